@@ -1,0 +1,109 @@
+"""Messages to and from bytes: [kind][msgpack header][pixels], nothing trusted before it is checked.
+
+Pure functions, no sockets, no pickle. Pixels are never copied on the way in: the array is a read-only view of the
+received buffer.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgpack
+import numpy as np
+from pydantic import BaseModel, ValidationError
+
+from daemon.protocol.messages import KINDS, VERSION
+from selfstorm.frames import Array
+
+MAX_HEADER_BYTES = 65_536
+MAX_PIXEL_BYTES = 2**31
+
+Buffer = bytes | memoryview
+
+
+class MalformedMessageError(ValueError):
+    """Bytes from outside that are not a message of this protocol; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A decoded message. pixels: (H, W) read-only view, None for kinds without."""
+
+    kind: str
+    message: BaseModel
+    pixels: Array | None = None
+
+
+def encode(kind: str, message: BaseModel, pixels: Array | None = None) -> list[Buffer]:
+    """Parts to send as one multipart message; pixels is sent C-order little-endian without a copy where it can be."""
+    header = msgpack.packb({"v": VERSION, **message.model_dump()}, use_bin_type=True)
+    parts: list[Buffer] = [kind.encode(), header]
+    if pixels is not None:
+        little = pixels.dtype.newbyteorder("<")
+        parts.append(memoryview(np.ascontiguousarray(pixels, dtype=little)).cast("B"))
+    return parts
+
+
+def decode(parts: Sequence[Buffer]) -> Received:
+    """Parts of one multipart message -> the message. Raises MalformedMessageError."""
+    if not 2 <= len(parts) <= 3:
+        raise MalformedMessageError(f"{len(parts)} parts where 2 or 3 belong")
+    kind = _kind(parts[0])
+    message = _message(kind, parts[1])
+    shape, dtype = getattr(message, "shape", None), getattr(message, "dtype", None)
+    if shape is None or dtype is None:
+        if len(parts) == 3:
+            raise MalformedMessageError(f"'{kind}' carries pixels and should not")
+        return Received(kind, message)
+    if len(parts) == 2:
+        raise MalformedMessageError(f"'{kind}' carries no pixels")
+    return Received(kind, message, _pixels(parts[2], shape, dtype))
+
+
+def _kind(part: Buffer) -> str:
+    try:
+        kind = bytes(part[:64]).decode("ascii")
+    except UnicodeDecodeError:
+        raise MalformedMessageError("the kind is not ASCII") from None
+    if kind not in KINDS:
+        raise MalformedMessageError(f"unknown kind {kind!r}")
+    return kind
+
+
+def _message(kind: str, part: Buffer) -> BaseModel:
+    if len(part) > MAX_HEADER_BYTES:
+        raise MalformedMessageError(f"a header of {len(part)} bytes, more than {MAX_HEADER_BYTES}")
+    try:
+        header: Any = msgpack.unpackb(part, use_list=False, max_ext_len=0)
+    except (ValueError, msgpack.UnpackException, RecursionError) as error:
+        raise MalformedMessageError(f"the header is not msgpack: {error}") from None
+    if not isinstance(header, dict):
+        raise MalformedMessageError("the header is not a map")
+    version = header.pop("v", None)
+    if not (isinstance(version, tuple) and len(version) == 2 and all(type(n) is int for n in version)):
+        raise MalformedMessageError("the header names no protocol version")
+    if version[0] != VERSION[0]:
+        raise MalformedMessageError(
+            f"protocol {version[0]}.{version[1]}, this side speaks {VERSION[0]}.{VERSION[1]}: update the older side"
+        )
+    try:
+        return KINDS[kind].model_validate(header)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise MalformedMessageError(f"'{kind}' header, {where}: {first['msg']}") from None
+
+
+def _pixels(part: Buffer, shape: tuple[int, int], dtype: str) -> Array:
+    kind = np.dtype(dtype).newbyteorder("<")
+    expected = math.prod(shape) * kind.itemsize
+    if expected > MAX_PIXEL_BYTES:
+        raise MalformedMessageError(f"{expected} bytes of pixels, more than {MAX_PIXEL_BYTES}")
+    if len(part) != expected:
+        raise MalformedMessageError(f"{len(part)} bytes of pixels where {shape} {dtype} takes {expected}")
+    pixels = np.frombuffer(part, dtype=kind).reshape(shape)
+    pixels.flags.writeable = False
+    return pixels

@@ -1,0 +1,173 @@
+"""Every message on the wire, one class each; PROTOCOL.md is the normative text.
+
+Message
+├── frame stream   Frame, Heartbeat, and the stream's StreamInfo ('info')
+├── results        Picture ('sr.refined', 'raw.mean'), Status, Event
+└── control        Request, Reply
+
+Unknown keys are ignored, so a newer minor version can be read; types and ranges are strict.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from selfstorm.frames import MAX_SIDE_PX, PixelType, StreamInfo
+
+VERSION = (1, 0)
+MAX_LISTED_MISSING = 256
+
+Count = Annotated[int, Field(ge=0, lt=2**63)]
+Side = Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
+Text = Annotated[str, Field(max_length=2048)]
+Name = Annotated[str, Field(max_length=64)]
+
+
+class Message(BaseModel):
+    """Base of all headers: immutable, strict, tolerant of unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+class FrameHeader(Message):
+    """One camera frame; its pixels follow as the third part, (H, W) C-order little-endian."""
+
+    stream: Name
+    seq: Count
+    number: int
+    shape: tuple[Side, Side]
+    dtype: PixelType
+    camera_ms: float | None = None
+    sent_unix_ns: Count
+
+
+class Heartbeat(Message):
+    """Where the camera process stands, several times a second; `next_seq` frames of the stream were sent.
+
+    lost_at_source: frames the camera or its buffer lost before they could be sent, known exactly.
+    """
+
+    stream: Name
+    next_seq: Count
+    lost_at_source: Count = 0
+    state: Literal["waiting", "running", "ended", "failed"]
+    detail: Text = ""
+
+
+class PictureHeader(Message):
+    """One published picture; its pixels follow as the third part, (H, W) float32.
+
+    pixel_nm is the size of a pixel of *this* picture, None where the camera's is unknown. Frames first_seq..last_seq
+    of the stream less the missing ones made it; `frames` of them are in it.
+    """
+
+    run: Name
+    window: Count
+    stream: Name
+    shape: tuple[Side, Side]
+    dtype: Literal["float32"] = "float32"
+    pixel_nm: float | None = None
+    scale: Annotated[int, Field(ge=1, le=64)] = 1
+    first_seq: Count
+    last_seq: Count
+    frames: Count
+    missing: Count = 0
+    missing_seqs: Annotated[tuple[Count, ...], Field(max_length=MAX_LISTED_MISSING)] = ()
+    estimate: Name = ""
+    model: Name = ""
+    optics: Text = ""
+    camera: Text = ""
+    device: Text = ""
+    misfit: float | None = None
+    latency_ms: float | None = None
+    published_unix_ns: Count
+    notes: Annotated[tuple[Text, ...], Field(max_length=32)] = ()
+
+
+class FrameCounts(Message):
+    """sent = received + missing; received = used + rejected. All since the daemon started."""
+
+    sent: Count = 0
+    received: Count = 0
+    missing: Count = 0
+    used: Count = 0
+    rejected: Count = 0
+    lost_at_source: Count = 0
+    estimated_lost_in_outages: Count = 0
+    malformed_messages: Count = 0
+
+
+class WindowCounts(Message):
+    """complete = published + skipped + failed + those still waiting or in work."""
+
+    complete: Count = 0
+    published: Count = 0
+    skipped: Count = 0
+    failed: Count = 0
+
+
+class Status(Message):
+    """The daemon's account, twice a second; also its heartbeat."""
+
+    run: Name
+    version: Name
+    state: Literal["starting", "waiting", "running", "draining", "ended", "failed"]
+    detail: Text = ""
+    source: Text = ""
+    source_state: Name = ""
+    source_restarts: Count = 0
+    stream: Name = ""
+    frames: FrameCounts = FrameCounts()
+    windows: WindowCounts = WindowCounts()
+    rate_hz: float = 0.0
+    latency_ms: float | None = None
+    device: Text = ""
+    recording: Text = ""
+    recorded_frames: Count = 0
+    recording_missing: Count = 0
+    saving: Text = ""
+    results_dropped: Count = 0
+    uptime_s: float = 0.0
+    sent_unix_ns: Count = 0
+
+
+class Event(Message):
+    """Something a user should know happened, once."""
+
+    run: Name
+    number: Count
+    unix_ns: Count
+    level: Literal["info", "warning", "error"]
+    code: Name
+    text: Text
+
+
+class Request(Message):
+    """A control request; the reply carries the same id."""
+
+    id: Name
+    verb: Literal["status", "stop"]
+
+
+class Reply(Message):
+    """ok with a result, or not ok with an error a user can read."""
+
+    id: Name
+    ok: bool
+    error: Text = ""
+    result: dict[str, Any] = Field(default_factory=dict)
+
+
+KINDS: dict[str, type[BaseModel]] = {
+    "frame": FrameHeader,
+    "info": StreamInfo,
+    "heartbeat": Heartbeat,
+    "sr.refined": PictureHeader,
+    "raw.mean": PictureHeader,
+    "status": Status,
+    "event": Event,
+    "request": Request,
+    "reply": Reply,
+}

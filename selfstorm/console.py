@@ -1,0 +1,38 @@
+"""How the three commands talk to a terminal: a user's mistake is one line and exit code 2, never a traceback."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import click
+
+from selfstorm.errors import InputError
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+
+def run(command: click.Command, arguments: Sequence[str] | None = None) -> None:
+    """Run a click command and leave the process with its exit code."""
+    try:
+        code = command.main(args=None if arguments is None else list(arguments), standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(INTERRUPTED)
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else error.format_message())
+        sys.exit(USER_ERROR)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else command.name
+        fail(f"{error.format_message()} Run '{path} --help' for what it takes.")
+    except click.ClickException as error:
+        fail(error.format_message())
+    except InputError as error:
+        fail(str(error))
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def fail(line: str) -> None:
+    """Say what is wrong on one line of standard error and leave with exit code 2."""
+    click.echo(f"error: {' '.join(line.split())}", err=True)
+    sys.exit(USER_ERROR)

@@ -1,0 +1,25 @@
+"""What can go wrong for a user, and how it is said.
+
+SelfStormError
+└── InputError        something given to us cannot be used: a file, a flag, a configuration key, an address
+    └── MovieError    a movie that cannot be read as (T, H, W)
+"""
+
+
+class SelfStormError(Exception):
+    """Base of every error this package raises on purpose."""
+
+
+class InputError(SelfStormError):
+    """Something the user gave cannot be used.
+
+    what: the fault in one clause. where: the file, flag or key. mend: what to do about it.
+    """
+
+    def __init__(self, what: str, *, where: object = "", mend: str = "") -> None:
+        self.what, self.where, self.mend = what, str(where), mend
+        super().__init__("; ".join(part for part in (f"{self.where}: {what}" if self.where else what, mend) if part))
+
+
+class MovieError(InputError):
+    """A file cannot be read as a movie of camera frames."""

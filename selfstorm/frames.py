@@ -1,0 +1,118 @@
+"""The data that travels: a stream's description, camera frames, windows of frames, super-resolved pictures.
+
+The super-resolved (SR) grid, written down once: a camera pixel is divided into `scale` x `scale` SR cells, and SR
+cell (j, i) is centred at ((j + 0.5) * pitch, (i + 0.5) * pitch) from the *corner* of the first camera pixel, with
+pitch = pixel_nm / scale. Every renderer and exporter uses the functions at the end of this file.
+
+numpy and pydantic only: a viewer imports this file without torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+Array = NDArray[Any]
+PixelType = Literal["uint8", "uint16", "int16", "uint32", "int32", "float32"]
+MAX_SIDE_PX = 16_384
+
+
+class StreamInfo(BaseModel):
+    """What one unbroken stream of frames is; a change of any of it starts a new stream.
+
+    height, width: camera pixels. offset_adu, gain_adu_per_electron, pixel_nm, exposure_ms: None where unknown.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    stream: str = Field(min_length=8, max_length=64)
+    source: str = Field(max_length=1024)
+    height: int = Field(ge=1, le=MAX_SIDE_PX)
+    width: int = Field(ge=1, le=MAX_SIDE_PX)
+    dtype: PixelType
+    pixel_nm: float | None = Field(default=None, gt=0, le=1e6)
+    exposure_ms: float | None = Field(default=None, ge=0)
+    rate_hz: float | None = Field(default=None, gt=0)
+    offset_adu: float | None = None
+    gain_adu_per_electron: float | None = Field(default=None, gt=0)
+    camera: str = Field(default="", max_length=256)
+    binning: int = Field(default=1, ge=1, le=64)
+    roi_yx: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One camera frame. pixels: (H, W), read-only, ADU.
+
+    seq counts the frames of a stream from 0 without holes; number is the camera's own count. The clocks are kept
+    apart: camera_ms is the camera's, sent_unix_ns the camera process's, received_unix_ns ours.
+    """
+
+    stream: str
+    seq: int
+    number: int
+    pixels: Array
+    camera_ms: float | None
+    sent_unix_ns: int
+    received_unix_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Consecutive frames of one stream: seq first_seq .. last_seq, less those in missing."""
+
+    index: int
+    info: StreamInfo
+    first_seq: int
+    last_seq: int
+    frames: tuple[Frame, ...]
+    missing: tuple[int, ...] = ()
+
+    def stack(self) -> Array:
+        """(T, H, W) of the frames that are there, ADU, in the camera's dtype."""
+        return np.stack([frame.pixels for frame in self.frames])
+
+
+def window_starts(frames: int, length: int, stride: int) -> Iterator[int]:
+    """First frames of the sliding windows in a movie of `frames` frames: whole windows only.
+
+    The one rule for offline and live; frames behind the last whole window belong to none.
+    """
+    return iter(range(0, frames - length + 1, stride))
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """A super-resolved picture and what it was made from.
+
+    picture: (scale*H, scale*W) float32, photons per SR cell summed over the frames ('emitters'), >= 0.
+    raw_mean: (H, W) float32, ADU. misfit: mean Poisson deviance per pixel of the mean frame, about 1/frames times
+    its degrees of freedom when the model explains it. notes: what was assumed, and when not to trust it.
+    """
+
+    picture: Array
+    raw_mean: Array
+    scale: int
+    estimate: str
+    frames: int
+    state: Literal["cold", "warm"]
+    layers: int
+    optics: str
+    camera: str
+    misfit: float
+    notes: tuple[str, ...]
+
+
+def cell_centres_nm(cells: int, pitch_nm: float) -> Array:
+    """(cells,) float64: centres of SR cells along one axis, nm from the corner of the first camera pixel."""
+    return (np.arange(cells) + 0.5) * pitch_nm
+
+
+def to_cells(position_nm: Array | float, pitch_nm: float) -> Any:
+    """Position in nm from the corner -> fractional cell index, whole numbers at cell centres."""
+    return np.asarray(position_nm) / pitch_nm - 0.5

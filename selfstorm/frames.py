@@ -91,8 +91,8 @@ class Reconstruction:
     """A super-resolved picture and what it was made from.
 
     picture: (scale*H, scale*W) float32, photons per SR cell summed over the frames ('emitters'), >= 0.
-    raw_mean: (H, W) float32, ADU. misfit: mean Poisson deviance per pixel of the mean frame, about 1/frames times
-    its degrees of freedom when the model explains it. notes: what was assumed, and when not to trust it.
+    raw_mean: (H, W) float32, ADU. misfit: share of the mean frame's variance over the field that the model leaves
+    unexplained, 0 at best. notes: what was assumed, and when not to trust it.
     """
 
     picture: Array

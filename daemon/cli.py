@@ -1,0 +1,106 @@
+"""The `selfstorm-daemon` command: run, status, stop."""
+
+from __future__ import annotations
+
+import json
+import logging
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+from daemon.config import ServerSection, load
+from daemon.control import ask
+from daemon.protocol.messages import Status
+from selfstorm import console
+
+CONTROL = ServerSection().control
+control_option = click.option("--control", default=CONTROL, show_default=True, help="The daemon's control endpoint.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("selfstorm"))
+def cli() -> None:
+    """Live super-resolution: camera frames in, super-resolved pictures out."""
+
+
+@cli.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.option("--source", help="simulate:, replay:PATH, mmcore:[CFG] or micromanager:[HOST:PORT]")
+@click.option("--record", type=click.Path(path_type=Path), help="Record the raw frames into this folder.")
+@click.option("--save", type=click.Path(path_type=Path), help="Save the pictures as OME-TIFF.")
+@click.option("--duration", "duration_s", type=click.FloatRange(0, min_open=True), help="Stop after so many seconds.")
+@click.option("--lossless", is_flag=True, default=None, help="The source waits: no window is skipped.")
+@click.option("-v", "--verbose", is_flag=True, help="Log every window.")
+def run(
+    config: Path,
+    source: str | None,
+    record: Path | None,
+    save: Path | None,
+    duration_s: float | None,
+    lossless: bool | None,
+    verbose: bool,
+) -> None:
+    """Run the daemon with CONFIG.toml; flags win over its keys."""
+    overrides = {
+        "source.uri": source,
+        "record": record,
+        "save": save,
+        "duration_s": duration_s,
+        "lossless": lossless,
+    }
+    settings = load(config, overrides)
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("daemon.health").setLevel(logging.INFO)
+    from daemon.service import Service
+
+    service = Service(settings)
+    click.echo(f"results on {settings.server.results}; watch with: selfstorm-viewer --connect {settings.server.results}")
+    click.echo(account(service.run()))
+
+
+@cli.command()
+@control_option
+@click.option("--json", "as_json", is_flag=True, help="Every figure, for programs.")
+def status(control: str, as_json: bool) -> None:
+    """What the running daemon has done so far."""
+    result = ask(control, "status")
+    click.echo(json.dumps(result, indent=2) if as_json else account(Status.model_validate(result)))
+
+
+@cli.command()
+@control_option
+def stop(control: str) -> None:
+    """Ask the running daemon to finish what it has and end."""
+    ask(control, "stop")
+    click.echo("stopping")
+
+
+def account(status: Status) -> str:
+    """A status as a person reads it."""
+    frames, windows = status.frames, status.windows
+    lines = [
+        f"{status.state}" + (f": {status.detail}" if status.detail else ""),
+        f"source   {status.source or '-'} ({status.source_state or 'not started'})"
+        + (f", restarted {status.source_restarts} times" if status.source_restarts else ""),
+        f"frames   sent {frames.sent} = received {frames.received} + missing {frames.missing}"
+        + (f"; rejected {frames.rejected}" if frames.rejected else "")
+        + (f"; lost at the source {frames.lost_at_source}" if frames.lost_at_source else "")
+        + (f"; about {frames.estimated_lost_in_outages} lost in outages" if frames.estimated_lost_in_outages else ""),
+        f"windows  complete {windows.complete}: published {windows.published}, skipped {windows.skipped},"
+        f" failed {windows.failed}",
+        f"latency  {status.latency_ms:.0f} ms" if status.latency_ms is not None else "latency  -",
+        f"device   {status.device}",
+    ]
+    if status.recording:
+        lines.append(
+            f"recorded {status.recorded_frames} frames, {status.recording_missing} missing: {status.recording}"
+        )
+    if status.saving:
+        lines.append(f"saved    {status.saving}")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Entry point of `selfstorm-daemon`."""
+    console.run(cli)

@@ -1,0 +1,200 @@
+"""One TOML file into one validated model. The only module that reads configuration from disk."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from selfstorm.errors import InputError
+from selfstorm.scene import Scene
+
+SCHEMES = ("simulate", "replay", "mmcore", "micromanager")
+LOOPBACK = r"^tcp://(127\.0\.0\.1|localhost|\[::1\]):(\*|\d{1,5})$"
+
+Endpoint = Annotated[str, Field(pattern=LOOPBACK)]
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MMCoreSection(Section):
+    """[source.mmcore]: the Micro-Manager core in process. properties: "Device-Property" = value, set after loading."""
+
+    exposure_ms: Annotated[float, Field(gt=0, le=60_000)] = 20.0
+    properties: dict[str, str | int | float] = Field(default_factory=dict)
+
+
+class SourceSection(Section):
+    """[source]: where frames come from. frames: stop after so many."""
+
+    uri: str = "simulate:"
+    rate_hz: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    frames: Annotated[int, Field(ge=1)] | None = None
+    loop: bool = False
+    simulate: dict[str, Any] = Field(default_factory=dict)
+    mmcore: MMCoreSection = MMCoreSection()
+
+    @property
+    def scheme(self) -> str:
+        return self.uri.partition(":")[0]
+
+    @property
+    def place(self) -> str:
+        """What stands behind the scheme: a path, or host:port, or nothing."""
+        return self.uri.partition(":")[2]
+
+    def scene(self) -> Scene:
+        """The simulated scene of [source.simulate]."""
+        try:
+            return Scene(**self.simulate)
+        except TypeError:
+            known = list(Scene.__dataclass_fields__)
+            unknown = next((key for key in self.simulate if key not in known), "")
+            if not unknown:
+                raise
+            raise InputError(
+                f"unknown key '{unknown}'", where="[source.simulate]", mend=_nearest(unknown, known)
+            ) from None
+
+    @model_validator(mode="after")
+    def _known_scheme(self) -> Self:
+        if self.scheme not in SCHEMES or ":" not in self.uri:
+            raise ValueError(f"'{self.uri}' is no source: it starts with one of {', '.join(s + ':' for s in SCHEMES)}")
+        if self.scheme == "replay" and not self.place:
+            raise ValueError("'replay:' names no file: write replay:PATH")
+        if self.scheme == "simulate":
+            self.scene()
+        return self
+
+
+class CameraSection(Section):
+    """[camera]: what the camera process does not say of itself, or says wrongly."""
+
+    pixel_nm: Annotated[float, Field(gt=1, le=10_000)] | None = None
+    offset_adu: float | None = None
+    gain_adu_per_electron: Annotated[float, Field(gt=0)] | None = None
+
+
+class OpticsSection(Section):
+    """[optics]: the PSF, learned from the frames where nothing is given."""
+
+    psf_sigma_nm: Annotated[float, Field(ge=10, le=5000)] | None = None
+    na: Annotated[float, Field(gt=0, le=1.8)] | None = None
+    wavelength_nm: Annotated[float, Field(ge=200, le=2000)] | None = None
+
+    @model_validator(mode="after")
+    def _one_psf(self) -> Self:
+        if (self.na is None) != (self.wavelength_nm is None):
+            raise ValueError("na and wavelength_nm belong together: give both or neither")
+        if self.psf_sigma_nm is not None and self.na is not None:
+            raise ValueError("the optics are given twice: give psf_sigma_nm, or na with wavelength_nm")
+        return self
+
+
+class ReconstructionSection(Section):
+    """[reconstruction]: windows of `window` frames, a new one every `stride` frames."""
+
+    window: Annotated[int, Field(ge=8, le=100_000)] = 100
+    stride: Annotated[int, Field(ge=1, le=100_000)] = 50
+    scale: Literal[2, 4, 8] = 4
+    estimate: Literal["density", "emitters", "fused"] = "emitters"
+    quality: Literal["best", "fast"] = "fast"
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+
+class ServerSection(Section):
+    """[server]: where viewers and commands find the daemon. Loopback only: nothing here is encrypted."""
+
+    results: Endpoint = "tcp://127.0.0.1:5711"
+    control: Endpoint = "tcp://127.0.0.1:5712"
+
+
+class Config(Section):
+    """The whole configuration. lossless: the source waits for the reconstruction, no window is skipped."""
+
+    source: SourceSection = SourceSection()
+    camera: CameraSection = CameraSection()
+    optics: OpticsSection = OpticsSection()
+    reconstruction: ReconstructionSection = ReconstructionSection()
+    server: ServerSection = ServerSection()
+    record: Path | None = None
+    save: Path | None = None
+    duration_s: Annotated[float, Field(gt=0)] | None = None
+    lossless: bool = False
+
+
+def load(path: Path, overrides: dict[str, Any]) -> Config:
+    """Read and validate a file; overrides (dotted keys, None ignored) win over it. Raises InputError.
+
+    Paths in the file are relative to it, paths in overrides to the current folder.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise InputError("no such file", where=path, mend="examples are in configs/") from None
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=path) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"is not TOML: {error}", where=path, mend="mend that line") from None
+    _anchor(raw, path.parent)
+    for key, value in overrides.items():
+        if value is not None:
+            *tables, last = key.split(".")
+            table = raw
+            for name in tables:
+                table = table.setdefault(name, {})
+            table[last] = value
+    try:
+        return Config.model_validate(raw)
+    except ValidationError as error:
+        raise _explained(error, path) from None
+
+
+def _anchor(raw: dict[str, Any], folder: Path) -> None:
+    for key in ("record", "save"):
+        if isinstance(raw.get(key), str):
+            raw[key] = folder / raw[key]
+    source = raw.get("source")
+    if isinstance(source, dict) and isinstance(uri := source.get("uri"), str):
+        scheme, colon, place = uri.partition(":")
+        if place and scheme in ("replay", "mmcore"):
+            source["uri"] = scheme + colon + str(folder / place)
+
+
+def _explained(error: ValidationError, path: Path) -> InputError:
+    """The first fault of a configuration in words, with the nearest known key for an unknown one."""
+    fault = error.errors(include_url=False)[0]
+    names = [str(part) for part in fault["loc"]]
+    if fault["type"] == "extra_forbidden":
+        section = "".join(f"[{'.'.join(names[:-1])}]: " if names[:-1] else "")
+        return InputError(
+            f"{section}unknown key '{names[-1]}'", where=path, mend=_nearest(names[-1], _known(names[:-1]))
+        )
+    what = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "string_pattern_mismatch":
+        what = f"{fault['input']!r} is not a loopback address; write tcp://127.0.0.1:PORT"
+    elif fault["type"] != "value_error":
+        what = f"{fault['input']!r}: {what[0].lower()}{what[1:]}"
+    return InputError(f"{'.'.join(names)}: {what}", where=path, mend="mend that key")
+
+
+def _known(section: list[str]) -> list[str]:
+    model: type[BaseModel] = Config
+    for name in section:
+        annotation = model.model_fields[name].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return []
+        model = annotation
+    return list(model.model_fields)
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"

@@ -1,0 +1,90 @@
+"""The daemon's account: every counter, event and figure a user can ask for, in one place and consistent."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter, deque
+from importlib.metadata import version
+from typing import Any, Literal
+
+from daemon.protocol.messages import Event, FrameCounts, Status, WindowCounts
+
+log = logging.getLogger(__name__)
+
+KEPT_EVENTS = 100
+LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+
+
+class Health:
+    """Counters by name, as FrameCounts and WindowCounts name them; all methods may be called from any thread.
+
+    What belongs together is counted in one call, so that sent = received + missing holds in every snapshot.
+    """
+
+    def __init__(self, run: str) -> None:
+        self.run = run
+        self._lock = threading.Lock()
+        self._frames: Counter[str] = Counter()
+        self._windows: Counter[str] = Counter()
+        self._fields: dict[str, Any] = {"state": "starting"}
+        self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
+        self._event_count = 0
+        self._arrivals_s: deque[float] = deque(maxlen=256)
+        self._started_s = time.monotonic()
+
+    def frames(self, **counts: int) -> None:
+        """Add to frame counters."""
+        with self._lock:
+            self._frames.update(counts)
+
+    def frame_arrived(self) -> None:
+        """Mark the time of a frame, for the rate."""
+        self._arrivals_s.append(time.monotonic())
+
+    def windows(self, **counts: int) -> None:
+        """Add to window counters."""
+        with self._lock:
+            self._windows.update(counts)
+
+    def report(self, **fields: Any) -> None:
+        """Set fields of Status: state, source, device, latency_ms, ..."""
+        with self._lock:
+            self._fields.update(fields)
+
+    def event(self, level: Literal["info", "warning", "error"], code: str, text: str) -> None:
+        """Something a user should know; logged, kept for late viewers, published."""
+        log.log(LEVELS[level], "%s: %s", code, text)
+        with self._lock:
+            self._events.append(
+                Event(run=self.run, number=self._event_count, unix_ns=time.time_ns(), level=level, code=code, text=text)
+            )
+            self._event_count += 1
+
+    def events_since(self, number: int) -> list[Event]:
+        """Events with that number and later, of those still kept."""
+        with self._lock:
+            return [event for event in self._events if event.number >= number]
+
+    def status(self) -> Status:
+        """A consistent snapshot."""
+        with self._lock:
+            return Status(
+                run=self.run,
+                version=version("selfstorm"),
+                frames=FrameCounts(**self._frames),
+                windows=WindowCounts(**self._windows),
+                rate_hz=self._rate_hz(),
+                uptime_s=time.monotonic() - self._started_s,
+                sent_unix_ns=time.time_ns(),
+                **self._fields,
+            )
+
+    def _rate_hz(self) -> float:
+        """Frames a second over the last frames, 0 when none came for two seconds."""
+        arrivals = list(self._arrivals_s)
+        if len(arrivals) < 2 or time.monotonic() - arrivals[-1] > 2:
+            return 0.0
+        span_s = arrivals[-1] - arrivals[0]
+        return (len(arrivals) - 1) / span_s if span_s > 0 else 0.0

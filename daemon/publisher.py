@@ -1,0 +1,142 @@
+"""Pictures, events and status out: one XPUB socket, where any number of viewers may listen and none can hinder."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+
+import zmq
+
+from daemon.health import Health
+from daemon.protocol.codec import Buffer, encode
+from daemon.protocol.messages import PictureHeader
+from selfstorm.errors import InputError
+from selfstorm.frames import Array, StreamInfo
+
+VIEWER_HIGH_WATER = 20
+WAITING_PICTURES = 8
+STATUS_S = 0.5
+LINGER_MS = 500
+
+
+class Publisher(threading.Thread):
+    """Sends what the worker gives it, new events, and the status twice a second.
+
+    Who comes late is sent the last pictures, the stream's description, the last events and the status at once.
+    """
+
+    def __init__(self, endpoint: str, health: Health) -> None:
+        super().__init__(name="publisher", daemon=True)
+        self._health, self._endpoint = health, endpoint
+        self._pictures: queue.Queue[list[list[Buffer]]] = queue.Queue(WAITING_PICTURES)
+        self._halt = threading.Event()
+        self._bound = threading.Event()
+        self._refused = ""
+        self._info: StreamInfo | None = None
+        self._info_sent: StreamInfo | None = None
+        self._last: list[list[Buffer]] = []
+        self._dropped = 0
+        self._next_event = 0
+
+    def listen(self) -> None:
+        """Start, and return once the endpoint is bound; raises InputError when it cannot be."""
+        self.start()
+        self._bound.wait()
+        if self._refused:
+            raise InputError(
+                f"cannot listen there ({self._refused})",
+                where=self._endpoint,
+                mend="is another daemon running? stop it, or set another port under [server]",
+            )
+
+    def describe(self, info: StreamInfo) -> None:
+        """The stream that now runs; told to the viewers."""
+        self._info = info
+
+    def pictures(self, header: PictureHeader, picture: Array, raw_header: PictureHeader, raw_mean: Array) -> None:
+        """Publish a window's pictures; the oldest waiting ones are dropped, and counted, when nobody sends them on."""
+        pair = [encode("sr.refined", header, picture), encode("raw.mean", raw_header, raw_mean)]
+        while True:
+            try:
+                return self._pictures.put_nowait(pair)
+            except queue.Full:
+                self._pictures.get_nowait()
+                self._dropped += 1
+                self._health.report(results_dropped=self._dropped)
+
+    def stop(self) -> None:
+        """Send what waits and a last status, then close."""
+        self._halt.set()
+        self.join()
+
+    def run(self) -> None:
+        context = zmq.Context()
+        socket = context.socket(zmq.XPUB)
+        socket.set_hwm(VIEWER_HIGH_WATER)  # works only before bind
+        socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # every newcomer is heard, not only the first
+        socket.setsockopt(zmq.LINGER, LINGER_MS)
+        try:
+            socket.bind(self._endpoint)
+        except zmq.ZMQError as error:
+            self._refused = error.strerror or str(error)
+            return
+        finally:
+            self._bound.set()
+            if self._refused:
+                socket.close()
+                context.term()
+        try:
+            self._publish(socket)
+        finally:
+            socket.close()
+            context.term()
+
+    def _publish(self, socket: zmq.Socket[bytes]) -> None:
+        status_due_s = 0.0
+        while not (self._halt.is_set() and self._pictures.empty()):
+            if self._info is not self._info_sent and self._info is not None:
+                self._info_sent = self._info
+                self._send(socket, encode("info", self._info_sent))
+            self._send_new_pictures(socket)
+            self._send_new_events(socket)
+            if self._newcomers(socket):
+                self._catch_up(socket)
+                status_due_s = 0.0
+            if time.monotonic() >= status_due_s:
+                self._send(socket, encode("status", self._health.status()))
+                status_due_s = time.monotonic() + STATUS_S
+        self._send_new_events(socket)
+        self._send(socket, encode("status", self._health.status()))
+
+    def _send_new_pictures(self, socket: zmq.Socket[bytes]) -> None:
+        try:
+            pair = self._pictures.get(timeout=0.05)
+        except queue.Empty:
+            return
+        for parts in pair:
+            self._send(socket, parts)
+        self._last = pair
+
+    def _send_new_events(self, socket: zmq.Socket[bytes]) -> None:
+        for event in self._health.events_since(self._next_event):
+            self._send(socket, encode("event", event))
+            self._next_event = event.number + 1
+
+    def _newcomers(self, socket: zmq.Socket[bytes]) -> bool:
+        came = False
+        while socket.poll(0):
+            came |= socket.recv()[:1] == b"\x01"
+        return came
+
+    def _catch_up(self, socket: zmq.Socket[bytes]) -> None:
+        if self._info_sent is not None:
+            self._send(socket, encode("info", self._info_sent))
+        for event in self._health.events_since(self._next_event - VIEWER_HIGH_WATER // 2):
+            self._send(socket, encode("event", event))
+        for parts in self._last:
+            self._send(socket, parts)
+
+    @staticmethod
+    def _send(socket: zmq.Socket[bytes], parts: list[Buffer]) -> None:
+        socket.send_multipart(parts, copy=False)

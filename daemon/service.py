@@ -1,0 +1,166 @@
+"""The daemon, wired together: read this first.
+
+    camera process --ZMQ--> intake -> windows -> worker -> publisher --ZMQ--> viewers
+          |                                        |
+          `--ZMQ--> recorder process               `-> movie out (--save)
+
+    starting -> running -> draining -> ended
+        |          |
+        |          +-> waiting (for Micro-Manager, for live mode) and back
+        `----------+-> failed (a user's mistake, or a camera process that cannot be kept alive)
+
+Draining: the camera is told to stop, frames under way are taken in, the windows that wait are finished (live: the
+newest; lossless: all), files are closed under their final names.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+from uuid import uuid4
+
+from daemon.config import Config
+from daemon.control import Control
+from daemon.health import Health
+from daemon.intake import Intake
+from daemon.protocol.messages import Status
+from daemon.publisher import Publisher
+from daemon.supervisor import CameraSupervisor, RecorderSupervisor
+from daemon.windows import WindowQueue
+from daemon.worker import Worker
+from daemon.writer import MovieOut
+from selfstorm.errors import InputError
+
+TICK_S = 0.1
+DRAIN_S = 5.0
+
+
+class Service:
+    """One run of the daemon, from start to a complete account."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self.health = Health(run=uuid4().hex)
+        self._stop = threading.Event()
+        self._movie = MovieOut(config.save, self.health) if config.save else None
+        self._queue = WindowQueue(lossless=config.lossless)
+        self._publisher = Publisher(config.server.results, self.health)
+        self._control = Control(config.server.control, self.health, self._stop.set)
+        self._worker = Worker(config, self.health, self._queue, self._publisher, self._movie)
+        if config.record:
+            _make_folder(config.record)
+
+    def run(self) -> Status:
+        """Run until the source ends, the duration is over or someone stops it; returns the final account.
+
+        Raises InputError for a mistake of the user's, found at the start or later; everything is closed by then.
+        """
+        with _Signals(self._stop.set):
+            cleanup: list[Callable[[], None]] = []
+            try:
+                return self._run(cleanup)
+            except InputError as error:
+                self.health.report(state="failed", detail=str(error))
+                raise
+            finally:
+                for step in reversed(cleanup):
+                    step()
+
+    def _run(self, cleanup: list[Callable[[], None]]) -> Status:
+        config, health = self._config, self.health
+        self._publisher.listen()
+        cleanup.append(self._publisher.stop)
+        self._control.listen()
+        cleanup.append(self._control.stop)
+        camera = CameraSupervisor(
+            config.source, health, subscribers=2 if config.record else 1, lossless=config.lossless
+        )
+        cleanup.append(camera.stop)
+        intake = Intake(
+            camera.endpoint,
+            health,
+            self._queue,
+            length=config.reconstruction.window,
+            stride=config.reconstruction.stride,
+            begins=self._publisher.describe,
+        )
+        recorder = None
+        if config.record:
+            recorder = RecorderSupervisor(camera.endpoint, config.record, health)
+            cleanup.append(recorder.stop)
+        self._worker.start()
+        intake.start()
+        try:
+            self._watch(camera, intake, recorder)
+        finally:
+            self._drain(camera, intake, recorder)
+        if self._worker.fatal is not None:
+            raise self._worker.fatal
+        health.report(state="ended", detail="")
+        return health.status()
+
+    def _watch(self, camera: CameraSupervisor, intake: Intake, recorder: RecorderSupervisor | None) -> None:
+        """The main loop: look after the children until it is time to stop."""
+        started_s = time.monotonic()
+        while not self._stop.wait(TICK_S):
+            if intake.source_state == "ended" or self._worker.fatal is not None:
+                return
+            if self._config.duration_s and time.monotonic() - started_s > self._config.duration_s:
+                return
+            self.health.report(state="waiting" if intake.source_state == "waiting" else "running")
+            if recorder is not None:
+                recorder.check()
+            camera.check(intake.heard_s, intake.resume_at)
+
+    def _drain(self, camera: CameraSupervisor, intake: Intake, recorder: RecorderSupervisor | None) -> None:
+        """Stop the camera, take in what is under way, finish the windows that wait, close the files."""
+        self.health.report(state="draining")
+        self._queue.hurry()
+        camera.ask_to_stop()
+        deadline = time.monotonic() + DRAIN_S
+        while intake.source_state != "ended" and camera.pid is not None and time.monotonic() < deadline:
+            time.sleep(TICK_S / 10)
+        intake.stop()
+        intake.join()
+        camera.stop()
+        if recorder is not None:
+            recorder.stop()
+        self._worker.join()
+
+
+class _Signals:
+    """Ctrl-C and SIGTERM ask to stop; a second Ctrl-C does not wait for the drain."""
+
+    def __init__(self, ask_to_stop: Callable[[], None]) -> None:
+        self._ask_to_stop, self._asked = ask_to_stop, False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        for name in ("SIGINT", "SIGTERM", "SIGBREAK"):  # the last is Windows' Ctrl-Break
+            number = getattr(signal, name, None)
+            if number is not None:
+                self._before[number] = signal.signal(number, self._handle)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._asked = True
+        self._ask_to_stop()
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot be made ({error.strerror})", where=folder, mend="choose another folder to record into"
+        ) from None

@@ -1,0 +1,93 @@
+"""A camera process: one source, published as a frame stream.
+
+    python -m daemon.sources SOURCE.json --bind ENDPOINT [--subscribers N] [--resume-at N] [--lossless]
+
+The first line it prints is JSON: {"endpoint": ...} once it listens, or {"error": ...}. It ends when its standard
+input closes, so it never outlives the daemon that started it, however that ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+
+import click
+
+from daemon.children import asked_to_stop, tell
+from daemon.config import SourceSection
+from daemon.sources.camera import TICK_S, Lost, Shot, Source, Waiting
+from daemon.sources.stream_publisher import StreamPublisher
+from selfstorm.errors import InputError
+from selfstorm.frames import StreamInfo
+
+
+def open_source(section: SourceSection, stop: threading.Event, resume_at: int) -> Source:
+    """The source a URI names; resume_at: frame number to go on from, for those that can."""
+    if section.scheme == "simulate":
+        from daemon.sources.simulate import SimulatedCamera
+
+        return SimulatedCamera(section, stop, resume_at)
+    if section.scheme == "replay":
+        from daemon.sources.replay import Replay
+
+        return Replay(section, stop, resume_at)
+    if section.scheme == "mmcore":
+        from daemon.sources.mmcore import MMCore
+
+        return MMCore(section, stop)
+    from daemon.sources.micromanager import MicroManager
+
+    return MicroManager(section, stop)
+
+
+def publish(source: Source, publisher: StreamPublisher, stop: threading.Event, most_frames: int | None) -> None:
+    """Send all that happens at the source, until it ends or is told to stop."""
+    sent = 0
+    for happening in source.happenings():
+        match happening:
+            case StreamInfo():
+                publisher.begin(happening)
+            case Shot():
+                publisher.send(happening)
+                sent += 1
+            case Lost(count):
+                publisher.lost(count)
+            case Waiting(detail):
+                publisher.say("waiting", detail)
+        publisher.beat()
+        if stop.is_set() or sent == most_frames:
+            break
+    publisher.say("ended", "the source has ended")
+
+
+@click.command()
+@click.argument("section")
+@click.option("--bind", "endpoint", required=True)
+@click.option("--subscribers", type=int, default=1)
+@click.option("--resume-at", type=int, default=0)
+@click.option("--lossless", is_flag=True)
+def main(section: str, endpoint: str, subscribers: int, resume_at: int, lossless: bool) -> None:
+    """Run one camera process."""
+    stop = asked_to_stop()
+    try:
+        settings = SourceSection.model_validate_json(section)
+        source = open_source(settings, stop, resume_at)
+        with StreamPublisher(endpoint, stop, lossless=lossless) as publisher:
+            tell(endpoint=publisher.endpoint)
+            publisher.wait_for_subscribers(subscribers)
+            publish(source, publisher, stop, settings.frames and max(0, settings.frames - resume_at))
+            # The end is told again and again until somebody closes our input: a single end marker can get lost.
+            while not stop.wait(TICK_S):
+                publisher.beat()
+    except InputError as error:
+        tell(error=str(error))
+        sys.exit(2)
+    except Exception as error:  # a camera fails in its own ways: the daemon says how and starts us again
+        logging.getLogger(__name__).exception("the camera process failed")
+        tell(failed=f"{type(error).__name__}: {error}")
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    main()

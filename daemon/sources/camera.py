@@ -1,0 +1,77 @@
+"""What a camera source is: an iterator that says what happens at the camera.
+
+    StreamInfo   a new stream begins: another field, another size, or simply a fresh start
+    Shot         the next frame of the stream
+    Lost         frames the source knows to be lost before the next one
+    Waiting      nothing yet, and why
+    None         nothing new
+
+It yields at least every 0.1 s or so, because heartbeats are sent in between: a source that hangs is noticed by its
+silence and replaced.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from selfstorm.frames import Array, StreamInfo
+
+TICK_S = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """One frame. pixels: (H, W). number: the camera's own count. camera_ms: the camera's clock."""
+
+    pixels: Array
+    number: int
+    camera_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """`count` frames were lost at the source."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The source waits for something outside; detail says for what."""
+
+    detail: str
+
+
+Happening = StreamInfo | Shot | Lost | Waiting | None
+
+
+class Source(Protocol):
+    """A camera. Made without side effects that outlast it; a user's mistake raises InputError from the constructor."""
+
+    def happenings(self) -> Iterator[Happening]:
+        """All that happens, until the source ends."""
+        ...
+
+
+class Pace:
+    """Waits until frame k of a stream is due; immediately due without a rate."""
+
+    def __init__(self, rate_hz: float | None, stop: threading.Event) -> None:
+        self._rate_hz, self._stop = rate_hz, stop
+        self._start_s: float | None = None
+
+    def waits(self, index: int) -> Iterator[None]:
+        """Yields every tick until the frame is due."""
+        if self._rate_hz is None:
+            return
+        now = time.perf_counter()
+        if self._start_s is None:
+            self._start_s = now - index / self._rate_hz
+        due = self._start_s + index / self._rate_hz
+        while (left := due - time.perf_counter()) > 0 and not self._stop.wait(min(left, TICK_S)):
+            if left > TICK_S:
+                yield None

@@ -1,0 +1,129 @@
+"""The camera process's side of the frame stream: one XPUB socket, made, used and closed by the thread that calls.
+
+Live, a subscriber that cannot follow loses frames and the numbering shows it. Lossless, sending waits instead.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Literal, Self
+
+import zmq
+
+from daemon.protocol.codec import encode
+from daemon.protocol.messages import FrameHeader, Heartbeat
+from daemon.sources.camera import TICK_S, Shot
+from selfstorm.errors import InputError
+from selfstorm.frames import StreamInfo
+
+HIGH_WATER = 400
+HEARTBEAT_S = 0.25
+LAST_WORDS_S = 3.0
+NO_STREAM = "none"
+
+
+class StreamPublisher:
+    """Publishes info, frames and heartbeats; counts what it sent."""
+
+    def __init__(self, endpoint: str, stop: threading.Event, *, lossless: bool) -> None:
+        self._stop, self._lossless = stop, lossless
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.XPUB)
+        self._socket.set_hwm(HIGH_WATER)  # works only before bind
+        self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # every subscriber is heard, not only the first
+        self._socket.setsockopt(zmq.XPUB_NODROP, int(lossless))
+        self._socket.setsockopt(zmq.LINGER, 500)
+        try:
+            self._socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            self._socket.close()
+            self._context.term()
+            raise InputError(f"cannot listen there ({error.strerror})", where=endpoint) from None
+        self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
+        self._info: StreamInfo | None = None
+        self._next_seq, self._lost, self._subscribers = 0, 0, 0
+        self._state: Literal["waiting", "running", "ended", "failed"] = "waiting"
+        self._detail, self._beat_due_s = "", 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._socket.close()
+        self._context.term()
+
+    def wait_for_subscribers(self, count: int) -> None:
+        """Return once `count` subscribers are there: what is sent before them nobody sees."""
+        while self._subscribers < count and not self._stop.is_set():
+            self.say("waiting", "for the daemon to listen")
+            if self._socket.poll(TICK_S * 1000):
+                self._subscribers += 1 if self._socket.recv()[:1] == b"\x01" else -1
+
+    def begin(self, info: StreamInfo) -> None:
+        """A new stream: numbering starts again."""
+        self._info, self._next_seq, self._lost = info, 0, 0
+        self.say("running")
+
+    def send(self, shot: Shot) -> None:
+        """The next frame of the stream."""
+        if self._info is None:
+            raise RuntimeError("a frame came before its stream's description")
+        header = FrameHeader(
+            stream=self._info.stream,
+            seq=self._next_seq,
+            number=shot.number,
+            shape=(self._info.height, self._info.width),
+            dtype=self._info.dtype,
+            camera_ms=shot.camera_ms,
+            sent_unix_ns=time.time_ns(),
+        )
+        if self._transmit(encode("frame", header, shot.pixels)):
+            self._next_seq += 1
+
+    def lost(self, count: int) -> None:
+        """Frames known to be lost before they could be sent."""
+        self._lost += count
+
+    def say(self, state: Literal["waiting", "running", "ended", "failed"], detail: str = "") -> None:
+        """Where the source stands, told at once and with every heartbeat."""
+        if (state, detail) != (self._state, self._detail):
+            self._state, self._detail, self._beat_due_s = state, detail, 0.0
+        self.beat()
+
+    def beat(self) -> None:
+        """Send a heartbeat, and the description for those who come late, when it is time."""
+        now = time.monotonic()
+        if now < self._beat_due_s:
+            return
+        self._beat_due_s = now + HEARTBEAT_S
+        if self._info is not None:
+            self._transmit(encode("info", self._info))
+        heartbeat = Heartbeat(
+            stream=self._info.stream if self._info else NO_STREAM,
+            next_seq=self._next_seq,
+            lost_at_source=self._lost,
+            state=self._state,
+            detail=self._detail,
+        )
+        self._transmit(encode("heartbeat", heartbeat))
+
+    def _transmit(self, parts: list[bytes | memoryview]) -> bool:
+        """Hand a message over; False when it could not be before the end (lossless only)."""
+        if not self._lossless:
+            self._socket.send_multipart(parts, copy=False)
+            return True
+        deadline: float | None = None
+        while deadline is None or time.monotonic() < deadline:
+            try:
+                self._socket.send_multipart(parts, zmq.DONTWAIT, copy=False)
+            except zmq.Again:
+                if self._stop.wait(0.001):
+                    deadline = deadline or time.monotonic() + LAST_WORDS_S
+                    time.sleep(0.001)
+            else:
+                return True
+        return False

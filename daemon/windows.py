@@ -1,0 +1,98 @@
+"""Frames -> sliding windows -> the worker, newest first when it cannot follow."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+
+from daemon.ring import FrameRing
+from selfstorm.frames import Frame, StreamInfo, Window
+
+LOSSLESS_DEPTH = 2
+
+
+class SlidingWindows:
+    """Cuts one stream into windows of `length` frames, one every `stride`, counted in seq and not in arrivals.
+
+    A window is complete once the stream has passed its last frame; frames that never came are listed in it.
+    """
+
+    def __init__(self, info: StreamInfo, length: int, stride: int, *, first_seq: int, first_index: int) -> None:
+        self._info, self._length, self._stride = info, length, stride
+        self._start, self._index = first_seq, first_index
+        self._ring = FrameRing(length)
+
+    @property
+    def next_index(self) -> int:
+        """Number of the next window."""
+        return self._index
+
+    def push(self, frame: Frame) -> list[Window]:
+        """Take a frame; the windows it completes."""
+        complete = self.passed(frame.seq)  # before the ring lets go of what they need
+        self._ring.push(frame)
+        return complete + self.passed(frame.seq + 1)
+
+    def passed(self, next_seq: int) -> list[Window]:
+        """The stream has reached next_seq, whether its frames came or not; the windows this completes."""
+        complete = []
+        while self._start + self._length <= next_seq:
+            first, last = self._start, self._start + self._length - 1
+            frames = self._ring.between(first, last)
+            there = {frame.seq for frame in frames}
+            missing = tuple(seq for seq in range(first, last + 1) if seq not in there)
+            complete.append(Window(self._index, self._info, first, last, frames, missing))
+            self._start, self._index = self._start + self._stride, self._index + 1
+            self._ring.forget_before(self._start)
+        return complete
+
+
+class WindowQueue:
+    """Hands windows to the worker. Live: only the newest waits, others are skipped. Lossless: putting waits."""
+
+    def __init__(self, *, lossless: bool) -> None:
+        self._lossless = lossless
+        self._waiting: deque[Window] = deque()
+        self._changed = threading.Condition()
+        self._closed = self._hurried = False
+
+    def put(self, window: Window) -> int:
+        """Add a window; how many were skipped for it. Waits for room when lossless."""
+        with self._changed:
+            skipped = 0
+            if self._lossless:
+                self._changed.wait_for(lambda: len(self._waiting) < LOSSLESS_DEPTH or self._hurried)
+            else:
+                skipped = len(self._waiting)
+                self._waiting.clear()
+            self._waiting.append(window)
+            self._changed.notify_all()
+            return skipped
+
+    def get(self, timeout_s: float) -> Window | None:
+        """The next window, or None when none came in time or the queue is closed and empty."""
+        with self._changed:
+            self._changed.wait_for(lambda: bool(self._waiting) or self._closed, timeout_s)
+            if not self._waiting:
+                return None
+            window = self._waiting.popleft()
+            self._changed.notify_all()
+            return window
+
+    def hurry(self) -> None:
+        """Nobody waits for room any more: the source has stopped, what is under way must be taken in."""
+        with self._changed:
+            self._hurried = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """No more windows will come; those waiting are still handed out."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    @property
+    def finished(self) -> bool:
+        """Closed, and nothing waits."""
+        with self._changed:
+            return self._closed and not self._waiting

@@ -1,0 +1,54 @@
+"""--save: the published pictures as an OME-TIFF that grows window by window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from daemon.health import Health
+from daemon.protocol.messages import PictureHeader
+from selfstorm.errors import InputError
+from selfstorm.frames import Array
+from selfstorm.ome_tiff import PictureWriter
+
+
+class MovieOut:
+    """One file for each size of picture: OUT.ome.tif, then OUT-2.ome.tif when the camera's field changes.
+
+    A full disk ends the saving, with an event; the stream goes on.
+    """
+
+    def __init__(self, path: Path, health: Health) -> None:
+        self._path, self._health = path, health
+        self._writer: PictureWriter | None = None
+        self._shape: tuple[int, ...] = ()
+        self._files, self._failed = 0, False
+        if not path.parent.is_dir():
+            raise InputError("no such folder", where=path.parent, mend="make it first")
+        health.report(saving=str(path))
+
+    def add(self, header: PictureHeader, picture: Array) -> None:
+        """Append one picture and its header."""
+        if self._failed:
+            return
+        try:
+            if self._writer is None or picture.shape != self._shape:
+                self.close()
+                self._files += 1
+                self._writer, self._shape = PictureWriter(self._name(), header.pixel_nm), picture.shape
+            self._writer.add(picture, header.model_dump(mode="json"))
+        except OSError as error:
+            self._failed = True
+            self._health.report(saving="")
+            self._health.event("error", "saving_stopped", f"{self._path}: {error.strerror}; what was saved is kept")
+
+    def close(self) -> None:
+        """Finish the open file."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            writer.close()
+
+    def _name(self) -> Path:
+        if self._files == 1:
+            return self._path
+        stem, dot, suffix = self._path.name.partition(".")
+        return self._path.with_name(f"{stem}-{self._files}{dot}{suffix}")

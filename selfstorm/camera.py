@@ -1,0 +1,83 @@
+"""ADU <-> photons: y = (raw - offset) / gain, and an estimate of both from the frames when nobody measured them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from selfstorm.frames import Array
+
+# Fourth differences along both axes answer at the camera's Nyquist frequency, where a microscope's PSF passes
+# next to nothing: what is left there is the camera's own noise.
+NOISE_FILTER = np.array([1.0, -4.0, 6.0, -4.0, 1.0])
+LEAST_CONTRAST = 1.15
+MAX_FRAMES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """offset_adu: the level of a dark pixel. gain_adu_per_electron: ADU per detected photon, > 0. origin: who says so."""
+
+    offset_adu: float
+    gain_adu_per_electron: float
+    origin: str = "given"
+
+    def photons(self, raw: Array) -> Array:
+        """(..., H, W) ADU -> float32 photons; dark noise makes some of them negative."""
+        return (raw.astype(np.float32) - np.float32(self.offset_adu)) / np.float32(self.gain_adu_per_electron)
+
+    def __str__(self) -> str:
+        return (
+            f"offset {self.offset_adu:.4g} ADU, gain {self.gain_adu_per_electron:.3g} ADU/photon ({self.origin})"
+        )
+
+
+def calibrate(
+    frames: Array, offset_adu: float | None = None, gain_adu_per_electron: float | None = None
+) -> Camera:
+    """The camera of a movie, with what is given taken as given and the rest estimated.
+
+    frames: (T, H, W) ADU. The noise variance at the Nyquist frequency is a line over the mean signal: its slope is
+    the gain, its zero the offset (photon transfer; Janesick 2007). Where the field has too little contrast for a
+    line, the darkest level is taken for the offset and one ADU for one photon.
+    """
+    if offset_adu is not None and gain_adu_per_electron is not None:
+        return Camera(offset_adu, gain_adu_per_electron)
+    frames = frames[:MAX_FRAMES].astype(np.float32)
+    darkest = float(np.quantile(frames.mean(0), 0.01))
+    line = _photon_transfer(frames, offset_adu)
+    if line is None:
+        offset = darkest if offset_adu is None else offset_adu
+        return Camera(min(offset, darkest), gain_adu_per_electron or 1.0, "assumed: too little contrast to tell")
+    slope, zero = line
+    gain = slope if gain_adu_per_electron is None else gain_adu_per_electron
+    # The line's zero lies below the true offset by the read noise; an offset above the darkest level cannot be.
+    offset = float(np.clip(zero, 0.0, darkest)) if offset_adu is None else offset_adu
+    return Camera(offset, gain, "estimated from the frames")
+
+
+def _photon_transfer(frames: Array, offset_adu: float | None) -> tuple[float, float] | None:
+    """(slope, zero) of noise variance over mean signal, None where no line can be seen."""
+    _, height, width = frames.shape
+    if min(height, width) < 2 * len(NOISE_FILTER) or len(frames) < 4:
+        return None
+    rows = sum(w * frames[:, i : height - 4 + i] for i, w in enumerate(NOISE_FILTER))
+    both = sum(w * rows[:, :, i : width - 4 + i] for i, w in enumerate(NOISE_FILTER))
+    variance = (np.asarray(both) ** 2).mean(0).ravel() / float((NOISE_FILTER**2).sum() ** 2)
+    level = frames.mean(0)[2:-2, 2:-2].ravel()
+    order = np.argsort(level)
+    bins = [b for b in np.array_split(order, 20) if len(b) >= 8]
+    if len(bins) < 5:
+        return None
+    x = np.array([level[b].mean() for b in bins])
+    y = np.array([variance[b].mean() for b in bins])
+    zero_level = x[0] if offset_adu is None else offset_adu
+    if x[-1] - x[0] <= 0.02 * abs(x[0] - zero_level) or y[0] <= 0 or y[-1] < LEAST_CONTRAST * y[0]:
+        return None
+    # A variance's own error grows with it, so weight relative errors alike.
+    if offset_adu is not None:
+        slope = float(np.median(y / np.maximum(x - offset_adu, 1e-6)))
+        return (slope, offset_adu) if slope > 0 else None
+    slope, intercept = np.polyfit(x, y, 1, w=1 / y)
+    return (float(slope), float(-intercept / slope)) if slope > 0 else None

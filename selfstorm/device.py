@@ -1,0 +1,39 @@
+"""Where torch computes, decided once per process."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from selfstorm.errors import InputError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def prepare_device(name: str = "auto") -> torch.device:
+    """The torch device of that name ('auto': CUDA, then MPS, then CPU), with the process set up for it.
+
+    On the CPU one core is left to the camera and the network, and denormals are flushed: emitter maps are full of
+    almost-zeros, which are ten times slower otherwise.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device, there in present.items() if there)
+    if name not in present:
+        raise InputError(f"no such device '{name}'", where="device", mend=f"use one of {', '.join(DEVICES)}")
+    if not present[name]:
+        raise InputError(
+            f"this machine has no usable {name} device", where="device", mend="use 'auto' or 'cpu'"
+        )
+    if name == "cpu":
+        torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
+        torch.set_flush_denormal(True)
+    return torch.device(name)
+
+
+def describe(device: torch.device) -> str:
+    """A name a user knows the device by."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"{device.type} ({torch.get_num_threads()} threads)" if device.type == "cpu" else device.type

@@ -1,0 +1,60 @@
+"""Stage B, a frame at a time: frames and the density prior -> emitter maps, by an unrolled sparse-recovery network.
+
+Each layer is x <- x q^p / (1 + lambda_k w), q = A^T(y / (A x + b)) / A^T 1: the multiplicative step of the Poisson
+likelihood with a weighted l1 penalty whose weight w is the inverse of the density (a reweighted LISTA layer in
+its multiplicative form).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from selfstorm.operators import Imaging
+
+MAP_BYTES = 16 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """count layers; power: exponent of the data step; penalty: lambda, ramped over the first half; floor: epsilon.
+
+    floor > 0 keeps emitters that never blink: the density does not see them.
+    """
+
+    count: int
+    hurried: bool
+    penalty: float
+    floor: float
+
+
+QUALITY = {"best": Layers(40, False, 0.2, 0.1), "fast": Layers(15, True, 0.3, 0.1)}
+
+
+def emitter_maps(
+    imaging: Imaging, y: Tensor, prior: Tensor, start: Tensor, background: Tensor, layers: Layers
+) -> Tensor:
+    """Unrolled emitter network.
+
+    y: (T, H, W) photons, > 0. prior: (rows, columns) density with mean 1. start: photons per cell to start from, flat
+    (starting from the density overfits). Returns (T, rows, columns) photons per SR cell, >= 0.
+    """
+    weight = layers.penalty / ((prior + layers.floor) * imaging.norm)
+    caught = 1 / imaging.norm
+    x = start.expand(len(y), *prior.shape).clone()
+    for k in range(layers.count):
+        ratio = (y / (imaging.forward(x) + background)).clamp_(min=1e-4)
+        q = imaging.adjoint(ratio).mul_(caught).clamp_(min=1e-6)
+        ramp = min(1.0, (k + 0.5) / (0.5 * layers.count))
+        if layers.hurried:
+            q.mul_(q.sqrt())
+        x.mul_(q).mul_(1 / (1 + ramp * weight))
+    return x
+
+
+def batches(y: Tensor, cells: int) -> Iterator[Tensor]:
+    """Frames in batches whose maps fit the cache and the memory."""
+    yield from torch.split(y, max(1, MAP_BYTES // (cells * y.element_size() * 4)))

@@ -1,0 +1,38 @@
+"""A whole recording through the same window engine as the live daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from selfstorm.errors import InputError
+from selfstorm.frames import Array, Reconstruction, window_starts
+from selfstorm.model import SequenceModel, Settings
+from selfstorm.reconstruct import LEAST_FRAMES, reconstruct
+
+
+def check_windows(frames: int, window: int, stride: int) -> int:
+    """Number of whole windows in a movie; raises InputError where there is none."""
+    if frames < LEAST_FRAMES:
+        raise InputError(f"{frames} frames, at least {LEAST_FRAMES} are needed", mend="give a longer movie")
+    if window < LEAST_FRAMES:
+        raise InputError(
+            f"a window of {window} frames", where="--window", mend=f"give at least {LEAST_FRAMES}, or 'all'"
+        )
+    if window > frames:
+        raise InputError(
+            f"a window of {window} frames in a movie of {frames}", where="--window", mend="shorten it or say 'all'"
+        )
+    return len(list(window_starts(frames, window, stride)))
+
+
+def reconstruct_movie(
+    raw: Array, settings: Settings, window: int, stride: int, device: torch.device
+) -> Iterator[tuple[int, Reconstruction]]:
+    """(first frame, reconstruction) of every whole window of raw (T, H, W) ADU, the model carried from each to the next."""
+    model: SequenceModel | None = None
+    for start in window_starts(len(raw), window, stride):
+        frames = raw[start : start + window]
+        model = model or SequenceModel(settings, frames, device)
+        yield start, reconstruct(model, frames)

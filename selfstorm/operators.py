@@ -1,0 +1,183 @@
+"""The physics as linear operators: SR cells to camera pixels, and its square for covariances.
+
+Both are sums of separable terms, out_l = sum_r Y_lr x X_lr^T, whose matrices are Toeplitz bands: every camera pixel
+sees the same neighbourhood of cells. On long axes only the band that is not zero is multiplied, block by block, so
+the cost grows with the area and there is no seam: the result is the one of the whole matrix.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from selfstorm.frames import Array
+from selfstorm.optics import Psf, pixel_kernel, reach_px
+
+PAD_PX = 3
+BLOCK_PX = 32  # measured: the fastest on CPU for long axes; one dense block wins on short ones
+DENSE_PX = 96
+LAGS = ((0, 1), (1, -1), (1, 0), (1, 1))  # lag (0, 0) is left out: it carries the shot noise
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A camera field and the SR cells behind it, padded all round: emitters outside the field shine into it.
+
+    height, width: camera pixels. cells: (rows, columns) of the padded SR map.
+    """
+
+    height: int
+    width: int
+    scale: int
+    pixel_nm: float
+    pad_px: int = PAD_PX
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        return (self.height + 2 * self.pad_px) * self.scale, (self.width + 2 * self.pad_px) * self.scale
+
+    def crop(self, padded: Tensor) -> Tensor:
+        """(..., rows, columns) of the padded map -> (..., scale*H, scale*W) of the field."""
+        edge = self.pad_px * self.scale
+        return padded[..., edge : edge + self.height * self.scale, edge : edge + self.width * self.scale]
+
+
+class Band:
+    """A Toeplitz band matrix that maps one axis to another, in blocks.
+
+    matrix: (G, out, in) float64, one for every term. Each block is the part of it that is not zero for `block` of the
+    outputs; equal blocks share their storage.
+    """
+
+    def __init__(self, matrix: Array, block: int, like: Tensor) -> None:
+        self._blocks: list[tuple[slice, Tensor]] = []
+        for start in range(0, matrix.shape[1], block):
+            rows = matrix[:, start : start + block]
+            seen = np.flatnonzero(rows.any((0, 1)))
+            part = slice(int(seen[0]), int(seen[-1]) + 1)
+            tensor = torch.as_tensor(rows[:, :, part]).to(device=like.device, dtype=like.dtype)
+            self._blocks.append((part, tensor[0] if len(tensor) == 1 else tensor))
+
+    def columns(self, x: Tensor) -> Tensor:
+        """(..., rows, in) -> (..., rows, out), along the last axis."""
+        parts = [x[..., part] @ matrix.mT for part, matrix in self._blocks]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
+
+    def rows(self, x: Tensor) -> Tensor:
+        """(..., in, columns) -> (..., out, columns), along the last axis but one."""
+        parts = [matrix @ x[..., part, :] for part, matrix in self._blocks]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, -2)
+
+
+class Axis:
+    """One axis of an operator, both ways: `down` from cells to pixels, `up` back.
+
+    kernels: (G, (2*reach + 1)*scale) float64, what a pixel sees of the cells around it, for each of G terms.
+    """
+
+    def __init__(self, kernels: Array, pixels: int, scale: int, pad_px: int, like: Tensor) -> None:
+        terms, taps = kernels.shape
+        reach = (taps // scale - 1) // 2
+        wide = np.zeros((terms, pixels, (pixels + 2 * reach) * scale))
+        for i in range(pixels):
+            wide[:, i, i * scale : i * scale + taps] = kernels
+        surplus = (reach - pad_px) * scale
+        matrix = wide[:, :, surplus:-surplus] if surplus > 0 else np.pad(wide, ((0, 0), (0, 0), (-surplus, -surplus)))
+        blocks = 1 if pixels <= DENSE_PX else round(pixels / BLOCK_PX)
+        self.down = Band(matrix, -(-pixels // blocks), like)
+        self.up = Band(matrix.transpose(0, 2, 1), -(-matrix.shape[2] // blocks), like)
+
+
+class Separable:
+    """out_l = sum_r Y_lr x X_lr^T for x on the padded SR grid, with its exact adjoint.
+
+    kernels_y, kernels_x: (L, R, taps). like: a tensor of the device and dtype to compute in.
+    """
+
+    def __init__(self, kernels_y: Array, kernels_x: Array, grid: Grid, like: Tensor) -> None:
+        self.outputs, self.terms, taps = kernels_y.shape
+        self.single = self.outputs * self.terms == 1
+        self.y = Axis(kernels_y.reshape(-1, taps), grid.height, grid.scale, grid.pad_px, like)
+        self.x = Axis(kernels_x.reshape(-1, taps), grid.width, grid.scale, grid.pad_px, like)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., rows, columns) cells -> (..., L, H, W); no L axis where L = R = 1."""
+        if self.single:
+            return self.y.down.rows(self.x.down.columns(x))
+        out = self.y.down.rows(self.x.down.columns(x[..., None, :, :]))
+        return out.unflatten(-3, (self.outputs, self.terms)).sum(-3)
+
+    def adjoint(self, z: Tensor) -> Tensor:
+        """(..., L, H, W) -> (..., rows, columns) cells."""
+        if self.single:
+            return self.y.up.rows(self.x.up.columns(z))
+        spread = z[..., :, None, :, :].expand(*z.shape[:-2], self.terms, *z.shape[-2:]).flatten(-4, -3)
+        return self.y.up.rows(self.x.up.columns(spread)).sum(-3)
+
+
+class Imaging:
+    """A: photons in SR cells -> expected photons on camera pixels, without background.
+
+    norm: A^T 1, the share of each cell's light that the field catches, (rows, columns).
+    """
+
+    def __init__(self, psf: Psf, grid: Grid, like: Tensor) -> None:
+        modes, reach = psf.modes(), reach_px(psf, grid.pixel_nm)
+        kernels = np.stack([pixel_kernel(m, grid.scale, grid.pixel_nm, reach) for m in modes])[None]
+        weights = np.array([m.weight for m in modes])[None, :, None]
+        self._operator = Separable(kernels * weights, kernels, grid, like)
+        ones = torch.ones((grid.height, grid.width), dtype=like.dtype, device=like.device)
+        # A cell that no pixel sees must not divide by zero; its emitters stay where they started.
+        self.norm = self.adjoint(ones).clamp(min=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., rows, columns) photons per SR cell -> (..., H, W) photons."""
+        out = self._operator.forward(x)
+        return out if self._operator.single else out.squeeze(-3)
+
+    def adjoint(self, z: Tensor) -> Tensor:
+        """(..., H, W) -> (..., rows, columns)."""
+        return self._operator.adjoint(z if self._operator.single else z[..., None, :, :])
+
+
+class LaggedCovariance:
+    """F: density of fluctuating emitters -> covariance between pixels p and p + lag, for every lag of LAGS.
+
+    The kernel of pixel p + d is that of p shifted by d pixels, so each row of F is a product of two of A's.
+    Rows whose p + d lies outside the field mean nothing: mask them (statistics.inside).
+    """
+
+    def __init__(self, psf: Psf, grid: Grid, like: Tensor) -> None:
+        modes, reach = psf.modes(), reach_px(psf, grid.pixel_nm)
+        kernels = [pixel_kernel(m, grid.scale, grid.pixel_nm, reach) for m in modes]
+
+        def product(a: int, b: int, lag: int) -> Array:
+            return kernels[a] * _shifted(kernels[b], lag * grid.scale)
+
+        pairs = [(a, b) for a in range(len(modes)) for b in range(len(modes))]
+        along_y = np.array(
+            [[modes[a].weight * modes[b].weight * product(a, b, dy) for a, b in pairs] for dy, _ in LAGS]
+        )
+        along_x = np.array([[product(a, b, dx) for a, b in pairs] for _, dx in LAGS])
+        self._operator = Separable(along_y, along_x, grid, like)
+
+    def forward(self, m: Tensor) -> Tensor:
+        """(rows, columns) -> (lags, H, W)."""
+        return self._operator.forward(m)
+
+    def adjoint(self, z: Tensor) -> Tensor:
+        """(lags, H, W) -> (rows, columns)."""
+        return self._operator.adjoint(z)
+
+
+def _shifted(kernel: Array, cells: int) -> Array:
+    """The kernel of a pixel `cells` cells further on."""
+    out = np.zeros_like(kernel)
+    if cells >= 0:
+        out[cells:] = kernel[: len(kernel) - cells]
+    else:
+        out[:cells] = kernel[-cells:]
+    return out

@@ -50,12 +50,16 @@ def run(
         "lossless": lossless,
     }
     settings = load(config, overrides)
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
+    )
     logging.getLogger("daemon.health").setLevel(logging.INFO)
     from daemon.service import Service
 
     service = Service(settings)
-    click.echo(f"results on {settings.server.results}; watch with: selfstorm-viewer --connect {settings.server.results}")
+    click.echo(
+        f"results on {settings.server.results}; watch with: selfstorm-viewer --connect {settings.server.results}"
+    )
     click.echo(account(service.run()))
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from selfstorm.errors import InputError
-from selfstorm.scene import Scene
+
+if TYPE_CHECKING:
+    from selfstorm.scene import Scene
 
 SCHEMES = ("simulate", "replay", "mmcore", "micromanager")
 LOOPBACK = r"^tcp://(127\.0\.0\.1|localhost|\[::1\]):(\*|\d{1,5})$"
@@ -52,6 +54,8 @@ class SourceSection(Section):
 
     def scene(self) -> Scene:
         """The simulated scene of [source.simulate]."""
+        from selfstorm.scene import Scene
+
         try:
             return Scene(**self.simulate)
         except TypeError:

@@ -58,7 +58,14 @@ class Health:
         log.log(LEVELS[level], "%s: %s", code, text)
         with self._lock:
             self._events.append(
-                Event(run=self.run, number=self._event_count, unix_ns=time.time_ns(), level=level, code=code, text=text)
+                Event(
+                    run=self.run,
+                    number=self._event_count,
+                    unix_ns=time.time_ns(),
+                    level=level,
+                    code=code,
+                    text=text,
+                )
             )
             self._event_count += 1
 

@@ -61,8 +61,8 @@ class StreamIntake:
         before: StreamIntake | None,
     ) -> None:
         self.info, self.windows = info, windows
-        self.last_number = before.last_number if before else None
-        self.last_frame_s = before.last_frame_s if before else None
+        self.last_number: int | None = before.last_number if before else None
+        self.last_frame_s: float | None = before.last_frame_s if before else None
         self._follows = before is not None and before.last_number is not None
         self._health, self._complete = health, complete
         self._ledger = Ledger(info.stream, first_seq=0)
@@ -124,7 +124,11 @@ class StreamIntake:
         lost = round(away_s * self.info.rate_hz) if self.info.rate_hz else 0
         self._health.frames(estimated_lost_in_outages=lost)
         how_many = f"about {lost} frames were" if lost else "an unknown number of frames was"
-        self._health.event("warning", "frames_lost_in_outage", f"{how_many} not captured in {away_s:.1f} s without camera process")
+        self._health.event(
+            "warning",
+            "frames_lost_in_outage",
+            f"{how_many} not captured in {away_s:.1f} s without camera process",
+        )
 
     def _hand_on(self, windows: list[Window]) -> None:
         for window in windows:

@@ -135,7 +135,9 @@ class RecorderSupervisor:
         self._kept, self._recorded = self._kept + self._recorded, 0
         self._child = Child("daemon.recorder", self._arguments)
         self._health.event(
-            "error", "recorder_lost", "the recorder died and was restarted: frames in between are not recorded"
+            "error",
+            "recorder_lost",
+            "the recorder died and was restarted: frames in between are not recorded",
         )
 
     def stop(self) -> None:

@@ -74,7 +74,11 @@ class Worker(threading.Thread):
         self._health.windows(published=1)
         self._health.report(latency_ms=latency_ms)
         log.info(
-            "window %d (%s): %.2f s, misfit %.3f", window.index, result.state, time.monotonic() - started_s, result.misfit
+            "window %d (%s): %.2f s, misfit %.3f",
+            window.index,
+            result.state,
+            time.monotonic() - started_s,
+            result.misfit,
         )
         if self._movie is not None:
             self._movie.add(header, result.picture)
@@ -94,7 +98,9 @@ class Worker(threading.Thread):
         pixel_nm = camera.pixel_nm or info.pixel_nm
         if pixel_nm is None:
             raise InputError(
-                "pixel size unknown", where=info.source, mend="set pixel_nm under [camera] in the configuration"
+                "pixel size unknown",
+                where=info.source,
+                mend="set pixel_nm under [camera] in the configuration",
             )
         offset_adu, gain = _camera(camera, info)
         return Settings(

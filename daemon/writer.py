@@ -8,7 +8,7 @@ from daemon.health import Health
 from daemon.protocol.messages import PictureHeader
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
-from selfstorm.ome_tiff import PictureWriter
+from selfstorm.ome_tiff import OmeTiffWriter
 
 
 class MovieOut:
@@ -19,7 +19,7 @@ class MovieOut:
 
     def __init__(self, path: Path, health: Health) -> None:
         self._path, self._health = path, health
-        self._writer: PictureWriter | None = None
+        self._writer: OmeTiffWriter | None = None
         self._shape: tuple[int, ...] = ()
         self._files, self._failed = 0, False
         if not path.parent.is_dir():
@@ -34,7 +34,7 @@ class MovieOut:
             if self._writer is None or picture.shape != self._shape:
                 self.close()
                 self._files += 1
-                self._writer, self._shape = PictureWriter(self._name(), header.pixel_nm), picture.shape
+                self._writer, self._shape = OmeTiffWriter(self._name(), header.pixel_nm), picture.shape
             self._writer.add(picture, header.model_dump(mode="json"))
         except OSError as error:
             self._failed = True

@@ -17,7 +17,10 @@ MAX_FRAMES = 200
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """offset_adu: the level of a dark pixel. gain_adu_per_electron: ADU per detected photon, > 0. origin: who says so."""
+    """A camera's response.
+
+    offset_adu: the level of a dark pixel. gain_adu_per_electron: ADU per detected photon, > 0. origin: who says so.
+    """
 
     offset_adu: float
     gain_adu_per_electron: float
@@ -28,14 +31,10 @@ class Camera:
         return (raw.astype(np.float32) - np.float32(self.offset_adu)) / np.float32(self.gain_adu_per_electron)
 
     def __str__(self) -> str:
-        return (
-            f"offset {self.offset_adu:.4g} ADU, gain {self.gain_adu_per_electron:.3g} ADU/photon ({self.origin})"
-        )
+        return f"offset {self.offset_adu:.4g} ADU, gain {self.gain_adu_per_electron:.3g} ADU/photon ({self.origin})"
 
 
-def calibrate(
-    frames: Array, offset_adu: float | None = None, gain_adu_per_electron: float | None = None
-) -> Camera:
+def calibrate(frames: Array, offset_adu: float | None = None, gain_adu_per_electron: float | None = None) -> Camera:
     """The camera of a movie, with what is given taken as given and the rest estimated.
 
     frames: (T, H, W) ADU. The noise variance at the Nyquist frequency is a line over the mean signal: its slope is

@@ -34,9 +34,7 @@ def cli() -> None:
 @click.option("--scale", type=click.Choice(["2", "4", "8"]), default="4", show_default=True)
 @click.option("--window", default="all", show_default=True, metavar="all|T", help="Frames of one picture.")
 @click.option("--stride", type=click.IntRange(1), help="Frames from one window to the next. Default: the window.")
-@click.option(
-    "--estimate", type=click.Choice(["density", "emitters", "fused"]), default="emitters", show_default=True
-)
+@click.option("--estimate", type=click.Choice(["density", "emitters", "fused"]), default="emitters", show_default=True)
 @click.option("--quality", type=click.Choice(["best", "fast"]), default="best", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 def reconstruct(
@@ -60,7 +58,7 @@ def reconstruct(
     from selfstorm.model import Settings
     from selfstorm.movies import MovieFile
     from selfstorm.offline import check_windows, reconstruct_movie
-    from selfstorm.ome_tiff import PictureWriter
+    from selfstorm.ome_tiff import OmeTiffWriter
 
     psf = _psf(na, wavelength_nm, psf_sigma_nm)
     torch_device = prepare_device(device)
@@ -79,11 +77,12 @@ def reconstruct(
     left_over = len(raw) - ((windows - 1) * stride + length)
     if left_over:
         click.echo(f"the last {left_over} frames fill no window and are not used")
-    with PictureWriter(output, pixel_nm / settings.scale) as writer:
-        pictures = reconstruct_movie(raw, settings, length, stride, torch_device)
-        with click.progressbar(pictures, length=windows, label="reconstructing") as progress:
-            for start, result in progress:
-                writer.add(result.picture, _record(start, length, result))
+    with (
+        OmeTiffWriter(output, pixel_nm / settings.scale) as writer,
+        click.progressbar(length=windows * length, label="reconstructing") as progress,
+    ):
+        for start, result in reconstruct_movie(raw, settings, length, stride, torch_device, progress.update):
+            writer.add(result.picture, _record(start, length, result))
     click.echo(f"{result.optics}; {result.camera}; misfit {result.misfit:.3f}")
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
@@ -113,6 +112,88 @@ def _frames(window: str) -> int:
     if not window.isdecimal():
         raise click.UsageError(f"--window takes 'all' or a number of frames, not '{window}'.")
     return int(window)
+
+
+def _scene_options(command: Any) -> Any:
+    """An option for every number of a Scene, named like it."""
+    from selfstorm.scene import Scene
+
+    for field in reversed(fields(Scene)):
+        if isinstance(field.default, int | float) or field.default is None:
+            kind = int if isinstance(field.default, int) else float
+            name = "--" + field.name.replace("_", "-")
+            command = click.option(name, type=kind, default=field.default, show_default=True)(command)
+    return command
+
+
+@cli.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="MOVIE.ome.tif")
+@click.option("--truth", type=click.Path(path_type=Path), required=True, help="TRUTH.csv: frame,y_nm,x_nm,photons")
+@click.option("--frames", type=click.IntRange(1), default=400, show_default=True)
+@_scene_options
+def simulate(output: Path, truth: Path, frames: int, **scene: Any) -> None:
+    """Simulate a movie of a living cell, and where every emitter was."""
+    from selfstorm.ome_tiff import OmeTiffWriter
+    from selfstorm.scene import Scene
+    from selfstorm.simulate import simulate as movie
+    from selfstorm.truth import TruthWriter
+
+    shots = movie(Scene(**scene), frames=frames)
+    part = truth.with_name(truth.name + ".part")
+    with OmeTiffWriter(output, scene["pixel_nm"]) as writer:
+        with (
+            TruthWriter(part) as emitters,
+            click.progressbar(shots, length=frames, label="simulating") as progress,
+        ):
+            for pixels, where in progress:
+                writer.add(pixels)
+                emitters.append(where)
+        part.replace(truth)
+    click.echo(f"wrote {output} and {truth}")
+
+
+@cli.command()
+@click.argument("picture", type=click.Path(path_type=Path))
+@click.option("--truth", type=click.Path(path_type=Path), required=True, help="frame,y_nm,x_nm (.csv or .csv.gz)")
+@click.option("--pixel-nm", type=click.FloatRange(0.1, 10_000), help="Pixel of the picture; else from metadata.")
+@click.option(
+    "--frames", metavar="FIRST:LAST", help="Truth frames to compare with; else what the picture says, or all."
+)
+def evaluate(picture: Path, truth: Path, pixel_nm: float | None, frames: str | None) -> None:
+    """Score PICTURE against the TRUTH: Pearson, PSNR, SSIM, ground-truth FRC. A line for every window."""
+    from selfstorm.evaluate import score_picture
+    from selfstorm.ome_tiff import read_pictures
+    from selfstorm.truth import read_truth
+
+    file = read_pictures(picture)
+    pixel_nm = pixel_nm or file.pixel_nm
+    if pixel_nm is None:
+        raise InputError("pixel size unknown", where=picture, mend="give it with --pixel-nm")
+    emitters = read_truth(truth)
+    click.echo("window  frames        pearson  psnr_db  ssim    gt_frc_nm")
+    for index, image in enumerate(file.pictures):
+        record = file.records[index] if index < len(file.records) else {}
+        first, last = _truth_frames(frames, record, emitters)
+        seen = emitters[(emitters[:, 0] >= first) & (emitters[:, 0] <= last)]
+        if not len(seen):
+            raise InputError(f"no emitter in frames {first} to {last}", where=truth, mend="give --frames FIRST:LAST")
+        score = score_picture(image, seen[:, 1:3], pixel_nm)
+        click.echo(
+            f"{index:<7} {f'{first}-{last}':<13} {score.pearson:<8.4f} {score.psnr_db:<8.2f} {score.ssim:<7.4f}"
+            f" {score.gt_frc_nm:.1f}"
+        )
+
+
+def _truth_frames(asked: str | None, record: dict[str, Any], emitters: Any) -> tuple[int, int]:
+    """First and last truth frame that belong to a picture: as asked, as its file says, or all."""
+    if asked is not None:
+        first, _, last = asked.partition(":")
+        if not (first.isdecimal() and last.isdecimal()):
+            raise click.UsageError(f"--frames takes FIRST:LAST, such as 0:99, not '{asked}'.")
+        return int(first), int(last)
+    first_frame = record.get("first_frame", record.get("first_seq", 0))
+    last_frame = record.get("last_frame", record.get("last_seq", emitters[:, 0].max()))
+    return int(first_frame), int(last_frame)
 
 
 def main() -> None:

@@ -23,9 +23,7 @@ def prepare_device(name: str = "auto") -> torch.device:
     if name not in present:
         raise InputError(f"no such device '{name}'", where="device", mend=f"use one of {', '.join(DEVICES)}")
     if not present[name]:
-        raise InputError(
-            f"this machine has no usable {name} device", where="device", mend="use 'auto' or 'cpu'"
-        )
+        raise InputError(f"this machine has no usable {name} device", where="device", mend="use 'auto' or 'cpu'")
     if name == "cpu":
         torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
         torch.set_flush_denormal(True)

@@ -30,7 +30,7 @@ class MovieFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = _open(path)
+        self._file = open_tiff(path)
         try:
             self._pages = self._frame_pages()
             self.length = len(self._pages)
@@ -39,7 +39,7 @@ class MovieFile:
             self.dtype = "float32" if stored == np.float64 else str(stored)
             if stored.kind == "f":
                 self._check_finite()
-            self.pixel_nm = _pixel_nm(self._file)
+            self.pixel_nm = stated_pixel_nm(self._file)
         except BaseException:
             self._file.close()
             raise
@@ -71,13 +71,9 @@ class MovieFile:
         series = self._file.series[0]
         axes = [(axis, size) for axis, size in zip(series.axes, series.shape, strict=True) if size > 1]
         if any(axis == "S" for axis, _ in axes):
-            raise self._unusable(
-                "is a colour (RGB) image", "give the camera's own grey values, one channel a frame"
-            )
+            raise self._unusable("is a colour (RGB) image", "give the camera's own grey values, one channel a frame")
         if len(axes) < 3 or [axis for axis, _ in axes[-2:]] != ["Y", "X"]:
-            raise self._unusable(
-                f"is one image of shape {series.shape}", "give a movie: many frames of one field"
-            )
+            raise self._unusable(f"is one image of shape {series.shape}", "give a movie: many frames of one field")
         if len(axes) > 3:
             shape = " x ".join(f"{size} ({axis})" for axis, size in axes)
             raise self._unusable(
@@ -136,7 +132,8 @@ class _RawPage:
         return np.frombuffer(data, self._stored).reshape(self.shape).astype(self.dtype)
 
 
-def _open(path: Path) -> tifffile.TiffFile:
+def open_tiff(path: Path) -> tifffile.TiffFile:
+    """Open a TIFF, or say in a MovieError why it cannot be."""
     if not path.exists():
         raise MovieError("no such file", where=path, mend="check the path")
     if path.is_dir():
@@ -156,8 +153,15 @@ def _open(path: Path) -> tifffile.TiffFile:
     return file
 
 
-def _pixel_nm(file: tifffile.TiffFile) -> float | None:
-    for read in (_ome_pixel_nm, _micromanager_pixel_nm, _imagej_pixel_nm, _description_pixel_nm, _tag_pixel_nm):
+def stated_pixel_nm(file: tifffile.TiffFile) -> float | None:
+    """Pixel size by the file's metadata, None where it says nothing believable."""
+    for read in (
+        _ome_pixel_nm,
+        _micromanager_pixel_nm,
+        _imagej_pixel_nm,
+        _description_pixel_nm,
+        _tag_pixel_nm,
+    ):
         try:
             size = read(file)
         except (KeyError, TypeError, ValueError, ZeroDivisionError, AttributeError, ElementTree.ParseError):
@@ -170,7 +174,7 @@ def _pixel_nm(file: tifffile.TiffFile) -> float | None:
 def _ome_pixel_nm(file: tifffile.TiffFile) -> float | None:
     if not file.is_ome or not file.ome_metadata:
         return None
-    root = ElementTree.fromstring(file.ome_metadata)  # noqa: S314  (expat has bounded entity expansion since 2.4)
+    root = ElementTree.fromstring(file.ome_metadata)  # noqa: S314  (expat bounds entity expansion)
     pixels = next(element for element in root.iter() if element.tag.endswith("}Pixels"))
     return float(pixels.attrib["PhysicalSizeX"]) * NM_PER_UNIT[pixels.attrib.get("PhysicalSizeXUnit", "µm")]
 
@@ -184,7 +188,7 @@ def _imagej_pixel_nm(file: tifffile.TiffFile) -> float | None:
     if not file.is_imagej or not file.imagej_metadata:
         return None
     per_unit = file.pages.first.tags["XResolution"].value
-    return NM_PER_UNIT[file.imagej_metadata["unit"]] * per_unit[1] / per_unit[0]
+    return float(NM_PER_UNIT[file.imagej_metadata["unit"]] * per_unit[1] / per_unit[0])
 
 
 def _description_pixel_nm(file: tifffile.TiffFile) -> float | None:
@@ -196,4 +200,4 @@ def _tag_pixel_nm(file: tifffile.TiffFile) -> float | None:
     if tags["ResolutionUnit"].value != tifffile.RESUNIT.CENTIMETER:
         return None
     per_cm = tags["XResolution"].value
-    return NM_PER_UNIT["cm"] * per_cm[1] / per_cm[0]
+    return float(NM_PER_UNIT["cm"] * per_cm[1] / per_cm[0])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 
@@ -22,17 +22,27 @@ def check_windows(frames: int, window: int, stride: int) -> int:
         )
     if window > frames:
         raise InputError(
-            f"a window of {window} frames in a movie of {frames}", where="--window", mend="shorten it or say 'all'"
+            f"a window of {window} frames in a movie of {frames}",
+            where="--window",
+            mend="shorten it or say 'all'",
         )
     return len(list(window_starts(frames, window, stride)))
 
 
 def reconstruct_movie(
-    raw: Array, settings: Settings, window: int, stride: int, device: torch.device
+    raw: Array,
+    settings: Settings,
+    window: int,
+    stride: int,
+    device: torch.device,
+    advance: Callable[[int], None] = lambda frames: None,
 ) -> Iterator[tuple[int, Reconstruction]]:
-    """(first frame, reconstruction) of every whole window of raw (T, H, W) ADU, the model carried from each to the next."""
+    """(first frame, reconstruction) of every whole window of raw (T, H, W) ADU, the model carried on from each.
+
+    advance: told of every few frames done.
+    """
     model: SequenceModel | None = None
     for start in window_starts(len(raw), window, stride):
         frames = raw[start : start + window]
         model = model or SequenceModel(settings, frames, device)
-        yield start, reconstruct(model, frames)
+        yield start, reconstruct(model, frames, advance)

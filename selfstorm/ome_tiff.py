@@ -1,23 +1,27 @@
-"""Super-resolved pictures as a growing TIFF that becomes an OME-TIFF of its final name when it is finished."""
+"""Pictures and movies as a growing TIFF that becomes an OME-TIFF of its final name when it is finished; and back."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from xml.etree import ElementTree
 
+import numpy as np
 import tifffile
 
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
+from selfstorm.movies import open_tiff, stated_pixel_nm
 
 NM_PER_CM = 1e7
 
 
-class PictureWriter:
-    """Writes (sH, sW) float32 pictures, a page a window, each with its own account as JSON.
+class OmeTiffWriter:
+    """Writes pictures or frames of one shape and dtype, a page each, with an account of each as JSON if there is one.
 
     Until it is closed the file is called NAME.part: readable as a TIFF all along, also after the process was
     killed. Closing adds the OME-XML and gives it its name; closing it empty, or leaving its `with` block by an
@@ -30,7 +34,7 @@ class PictureWriter:
         self.path, self.part = path, path.with_name(path.name + ".part")
         self._pixel_nm = pixel_nm
         self._records: list[dict[str, Any]] = []
-        self._shape: tuple[int, ...] = ()
+        self._count, self._shape, self._dtype = 0, (0, 0), ""
         try:
             self._writer = tifffile.TiffWriter(self.part, bigtiff=True)
         except OSError as error:
@@ -47,29 +51,31 @@ class PictureWriter:
         else:
             self.discard()
 
-    def __len__(self) -> int:
-        return len(self._records)
-
-    def add(self, picture: Array, record: Mapping[str, Any]) -> None:
-        """Append one picture; record says what it was made from. All pictures of a file have one shape."""
-        if self._records and picture.shape != self._shape:
+    def add(self, picture: Array, record: Mapping[str, Any] | None = None) -> None:
+        """Append one picture (H, W); record says what it was made from."""
+        if self._count and (picture.shape, str(picture.dtype)) != (self._shape, self._dtype):
             raise InputError(f"a picture of {picture.shape} in a file of {self._shape}", where=self.path)
         per_cm = NM_PER_CM / self._pixel_nm if self._pixel_nm else None
         self._writer.write(
             picture,
             photometric="minisblack",
             metadata=None,
-            description=json.dumps(record),
+            description=json.dumps(record or {}),  # the first one makes room for the OME-XML
             resolution=(per_cm, per_cm) if per_cm else None,
             resolutionunit="CENTIMETER" if per_cm else None,
         )
-        self._shape = picture.shape
-        self._records.append(dict(record))
+        self._count, self._shape, self._dtype = (
+            self._count + 1,
+            (picture.shape[0], picture.shape[1]),
+            str(picture.dtype),
+        )
+        if record is not None:
+            self._records.append(dict(record))
 
     def close(self) -> None:
         """Finish the file and give it its name."""
         self._writer.close()
-        if not self._records:
+        if not self._count:
             self.part.unlink(missing_ok=True)
             return
         tifffile.tiffcomment(self.part, self._ome_xml().encode(), pageindex=0)
@@ -81,20 +87,53 @@ class PictureWriter:
         self.part.unlink(missing_ok=True)
 
     def _ome_xml(self) -> str:
-        count, (height, width) = len(self._records), self._shape
-        size: dict[str, Any] = {}
+        count, (height, width) = self._count, self._shape
+        more: dict[str, Any] = {"Description": json.dumps(self._records)} if self._records else {}
         if self._pixel_nm:
-            size = {f"PhysicalSize{axis}": self._pixel_nm for axis in "XY"}
-            size |= {f"PhysicalSize{axis}Unit": "nm" for axis in "XY"}
+            more |= {f"PhysicalSize{axis}": self._pixel_nm for axis in "XY"}
+            more |= {f"PhysicalSize{axis}Unit": "nm" for axis in "XY"}
         shape, axes = ((count, height, width), "TYX") if count > 1 else ((height, width), "YX")
         ome = tifffile.OmeXml(Creator="selfstorm")
         ome.addimage(
-            "float32",
+            self._dtype,
             shape,
             (count, 1, 1, height, width, 1),
             axes=axes,
             Name=self.path.name,
-            Description=json.dumps(self._records),
-            **size,
+            **more,
         )
         return ome.tostring(declaration=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Pictures of a file: (N, H, W), their pixel size where the file says it, and their accounts ([] without)."""
+
+    pictures: Array
+    pixel_nm: float | None
+    records: list[dict[str, Any]]
+
+
+def read_pictures(path: Path) -> Pictures:
+    """All pictures of a TIFF, one or many."""
+    with open_tiff(path) as file:
+        pictures = np.squeeze(file.series[0].asarray())
+        if pictures.ndim == 2:
+            pictures = pictures[None]
+        if pictures.ndim != 3 or file.series[0].axes.endswith("S"):
+            raise InputError(
+                f"holds an array of {pictures.shape}", where=path, mend="give grey pictures, one or a stack"
+            )
+        return Pictures(pictures, stated_pixel_nm(file), _records(file))
+
+
+def _records(file: tifffile.TiffFile) -> list[dict[str, Any]]:
+    if not file.ome_metadata:
+        return []
+    root = ElementTree.fromstring(file.ome_metadata)  # noqa: S314  (expat bounds entity expansion)
+    text = next((e.text for e in root.iter() if e.tag.endswith("}Description")), None)
+    try:
+        records = json.loads(text or "[]")
+    except ValueError:
+        return []
+    return records if isinstance(records, list) else []

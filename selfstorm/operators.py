@@ -108,7 +108,7 @@ class Separable:
         if self.single:
             return self.y.down.rows(self.x.down.columns(x))
         out = self.y.down.rows(self.x.down.columns(x[..., None, :, :]))
-        return out.unflatten(-3, (self.outputs, self.terms)).sum(-3)
+        return out.reshape(*out.shape[:-3], self.outputs, self.terms, *out.shape[-2:]).sum(-3)
 
     def adjoint(self, z: Tensor) -> Tensor:
         """(..., L, H, W) -> (..., rows, columns) cells."""

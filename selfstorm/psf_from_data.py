@@ -8,6 +8,7 @@ slowly, the constant takes up what flickers everywhere, and lag 0 is left out be
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -72,11 +73,13 @@ def field_moments(frames: Array) -> tuple[Array, Array]:
     _, height, width = frames.shape
     shape = (height + REACH_PX, width + REACH_PX)
     power = np.zeros((shape[0], shape[1] // 2 + 1))
-    for before, after in zip(frames[:-1], frames[1:], strict=True):
+    for before, after in pairwise(frames):
         difference = (after.astype(np.float64) - before) / np.sqrt(2)
         power += np.abs(np.fft.rfft2(difference - difference.mean(), shape)) ** 2
     products = np.fft.irfft2(power, shape) / (len(frames) - 1)
-    lags = np.array([(dy, dx) for dy in range(REACH_PX + 1) for dx in range(-REACH_PX, REACH_PX + 1) if (dy, dx) > (0, 0)])
+    lags = np.array(
+        [(dy, dx) for dy in range(REACH_PX + 1) for dx in range(-REACH_PX, REACH_PX + 1) if (dy, dx) > (0, 0)]
+    )
     counts = (height - lags[:, 0]) * (width - np.abs(lags[:, 1]))
     return lags, products[lags[:, 0], lags[:, 1]] / counts
 
@@ -85,7 +88,9 @@ def _autocorrelation(lags: Array, sigma_px: float) -> Array:
     """Autocorrelation of the pixel-integrated Gaussian at (dy, dx), in pixels."""
     spread = np.sqrt(2) * sigma_px
 
-    def ramp(u: Array) -> Array:  # second integral of the Gaussian: two pixels' boxes are two differences of it
+    def ramp(
+        u: Array,
+    ) -> Array:  # second integral of the Gaussian: two pixels' boxes are two differences of it
         return np.asarray(u * norm.cdf(u / spread) + spread * norm.pdf(u / spread))
 
     along = [ramp(d + 1.0) - 2 * ramp(d + 0.0) + ramp(d - 1.0) for d in lags.T]

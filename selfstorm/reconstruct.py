@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -24,10 +25,13 @@ LEAST_PHOTONS = 1e-3
 TRUSTED_MISFIT = 0.1
 
 
-def reconstruct(model: SequenceModel, raw: Array) -> Reconstruction:
+def reconstruct(
+    model: SequenceModel, raw: Array, advance: Callable[[int], None] = lambda frames: None
+) -> Reconstruction:
     """Super-resolve one window and leave its density in the model.
 
     raw: (T, H, W) ADU, T >= 8, of the model's field. Same model, same window, same device: same picture, bit for bit.
+    advance: told of every few frames done.
     """
     grid, settings = model.grid, model.settings
     if raw.ndim != 3 or raw.shape[1:] != (grid.height, grid.width) or len(raw) < LEAST_FRAMES:
@@ -42,7 +46,7 @@ def reconstruct(model: SequenceModel, raw: Array) -> Reconstruction:
         expected = brightness * model.imaging.forward(m) + background
         picture = grid.crop(m)
         if settings.estimate != "density":
-            total = _emitter_sum(model, y, m, brightness, background)
+            total = _emitter_sum(model, y, m, brightness, background, advance)
             expected = model.imaging.forward(total) / len(y) + background
             emitters = grid.crop(total)
             picture = emitters if settings.estimate == "emitters" else _fuse(picture, emitters)
@@ -66,9 +70,7 @@ def reconstruct(model: SequenceModel, raw: Array) -> Reconstruction:
     )
 
 
-def _density(
-    model: SequenceModel, statistics: WindowStatistics
-) -> tuple[Literal["cold", "warm"], int, Tensor]:
+def _density(model: SequenceModel, statistics: WindowStatistics) -> tuple[Literal["cold", "warm"], int, Tensor]:
     if model.density is None:
         layers = cold_layers(statistics.frames)
         return "cold", layers, density(model.covariance, statistics, layers)
@@ -77,7 +79,12 @@ def _density(
 
 
 def _emitter_sum(
-    model: SequenceModel, y: Tensor, m: Tensor, brightness: Tensor, background: Tensor
+    model: SequenceModel,
+    y: Tensor,
+    m: Tensor,
+    brightness: Tensor,
+    background: Tensor,
+    advance: Callable[[int], None],
 ) -> Tensor:
     """(rows, columns) photons: all frames' emitter maps added up."""
     prior, start = m / model.grid.crop(m).mean(), (brightness * m).mean()
@@ -85,6 +92,7 @@ def _emitter_sum(
     layers, total = QUALITY[model.settings.quality], torch.zeros_like(m)
     for batch in batches(positive, m.numel()):
         total += emitter_maps(model.imaging, batch, prior, start, background, layers).sum(0)
+        advance(len(batch))
     return total
 
 

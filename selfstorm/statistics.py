@@ -61,5 +61,11 @@ def window_statistics(y: Tensor) -> WindowStatistics:
     phi = MEMORY_TRUST * min(max(rho, 0.0), 1.0)
     alpha = 2 * phi / (1 + phi**2)
     return WindowStatistics(
-        frames, mean, variance, (now - alpha * following) * inside, uncertainty * (1 + alpha**2 / 2), inside, rho
+        frames,
+        mean,
+        variance,
+        (now - alpha * following) * inside,
+        uncertainty * (1 + alpha**2 / 2),
+        inside,
+        rho,
     )

@@ -43,7 +43,7 @@ def encode(kind: str, message: BaseModel, pixels: Array | None = None) -> list[B
     parts: list[Buffer] = [kind.encode(), header]
     if pixels is not None:
         little = pixels.dtype.newbyteorder("<")
-        parts.append(memoryview(np.ascontiguousarray(pixels, dtype=little)).cast("B"))
+        parts.append(np.ascontiguousarray(pixels, dtype=little).data.cast("B"))
     return parts
 
 

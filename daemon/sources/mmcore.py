@@ -69,7 +69,9 @@ class MMCore:
         pixel_type = PIXEL_TYPES.get(core.getBytesPerPixel())
         if pixel_type is None or core.getNumberOfComponents() != 1:
             raise InputError(
-                f"{camera} gives colour pixels", where=self._section.uri, mend="set its PixelType to 8bit or 16bit"
+                f"{camera} gives colour pixels",
+                where=self._section.uri,
+                mend="set its PixelType to 8bit or 16bit",
             )
         x, y, width, height = core.getROI()
         pixel_nm = core.getPixelSizeUm() * 1e3
@@ -112,7 +114,9 @@ def _loaded_core(section: SourceSection) -> CMMCorePlus:
         core.setExposure(section.mmcore.exposure_ms)
     except RuntimeError as error:  # what MMCore raises for a device or property that is not there
         raise InputError(
-            f"Micro-Manager says: {error}", where=section.uri, mend="mend the configuration or [source.mmcore]"
+            f"Micro-Manager says: {error}",
+            where=section.uri,
+            mend="mend the configuration or [source.mmcore]",
         ) from None
     return core
 

@@ -14,11 +14,12 @@ import zmq
 
 from daemon.protocol.codec import encode
 from daemon.protocol.messages import FrameHeader, Heartbeat
-from daemon.sources.camera import TICK_S, Shot
+from daemon.sources.camera import Shot
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
 HIGH_WATER = 400
+TICK_MS = 100
 HEARTBEAT_S = 0.25
 LAST_WORDS_S = 3.0
 NO_STREAM = "none"
@@ -60,7 +61,7 @@ class StreamPublisher:
         """Return once `count` subscribers are there: what is sent before them nobody sees."""
         while self._subscribers < count and not self._stop.is_set():
             self.say("waiting", "for the daemon to listen")
-            if self._socket.poll(TICK_S * 1000):
+            if self._socket.poll(TICK_MS):
                 self._subscribers += 1 if self._socket.recv()[:1] == b"\x01" else -1
 
     def begin(self, info: StreamInfo) -> None:

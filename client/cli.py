@@ -1,0 +1,79 @@
+"""selfstorm-viewer: opens the window. Qt comes last, so that a mistake on the command line costs nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from selfstorm.console import run
+from selfstorm.errors import InputError
+
+DEFAULT_ENDPOINT = "tcp://127.0.0.1:5711"
+ENDPOINT = re.compile(r"tcp://(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]):(?P<port>[0-9]{1,5})")
+MAX_PORT = 65_535
+
+
+def main() -> None:
+    """Entry point."""
+    run(viewer)
+
+
+def _endpoint(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    match = ENDPOINT.fullmatch(value)
+    if match is None or not 1 <= int(match["port"]) <= MAX_PORT:
+        raise click.BadParameter(f"{value!r} is no address; write tcp://HOST:PORT, such as {DEFAULT_ENDPOINT}.")
+    return value
+
+
+@click.command("selfstorm-viewer")
+@click.option(
+    "--connect",
+    metavar="ENDPOINT",
+    default=DEFAULT_ENDPOINT,
+    show_default=True,
+    callback=_endpoint,
+    help="Where the daemon publishes its results.",
+)
+@click.option(
+    "--screenshot",
+    metavar="FILE.png",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Save the whole window once enough windows were shown, and quit.",
+)
+@click.option(
+    "--after-windows",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="How many windows are enough for the screenshot.",
+)
+@click.option(
+    "--timeout",
+    "timeout_s",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0, min_open=True, max=86_400),
+    default=60.0,
+    show_default=True,
+    help="Save the screenshot after this long in any case, and leave with exit code 1.",
+)
+def viewer(connect: str, screenshot: Path | None, after_windows: int, timeout_s: float) -> int:
+    """Watch a running selfstorm-daemon: the super-resolved picture beside the raw mean of the same frames."""
+    if screenshot is not None and not screenshot.absolute().parent.is_dir():
+        raise InputError("the folder for the screenshot is not there", where=screenshot)
+    try:
+        # PySide6 first: without it pyqtgraph fails with an error of its own, or picks another Qt.
+        import PySide6.QtWidgets  # noqa: F401
+
+        from client.session import watch
+    except ImportError as error:
+        raise _not_loaded(error) from error
+    return watch(connect, screenshot, after_windows, timeout_s)
+
+
+def _not_loaded(error: ImportError) -> InputError:
+    missing = (error.name or "").split(".")[0]
+    if isinstance(error, ModuleNotFoundError) and missing in ("PySide6", "pyqtgraph"):
+        return InputError(f"the viewer needs {missing}", mend='install it: pip install "selfstorm[viewer]"')
+    return InputError(f"the window's libraries cannot be loaded: {error}", mend='see pip install "selfstorm[viewer]"')

@@ -1,0 +1,45 @@
+"""Which values are black and which are bright. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from selfstorm.frames import Array
+
+LOW_PERCENT = 0.5
+HIGH_PERCENT = 99.7
+MAX_SAMPLES = 500_000
+
+
+@dataclass(frozen=True, slots=True)
+class Contrast:
+    """Automatic, or locked at low and high (in the picture's own units) for every picture to come."""
+
+    auto: bool = True
+    low: float = 0.0
+    high: float = 1.0
+
+    def levels(self, pixels: Array) -> tuple[float, float]:
+        """(low, high) to draw a picture with; low < high always."""
+        low, high = auto_levels(pixels) if self.auto else (self.low, self.high)
+        return low, max(high, float(np.nextafter(np.float32(low), np.float32(np.inf))))
+
+
+def auto_levels(pixels: Array) -> tuple[float, float]:
+    """Percentiles of the finite pixels of (H, W).
+
+    A picture so sparse that its high percentile is its floor is drawn up to its maximum: a lone emitter
+    is seen.
+    """
+    step = max(1, int(np.ceil(np.sqrt(pixels.size / MAX_SAMPLES))))
+    sample = pixels[::step, ::step]
+    sample = sample[np.isfinite(sample)]
+    if not sample.size:
+        return 0.0, 1.0
+    low, high = (float(value) for value in np.percentile(sample, (LOW_PERCENT, HIGH_PERCENT)))
+    if high > low:
+        return low, high
+    top = float(np.max(pixels, where=np.isfinite(pixels), initial=-np.inf))
+    return low, top if top > low else low + 1.0

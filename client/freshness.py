@@ -1,0 +1,56 @@
+"""Is what is shown still what the microscope sees? Pure functions of the state and the time."""
+
+from __future__ import annotations
+
+from client.state import ViewerState
+
+SILENT_AFTER_S = 2.0
+OLD_AFTER_S = 5.0
+OLD_AFTER_INTERVALS = 3.0
+
+
+def silence_s(state: ViewerState, now: float) -> float | None:
+    """Seconds without a sign of life where that is too long; 0.0 when all is well; None before the first."""
+    if state.heard_s is None:
+        return None
+    quiet_s = now - state.heard_s
+    return quiet_s if quiet_s > SILENT_AFTER_S else 0.0
+
+
+def picture_age_s(state: ViewerState, now: float) -> float | None:
+    """Seconds since the picture shown was published, None without a picture.
+
+    A picture may be old on arrival (a late joiner gets the last one), so the daemon's own clock is asked
+    too: its newest status against the picture's stamp. The two computers' clocks need not agree.
+    """
+    if state.shown is None:
+        return None
+    age_s = now - state.shown.at_s
+    status, header = state.status, state.shown.sr.header
+    if status is None or status.run != header.run or not status.sent_unix_ns:
+        return age_s
+    return max(age_s, (status.sent_unix_ns - header.published_unix_ns) / 1e9 + now - state.status_at_s)
+
+
+def stale_reason(state: ViewerState, now: float) -> str:
+    """Why the picture shown must not be taken for live; empty when it may."""
+    if state.shown is None:
+        return ""
+    quiet_s = silence_s(state, now)
+    if quiet_s:
+        return f"STALE: daemon silent for {seconds(quiet_s)}"
+    if state.shown.sr.header.run != state.run:
+        return "PREVIOUS RUN: waiting for the first window of the new one"
+    if state.status is not None and state.status.state in ("ended", "failed"):
+        return f"NOT LIVE: the run has {state.status.state}, this is its last picture"
+    age_s = picture_age_s(state, now) or 0.0
+    if age_s > max(OLD_AFTER_S, OLD_AFTER_INTERVALS * (state.interval_s or 0.0)):
+        return f"OLD: no new picture for {seconds(age_s)}"
+    return ""
+
+
+def seconds(duration_s: float) -> str:
+    """A duration a person reads at a glance: '7 s', '3 min', '2 h'."""
+    if duration_s < 120:
+        return f"{duration_s:.0f} s"
+    return f"{duration_s / 60:.0f} min" if duration_s < 7200 else f"{duration_s / 3600:.0f} h"

@@ -1,0 +1,68 @@
+"""About 30 times a second: what has arrived -> the state -> the window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from PySide6 import QtCore
+
+from client.state import ViewerState, reduce_message, reduce_skipped, reduce_unreadable
+from client.subscriber import UNREADABLE, Batch
+
+TICK_MS = 33
+
+
+class Source(Protocol):
+    """Where batches of messages come from."""
+
+    def drain(self) -> Batch: ...
+
+
+class View(Protocol):
+    """What can show a state."""
+
+    def show_state(self, state: ViewerState, now: float) -> None: ...
+
+
+class Presenter(QtCore.QObject):
+    """Owns the state. clock: seconds, the one that stamped the arrivals."""
+
+    ticked = QtCore.Signal()
+
+    def __init__(self, source: Source, view: View, endpoint: str, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._source = source
+        self._view = view
+        self._clock = clock
+        self.state = ViewerState(endpoint)
+        self._timer = QtCore.QTimer(self)
+        self._timer.setInterval(TICK_MS)
+        self._timer.timeout.connect(self.tick)
+
+    def start(self) -> None:
+        """Show the empty state and keep it up to date from now on."""
+        self.tick()
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Leave the window as it is."""
+        self._timer.stop()
+
+    def tick(self) -> None:
+        """Take in what has arrived and show the outcome."""
+        self.state = reduce_batch(self.state, self._source.drain())
+        self._view.show_state(self.state, self._clock())
+        self.ticked.emit()
+
+
+def reduce_batch(state: ViewerState, batch: Batch) -> ViewerState:
+    """Take in all of a batch, in the order of arrival."""
+    before = state.windows
+    for arrival in batch.arrivals:
+        if isinstance(arrival.content, str):
+            state = reduce_unreadable(state, arrival.content, 1 + batch.replaced[UNREADABLE])
+        else:
+            state = reduce_message(state, arrival.content, arrival.at_s)
+    undrawn = max(state.windows - before - 1, 0)
+    return reduce_skipped(state, batch.replaced["sr.refined"] + undrawn)

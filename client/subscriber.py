@@ -1,0 +1,120 @@
+"""The receiver thread: the daemon's results socket -> an inbox that never grows.
+
+The socket is made, used and closed in the thread. A daemon that goes and comes back is picked up by ZeroMQ's
+own reconnecting.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import zmq
+
+from daemon.protocol.codec import MalformedMessageError, Received, decode
+
+POLL_MS = 100
+QUEUE_MESSAGES = 20
+STOP_S = 5.0
+
+# Two of each picture, not one: the newest super-resolved picture may come before its raw mean, and the pair
+# before it is then the newest that can be shown. All events are wanted; the bound is for a daemon gone mad.
+KEPT = {"sr.refined": 2, "raw.mean": 2, "event": 1000}
+KEPT_OTHERWISE = 1
+UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arrival:
+    """One message as it came. content: the decoded message, or why it could not be read."""
+
+    content: Received | str
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Arrivals in their order, and how many of each kind gave way to newer ones."""
+
+    arrivals: tuple[Arrival, ...]
+    replaced: Counter[str]
+
+
+class Inbox:
+    """Hand-over between threads: keeps the newest of each kind, counts what it replaces."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[str, deque[tuple[int, Arrival]]] = {}
+        self._replaced: Counter[str] = Counter()
+        self._count = 0
+
+    def put(self, arrival: Arrival) -> None:
+        """Add one; the oldest of its kind gives way when there are too many."""
+        kind = arrival.content if isinstance(arrival.content, str) else arrival.content.kind
+        kind = UNREADABLE if isinstance(arrival.content, str) else kind
+        with self._lock:
+            kept = self._kept.setdefault(kind, deque(maxlen=KEPT.get(kind, KEPT_OTHERWISE)))
+            self._replaced[kind] += len(kept) == kept.maxlen
+            kept.append((self._count, arrival))
+            self._count += 1
+
+    def drain(self) -> Batch:
+        """Take all that is there."""
+        with self._lock:
+            kept, self._kept = self._kept, {}
+            replaced, self._replaced = self._replaced, Counter()
+        arrivals = sorted((pair for waiting in kept.values() for pair in waiting), key=lambda pair: pair[0])
+        return Batch(tuple(arrival for _, arrival in arrivals), replaced)
+
+
+class Subscriber:
+    """Listens at one endpoint from start() to stop(). clock: seconds, steadily running."""
+
+    def __init__(self, endpoint: str, clock: Callable[[], float]) -> None:
+        self._endpoint = endpoint
+        self._clock = clock
+        self._inbox = Inbox()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._listen, name="subscriber", daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen; returns at once, whether or not a daemon is there."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the socket and end the thread, within one poll."""
+        self._stop.set()
+        self._thread.join(STOP_S)
+
+    def drain(self) -> Batch:
+        """What arrived since the last call."""
+        return self._inbox.drain()
+
+    def _listen(self) -> None:
+        try:
+            with zmq.Context() as context, context.socket(zmq.SUB) as socket:
+                self._connect(socket)
+                while not self._stop.is_set():
+                    if socket.poll(POLL_MS):
+                        self._receive(socket)
+        except zmq.ZMQError as error:
+            self._inbox.put(Arrival(f"cannot listen at {self._endpoint}: {error}", self._clock()))
+
+    def _connect(self, socket: zmq.Socket[bytes]) -> None:
+        socket.linger = 0
+        socket.rcvhwm = QUEUE_MESSAGES  # holds only when set before connecting
+        socket.ipv6 = "[" in self._endpoint
+        socket.subscribe(b"")
+        socket.connect(self._endpoint)
+
+    def _receive(self, socket: zmq.Socket[bytes]) -> None:
+        parts = [frame.buffer for frame in socket.recv_multipart(copy=False)]
+        content: Received | str
+        try:
+            content = decode(parts)
+        except MalformedMessageError as error:
+            content = str(error)
+        self._inbox.put(Arrival(content, self._clock()))

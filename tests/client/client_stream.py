@@ -1,0 +1,111 @@
+"""Messages as a daemon makes them, and a real results socket to send them from."""
+
+import itertools
+import queue
+import socket
+import threading
+import time
+
+import numpy as np
+import zmq
+
+from daemon.protocol.codec import encode
+from daemon.protocol.messages import Event, FrameCounts, PictureHeader, Status, WindowCounts
+
+STREAM = "stream-0001"
+HEARTBEAT_S = 0.05
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def header(kind="sr.refined", window=0, run="first-run", side=8, scale=4, pixel_nm=100.0, **other):
+    """A picture's header; side and pixel_nm are the camera's."""
+    scale = scale if kind == "sr.refined" else 1
+    given = {
+        "run": run,
+        "window": window,
+        "stream": STREAM,
+        "shape": (side * scale, side * scale),
+        "pixel_nm": None if pixel_nm is None else pixel_nm / scale,
+        "scale": scale,
+        "first_seq": 100 * window,
+        "last_seq": 100 * window + 99,
+        "frames": 100,
+        "published_unix_ns": time.time_ns(),
+    }
+    return PictureHeader(**(given | other))
+
+
+def pixels(shape, level=1.0):
+    return (np.arange(shape[0] * shape[1], dtype=np.float32).reshape(shape) + 1) * np.float32(level)
+
+
+def status(run="first-run", **other):
+    given = {
+        "run": run,
+        "version": "0.1.0",
+        "state": "running",
+        "stream": STREAM,
+        "frames": FrameCounts(sent=503, received=500, missing=3, used=498, rejected=2),
+        "windows": WindowCounts(complete=5, published=4, skipped=1),
+        "rate_hz": 49.9,
+        "latency_ms": 83.0,
+        "sent_unix_ns": time.time_ns(),
+    }
+    return Status(**(given | other))
+
+
+def event(number=0, run="first-run", level="warning", text="3 frames never arrived"):
+    return Event(run=run, number=number, unix_ns=time.time_ns(), level=level, code="frames.missing", text=text)
+
+
+class Publisher:
+    """An XPUB socket in a thread of its own, with a heartbeat; leaving the context is the daemon's death."""
+
+    def __init__(self, port, run):
+        self.endpoint = f"tcp://127.0.0.1:{port}"
+        self.run = run
+        self._outbox = queue.Queue()
+        self._windows = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._publish, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        self._stop.set()
+        self._thread.join(10)
+
+    def send(self, parts):
+        self._outbox.put(parts)
+
+    def send_window(self, window, level=1.0, **other):
+        for kind in ("sr.refined", "raw.mean"):
+            one = header(kind, window, self.run, **other)
+            self.send(encode(kind, one, pixels(one.shape, level)))
+
+    def send_windows_for_ever(self):
+        """A new window with every heartbeat, for a subscriber that is not there yet."""
+        self._windows = itertools.count()
+
+    def _publish(self):
+        with zmq.Context() as context, context.socket(zmq.XPUB) as results:
+            results.linger = 0
+            results.bind(self.endpoint)
+            while not self._stop.is_set():
+                results.send_multipart(encode("status", status(self.run)))
+                if self._windows is not None and self._outbox.empty():
+                    self.send_window(next(self._windows))
+                try:
+                    results.send_multipart(self._outbox.get(timeout=HEARTBEAT_S))
+                except queue.Empty:
+                    continue

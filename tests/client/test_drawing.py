@@ -1,0 +1,91 @@
+"""The pure parts of drawing: contrast, lengths, fields, colours."""
+
+import numpy as np
+import pytest
+from client_stream import header, pixels
+
+from client.colour_maps import NAMES, lookup_table
+from client.contrast import Contrast, auto_levels
+from client.field import field_of, length_text, round_length
+from client.state import Pair, Picture
+
+
+def test_automatic_contrast_ignores_a_few_hot_pixels_and_what_is_not_finite():
+    picture = np.tile(np.linspace(100, 200, 100, dtype=np.float32), (100, 1))
+    picture[3, 3], picture[4, 4] = 1e9, np.nan
+    low, high = auto_levels(picture)
+    assert 100 <= low < 105
+    assert 195 < high <= 200
+
+
+def test_a_lone_emitter_is_seen():
+    picture = np.zeros((100, 100), np.float32)
+    picture[50, 50] = 7
+    assert auto_levels(picture) == (0.0, 7.0)
+
+
+@pytest.mark.parametrize("fill", [0.0, 5.0, np.nan, np.inf])
+def test_a_flat_picture_still_has_levels(fill):
+    low, high = Contrast().levels(np.full((4, 4), fill, np.float32))
+    assert np.isfinite((low, high)).all()
+    assert low < high
+
+
+def test_locked_contrast_is_the_same_for_every_picture():
+    locked = Contrast(auto=False, low=2.0, high=9.0)
+    assert locked.levels(pixels((8, 8))) == locked.levels(pixels((8, 8), 50)) == (2.0, 9.0)
+
+
+def test_levels_the_wrong_way_round_are_still_drawable():
+    low, high = Contrast(auto=False, low=9.0, high=2.0).levels(pixels((8, 8)))
+    assert low == 9.0 < high
+
+
+def test_a_large_picture_gets_the_levels_of_the_whole():
+    large = np.random.default_rng(0).normal(100, 10, (2048, 2048)).astype(np.float32)
+    assert auto_levels(large) == pytest.approx(np.percentile(large, (0.5, 99.7)), rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("longest", "length"),
+    [(1.0, 1.0), (0.99, 0.5), (4.9, 2.0), (5.0, 5.0), (70, 50), (0.03, 0.02), (1e-7, 1e-7)],
+)
+def test_scale_bars_are_1_2_or_5(longest, length):
+    assert round_length(longest) == pytest.approx(length)
+
+
+def test_lengths_are_written_with_their_unit():
+    assert [length_text(2.0, "µm"), length_text(0.5, "µm"), length_text(10, "px")] == [
+        "2 µm",
+        "500 nm",
+        "10 px",
+    ]
+
+
+def pair_of(pixel_nm):
+    headers = (header(kind, side=8, pixel_nm=pixel_nm) for kind in ("sr.refined", "raw.mean"))
+    return Pair(*(Picture(one, pixels(one.shape), 0.0) for one in headers))
+
+
+def test_both_pictures_cover_one_field_in_micrometres():
+    field = field_of(pair_of(100.0))
+    assert (field.width, field.height, field.unit) == (pytest.approx(0.8), pytest.approx(0.8), "µm")
+
+
+@pytest.mark.parametrize("pixel_nm", [None, 0.0, -1.0, float("nan")])
+def test_an_unknown_pixel_size_means_camera_pixels(pixel_nm):
+    field = field_of(pair_of(pixel_nm))
+    assert (field.width, field.height, field.unit) == (8, 8, "px")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_colour_maps_go_from_dark_to_bright(name):
+    table = lookup_table(name)
+    assert (table.shape, table.dtype) == ((256, 3), np.uint8)
+    assert table[0].sum() < table[-1].sum()
+    assert len(np.unique(table, axis=0)) > 200
+
+
+def test_fire_is_imagejs():
+    assert [tuple(lookup_table("fire")[i]) for i in (0, 255)] == [(0, 0, 0), (255, 255, 255)]
+    assert tuple(lookup_table("grey")[128]) == (128, 128, 128)

@@ -39,8 +39,8 @@ def emitter_maps(
 ) -> Tensor:
     """Unrolled emitter network.
 
-    y: (T, H, W) photons, > 0. prior: (rows, columns) density with mean 1. start: photons per cell to start from, flat
-    (starting from the density overfits). Returns (T, rows, columns) photons per SR cell, >= 0.
+    y: (T, H, W) photons, > 0. prior: (rows, columns) density with mean 1. start: (T, 1, 1) photons per cell to start
+    from, flat (starting from the density overfits). background: (T, H, W) photons. Returns (T, rows, columns) photons per SR cell, >= 0.
     """
     weight = layers.penalty / ((prior + layers.floor) * imaging.norm)
     caught = 1 / imaging.norm
@@ -55,6 +55,7 @@ def emitter_maps(
     return x
 
 
-def batches(y: Tensor, cells: int) -> Iterator[Tensor]:
-    """Frames in batches whose maps fit the cache and the memory."""
-    yield from torch.split(y, max(1, MAP_BYTES // (cells * y.element_size() * 4)))
+def batches(frames: int, like: Tensor) -> Iterator[slice]:
+    """Frames in batches whose maps, each the size of `like`, fit the cache and the memory."""
+    size = max(1, MAP_BYTES // (like.numel() * like.element_size() * 4))
+    yield from (slice(start, start + size) for start in range(0, frames, size))

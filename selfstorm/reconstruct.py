@@ -14,6 +14,7 @@ from selfstorm.density import cold_layers, density
 from selfstorm.emitters import QUALITY, batches, emitter_maps
 from selfstorm.errors import InputError
 from selfstorm.frames import Array, Reconstruction
+from selfstorm.light import frame_gains
 from selfstorm.model import SequenceModel
 from selfstorm.statistics import WindowStatistics, window_statistics
 
@@ -40,13 +41,14 @@ def reconstruct(
         )
     with torch.inference_mode():
         y = torch.as_tensor(model.camera.photons(raw)).to(model.device)
-        statistics = window_statistics(y)
+        gains = frame_gains(y)
+        statistics = window_statistics(y / gains)
         state, layers, m = _density(model, statistics)
         brightness, background = fit_background(statistics.mean, model.imaging.forward(m))
         expected = brightness * model.imaging.forward(m) + background
         picture = grid.crop(m)
         if settings.estimate != "density":
-            total = _emitter_sum(model, y, m, brightness, background, advance)
+            total = _emitter_sum(model, y, gains, m, brightness, background, advance)
             expected = model.imaging.forward(total) / len(y) + background
             emitters = grid.crop(total)
             picture = emitters if settings.estimate == "emitters" else _fuse(picture, emitters)
@@ -81,6 +83,7 @@ def _density(model: SequenceModel, statistics: WindowStatistics) -> tuple[Litera
 def _emitter_sum(
     model: SequenceModel,
     y: Tensor,
+    gains: Tensor,
     m: Tensor,
     brightness: Tensor,
     background: Tensor,
@@ -90,8 +93,9 @@ def _emitter_sum(
     prior, start = m / model.grid.crop(m).mean(), (brightness * m).mean()
     positive = y.clamp(min=0) + LEAST_PHOTONS
     layers, total = QUALITY[model.settings.quality], torch.zeros_like(m)
-    for batch in batches(positive, m.numel()):
-        total += emitter_maps(model.imaging, batch, prior, start, background, layers).sum(0)
+    for part in batches(len(y), m):
+        batch, light = positive[part], gains[part]
+        total += emitter_maps(model.imaging, batch, prior, start * light, background * light, layers).sum(0)
         advance(len(batch))
     return total
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.operators import LAGS
@@ -12,6 +13,8 @@ from selfstorm.operators import LAGS
 # A lag-one correlation read from few frames is too large as often as too small; whitening by this share of it
 # never did harm where nothing remembers.
 MEMORY_TRUST = 0.8
+# What changes more slowly than this is bleaching or motion, not blinking.
+TREND_FRAMES = 51
 
 
 @dataclass(frozen=True)
@@ -41,14 +44,14 @@ def shifted(z: Tensor, dy: int, dx: int) -> Tensor:
 
 
 def window_statistics(y: Tensor) -> WindowStatistics:
-    """Statistics of y (T, H, W) photons, T >= 3, with blinking memory taken out.
+    """Statistics of y (T, H, W) photons, T >= 3, with slow trends and blinking memory taken out.
 
     Emitters that stay on for several frames make consecutive frames alike, so T frames hold less than T frames'
     worth of independent fluctuations. Subtracting the covariance with the next frame, as far as the data show such
     memory (rho_1), whitens them in time: D <- D_0 - alpha D_1 with alpha = 2 phi / (1 + phi^2), phi = 0.8 rho_1.
     """
     frames, mean = len(y), y.mean(0)
-    c = y - mean
+    c = y - _trend(y)
     variance = (c * c).mean(0)
     inside = torch.stack([shifted(torch.ones_like(mean), *lag) for lag in LAGS])
     now = torch.stack([(c * shifted(c, *lag)).sum(0) for lag in LAGS]) / (frames - 1)
@@ -69,3 +72,12 @@ def window_statistics(y: Tensor) -> WindowStatistics:
         inside,
         rho,
     )
+
+
+def _trend(y: Tensor) -> Tensor:
+    """(T, H, W): each pixel's running mean over 51 frames, mirrored at the ends; the mean of a shorter window."""
+    if len(y) <= TREND_FRAMES:
+        return y.mean(0, keepdim=True)
+    half = TREND_FRAMES // 2
+    over_time = F.pad(y.flatten(1).T[None], (half, half), mode="reflect")
+    return F.avg_pool1d(over_time, TREND_FRAMES, 1)[0].T.reshape(y.shape)

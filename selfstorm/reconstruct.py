@@ -19,9 +19,9 @@ from selfstorm.model import SequenceModel
 from selfstorm.statistics import WindowStatistics, window_statistics
 
 LEAST_FRAMES = 8
-WARM_LAYERS = 10
+WARM_LAYERS = 20
 # A multiplicative layer cannot revive a zero, so a warm start keeps a share of a flat one.
-FLAT_SHARE = 0.1
+FLAT_SHARE = 0.3
 LEAST_PHOTONS = 1e-3
 TRUSTED_MISFIT = 0.1
 

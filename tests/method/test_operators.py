@@ -1,0 +1,75 @@
+"""The operators are what they say: adjoint to the last digit, seamless, energy-true, right about covariances."""
+
+import numpy as np
+import pytest
+import torch
+
+from selfstorm.operators import LAGS, Grid, Imaging, LaggedCovariance
+from selfstorm.optics import Airy, Gaussian
+from selfstorm.simulate import GaussianPsf, place
+
+LIKE = torch.zeros((), dtype=torch.float64)
+SHAPES = [(64, 64), (17, 23), (101, 40), (7, 130)]
+PSFS = [Gaussian(110.0), Airy(1.4, 660.0)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("psf", PSFS, ids=["gaussian", "airy"])
+@pytest.mark.parametrize("kind", [Imaging, LaggedCovariance])
+def test_adjoint(kind, psf, shape):
+    grid = Grid(*shape, scale=4, pixel_nm=100.0)
+    operator = kind(psf, grid, LIKE)
+    generator = torch.Generator().manual_seed(1)
+    x = torch.rand(grid.cells, dtype=torch.float64, generator=generator)
+    forward = operator.forward(x)
+    z = torch.rand(forward.shape, dtype=torch.float64, generator=generator)
+    left, right = (forward * z).sum(), (x * operator.adjoint(z)).sum()
+    assert abs(left - right) / abs(left) < 1e-12
+
+
+@pytest.mark.parametrize("kind", [Imaging, LaggedCovariance])
+def test_blocks_leave_no_seam(kind, monkeypatch):
+    grid = Grid(97, 130, scale=4, pixel_nm=100.0)
+    x = torch.rand(grid.cells, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
+    in_blocks = kind(Gaussian(110.0), grid, LIKE).forward(x)
+    monkeypatch.setattr("selfstorm.operators.DENSE_PX", 1000)
+    whole = kind(Gaussian(110.0), grid, LIKE).forward(x)
+    assert torch.allclose(in_blocks, whole, rtol=1e-12, atol=1e-14)
+
+
+def test_a_batch_is_its_frames():
+    grid = Grid(20, 33, scale=4, pixel_nm=100.0)
+    imaging = Imaging(Airy(1.4, 660.0), grid, LIKE)
+    x = torch.rand((3, *grid.cells), dtype=torch.float64, generator=torch.Generator().manual_seed(3))
+    assert torch.allclose(imaging.forward(x), torch.stack([imaging.forward(frame) for frame in x]))
+
+
+@pytest.mark.parametrize("shape", [(24, 24), (21, 33)])
+def test_one_cell_looks_like_an_emitter_in_it(shape):
+    """The forward model against the simulator's own rendering of emitters spread over the cell."""
+    grid = Grid(*shape, scale=4, pixel_nm=100.0)
+    row, column = 37, 52  # cells of the field
+    x = torch.zeros(grid.cells, dtype=torch.float64)
+    x[row + 12, column + 12] = 1000.0
+    ours = Imaging(Gaussian(110.0), grid, LIKE).forward(x).numpy()
+    within = (np.arange(5) + 0.5) * 5.0
+    y, x_nm = (v.ravel() for v in np.meshgrid(row * 25 + within, column * 25 + within, indexing="ij"))
+    theirs = place(y, x_nm, np.full(25, 40.0), shape, psf=GaussianPsf(110.0), pixel_nm=100.0)
+    assert np.abs(ours - theirs).max() < 2e-3 * theirs.max()
+    assert ours.sum() == pytest.approx(1000.0, rel=1e-3)
+
+
+def test_covariance_of_blinking_emitters():
+    """F m is the covariance that emitters of variance m make, at every lag."""
+    grid = Grid(16, 18, scale=2, pixel_nm=100.0)
+    psf = Gaussian(120.0)
+    imaging, covariance = Imaging(psf, grid, LIKE), LaggedCovariance(psf, grid, LIKE)
+    generator = torch.Generator().manual_seed(4)
+    m = torch.rand(grid.cells, dtype=torch.float64, generator=generator)
+    basis = torch.eye(m.numel(), dtype=torch.float64).reshape(-1, *grid.cells)
+    seen = imaging.forward(basis)
+    expected = covariance.forward(m)
+    for lag, (dy, dx) in enumerate(LAGS):
+        for p in ((4, 5), (8, 9), (10, 3)):
+            pair = (m.flatten() * seen[:, p[0], p[1]] * seen[:, p[0] + dy, p[1] + dx]).sum()
+            assert expected[lag][p].item() == pytest.approx(pair.item(), rel=1e-4)

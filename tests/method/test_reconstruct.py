@@ -1,0 +1,148 @@
+"""Pictures: the grid convention, the scores, determinism, warm start, emptiness where nothing is."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from selfstorm.device import prepare_device
+from selfstorm.errors import InputError
+from selfstorm.evaluate import score_picture
+from selfstorm.model import SequenceModel, Settings
+from selfstorm.offline import reconstruct_movie
+from selfstorm.optics import Airy, Gaussian
+from selfstorm.reconstruct import reconstruct
+from selfstorm.simulate import GaussianPsf, Scene, place, simulate
+from selfstorm.truth import read_truth
+
+DATA = Path(__file__).parents[3] / "shared" / "data"
+needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="no ../shared/data beside the repository")
+CPU = prepare_device("cpu")
+
+
+def picture_of(raw, **chosen):
+    settings = Settings(
+        **({"pixel_nm": 100.0, "psf": Gaussian(110.0), "offset_adu": 0.0, "gain_adu_per_electron": 1.0} | chosen)
+    )
+    return reconstruct(SequenceModel(settings, raw, CPU), raw)
+
+
+def blinking_emitter(shape, y_nm, x_nm, frames=100, seed=0):
+    """One emitter that is on in half of the frames, on a weak background."""
+    rng = np.random.default_rng(seed)
+    spot = place(np.array([y_nm]), np.array([x_nm]), np.array([3000.0]), shape, psf=GaussianPsf(110.0), pixel_nm=100.0)
+    on = rng.random(frames) < 0.5
+    return rng.poisson(on[:, None, None] * spot + 5.0).astype(np.uint16)
+
+
+# Cells of 50 nm are wider than sparse estimates are exact, so at scale 2 the density is looked at.
+@pytest.mark.parametrize(
+    ("scale", "estimate"),
+    [(2, "density"), (4, "density"), (4, "emitters"), (4, "fused"), (8, "density"), (8, "emitters")],
+)
+@pytest.mark.parametrize(
+    ("shape", "y_nm", "x_nm"),
+    [((32, 32), 1512.0, 1687.0), ((24, 40), 1141.0, 2303.0), ((27, 31), 1350.0, 1550.0), ((33, 20), 2018.5, 931.5)],
+    ids=["square", "rectangle", "odd", "odd-rectangle"],
+)
+def test_an_emitter_is_where_it_was_put(shape, y_nm, x_nm, scale, estimate):
+    result = picture_of(blinking_emitter(shape, y_nm, x_nm), scale=scale, estimate=estimate)
+    assert result.picture.shape == (shape[0] * scale, shape[1] * scale)
+    pitch_nm = 100.0 / scale
+    rows, columns = ((np.arange(n) + 0.5) * pitch_nm for n in result.picture.shape)
+    near = (np.abs(rows[:, None] - y_nm) < 250) & (np.abs(columns - x_nm) < 250)
+    light = result.picture * near
+    centroid = (light.sum(1) @ rows / light.sum(), light.sum(0) @ columns / light.sum())
+    assert np.hypot(centroid[0] - y_nm, centroid[1] - x_nm) < 2.0
+    assert light.sum() > 0.95 * result.picture.sum()
+
+
+def test_an_emitter_outside_the_field_does_no_harm():
+    """It shines in from 150 nm beyond the edge; nothing may be piled up inside."""
+    inside = blinking_emitter((32, 32), 1600.0, 1600.0)
+    outside = blinking_emitter((32, 32), 1600.0, -150.0, seed=1)
+    picture = picture_of(inside + outside).picture
+    light_in_the_middle = picture[:, 40:].sum()
+    assert picture[:, :12].sum() < 0.1 * light_in_the_middle
+
+
+@needs_data
+@pytest.mark.parametrize(("frames", "pearson"), [(100, 0.965), (361, 0.983)])
+def test_public_benchmark(frames, pearson):
+    raw = tifffile.imread(DATA / "bundled_tubulins_hd.tif")[:frames]
+    truth = read_truth(DATA / "bundled_tubulins_hd_emitters.csv.gz")
+    result = picture_of(raw, offset_adu=100.0, gain_adu_per_electron=4.0)
+    score = score_picture(result.picture, truth[truth[:, 0] < frames, 1:3], 25.0)
+    assert score.pearson >= pearson
+
+
+@needs_data
+def test_nothing_given_but_the_pixel_size_costs_little():
+    raw = tifffile.imread(DATA / "bundled_tubulins_hd.tif")[:100]
+    truth = read_truth(DATA / "bundled_tubulins_hd_emitters.csv.gz")
+    result = picture_of(raw, psf=None, offset_adu=None, gain_adu_per_electron=None)
+    score = score_picture(result.picture, truth[truth[:, 0] < 100, 1:3], 25.0)
+    assert score.pearson >= 0.96
+    assert "learned" in result.optics
+    assert "estimated" in result.camera
+
+
+def movie(frames, **scene):
+    shots = list(simulate(Scene(**scene), frames=frames))
+    return np.stack([pixels for pixels, _ in shots]), np.concatenate([emitters for _, emitters in shots])
+
+
+def test_same_window_same_picture():
+    raw, _ = movie(40, height=33, width=47, seed=1)
+    settings = Settings(100.0, quality="fast")
+    first, second = (list(reconstruct_movie(raw, settings, 20, 10, CPU)) for _ in range(2))
+    assert [start for start, _ in first] == [0, 10, 20]
+    for (_, a), (_, b) in zip(first, second, strict=True):
+        assert np.array_equal(a.picture, b.picture)
+    assert [result.state for _, result in first] == ["cold", "warm", "warm"]
+
+
+def test_emptiness_comes_out_empty():
+    """Filaments fill part of the field; where no emitter ever was, next to no light may be put."""
+    raw, emitters = movie(120, filaments=4, density=0.8, photons=600, background_photons=80, seed=3)
+    picture = picture_of(raw, offset_adu=100.0, gain_adu_per_electron=4.0).picture
+    rows, columns = ((np.arange(n) + 0.5) * 25.0 for n in picture.shape)
+    away = np.full(picture.shape, np.inf)
+    for y_nm, x_nm in np.unique(np.round(emitters[:, 1:3] / 50) * 50, axis=0):
+        away = np.minimum(away, np.hypot(rows[:, None] - y_nm, columns - x_nm))
+    empty = away > 250
+    assert empty.mean() > 0.4
+    assert picture[empty].sum() < 0.01 * picture.sum()
+
+
+def test_airy_and_bleaching_run_too():
+    raw, emitters = movie(80, na=1.4, wavelength_nm=660.0, flicker=0.03, bleaching_half_life_frames=100, seed=8)
+    result = picture_of(raw, psf=Airy(1.4, 660.0), offset_adu=100.0, gain_adu_per_electron=4.0, quality="fast")
+    blurred = score_picture(np.kron(raw.mean(0), np.ones((4, 4))), emitters[:, 1:3], 25.0)
+    assert score_picture(result.picture, emitters[:, 1:3], 25.0).pearson > blurred.pearson + 0.2
+
+
+def test_a_constant_movie_is_no_crash():
+    result = picture_of(np.full((20, 16, 16), 100, np.uint16), psf=None, offset_adu=None, gain_adu_per_electron=None)
+    assert np.isfinite(result.picture).all()
+    assert any("assumed" in note for note in result.notes)
+
+
+@pytest.mark.parametrize("shape", [(4, 32, 32), (20, 32, 31), (32, 32)])
+def test_a_window_that_does_not_fit_is_refused(shape):
+    model = SequenceModel(Settings(100.0), np.ones((20, 32, 32), np.uint16), CPU)
+    with pytest.raises(InputError, match="window of shape"):
+        reconstruct(model, np.ones(shape, np.uint16))
+
+
+def test_the_model_is_unharmed_by_a_window_that_fails():
+    raw, _ = movie(40, height=32, width=32, seed=1)
+    model = SequenceModel(Settings(100.0, quality="fast"), raw, CPU)
+    reconstruct(model, raw)
+    before = model.density
+    with pytest.raises(FloatingPointError):
+        reconstruct(model, np.full((20, 32, 32), np.nan, np.float32))
+    assert model.density is before
+    assert torch.isfinite(before).all()

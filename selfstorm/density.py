@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from selfstorm.operators import LaggedCovariance
+from selfstorm.operators import LaggedCovariance, unseen_infinite
 from selfstorm.statistics import WindowStatistics
 
 MOST_MOMENTUM = 0.98
@@ -34,13 +34,12 @@ def density(
     offset = torch.stack([s[i > 0].median() for s, i in zip(spread, inside, strict=True)])[:, None, None]
     offset = offset.clamp(min=TINY)
     data = (statistics.covariance + offset).clamp(min=0) * inside
-    norm = operator.adjoint(inside)
-    norm = norm.clamp(min=1e-6 * float(norm.max()))
+    norm = unseen_infinite(operator.adjoint(inside))
     m = _flat(operator, statistics, norm) if start is None else start
     before, step, momentum = m, torch.zeros_like(m), 0.0
     for layer in range(layers):
         z = (m + momentum * (m - before)).clamp(min=TINY) if layer > 1 else m
-        new = z * operator.adjoint(data / (operator.forward(z) + offset)) / norm
+        new = z * operator.adjoint(data / (operator.forward(z) + offset).clamp(min=TINY)).clamp(min=0) / norm
         gradient = new - z
         power = float((step * step).sum())
         momentum = min(max(float((gradient * step).sum()) / (power + 1e-20), 0.0), MOST_MOMENTUM)

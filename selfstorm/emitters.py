@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from selfstorm.operators import Imaging
@@ -39,7 +38,8 @@ def emitter_maps(
     """Unrolled emitter network.
 
     y: (T, H, W) photons, > 0. prior: (rows, columns) density with mean 1. start: (T, 1, 1) photons per cell to start
-    from, flat (starting from the density overfits). background: (T, H, W) photons. Returns (T, rows, columns) photons per SR cell, >= 0.
+    from, flat (starting from the density overfits). background: (T, H, W) photons.
+    Returns (T, rows, columns) photons per SR cell, >= 0.
     """
     weight = layers.penalty / ((prior + layers.floor) * imaging.norm)
     caught = 1 / imaging.norm

@@ -19,6 +19,7 @@ from selfstorm.optics import Psf, pixel_kernel, reach_px
 PAD_PX = 3
 BLOCK_PX = 32  # measured: the fastest on CPU for long axes; one dense block wins on short ones
 DENSE_PX = 96
+SEEN = 5e-3
 LAGS = ((0, 1), (1, -1), (1, 0), (1, 1))  # lag (0, 0) is left out: it carries the shot noise
 
 
@@ -121,7 +122,7 @@ class Separable:
 class Imaging:
     """A: photons in SR cells -> expected photons on camera pixels, without background.
 
-    norm: A^T 1, the share of each cell's light that the field catches, (rows, columns).
+    norm: A^T 1, the share of each cell's light that the field catches, (rows, columns); infinite where next to none.
     """
 
     def __init__(self, psf: Psf, grid: Grid, like: Tensor) -> None:
@@ -130,8 +131,7 @@ class Imaging:
         weights = np.array([m.weight for m in modes])[None, :, None]
         self._operator = Separable(kernels * weights, kernels, grid, like)
         ones = torch.ones((grid.height, grid.width), dtype=like.dtype, device=like.device)
-        # A cell that no pixel sees must not divide by zero; its emitters stay where they started.
-        self.norm = self.adjoint(ones).clamp(min=1e-6)
+        self.norm = unseen_infinite(self.adjoint(ones))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., rows, columns) photons per SR cell -> (..., H, W) photons."""
@@ -141,6 +141,14 @@ class Imaging:
     def adjoint(self, z: Tensor) -> Tensor:
         """(..., H, W) -> (..., rows, columns)."""
         return self._operator.adjoint(z if self._operator.single else z[..., None, :, :])
+
+
+def unseen_infinite(norm: Tensor) -> Tensor:
+    """Column sums of an operator, infinite for the outermost padding: divided by it, cells nobody sees stay empty.
+
+    The truncated modes of a PSF are slightly negative far out; a quotient of two such numbers can be anything.
+    """
+    return torch.where(norm > SEEN * norm.max(), norm, torch.inf)
 
 
 class LaggedCovariance:

@@ -15,18 +15,20 @@ from selfstorm.operators import LAGS
 MEMORY_TRUST = 0.8
 # What changes more slowly than this is bleaching or motion, not blinking.
 TREND_FRAMES = 51
+# A covariance this many standard errors above zero keeps nothing of itself; far above, all.
+SIGNIFICANT = 3.0
 
 
 @dataclass(frozen=True)
 class WindowStatistics:
-    """Mean (H, W) photons; covariances and their variances (lags, H, W), meaningful where `inside` is 1.
+    """Mean (H, W) photons; covariances, as far as they are significant, and their variances (lags, H, W), meaningful
+    where `inside` is 1.
 
     memory: correlation between the fluctuations of one frame and the next, 0 where emitters do not remember.
     """
 
     frames: int
     mean: Tensor
-    variance: Tensor
     covariance: Tensor
     uncertainty: Tensor
     inside: Tensor
@@ -63,15 +65,31 @@ def window_statistics(y: Tensor) -> WindowStatistics:
     rho = float((inside * following * now).sum() / explained) if float(explained) > 0 else 0.0
     phi = MEMORY_TRUST * min(max(rho, 0.0), 1.0)
     alpha = 2 * phi / (1 + phi**2)
-    return WindowStatistics(
-        frames,
-        mean,
-        variance,
-        (now - alpha * following) * inside,
-        uncertainty * (1 + alpha**2 / 2),
-        inside,
-        rho,
-    )
+    covariance, uncertainty = (now - alpha * following) * inside, uncertainty * (1 + alpha**2 / 2)
+    covariance = covariance * _significance(covariance, uncertainty, inside)
+    return WindowStatistics(frames, mean, covariance, uncertainty, inside, rho)
+
+
+def _significance(covariance: Tensor, uncertainty: Tensor, inside: Tensor) -> Tensor:
+    """(H, W) in 0..1: 1 - (3 / z)^2 where z standard errors of local covariance speak for emitters, 0 below 3.
+
+    z is taken over all lags and a PSF's width together. Without it stage A deconvolves the noise of empty regions
+    into a honeycomb.
+    """
+    lags = inside.sum(0).clamp(min=1)
+    local, power = _smooth(covariance.sum(0) / lags)
+    error, _ = _smooth((uncertainty * inside).sum(0) / lags**2)
+    z = local.clamp(min=0) / (error * power).clamp(min=1e-20).sqrt()
+    return (1 - (SIGNIFICANT / z.clamp(min=SIGNIFICANT)) ** 2).clamp(min=0)
+
+
+def _smooth(z: Tensor) -> tuple[Tensor, float]:
+    """(H, W) blurred by a Gaussian of one pixel, and the factor by which this scales white noise's variance."""
+    kernel = torch.exp(-0.5 * torch.arange(-3, 4, device=z.device, dtype=z.dtype) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = F.pad(z[None, None], (3, 3, 3, 3), mode="replicate")
+    blurred = F.conv2d(F.conv2d(padded, kernel.view(1, 1, 7, 1)), kernel.view(1, 1, 1, 7))
+    return blurred[0, 0], float((kernel**2).sum() ** 2)
 
 
 def _trend(y: Tensor) -> Tensor:

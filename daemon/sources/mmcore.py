@@ -93,13 +93,14 @@ class MMCore:
 def _loaded_core(section: SourceSection) -> CMMCorePlus:
     try:
         import mm_test_adapters
-        from pymmcore_plus import CMMCorePlus
+        from pymmcore_plus import CMMCorePlus, configure_logging
     except ImportError:
         raise InputError(
             "needs Micro-Manager's core", where=section.uri, mend='pip install "selfstorm[micromanager]"'
         ) from None
     if section.place and not Path(section.place).is_file():
         raise InputError("no such file", where=section.place, mend="name a Micro-Manager configuration (.cfg)")
+    configure_logging(stderr_level="CRITICAL")  # it also raises what it logs, and then we say it
     core = CMMCorePlus()
     try:
         if section.place:

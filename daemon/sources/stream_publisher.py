@@ -67,6 +67,7 @@ class StreamPublisher:
     def begin(self, info: StreamInfo) -> None:
         """A new stream: numbering starts again."""
         self._info, self._next_seq, self._lost = info, 0, 0
+        self._beat_due_s = 0.0  # nobody can use a frame before its stream is described
         self.say("running")
 
     def send(self, shot: Shot) -> None:

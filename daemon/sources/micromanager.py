@@ -1,0 +1,146 @@
+"""micromanager:[HOST:PORT], the live mode of a running Micro-Manager, seen through its bridge and left as it is.
+
+Images are looked at, never popped: Micro-Manager's own window would starve. Nothing is cleared, started or set either.
+
+A call that is pending when Micro-Manager dies never returns: the daemon notices the silence and replaces this process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import warnings
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import zmq
+
+from daemon.config import SourceSection
+from daemon.sources.camera import TICK_S, Happening, Waiting
+from daemon.sources.live_mode import LiveMode
+from selfstorm.errors import InputError
+
+PORT = 4827
+LOCAL = ("127.0.0.1", "localhost")
+ANSWER_TICKS = 10
+CONNECT_MS = 5000
+
+log = logging.getLogger(__name__)
+
+
+class MicroManager:
+    """Waits for Micro-Manager, attaches, follows its live mode; attaches again when the bridge fails."""
+
+    def __init__(self, section: SourceSection, stop: threading.Event) -> None:
+        self._section, self._stop = section, stop
+        self._port = _port(section)
+        self._core_class = _core_class(section)
+
+    def happenings(self) -> Iterator[Happening]:
+        while not self._stop.is_set():
+            yield from self._until_it_answers()
+            if self._stop.is_set():
+                return
+            core = None
+            try:
+                core = self._attach()
+                yield from LiveMode(core, self._section.uri, self._stop).happenings()
+            except Exception as error:
+                if type(error) is not Exception:  # the bridge raises Exception itself, nothing more particular
+                    raise
+                why = str(error).partition("\n")[0]
+                log.warning("the bridge to Micro-Manager on port %d failed: %s", self._port, why)
+                _let_go(core, farewell=False)
+                core = None
+                yield Waiting(f"Micro-Manager on port {self._port} failed, it is attached to again: {why}"[:500])
+                self._stop.wait(TICK_S)
+            finally:
+                _let_go(core, farewell=True)
+
+    def _until_it_answers(self) -> Iterator[Happening]:
+        """Says hello as pycromanager does, on a socket that can be given up: pycromanager's own would spin and leak."""
+        waiting = Waiting(
+            f"Micro-Manager on port {self._port}: start it and tick Tools > Options > 'Run server on port {self._port}'"
+        )
+        with zmq.Context() as context:
+            while not self._stop.is_set():
+                with context.socket(zmq.REQ) as hello:
+                    hello.setsockopt(zmq.LINGER, 0)
+                    hello.connect(f"tcp://127.0.0.1:{self._port}")
+                    hello.send_json({"command": "connect", "debug": False})
+                    for _ in range(ANSWER_TICKS):
+                        if hello.poll(int(TICK_S * 1000)):
+                            return
+                        yield waiting
+                        if self._stop.is_set():
+                            return
+
+    def _attach(self) -> Any:
+        with warnings.catch_warnings(record=True) as caught:  # of versions that differ, from pycromanager's own thread
+            warnings.simplefilter("always")
+            try:
+                core = self._core_class(port=self._port, timeout=CONNECT_MS, new_socket=True)
+            finally:
+                _close_first_bridge(self._port)
+        for warning in caught:
+            if issubclass(warning.category, UserWarning):
+                log.warning("%s", warning.message)
+        return core
+
+
+def _port(section: SourceSection) -> int:
+    host, _, port = (section.place or f"{LOCAL[0]}:{PORT}").rpartition(":")
+    if not (host and port.isdecimal() and 0 < int(port) < 65536):
+        raise InputError(
+            f"'{section.place}' is not HOST:PORT", where=section.uri, mend=f"write micromanager:{LOCAL[0]}:{PORT}"
+        )
+    if host not in LOCAL:
+        raise InputError(
+            f"Micro-Manager's bridge answers on its own machine only, not to us on {host}",
+            where=section.uri,
+            mend='run the daemon and its camera process on the microscope PC, with uri = "micromanager:"',
+        )
+    return int(port)
+
+
+def _core_class(section: SourceSection) -> Any:
+    try:
+        import pyjavaz.bridge
+        from pycromanager import Core
+    except ImportError:
+        raise InputError(
+            "needs pycromanager", where=section.uri, mend='pip install "selfstorm[micromanager]"'
+        ) from None
+    # Every image registers an exit callback that is never taken back: some hundred bytes a frame, and an exit that
+    # waits for ever where Micro-Manager is gone.
+    pyjavaz.bridge.atexit = SimpleNamespace(register=lambda callback: None)
+    return Core
+
+
+def _close_first_bridge(port: int) -> None:
+    """The core talks through a port of its own; pyjavaz would keep the first connection and its thread for ever."""
+    from pyjavaz.bridge import Bridge
+
+    first = Bridge._cached_bridges_by_port.get(port, lambda: None)()
+    if first is not None:
+        first.close()
+
+
+def _let_go(core: Any, *, farewell: bool) -> None:
+    """Give the core and its images back; without farewell where the answer to it would be waited for without end.
+
+    Left to the garbage collector they would say it at any later time: pyjavaz's exceptions keep them in cycles.
+    """
+    if core is None or core._bridge is None:
+        return
+    bridge = core._bridge
+    for shadow in list(bridge._java_objects):
+        if farewell:
+            with contextlib.suppress(Exception):  # it is going anyway
+                shadow._close()
+        else:
+            shadow._closed = True
+    bridge._java_objects.clear()
+    bridge.close()

@@ -1,0 +1,254 @@
+"""A Micro-Manager that is not there: its bridge's protocol 5.1.0 over ZeroMQ, for the unmodified pycromanager.
+
+The main port answers `connect`, `get-constructors` and `constructor`, which opens a port of its own for the new core;
+there `run-method`, `get-field` and `destructor` work as in Micro-Manager: what is no number, string, array or JSON
+goes out as a handle with its interface described, an error comes back as {"type": "exception"}. The core has one live
+mode and one circular buffer; every pixel of frame k is k, so a frame that is mixed up shows.
+
+All commands that came are kept in `calls`: a test sees what was done to the microscope.
+"""
+
+import itertools
+import json
+import struct
+import threading
+import uuid
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+import zmq
+
+VERSION = "5.1.0"
+CORE, IMAGE = "mmcorej.CMMCore", "mmcorej.TaggedImage"
+FRAME_MS = 10.0
+# What the core can do, as Java describes it: method, argument types, returned type. The last five must never be called.
+CORE_API = (
+    ("isSequenceRunning", (), "boolean"),
+    ("isSequenceRunning", ("java.lang.String",), "boolean"),
+    ("getRemainingImageCount", (), "int"),
+    ("getNBeforeLastTaggedImage", ("long",), IMAGE),
+    ("getCameraDevice", (), "java.lang.String"),
+    ("getDeviceName", ("java.lang.String",), "java.lang.String"),
+    ("getExposure", (), "double"),
+    ("getPixelSizeUm", (), "double"),
+    ("getPixelSizeUm", ("boolean",), "double"),
+    ("getNumberOfCameraChannels", (), "long"),
+    ("popNextTaggedImage", (), IMAGE),
+    ("clearCircularBuffer", (), "void"),
+    ("startContinuousSequenceAcquisition", ("double",), "void"),
+    ("stopSequenceAcquisition", (), "void"),
+    ("setExposure", ("double",), "void"),
+)
+
+
+@dataclass
+class Camera:
+    """Live mode and the circular buffer, worked by the test: nothing happens by itself."""
+
+    height: int = 4
+    width: int = 6
+    pixel_type: str = "GRAY16"
+    roi: str = "16-32-6-4"
+    binning: str = "2"
+    exposure_ms: float = 10.0
+    pixel_um: float = 0.1
+    capacity: int = 1000
+    last_words: int = 0  # frames that come in just before a question whether the sequence runs finds it stopped
+    live: bool = False
+    number: int = 0
+    clock_ms: float = 0.0
+    buffer: deque = field(default_factory=deque)
+
+    def start(self):
+        """Live is pressed: the buffer is emptied, numbers and clock begin again."""
+        self.buffer.clear()
+        self.live, self.number, self.clock_ms = True, 0, 0.0
+
+    def shoot(self, count=1):
+        """So many frames; a full buffer is emptied without a word, as Micro-Manager does."""
+        for _ in range(count):
+            if len(self.buffer) == self.capacity:
+                self.buffer.clear()
+            dtype = np.uint8 if self.pixel_type == "GRAY8" else np.uint16
+            pixels = np.full((self.height, self.width), self.number % 256 if dtype is np.uint8 else self.number, dtype)
+            self.buffer.append((self.number, self.clock_ms, pixels))
+            self.skip(1)
+
+    def skip(self, count):
+        """So many frames got a number and no place in the buffer."""
+        self.number += count
+        self.clock_ms += count * FRAME_MS
+
+    def tagged_image(self, distance):
+        if distance >= len(self.buffer):
+            raise RuntimeError("java.lang.Exception: Circular buffer is empty.\n\tat mmcorej.MMCoreJJNI.get(Native)")
+        number, clock_ms, pixels = self.buffer[-1 - distance]
+        tags = {
+            "ImageNumber": str(number),
+            "ElapsedTime-ms": f"{clock_ms:.2f}",
+            "Width": self.width,
+            "Height": self.height,
+            "PixelType": self.pixel_type,
+            "ROI": self.roi,
+            "Binning": self.binning,
+            "Camera": "Camera",
+            "Core-Comment": "an @ in a tag is no array",
+        }
+        return {"pix": pixels, "tags": tags}
+
+
+class BridgeEmulator:
+    """The server: a thread a port, all of them gone when the context is left. `camera` is changed under `lock`."""
+
+    def __init__(self, port=0):
+        self.camera, self.lock, self.calls = Camera(), threading.Lock(), []
+        self._halt, self._threads = threading.Event(), []
+        self._objects = {}
+        self._fault = None
+        self._context = zmq.Context()
+        try:
+            self.port = self._serve(port)
+        except zmq.ZMQError:
+            self._context.term()
+            raise
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._halt.set()
+        for thread in self._threads:
+            thread.join()
+        self._context.term()
+
+    @property
+    def handles(self):
+        """How many objects clients hold."""
+        return len(self._objects)
+
+    def fail(self, what):
+        """From now on every call to objects handed out so far fails: a Micro-Manager that was restarted."""
+        with self.lock:
+            self._objects.clear()
+            self._fault = what
+
+    def _serve(self, port=0, theirs=None):
+        """A server on a port of its own. theirs: the handles given out with it; it ends when the last is given back."""
+        mine = set() if theirs is None else theirs
+        bound, ports = threading.Event(), []
+
+        def serve():  # the socket is made, used and closed in this thread
+            with self._context.socket(zmq.REP) as socket:
+                socket.linger = 0
+                try:
+                    socket.bind(f"tcp://127.0.0.1:{port or '*'}")
+                    ports.append(int(socket.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2]))
+                except zmq.ZMQError as error:
+                    ports.append(error)
+                    return
+                finally:
+                    bound.set()
+                while not self._halt.is_set():
+                    if socket.poll(20):
+                        request = json.loads(socket.recv_multipart()[0].decode("iso-8859-1"))
+                        socket.send_multipart(self._answer(request, mine))
+                        if theirs is not None and not mine:
+                            return
+
+        thread = threading.Thread(target=serve, name="bridge emulator")
+        thread.start()
+        bound.wait()
+        if isinstance(ports[0], Exception):
+            thread.join()
+            raise ports[0]
+        self._threads.append(thread)
+        return ports[0]
+
+    def _answer(self, request, mine):
+        """The reply's parts: JSON, then hash and bytes of the array where there is one."""
+        with self.lock:
+            self.calls.append(request.get("name", request["command"]))
+            try:
+                reply = self._reply(request, mine)
+            except RuntimeError as error:
+                reply = {"type": "exception", "value": str(error)}
+        arrays = []
+        if isinstance(reply.get("value"), np.ndarray):
+            key = next(self._keys)
+            arrays = [struct.pack("=I", key), reply["value"].tobytes()]
+            reply["value"] = f"@{key:x}"
+        return [json.dumps(reply).encode("iso-8859-1"), *arrays]
+
+    _keys = itertools.count(0x7FFFFFF0)  # beyond 2**31: Java's hashes are signed, the wire's are not
+
+    def _reply(self, request, mine):
+        match request["command"]:
+            case "connect":
+                return {"type": "none", "version": VERSION}
+            case "get-constructors":
+                return {"type": "none", "api": [{"name": CORE, "arguments": []}]}
+            case "constructor":
+                if not request.get("new-port"):
+                    return self._handle(CORE, self.camera, mine)
+                theirs = set()
+                reply = self._handle(CORE, self.camera, theirs)
+                reply["port"] = self._serve(theirs=theirs)
+                return reply
+            case "destructor":
+                self._objects.pop(request["hash-code"], None)
+                mine.discard(request["hash-code"])
+                return {"type": "none"}
+        if request["hash-code"] not in self._objects:
+            raise RuntimeError(f"java.lang.NullPointerException: {self._fault or 'no such object'}")
+        thing = self._objects[request["hash-code"]]
+        if request["command"] == "get-field":
+            value = thing[request["name"]]
+            if isinstance(value, dict):
+                return {"type": "object", "class": "JSONObject", "value": json.dumps(value)}
+            return {"type": "byte-array" if value.dtype == np.uint8 else "short-array", "value": value}
+        return self._call(request["name"], request["arguments"], mine)
+
+    def _call(self, name, arguments, mine):
+        camera = self.camera
+        match name:
+            case "getNBeforeLastTaggedImage":
+                return self._handle(IMAGE, camera.tagged_image(arguments[0]), mine)
+            case "isSequenceRunning":
+                if camera.last_words:
+                    camera.shoot(camera.last_words)
+                    camera.last_words, camera.live = 0, False
+                value = camera.live
+            case "getRemainingImageCount":
+                value = len(camera.buffer)
+            case "getCameraDevice":
+                return {"type": "string", "value": "Camera"}
+            case "getDeviceName":
+                return {"type": "string", "value": "DCam"}
+            case "getExposure":
+                value = camera.exposure_ms
+            case "getPixelSizeUm":
+                value = camera.pixel_um
+            case "getNumberOfCameraChannels":
+                value = 1
+            case _:
+                raise RuntimeError(f"java.lang.Exception: {name} is not for us to call")
+        return {"type": "primitive", "value": value}
+
+    def _handle(self, java_class, thing, mine):
+        """An object that stays here; the client gets a handle and what can be done with it."""
+        code = uuid.uuid4().hex
+        self._objects[code] = thing
+        mine.add(code)
+        return {
+            "type": "unserialized-object",
+            "class": java_class,
+            "hash-code": code,
+            "port": self.port,
+            "interfaces": [java_class, "java.lang.Object"],
+            "fields": ["pix", "tags"] if java_class == IMAGE else [],
+            "api": [
+                {"name": name, "arguments": list(arguments), "return-type": returned}
+                for name, arguments, returned in (CORE_API if java_class == CORE else ())
+            ],
+        }

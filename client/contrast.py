@@ -11,6 +11,7 @@ from selfstorm.frames import Array
 LOW_PERCENT = 0.5
 HIGH_PERCENT = 99.7
 MAX_SAMPLES = 500_000
+NOTHING = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ def auto_levels(pixels: Array) -> tuple[float, float]:
     if not sample.size:
         return 0.0, 1.0
     low, high = (float(value) for value in np.percentile(sample, (LOW_PERCENT, HIGH_PERCENT)))
+    if 0 < low < NOTHING * high:
+        low = 0.0  # 2.6e-08 photons are none
     if high > low:
         return low, high
     top = float(np.max(pixels, where=np.isfinite(pixels), initial=-np.inf))

@@ -10,7 +10,7 @@ from client.contrast import Contrast
 from client.labels import named_label
 from selfstorm.frames import Array
 
-LEVEL_WIDTH_PX = 90
+LEVEL_WIDTH_PX = 104
 
 
 class ContrastControls(QtWidgets.QWidget):

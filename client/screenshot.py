@@ -11,6 +11,7 @@ from client.presenter import Presenter
 from selfstorm.errors import InputError
 
 ENOUGH, TIMED_OUT = 0, 1
+SETTLING_TICKS = 5  # axes and scale bars find their places only after the picture was painted once
 
 
 class Screenshot(QtCore.QObject):
@@ -21,6 +22,7 @@ class Screenshot(QtCore.QObject):
         self._window = window
         self._presenter = presenter
         self._windows = windows
+        self._ticks_left = SETTLING_TICKS
         self._quit: Callable[[int], None] = QtWidgets.QApplication.exit
         presenter.ticked.connect(self._look)
         QtCore.QTimer.singleShot(int(timeout_s * 1000), self, lambda: self._quit(TIMED_OUT))
@@ -28,7 +30,9 @@ class Screenshot(QtCore.QObject):
     def _look(self) -> None:
         state = self._presenter.state
         if state.windows >= self._windows and state.status is not None:
-            self._quit(ENOUGH)
+            self._ticks_left -= 1
+            if self._ticks_left == 0:
+                self._quit(ENOUGH)
 
     def save(self, path: Path) -> None:
         """Write the window as it is now. Raises InputError when the file cannot be written."""

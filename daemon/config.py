@@ -21,9 +21,9 @@ Endpoint = Annotated[str, Field(pattern=LOOPBACK)]
 
 
 class Section(BaseModel):
-    """Base of all sections: immutable, and an unknown key is an error."""
+    """Base of all sections: immutable; an unknown key is an error, and so is nan or inf."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class MMCoreSection(Section):
@@ -56,8 +56,10 @@ class SourceSection(Section):
         """The simulated scene of [source.simulate]."""
         from selfstorm.scene import Scene
 
+        # A pair is a list in TOML and JSON.
+        keys: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in self.simulate.items()}
         try:
-            return Scene(**self.simulate)
+            return Scene(**keys)
         except TypeError:
             known = list(Scene.__dataclass_fields__)
             unknown = next((key for key in self.simulate if key not in known), "")
@@ -151,10 +153,11 @@ def load(path: Path, overrides: dict[str, Any]) -> Config:
     for key, value in overrides.items():
         if value is not None:
             *tables, last = key.split(".")
-            table = raw
+            table: Any = raw
             for name in tables:
                 table = table.setdefault(name, {})
-            table[last] = value
+            if isinstance(table, dict):  # else validation says what is wrong with it
+                table[last] = value
     try:
         return Config.model_validate(raw)
     except ValidationError as error:

@@ -154,7 +154,12 @@ class Intake(threading.Thread):
         self._halt = threading.Event()
         self.stream: StreamIntake | None = None
         self.source_state, self.source_detail = "starting", ""
-        self.heard_s = time.monotonic()
+        self._heard_s, self._handing_over = time.monotonic(), False
+
+    @property
+    def heard_s(self) -> float:
+        """When the camera process was last heard; now, while we ourselves do not listen (lossless, queue full)."""
+        return time.monotonic() if self._handing_over else self._heard_s
 
     @property
     def resume_at(self) -> int:
@@ -177,7 +182,7 @@ class Intake(threading.Thread):
                         self._health.event("warning", "message_refused", f"from the camera process: {error}")
                         continue
                     if received is not None:
-                        self.heard_s = time.monotonic()
+                        self._heard_s = time.monotonic()
                         self._sort(received)
         finally:
             self._queue.close()
@@ -214,5 +219,7 @@ class Intake(threading.Thread):
 
     def _window(self, window: Window) -> None:
         self._health.windows(complete=1)
+        self._handing_over = True
         if skipped := self._queue.put(window):
             self._health.windows(skipped=skipped)
+        self._heard_s, self._handing_over = time.monotonic(), False

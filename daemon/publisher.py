@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -61,7 +62,8 @@ class Publisher(threading.Thread):
             try:
                 return self._pictures.put_nowait(pair)
             except queue.Full:
-                self._pictures.get_nowait()
+                with contextlib.suppress(queue.Empty):  # the thread may just have taken it
+                    self._pictures.get_nowait()
                 self._dropped += 1
                 self._health.report(results_dropped=self._dropped)
 

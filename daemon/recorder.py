@@ -1,6 +1,6 @@
 """The recorder: its own process on the same frame stream, so that no reconstruction ever slows it.
 
-    python -m daemon.recorder --connect ENDPOINT --folder DIR
+    python -m daemon.recorder --connect ENDPOINT --folder DIR [--stream STREAM --next-seq N]
 
 Each stream becomes NAME.tif (BigTIFF, a page a frame, described by the stream's JSON) and NAME.jsonl (a line a frame,
 in the wire's field names). Both are flushed several times a second: what was recorded is readable even after a
@@ -32,12 +32,12 @@ NM_PER_CM = 1e7
 
 
 class Recording:
-    """The two files of one stream."""
+    """The two files of one stream, from first_seq on."""
 
-    def __init__(self, folder: Path, info: StreamInfo) -> None:
+    def __init__(self, folder: Path, info: StreamInfo, first_seq: int) -> None:
         name = time.strftime("%Y%m%d-%H%M%S") + f"-{info.stream[:8]}"
         self.path, self.info = folder / f"{name}.tif", info
-        self.ledger = Ledger(info.stream, first_seq=0)
+        self.ledger = Ledger(info.stream, first_seq)
         self._pixels: IO[bytes] = self.path.open("xb+")
         self._index = self.path.with_suffix(".jsonl").open("x", encoding="utf-8")
         self._writer = tifffile.TiffWriter(self._pixels, bigtiff=True)
@@ -77,10 +77,13 @@ class Recording:
 
 
 class Recorder:
-    """Writes stream after stream. A full disk ends the recording, and says so."""
+    """Writes stream after stream. A full disk ends the recording, and says so.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    stream, next_seq: how far a recorder before this one came.
+    """
+
+    def __init__(self, folder: Path, stream: str, next_seq: int) -> None:
+        self._folder, self._stream, self._next_seq = folder, stream, next_seq
         self._recording: Recording | None = None
         self._before = {"recorded": 0, "missing": 0}
         self._tell_due_s = 0.0
@@ -91,20 +94,22 @@ class Recorder:
         if isinstance(message, StreamInfo):
             if recording is None or recording.info.stream != message.stream:
                 self.close()
-                self._recording = Recording(self._folder, message)
-        elif recording is not None and isinstance(message, FrameHeader) and received.pixels is not None:
-            if message.stream == recording.info.stream:
+                first_seq = self._next_seq if message.stream == self._stream else 0
+                self._recording, self._stream = Recording(self._folder, message, first_seq), message.stream
+        elif recording is not None and getattr(message, "stream", "") == recording.info.stream:
+            if isinstance(message, FrameHeader) and received.pixels is not None:
                 recording.add(message, received.pixels)
-        elif recording is not None and isinstance(message, Heartbeat) and message.stream == recording.info.stream:
-            recording.ledger.reached(message.next_seq)
-            recording.flush()
+            elif isinstance(message, Heartbeat):
+                recording.ledger.reached(message.next_seq)
+                recording.flush()
+            self._next_seq = recording.ledger.next_seq
 
     def tell(self, *, now: bool = False) -> None:
         """Say how far the recording is, twice a second."""
         if now or time.monotonic() >= self._tell_due_s:
             self._tell_due_s = time.monotonic() + TELL_S
             file = str(self._recording.path) if self._recording else ""
-            tell(file=file, **self._counts())
+            tell(file=file, stream=self._stream, next_seq=self._next_seq, **self._counts())
 
     def close(self) -> None:
         """Finish the running recording."""
@@ -124,10 +129,12 @@ class Recorder:
 @click.command()
 @click.option("--connect", "endpoint", required=True)
 @click.option("--folder", type=click.Path(path_type=Path), required=True)
-def main(endpoint: str, folder: Path) -> None:
+@click.option("--stream", default="", help="What was recorded of this stream before NEXT-SEQ is not missing.")
+@click.option("--next-seq", type=int, default=0)
+def main(endpoint: str, folder: Path, stream: str, next_seq: int) -> None:
     """Record a frame stream until standard input closes."""
     stop = asked_to_stop()
-    recorder = Recorder(folder)
+    recorder = Recorder(folder, stream, next_seq)
     try:
         with FrameSubscriber(endpoint) as subscriber:
             recorder.tell(now=True)

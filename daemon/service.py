@@ -101,6 +101,8 @@ class Service:
             self._drain(camera, intake, recorder)
         if self._worker.fatal is not None:
             raise self._worker.fatal
+        if self._worker.died:
+            raise InputError("the worker died", mend="its log says where; please report it")
         health.report(state="ended", detail="")
         return health.status()
 
@@ -108,13 +110,15 @@ class Service:
         """The main loop: look after the children until it is time to stop."""
         started_s = time.monotonic()
         while not self._stop.wait(TICK_S):
-            if intake.source_state == "ended" or self._worker.fatal is not None:
+            if intake.source_state == "ended" or not self._worker.is_alive():
                 return
             if self._config.duration_s and time.monotonic() - started_s > self._config.duration_s:
                 return
             self.health.report(state="waiting" if intake.source_state == "waiting" else "running")
             if recorder is not None:
                 recorder.check()
+                if recorder.stopped:
+                    camera.subscribers = 1
             camera.check(intake.heard_s, intake.resume_at)
 
     def _drain(self, camera: CameraSupervisor, intake: Intake, recorder: RecorderSupervisor | None) -> None:

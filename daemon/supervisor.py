@@ -6,6 +6,7 @@ import signal
 import time
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 from daemon.children import Child
 from daemon.config import SourceSection
@@ -20,11 +21,14 @@ ANY_PORT = "tcp://127.0.0.1:*"
 
 
 class CameraSupervisor:
-    """One camera process at a time, always at the same endpoint once it has one."""
+    """One camera process at a time, always at the same endpoint once it has one.
+
+    subscribers: how many it waits for before it begins.
+    """
 
     def __init__(self, source: SourceSection, health: Health, *, subscribers: int, lossless: bool) -> None:
         self._source, self._health = source, health
-        self._subscribers, self._lossless = subscribers, lossless
+        self.subscribers, self._lossless = subscribers, lossless
         self._restarts: deque[float] = deque()
         self._restart_due_s = 0.0
         self._total_restarts = 0
@@ -34,7 +38,7 @@ class CameraSupervisor:
 
     def _start(self, endpoint: str, resume_at: int) -> str:
         arguments = [self._source.model_dump_json(), "--bind", endpoint]
-        arguments += ["--subscribers", str(self._subscribers), "--resume-at", str(resume_at)]
+        arguments += ["--subscribers", str(self.subscribers), "--resume-at", str(resume_at)]
         child = Child("daemon.sources", [*arguments, *(["--lossless"] if self._lossless else [])])
         said = self._announcement(child)
         if "endpoint" not in said:
@@ -112,28 +116,37 @@ class CameraSupervisor:
 
 
 class RecorderSupervisor:
-    """The recorder process: what it says goes into the account; when it dies it goes on in a new file."""
+    """The recorder process: what it says goes into the account; when it dies it goes on in a new file.
+
+    stopped: it cannot record any more.
+    """
 
     def __init__(self, endpoint: str, folder: Path, health: Health) -> None:
         self._arguments = ["--connect", endpoint, "--folder", str(folder)]
         self._health = health
         self._child = Child("daemon.recorder", self._arguments)
-        self._kept = self._recorded = self._restarts = 0
-        self._stopped = False
+        self._said: dict[str, Any] = {"recorded": 0, "missing": 0, "stream": "", "next_seq": 0}
+        self._recorded_before = self._missing_before = self._restarts = 0
+        self.stopped = False
 
     def check(self) -> None:
         """Take over what it says; restart it when it died."""
         self._hear()
-        if self._stopped or self._child.exit_code is None:
+        if self._child.exit_code is None:
             return
         self._child.stop(0.5)
         self._hear()
-        if self._stopped or self._restarts >= MOST_RESTARTS:
-            self._stopped = True
+        if self.stopped:
             return
-        self._restarts += 1
-        self._kept, self._recorded = self._kept + self._recorded, 0
-        self._child = Child("daemon.recorder", self._arguments)
+        if self._restarts >= MOST_RESTARTS:
+            self._give_up(f"the recorder died {MOST_RESTARTS + 1} times")
+            return
+        said, self._restarts = self._said, self._restarts + 1
+        self._recorded_before += said["recorded"]
+        self._missing_before += said["missing"]
+        self._said = said | {"recorded": 0, "missing": 0}
+        so_far = ["--stream", said["stream"], "--next-seq", str(said["next_seq"])]
+        self._child = Child("daemon.recorder", [*self._arguments, *so_far])
         self._health.event(
             "error",
             "recorder_lost",
@@ -148,14 +161,20 @@ class RecorderSupervisor:
     def _hear(self) -> None:
         while said := self._child.said():
             if "error" in said:
-                self._stopped = True
-                self._health.event("error", "recording_stopped", f"{said['error']}; the stream goes on")
+                self._give_up(said["error"])
                 continue
-            self._recorded = int(said["recorded"])
-            recorded_frames = self._kept + self._recorded
-            self._health.report(recorded_frames=recorded_frames, recording_missing=said["missing"])
+            self._said = said
+            self._health.report(
+                recorded_frames=self._recorded_before + said["recorded"],
+                recording_missing=self._missing_before + said["missing"],
+            )
             if said["file"]:
                 self._health.report(recording=said["file"])
+
+    def _give_up(self, why: str) -> None:
+        self.stopped = True
+        self._health.report(recording="")
+        self._health.event("error", "recording_stopped", f"{why}; the stream goes on")
 
 
 def _signal_name(number: int) -> str:

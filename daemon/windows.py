@@ -29,9 +29,8 @@ class SlidingWindows:
 
     def push(self, frame: Frame) -> list[Window]:
         """Take a frame; the windows it completes."""
-        complete = self.passed(frame.seq)  # before the ring lets go of what they need
         self._ring.push(frame)
-        return complete + self.passed(frame.seq + 1)
+        return self.passed(frame.seq + 1)
 
     def passed(self, next_seq: int) -> list[Window]:
         """The stream has reached next_seq, whether its frames came or not; the windows this completes."""

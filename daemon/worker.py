@@ -28,7 +28,7 @@ WAIT_S = 0.2
 class Worker(threading.Thread):
     """Reconstructs window after window, each warm-started by the last, until the queue is finished.
 
-    fatal: the user's mistake that made going on pointless, None while there is none.
+    fatal: the user's mistake that made going on pointless, None while there is none. died: it ended without meaning to.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class Worker(threading.Thread):
         self._model: SequenceModel | None = None
         self._field: StreamInfo | None = None
         self.fatal: InputError | None = None
+        self.died = True  # until the last line of run
         health.report(device=describe(self._device))
 
     def run(self) -> None:
@@ -50,6 +51,7 @@ class Worker(threading.Thread):
                 self._window(window)
         if self._movie is not None:
             self._movie.close()
+        self.died = False
 
     def _window(self, window: Window) -> None:
         try:

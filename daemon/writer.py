@@ -14,7 +14,7 @@ from selfstorm.ome_tiff import OmeTiffWriter
 class MovieOut:
     """One file for each size of picture: OUT.ome.tif, then OUT-2.ome.tif when the camera's field changes.
 
-    A full disk ends the saving, with an event; the stream goes on.
+    A full disk, or a place that cannot be written, ends the saving, with an event; the stream goes on.
     """
 
     def __init__(self, path: Path, health: Health) -> None:
@@ -24,6 +24,8 @@ class MovieOut:
         self._files, self._failed = 0, False
         if not path.parent.is_dir():
             raise InputError("no such folder", where=path.parent, mend="make it first")
+        if path.is_dir():
+            raise InputError("is a folder", where=path, mend="name a file in it")
         health.report(saving=str(path))
 
     def add(self, header: PictureHeader, picture: Array) -> None:
@@ -36,16 +38,22 @@ class MovieOut:
                 self._files += 1
                 self._writer, self._shape = OmeTiffWriter(self._name(), header.pixel_nm), picture.shape
             self._writer.add(picture, header.model_dump(mode="json"))
-        except OSError as error:
-            self._failed = True
-            self._health.report(saving="")
-            self._health.event("error", "saving_stopped", f"{self._path}: {error.strerror}; what was saved is kept")
+        except (OSError, InputError) as error:
+            self._give_up(error)
 
     def close(self) -> None:
         """Finish the open file."""
         writer, self._writer = self._writer, None
         if writer is not None:
-            writer.close()
+            try:
+                writer.close()
+            except OSError as error:
+                self._give_up(error)
+
+    def _give_up(self, error: OSError | InputError) -> None:
+        self._failed = True
+        self._health.report(saving="")
+        self._health.event("error", "saving_stopped", f"{self._path}: {error}; what was saved is kept")
 
     def _name(self) -> Path:
         if self._files == 1:

@@ -17,7 +17,7 @@ class InputError(SelfStormError):
     """
 
     def __init__(self, what: str, *, where: object = "", mend: str = "") -> None:
-        self.what, self.where, self.mend = what, str(where), mend
+        self.what, self.where, self.mend = what, str(where).rstrip(":"), mend
         super().__init__("; ".join(part for part in (f"{self.where}: {what}" if self.where else what, mend) if part))
 
 

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.stats import norm
+from scipy.special import ndtr
 
 from selfstorm.frames import Array
 from selfstorm.optics import Gaussian
@@ -91,7 +91,7 @@ def _autocorrelation(lags: Array, sigma_px: float) -> Array:
     def ramp(
         u: Array,
     ) -> Array:  # second integral of the Gaussian: two pixels' boxes are two differences of it
-        return np.asarray(u * norm.cdf(u / spread) + spread * norm.pdf(u / spread))
+        return np.asarray(u * ndtr(u / spread) + spread * np.exp(-0.5 * (u / spread) ** 2) / np.sqrt(2 * np.pi))
 
     along = [ramp(d + 1.0) - 2 * ramp(d + 0.0) + ramp(d - 1.0) for d in lags.T]
     return np.asarray(along[0] * along[1])

@@ -68,7 +68,7 @@ class PictureHeader(Message):
     stream: Name
     shape: tuple[Side, Side]
     dtype: Literal["float32"] = "float32"
-    pixel_nm: float | None = None
+    pixel_nm: Annotated[float, Field(gt=0, lt=1e9)] | None = None
     scale: Annotated[int, Field(ge=1, le=64)] = 1
     first_seq: Count
     last_seq: Count

@@ -9,7 +9,6 @@ from uuid import uuid4
 
 from daemon.config import SourceSection
 from daemon.sources.camera import Happening, Pace, Shot
-from selfstorm.errors import InputError
 from selfstorm.frames import PixelType, StreamInfo
 from selfstorm.movies import MovieFile
 
@@ -20,8 +19,6 @@ class Replay:
     def __init__(self, section: SourceSection, stop: threading.Event, resume_at: int) -> None:
         self._section, self._stop = section, stop
         self._movie = MovieFile(Path(section.place))
-        if resume_at >= self._movie.length and not section.loop:
-            raise InputError(f"has {self._movie.length} frames, none from {resume_at} on", where=section.place)
         self._first = resume_at
 
     def happenings(self) -> Iterator[Happening]:

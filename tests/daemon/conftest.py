@@ -1,0 +1,17 @@
+"""Daemons that never outlive their test."""
+
+from contextlib import ExitStack
+
+import pytest
+from daemon_process import Daemon
+
+
+@pytest.fixture
+def start(tmp_path):
+    """start(settings, *flags): a running daemon, killed at the end whatever happens."""
+    with ExitStack() as stack:
+
+        def start_one(settings, *flags):
+            return stack.enter_context(Daemon(tmp_path, settings, *flags)).started()
+
+        yield start_one

@@ -1,0 +1,274 @@
+"""A real daemon in a process of its own, and what a test needs to watch it: status, results, children."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zmq
+
+from daemon.control import ask
+from daemon.protocol.codec import Received, decode
+from daemon.protocol.messages import Status
+from selfstorm.errors import InputError
+from selfstorm.scene import Scene
+from selfstorm.simulate import simulate
+
+DAEMON = (sys.executable, "-c", "from daemon.cli import main; main()")
+SELFSTORM = (sys.executable, "-c", "from selfstorm.cli import main; main()")
+DEADLINE_S = 45.0
+POLL_S = 0.02
+
+posix = pytest.mark.skipif(os.name != "posix", reason="Windows has neither these signals nor ps")
+
+
+def wait_until(condition, timeout_s=DEADLINE_S):
+    """The condition's first true value; fails when there is none in time."""
+    deadline = time.monotonic() + timeout_s
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {timeout_s:g} s: {condition.__name__}")
+        time.sleep(POLL_S)
+    return value
+
+
+def free_ports(count):
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def as_toml(settings, path=()):
+    """Nested dictionaries as TOML; JSON's scalars are TOML's."""
+    lines = [f"[{'.'.join(path)}]"] if path else []
+    lines += [f"{json.dumps(k)} = {json.dumps(v)}" for k, v in settings.items() if not isinstance(v, dict)]
+    tables = [as_toml(v, (*path, k)) for k, v in settings.items() if isinstance(v, dict)]
+    return "\n".join([*lines, *tables])
+
+
+SCENE = {"height": 32, "width": 32, "filaments": 4, "seed": 3}
+
+
+def mean_frame(first, count):
+    """(H, W) float32: the mean of these frames of the scene, whoever films it."""
+    frames = [pixels for pixels, _ in simulate(Scene(**SCENE), frames=count, start_frame=first)]
+    return np.mean(frames, 0, dtype=np.float64).astype(np.float32)
+
+
+def account_closes(status):
+    """Whether every frame and window of a status is accounted for."""
+    frames, windows = status.frames, status.windows
+    return (
+        frames.sent == frames.received + frames.missing
+        and frames.received == frames.used + frames.rejected
+        and windows.complete >= windows.published + windows.skipped + windows.failed
+    )
+
+
+def simulated(*, rate_hz=60, window=20, stride=20, **settings):
+    """A small live cell, and a reconstruction that follows it on a busy core."""
+    return {
+        "source": {"uri": "simulate:", "rate_hz": rate_hz, "simulate": SCENE},
+        "optics": {"psf_sigma_nm": 110.0},
+        "reconstruction": {
+            "window": window,
+            "stride": stride,
+            "scale": 2,
+            "estimate": "density",
+            "quality": "fast",
+            "device": "cpu",
+        },
+        **settings,
+    }
+
+
+class Daemon:
+    """`selfstorm-daemon run` on its own ports; leaving the context kills it and whatever it started."""
+
+    def __init__(self, folder, settings, *flags):
+        results, control = free_ports(2)
+        self.results, self.control = f"tcp://127.0.0.1:{results}", f"tcp://127.0.0.1:{control}"
+        self.config = folder / "daemon.toml"
+        server = {"results": self.results, "control": self.control}
+        self.config.write_text(as_toml({**settings, "server": server}), encoding="utf-8")
+        self._folder, self._flags = folder, flags
+
+    def __enter__(self):
+        with (self._folder / "out.txt").open("w") as out, (self._folder / "err.txt").open("w") as err:
+            self._process = subprocess.Popen(
+                [*DAEMON, "run", str(self.config), *map(str, self._flags)],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                cwd=self._folder,
+                start_new_session=os.name == "posix",
+            )
+        return self
+
+    def __exit__(self, *_):
+        if os.name == "posix":
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
+        self._process.wait()
+
+    @property
+    def pid(self):
+        return self._process.pid
+
+    @property
+    def out(self):
+        return (self._folder / "out.txt").read_text()
+
+    @property
+    def err(self):
+        return (self._folder / "err.txt").read_text()
+
+    def status(self):
+        return Status.model_validate(ask(self.control, "status", timeout_ms=10_000))
+
+    def started(self):
+        """Itself, once it answers."""
+        wait_until(self._answers)
+        return self
+
+    def _answers(self):
+        if self._process.poll() is not None:
+            pytest.fail(f"the daemon ended with {self._process.returncode}: {self.err}")
+        try:
+            return bool(ask(self.control, "status", timeout_ms=200))
+        except InputError:
+            return False
+
+    def published(self, count):
+        """The status once so many windows were published."""
+
+        def enough():
+            status = self.status()
+            if status.windows.failed:
+                pytest.fail(f"a window failed: {self.err}")
+            return status if status.windows.published >= count else None
+
+        return wait_until(enough)
+
+    def exit_code(self):
+        """Its exit code, once it has ended by itself."""
+        return self._process.wait(DEADLINE_S)
+
+    def send(self, number):
+        self._process.send_signal(number)
+
+    def child(self, module):
+        """Process id of the child that runs this module, once there is one."""
+
+        def found():
+            return next((p for p, parent, what in processes() if parent == self.pid and module in what), None)
+
+        return wait_until(found)
+
+
+def processes():
+    """(pid, parent's pid, command) of all processes that still run."""
+    listing = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid=,stat=,command="],  # noqa: S607  (where ps is differs)
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = (line.split(None, 3) for line in listing.stdout.splitlines())
+    return [(int(row[0]), int(row[1]), row[3]) for row in rows if len(row) == 4 and not row[2].startswith("Z")]
+
+
+def runs(pid):
+    return any(pid == other for other, _, _ in processes())
+
+
+class Results:
+    """A viewer without a window: all that is published, as it came."""
+
+    def __init__(self, endpoint):
+        self._endpoint = endpoint
+        self._halt = threading.Event()
+        self._thread = threading.Thread(target=self._listen, daemon=True)
+        self.all: list[Received] = []
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._halt.set()
+        self._thread.join()
+
+    def of(self, kind):
+        return [received for received in list(self.all) if received.kind == kind]
+
+    def pictures(self, kind):
+        """Pictures of a kind, once each: who comes late has everybody told the last ones again."""
+        once = {(one.message.stream, one.message.window): one for one in self.of(kind)}
+        return list(once.values())
+
+    def messages(self, kind):
+        return [received.message for received in self.of(kind)]
+
+    def events(self, code):
+        return [event for event in self.messages("event") if event.code == code]
+
+    def event(self, code, before=0):
+        """The newest event of that code, once there are more than `before`."""
+
+        def told():
+            return self.events(code)[before:]
+
+        return wait_until(told)[-1]
+
+    def has(self, *kinds):
+        """The condition that one of each kind has come."""
+
+        def came():
+            return all(self.of(kind) for kind in kinds)
+
+        return came
+
+    def has_ended(self):
+        return any(status.state == "ended" for status in self.messages("status"))
+
+    def more(self, kind, count):
+        """All of a kind, once `count` more of it have come than there are now."""
+        enough = len(self.of(kind)) + count
+
+        def came():
+            return len(self.of(kind)) >= enough
+
+        wait_until(came)
+        return self.of(kind)
+
+    def _listen(self):
+        with zmq.Context() as context, context.socket(zmq.SUB) as socket:
+            socket.linger = 0
+            socket.subscribe(b"")
+            socket.connect(self._endpoint)
+            while not self._halt.is_set():
+                if socket.poll(50):
+                    self.all.append(decode(socket.recv_multipart()))
+
+
+def command(line, cwd=None):
+    """A command as a user runs it, to its end."""
+    line = [str(word) for word in line]
+    return subprocess.run(line, capture_output=True, text=True, timeout=2 * DEADLINE_S, check=False, cwd=cwd)
+
+
+def write_config(path: Path, settings) -> Path:
+    path.write_text(as_toml(settings), encoding="utf-8")
+    return path

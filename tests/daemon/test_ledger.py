@@ -1,0 +1,90 @@
+"""The account closes whatever becomes of the frames: sent = received + missing, received = used + rejected."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daemon.health import Health
+from daemon.intake import StreamIntake
+from daemon.ledger import Ledger
+from daemon.protocol.messages import FrameHeader, Heartbeat
+from daemon.windows import SlidingWindows
+from selfstorm.frames import StreamInfo
+
+STREAM = "0123456789abcdef"
+INFO = StreamInfo(stream=STREAM, source="here", height=2, width=3, dtype="uint8")
+
+# What becomes of the next frame; 'again' repeats one that was sent before, 'beat' tells how far the sender is.
+FATES = st.lists(st.sampled_from(["arrives", "arrives", "lost", "misfit", "again", "beat"]), max_size=60)
+
+
+def replayed(fates):
+    """(fate, seq) as a subscriber meets them, and the number of frames sent; a last heartbeat closes the stream."""
+    seq, arrived, messages = 0, [], []
+    for fate in fates:
+        if fate == "beat":
+            messages.append((fate, seq))
+        elif fate == "again":
+            messages += [(fate, arrived[len(arrived) // 2])] if arrived else []
+        else:
+            messages.append((fate, seq))
+            arrived += [] if fate == "lost" else [seq]
+            seq += 1
+    return [*messages, ("beat", seq)], seq
+
+
+@given(FATES)
+def test_sent_is_received_plus_missing_after_every_message(fates):
+    ledger = Ledger(STREAM, first_seq=0)
+    messages, sent = replayed(fates)
+    received = again = 0
+    for fate, seq in messages:
+        if fate == "beat":
+            ledger.reached(seq)
+        elif fate != "lost":
+            assert (ledger.frame(seq) is None) == (fate == "again")
+            received, again = received + (fate != "again"), again + (fate == "again")
+        assert ledger.sent == ledger.received + ledger.missing
+        assert (ledger.received, ledger.out_of_order) == (received, again)
+    assert (ledger.sent, ledger.missing) == (sent, sent - received)
+
+
+def test_gaps_are_told_when_they_are_found():
+    ledger = Ledger(STREAM, first_seq=0)
+    assert [ledger.frame(0), ledger.frame(3), ledger.frame(2), ledger.frame(3)] == [0, 2, None, None]
+    assert (ledger.reached(10), ledger.reached(10), ledger.reached(4)) == (6, 0, 0)
+    assert (ledger.sent, ledger.received, ledger.missing, ledger.out_of_order) == (10, 2, 8, 2)
+
+
+@given(FATES)
+@settings(max_examples=50)
+def test_the_account_of_the_daemon_closes_after_every_message(fates):
+    health, complete = Health(run="run"), []
+    windows = SlidingWindows(INFO, 4, 3, first_seq=0, first_index=0)
+    intake = StreamIntake(INFO, health, complete.append, windows, before=None)
+    messages, sent = replayed(fates)
+    for fate, seq in messages:
+        if fate == "beat":
+            intake.heartbeat(Heartbeat(stream=STREAM, next_seq=seq, state="running"))
+        elif fate != "lost":
+            shape = (3, 2) if fate == "misfit" else (2, 3)
+            header = FrameHeader(stream=STREAM, seq=seq, number=seq, shape=shape, dtype="uint8", sent_unix_ns=1)
+            intake.frame(header, np.zeros(shape, np.uint8))
+        frames = health.status().frames
+        assert frames.sent == frames.received + frames.missing
+        assert frames.received == frames.used + frames.rejected
+    assert frames.sent == sent
+    misfits = {seq for fate, seq in messages if fate == "misfit"}
+    assert misfits.isdisjoint(frame.seq for window in complete for frame in window.frames)
+
+
+def test_what_was_lost_is_told_once_for_each_heartbeat_that_finds_it():
+    health = Health(run="run")
+    windows = SlidingWindows(INFO, 4, 4, first_seq=0, first_index=0)
+    intake = StreamIntake(INFO, health, lambda window: None, windows, before=None)
+    for next_seq, lost in ((5, 0), (5, 0), (9, 2), (9, 2)):
+        intake.heartbeat(Heartbeat(stream=STREAM, next_seq=next_seq, lost_at_source=lost, state="running"))
+    codes = [event.code for event in health.events_since(0)]
+    assert codes == ["frames_missing", "frames_missing", "lost_at_source"]
+    frames = health.status().frames
+    assert (frames.sent, frames.missing, frames.lost_at_source) == (9, 9, 2)

@@ -1,0 +1,107 @@
+"""The real Micro-Manager core with its demonstration camera: nothing lost, and what is wrong is said in one line."""
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from daemon_process import (
+    DAEMON,
+    Daemon,
+    Results,
+    account_closes,
+    command,
+    free_ports,
+    posix,
+    simulated,
+    wait_until,
+    write_config,
+)
+
+pytest.importorskip("pymmcore_plus")
+pytest.importorskip("mm_test_adapters")
+
+SIDE, EXPOSURE_MS = 64, 10.0
+DEMO = {"Camera-PixelType": "16bit", "Camera-OnCameraCCDXSize": SIDE, "Camera-OnCameraCCDYSize": SIDE}
+
+
+def demo_camera(uri="mmcore:", **properties):
+    mmcore = {"exposure_ms": EXPOSURE_MS, "properties": DEMO | properties}
+    return simulated(camera={"pixel_nm": 100.0}) | {"source": {"uri": uri, "mmcore": mmcore}}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mmcore")
+    with Daemon(folder, demo_camera()) as daemon, Results(daemon.results) as results:
+        daemon.started().published(2)
+        yield daemon, results
+
+
+def test_every_frame_of_the_demonstration_camera_arrives(running):
+    daemon, results = running
+
+    def hundred_frames():
+        status = daemon.status()
+        return status if status.frames.received >= 100 else None
+
+    status = wait_until(hundred_frames)
+    frames = status.frames
+    assert frames.sent == frames.received == frames.used
+    assert (frames.missing, frames.lost_at_source, frames.malformed_messages) == (0, 0, 0)
+    assert (status.source, status.windows.failed) == ("mmcore:", 0)
+    assert all(account_closes(status) for status in results.messages("status"))
+
+
+def test_the_stream_says_what_the_camera_is(running):
+    wait_until(running[1].has("info", "sr.refined"))
+    info = running[1].messages("info")[0]
+    assert (info.height, info.width, info.dtype) == (SIDE, SIDE, "uint16")
+    assert (info.exposure_ms, info.rate_hz) == (EXPOSURE_MS, 1000 / EXPOSURE_MS)
+    assert info.camera == "Camera (DCam)"
+    assert (info.binning, info.roi_yx) == (1, (0, 0))
+    assert running[1].messages("sr.refined")[0].shape == (2 * SIDE, 2 * SIDE)
+
+
+@posix
+def test_frames_a_camera_made_while_nobody_took_them_are_estimated_and_told(running):
+    daemon, results = running
+    before = daemon.status()
+    os.kill(daemon.child("daemon.sources"), signal.SIGKILL)
+    lost = results.event("frames_lost_in_outage")
+    results.more("sr.refined", 2)
+    after = daemon.status()
+    estimate = after.frames.estimated_lost_in_outages - before.frames.estimated_lost_in_outages
+    assert estimate > 0
+    assert f"about {estimate} frames were not captured" in lost.text
+    assert (after.source_restarts, after.stream != before.stream) == (1, True)
+    assert account_closes(after)
+
+
+WRONG = {
+    "property": (demo_camera(**{"Camera-NoSuch": 1}), "NoSuch"),
+    "configuration": (demo_camera("mmcore:none.cfg"), "none.cfg: no such file"),
+}
+
+
+@pytest.fixture(scope="module")
+def refused(tmp_path_factory):
+    """What the daemon says to each wrong configuration; they start side by side."""
+
+    def tried(case):
+        ports = zip(("results", "control"), free_ports(2), strict=True)
+        server = {name: f"tcp://127.0.0.1:{port}" for name, port in ports}
+        path = folders[case] / "daemon.toml"
+        return command([*DAEMON, "run", write_config(path, WRONG[case][0] | {"server": server})])
+
+    folders = {case: tmp_path_factory.mktemp("wrong") for case in WRONG}
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(WRONG, pool.map(tried, WRONG), strict=True))
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_wrong_configuration_is_one_line(refused, case):
+    outcome = refused[case]
+    assert (outcome.returncode, outcome.stderr.count("\n")) == (2, 1), outcome.stderr
+    assert outcome.stderr.startswith("error: ")
+    assert WRONG[case][1] in outcome.stderr

@@ -1,0 +1,74 @@
+"""--save: pictures of one size in one file, and a place that cannot be written never stops the stream."""
+
+import numpy as np
+import pytest
+
+from daemon.health import Health
+from daemon.protocol.messages import PictureHeader
+from daemon.writer import MovieOut
+from selfstorm.errors import InputError
+from selfstorm.ome_tiff import read_pictures
+
+
+@pytest.fixture
+def health():
+    return Health(run="run")
+
+
+def picture(side, window=0):
+    header = PictureHeader(
+        run="run",
+        window=window,
+        stream="0123456789abcdef",
+        shape=(side, side),
+        pixel_nm=25.0,
+        first_seq=0,
+        last_seq=19,
+        frames=20,
+        published_unix_ns=1,
+    )
+    return header, np.full((side, side), window, np.float32)
+
+
+def test_a_file_for_every_size_of_picture(tmp_path, health):
+    movie = MovieOut(tmp_path / "out.ome.tif", health)
+    for window, side in enumerate((8, 8, 12, 12, 12)):
+        movie.add(*picture(side, window))
+    movie.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out-2.ome.tif", "out.ome.tif"]
+    first, second = (read_pictures(tmp_path / name) for name in ("out.ome.tif", "out-2.ome.tif"))
+    assert (first.pictures[:, 0, 0].tolist(), second.pictures[:, 0, 0].tolist()) == ([0, 1], [2, 3, 4])
+    assert [record["window"] for record in second.records] == [2, 3, 4]
+    assert first.pixel_nm == second.pixel_nm == 25
+
+
+def test_without_a_picture_there_is_no_file(tmp_path, health):
+    MovieOut(tmp_path / "out.tif", health).close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_is_refused_at_the_start(tmp_path, health):
+    with pytest.raises(InputError, match="is a folder"):
+        MovieOut(tmp_path, health)
+    with pytest.raises(InputError, match="no such folder"):
+        MovieOut(tmp_path / "none" / "out.tif", health)
+
+
+def test_a_place_that_cannot_be_written_ends_the_saving_with_one_event(tmp_path, health):
+    (tmp_path / "out.tif.part").mkdir()
+    movie = MovieOut(tmp_path / "out.tif", health)
+    assert health.status().saving.endswith("out.tif")
+    for window in range(3):
+        movie.add(*picture(8, window))
+    movie.close()
+    assert [event.code for event in health.events_since(0)] == ["saving_stopped"]
+    assert health.status().saving == ""
+
+
+def test_a_file_that_cannot_get_its_name_is_told_and_its_pictures_are_kept(tmp_path, health):
+    movie = MovieOut(tmp_path / "out.tif", health)
+    movie.add(*picture(8))
+    (tmp_path / "out.tif").mkdir()
+    movie.close()
+    assert [event.code for event in health.events_since(0)] == ["saving_stopped"]
+    assert read_pictures(tmp_path / "out.tif.part").pictures.shape == (1, 8, 8)

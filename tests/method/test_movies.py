@@ -1,0 +1,141 @@
+"""Movies on disk: what is read, where the pixel size is from, what is refused; pictures written and read back."""
+
+import json
+
+import numpy as np
+import pytest
+import tifffile
+
+from selfstorm.errors import InputError, MovieError
+from selfstorm.movies import MovieFile
+from selfstorm.ome_tiff import OmeTiffWriter, read_pictures
+
+FRAMES = np.random.default_rng(0).integers(0, 4000, (12, 9, 13)).astype(np.uint16)
+
+
+def opened(path):
+    with MovieFile(path) as movie:
+        return movie.frames(), movie.pixel_nm
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int16", "uint32", "int32", "float32", "float64"])
+def test_every_pixel_type_comes_back(tmp_path, dtype):
+    tifffile.imwrite(tmp_path / "m.tif", (FRAMES // 20).astype(dtype), photometric="minisblack")
+    frames, pixel_nm = opened(tmp_path / "m.tif")
+    assert np.array_equal(frames, FRAMES // 20)
+    assert str(frames.dtype) == ("float32" if dtype == "float64" else dtype)
+    assert pixel_nm is None
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({"ome": True, "metadata": {"axes": "TYX", "PhysicalSizeX": 0.1, "PhysicalSizeY": 0.1}}, 100.0),
+        (
+            {
+                "ome": True,
+                "metadata": {
+                    "axes": "TYX",
+                    "PhysicalSizeX": 65.0,
+                    "PhysicalSizeXUnit": "nm",
+                    "PhysicalSizeY": 65.0,
+                    "PhysicalSizeYUnit": "nm",
+                },
+            },
+            65.0,
+        ),
+        ({"imagej": True, "resolution": (10.0, 10.0), "metadata": {"unit": "um", "axes": "TYX"}}, 100.0),
+        ({"resolution": (1e7 / 108, 1e7 / 108), "resolutionunit": "CENTIMETER"}, 108.0),
+        ({"resolution": (72.0, 72.0), "resolutionunit": "INCH"}, None),  # a printer's, not a microscope's
+        ({"resolution": (28.3, 28.3), "resolutionunit": "CENTIMETER"}, None),
+    ],
+    ids=["ome-um", "ome-nm", "imagej", "tags", "printer", "printer-cm"],
+)
+def test_pixel_size_from_metadata(tmp_path, how, expected):
+    tifffile.imwrite(tmp_path / "m.tif", FRAMES, photometric="minisblack", **how)
+    frames, pixel_nm = opened(tmp_path / "m.tif")
+    assert np.array_equal(frames, FRAMES)
+    assert pixel_nm == (None if expected is None else pytest.approx(expected, rel=1e-4))
+
+
+def test_micromanager_stack(tmp_path):
+    tag = (51123, 2, 0, json.dumps({"PixelSizeUm": 0.16, "Camera": "x"}), True)
+    with tifffile.TiffWriter(tmp_path / "mm.tif") as writer:
+        for frame in FRAMES:
+            writer.write(frame, photometric="minisblack", metadata=None, extratags=[tag])
+    frames, pixel_nm = opened(tmp_path / "mm.tif")
+    assert np.array_equal(frames, FRAMES)
+    assert pixel_nm == 160.0
+
+
+def test_imagej_stack_with_one_page(tmp_path):
+    """ImageJ writes stacks beyond 4 GiB as one page with raw frames behind it."""
+    tifffile.imwrite(tmp_path / "ij.tif", FRAMES, imagej=True, contiguous=True, metadata={"axes": "TYX"})
+    frames, _ = opened(tmp_path / "ij.tif")
+    assert np.array_equal(frames, FRAMES)
+
+
+def cut(path):
+    tifffile.imwrite(path, FRAMES, photometric="minisblack")
+    path.write_bytes(path.read_bytes()[: FRAMES.nbytes // 2])
+
+
+@pytest.mark.parametrize(
+    ("write", "says"),
+    [
+        (lambda p: None, "no such file"),
+        (lambda p: p.write_text("not a TIFF"), "not a readable TIFF"),
+        (cut, "truncated"),
+        (lambda p: tifffile.imwrite(p, np.zeros((4, 8, 8, 3), np.uint8), photometric="rgb"), "colour"),
+        (lambda p: tifffile.imwrite(p, FRAMES[0]), "one image"),
+        (lambda p: tifffile.imwrite(p, np.full((4, 8, 8), np.nan, np.float32), photometric="minisblack"), "NaN"),
+        (lambda p: tifffile.imwrite(p, FRAMES[:12].reshape(3, 4, 9, 13), imagej=True), "more than time"),
+        (lambda p: tifffile.imwrite(p, FRAMES.astype(complex), photometric="minisblack"), "complex"),
+    ],
+    ids=["missing", "text", "truncated", "rgb", "single", "nan", "4d", "complex"],
+)
+def test_what_cannot_be_read_says_why(tmp_path, write, says):
+    path = tmp_path / "bad.tif"
+    write(path)
+    with pytest.raises(MovieError, match=says):
+        MovieFile(path)
+
+
+def test_pictures_come_back_with_their_account(tmp_path):
+    path = tmp_path / "sr.ome.tif"
+    pictures = np.random.default_rng(1).random((3, 20, 24)).astype(np.float32)
+    with OmeTiffWriter(path, 25.0) as writer:
+        for index, picture in enumerate(pictures):
+            writer.add(picture, {"first_frame": 10 * index, "notes": ["x < y & z"]})
+            growing = tifffile.imread(writer.part, key=range(index + 1))
+            assert np.array_equal(np.squeeze(growing), np.squeeze(pictures[: index + 1]))
+            assert not path.exists()
+    back = read_pictures(path)
+    assert np.array_equal(back.pictures, pictures)
+    assert back.pixel_nm == 25.0
+    assert back.records[2] == {"first_frame": 20, "notes": ["x < y & z"]}
+    assert tifffile.imread(path).shape == (3, 20, 24)
+    assert not writer.part.exists()
+
+
+def test_one_picture_is_two_dimensional(tmp_path):
+    with OmeTiffWriter(tmp_path / "one.ome.tif", 25.0) as writer:
+        writer.add(np.ones((8, 8), np.float32))
+    with tifffile.TiffFile(tmp_path / "one.ome.tif") as file:
+        assert file.is_ome
+        assert file.series[0].shape == (8, 8)
+
+
+def test_nothing_half_written_is_left(tmp_path):
+    def interrupted():
+        with OmeTiffWriter(tmp_path / "sr.ome.tif", 25.0) as writer:
+            writer.add(np.ones((8, 8), np.float32))
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    with OmeTiffWriter(tmp_path / "sr.ome.tif", 25.0):
+        pass
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(InputError, match="no such folder"):
+        OmeTiffWriter(tmp_path / "nowhere" / "sr.ome.tif", 25.0)

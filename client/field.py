@@ -31,7 +31,7 @@ def field_of(pair: Pair) -> Field:
 
 def _camera_pixel_nm(header: PictureHeader) -> float | None:
     pixel_nm = header.pixel_nm
-    return pixel_nm * header.scale if pixel_nm is not None and math.isfinite(pixel_nm) and pixel_nm > 0 else None
+    return None if pixel_nm is None else pixel_nm * header.scale
 
 
 def round_length(longest: float) -> float:

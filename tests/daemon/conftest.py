@@ -1,9 +1,13 @@
 """Daemons that never outlive their test."""
 
+import os
 from contextlib import ExitStack
 
 import pytest
 from daemon_process import Daemon
+
+# The tests of the viewer leave a Qt application behind; pymmcore-plus would take its signals for the core's.
+os.environ["PYMM_SIGNALS_BACKEND"] = "psygnal"
 
 
 @pytest.fixture

@@ -170,7 +170,7 @@ def decodes_or_is_malformed(parts):
 
 words = st.text(max_size=9) | st.binary(max_size=9)
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | words,
+    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_subnormal=False) | words,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=6,
 )
@@ -199,3 +199,10 @@ def test_damaged_bytes_are_refused_in_one_way_only(kind, data):
     part = data.draw(st.sampled_from(parts))
     part[data.draw(st.integers(0, len(part) - 1))] = data.draw(st.integers(0, 255))
     decodes_or_is_malformed([bytes(part) for part in parts])
+
+
+@pytest.mark.parametrize("pixel_nm", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_pixel_size_that_cannot_be_is_refused(pixel_nm):
+    message, pixels = EXAMPLES["sr.refined"]
+    with pytest.raises(MalformedMessageError, match="pixel_nm"):
+        decode(encode("sr.refined", message.model_copy(update={"pixel_nm": pixel_nm}), pixels))

@@ -37,7 +37,7 @@ class MovieOut:
                 self.close()
                 self._files += 1
                 self._writer, self._shape = OmeTiffWriter(self._name(), header.pixel_nm), picture.shape
-            self._writer.add(picture, header.model_dump(mode="json"))
+            self._writer.add(picture, header.model_dump(mode="json", exclude={"shape", "dtype"}))
         except (OSError, InputError) as error:
             self._give_up(error)
 

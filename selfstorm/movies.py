@@ -138,10 +138,10 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
         raise MovieError("no such file", where=path, mend="check the path")
     if path.is_dir():
         raise MovieError("is a folder", where=path, mend="give the TIFF file in it")
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it would log is said in MovieError's words
     try:
-        file = tifffile.TiffFile(path)
-        _ = file.series
+        with _Complaints() as complaints:
+            file = tifffile.TiffFile(path)
+            _ = file.series, len(file.pages)
     except tifffile.TiffFileError as error:
         raise MovieError(f"is not a readable TIFF ({error})", where=path, mend="give a TIFF or OME-TIFF") from None
     except PermissionError:
@@ -150,7 +150,36 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
         raise MovieError(
             f"is damaged or truncated ({type(error).__name__}: {error})", where=path, mend="copy it again"
         ) from None
+    if complaints.of_damage:
+        file.close()
+        raise MovieError(
+            f"is truncated or damaged ({complaints.of_damage})",
+            where=path,
+            mend="copy it again from where it came from",
+        )
     return file
+
+
+class _Complaints(logging.Handler):
+    """What tifffile logs about a file while it is opened: a truncated one it reads as far as it goes, and goes on."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.of_damage = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        message = record.getMessage()
+        if "invalid page offset" in message or "corrupted" in message:
+            self.of_damage = self.of_damage or message.partition("> ")[2]
+
+    def __enter__(self) -> Self:
+        tifffile.logger().addHandler(self)
+        tifffile.logger().propagate = False  # what it says is said in MovieError's words
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        tifffile.logger().removeHandler(self)
+        tifffile.logger().propagate = True
 
 
 def stated_pixel_nm(file: tifffile.TiffFile) -> float | None:

@@ -2,62 +2,36 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 import zmq
 
+from daemon.endpoint import Endpoint
 from daemon.health import Health
 from daemon.protocol.codec import MalformedMessageError, decode, encode
 from daemon.protocol.messages import Reply, Request
 from selfstorm.errors import InputError
 
 POLL_MS = 200
+LINGER_MS = 200
 ANSWER_MS = 2000
 
 
-class Control(threading.Thread):
+class Control:
     """Answers `status` and `stop`. Every request is answered, a malformed one with what is wrong with it."""
 
-    def __init__(self, endpoint: str, health: Health, stop_service: Callable[[], None]) -> None:
-        super().__init__(name="control", daemon=True)
-        self._endpoint, self._health, self._stop_service = endpoint, health, stop_service
-        self._halt, self._bound = threading.Event(), threading.Event()
-        self._refused = ""
+    def __init__(self, address: str, health: Health, stop_service: Callable[[], None]) -> None:
+        self._health, self._stop_service = health, stop_service
+        self._endpoint = Endpoint("control", address, zmq.ROUTER, {zmq.LINGER: LINGER_MS}, self._serve)
+        self.listen, self.stop = self._endpoint.listen, self._endpoint.stop
 
-    def listen(self) -> None:
-        """Start, and return once the endpoint is bound; raises InputError when it cannot be."""
-        self.start()
-        self._bound.wait()
-        if self._refused:
-            raise InputError(
-                f"cannot listen there ({self._refused})",
-                where=self._endpoint,
-                mend="is another daemon running? stop it, or set another port under [server]",
-            )
-
-    def stop(self) -> None:
-        """Stop answering."""
-        self._halt.set()
-        self.join()
-
-    def run(self) -> None:
-        context = zmq.Context()
-        socket = context.socket(zmq.ROUTER)
-        socket.setsockopt(zmq.LINGER, 200)
-        try:
-            socket.bind(self._endpoint)
-        except zmq.ZMQError as error:
-            self._refused = error.strerror or str(error)
-        self._bound.set()
-        while not self._refused and not self._halt.is_set():
+    def _serve(self, socket: zmq.Socket[bytes]) -> None:
+        while not self._endpoint.stopping.is_set():
             if socket.poll(POLL_MS):
                 peer, *parts = socket.recv_multipart()
                 socket.send_multipart([peer, *encode("reply", self._answer(parts))])
-        socket.close()
-        context.term()
 
     def _answer(self, parts: list[bytes]) -> Reply:
         try:

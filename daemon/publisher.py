@@ -4,52 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import threading
 import time
 
 import zmq
 
+from daemon.endpoint import Endpoint
 from daemon.health import Health
 from daemon.protocol.codec import Buffer, encode
 from daemon.protocol.messages import PictureHeader
-from selfstorm.errors import InputError
 from selfstorm.frames import Array, StreamInfo
 
 VIEWER_HIGH_WATER = 20
 WAITING_PICTURES = 8
 STATUS_S = 0.5
-LINGER_MS = 500
+OPTIONS: dict[int, int] = {
+    zmq.SNDHWM: VIEWER_HIGH_WATER,
+    zmq.XPUB_VERBOSE: 1,  # every newcomer is heard, not only the first
+    zmq.LINGER: 500,
+}
 
 
-class Publisher(threading.Thread):
+class Publisher:
     """Sends what the worker gives it, new events, and the status twice a second.
 
     Who comes late is sent the last pictures, the stream's description, the last events and the status at once.
     """
 
-    def __init__(self, endpoint: str, health: Health) -> None:
-        super().__init__(name="publisher", daemon=True)
-        self._health, self._endpoint = health, endpoint
+    def __init__(self, address: str, health: Health) -> None:
+        self._health = health
+        self._endpoint = Endpoint("publisher", address, zmq.XPUB, OPTIONS, self._publish)
         self._pictures: queue.Queue[list[list[Buffer]]] = queue.Queue(WAITING_PICTURES)
-        self._halt = threading.Event()
-        self._bound = threading.Event()
-        self._refused = ""
         self._info: StreamInfo | None = None
         self._info_sent: StreamInfo | None = None
         self._last: list[list[Buffer]] = []
         self._dropped = 0
         self._next_event = 0
-
-    def listen(self) -> None:
-        """Start, and return once the endpoint is bound; raises InputError when it cannot be."""
-        self.start()
-        self._bound.wait()
-        if self._refused:
-            raise InputError(
-                f"cannot listen there ({self._refused})",
-                where=self._endpoint,
-                mend="is another daemon running? stop it, or set another port under [server]",
-            )
+        self.listen, self.stop = self._endpoint.listen, self._endpoint.stop
 
     def describe(self, info: StreamInfo) -> None:
         """The stream that now runs; told to the viewers."""
@@ -67,36 +57,9 @@ class Publisher(threading.Thread):
                 self._dropped += 1
                 self._health.report(results_dropped=self._dropped)
 
-    def stop(self) -> None:
-        """Send what waits and a last status, then close."""
-        self._halt.set()
-        self.join()
-
-    def run(self) -> None:
-        context = zmq.Context()
-        socket = context.socket(zmq.XPUB)
-        socket.set_hwm(VIEWER_HIGH_WATER)  # works only before bind
-        socket.setsockopt(zmq.XPUB_VERBOSE, 1)  # every newcomer is heard, not only the first
-        socket.setsockopt(zmq.LINGER, LINGER_MS)
-        try:
-            socket.bind(self._endpoint)
-        except zmq.ZMQError as error:
-            self._refused = error.strerror or str(error)
-            return
-        finally:
-            self._bound.set()
-            if self._refused:
-                socket.close()
-                context.term()
-        try:
-            self._publish(socket)
-        finally:
-            socket.close()
-            context.term()
-
     def _publish(self, socket: zmq.Socket[bytes]) -> None:
         status_due_s = 0.0
-        while not (self._halt.is_set() and self._pictures.empty()):
+        while not (self._endpoint.stopping.is_set() and self._pictures.empty()):
             if self._info is not self._info_sent and self._info is not None:
                 self._info_sent = self._info
                 self._send(socket, encode("info", self._info_sent))

@@ -125,7 +125,7 @@ class ServerSection(Section):
 class Config(Section):
     """The whole configuration. lossless: the source waits for the reconstruction, no window is skipped."""
 
-    source: SourceSection = SourceSection()
+    source: SourceSection = Field(default_factory=SourceSection)  # made when wanted: its scene takes scipy
     camera: CameraSection = CameraSection()
     optics: OpticsSection = OpticsSection()
     reconstruction: ReconstructionSection = ReconstructionSection()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from importlib.metadata import packages_distributions
 
 import click
 
@@ -11,10 +12,15 @@ from selfstorm.errors import InputError
 
 USER_ERROR = 2
 INTERRUPTED = 130
+# Other distributions use these import names; the later one installed overwrites files of the earlier.
+SHARED_NAMES = ("daemon", "client")
 
 
 def run(command: click.Command, arguments: Sequence[str] | None = None) -> None:
     """Run a click command and leave the process with its exit code."""
+    for name in SHARED_NAMES:
+        if others := sorted(set(packages_distributions().get(name, [])) - {"selfstorm"}):
+            fail(f"{', '.join(others)} has a package '{name}' too: install selfstorm into an environment of its own")
     try:
         code = command.main(args=None if arguments is None else list(arguments), standalone_mode=False)
     except click.exceptions.Abort:

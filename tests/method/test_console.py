@@ -1,0 +1,55 @@
+"""How commands end: their own code, a user's mistake in one line, foreign packages refused."""
+
+import subprocess
+import sys
+
+import click
+import pytest
+
+from selfstorm.console import run
+from selfstorm.errors import InputError
+
+
+@click.command()
+@click.option("--number", type=int, default=0)
+def command(number):
+    if number < 0:
+        raise InputError("a negative\nnumber", where="--number", mend="give 0 or more")
+
+
+@pytest.mark.parametrize(("arguments", "code"), [([], 0), (["--number", "-1"], 2), (["--number", "x"], 2), (["-q"], 2)])
+def test_a_mistake_is_one_line_and_exit_code_2(arguments, code, capsys):
+    with pytest.raises(SystemExit) as left:
+        run(command, arguments)
+    said = capsys.readouterr().err
+    assert (left.value.code or 0) == code
+    assert said.count("\n") == (1 if code else 0)
+    assert said.startswith("error: ") == bool(code)
+
+
+def test_another_distributions_daemon_is_refused(tmp_path, capsys, monkeypatch):
+    """What python-daemon leaves beside us when it is installed into the same environment."""
+    metadata = tmp_path / "python_daemon-3.1.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: python-daemon\nVersion: 3.1\n")
+    (metadata / "RECORD").write_text("daemon/__init__.py,,\ndaemon/daemon.py,,\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(SystemExit) as left:
+        run(command, [])
+    assert left.value.code == 2
+    assert "python-daemon has a package 'daemon' too" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("client.session", ["torch", "scipy", "skimage"]),
+        ("daemon.cli", ["torch", "scipy", "skimage", "PySide6"]),
+        ("selfstorm.frames", ["torch", "scipy", "zmq"]),
+    ],
+)
+def test_what_a_small_installation_lacks_is_not_imported(module, forbidden):
+    """A PC that only watches has no torch; it can ask a daemon for its status all the same."""
+    code = f"import sys, {module}; print([name for name in {forbidden} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -17,6 +17,7 @@ from selfstorm.frames import Array, Reconstruction
 from selfstorm.light import frame_gains
 from selfstorm.model import SequenceModel
 from selfstorm.statistics import WindowStatistics, window_statistics
+from selfstorm.steady import steady_light
 
 LEAST_FRAMES = 8
 WARM_LAYERS = 20
@@ -48,7 +49,8 @@ def reconstruct(
         expected = brightness * model.imaging.forward(m) + background
         picture = grid.crop(m)
         if settings.estimate != "density":
-            total = _emitter_sum(model, y, gains, m, brightness, background, advance)
+            steady = steady_light(model.imaging, statistics.mean, expected, len(y), settings.scale)
+            total = _emitter_sum(model, y, gains, brightness * m + steady, background, advance)
             expected = model.imaging.forward(total) / len(y) + background
             emitters = grid.crop(total)
             picture = emitters if settings.estimate == "emitters" else _fuse(picture, emitters)
@@ -84,18 +86,17 @@ def _emitter_sum(
     model: SequenceModel,
     y: Tensor,
     gains: Tensor,
-    m: Tensor,
-    brightness: Tensor,
+    light: Tensor,
     background: Tensor,
     advance: Callable[[int], None],
 ) -> Tensor:
-    """(rows, columns) photons: all frames' emitter maps added up."""
-    prior, start = m / model.grid.crop(m).mean(), (brightness * m).mean()
+    """(rows, columns) photons: all frames' emitter maps added up. light: what a cell gives in a mean frame."""
+    prior, start = light / model.grid.crop(light).mean().clamp(min=1e-12), light.mean()
     positive = y.clamp(min=0) + LEAST_PHOTONS
-    layers, total = QUALITY[model.settings.quality], torch.zeros_like(m)
-    for part in batches(len(y), m):
-        batch, light = positive[part], gains[part]
-        total += emitter_maps(model.imaging, batch, prior, start * light, background * light, layers).sum(0)
+    layers, total = QUALITY[model.settings.quality], torch.zeros_like(light)
+    for part in batches(len(y), light):
+        batch, gain = positive[part], gains[part]
+        total += emitter_maps(model.imaging, batch, prior, start * gain, background * gain, layers).sum(0)
         advance(len(batch))
     return total
 

@@ -59,6 +59,19 @@ def test_an_emitter_is_where_it_was_put(shape, y_nm, x_nm, scale, estimate):
     assert light.sum() > 0.95 * result.picture.sum()
 
 
+def test_an_emitter_that_never_blinks_is_found_too():
+    """The density is made of fluctuations and does not see it; the mean frame does."""
+    y_nm, x_nm = 1040.0, 1275.0
+    spot = place(
+        np.array([y_nm]), np.array([x_nm]), np.array([3000.0]), (21, 23), psf=GaussianPsf(110.0), pixel_nm=100.0
+    )
+    raw = np.random.default_rng(2).poisson(spot + 5.0, (60, 21, 23)).astype(np.uint16)
+    picture = picture_of(raw).picture
+    rows, columns = ((np.arange(n) + 0.5) * 25.0 for n in picture.shape)
+    centroid = (picture.sum(1) @ rows / picture.sum(), picture.sum(0) @ columns / picture.sum())
+    assert np.hypot(centroid[0] - y_nm, centroid[1] - x_nm) < 6.0
+
+
 def test_an_emitter_outside_the_field_does_no_harm():
     """It shines in from 150 nm beyond the edge; nothing may be piled up inside."""
     inside = blinking_emitter((32, 32), 1600.0, 1600.0)

@@ -59,14 +59,14 @@ def test_an_emitter_is_where_it_was_put(shape, y_nm, x_nm, scale, estimate):
     assert light.sum() > 0.95 * result.picture.sum()
 
 
-def test_an_emitter_that_never_blinks_is_found_too():
+@pytest.mark.parametrize("seed", range(6))
+def test_an_emitter_that_never_blinks_is_found_too(seed):
     """The density is made of fluctuations and does not see it; the mean frame does."""
-    y_nm, x_nm = 1040.0, 1275.0
-    spot = place(
-        np.array([y_nm]), np.array([x_nm]), np.array([3000.0]), (21, 23), psf=GaussianPsf(110.0), pixel_nm=100.0
-    )
-    raw = np.random.default_rng(2).poisson(spot + 5.0, (60, 21, 23)).astype(np.uint16)
-    picture = picture_of(raw).picture
+    rng = np.random.default_rng(seed)
+    y_nm, x_nm = rng.uniform(700, 1400, 2)
+    one = (np.array([value]) for value in (y_nm, x_nm, 3000.0))
+    spot = place(*one, (21, 23), psf=GaussianPsf(110.0), pixel_nm=100.0)
+    picture = picture_of(rng.poisson(spot + 5.0, (60, 21, 23)).astype(np.uint16)).picture
     rows, columns = ((np.arange(n) + 0.5) * 25.0 for n in picture.shape)
     centroid = (picture.sum(1) @ rows / picture.sum(), picture.sum(0) @ columns / picture.sum())
     assert np.hypot(centroid[0] - y_nm, centroid[1] - x_nm) < 6.0

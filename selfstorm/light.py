@@ -26,8 +26,10 @@ def frame_gains(y: Tensor) -> Tensor:
     fits = []
     for side in (0, 1):
         weight = dim * (colour == side)
-        fit = (y * weight).sum((1, 2)) / (weight * median).sum().clamp(min=1e-6)
-        fits.append(fit / fit.mean().clamp(min=1e-6))
+        fit = (y * weight).sum((1, 2))
+        if float(fit.mean()) <= 0:  # no light to see a change of
+            return torch.ones((frames, 1, 1), dtype=y.dtype, device=y.device)
+        fits.append(fit / fit.mean())
     first, second = (fit - 1 for fit in fits)
     spread = float((first * first).mean().sqrt() * (second * second).mean().sqrt())
     agreement = float((first * second).mean()) / spread - 2 / math.sqrt(frames) if spread > 0 else 0.0

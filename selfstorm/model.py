@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from selfstorm.camera import Camera, calibrate
+from selfstorm.errors import InputError
 from selfstorm.frames import Array
 from selfstorm.operators import Grid, Imaging, LaggedCovariance
 from selfstorm.optics import Psf
@@ -16,6 +17,7 @@ from selfstorm.psf_from_data import learn_psf
 
 Estimate = Literal["density", "emitters", "fused"]
 Quality = Literal["best", "fast"]
+LEAST_SIDE_PX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +44,14 @@ class SequenceModel:
     """
 
     def __init__(self, settings: Settings, first_window: Array, device: torch.device) -> None:
+        height, width = first_window.shape[1:]
+        if min(height, width) < LEAST_SIDE_PX:
+            raise InputError(
+                f"a field of {width} x {height} pixels", mend=f"give at least {LEAST_SIDE_PX} on each side"
+            )
         self.settings = settings
         self.camera: Camera = calibrate(first_window, settings.offset_adu, settings.gain_adu_per_electron)
         self.psf: Psf = settings.psf or learn_psf(first_window, settings.pixel_nm)
-        height, width = first_window.shape[1:]
         self.grid = Grid(height, width, settings.scale, settings.pixel_nm)
         like = torch.zeros((), dtype=torch.float32, device=device)
         self.imaging = Imaging(self.psf, self.grid, like)

@@ -46,15 +46,15 @@ def reconstruct(
         statistics = window_statistics(y / gains)
         state, layers, m = _density(model, statistics)
         brightness, background = fit_background(statistics.mean, model.imaging.forward(m))
-        expected = brightness * model.imaging.forward(m) + background
+        seen, expected = statistics.mean, brightness * model.imaging.forward(m) + background
         picture = grid.crop(m)
         if settings.estimate != "density":
-            steady = steady_light(model.imaging, statistics.mean, expected, len(y), settings.scale)
+            steady = steady_light(model.imaging, seen, expected, len(y), settings.scale)
             total = _emitter_sum(model, y, gains, brightness * m + steady, background, advance)
-            expected = model.imaging.forward(total) / len(y) + background
+            seen, expected = y.mean(0), model.imaging.forward(total) / len(y) + background
             emitters = grid.crop(total)
             picture = emitters if settings.estimate == "emitters" else _fuse(picture, emitters)
-        misfit = _misfit(statistics.mean, expected)
+        misfit = _misfit(seen, expected)
         picture_array = picture.cpu().numpy()
     if not np.isfinite(picture_array).all():
         raise FloatingPointError("the reconstruction of this window is not finite")

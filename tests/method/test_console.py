@@ -33,6 +33,9 @@ def test_another_distributions_daemon_is_refused(tmp_path, capsys, monkeypatch):
     metadata.mkdir()
     (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: python-daemon\nVersion: 3.1\n")
     (metadata / "RECORD").write_text("daemon/__init__.py,,\ndaemon/daemon.py,,\n")
+    (tmp_path / "daemon").mkdir()
+    for module in ("__init__.py", "daemon.py"):  # some readers of metadata pass over files that are not there
+        (tmp_path / "daemon" / module).touch()
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(SystemExit) as left:
         run(command, [])

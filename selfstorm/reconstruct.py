@@ -45,8 +45,9 @@ def reconstruct(
         gains = frame_gains(y)
         statistics = window_statistics(y / gains)
         state, layers, m = _density(model, statistics)
-        brightness, background = fit_background(statistics.mean, model.imaging.forward(m))
-        seen, expected = statistics.mean, brightness * model.imaging.forward(m) + background
+        imaged = model.imaging.forward(m)
+        brightness, background = fit_background(statistics.mean, imaged)
+        seen, expected = statistics.mean, brightness * imaged + background
         picture = grid.crop(m)
         if settings.estimate != "density":
             steady = steady_light(model.imaging, seen, expected, len(y), settings.scale)

@@ -110,8 +110,9 @@ class ReconstructionSection(Section):
     window: Annotated[int, Field(ge=8, le=100_000)] = 100
     stride: Annotated[int, Field(ge=1, le=100_000)] = 50
     scale: Literal[2, 4, 8] = 4
-    estimate: Literal["density", "emitters", "fused"] = "emitters"
+    estimate: Literal["density", "emitters", "fused"] = "fused"
     quality: Literal["best", "fast"] = "fast"
+    model: Literal["unrolled", "paper"] = "unrolled"
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
 
 

@@ -7,6 +7,8 @@ import threading
 import time
 from typing import Any
 
+import numpy as np
+
 from daemon.config import CameraSection, Config, OpticsSection
 from daemon.health import Health
 from daemon.protocol.messages import MAX_LISTED_MISSING, PictureHeader
@@ -14,11 +16,14 @@ from daemon.publisher import Publisher
 from daemon.windows import WindowQueue
 from daemon.writer import MovieOut
 from selfstorm.device import describe, prepare_device
+from selfstorm.engine import Model, new_model, picture_of
 from selfstorm.errors import InputError
-from selfstorm.frames import Reconstruction, StreamInfo, Window
-from selfstorm.model import SequenceModel, Settings
+from selfstorm.frame_by_frame import Place
+from selfstorm.frames import StreamInfo, Window
+from selfstorm.model import Settings
 from selfstorm.optics import Airy, Gaussian, Psf
-from selfstorm.reconstruct import LEAST_FRAMES, reconstruct
+from selfstorm.reconstruct import LEAST_FRAMES
+from selfstorm.reconstruction import Reconstruction
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +43,7 @@ class Worker(threading.Thread):
         self._config, self._health, self._queue = config, health, queue
         self._publisher, self._movie = publisher, movie
         self._device = prepare_device(config.reconstruction.device)
-        self._model: SequenceModel | None = None
+        self._model: Model | None = None
         self._field: StreamInfo | None = None
         self.fatal: InputError | None = None
         self.died = True  # until the last line of run
@@ -91,9 +96,11 @@ class Worker(threading.Thread):
         raw = window.stack()
         field = window.info.model_copy(update={"stream": ""})
         if self._model is None or field != self._field:
-            self._model = SequenceModel(self._settings(window.info), raw, self._device)
+            self._model = new_model(self._settings(window.info), raw, self._device)
             self._field = field
-        return reconstruct(self._model, raw)
+        numbers = np.array([frame.seq for frame in window.frames])
+        place = Place(numbers, window.first_seq, self._config.reconstruction.stride)
+        return picture_of(self._model, raw, place)
 
     def _settings(self, info: StreamInfo) -> Settings:
         camera, chosen = self._config.camera, self._config.reconstruction
@@ -113,6 +120,7 @@ class Worker(threading.Thread):
             scale=chosen.scale,
             estimate=chosen.estimate,
             quality=chosen.quality,
+            model=chosen.model,
         )
 
     def _header(self, window: Window, result: Reconstruction, latency_ms: float) -> PictureHeader:
@@ -133,7 +141,7 @@ class Worker(threading.Thread):
             missing=len(window.missing),
             missing_seqs=window.missing[:MAX_LISTED_MISSING],
             estimate=result.estimate,
-            model=f"{result.state}, {result.layers} layers",
+            model=f"{self._config.reconstruction.model}, {result.state}, {result.layers} layers",
             optics=result.optics,
             camera=result.camera,
             device=describe(self._device),

@@ -12,9 +12,9 @@ LEAST_KNOTS = 5
 ROUNDS = 60
 
 
-def spline_basis(pixels: int, like: Tensor) -> Tensor:
-    """(pixels, knots) cubic B-splines, a knot every 13 camera pixels or so, at least 5."""
-    knots = max(LEAST_KNOTS, round(pixels / KNOT_SPACING_PX) + 2)
+def spline_basis(pixels: int, like: Tensor, spacing_px: float = KNOT_SPACING_PX) -> Tensor:
+    """(pixels, knots) cubic B-splines, a knot every spacing_px camera pixels or so, at least 5."""
+    knots = max(LEAST_KNOTS, round(pixels / spacing_px) + 2)
     breaks = np.r_[[0.0] * 3, np.linspace(0, pixels, knots - 2), [float(pixels)] * 3]
     basis = BSpline.design_matrix(np.arange(pixels) + 0.5, breaks, 3).toarray()
     return torch.as_tensor(basis).to(device=like.device, dtype=like.dtype)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import fields
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from selfstorm import console
+from selfstorm.benchmark_command import benchmark
 from selfstorm.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,11 +33,13 @@ def cli() -> None:
 @click.option("--psf-sigma-nm", type=click.FloatRange(10, 5000), help="Width of a Gaussian PSF.")
 @click.option("--offset-adu", type=float, help="Camera offset; else estimated.")
 @click.option("--gain", type=click.FloatRange(1e-3, 1e4), help="ADU per photon; else estimated.")
-@click.option("--scale", type=click.Choice(["2", "4", "8"]), default="4", show_default=True)
+@click.option("--scale", type=click.Choice(["2", "4", "8"]), default="8", show_default=True)
 @click.option("--window", default="all", show_default=True, metavar="all|T", help="Frames of one picture.")
 @click.option("--stride", type=click.IntRange(1), help="Frames from one window to the next. Default: the window.")
-@click.option("--estimate", type=click.Choice(["density", "emitters", "fused"]), default="emitters", show_default=True)
+@click.option("--estimate", type=click.Choice(["density", "emitters", "fused"]), default="fused", show_default=True)
+@click.option("--localizations", type=click.Path(path_type=Path), metavar="OUT.csv", help="ThunderSTORM's table.")
 @click.option("--quality", type=click.Choice(["best", "fast"]), default="best", show_default=True)
+@click.option("--model", type=click.Choice(["unrolled", "paper"]), default="unrolled", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 def reconstruct(
     movie: Path,
@@ -50,7 +54,9 @@ def reconstruct(
     window: str,
     stride: int | None,
     estimate: Any,
+    localizations: Path | None,
     quality: Any,
+    model: Any,
     device: str,
 ) -> None:
     """Reconstruct MOVIE (TIFF or OME-TIFF) into float32 OME-TIFF pictures, one a window."""
@@ -59,7 +65,10 @@ def reconstruct(
     from selfstorm.movies import MovieFile
     from selfstorm.offline import check_windows, reconstruct_movie
     from selfstorm.ome_tiff import OmeTiffWriter
+    from selfstorm.thunderstorm import ThunderstormWriter
 
+    if localizations is not None and (estimate != "fused" or model != "unrolled"):
+        raise click.UsageError("--localizations come with --estimate fused of our own model alone.")
     psf = _psf(na, wavelength_nm, psf_sigma_nm)
     torch_device = prepare_device(device)
     with MovieFile(movie) as file:
@@ -70,29 +79,35 @@ def reconstruct(
         stride = stride or length
         windows = check_windows(file.length, length, stride)
         raw = file.frames()
-    settings = Settings(pixel_nm, psf, offset_adu, gain, int(scale), estimate, quality)
+    settings = Settings(pixel_nm, psf, offset_adu, gain, int(scale), estimate, quality, model)
     output = output or movie.with_name(movie.name.split(".")[0] + "_sr.ome.tif")
     click.echo(f"{movie}: {raw.shape[0]} frames of {raw.shape[1]}x{raw.shape[2]}, pixel {pixel_nm:g} nm")
     click.echo(f"{windows} window(s) of {length} frames on {describe(torch_device)}")
     left_over = len(raw) - ((windows - 1) * stride + length)
     if left_over:
         click.echo(f"the last {left_over} frames fill no window and are not used")
-    with (
-        OmeTiffWriter(output, pixel_nm / settings.scale) as writer,
-        click.progressbar(length=windows * length, label="reconstructing") as progress,
-    ):
+    with ExitStack() as open_files:
+        writer = open_files.enter_context(OmeTiffWriter(output, pixel_nm / settings.scale))
+        table = open_files.enter_context(ThunderstormWriter(localizations)) if localizations else None
+        progress = open_files.enter_context(click.progressbar(length=windows * length, label="reconstructing"))
+        tabled = 0
         for start, result in reconstruct_movie(raw, settings, length, stride, torch_device, progress.update):
             writer.add(result.picture, _record(start, length, result))
+            if table is not None and result.localizations is not None and result.psf is not None:
+                table.append(result.localizations.where(result.localizations.frame >= tabled), result.psf)
+                tabled = start + length
     click.echo(f"{result.optics}; {result.camera}; misfit {result.misfit:.3f}")
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
     click.echo(f"wrote {output}")
+    if table is not None:
+        click.echo(f"wrote {table.rows} localisations to {localizations}")
 
 
 def _record(start: int, length: int, result: Any) -> dict[str, Any]:
     """What a picture was made from, for its file."""
-    pictures = {"picture", "raw_mean"}
-    account = {f.name: getattr(result, f.name) for f in fields(result) if f.name not in pictures}
+    apart = {"picture", "raw_mean", "psf", "localizations"}
+    account = {f.name: getattr(result, f.name) for f in fields(result) if f.name not in apart}
     return {"first_frame": start, "last_frame": start + length - 1, **account}
 
 
@@ -194,6 +209,9 @@ def _truth_frames(asked: str | None, record: dict[str, Any], emitters: Any) -> t
     first_frame = record.get("first_frame", record.get("first_seq", 0))
     last_frame = record.get("last_frame", record.get("last_seq", emitters[:, 0].max()))
     return int(first_frame), int(last_frame)
+
+
+cli.add_command(benchmark)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""The data that travels: a stream's description, camera frames, windows of frames, super-resolved pictures.
+"""The data that travels: a stream's description, camera frames, windows of frames; and the grid of the pictures.
 
 The super-resolved (SR) grid, written down once: a camera pixel is divided into `scale` x `scale` SR cells, and SR
 cell (j, i) is centred at ((j + 0.5) * pitch, (i + 0.5) * pitch) from the *corner* of the first camera pixel, with
@@ -84,28 +84,6 @@ def window_starts(frames: int, length: int, stride: int) -> Iterator[int]:
     The one rule for offline and live; frames behind the last whole window belong to none.
     """
     return iter(range(0, frames - length + 1, stride))
-
-
-@dataclass(frozen=True, slots=True)
-class Reconstruction:
-    """A super-resolved picture and what it was made from.
-
-    picture: (scale*H, scale*W) float32, photons per SR cell summed over the frames ('emitters'), >= 0.
-    raw_mean: (H, W) float32, ADU. misfit: share of the mean frame's variance over the field that the model leaves
-    unexplained, 0 at best. notes: what was assumed, and when not to trust it.
-    """
-
-    picture: Array
-    raw_mean: Array
-    scale: int
-    estimate: str
-    frames: int
-    state: Literal["cold", "warm"]
-    layers: int
-    optics: str
-    camera: str
-    misfit: float
-    notes: tuple[str, ...]
 
 
 def cell_centres_nm(cells: int, pitch_nm: float) -> Array:

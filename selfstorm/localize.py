@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -35,7 +35,6 @@ CURVATURE_EVERY = 8  # steps: the surrogates change slowly
 SPLIT_PX = (0.25, 1.2)  # least and most distance from the middle that a pair starts at
 ANGLES = 8
 CROWD_POWER = 4  # in a crowd, a pair is likelier than an emitter alone to begin with
-BATCH_EMITTERS = 1500  # bounds the memory; 600 to 3000 are about as fast
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,40 +99,35 @@ def joined(parts: Iterable[Localizations]) -> Localizations:
 
 def localize(
     y: Tensor,
-    maps: Tensor,
+    start: Emitters,
     background: Tensor,
     density: Tensor,
     psf: Psf,
     grid: Grid,
     effort: Effort | None = None,
 ) -> Localizations:
-    """Emitters of some frames with sub-pixel positions.
+    """Emitters of some frames with sub-pixel positions, fitted all at once: a few thousand are best.
 
-    y: (T, H, W) photons. maps: (T, rows, columns) photons per SR cell on the padded grid, what stage B makes of y.
-    background: (T, H, W) or (H, W) photons. density: (rows, columns) on the padded grid, any unit.
+    y: (T, H, W) photons. start: `candidates` of their emitter maps. background: (T, H, W) or (H, W) photons.
+    density: (rows, columns) on the padded grid, any unit.
     Emitters in the padding are fitted and left out of the answer.
     """
-    frames, field = len(y), (grid.height, grid.width)
-    if y.shape[1:] != field or maps.shape != (frames, *grid.cells) or density.shape != grid.cells:
-        raise InputError(
-            f"frames {tuple(y.shape)}, maps {tuple(maps.shape)}, density {tuple(density.shape)} for {grid}"
-        )
+    field = (grid.height, grid.width)
+    if y.shape[1:] != field or density.shape != grid.cells:
+        raise InputError(f"frames {tuple(y.shape)}, density {tuple(density.shape)} for {grid}")
     if background.shape not in (y.shape, field):
         raise InputError(f"a background of shape {tuple(background.shape)} for frames of {tuple(y.shape)}")
-    effort = effort or EFFORT["fast"]
-    background = background.expand(y.shape)
-    start = candidates(maps, grid)
     slopes = _prior_slopes(density, grid)
-    found = []
-    for part in _batches(start.frame, frames):
-        inside = start.where((start.frame >= part.start) & (start.frame < part.stop))
-        fit = JointFit(y[part], background[part], slopes, psf, grid, effort)
-        found.append(fit.run(inside._replace(frame=inside.frame - part.start)).from_frame(part.start))
-    return joined(found)
+    return JointFit(y, background.expand(y.shape), slopes, psf, grid, effort or EFFORT["fast"]).run(start)
 
 
 def candidates(maps: Tensor, grid: Grid) -> Emitters:
-    """Local maxima of the slightly blurred maps, at their 3 x 3 centroids, with the photons of 5 x 5 cells."""
+    """Local maxima of the slightly blurred maps, at their 3 x 3 centroids, with the photons of 5 x 5 cells.
+
+    maps: (T, rows, columns) photons per SR cell on the padded grid, what stage B makes of T frames.
+    """
+    if maps.shape[1:] != grid.cells:
+        raise InputError(f"maps {tuple(maps.shape)} for {grid}")
     blurred = _blur(_blur(maps, -1), -2)
     highest = _highest(_highest(blurred, -1), -2)
     frame, row, column = ((blurred == highest) & (blurred > LEAST_MAP_PEAK)).nonzero(as_tuple=True)
@@ -339,13 +333,3 @@ def _highest(z: Tensor, axis: int) -> Tensor:
     pairs = torch.maximum(z.narrow(axis, 0, length), z.narrow(axis, 1, length))
     inner = torch.maximum(pairs.narrow(axis, 0, length - 1), pairs.narrow(axis, 1, length - 1))
     return torch.cat([pairs.narrow(axis, 0, 1), inner, pairs.narrow(axis, length - 1, 1)], axis)
-
-
-def _batches(frame: Tensor, frames: int) -> Iterator[slice]:
-    """Consecutive frames with about BATCH_EMITTERS candidates each."""
-    ends = torch.bincount(frame, minlength=frames).cumsum(0).tolist()
-    start = done = 0
-    for k, end in enumerate(ends):
-        if end - done >= BATCH_EMITTERS or k == frames - 1:
-            yield slice(start, k + 1)
-            start, done = k + 1, end

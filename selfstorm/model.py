@@ -5,26 +5,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from selfstorm.camera import Camera, calibrate
 from selfstorm.errors import InputError
+from selfstorm.field_moments import FieldMoments
 from selfstorm.frames import Array
+from selfstorm.localize import Localizations
 from selfstorm.operators import Grid, Imaging, LaggedCovariance
 from selfstorm.optics import Psf
-from selfstorm.psf_from_data import learn_psf
+from selfstorm.psf_from_data import find_psf
 
 Estimate = Literal["density", "emitters", "fused"]
 Quality = Literal["best", "fast"]
+ModelName = Literal["unrolled", "paper"]
 LEAST_SIDE_PX = 4
+FITTED_SCALE = 4  # localisations are finer than the cells they are found on
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
     """What the user chose. None: learned from the first window.
 
-    scale: SR cells along a camera pixel. window, stride: frames; window None takes the whole movie.
+    scale: the picture's SR cells along a camera pixel. estimate: 'density', what fluctuates; 'emitters', the sum of the
+    frames' emitter maps; 'fused', localisations together with the maps, as crowded as the emitters are. model: ours, or
+    the paper's, which takes nothing but the scale.
     """
 
     pixel_nm: float
@@ -32,29 +39,89 @@ class Settings:
     offset_adu: float | None = None
     gain_adu_per_electron: float | None = None
     scale: int = 4
-    estimate: Estimate = "emitters"
+    estimate: Estimate = "fused"
     quality: Quality = "best"
+    model: ModelName = "unrolled"
+
+    @property
+    def network_scale(self) -> int:
+        """Cells along a camera pixel that the networks work on."""
+        return FITTED_SCALE if self.estimate == "fused" else self.scale
+
+
+@dataclass(frozen=True)
+class Part:
+    """What was made of some consecutive frames of a stream.
+
+    numbers: (T,) of the frames. total: (rows, columns) photons of their emitter maps added up. found: localisations
+    with the stream's frame numbers, None where none were wanted.
+    """
+
+    numbers: Array
+    total: Tensor
+    found: Localizations | None
 
 
 class SequenceModel:
-    """Camera, optics and density of one stream.
+    """All that is learned from one stream.
 
-    Made from the stream's first window, which fixes the camera and the PSF where the user gave none; `density` is
-    then what the last window left, or None before the first.
+    camera, psf: given, or learned from the first window. moments: of all frames so far; as they grow the PSF is learned
+    again. density: what the last window left, (rows, columns) on the padded grid, or None before the first.
+    parts: what was made of the last window's frames. frames: how many the moments have seen. last_number: of the last
+    frame seen, None before the first.
     """
 
-    def __init__(self, settings: Settings, first_window: Array, device: torch.device) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        field: tuple[int, int],
+        camera: Camera,
+        moments: FieldMoments,
+        psf: Psf,
+        device: torch.device,
+    ) -> None:
+        self.settings, self.camera, self.moments, self.device = settings, camera, moments, device
+        self.grid = Grid(*field, settings.network_scale, settings.pixel_nm)
+        self.density: Tensor | None = None
+        self.parts: list[Part] = []
+        self.frames = 0
+        self.last_number: int | None = None
+        self._use(psf)
+
+    @classmethod
+    def learned_from(cls, settings: Settings, first_window: Array, device: torch.device) -> SequenceModel:
+        """The model of a stream that starts with first_window, (T, H, W) ADU."""
         height, width = first_window.shape[1:]
         if min(height, width) < LEAST_SIDE_PX:
             raise InputError(
                 f"a field of {width} x {height} pixels", mend=f"give at least {LEAST_SIDE_PX} on each side"
             )
-        self.settings = settings
-        self.camera: Camera = calibrate(first_window, settings.offset_adu, settings.gain_adu_per_electron)
-        self.psf: Psf = settings.psf or learn_psf(first_window, settings.pixel_nm)
-        self.grid = Grid(height, width, settings.scale, settings.pixel_nm)
-        like = torch.zeros((), dtype=torch.float32, device=device)
-        self.imaging = Imaging(self.psf, self.grid, like)
-        self.covariance = LaggedCovariance(self.psf, self.grid, like)
-        self.density: Tensor | None = None
-        self.device = device
+        camera = calibrate(first_window, settings.offset_adu, settings.gain_adu_per_electron)
+        moments = FieldMoments()
+        moments.add(first_window)
+        psf = find_psf(moments, settings.pixel_nm, settings.psf).psf
+        model = cls(settings, (height, width), camera, moments, psf, device)
+        model.frames = len(first_window)
+        return model
+
+    def observe(self, raw: Array, numbers: Array) -> None:
+        """Learn the PSF also from those frames, (T, H, W) ADU with their numbers, that were not seen before.
+
+        It is fitted again each time the stream has become twice as long: a fit takes time, and error bars shrink slowly.
+        """
+        first, self.last_number = self.last_number, int(numbers[-1])
+        new = raw[numbers > first] if first is not None else raw[:0]
+        if not np.isfinite(new).all():
+            return
+        self.moments.add(new)
+        before, self.frames = self.frames, self.frames + len(new)
+        if self.frames.bit_length() > before.bit_length():
+            psf = find_psf(self.moments, self.settings.pixel_nm, self.settings.psf).psf
+            if psf != self.psf:
+                self._use(psf)
+
+    def _use(self, psf: Psf) -> None:
+        like = torch.zeros((), dtype=torch.float32, device=self.device)
+        self.psf = psf
+        self.imaging = Imaging(psf, self.grid, like)
+        self.covariance = LaggedCovariance(psf, self.grid, like)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 
+from selfstorm.engine import Model, new_model, picture_of
 from selfstorm.errors import InputError
-from selfstorm.frames import Array, Reconstruction, window_starts
-from selfstorm.model import SequenceModel, Settings
-from selfstorm.reconstruct import LEAST_FRAMES, reconstruct
+from selfstorm.frame_by_frame import Place
+from selfstorm.frames import Array, window_starts
+from selfstorm.model import Settings
+from selfstorm.reconstruct import LEAST_FRAMES
+from selfstorm.reconstruction import Reconstruction
 
 
 def check_windows(frames: int, window: int, stride: int) -> int:
@@ -41,8 +45,9 @@ def reconstruct_movie(
 
     advance: told of every few frames done.
     """
-    model: SequenceModel | None = None
+    model: Model | None = None
     for start in window_starts(len(raw), window, stride):
         frames = raw[start : start + window]
-        model = model or SequenceModel(settings, frames, device)
-        yield start, reconstruct(model, frames, advance)
+        model = model or new_model(settings, frames, device)
+        place = Place(np.arange(start, start + window), start, stride)
+        yield start, picture_of(model, frames, place, advance)

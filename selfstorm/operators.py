@@ -14,12 +14,13 @@ import torch
 from torch import Tensor
 
 from selfstorm.frames import Array
-from selfstorm.optics import Psf, pixel_kernel, reach_px
+from selfstorm.optics import Psf, pixel_kernels, reach_px
 
 PAD_PX = 3
 BLOCK_PX = 32  # measured: the fastest on CPU for long axes; one dense block wins on short ones
 DENSE_PX = 96
 SEEN = 5e-3
+TERMS_LEFT_OUT = 2e-3  # of the root mean square of a lag's kernel
 LAGS = ((0, 1), (1, -1), (1, 0), (1, 1))  # lag (0, 0) is left out: it carries the shot noise
 
 
@@ -127,9 +128,9 @@ class Imaging:
 
     def __init__(self, psf: Psf, grid: Grid, like: Tensor) -> None:
         modes, reach = psf.modes(), reach_px(psf, grid.pixel_nm)
-        kernels = np.stack([pixel_kernel(m, grid.scale, grid.pixel_nm, reach) for m in modes])[None]
-        weights = np.array([m.weight for m in modes])[None, :, None]
-        self._operator = Separable(kernels * weights, kernels, grid, like)
+        along_y, along_x = _along_axes([pixel_kernels(m, grid.scale, grid.pixel_nm, reach) for m in modes])
+        weights = np.array([m.weight for m in modes])[:, None]
+        self._operator = Separable((weights * along_y)[None], along_x[None], grid, like)
         ones = torch.ones((grid.height, grid.width), dtype=like.dtype, device=like.device)
         self.norm = unseen_infinite(self.adjoint(ones))
 
@@ -160,17 +161,15 @@ class LaggedCovariance:
 
     def __init__(self, psf: Psf, grid: Grid, like: Tensor) -> None:
         modes, reach = psf.modes(), reach_px(psf, grid.pixel_nm)
-        kernels = [pixel_kernel(m, grid.scale, grid.pixel_nm, reach) for m in modes]
-
-        def product(a: int, b: int, lag: int) -> Array:
-            return kernels[a] * _shifted(kernels[b], lag * grid.scale)
-
+        along_y, along_x = _along_axes([pixel_kernels(m, grid.scale, grid.pixel_nm, reach) for m in modes])
+        weights = [m.weight for m in modes]
         pairs = [(a, b) for a in range(len(modes)) for b in range(len(modes))]
-        along_y = np.array(
-            [[modes[a].weight * modes[b].weight * product(a, b, dy) for a, b in pairs] for dy, _ in LAGS]
-        )
-        along_x = np.array([[product(a, b, dx) for a, b in pairs] for _, dx in LAGS])
-        self._operator = Separable(along_y, along_x, grid, like)
+        kernels_y = [
+            [weights[a] * weights[b] * along_y[a] * _shifted(along_y[b], dy * grid.scale) for a, b in pairs]
+            for dy, _ in LAGS
+        ]
+        kernels_x = [[along_x[a] * _shifted(along_x[b], dx * grid.scale) for a, b in pairs] for _, dx in LAGS]
+        self._operator = Separable(*_fewer_terms(np.array(kernels_y), np.array(kernels_x)), grid, like)
 
     def forward(self, m: Tensor) -> Tensor:
         """(rows, columns) -> (lags, H, W)."""
@@ -179,6 +178,28 @@ class LaggedCovariance:
     def adjoint(self, z: Tensor) -> Tensor:
         """(lags, H, W) -> (rows, columns)."""
         return self._operator.adjoint(z)
+
+
+def _along_axes(kernels: list[tuple[Array, Array]]) -> tuple[Array, Array]:
+    """(R, taps) along y and along x."""
+    return np.stack([y for y, _ in kernels]), np.stack([x for _, x in kernels])
+
+
+def _fewer_terms(kernels_y: Array, kernels_x: Array) -> tuple[Array, Array]:
+    """The same sums of products, (L, R, taps) each, in as few terms as TERMS_LEFT_OUT allows, the same for all L.
+
+    The products of a PSF's modes are far from independent: of 16 for four modes about five are needed.
+    """
+    # with y = QR factors of both sides, the sum's singular values are those of a small matrix
+    (basis_y, inner_y), (basis_x, inner_x) = (np.linalg.qr(k.transpose(0, 2, 1)) for k in (kernels_y, kernels_x))
+    left, size, right = np.linalg.svd(inner_y @ inner_x.transpose(0, 2, 1))
+    power = np.cumsum(size**2, 1) / (size**2).sum(1, keepdims=True)
+    needed = 1 + int((np.sqrt(np.clip(1 - power, 0, None)) > TERMS_LEFT_OUT).sum(1).max())
+    if needed >= kernels_y.shape[1]:
+        return kernels_y, kernels_x
+    terms_y = (basis_y @ left)[:, :, :needed] * size[:, None, :needed]
+    terms_x = (basis_x @ right.transpose(0, 2, 1))[:, :, :needed]
+    return terms_y.transpose(0, 2, 1), terms_x.transpose(0, 2, 1)
 
 
 def _shifted(kernel: Array, cells: int) -> Array:

@@ -1,97 +1,103 @@
-"""The width of the PSF from the frames alone.
+"""The PSF from the frames alone: which optics the moments of a field allow, and whether those given are among them.
 
-Summed over the field, the covariance between pixels d apart is proportional to the PSF's autocorrelation at d,
-wherever the emitters sit: R(d) = a * rho_sigma(d) + const. First differences in time keep out what moves or bleaches
-slowly, the constant takes up what flickers everywhere, and lag 0 is left out because shot noise lives there alone.
+A wrong PSF costs more than anything else. What is given is kept as long as the moments do not reject it by a margin
+that matters; else, and where nothing is given, the simplest PSF that they allow takes its place.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
 
-import numpy as np
-from scipy.optimize import minimize_scalar
-from scipy.special import ndtr
-
+from selfstorm.field_moments import FIELD_LAGS, FieldMoments
 from selfstorm.frames import Array
-from selfstorm.optics import Gaussian
+from selfstorm.optics import Airy, Gaussian, Psf, equivalent_sigma_nm
+from selfstorm.psf_fit import Fit, Target, fit_airy, fit_ellipse, fit_pupil, fit_round
+from selfstorm.psf_moments import lopsidedness
+from selfstorm.pupil import Pupil
 
-REACH_PX = 4
-NARROWEST_PX, WIDEST_PX = 0.4, 4.0
 NOMINAL_SIGMA_NM = 110.0  # 0.21 wavelength / NA of a far-red dye under an oil objective, and some aberration
-LEAST_EXPLAINED = 0.9
-MOST_DISAGREEMENT = 0.1
+NOMINAL_AIRY = Airy(1.4, 670.0)
+KNOWN_NA_SD, UNKNOWN_NA_SD = 0.05, 0.3
+LEAST_BLOCKS = 8  # each half of them has error bars of its own
+MOST_SD = 0.05  # of the logarithm of the width
+MOST_APART = 0.1  # of the two halves' widths, relative
+MOST_MISFIT = 0.1
+MATTERS = 1e-3  # of misfit: a width 4 % off, or axes that differ by 5 %
+SIGNIFICANT = 12.0  # times what chance gains by one more parameter
+ABERRATED_CHI2, ABERRATED = 6.0, 2e-4  # chi2 and misfit above which neither Gaussian nor Airy is believed
 
 
-@dataclass(frozen=True, slots=True)
-class Width:
-    """A fitted width. explained: share of the covariances' variance that the Gaussian accounts for, at most 1."""
+@dataclass(frozen=True)
+class PsfFinding:
+    """The PSF to use, why, and every fit that was made, the given one's first."""
 
-    sigma_px: float
-    explained: float
-
-
-def learn_psf(frames: Array, pixel_nm: float) -> Gaussian:
-    """The Gaussian PSF of a movie, frames (T, H, W) in any linear unit; nominal optics when the data cannot tell.
-
-    The two halves of the movie must agree within 10 %, and the fit must explain 90 % of the covariances.
-    """
-    half = len(frames) // 2
-    if half < 8 or min(frames.shape[1:]) < 4 * REACH_PX:
-        return Gaussian(NOMINAL_SIGMA_NM, "assumed: too few frames or pixels to learn it from")
-    first, second, whole = (field_width(part) for part in (frames[:half], frames[half:], frames))
-    apart = abs(first.sigma_px - second.sigma_px) / whole.sigma_px
-    if whole.explained < LEAST_EXPLAINED or apart > MOST_DISAGREEMENT:
-        return Gaussian(NOMINAL_SIGMA_NM, "assumed: the frames do not tell")
-    return Gaussian(round(whole.sigma_px * pixel_nm, 1), "learned from the frames")
+    psf: Psf
+    reason: str
+    fits: tuple[Fit, ...] = ()
 
 
-def field_width(frames: Array) -> Width:
-    """Width of the PSF in camera pixels by least squares on the field-summed moments of first differences."""
-    lags, moments = field_moments(frames)
-
-    def fit(sigma_px: float) -> tuple[float, Array]:
-        design = np.stack([_autocorrelation(lags, sigma_px), np.ones(len(lags))], 1)
-        coefficients, *_ = np.linalg.lstsq(design, moments, rcond=None)
-        residual = moments - design @ coefficients
-        return float(residual @ residual), coefficients
-
-    grid = np.geomspace(NARROWEST_PX, WIDEST_PX, 40)
-    best = int(np.argmin([fit(s)[0] for s in grid]))
-    low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
-    found = minimize_scalar(lambda s: fit(s)[0], bounds=(low, high), method="bounded")
-    misfit, coefficients = fit(float(found.x))
-    total = float(((moments - moments.mean()) ** 2).sum())
-    at_the_edge = best in (0, len(grid) - 1)
-    explained = 1 - misfit / total if total > 0 and coefficients[0] > 0 and not at_the_edge else 0.0
-    return Width(float(found.x), explained)
+def learn_psf(frames: Array, pixel_nm: float, given: Psf | None = None) -> Psf:
+    """The PSF of a movie, frames (T, H, W) in any linear unit; given or nominal optics when the data cannot tell."""
+    moments = FieldMoments()
+    moments.add(frames)
+    return find_psf(moments, pixel_nm, given).psf
 
 
-def field_moments(frames: Array) -> tuple[Array, Array]:
-    """(40, 2) lags (dy, dx) and (40,) mean products of first differences that far apart, |dy|, |dx| <= 4."""
-    _, height, width = frames.shape
-    shape = (height + REACH_PX, width + REACH_PX)
-    power = np.zeros((shape[0], shape[1] // 2 + 1))
-    for before, after in pairwise(frames):
-        difference = (after.astype(np.float64) - before) / np.sqrt(2)
-        power += np.abs(np.fft.rfft2(difference - difference.mean(), shape)) ** 2
-    products = np.fft.irfft2(power, shape) / (len(frames) - 1)
-    lags = np.array(
-        [(dy, dx) for dy in range(REACH_PX + 1) for dx in range(-REACH_PX, REACH_PX + 1) if (dy, dx) > (0, 0)]
-    )
-    counts = (height - lags[:, 0]) * (width - np.abs(lags[:, 1]))
-    return lags, products[lags[:, 0], lags[:, 1]] / counts
+def find_psf(moments: FieldMoments, pixel_nm: float, given: Psf | None = None) -> PsfFinding:
+    """The simplest PSF that the moments allow; the given one, if they allow it."""
+    if len(moments.pairs) < LEAST_BLOCKS:
+        return _unknown(given, "too few frames or pixels to learn it from")
+    target = Target(moments, pixel_nm)
+    round_ = fit_round(target)
+    halves = [fit_round(Target(half, pixel_nm)) for half in moments.halves()]
+    widths = [equivalent_sigma_nm(fit.psf) for fit in (*halves, round_)]
+    if not 0 < round_.sd[0] < MOST_SD or abs(widths[0] - widths[1]) > MOST_APART * widths[2]:
+        return _unknown(given, "the frames do not tell", (round_,))
+    fits = _candidates(moments, target, round_, given)
+    best = fits[-1]
+    if best.misfit > MOST_MISFIT:
+        return _unknown(given, "no PSF fits the frames", tuple(fits))
+    if given is None:
+        return PsfFinding(replace(best.psf, origin="learned from the frames"), "none was given", tuple(fits))
+    held = target.hold(given)
+    if not _better(best, held, MATTERS):
+        return PsfFinding(given, "the frames agree with what was given", (held, *fits))
+    kind = type(given).__name__
+    origin = f"learned from the frames; the given {kind} PSF does not fit them"
+    return PsfFinding(replace(best.psf, origin=origin), origin, (held, *fits))
 
 
-def _autocorrelation(lags: Array, sigma_px: float) -> Array:
-    """Autocorrelation of the pixel-integrated Gaussian at (dy, dx), in pixels."""
-    spread = np.sqrt(2) * sigma_px
+def _candidates(moments: FieldMoments, target: Target, round_: Fit, given: Psf | None) -> list[Fit]:
+    """All fits made, the one to believe last: the first of the simplest that no other is clearly better than."""
+    near = equivalent_sigma_nm(round_.psf)
+    nominal, na_sd = NOMINAL_AIRY, UNKNOWN_NA_SD
+    if isinstance(given, Airy | Pupil):
+        nominal, na_sd = Airy(given.na, given.wavelength_nm), KNOWN_NA_SD
+    airy, ellipse = fit_airy(target, nominal, near), fit_ellipse(target, near)
+    fits = [round_, airy, ellipse]
+    best = airy if _better(airy, round_, 0.0) else round_
+    best = ellipse if _better(ellipse, best, MATTERS) else best
+    if best.misfit > ABERRATED and best.chi2 > ABERRATED_CHI2:
+        pupil = _oriented(fit_pupil(target, nominal, na_sd, ABERRATED), moments, target.pixel_nm)
+        fits.append(pupil)
+        best = pupil if _better(pupil, best, ABERRATED) else best
+    return [*(fit for fit in fits if fit is not best), best]
 
-    def ramp(
-        u: Array,
-    ) -> Array:  # second integral of the Gaussian: two pixels' boxes are two differences of it
-        return np.asarray(u * ndtr(u / spread) + spread * np.exp(-0.5 * (u / spread) ** 2) / np.sqrt(2 * np.pi))
 
-    along = [ramp(d + 1.0) - 2 * ramp(d + 0.0) + ramp(d - 1.0) for d in lags.T]
-    return np.asarray(along[0] * along[1])
+def _oriented(fit: Fit, moments: FieldMoments, pixel_nm: float) -> Fit:
+    """The fitted pupil, or it turned by 180 degrees: as the third moments say."""
+    psf = fit.psf
+    if isinstance(psf, Pupil) and moments.standard_errors(lopsidedness(psf, pixel_nm)) < 0:
+        return replace(fit, psf=psf.turned())
+    return fit
+
+
+def _better(new: Fit, old: Fit, matters: float) -> bool:
+    """Whether a fit explains more than another, beyond chance and by what a picture would show."""
+    chance = max(old.noise - new.noise, new.noise / len(FIELD_LAGS))
+    return old.misfit - new.misfit > max(matters, SIGNIFICANT * chance)
+
+
+def _unknown(given: Psf | None, why: str, fits: tuple[Fit, ...] = ()) -> PsfFinding:
+    psf = given if given is not None else Gaussian(NOMINAL_SIGMA_NM, f"assumed: {why}")
+    return PsfFinding(psf, why, fits)

@@ -1,4 +1,4 @@
-"""(model, window) -> picture: statistics, density (stage A), background, emitters (stage B)."""
+"""(model, window) -> picture: statistics, density (A), background, emitters (B), localisations (C), and one picture."""
 
 from __future__ import annotations
 
@@ -11,55 +11,68 @@ from torch import Tensor
 
 from selfstorm.background import fit_background
 from selfstorm.density import cold_layers, density
-from selfstorm.emitters import QUALITY, batches, emitter_maps
 from selfstorm.errors import InputError
-from selfstorm.frames import Array, Reconstruction
+from selfstorm.frame_by_frame import Light, Place, localizations_of, parts_of_window
+from selfstorm.frames import Array
+from selfstorm.haze import Haze
 from selfstorm.light import frame_gains
 from selfstorm.model import SequenceModel
+from selfstorm.reconstruction import Reconstruction
+from selfstorm.render import fuse, render
 from selfstorm.statistics import WindowStatistics, window_statistics
 from selfstorm.steady import steady_light
 
 LEAST_FRAMES = 8
 WARM_LAYERS = 20
+ROUGH_LAYERS = 20  # enough to tell emitters from haze
 # A multiplicative layer cannot revive a zero, so a warm start keeps a share of a flat one.
 FLAT_SHARE = 0.3
-LEAST_PHOTONS = 1e-3
 TRUSTED_MISFIT = 0.1
 
 
 def reconstruct(
-    model: SequenceModel, raw: Array, advance: Callable[[int], None] = lambda frames: None
+    model: SequenceModel,
+    raw: Array,
+    place: Place | None = None,
+    advance: Callable[[int], None] = lambda frames: None,
 ) -> Reconstruction:
-    """Super-resolve one window and leave its density in the model.
+    """Super-resolve one window and leave what was learned in the model.
 
-    raw: (T, H, W) ADU, T >= 8, of the model's field. Same model, same window, same device: same picture, bit for bit.
-    advance: told of every few frames done.
+    raw: (T, H, W) ADU, T >= 8, of the model's field. place: where it lies in its stream, so that frames already looked
+    at are not looked at again; None for a window of its own. advance: told of every few frames done. Same model, same
+    window, same device: same picture, bit for bit.
     """
     grid, settings = model.grid, model.settings
     if raw.ndim != 3 or raw.shape[1:] != (grid.height, grid.width) or len(raw) < LEAST_FRAMES:
         raise InputError(
             f"a window of shape {raw.shape} where (T >= {LEAST_FRAMES}, {grid.height}, {grid.width}) belongs"
         )
+    place = place or _alone(model, len(raw))
+    model.observe(raw, place.numbers)
     with torch.inference_mode():
         y = torch.as_tensor(model.camera.photons(raw)).to(model.device)
         gains = frame_gains(y)
-        statistics = window_statistics(y / gains)
+        statistics = window_statistics(_without_haze(model, y, gains))
         state, layers, m = _density(model, statistics)
         imaged = model.imaging.forward(m)
         brightness, background = fit_background(statistics.mean, imaged)
         seen, expected = statistics.mean, brightness * imaged + background
-        picture = grid.crop(m)
+        picture, parts, found = grid.crop(m), [], None
         if settings.estimate != "density":
-            steady = steady_light(model.imaging, seen, expected, len(y), settings.scale)
-            total = _emitter_sum(model, y, gains, brightness * m + steady, background, advance)
+            steady = steady_light(model.imaging, seen, expected, len(y), grid.scale)
+            light = Light(brightness * m + steady, background * gains, gains)
+            parts = parts_of_window(model, y, light, place, advance)
+            total, found = torch.stack([part.total for part in parts]).sum(0), localizations_of(parts)
             seen, expected = y.mean(0), model.imaging.forward(total) / len(y) + background
-            emitters = grid.crop(total)
-            picture = emitters if settings.estimate == "emitters" else _fuse(picture, emitters)
+            picture = grid.crop(total)
+            if found is not None:
+                drawn = render(found, light.emitters, grid, settings.scale)
+                picture = fuse(drawn, picture, found.crowding, settings.pixel_nm / settings.scale)
         misfit = _misfit(seen, expected)
         picture_array = picture.cpu().numpy()
     if not np.isfinite(picture_array).all():
         raise FloatingPointError("the reconstruction of this window is not finite")
-    model.density = m
+    model.density, model.parts = m, parts
     return Reconstruction(
         picture=picture_array,
         raw_mean=raw.mean(0, dtype=np.float64).astype(np.float32),
@@ -72,7 +85,24 @@ def reconstruct(
         camera=str(model.camera),
         misfit=misfit,
         notes=_notes(model, misfit),
+        psf=model.psf,
+        localizations=found,
     )
+
+
+def _alone(model: SequenceModel, frames: int) -> Place:
+    """A place behind everything the model has seen."""
+    first = 0 if model.last_number is None else model.last_number + 1
+    return Place(np.arange(first, first + frames), first, frames)
+
+
+def _without_haze(model: SequenceModel, y: Tensor, gains: Tensor) -> Tensor:
+    """(T, H, W) photons at equal brightness, smooth light as in the mean frame."""
+    frames = y / gains
+    statistics = window_statistics(frames)
+    rough = density(model.covariance, statistics, ROUGH_LAYERS) if model.density is None else model.density
+    brightness, background = fit_background(statistics.mean, model.imaging.forward(rough))
+    return frames - Haze(model.psf, model.grid, y).changes(y, gains, brightness * rough, background)
 
 
 def _density(model: SequenceModel, statistics: WindowStatistics) -> tuple[Literal["cold", "warm"], int, Tensor]:
@@ -81,30 +111,6 @@ def _density(model: SequenceModel, statistics: WindowStatistics) -> tuple[Litera
         return "cold", layers, density(model.covariance, statistics, layers)
     start = (1 - FLAT_SHARE) * model.density + FLAT_SHARE * model.density.mean()
     return "warm", WARM_LAYERS, density(model.covariance, statistics, WARM_LAYERS, start)
-
-
-def _emitter_sum(
-    model: SequenceModel,
-    y: Tensor,
-    gains: Tensor,
-    light: Tensor,
-    background: Tensor,
-    advance: Callable[[int], None],
-) -> Tensor:
-    """(rows, columns) photons: all frames' emitter maps added up. light: what a cell gives in a mean frame."""
-    prior, start = light / model.grid.crop(light).mean().clamp(min=1e-12), light.mean()
-    positive = y.clamp(min=0) + LEAST_PHOTONS
-    layers, total = QUALITY[model.settings.quality], torch.zeros_like(light)
-    for part in batches(len(y), light):
-        batch, gain = positive[part], gains[part]
-        total += emitter_maps(model.imaging, batch, prior, start * gain, background * gain, layers).sum(0)
-        advance(len(batch))
-    return total
-
-
-def _fuse(m: Tensor, emitters: Tensor) -> Tensor:
-    """The sharper density and the truer amplitudes in equal parts, each of mean 1/2."""
-    return 0.5 * (m / m.mean() + emitters / emitters.mean())
 
 
 def _misfit(mean: Tensor, expected: Tensor) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Literal, get_args
 
@@ -11,10 +11,11 @@ import numpy as np
 
 from selfstorm.errors import InputError
 from selfstorm.frames import MAX_SIDE_PX
-from selfstorm.spots import AiryPsf, GaussianPsf, Psf
+from selfstorm.spots import AberratedPsf, AiryPsf, GaussianPsf, Psf
 
 PhotonSpread = Literal["exponential", "lognormal"]
 MAX_SITES = 50_000_000
+_HAZE_SEED = 2**62  # far from the seeds people choose
 
 
 class Stream(IntEnum):
@@ -45,6 +46,11 @@ _WHOLE_RANGES: dict[str, tuple[int, int]] = {
 _RANGES: dict[str, tuple[float, float]] = {
     "pixel_nm": (1, 10_000),
     "psf_sigma_nm": (10, 5_000),
+    "psf_sigma_x_nm": (10, 5_000),
+    "psf_defocus_rad": (-3, 3),
+    "psf_astigmatism_rad": (-3, 3),
+    "psf_oblique_rad": (-3, 3),
+    "psf_coma_rad": (-3, 3),
     "na": (0.05, 1.8),
     "wavelength_nm": (200, 2_000),
     "density": (0, 1_000),
@@ -57,6 +63,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "background_photons": (0, 1e6),
     "bleaching_half_life_frames": (1, 1e12),
     "flicker": (0, 0.5),
+    "haze_density": (0, 1_000),
+    "haze_photons": (1, 1e6),
+    "haze_blur_nm": (100, 5_000),
     "offset_adu": (0, 60_000),
     "offset_variation_adu": (0, 1_000),
     "gain_adu_per_electron": (0.01, 1_000),
@@ -64,7 +73,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "read_noise_electrons": (0, 1_000),
     "read_noise_variation": (0, 1.5),
 }
-_MAY_BE_ABSENT = {"na", "wavelength_nm", "bleaching_half_life_frames"}
+_MAY_BE_ABSENT = {"psf_sigma_x_nm", "na", "wavelength_nm", "bleaching_half_life_frames"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +81,9 @@ class Scene:
     """A live cell under a microscope and its camera. A bad value raises InputError naming the field.
 
     height, width: camera pixels; pixel_nm: their side in the sample.
-    psf_sigma_nm: Gaussian PSF; na with wavelength_nm: an in-focus Airy PSF in its place.
+    psf_sigma_nm: Gaussian PSF, elliptic where psf_sigma_x_nm says another width along x; na with wavelength_nm: an
+    in-focus Airy PSF in its place, or that of a pupil with psf_defocus_rad, psf_astigmatism_rad (y against x),
+    psf_oblique_rad (the diagonals) and psf_coma_rad (along x), radians root mean square.
     density: emitters per square micron per frame (rows of the truth), mean over the field at the start.
     photons: mean photons of an emitter that is on for a whole frame. photon_spread: how they differ from one
     on-period to the next; photon_spread_relative: sd of their logarithm, for 'lognormal' alone.
@@ -82,6 +93,8 @@ class Scene:
     drift_nm_per_frame: (y, x) of the stage, without end: what leaves on one side comes back on the other.
     background_photons: mean per pixel and frame. bleaching_half_life_frames: None for dyes that live for
     ever. flicker: relative sd of the light from frame to frame.
+    haze_density, haze_photons: density and photons of blinking emitters far out of focus, on filaments of their
+    own, no part of the truth; haze_blur_nm: sigma of their Gaussian spot.
     offset_adu, gain_adu_per_electron, read_noise_electrons: camera means (for the read noise the median
     pixel's); offset_variation_adu: sd over the pixels; gain_variation: relative sd; read_noise_variation: sd
     of its logarithm. saturation_adu: the largest count. Photons are those detected: one photon, one electron.
@@ -91,8 +104,13 @@ class Scene:
     width: int = 64
     pixel_nm: float = 100.0
     psf_sigma_nm: float = 110.0
+    psf_sigma_x_nm: float | None = None
     na: float | None = None
     wavelength_nm: float | None = None
+    psf_defocus_rad: float = 0.0
+    psf_astigmatism_rad: float = 0.0
+    psf_oblique_rad: float = 0.0
+    psf_coma_rad: float = 0.0
     density: float = 2.0
     photons: float = 800.0
     photon_spread: PhotonSpread = "exponential"
@@ -106,6 +124,9 @@ class Scene:
     background_photons: float = 40.0
     bleaching_half_life_frames: float | None = None
     flicker: float = 0.0
+    haze_density: float = 0.0
+    haze_photons: float = 2_000.0
+    haze_blur_nm: float = 500.0
     offset_adu: float = 100.0
     offset_variation_adu: float = 2.0
     gain_adu_per_electron: float = 4.0
@@ -132,6 +153,8 @@ class Scene:
         if (self.na is None) != (self.wavelength_nm is None):
             missing = "na" if self.na is None else "wavelength_nm"
             raise InputError("an Airy PSF needs both na and wavelength_nm", where=missing, mend="give both, or neither")
+        if self.na is None and any(self._aberrations().values()):
+            raise InputError("a pupil's aberrations need its optics", where="na", mend="give na and wavelength_nm")
 
     def _check_drift(self) -> None:
         drift = self.drift_nm_per_frame
@@ -151,10 +174,40 @@ class Scene:
         return self.height * self.pixel_nm, self.width * self.pixel_nm
 
     def psf(self) -> Psf:
-        """The point-spread function asked for: Airy where na and wavelength_nm are given, else Gaussian."""
-        if self.na is not None and self.wavelength_nm is not None:
-            return AiryPsf(self.na, self.wavelength_nm)
-        return GaussianPsf(self.psf_sigma_nm)
+        """The point-spread function asked for: a pupil's where na and wavelength_nm are given, else Gaussian."""
+        if self.na is None or self.wavelength_nm is None:
+            return GaussianPsf(self.psf_sigma_nm, self.psf_sigma_x_nm)
+        aberrations = self._aberrations()
+        if any(aberrations.values()):
+            return AberratedPsf(self.na, self.wavelength_nm, **aberrations)
+        return AiryPsf(self.na, self.wavelength_nm)
+
+    def _aberrations(self) -> dict[str, float]:
+        return {
+            "defocus_rad": self.psf_defocus_rad,
+            "astigmatism_rad": self.psf_astigmatism_rad,
+            "oblique_rad": self.psf_oblique_rad,
+            "coma_x_rad": self.psf_coma_rad,
+        }
+
+    def haze(self) -> Scene:
+        """What lies far out of focus, as a scene of its own; the lamp and its flicker are the whole scene's."""
+        return replace(
+            self,
+            density=self.haze_density,
+            photons=self.haze_photons,
+            psf_sigma_nm=self.haze_blur_nm,
+            psf_sigma_x_nm=None,
+            na=None,
+            wavelength_nm=None,
+            psf_defocus_rad=0.0,
+            psf_astigmatism_rad=0.0,
+            psf_oblique_rad=0.0,
+            psf_coma_rad=0.0,
+            flicker=0.0,
+            haze_density=0.0,
+            seed=self.seed ^ _HAZE_SEED,
+        )
 
 
 def _check(name: str, value: object, low: float, high: float, *, whole: bool = False) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count, islice
+from itertools import count, islice, repeat
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,7 @@ class Movie:
         self.camera = _camera_maps(scene)
         self.background_photons = _background(scene)
         self._blinking = Blinking(scene, self.filaments.sites, self._activation_rate())
+        self._haze = Movie(scene.haze()) if scene.haze_density else None
 
     def frames(self, start_frame: int = 0) -> Iterator[tuple[Pixels, Floats]]:
         """Camera frames and their emitters, from start_frame on, without end.
@@ -72,7 +73,8 @@ class Movie:
         of the emitters inside the field. Those around it shine into the frames and are not listed.
         """
         _check_start(start_frame)
-        return ((self._expose(frame, *seen), self._listed(frame, *seen)) for frame, seen in self._sources(start_frame))
+        both = zip(self._sources(start_frame), self._haze_photons(start_frame), strict=False)
+        return ((self._expose(frame, *seen, haze), self._listed(frame, *seen)) for (frame, seen), haze in both)
 
     def emitters(self, start_frame: int = 0) -> Iterator[Floats]:
         """The emitters of frames() without the pixels: much faster."""
@@ -85,25 +87,37 @@ class Movie:
 
     def expected(self, frame: int, yx_nm: Floats, photons: Floats) -> Floats:
         """(H, W) photons that the camera expects of emitters and background in a frame."""
-        spots = place(yx_nm[:, 0], yx_nm[:, 1], photons, self.scene.shape, psf=self.psf, pixel_nm=self.scene.pixel_nm)
         half_life = self.scene.bleaching_half_life_frames
         faded = 1.0 if half_life is None else 0.5 ** (frame / half_life)
-        return spots + self.background_photons * (faded * self.light(frame))
+        return self.spots(yx_nm, photons) + self.background_photons * (faded * self.light(frame))
 
     def _sources(self, start_frame: int) -> Iterator[tuple[int, tuple[Floats, Floats]]]:
         """Frame, positions (N, 2) nm and photons (N,) of all that shines, in the field and around it."""
         for frame, (sites, photons) in zip(count(start_frame), self._blinking.frames(start_frame), strict=False):
             yield frame, (self.filaments.positions_nm(sites, frame + 0.5), photons * self.light(frame))
 
+    def _haze_photons(self, start_frame: int) -> Iterator[Floats | float]:
+        """What the emitters far out of focus add to each frame, (H, W) photons."""
+        if self._haze is None:
+            yield from repeat(0.0)
+        else:
+            for frame, (yx_nm, photons) in self._haze._sources(start_frame):
+                yield self._haze.spots(yx_nm, photons * self.light(frame))
+
+    def spots(self, yx_nm: Floats, photons: Floats) -> Floats:
+        """(H, W) photons that the camera expects of emitters alone."""
+        scene = self.scene
+        return place(yx_nm[:, 0], yx_nm[:, 1], photons, scene.shape, psf=self.psf, pixel_nm=scene.pixel_nm)
+
     def _listed(self, frame: int, yx_nm: Floats, photons: Floats) -> Floats:
         inside = _inside(yx_nm, self.scene.field_nm)
         table = np.column_stack([np.full(int(inside.sum()), float(frame)), yx_nm[inside], photons[inside]])
         return _read_only(table)
 
-    def _expose(self, frame: int, yx_nm: Floats, photons: Floats) -> Pixels:
+    def _expose(self, frame: int, yx_nm: Floats, photons: Floats, haze: Floats | float) -> Pixels:
         """Shot noise, read noise, gain, offset, rounding and saturation."""
         rng = generator(self.scene.seed, Stream.NOISE, frame)
-        electrons = rng.poisson(self.expected(frame, yx_nm, photons)).astype(np.float64)
+        electrons = rng.poisson(self.expected(frame, yx_nm, photons) + haze).astype(np.float64)
         electrons += self.camera.read_noise_electrons * rng.standard_normal(self.scene.shape, dtype=np.float32)
         adu = np.rint(self.camera.offset_adu + self.camera.gain_adu_per_electron * electrons)
         pixels = np.clip(adu, 0, self.scene.saturation_adu).astype(np.uint16)

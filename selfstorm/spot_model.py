@@ -17,6 +17,7 @@ from torch import Tensor
 
 from selfstorm.frames import Array
 from selfstorm.optics import Psf, reach_px
+from selfstorm.separable import Integral
 
 PHASES = 256  # tabulated positions in a camera pixel: half a nanometre where a pixel is 100 nm
 SLOPE_PX, BEND_PX = 0.08, 0.2  # steps of the difference quotients
@@ -72,19 +73,18 @@ def profiles(psf: Psf, pixel_nm: float, core: int, orders: int, device: torch.de
     edge_nm = np.arange(side + 1) * pixel_nm
     modes = psf.modes()
 
-    def moved(mode: int, step_px: float) -> Array:
-        u_nm = edge_nm - position_nm[:, None] - step_px * pixel_nm
-        return np.diff(modes[mode].integral(u_nm, 0.0), axis=1)
+    def derivatives(integral: Integral) -> Array:
+        def moved(step_px: float) -> Array:
+            u_nm = edge_nm - position_nm[:, None] - step_px * pixel_nm
+            return np.diff(integral(u_nm, 0.0), axis=1)
 
-    def derivatives(mode: int) -> Array:
-        value = moved(mode, 0.0)
-        slope = (moved(mode, SLOPE_PX) - moved(mode, -SLOPE_PX)) / (2 * SLOPE_PX)
-        bend = (moved(mode, BEND_PX) + moved(mode, -BEND_PX) - 2 * value) / BEND_PX**2
+        value = moved(0.0)
+        slope = (moved(SLOPE_PX) - moved(-SLOPE_PX)) / (2 * SLOPE_PX)
+        bend = (moved(BEND_PX) + moved(-BEND_PX) - 2 * value) / BEND_PX**2
         return np.stack([value, slope, bend][:orders], 1)
 
-    tables = [derivatives(r) for r in range(len(modes))]
-    along_x = np.stack(tables, 1).reshape(len(position_nm), -1)
-    along_y = np.stack([m.weight * t for m, t in zip(modes, tables, strict=True)], 1).reshape(len(position_nm), -1)
+    along_y = np.stack([m.weight * derivatives(m.along_y) for m in modes], 1).reshape(len(position_nm), -1)
+    along_x = np.stack([derivatives(m.along_x) for m in modes], 1).reshape(len(position_nm), -1)
     y, x = (torch.as_tensor(t).to(device=device, dtype=dtype) for t in (along_y, along_x))
     return Profiles(side, halo, len(modes), orders, y, x)
 

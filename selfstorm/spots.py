@@ -1,14 +1,15 @@
 """Emitters at known positions -> the photons that a camera expects, pixel by pixel.
 
-A PSF here is a sum of separable modes, psf(y, x) = sum_r weight_r g_r(y) g_r(x), so that its integral over a
+A PSF here is a sum of separable modes, psf(y, x) = sum_r weight_r g_r(y) h_r(x), so that its integral over a
 pixel is a sum of products of one-dimensional integrals: exact for a Gaussian (one mode), and a truncated
-eigenvalue decomposition for an Airy pattern.
+singular value decomposition for the pattern of a pupil.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from collections.abc import Callable
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +19,7 @@ from scipy.special import erf, j1
 from selfstorm.errors import InputError
 
 Floats = NDArray[np.float64]
+Axis = Literal["y", "x"]
 _BATCH_VALUES = 500_000  # pixels of patches rendered together, or as many as the frame has: bounds the memory
 
 
@@ -32,42 +34,77 @@ class Psf(Protocol):
     def weights(self) -> Floats:
         """(R,): one per mode."""
 
-    def integrals(self, edges_nm: Floats) -> Floats:
-        """(N, P+1) distances of pixel edges from N emitters -> (N, R, P) integrals of the modes."""
+    def integrals(self, edges_nm: Floats, axis: Axis) -> Floats:
+        """(N, P+1) distances of pixel edges from N emitters -> (N, R, P) integrals of the modes along an axis."""
 
 
 class GaussianPsf:
-    """exp(-r^2 / (2 sigma^2)) / (2 pi sigma^2), cut at 5 sigma: all but 6e-7 of the light along an axis."""
+    """Sigma along y, and along x where it differs; cut at 5 sigma: all but 6e-7 of the light along an axis."""
 
-    def __init__(self, sigma_nm: float) -> None:
-        self.sigma_nm = sigma_nm
-        self.radius_nm = 5.0 * sigma_nm
+    def __init__(self, sigma_nm: float, sigma_x_nm: float | None = None) -> None:
+        self._sigma_nm: dict[Axis, float] = {"y": sigma_nm, "x": sigma_x_nm or sigma_nm}
+        self.radius_nm = 5.0 * max(self._sigma_nm.values())
         self.weights: Floats = np.ones(1)
 
-    def integrals(self, edges_nm: Floats) -> Floats:
-        cumulative = 0.5 * erf(edges_nm / (self.sigma_nm * math.sqrt(2)))
+    def integrals(self, edges_nm: Floats, axis: Axis) -> Floats:
+        cumulative = 0.5 * erf(edges_nm / (self._sigma_nm[axis] * math.sqrt(2)))
         modes: Floats = np.diff(cumulative)[:, None, :]
         return modes
 
 
-class AiryPsf:
+class SampledPsf:
+    """A PSF by its samples: the modes are the singular vectors of the sampled pattern.
+
+    Those dropped leave an error below 1e-4 of the peak.
+    """
+
+    SAMPLES = 401
+    TOLERANCE = 2e-4  # singular values kept, of the largest
+    STEP_NM = 1.0
+
+    def __init__(self, density_per_nm2: Callable[[Floats], Floats], radius_nm: float) -> None:
+        """density_per_nm2: (n,) positions nm along either axis -> (n, n) light at (y, x), total 1 over the plane."""
+        self.radius_nm = radius_nm
+        axis = np.linspace(-radius_nm, radius_nm, self.SAMPLES)
+        left, values, right = np.linalg.svd(density_per_nm2(axis))
+        kept = np.flatnonzero(values > self.TOLERANCE * values[0])
+        self.weights: Floats = values[kept]
+        steps = math.ceil(2 * radius_nm / self.STEP_NM)
+        self._step_nm = 2 * radius_nm / steps
+        fine = np.linspace(-radius_nm, radius_nm, steps + 1)
+        vectors: dict[Axis, Floats] = {"y": left[:, kept], "x": right[kept].T}
+        self._running = {name: CubicSpline(axis, vector).antiderivative()(fine) for name, vector in vectors.items()}
+
+    def integrals(self, edges_nm: Floats, axis: Axis) -> Floats:
+        running = self._running[axis]
+        place = np.clip((edges_nm + self.radius_nm) / self._step_nm, 0, len(running) - 1)
+        below = np.minimum(place.astype(np.intp), len(running) - 2)
+        part = (place - below)[..., None]
+        at_edges = (1 - part) * running[below] + part * running[below + 1]
+        modes: Floats = np.swapaxes(np.diff(at_edges, axis=1), 1, 2)
+        return modes
+
+
+class AiryPsf(SampledPsf):
     """The in-focus, scalar pattern of a round pupil, J1(k r)^2 / (pi r^2) with k = 2 pi NA / wavelength.
 
     Born & Wolf, Principles of Optics, section 8.5.2. Cut to a square that holds 97 % of the light or more;
-    the rest lies thinly over thousands of pixels. The modes are eigenvectors of the pattern sampled on a fine
-    grid; those dropped leave an error below 1e-4 of the peak.
+    the rest lies thinly over thousands of pixels.
     """
 
     ENCIRCLED = 0.97
-    SAMPLES = 401
-    TOLERANCE = 2e-4  # eigenvalues kept, of the largest
-    STEP_NM = 1.0
+    ENCIRCLED_V = 2 / (math.pi * (1 - ENCIRCLED))
 
     def __init__(self, na: float, wavelength_nm: float) -> None:
         self.wavenumber_per_nm = 2 * math.pi * na / wavelength_nm
-        # Rayleigh's formula: the light outside v = k r is J0(v)^2 + J1(v)^2, about 2 / (pi v).
-        self.radius_nm = 2 / (math.pi * (1 - self.ENCIRCLED)) / self.wavenumber_per_nm
-        self.weights, self._cumulative = self._modes()
+        super().__init__(
+            lambda axis: self.density_per_nm2(np.hypot(axis[:, None], axis)), self.radius(na, wavelength_nm)
+        )
+
+    @classmethod
+    def radius(cls, na: float, wavelength_nm: float) -> float:
+        """Nanometres to where it is cut: by Rayleigh's formula J0(v)^2 + J1(v)^2, about 2 / (pi v), is outside."""
+        return cls.ENCIRCLED_V * wavelength_nm / (2 * math.pi * na)
 
     def density_per_nm2(self, radius_nm: Floats) -> Floats:
         """The pattern itself, total 1 over the plane."""
@@ -76,23 +113,47 @@ class AiryPsf:
         density: Floats = (k * j1(v) / v) ** 2 / math.pi
         return density
 
-    def integrals(self, edges_nm: Floats) -> Floats:
-        place = np.clip((edges_nm + self.radius_nm) / self._step_nm, 0, len(self._cumulative) - 1)
-        below = np.minimum(place.astype(np.intp), len(self._cumulative) - 2)
-        part = (place - below)[..., None]
-        at_edges = (1 - part) * self._cumulative[below] + part * self._cumulative[below + 1]
-        modes: Floats = np.swapaxes(np.diff(at_edges, axis=1), 1, 2)
-        return modes
 
-    def _modes(self) -> tuple[Floats, Floats]:
-        """Weights (R,) and the modes' running integrals (K, R) from -radius_nm to radius_nm."""
-        axis = np.linspace(-self.radius_nm, self.radius_nm, self.SAMPLES)
-        values, vectors = np.linalg.eigh(self.density_per_nm2(np.hypot(axis[:, None], axis[None, :])))
-        kept = np.flatnonzero(np.abs(values) > self.TOLERANCE * np.abs(values).max())
-        running = CubicSpline(axis, vectors[:, kept]).antiderivative()
-        steps = math.ceil(2 * self.radius_nm / self.STEP_NM)
-        self._step_nm = 2 * self.radius_nm / steps
-        return values[kept], running(np.linspace(-self.radius_nm, self.radius_nm, steps + 1))
+class AberratedPsf(SampledPsf):
+    """The scalar pattern of a round pupil with a phase, |FT(exp(i phase))|^2 (Goodman, Fourier Optics, section 6.4).
+
+    defocus_rad, astigmatism_rad (y against x), oblique_rad, coma_y_rad, coma_x_rad, spherical_rad: Zernike
+    coefficients in radians root mean square (Noll 1976). Cut where an Airy pattern is: nearly as much light is inside.
+    """
+
+    PUPIL_SAMPLES = 128
+
+    def __init__(
+        self,
+        na: float,
+        wavelength_nm: float,
+        *,
+        defocus_rad: float = 0.0,
+        astigmatism_rad: float = 0.0,
+        oblique_rad: float = 0.0,
+        coma_y_rad: float = 0.0,
+        coma_x_rad: float = 0.0,
+        spherical_rad: float = 0.0,
+    ) -> None:
+        self._wavenumber_per_nm = 2 * math.pi * na / wavelength_nm
+        self._across = (np.arange(self.PUPIL_SAMPLES) + 0.5) * 2 / self.PUPIL_SAMPLES - 1
+        y, x = self._across[:, None], self._across[None, :]
+        r2 = y * y + x * x
+        phase = (
+            defocus_rad * math.sqrt(3) * (2 * r2 - 1)
+            + math.sqrt(6) * (astigmatism_rad * (x * x - y * y) + oblique_rad * 2 * x * y)
+            + math.sqrt(8) * (3 * r2 - 2) * (coma_y_rad * y + coma_x_rad * x)
+            + spherical_rad * math.sqrt(5) * (6 * r2 * r2 - 6 * r2 + 1)
+        )
+        self._pupil = (r2 <= 1) * np.exp(1j * phase)
+        super().__init__(self.density_per_nm2, AiryPsf.radius(na, wavelength_nm))
+
+    def density_per_nm2(self, axis_nm: Floats) -> Floats:
+        """(n,) positions along either axis -> (n, n) light at (y, x), total 1 over the plane."""
+        wave = np.exp(1j * self._wavenumber_per_nm * np.outer(axis_nm, self._across))
+        share = (self._wavenumber_per_nm / math.pi) ** 2 / (np.abs(self._pupil) ** 2).sum() / self.PUPIL_SAMPLES**2
+        density: Floats = np.abs(wave @ self._pupil @ wave.T) ** 2 * share
+        return density
 
 
 def place(
@@ -129,8 +190,8 @@ def place(
     shining = np.flatnonzero(seen)
     for start in range(0, shining.size, size):
         batch = shining[start : start + size]
-        rows = psf.integrals(_edges_nm(y[batch], first_y[batch], patch, pixel_nm))
-        columns = psf.integrals(_edges_nm(x[batch], first_x[batch], patch, pixel_nm))
+        rows = psf.integrals(_edges_nm(y[batch], first_y[batch], patch, pixel_nm), "y")
+        columns = psf.integrals(_edges_nm(x[batch], first_x[batch], patch, pixel_nm), "x")
         rows *= psf.weights[:, None] * n[batch][:, None, None]
         patches = rows.swapaxes(1, 2) @ columns if len(psf.weights) > 1 else rows.swapaxes(1, 2) * columns
         corner = (first_y[batch] + patch) * padded[1] + first_x[batch] + patch

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from selfstorm.errors import InputError
 from selfstorm.localize import Localizations
-from selfstorm.optics import Gaussian, Psf
+from selfstorm.optics import Psf, equivalent_sigma_nm
 
 COLUMNS = (
     "id",
@@ -39,24 +39,24 @@ class ThunderstormWriter:
     After an error within its block the file stays NAME.part: what is called NAME is complete.
     """
 
-    def __init__(self, path: Path | str, psf: Psf) -> None:
+    def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.part = self.path.with_name(self.path.name + ".part")
         self.rows = 0
-        self._sigma_nm = spot_sigma_nm(psf)
         try:
             self._file = self.part.open("w", encoding="utf-8", newline="")
             self._file.write(_HEADER)
         except OSError as fault:
             raise _unreachable(self.part, "written", fault) from fault
 
-    def append(self, found: Localizations) -> None:
+    def append(self, found: Localizations, psf: Psf) -> None:
         """Write emitters whose frames count from 0; on disk when this returns, as far as the system is asked."""
+        sigma_nm = equivalent_sigma_nm(psf)
         sd_nm = found.sd_nm.square().mean(1).sqrt()
         columns = (found.frame + 1, found.x_nm, found.y_nm, found.photons, found.background_photons)
         values = [column.tolist() for column in (*columns, found.background_sd, sd_nm)]
         lines = [
-            _ROW % (number, frame, x, y, self._sigma_nm, photons, offset, noise, sd)
+            _ROW % (number, frame, x, y, sigma_nm, photons, offset, noise, sd)
             for number, (frame, x, y, photons, offset, noise, sd) in enumerate(
                 zip(*values, strict=True), start=self.rows + 1
             )
@@ -114,11 +114,6 @@ def read_thunderstorm(path: Path | str) -> NDArray[np.float64]:
     except (OSError, UnicodeDecodeError, csv.Error) as fault:
         raise _unreachable(path, "read", fault) from fault
     return np.array(rows, np.float64).reshape(-1, len(COLUMNS))
-
-
-def spot_sigma_nm(psf: Psf) -> float:
-    """Standard deviation of the Gaussian nearest to the PSF (Zhang et al., Applied Optics 46, 1819 (2007))."""
-    return psf.sigma_nm if isinstance(psf, Gaussian) else 0.21 * psf.wavelength_nm / psf.na
 
 
 def _unreachable(path: Path, done: str, fault: Exception) -> InputError:

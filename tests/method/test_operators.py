@@ -5,16 +5,24 @@ import pytest
 import torch
 
 from selfstorm.operators import LAGS, Grid, Imaging, LaggedCovariance
-from selfstorm.optics import Airy, Gaussian
+from selfstorm.optics import Airy, Ellipse, Gaussian
+from selfstorm.pupil import Pupil
 from selfstorm.simulate import GaussianPsf, place
+from selfstorm.spots import AberratedPsf
 
 LIKE = torch.zeros((), dtype=torch.float64)
 SHAPES = [(64, 64), (17, 23), (101, 40), (7, 130)]
-PSFS = [Gaussian(110.0), Airy(1.4, 660.0)]
+OPTICS = {
+    "gaussian": Gaussian(110.0),
+    "airy": Airy(1.4, 660.0),
+    "upright": Ellipse(133.0, 90.0, 90.0),
+    "tilted": Ellipse(133.0, 90.0, 30.0),
+    "pupil": Pupil(1.4, 660.0, (0.4, 0.5, 0.2, 0.0, 0.5, 0.0)),
+}
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("psf", PSFS, ids=["gaussian", "airy"])
+@pytest.mark.parametrize("psf", OPTICS.values(), ids=OPTICS.keys())
 @pytest.mark.parametrize("kind", [Imaging, LaggedCovariance])
 def test_adjoint(kind, psf, shape):
     grid = Grid(*shape, scale=4, pixel_nm=100.0)
@@ -45,24 +53,38 @@ def test_a_batch_is_its_frames():
 
 
 @pytest.mark.parametrize("shape", [(24, 24), (21, 33)])
-def test_one_cell_looks_like_an_emitter_in_it(shape):
+@pytest.mark.parametrize(
+    ("ours", "theirs", "accuracy"),
+    [
+        (Gaussian(110.0), GaussianPsf(110.0), 2e-3),
+        (Ellipse(150.0, 90.0, 90.0), GaussianPsf(150.0, 90.0), 2e-3),
+        (Ellipse(150.0, 90.0, 0.0), GaussianPsf(90.0, 150.0), 2e-3),
+        (
+            OPTICS["pupil"],
+            AberratedPsf(1.4, 660.0, defocus_rad=0.4, astigmatism_rad=0.5, oblique_rad=0.2, coma_x_rad=0.5),
+            0.04,
+        ),
+    ],
+    ids=["gaussian", "upright", "lying", "pupil"],
+)
+def test_one_cell_looks_like_an_emitter_in_it(shape, ours, theirs, accuracy):
     """The forward model against the simulator's own rendering of emitters spread over the cell."""
     grid = Grid(*shape, scale=4, pixel_nm=100.0)
     row, column = 37, 52  # cells of the field
     x = torch.zeros(grid.cells, dtype=torch.float64)
     x[row + 12, column + 12] = 1000.0
-    ours = Imaging(Gaussian(110.0), grid, LIKE).forward(x).numpy()
+    seen = Imaging(ours, grid, LIKE).forward(x).numpy()
     within = (np.arange(5) + 0.5) * 5.0
     y, x_nm = (v.ravel() for v in np.meshgrid(row * 25 + within, column * 25 + within, indexing="ij"))
-    theirs = place(y, x_nm, np.full(25, 40.0), shape, psf=GaussianPsf(110.0), pixel_nm=100.0)
-    assert np.abs(ours - theirs).max() < 2e-3 * theirs.max()
-    assert ours.sum() == pytest.approx(1000.0, rel=1e-3)
+    expected = place(y, x_nm, np.full(25, 40.0), shape, psf=theirs, pixel_nm=100.0)
+    assert np.abs(seen - expected).max() < accuracy * expected.max()
+    assert seen.sum() == pytest.approx(expected.sum(), rel=accuracy)
 
 
-def test_covariance_of_blinking_emitters():
+@pytest.mark.parametrize("psf", OPTICS.values(), ids=OPTICS.keys())
+def test_covariance_of_blinking_emitters(psf):
     """F m is the covariance that emitters of variance m make, at every lag."""
     grid = Grid(16, 18, scale=2, pixel_nm=100.0)
-    psf = Gaussian(120.0)
     imaging, covariance = Imaging(psf, grid, LIKE), LaggedCovariance(psf, grid, LIKE)
     generator = torch.Generator().manual_seed(4)
     m = torch.rand(grid.cells, dtype=torch.float64, generator=generator)
@@ -72,4 +94,4 @@ def test_covariance_of_blinking_emitters():
     for lag, (dy, dx) in enumerate(LAGS):
         for p in ((4, 5), (8, 9), (10, 3)):
             pair = (m.flatten() * seen[:, p[0], p[1]] * seen[:, p[0] + dy, p[1] + dx]).sum()
-            assert expected[lag][p].item() == pytest.approx(pair.item(), rel=1e-4)
+            assert expected[lag][p].item() == pytest.approx(pair.item(), rel=1e-4 if len(psf.modes()) == 1 else 5e-3)

@@ -1,0 +1,167 @@
+"""Every method a benchmark compares, from raw frames to a picture, on the clock."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from selfstorm.baselines import (
+    FISTA_ITERATIONS,
+    FISTA_PENALTY,
+    RL_ITERATIONS,
+    fista,
+    richardson_lucy,
+    smooth_background,
+    sofi2,
+    temporal_std,
+)
+from selfstorm.camera import calibrate
+from selfstorm.emitters import batches
+from selfstorm.frames import Array
+from selfstorm.light import frame_gains
+from selfstorm.model import SequenceModel, Settings
+from selfstorm.offline import reconstruct_movie
+from selfstorm.paper import PaperModel, PaperSettings, normalise, optimiser_of, picture, train
+
+
+@dataclass(frozen=True)
+class Task:
+    """What every method is given.
+
+    raw: (T, H, W) ADU. settings: ours', of which the others take camera, PSF and the scale of ours' networks.
+    paper_epochs: how long the paper's model is trained at most.
+    """
+
+    raw: Array
+    settings: Settings
+    device: torch.device
+    paper_epochs: int
+
+
+@dataclass(frozen=True)
+class Made:
+    """A picture and what it took.
+
+    picture: (rows, columns) float32, its first cell's corner that of the first camera pixel. seconds: from raw frames
+    to it. about: what was done. localizations: (N, 3) frame, y_nm, x_nm; None where the method makes none.
+    """
+
+    label: str
+    picture: Array
+    pitch_nm: float
+    seconds: float
+    about: str
+    localizations: Array | None = None
+
+
+@dataclass
+class _Clock:
+    """Seconds since it was made, with the device's work done."""
+
+    device: torch.device
+    start: float = field(default_factory=time.perf_counter)
+
+    def seconds(self) -> float:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        elif self.device.type == "mps":
+            torch.mps.synchronize()
+        return time.perf_counter() - self.start
+
+
+def _ours(task: Task) -> Iterator[Made]:
+    clock, frames = _Clock(task.device), len(task.raw)
+    _, result = next(reconstruct_movie(task.raw, task.settings, frames, frames, task.device))
+    seconds, found = clock.seconds(), result.localizations
+    table = None
+    if found is not None:
+        table = torch.stack([v.double() for v in (found.frame, found.y_nm, found.x_nm)], 1).cpu().numpy()
+    about = f"{result.estimate}, {task.settings.quality}; {result.optics}; {result.camera}"
+    yield Made("ours", result.picture, task.settings.pixel_nm / result.scale, seconds, about, table)
+
+
+def _paper(task: Task) -> Iterator[Made]:
+    """The published model, trained for 0, 1 and paper_epochs epochs: one run, looked at on its way."""
+    clock = _Clock(task.device)
+    stack = normalise(task.raw)
+    model = PaperModel(PaperSettings()).to(task.device)
+    optimiser, generator = optimiser_of(model), torch.Generator().manual_seed(0)
+    steps = -(-len(stack) // model.settings.batch)
+    spent, trained = clock.seconds(), 0
+    for epochs in sorted({0, 1, task.paper_epochs}):
+        clock = _Clock(task.device)
+        train(model, stack, steps * (epochs - trained), optimiser=optimiser, generator=generator)
+        spent, trained = spent + clock.seconds(), epochs
+        schedule = "untrained" if epochs == 0 else f"{epochs} epoch{'s' * (epochs > 1)}"
+        for ridges in (True, False):
+            clock = _Clock(task.device)
+            sr = picture(model, stack, ridges=ridges)
+            label = f"paper, {schedule}" + ("" if ridges else ", no ridges")
+            about = f"Self-STORM as published, batches of {model.settings.batch}, {epochs * steps} steps"
+            pitch_nm = task.settings.pixel_nm / model.settings.scale
+            yield Made(label, np.ascontiguousarray(sr, np.float32), pitch_nm, spent + clock.seconds(), about)
+
+
+def _fista(task: Task) -> Iterator[Made]:
+    clock = _Clock(task.device)
+    model, y = SequenceModel.learned_from(task.settings, task.raw, task.device), _photons(task)
+    background, total = smooth_background(y), torch.zeros_like(model.imaging.norm)
+    for part in batches(len(y), total):
+        total += fista(model.imaging, y[part], background).sum(0)
+    about = f"every frame, {FISTA_ITERATIONS} iterations, penalty {FISTA_PENALTY:g}; {model.psf}; sum over frames"
+    yield _made("FISTA", model.grid.crop(total), task, clock, about)
+
+
+def _richardson_lucy(task: Task) -> Iterator[Made]:
+    clock = _Clock(task.device)
+    model, y = SequenceModel.learned_from(task.settings, task.raw, task.device), _photons(task)
+    x = richardson_lucy(model.imaging, y.mean(0), smooth_background(y))
+    about = f"of the mean frame, {RL_ITERATIONS} iterations; {model.psf}"
+    yield _made("Richardson-Lucy", model.grid.crop(x), task, clock, about)
+
+
+def _sofi2(task: Task) -> Iterator[Made]:
+    clock = _Clock(task.device)
+    sr = torch.from_numpy(sofi2(_photons(task), task.settings.network_scale))
+    yield _made("SOFI2", sr, task, clock, "cross-cumulants on virtual pixels (XC-SOFI2), cubic splines between them")
+
+
+def _std(task: Task) -> Iterator[Made]:
+    clock = _Clock(task.device)
+    yield _made("temporal std", temporal_std(_photons(task)), task, clock, "of every camera pixel")
+
+
+def _mean(task: Task) -> Iterator[Made]:
+    clock = _Clock(task.device)
+    yield _made("widefield", _photons(task).mean(0), task, clock, "mean frame on camera pixels")
+
+
+METHODS: dict[str, Callable[[Task], Iterator[Made]]] = {
+    "ours": _ours,
+    "paper": _paper,
+    "fista": _fista,
+    "richardson-lucy": _richardson_lucy,
+    "sofi2": _sofi2,
+    "std": _std,
+    "widefield": _mean,
+}
+
+
+def _photons(task: Task) -> Tensor:
+    """(T, H, W) photons, the frames' brightness evened out as ours does."""
+    settings = task.settings
+    camera = calibrate(task.raw, settings.offset_adu, settings.gain_adu_per_electron)
+    y = torch.as_tensor(camera.photons(task.raw)).to(task.device)
+    return y / frame_gains(y)
+
+
+def _made(label: str, sr: Tensor, task: Task, clock: _Clock, about: str) -> Made:
+    """A picture of the whole field; its pitch follows from its size."""
+    array = np.ascontiguousarray(sr.cpu().numpy(), np.float32)
+    pitch_nm = task.settings.pixel_nm * task.raw.shape[1] / array.shape[0]
+    return Made(label, array, pitch_nm, clock.seconds(), about)

@@ -1,0 +1,35 @@
+"""What comes out of a window: a super-resolved picture and what it was made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from selfstorm.frames import Array
+from selfstorm.localize import Localizations
+from selfstorm.optics import Psf
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """A super-resolved picture and what it was made from.
+
+    picture: (scale*H, scale*W) float32, photons per SR cell summed over the frames ('density': variance, any unit),
+    >= 0. raw_mean: (H, W) float32, ADU. misfit: share of the mean frame's variance over the field that the model leaves
+    unexplained, 0 at best. notes: what was assumed, and when not to trust it. psf: what the localisations, with the
+    stream's frame numbers, were made with; None where none were made.
+    """
+
+    picture: Array
+    raw_mean: Array
+    scale: int
+    estimate: str
+    frames: int
+    state: Literal["cold", "warm"]
+    layers: int
+    optics: str
+    camera: str
+    misfit: float
+    notes: tuple[str, ...]
+    psf: Psf | None = None
+    localizations: Localizations | None = None

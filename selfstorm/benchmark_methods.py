@@ -22,6 +22,7 @@ from selfstorm.baselines import (
 )
 from selfstorm.camera import calibrate
 from selfstorm.emitters import batches
+from selfstorm.engine import new_model
 from selfstorm.frames import Array
 from selfstorm.light import frame_gains
 from selfstorm.model import SequenceModel, Settings
@@ -76,7 +77,8 @@ class _Clock:
 
 def _ours(task: Task) -> Iterator[Made]:
     clock, frames = _Clock(task.device), len(task.raw)
-    _, result = next(reconstruct_movie(task.raw, task.settings, frames, frames, task.device))
+    model = new_model(task.settings, task.raw, task.device)
+    _, result = next(reconstruct_movie(task.raw, model, frames, frames))
     seconds, found = clock.seconds(), result.localizations
     table = None
     if found is not None:

@@ -13,13 +13,15 @@ from selfstorm.background import spline_basis
 from selfstorm.emitters import batches
 from selfstorm.operators import Grid, Imaging
 from selfstorm.optics import Psf
+from selfstorm.statistics import shifted, trend
 
 KNOT_SPACING_PX = 6.0  # wider misses haze blurred by 400 nm, narrower takes dense emitters for haze
 LAYERS = 15
 PENALTY = 0.2  # on emitters: smooth light is background sooner than many emitters
 FLOOR = 0.1  # of the prior: emitters that the density does not see
-# As many pixels speak for the mean background as a frame's own do beside some 36 a knot.
-STEADINESS_PX = 2.0
+# The mean background counts for at least as much as this many of the 36 pixels or so of a knot.
+LEAST_STEADINESS_PX = 2.0
+FAR_LAGS = ((0, 5), (5, 0), (4, 4), (4, -4))  # beyond the reach of emitters in focus
 LEAST_PHOTONS = 1e-3
 
 
@@ -45,16 +47,17 @@ class Haze:
         weight = PENALTY / ((prior + FLOOR) * self._imaging.norm)
         mean = self._inverse_y @ background @ self._inverse_x.T
         mean = mean.clamp(min=0.5 * float(background.min())).clamp(min=LEAST_PHOTONS)
+        steadiness = max(LEAST_STEADINESS_PX, 2 * float(background.mean()) / max(_variance(y / gains), 1e-6))
         positive = y.clamp(min=0) + LEAST_PHOTONS
         parts = [
-            self._fit(positive[part], binned.mean() * gains[part], mean * gains[part], weight)
+            self._fit(positive[part], binned.mean() * gains[part], mean * gains[part], weight, steadiness)
             for part in batches(len(y), binned)
         ]
         smooth = self._y @ (torch.cat(parts) / gains) @ self._x.T
         return smooth - smooth.mean(0)
 
-    def _fit(self, y: Tensor, start: Tensor, expected: Tensor, weight: Tensor) -> Tensor:
-        """(T, knots, knots) photons: the splines of y (T, H, W) > 0, drawn a little towards those expected.
+    def _fit(self, y: Tensor, start: Tensor, expected: Tensor, weight: Tensor, steadiness_px: float) -> Tensor:
+        """(T, knots, knots) photons: the splines of y (T, H, W) > 0, drawn towards those expected.
 
         Expectation maximisation under a gamma prior; the emitters' steps are over-relaxed like stage B's.
         """
@@ -64,6 +67,16 @@ class Haze:
             ratio = (y / (self._imaging.forward(x) + self._y @ knots @ self._x.T)).clamp_(min=1e-4)
             q = self._imaging.adjoint(ratio).mul_(caught).clamp_(min=1e-6)
             ramp = min(1.0, (layer + 0.5) / (0.5 * LAYERS))
-            knots = (knots * (self._y.T @ ratio @ self._x) + STEADINESS_PX * expected) / (self._norm + STEADINESS_PX)
+            knots = knots * (self._y.T @ ratio @ self._x) + steadiness_px * expected
+            knots = knots / (self._norm + steadiness_px)
             x.mul_(q).mul_(q.sqrt()).mul_(1 / (1 + ramp * weight))
         return knots
+
+
+def _variance(frames: Tensor) -> float:
+    """Photons^2 by which the smooth light of frames (T, H, W) varies: their mean covariance at far lags."""
+    c = frames - trend(frames)
+    height, width = c.shape[1:]
+    lags = [(dy, dx) for dy, dx in FAR_LAGS if dy < height and abs(dx) < width]
+    products = [(c * shifted(c, *lag)).sum() / ((height - lag[0]) * (width - abs(lag[1]))) for lag in lags]
+    return float(torch.stack(products).mean()) / (len(c) - 1) if products else 0.0

@@ -68,7 +68,7 @@ class SequenceModel:
     camera, psf: given, or learned from the first window. moments: of all frames so far; as they grow the PSF is learned
     again. density: what the last window left, (rows, columns) on the padded grid, or None before the first.
     parts: what was made of the last window's frames. frames: how many the moments have seen. last_number: of the last
-    frame seen, None before the first.
+    frame they have seen; None for that of the window the model was made from, -1 for none of this stream.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class SequenceModel:
     def observe(self, raw: Array, numbers: Array) -> None:
         """Learn the PSF also from those frames, (T, H, W) ADU with their numbers, that were not seen before.
 
-        It is fitted again each time the stream has become twice as long: a fit takes time, and error bars shrink slowly.
+        It is fitted again each time the stream is twice as long: a fit takes time, and error bars shrink slowly.
         """
         first, self.last_number = self.last_number, int(numbers[-1])
         new = raw[numbers > first] if first is not None else raw[:0]
@@ -119,6 +119,25 @@ class SequenceModel:
             psf = find_psf(self.moments, self.settings.pixel_nm, self.settings.psf).psf
             if psf != self.psf:
                 self._use(psf)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """What was learned, on the CPU: the moments and, after the first window, the density."""
+        tensors = {f"moments.{name}": torch.tensor(values) for name, values in self.moments.state().items()}
+        if self.density is not None:
+            tensors["density"] = self.density.detach().cpu().clone()
+        return tensors
+
+    def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
+        """Go on from a state_dict of the same field and scale. Raises InputError where it is not one."""
+        state = {name: tensors.get(f"moments.{name}") for name in self.moments.state()}
+        density = tensors.get("density")
+        if any(part is None for part in state.values()):
+            raise InputError(f"no moments among {', '.join(tensors) or 'no tensors'}", where="state")
+        if density is not None and (density.shape != self.grid.cells or not bool((density >= 0).all())):
+            raise InputError(f"a density of shape {tuple(density.shape)} for {self.grid}", where="state")
+        self.moments = FieldMoments(**{name: part.numpy() for name, part in state.items() if part is not None})
+        self.density = None if density is None else density.to(self.device, torch.float32)
+        self.parts, self.last_number = [], -1
 
     def _use(self, psf: Psf) -> None:
         like = torch.zeros((), dtype=torch.float32, device=self.device)

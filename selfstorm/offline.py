@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import torch
 
-from selfstorm.engine import Model, new_model, picture_of
+from selfstorm.engine import Model, picture_of
 from selfstorm.errors import InputError
 from selfstorm.frame_by_frame import Place
 from selfstorm.frames import Array, window_starts
-from selfstorm.model import Settings
 from selfstorm.reconstruct import LEAST_FRAMES
 from selfstorm.reconstruction import Reconstruction
 
@@ -35,19 +33,15 @@ def check_windows(frames: int, window: int, stride: int) -> int:
 
 def reconstruct_movie(
     raw: Array,
-    settings: Settings,
+    model: Model,
     window: int,
     stride: int,
-    device: torch.device,
     advance: Callable[[int], None] = lambda frames: None,
 ) -> Iterator[tuple[int, Reconstruction]]:
     """(first frame, reconstruction) of every whole window of raw (T, H, W) ADU, the model carried on from each.
 
     advance: told of every few frames done.
     """
-    model: Model | None = None
     for start in window_starts(len(raw), window, stride):
-        frames = raw[start : start + window]
-        model = model or new_model(settings, frames, device)
         place = Place(np.arange(start, start + window), start, stride)
-        yield start, picture_of(model, frames, place, advance)
+        yield start, picture_of(model, raw[start : start + window], place, advance)

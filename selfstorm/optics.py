@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 from scipy.special import erf, j1
 
 from selfstorm.errors import InputError
@@ -20,6 +21,7 @@ from selfstorm.pupil import Pupil
 from selfstorm.separable import Integral, Mode, modes_of_kernel
 
 AIRY_RANK = 2
+MOST_REACH_NM = 1e5  # of a description from outside
 SAMPLE_STEP_NM = 5.0
 TILTED_RANK = 4
 TILTED_LEFT_OUT = 0.01
@@ -130,11 +132,17 @@ def psf_to_dict(psf: Psf) -> dict[str, Any]:
 
 def psf_from_dict(account: dict[str, Any]) -> Psf:
     """The PSF that psf_to_dict told of. Raises InputError for anything else."""
-    values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in account.items()}
+    values = dict(account)
+    kind = _KINDS.get(str(values.pop("kind", None)))
     try:
-        return _KINDS[values.pop("kind")](**values)
-    except (KeyError, TypeError) as error:
+        if kind is None:
+            raise ValueError
+        psf: Psf = TypeAdapter(kind).validate_python(values)
+        if not math.isfinite(psf.reach_nm) or not 1 <= psf.reach_nm <= MOST_REACH_NM:
+            raise ValueError
+    except (ValueError, ArithmeticError) as error:
         raise InputError(f"no PSF is described by {account!r}", where="psf") from error
+    return psf
 
 
 def equivalent_sigma_nm(psf: Psf) -> float:

@@ -53,7 +53,7 @@ def window_statistics(y: Tensor) -> WindowStatistics:
     memory (rho_1), whitens them in time: D <- D_0 - alpha D_1 with alpha = 2 phi / (1 + phi^2), phi = 0.8 rho_1.
     """
     frames, mean = len(y), y.mean(0)
-    c = y - _trend(y)
+    c = y - trend(y)
     variance = (c * c).mean(0)
     inside = torch.stack([shifted(torch.ones_like(mean), *lag) for lag in LAGS])
     now = torch.stack([(c * shifted(c, *lag)).sum(0) for lag in LAGS]) / (frames - 1)
@@ -92,7 +92,7 @@ def _smooth(z: Tensor) -> tuple[Tensor, float]:
     return blurred[0, 0], float((kernel**2).sum() ** 2)
 
 
-def _trend(y: Tensor) -> Tensor:
+def trend(y: Tensor) -> Tensor:
     """(T, H, W): each pixel's running mean over 51 frames, mirrored at the ends; the mean of a shorter window."""
     if len(y) <= TREND_FRAMES:
         return y.mean(0, keepdim=True)

@@ -146,17 +146,19 @@ def test_an_aberrated_pupil_is_found():
 @pytest.mark.parametrize("coma", [-0.6, 0.6])
 def test_coma_points_the_right_way(coma):
     """The autocorrelation is the same for both."""
-    raw = movie(50, na=1.4, wavelength_nm=670.0, psf_coma_rad=coma, seed=7)
+    raw = movie(40, na=1.4, wavelength_nm=670.0, psf_coma_rad=coma, height=40, width=36, seed=7)
     psf = learn_psf(raw, 100.0, AIRY)
     assert isinstance(psf, Pupil)
-    assert psf.aberrations[4] == pytest.approx(coma, abs=0.1)
+    assert psf.aberrations[4] == pytest.approx(coma, abs=0.15)
 
 
-def test_an_airy_is_told_from_a_gaussian():
-    raw = movie(100, na=1.2, wavelength_nm=680.0, density=8, seed=8)
-    psf = learn_psf(raw, 100.0)
-    assert isinstance(psf, Airy)
-    assert psf.na / psf.wavelength_nm == pytest.approx(1.2 / 680.0, rel=0.03)
+@pytest.mark.parametrize("psf", [Gaussian(110.0), Airy(1.2, 680.0), Ellipse(125.0, 105.0, 60.0)])
+def test_the_simplest_psf_that_fits_is_believed(psf):
+    noise = 2e-3 * np.random.default_rng(1).standard_normal((40, 40))
+    moments = FieldMoments(autocorrelation(psf, 100.0) + noise, np.zeros((40, 40)), np.ones(40))
+    found = find_psf(moments, 100.0).psf
+    assert type(found) is type(psf)
+    assert equivalent_sigma_nm(found) == pytest.approx(equivalent_sigma_nm(psf), rel=0.01)
 
 
 def test_a_lamp_that_flickers_and_dyes_that_bleach_do_not_widen_it():

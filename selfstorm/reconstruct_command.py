@@ -1,0 +1,123 @@
+"""`selfstorm reconstruct`: a recorded movie into super-resolved pictures."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from selfstorm.errors import InputError
+from selfstorm.optics_options import chosen_psf
+
+
+@click.command()
+@click.argument("movie", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=None, help="Default: MOVIE_sr.ome.tif")
+@click.option("--pixel-nm", type=click.FloatRange(1, 10_000), help="Camera pixel in the sample; else from metadata.")
+@click.option("--na", type=click.FloatRange(0.05, 1.8), help="Numerical aperture, with --wavelength-nm.")
+@click.option("--wavelength-nm", type=click.FloatRange(200, 2000), help="Emission wavelength, with --na.")
+@click.option("--psf-sigma-nm", type=click.FloatRange(10, 5000), help="Width of a Gaussian PSF.")
+@click.option("--offset-adu", type=float, help="Camera offset; else estimated.")
+@click.option("--gain", type=click.FloatRange(1e-3, 1e4), help="ADU per photon; else estimated.")
+@click.option("--scale", type=click.Choice(["2", "4", "8"]), default="8", show_default=True)
+@click.option("--window", default="all", show_default=True, metavar="all|T", help="Frames of one picture.")
+@click.option("--stride", type=click.IntRange(1), help="Frames from one window to the next. Default: the window.")
+@click.option("--estimate", type=click.Choice(["density", "emitters", "fused"]), default="fused", show_default=True)
+@click.option("--localizations", type=click.Path(path_type=Path), metavar="OUT.csv", help="ThunderSTORM's table.")
+@click.option("--quality", type=click.Choice(["best", "fast"]), default="best", show_default=True)
+@click.option("--model", type=click.Choice(["unrolled", "paper"]), default="unrolled", show_default=True)
+@click.option("--start-from", type=click.Path(path_type=Path), metavar="MODEL", help="What a movie before this taught.")
+@click.option("--save-model", type=click.Path(path_type=Path), metavar="MODEL", help="Keep what this movie taught.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+def reconstruct(
+    movie: Path,
+    output: Path | None,
+    pixel_nm: float | None,
+    na: float | None,
+    wavelength_nm: float | None,
+    psf_sigma_nm: float | None,
+    offset_adu: float | None,
+    gain: float | None,
+    scale: str,
+    window: str,
+    stride: int | None,
+    estimate: Any,
+    localizations: Path | None,
+    quality: Any,
+    model: Any,
+    start_from: Path | None,
+    save_model: Path | None,
+    device: str,
+) -> None:
+    """Reconstruct MOVIE (TIFF or OME-TIFF) into float32 OME-TIFF pictures, one a window."""
+    from selfstorm.checkpoint import load_model
+    from selfstorm.checkpoint import save_model as write_model
+    from selfstorm.device import describe, prepare_device
+    from selfstorm.engine import Model, new_model
+    from selfstorm.model import SequenceModel, Settings
+    from selfstorm.movies import MovieFile
+    from selfstorm.offline import check_windows, reconstruct_movie
+    from selfstorm.ome_tiff import OmeTiffWriter
+    from selfstorm.thunderstorm import ThunderstormWriter
+
+    if model == "paper" and (start_from or save_model):
+        raise click.UsageError("--start-from and --save-model are for our own model alone.")
+    if localizations is not None and (estimate != "fused" or model != "unrolled"):
+        raise click.UsageError("--localizations come with --estimate fused of our own model alone.")
+    psf = chosen_psf(na, wavelength_nm, psf_sigma_nm)
+    torch_device = prepare_device(device)
+    with MovieFile(movie) as file:
+        pixel_nm = pixel_nm or file.pixel_nm
+        if pixel_nm is None:
+            raise InputError("pixel size unknown", where=movie, mend="give it with --pixel-nm")
+        length = file.length if window == "all" else _frames(window)
+        stride = stride or length
+        windows = check_windows(file.length, length, stride)
+        raw = file.frames()
+    settings = Settings(pixel_nm, psf, offset_adu, gain, int(scale), estimate, quality, model)
+    learning: Model = (
+        load_model(start_from, settings, (raw.shape[1], raw.shape[2]), torch_device)
+        if start_from is not None
+        else new_model(settings, raw[:length], torch_device)
+    )
+    output = output or movie.with_name(movie.name.split(".")[0] + "_sr.ome.tif")
+    click.echo(f"{movie}: {raw.shape[0]} frames of {raw.shape[1]}x{raw.shape[2]}, pixel {pixel_nm:g} nm")
+    click.echo(f"{windows} window(s) of {length} frames on {describe(torch_device)}")
+    left_over = len(raw) - ((windows - 1) * stride + length)
+    if left_over:
+        click.echo(f"the last {left_over} frames fill no window and are not used")
+    with ExitStack() as open_files:
+        writer = open_files.enter_context(OmeTiffWriter(output, pixel_nm / settings.scale))
+        table = open_files.enter_context(ThunderstormWriter(localizations)) if localizations else None
+        progress = open_files.enter_context(click.progressbar(length=windows * length, label="reconstructing"))
+        tabled = 0
+        for start, result in reconstruct_movie(raw, learning, length, stride, progress.update):
+            writer.add(result.picture, _record(start, length, result))
+            if table is not None and result.localizations is not None and result.psf is not None:
+                table.append(result.localizations.where(result.localizations.frame >= tabled), result.psf)
+                tabled = start + length
+    click.echo(f"{result.optics}; {result.camera}; misfit {result.misfit:.3f}")
+    for note in result.notes:
+        click.echo(f"note: {note}", err=True)
+    click.echo(f"wrote {output}")
+    if save_model is not None and isinstance(learning, SequenceModel):
+        write_model(learning, save_model, f"{movie}: {len(raw)} frames")
+        click.echo(f"wrote what was learned to {save_model}")
+    if table is not None:
+        click.echo(f"wrote {table.rows} localisations to {localizations}")
+
+
+def _record(start: int, length: int, result: Any) -> dict[str, Any]:
+    """What a picture was made from, for its file."""
+    apart = {"picture", "raw_mean", "psf", "localizations"}
+    account = {f.name: getattr(result, f.name) for f in fields(result) if f.name not in apart}
+    return {"first_frame": start, "last_frame": start + length - 1, **account}
+
+
+def _frames(window: str) -> int:
+    if not window.isdecimal():
+        raise click.UsageError(f"--window takes 'all' or a number of frames, not '{window}'.")
+    return int(window)

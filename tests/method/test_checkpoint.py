@@ -1,0 +1,119 @@
+"""Checkpoints: going on is as if one had never stopped, and nothing but a whole checkpoint is taken for one."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from selfstorm.checkpoint import load_model, save_model
+from selfstorm.cli import cli
+from selfstorm.device import prepare_device
+from selfstorm.errors import InputError
+from selfstorm.frame_by_frame import Place
+from selfstorm.model import SequenceModel, Settings
+from selfstorm.reconstruct import reconstruct
+from selfstorm.simulate import Scene, simulate
+
+CPU = prepare_device("cpu")
+SETTINGS = Settings(100.0, quality="fast")
+
+
+@pytest.fixture(scope="module")
+def raw():
+    return np.stack([pixels for pixels, _ in simulate(Scene(height=25, width=32, filaments=4, seed=5), frames=60)])
+
+
+@pytest.fixture
+def learned(raw):
+    model = SequenceModel.learned_from(SETTINGS, raw[:30], CPU)
+    reconstruct(model, raw[:30], Place(np.arange(30), 0, 30))
+    return model
+
+
+def test_going_on_from_a_checkpoint_is_going_on(tmp_path, raw, learned):
+    save_model(learned, tmp_path / "model.safetensors", "a test")
+    again = load_model(tmp_path / "model.safetensors", SETTINGS, (25, 32), CPU)
+    assert (again.psf, again.camera.offset_adu, again.frames) == (learned.psf, learned.camera.offset_adu, 30)
+    straight, resumed = (reconstruct(model, raw[30:], Place(np.arange(30, 60), 30, 30)) for model in (learned, again))
+    assert resumed.state == "warm"
+    np.testing.assert_array_equal(straight.picture, resumed.picture)
+    assert again.frames == learned.frames == 60
+    for name, values in learned.state_dict().items():
+        assert torch.equal(values, again.state_dict()[name]), name
+
+
+def test_a_checkpoint_says_where_it_comes_from_and_leaves_nothing_half_written(tmp_path, learned):
+    path = tmp_path / "model.safetensors"
+    save_model(learned, path, "cell 3, dish 2")
+    assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    facts = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["facts"])
+    assert facts["source"] == "cell 3, dish 2"
+    assert facts["written_by"].startswith("selfstorm ")
+    assert facts["psf"]["origin"] == learned.psf.origin
+    assert b"pickle" not in content
+
+
+@pytest.mark.parametrize("field", [(25, 31), (32, 25)])
+def test_another_field_is_refused(tmp_path, learned, field):
+    save_model(learned, tmp_path / "model.safetensors", "a test")
+    with pytest.raises(InputError, match=r"model\.safetensors.*field of \(25, 32\)"):
+        load_model(tmp_path / "model.safetensors", SETTINGS, field, CPU)
+    with pytest.raises(InputError, match="pixel size"):
+        load_model(tmp_path / "model.safetensors", Settings(90.0), (25, 32), CPU)
+
+
+def _rewritten(content, change):
+    """The checkpoint with other facts in its header."""
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    facts = json.loads(header["__metadata__"]["facts"])
+    change(facts)
+    header["__metadata__"]["facts"] = json.dumps(facts)
+    new = json.dumps(header).encode()
+    return struct.pack("<Q", len(new)) + new + content[8 + length :]
+
+
+WRONG = {
+    "empty": lambda content: b"",
+    "cut": lambda content: content[: len(content) // 2],
+    "a text": lambda content: b"not a checkpoint" * 9,
+    "huge header": lambda content: struct.pack("<Q", 2**60) + content[8:],
+    "not finite": lambda content: content[:-4] + struct.pack("<f", float("nan")),
+    "negative": lambda content: content[:-4] + struct.pack("<f", -1.0),
+    "other version": lambda content: _rewritten(content, lambda facts: facts.update(format_version=2)),
+    "no psf": lambda content: _rewritten(content, lambda facts: facts.update(psf={"kind": "Laser"})),
+    "psf of words": lambda content: _rewritten(
+        content, lambda facts: facts["psf"].update(origin=3, **{"sigma_nm": "x"})
+    ),
+    "no gain": lambda content: _rewritten(content, lambda facts: facts.update(gain_adu_per_electron=0.0)),
+    "a fact too many": lambda content: _rewritten(content, lambda facts: facts.update(run="me")),
+}
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_what_is_no_checkpoint_is_refused(tmp_path, learned, wrong):
+    path = tmp_path / "model.safetensors"
+    save_model(learned, path, "a test")
+    path.write_bytes(WRONG[wrong](path.read_bytes()))
+    with pytest.raises(InputError, match=r"model\.safetensors"):
+        load_model(path, SETTINGS, (25, 32), CPU)
+
+
+def test_the_command_keeps_and_takes_up_what_was_learned(tmp_path, raw):
+    import tifffile
+
+    tifffile.imwrite(tmp_path / "movie.tif", raw, photometric="minisblack", metadata=None)
+    line = ["reconstruct", str(tmp_path / "movie.tif"), "--pixel-nm", "100", "--device", "cpu", "--quality", "fast"]
+    path = str(tmp_path / "model.safetensors")
+    first = CliRunner().invoke(cli, [*line, "--save-model", path, "--estimate", "density"])
+    assert first.exit_code == 0, first.output
+    second = CliRunner().invoke(cli, [*line, "--start-from", path, "--estimate", "density", "--scale", "4"])
+    assert isinstance(second.exception, InputError)
+    third = CliRunner().invoke(cli, [*line, "--start-from", path, "--estimate", "density"])
+    assert third.exit_code == 0, third.output
+    assert CliRunner().invoke(cli, [*line, "--start-from", path, "--model", "paper"]).exit_code == 2

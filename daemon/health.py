@@ -13,6 +13,7 @@ from daemon.protocol.messages import Event, FrameCounts, Status, WindowCounts
 
 log = logging.getLogger(__name__)
 
+Level = Literal["info", "warning", "error"]
 KEPT_EVENTS = 100
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -53,7 +54,7 @@ class Health:
         with self._lock:
             self._fields.update(fields)
 
-    def event(self, level: Literal["info", "warning", "error"], code: str, text: str) -> None:
+    def event(self, level: Level, code: str, text: str) -> None:
         """Something a user should know; logged, kept for late viewers, published."""
         log.log(LEVELS[level], "%s: %s", code, text)
         with self._lock:

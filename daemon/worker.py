@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from daemon.config import CameraSection, Config, OpticsSection
-from daemon.health import Health
+from daemon.health import Health, Level
+from daemon.pace import Pace
 from daemon.protocol.messages import MAX_LISTED_MISSING, PictureHeader
 from daemon.publisher import Publisher
 from daemon.windows import WindowQueue
@@ -43,6 +44,7 @@ class Worker(threading.Thread):
         self._config, self._health, self._queue = config, health, queue
         self._publisher, self._movie = publisher, movie
         self._device = prepare_device(config.reconstruction.device)
+        self._pace = Pace(config.reconstruction.estimate, steady=config.lossless)
         self._model: Model | None = None
         self._field: StreamInfo | None = None
         self.fatal: InputError | None = None
@@ -72,6 +74,7 @@ class Worker(threading.Thread):
             self._health.event("error", "window_failed", f"window {window.index}: {type(error).__name__}: {error}")
             return
         latency_ms = (time.time_ns() - window.frames[-1].received_unix_ns) / 1e6
+        self._keep_pace(window, result, time.monotonic() - started_s)
         header = self._header(window, result, latency_ms)
         raw_pixel_nm = header.pixel_nm * result.scale if header.pixel_nm else None
         raw = header.model_copy(
@@ -100,7 +103,18 @@ class Worker(threading.Thread):
             self._field = field
         numbers = np.array([frame.seq for frame in window.frames])
         place = Place(numbers, window.first_seq, self._config.reconstruction.stride)
-        return picture_of(self._model, raw, place)
+        return picture_of(self._model, raw, place, estimate=self._pace.estimate)
+
+    def _keep_pace(self, window: Window, result: Reconstruction, seconds: float) -> None:
+        """Make less of the next window where the last took too long, and tell."""
+        stride, arrived = self._config.reconstruction.stride, [frame.received_unix_ns for frame in window.frames]
+        stride_s = (arrived[-1] - arrived[0]) / 1e9 / (len(arrived) - 1) * stride
+        before = self._pace.estimate
+        if self._pace.took(seconds, result.new_frames, stride, stride_s):
+            now = self._pace.estimate
+            level: Level = "info" if now == self._pace.wanted else "warning"
+            text = f"window {window.index} took {seconds:.1f} s, a stride lasts {stride_s:.1f} s"
+            self._health.event(level, "pace", f"{text}: from '{before}' to '{now}' pictures")
 
     def _settings(self, info: StreamInfo) -> Settings:
         camera, chosen = self._config.camera, self._config.reconstruction
@@ -125,6 +139,8 @@ class Worker(threading.Thread):
 
     def _header(self, window: Window, result: Reconstruction, latency_ms: float) -> PictureHeader:
         notes = list(result.notes)
+        if result.estimate != self._config.reconstruction.estimate and self._config.reconstruction.model != "paper":
+            notes.append(f"made as '{result.estimate}' to keep up with the camera")
         if window.missing:
             notes.append(f"{len(window.missing)} of its {window.last_seq - window.first_seq + 1} frames never arrived")
         shape: Any = result.picture.shape

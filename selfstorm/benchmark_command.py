@@ -68,7 +68,7 @@ def benchmark(
     """
     from selfstorm.benchmark import chosen_methods, run
     from selfstorm.benchmark_figure import write_figure
-    from selfstorm.benchmark_methods import Task
+    from selfstorm.benchmark_methods import Task, three_digits
     from selfstorm.benchmark_report import account, aligned, page, replacing, table
     from selfstorm.device import describe, prepare_device
     from selfstorm.model import Settings
@@ -92,7 +92,7 @@ def benchmark(
     for result in run(task, emitters, names):
         results.append(result)
         pearson = f"Pearson {result.score.pearson:.4f}" if result.score else "nothing to score"
-        click.echo(f"{result.made.label}: {pearson} in {result.made.seconds:.3g} s")
+        click.echo(f"{result.made.label}: {pearson} in {three_digits(result.made.took.seconds)} s")
     record = account(task, known, results)
     field_nm = raw.shape[1] * settings.pixel_nm, raw.shape[2] * settings.pixel_nm
     with replacing(output / "benchmark.json") as part:

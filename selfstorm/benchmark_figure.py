@@ -17,6 +17,7 @@ from matplotlib.patches import Rectangle
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from selfstorm.benchmark import Result
+from selfstorm.benchmark_methods import three_digits
 from selfstorm.evaluate import FINE_NM, render
 from selfstorm.frames import Array
 
@@ -84,7 +85,7 @@ def _words(result: Result) -> str:
     score = result.score
     scores = "nothing to score" if score is None else f"r {score.pearson:.3f}  SSIM {score.ssim:.2f}"
     resolution = "" if score is None else f"FRC {score.gt_frc_nm:.0f} nm  "
-    return f"{scores}\n{resolution}{result.made.seconds:.3g} s"
+    return f"{scores}\n{resolution}{three_digits(result.made.took.seconds)} s"
 
 
 def _draw(

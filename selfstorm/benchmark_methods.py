@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -45,46 +45,61 @@ class Task:
 
 
 @dataclass(frozen=True)
+class Took:
+    """Seconds by the clock, and of processor time of all threads, which hardly depends on other programs."""
+
+    seconds: float
+    cpu_seconds: float
+
+    def __add__(self, more: Took) -> Took:
+        return Took(self.seconds + more.seconds, self.cpu_seconds + more.cpu_seconds)
+
+
+def three_digits(value: float) -> str:
+    """0.0123, 1.23, 12.3, 1230: never with an exponent."""
+    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
+
+
+@dataclass(frozen=True)
 class Made:
     """A picture and what it took.
 
-    picture: (rows, columns) float32, its first cell's corner that of the first camera pixel. seconds: from raw frames
-    to it. about: what was done. localizations: (N, 3) frame, y_nm, x_nm; None where the method makes none.
+    picture: (rows, columns) float32, its first cell's corner that of the first camera pixel. took: from raw frames to
+    it. about: what was done. localizations: (N, 3) frame, y_nm, x_nm; None where the method makes none.
     """
 
     label: str
     picture: Array
     pitch_nm: float
-    seconds: float
+    took: Took
     about: str
     localizations: Array | None = None
 
 
-@dataclass
 class _Clock:
-    """Seconds since it was made, with the device's work done."""
+    """What was spent since it was made, with the device's work done."""
 
-    device: torch.device
-    start: float = field(default_factory=time.perf_counter)
+    def __init__(self, device: torch.device) -> None:
+        self._device, self._wall, self._cpu = device, time.perf_counter(), time.process_time()
 
-    def seconds(self) -> float:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        elif self.device.type == "mps":
+    def took(self) -> Took:
+        if self._device.type == "cuda":
+            torch.cuda.synchronize(self._device)
+        elif self._device.type == "mps":
             torch.mps.synchronize()
-        return time.perf_counter() - self.start
+        return Took(time.perf_counter() - self._wall, time.process_time() - self._cpu)
 
 
 def _ours(task: Task) -> Iterator[Made]:
     clock, frames = _Clock(task.device), len(task.raw)
     model = new_model(task.settings, task.raw, task.device)
     _, result = next(reconstruct_movie(task.raw, model, frames, frames))
-    seconds, found = clock.seconds(), result.localizations
+    took, found = clock.took(), result.localizations
     table = None
     if found is not None:
         table = torch.stack([v.double() for v in (found.frame, found.y_nm, found.x_nm)], 1).cpu().numpy()
     about = f"{result.estimate}, {task.settings.quality}; {result.optics}; {result.camera}"
-    yield Made("ours", result.picture, task.settings.pixel_nm / result.scale, seconds, about, table)
+    yield Made("ours", result.picture, task.settings.pixel_nm / result.scale, took, about, table)
 
 
 def _paper(task: Task) -> Iterator[Made]:
@@ -94,11 +109,11 @@ def _paper(task: Task) -> Iterator[Made]:
     model = PaperModel(PaperSettings()).to(task.device)
     optimiser, generator = optimiser_of(model), torch.Generator().manual_seed(0)
     steps = -(-len(stack) // model.settings.batch)
-    spent, trained = clock.seconds(), 0
+    spent, trained = clock.took(), 0
     for epochs in sorted({0, 1, task.paper_epochs}):
         clock = _Clock(task.device)
         train(model, stack, steps * (epochs - trained), optimiser=optimiser, generator=generator)
-        spent, trained = spent + clock.seconds(), epochs
+        spent, trained = spent + clock.took(), epochs
         schedule = "untrained" if epochs == 0 else f"{epochs} epoch{'s' * (epochs > 1)}"
         for ridges in (True, False):
             clock = _Clock(task.device)
@@ -106,7 +121,7 @@ def _paper(task: Task) -> Iterator[Made]:
             label = f"paper, {schedule}" + ("" if ridges else ", no ridges")
             about = f"Self-STORM as published, batches of {model.settings.batch}, {epochs * steps} steps"
             pitch_nm = task.settings.pixel_nm / model.settings.scale
-            yield Made(label, np.ascontiguousarray(sr, np.float32), pitch_nm, spent + clock.seconds(), about)
+            yield Made(label, np.ascontiguousarray(sr, np.float32), pitch_nm, spent + clock.took(), about)
 
 
 def _fista(task: Task) -> Iterator[Made]:
@@ -166,4 +181,4 @@ def _made(label: str, sr: Tensor, task: Task, clock: _Clock, about: str) -> Made
     """A picture of the whole field; its pitch follows from its size."""
     array = np.ascontiguousarray(sr.cpu().numpy(), np.float32)
     pitch_nm = task.settings.pixel_nm * task.raw.shape[1] / array.shape[0]
-    return Made(label, array, pitch_nm, clock.seconds(), about)
+    return Made(label, array, pitch_nm, clock.took(), about)

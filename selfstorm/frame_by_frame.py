@@ -50,17 +50,22 @@ class Light:
 
 
 def parts_of_window(
-    model: SequenceModel, y: Tensor, light: Light, place: Place, advance: Callable[[int], None]
+    model: SequenceModel,
+    y: Tensor,
+    light: Light,
+    place: Place,
+    localizing: bool,
+    advance: Callable[[int], None],
 ) -> list[Part]:
     """Every frame of the window in one part of it: those the model has kept, and new ones for the other frames.
 
-    y: (T, H, W) photons. advance: told of every few frames done.
+    y: (T, H, W) photons. localizing: whether new parts get localisations. advance: told of every few frames done.
     """
     numbers = place.numbers
     kept = [part for part in model.parts if np.isin(part.numbers, numbers).all()]
     known = np.isin(numbers, np.concatenate([part.numbers for part in kept])) if kept else np.zeros(len(numbers), bool)
     advance(int(known.sum()))
-    new = [_look(model, y, light, numbers, run, advance) for run in _runs(place, ~known)]
+    new = [_look(model, y, light, numbers, run, localizing, advance) for run in _runs(place, ~known)]
     return sorted(kept + new, key=lambda part: int(part.numbers[0]))
 
 
@@ -74,7 +79,13 @@ def _runs(place: Place, wanted: Array) -> Iterator[slice]:
 
 
 def _look(
-    model: SequenceModel, y: Tensor, light: Light, numbers: Array, run: slice, advance: Callable[[int], None]
+    model: SequenceModel,
+    y: Tensor,
+    light: Light,
+    numbers: Array,
+    run: slice,
+    localizing: bool,
+    advance: Callable[[int], None],
 ) -> Part:
     quality, imaging, grid = model.settings.quality, model.imaging, model.grid
     prior = light.emitters / grid.crop(light.emitters).mean().clamp(min=1e-12)
@@ -87,7 +98,7 @@ def _look(
         maps = emitter_maps(imaging, y[part], prior, start[part], background[part], QUALITY[quality])
         total += maps.sum(0)
         end = part.start + len(maps)
-        if model.settings.estimate == "fused":
+        if localizing:
             emitters = candidates(maps, grid)
             waiting.append(emitters._replace(frame=emitters.frame + (part.start - first)))
             if sum(len(some.frame) for some in waiting) < FITTED_TOGETHER and end < len(y):

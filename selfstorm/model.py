@@ -104,21 +104,25 @@ class SequenceModel:
         model.frames = len(first_window)
         return model
 
-    def observe(self, raw: Array, numbers: Array) -> None:
+    def observe(self, raw: Array, numbers: Array) -> int:
         """Learn the PSF also from those frames, (T, H, W) ADU with their numbers, that were not seen before.
 
         It is fitted again each time the stream is twice as long: a fit takes time, and error bars shrink slowly.
+        Returns how many frames were new to the model.
         """
         first, self.last_number = self.last_number, int(numbers[-1])
-        new = raw[numbers > first] if first is not None else raw[:0]
+        if first is None:
+            return len(raw)
+        new = raw[numbers > first]
         if not np.isfinite(new).all():
-            return
+            return len(new)
         self.moments.add(new)
         before, self.frames = self.frames, self.frames + len(new)
         if self.frames.bit_length() > before.bit_length():
             psf = find_psf(self.moments, self.settings.pixel_nm, self.settings.psf).psf
             if psf != self.psf:
                 self._use(psf)
+        return len(new)
 
     def state_dict(self) -> dict[str, Tensor]:
         """What was learned, on the CPU: the moments and, after the first window, the density."""

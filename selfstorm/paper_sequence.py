@@ -48,6 +48,7 @@ def reconstruct_as_published(model: PaperSequence, raw: Array, advance: Callable
         scale=model.settings.scale,
         estimate="ridges",
         frames=len(raw),
+        new_frames=len(raw),
         state="warm" if trained_before else "cold",
         layers=model.network.settings.picture_iterations,
         optics="none: the paper's model learns its own kernels",

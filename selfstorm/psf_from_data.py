@@ -24,6 +24,7 @@ MOST_APART = 0.1  # of the two halves' widths, relative
 MOST_MISFIT = 0.1
 MATTERS = 1e-3  # of misfit: a width 4 % off, or axes that differ by 5 %
 SIGNIFICANT = 12.0  # times what chance gains by one more parameter
+ENOUGH_CHI2 = 2.0  # of a pupil: no better one is looked for
 ABERRATED_CHI2, ABERRATED = 6.0, 2e-4  # chi2 and misfit above which neither Gaussian nor Airy is believed
 
 
@@ -78,7 +79,9 @@ def _candidates(moments: FieldMoments, target: Target, round_: Fit, given: Psf |
     best = airy if _better(airy, round_, 0.0) else round_
     best = ellipse if _better(ellipse, best, MATTERS) else best
     if best.misfit > ABERRATED and best.chi2 > ABERRATED_CHI2:
-        pupil = _oriented(fit_pupil(target, nominal, na_sd, ABERRATED), moments, target.pixel_nm)
+        pupil = _oriented(
+            fit_pupil(target, nominal, na_sd, max(ABERRATED, ENOUGH_CHI2 * best.noise)), moments, target.pixel_nm
+        )
         fits.append(pupil)
         best = pupil if _better(pupil, best, ABERRATED) else best
     return [*(fit for fit in fits if fit is not best), best]

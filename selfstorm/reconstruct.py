@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.background import fit_background
@@ -16,7 +17,7 @@ from selfstorm.frame_by_frame import Light, Place, localizations_of, parts_of_wi
 from selfstorm.frames import Array
 from selfstorm.haze import Haze
 from selfstorm.light import frame_gains
-from selfstorm.model import SequenceModel
+from selfstorm.model import Estimate, SequenceModel
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.render import fuse, render
 from selfstorm.statistics import WindowStatistics, window_statistics
@@ -35,20 +36,21 @@ def reconstruct(
     raw: Array,
     place: Place | None = None,
     advance: Callable[[int], None] = lambda frames: None,
+    estimate: Estimate | None = None,
 ) -> Reconstruction:
     """Super-resolve one window and leave what was learned in the model.
 
     raw: (T, H, W) ADU, T >= 8, of the model's field. place: where it lies in its stream, so that frames already looked
-    at are not looked at again; None for a window of its own. advance: told of every few frames done. Same model, same
-    window, same device: same picture, bit for bit.
+    at are not looked at again; None for a window of its own. advance: told of every few frames done. estimate: less
+    than the settings ask for, to save time. Same model, same window, same device: same picture, bit for bit.
     """
     grid, settings = model.grid, model.settings
     if raw.ndim != 3 or raw.shape[1:] != (grid.height, grid.width) or len(raw) < LEAST_FRAMES:
         raise InputError(
             f"a window of shape {raw.shape} where (T >= {LEAST_FRAMES}, {grid.height}, {grid.width}) belongs"
         )
-    place = place or _alone(model, len(raw))
-    model.observe(raw, place.numbers)
+    place, estimate = place or _alone(model, len(raw)), estimate or settings.estimate
+    unseen = model.observe(raw, place.numbers)
     with torch.inference_mode():
         y = torch.as_tensor(model.camera.photons(raw)).to(model.device)
         gains = frame_gains(y)
@@ -58,27 +60,30 @@ def reconstruct(
         brightness, background = fit_background(statistics.mean, imaged)
         seen, expected = statistics.mean, brightness * imaged + background
         picture, parts, found = grid.crop(m), [], None
-        if settings.estimate != "density":
+        if estimate != "density":
             steady = steady_light(model.imaging, seen, expected, len(y), grid.scale)
             light = Light(brightness * m + steady, background * gains, gains)
-            parts = parts_of_window(model, y, light, place, advance)
+            parts = parts_of_window(model, y, light, place, estimate == "fused", advance)
             total, found = torch.stack([part.total for part in parts]).sum(0), localizations_of(parts)
             seen, expected = y.mean(0), model.imaging.forward(total) / len(y) + background
             picture = grid.crop(total)
-            if found is not None:
-                drawn = render(found, light.emitters, grid, settings.scale)
-                picture = fuse(drawn, picture, found.crowding, settings.pixel_nm / settings.scale)
+        if estimate == "fused" and found is not None:
+            drawn = render(found, light.emitters, grid, settings.scale)
+            picture = fuse(drawn, picture, found.crowding, settings.pixel_nm / settings.scale)
         misfit = _misfit(seen, expected)
-        picture_array = picture.cpu().numpy()
+        picture_array = _resampled(picture, grid.height * settings.scale).cpu().numpy()
     if not np.isfinite(picture_array).all():
         raise FloatingPointError("the reconstruction of this window is not finite")
+    kept = {id(part) for part in model.parts}
+    new_frames = sum(len(part.numbers) for part in parts if id(part) not in kept) if parts else unseen
     model.density, model.parts = m, parts
     return Reconstruction(
         picture=picture_array,
         raw_mean=raw.mean(0, dtype=np.float64).astype(np.float32),
         scale=settings.scale,
-        estimate=settings.estimate,
+        estimate=estimate,
         frames=len(raw),
+        new_frames=new_frames,
         state=state,
         layers=layers,
         optics=str(model.psf),
@@ -103,6 +108,15 @@ def _without_haze(model: SequenceModel, y: Tensor, gains: Tensor) -> Tensor:
     rough = density(model.covariance, statistics, ROUGH_LAYERS) if model.density is None else model.density
     brightness, background = fit_background(statistics.mean, model.imaging.forward(rough))
     return frames - Haze(model.psf, model.grid, y).changes(y, gains, brightness * rough, background)
+
+
+def _resampled(picture: Tensor, rows: int) -> Tensor:
+    """The picture on so many rows of square cells; photons stay what they are."""
+    share = rows / picture.shape[0]
+    if share == 1:
+        return picture
+    shape = rows, round(picture.shape[1] * share)
+    return F.interpolate(picture[None, None], size=shape, mode="area")[0, 0] / share**2
 
 
 def _density(model: SequenceModel, statistics: WindowStatistics) -> tuple[Literal["cold", "warm"], int, Tensor]:

@@ -16,7 +16,8 @@ class Reconstruction:
 
     picture: (scale*H, scale*W) float32, photons per SR cell summed over the frames ('density': variance, any unit),
     >= 0. raw_mean: (H, W) float32, ADU. misfit: share of the mean frame's variance over the field that the model leaves
-    unexplained, 0 at best. notes: what was assumed, and when not to trust it. psf: what the localisations, with the
+    unexplained, 0 at best. new_frames: those that no earlier window had looked at.
+    notes: what was assumed, and when not to trust it. psf: what the localisations, with the
     stream's frame numbers, were made with; None where none were made.
     """
 
@@ -25,6 +26,7 @@ class Reconstruction:
     scale: int
     estimate: str
     frames: int
+    new_frames: int
     state: Literal["cold", "warm"]
     layers: int
     optics: str

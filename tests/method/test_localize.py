@@ -156,10 +156,10 @@ def test_batches_leave_no_trace(monkeypatch):
     light = Light(torch.ones(model.grid.cells), torch.full_like(y, 10.0), torch.ones((len(y), 1, 1)))
     place, done = Place(np.arange(len(y)), 0, len(y)), []
     with torch.inference_mode():
-        whole = localizations_of(parts_of_window(model, y, light, place, done.append))
+        whole = localizations_of(parts_of_window(model, y, light, place, True, done.append))
         monkeypatch.setattr("selfstorm.emitters.MAP_BYTES", 1)  # a frame at a time
         monkeypatch.setattr("selfstorm.frame_by_frame.FITTED_TOGETHER", 20)
-        parts = localizations_of(parts_of_window(model, y, light, place, done.append))
+        parts = localizations_of(parts_of_window(model, y, light, place, True, done.append))
     done = done[1:] if done[0] == 0 else done
     assert done[0] == sum(done[1:]) == len(y)
     assert len(done) > 3

@@ -62,7 +62,7 @@ def test_a_batch_is_its_frames():
         (
             OPTICS["pupil"],
             AberratedPsf(1.4, 660.0, defocus_rad=0.4, astigmatism_rad=0.5, oblique_rad=0.2, coma_x_rad=0.5),
-            0.04,
+            0.06,  # four modes
         ),
     ],
     ids=["gaussian", "upright", "lying", "pupil"],

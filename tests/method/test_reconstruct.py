@@ -117,7 +117,8 @@ def movie(frames, **scene):
 def test_same_window_same_picture():
     raw, _ = movie(40, height=33, width=47, seed=1)
     settings = Settings(100.0, quality="fast")
-    first, second = (list(reconstruct_movie(raw, SequenceModel.learned_from(settings, raw[:20], CPU), 20, 10)) for _ in range(2))
+    models = [SequenceModel.learned_from(settings, raw[:20], CPU) for _ in range(2)]
+    first, second = (list(reconstruct_movie(raw, model, 20, 10)) for model in models)
     assert [start for start, _ in first] == [0, 10, 20]
     for (_, a), (_, b) in zip(first, second, strict=True):
         assert np.array_equal(a.picture, b.picture)

@@ -42,7 +42,7 @@ class Pupil:
 
     def kernel(self, axis_nm: Array) -> Array:
         """(n, n) samples at (y, x) on an even axis, n even or odd, of total 1."""
-        amplitude, phases = _zernikes()
+        amplitude, phases = zernikes()
         pupil = amplitude * np.exp(1j * np.tensordot(self.aberrations, phases, 1))
         across = (np.arange(SAMPLES) + 0.5) * 2 / SAMPLES - 1
         wave = np.exp(2j * np.pi * self.na / self.wavelength_nm * np.outer(axis_nm, across))
@@ -65,7 +65,7 @@ def _modes(psf: Pupil) -> tuple[Mode, ...]:
 
 
 @lru_cache(maxsize=1)
-def _zernikes() -> tuple[Array, Array]:
+def zernikes() -> tuple[Array, Array]:
     """(SAMPLES, SAMPLES) amplitude with a soft edge and (6, SAMPLES, SAMPLES) phases of one radian each."""
     across = (np.arange(SAMPLES) + 0.5) * 2 / SAMPLES - 1
     y, x = across[:, None], across[None, :]

@@ -28,6 +28,7 @@ WARM_LAYERS = 20
 ROUGH_LAYERS = 20  # enough to tell emitters from haze
 # A multiplicative layer cannot revive a zero, so a warm start keeps a share of a flat one.
 FLAT_SHARE = 0.3
+LEAST_BACKGROUND = 1e-2  # photons
 TRUSTED_MISFIT = 0.1
 
 
@@ -54,7 +55,8 @@ def reconstruct(
     with torch.inference_mode():
         y = torch.as_tensor(model.camera.photons(raw)).to(model.device)
         gains = frame_gains(y)
-        statistics = window_statistics(_without_haze(model, y, gains))
+        haze = _haze(model, y, gains)
+        statistics = window_statistics(y / gains - haze)
         state, layers, m = _density(model, statistics)
         imaged = model.imaging.forward(m)
         brightness, background = fit_background(statistics.mean, imaged)
@@ -62,7 +64,7 @@ def reconstruct(
         picture, parts, found = grid.crop(m), [], None
         if estimate != "density":
             steady = steady_light(model.imaging, seen, expected, len(y), grid.scale)
-            light = Light(brightness * m + steady, background * gains, gains)
+            light = Light(brightness * m + steady, (background + haze).clamp(min=LEAST_BACKGROUND) * gains, gains)
             parts = parts_of_window(model, y, light, place, estimate == "fused", advance)
             total, found = torch.stack([part.total for part in parts]).sum(0), localizations_of(parts)
             seen, expected = y.mean(0), model.imaging.forward(total) / len(y) + background
@@ -101,13 +103,12 @@ def _alone(model: SequenceModel, frames: int) -> Place:
     return Place(np.arange(first, first + frames), first, frames)
 
 
-def _without_haze(model: SequenceModel, y: Tensor, gains: Tensor) -> Tensor:
-    """(T, H, W) photons at equal brightness, smooth light as in the mean frame."""
-    frames = y / gains
-    statistics = window_statistics(frames)
+def _haze(model: SequenceModel, y: Tensor, gains: Tensor) -> Tensor:
+    """(T, H, W) photons at equal brightness by which each frame's smooth light differs from the mean frame's."""
+    statistics = window_statistics(y / gains)
     rough = density(model.covariance, statistics, ROUGH_LAYERS) if model.density is None else model.density
     brightness, background = fit_background(statistics.mean, model.imaging.forward(rough))
-    return frames - Haze(model.psf, model.grid, y).changes(y, gains, brightness * rough, background)
+    return Haze(model.psf, model.grid, y).changes(y, gains, brightness * rough, background)
 
 
 def _resampled(picture: Tensor, rows: int) -> Tensor:

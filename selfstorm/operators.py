@@ -48,20 +48,13 @@ class Grid:
 
 
 class Band:
-    """A Toeplitz band matrix that maps one axis to another, in blocks.
+    """A Toeplitz band matrix that maps one axis to another, in blocks: of each, the part that is not zero.
 
-    matrix: (G, out, in) float64, one for every term. Each block is the part of it that is not zero for `block` of the
-    outputs; equal blocks share their storage.
+    blocks: for consecutive outputs, which inputs they see, and (G, out, in) or, for one term, (out, in).
     """
 
-    def __init__(self, matrix: Array, block: int, like: Tensor) -> None:
-        self._blocks: list[tuple[slice, Tensor]] = []
-        for start in range(0, matrix.shape[1], block):
-            rows = matrix[:, start : start + block]
-            seen = np.flatnonzero(rows.any((0, 1)))
-            part = slice(int(seen[0]), int(seen[-1]) + 1)
-            tensor = torch.as_tensor(rows[:, :, part]).to(device=like.device, dtype=like.dtype)
-            self._blocks.append((part, tensor[0] if len(tensor) == 1 else tensor))
+    def __init__(self, blocks: list[tuple[slice, Tensor]]) -> None:
+        self._blocks = [(part, matrix[0] if len(matrix) == 1 else matrix) for part, matrix in blocks]
 
     def columns(self, x: Tensor) -> Tensor:
         """(..., rows, in) -> (..., rows, out), along the last axis."""
@@ -81,16 +74,30 @@ class Axis:
     """
 
     def __init__(self, kernels: Array, pixels: int, scale: int, pad_px: int, like: Tensor) -> None:
-        terms, taps = kernels.shape
-        reach = (taps // scale - 1) // 2
-        wide = np.zeros((terms, pixels, (pixels + 2 * reach) * scale))
-        for i in range(pixels):
-            wide[:, i, i * scale : i * scale + taps] = kernels
-        surplus = (reach - pad_px) * scale
-        matrix = wide[:, :, surplus:-surplus] if surplus > 0 else np.pad(wide, ((0, 0), (0, 0), (-surplus, -surplus)))
+        taps, cells = kernels.shape[1], (pixels + 2 * pad_px) * scale
+        first = (pad_px - (taps // scale - 1) // 2) * scale  # cell that pixel 0's kernel starts at
+
+        def matrix(rows: range, columns: range) -> Tensor:
+            tap = np.arange(columns.start, columns.stop) - np.arange(rows.start, rows.stop)[:, None] * scale - first
+            values = np.where((tap >= 0) & (tap < taps), kernels[:, tap.clip(0, taps - 1)], 0.0)
+            return torch.as_tensor(values).to(device=like.device, dtype=like.dtype)
+
         blocks = 1 if pixels <= DENSE_PX else round(pixels / BLOCK_PX)
-        self.down = Band(matrix, -(-pixels // blocks), like)
-        self.up = Band(matrix.transpose(0, 2, 1), -(-matrix.shape[2] // blocks), like)
+        down, up = [], []
+        for seeing in _pieces(pixels, blocks):
+            start, stop = seeing.start * scale + first, (seeing.stop - 1) * scale + first + taps
+            seen = range(max(start, 0), min(stop, cells))
+            down.append((slice(seen.start, seen.stop), matrix(seeing, seen)))
+        for seen in _pieces(cells, blocks):
+            earliest, latest = (seen.start - first - taps) // scale + 1, (seen.stop - 1 - first) // scale
+            seeing = range(max(earliest, 0), min(latest + 1, pixels))
+            up.append((slice(seeing.start, seeing.stop), matrix(seeing, seen).mT))
+        self.down, self.up = Band(down), Band(up)
+
+
+def _pieces(length: int, count: int) -> list[range]:
+    size = -(-length // count)
+    return [range(start, min(start + size, length)) for start in range(0, length, size)]
 
 
 class Separable:

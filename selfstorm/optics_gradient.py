@@ -112,7 +112,7 @@ class Optics:
 
     def kernels(self, spectrum: Tensor, lags: tuple[tuple[int, int], ...]) -> Tensor:
         """(lags, s*n, s*n) what the covariance of pixels p and p + lag holds of the cells around p."""
-        spot = torch.fft.ifft2(spectrum * torch.outer(self.cell, self.cell)).real
+        spot = torch.fft.ifft2(spectrum * torch.outer(self.cell, self.cell)).real * SCALE**2
         seen = spot.flip(0, 1)  # a pixel on an emitter's right sees it on its left
         surplus = max(0, self.pixels // 2 - COVARIANCE_REACH_PX) * SCALE
         part = slice(surplus, len(seen) - surplus)

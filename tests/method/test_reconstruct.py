@@ -150,6 +150,31 @@ def test_windows_with_missing_frames_share_what_they_have():
         assert np.concatenate([part.numbers for part in model.parts]).tolist() == numbers.tolist()
 
 
+def test_tiles_leave_no_seam(monkeypatch):
+    raw, _ = movie(24, height=70, width=45, seed=4)
+    whole = picture_of(raw, offset_adu=100.0, gain_adu_per_electron=4.0, quality="fast").picture
+    monkeypatch.setattr("selfstorm.operators.DENSE_PX", 16)
+    monkeypatch.setattr("selfstorm.operators.BLOCK_PX", 16)
+    monkeypatch.setattr("selfstorm.emitters.MAP_BYTES", 1)
+    tiled = picture_of(raw, offset_adu=100.0, gain_adu_per_electron=4.0, quality="fast").picture
+    assert np.abs(tiled - whole).max() < 1e-3 * whole.max()
+
+
+@pytest.mark.parametrize(("estimate", "scale"), [("emitters", 8), ("density", 2)])
+def test_less_than_asked_for_still_has_the_size_asked_for(estimate, scale):
+    """Under load the live engine makes less of a window; its pictures keep their grid."""
+    raw = blinking_emitter((24, 31), 1240.0, 1570.0, frames=100)
+    settings = Settings(100.0, Gaussian(110.0), 0.0, 1.0, scale=scale, quality="fast")
+    model = SequenceModel.learned_from(settings, raw, CPU)
+    result = reconstruct(model, raw, estimate=estimate)
+    assert result.estimate == estimate
+    assert result.picture.shape == (24 * scale, 31 * scale)
+    rows, columns = ((np.arange(n) + 0.5) * 100 / scale for n in result.picture.shape)
+    total = result.picture.sum()
+    centroid = (result.picture.sum(1) @ rows / total, result.picture.sum(0) @ columns / total)
+    assert np.hypot(centroid[0] - 1240.0, centroid[1] - 1570.0) < 4.0
+
+
 def test_emptiness_comes_out_empty():
     """Filaments fill part of the field; where no emitter ever was, next to no light may be put."""
     raw, emitters = movie(120, filaments=4, density=0.8, photons=600, background_photons=80, seed=3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import torch
+from threadpoolctl import threadpool_limits
 
 from selfstorm.errors import InputError
 
@@ -15,7 +16,8 @@ def prepare_device(name: str = "auto") -> torch.device:
     """The torch device of that name ('auto': CUDA, then MPS, then CPU), with the process set up for it.
 
     On the CPU one core is left to the camera and the network, and denormals are flushed: emitter maps are full of
-    almost-zeros, which are ten times slower otherwise.
+    almost-zeros, which are ten times slower otherwise. numpy's matrices are small: on several busy cores they were seen
+    to take a hundred times as long as on one.
     """
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
@@ -24,6 +26,7 @@ def prepare_device(name: str = "auto") -> torch.device:
         raise InputError(f"no such device '{name}'", where="device", mend=f"use one of {', '.join(DEVICES)}")
     if not present[name]:
         raise InputError(f"this machine has no usable {name} device", where="device", mend="use 'auto' or 'cpu'")
+    threadpool_limits(1, "blas")
     if name == "cpu":
         torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
         torch.set_flush_denormal(True)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from selfstorm.camera import Camera, calibrate
+from selfstorm.defects import flashes, hot_pixels, mended
 from selfstorm.errors import InputError
 from selfstorm.field_moments import FieldMoments
 from selfstorm.frames import Array
@@ -65,10 +66,11 @@ class Part:
 class SequenceModel:
     """All that is learned from one stream.
 
-    camera, psf: given, or learned from the first window. moments: of all frames so far; as they grow the PSF is learned
-    again. density: what the last window left, (rows, columns) on the padded grid, or None before the first.
-    parts: what was made of the last window's frames. frames: how many the moments have seen. last_number: of the last
-    frame they have seen; None for that of the window the model was made from, -1 for none of this stream.
+    camera, psf: given, or learned from the first window. hot: (H, W) bool, pixels whose value is not believed.
+    moments: of all frames so far; as they grow the PSF is learned again. density: what the last window left, (rows,
+    columns) on the padded grid, or None before the first. parts: what was made of the last window's frames. frames:
+    how many the moments have seen. last_number: of the last frame they have seen; None for that of the window the
+    model was made from, -1 for none of this stream.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class SequenceModel:
         device: torch.device,
     ) -> None:
         self.settings, self.camera, self.moments, self.device = settings, camera, moments, device
+        self.hot: Array = np.zeros(field, bool)
         self.grid = Grid(*field, settings.network_scale, settings.pixel_nm)
         self.density: Tensor | None = None
         self.parts: list[Part] = []
@@ -96,24 +99,32 @@ class SequenceModel:
             raise InputError(
                 f"a field of {width} x {height} pixels", mend=f"give at least {LEAST_SIDE_PX} on each side"
             )
-        camera = calibrate(first_window, settings.offset_adu, settings.gain_adu_per_electron)
+        darkest = float(np.quantile(first_window.mean(0), 0.01))
+        calm = first_window[~flashes(first_window - darkest)]
+        hot = hot_pixels(calm)
+        good = mended(calm, hot)
+        camera = calibrate(good, settings.offset_adu, settings.gain_adu_per_electron)
         moments = FieldMoments()
-        moments.add(first_window)
+        moments.add(camera.photons(good))
         psf = find_psf(moments, settings.pixel_nm, settings.psf).psf
         model = cls(settings, (height, width), camera, moments, psf, device)
-        model.frames = len(first_window)
+        model.hot, model.frames = hot, len(first_window)
         return model
 
-    def observe(self, raw: Array, numbers: Array) -> int:
-        """Learn the PSF also from those frames, (T, H, W) ADU with their numbers, that were not seen before.
+    def photons(self, raw: Array) -> Array:
+        """(T, H, W) ADU -> float32 photons, hot pixels mended."""
+        return self.camera.photons(mended(raw, self.hot))
+
+    def observe(self, photons: Array, numbers: Array) -> int:
+        """Learn the PSF also from those frames, (T, H, W) photons with their numbers, that were not seen before.
 
         It is fitted again each time the stream is twice as long: a fit takes time, and error bars shrink slowly.
         Returns how many frames were new to the model.
         """
         first, self.last_number = self.last_number, int(numbers[-1])
         if first is None:
-            return len(raw)
-        new = raw[numbers > first]
+            return len(photons)
+        new = photons[numbers > first]
         if not np.isfinite(new).all():
             return len(new)
         self.moments.add(new)
@@ -127,6 +138,7 @@ class SequenceModel:
     def state_dict(self) -> dict[str, Tensor]:
         """What was learned, on the CPU: the moments and, after the first window, the density."""
         tensors = {f"moments.{name}": torch.tensor(values) for name, values in self.moments.state().items()}
+        tensors["hot"] = torch.tensor(self.hot)
         if self.density is not None:
             tensors["density"] = self.density.detach().cpu().clone()
         return tensors
@@ -139,6 +151,10 @@ class SequenceModel:
             raise InputError(f"no moments among {', '.join(tensors) or 'no tensors'}", where="state")
         if density is not None and (density.shape != self.grid.cells or not bool((density >= 0).all())):
             raise InputError(f"a density of shape {tuple(density.shape)} for {self.grid}", where="state")
+        hot = tensors.get("hot")
+        if hot is None or hot.dtype != torch.bool or hot.shape != self.hot.shape:
+            raise InputError("no map of hot pixels for this field", where="state")
+        self.hot = hot.numpy()
         self.moments = FieldMoments(**{name: part.numpy() for name, part in state.items() if part is not None})
         self.density = None if density is None else density.to(self.device, torch.float32)
         self.parts, self.last_number = [], -1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.background import fit_background
+from selfstorm.defects import flashes
 from selfstorm.density import cold_layers, density
 from selfstorm.errors import InputError
 from selfstorm.frame_by_frame import Light, Place, localizations_of, parts_of_window
@@ -51,9 +53,13 @@ def reconstruct(
             f"a window of shape {raw.shape} where (T >= {LEAST_FRAMES}, {grid.height}, {grid.width}) belongs"
         )
     place, estimate = place or _alone(model, len(raw)), estimate or settings.estimate
-    unseen = model.observe(raw, place.numbers)
+    photons = model.photons(raw)
+    flash = flashes(photons)
+    if flash.any() and len(raw) - flash.sum() >= LEAST_FRAMES:
+        photons, place = photons[~flash], replace(place, numbers=place.numbers[~flash])
+    unseen = model.observe(photons, place.numbers)
     with torch.inference_mode():
-        y = torch.as_tensor(model.camera.photons(raw)).to(model.device)
+        y = torch.as_tensor(photons).to(model.device)
         gains = frame_gains(y)
         haze = _haze(model, y, gains)
         statistics = window_statistics(y / gains - haze)
@@ -72,7 +78,7 @@ def reconstruct(
         if estimate == "fused" and found is not None:
             drawn = render(found, light.emitters, grid, settings.scale)
             picture = fuse(drawn, picture, found.crowding, settings.pixel_nm / settings.scale)
-        misfit = _misfit(seen, expected)
+        misfit = _misfit(seen, expected, len(y))
         picture_array = _resampled(picture, grid.height * settings.scale).cpu().numpy()
     if not np.isfinite(picture_array).all():
         raise FloatingPointError("the reconstruction of this window is not finite")
@@ -84,14 +90,14 @@ def reconstruct(
         raw_mean=raw.mean(0, dtype=np.float64).astype(np.float32),
         scale=settings.scale,
         estimate=estimate,
-        frames=len(raw),
+        frames=len(photons),
         new_frames=new_frames,
         state=state,
         layers=layers,
         optics=str(model.psf),
         camera=str(model.camera),
         misfit=misfit,
-        notes=_notes(model, misfit),
+        notes=_notes(model, misfit, len(raw) - len(photons), found is not None and not len(found)),
         psf=model.psf,
         localizations=found,
     )
@@ -128,13 +134,25 @@ def _density(model: SequenceModel, statistics: WindowStatistics) -> tuple[Litera
     return "warm", WARM_LAYERS, density(model.covariance, statistics, WARM_LAYERS, start)
 
 
-def _misfit(mean: Tensor, expected: Tensor) -> float:
-    """Share of the mean frame's variance over the field that the model does not explain, 0 at best."""
-    return float(((mean - expected) ** 2).sum() / ((mean - mean.mean()) ** 2).sum().clamp(min=1e-12))
+def _misfit(mean: Tensor, expected: Tensor, frames: int) -> float:
+    """Share of the mean frame's variance over the field that the model does not explain, 0 at best.
+
+    Shot noise is taken off both; 0 where the mean frame shows nothing but noise.
+    """
+    noise = float(mean.clamp(min=0).sum()) / frames
+    shown = float(((mean - mean.mean()) ** 2).sum()) - noise
+    left = float(((mean - expected) ** 2).sum()) - noise
+    return min(max(left, 0.0) / shown, 1.0) if shown > noise else 0.0
 
 
-def _notes(model: SequenceModel, misfit: float) -> tuple[str, ...]:
+def _notes(model: SequenceModel, misfit: float, flashes: int, empty: bool) -> tuple[str, ...]:
     notes = [f"{part}" for part in (model.psf, model.camera) if "assumed" in part.origin]
     if misfit > TRUSTED_MISFIT:
         notes.append(f"the model leaves {misfit:.0%} of the mean frame unexplained: check optics and camera")
+    if hot := int(model.hot.sum()):
+        notes.append(f"{hot} hot pixel{'s' * (hot > 1)} replaced by the neighbours")
+    if flashes:
+        notes.append(f"{flashes} frame{'s' * (flashes > 1)} left out: brighter all over than any blinking")
+    if empty:
+        notes.append("no emitter stands out from the noise: the picture is empty")
     return tuple(notes)

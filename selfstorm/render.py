@@ -71,15 +71,15 @@ def fuse(picture: Tensor, maps: Tensor, crowding: Tensor, cell_nm: float) -> Ten
     In a crowd emitters are missed, and none of their light is: the picture is multiplied by the maps' light over its
     own, both blurred by 150 nm, to the power 1 - 1 / median(crowding)^2. Sparse data stay localisations.
     picture: (H, W) cells of cell_nm. maps: the emitter maps' sum over the same field, on finer or coarser cells.
-    crowding: (E,), >= 1; with no emitters the maps are the picture.
+    crowding: (E,), >= 1; with no emitters the picture stays empty.
     """
-    photons = maps.sum()
-    out = F.interpolate(maps[None, None], size=picture.shape, mode="area")[0, 0]
-    if len(crowding):
-        crowded = 1 - 1 / float(crowding.median().clamp(min=1)) ** 2
-        ratio = _coarse_light(out, AMPLITUDE_NM / cell_nm) / _coarse_light(picture, AMPLITUDE_NM / cell_nm)
-        out = picture * ratio**crowded
-    return out * (photons / out.sum().clamp(min=1e-20))
+    if not len(crowding):
+        return picture
+    light = F.interpolate(maps[None, None], size=picture.shape, mode="area")[0, 0]
+    crowded = 1 - 1 / float(crowding.median().clamp(min=1)) ** 2
+    ratio = _coarse_light(light, AMPLITUDE_NM / cell_nm) / _coarse_light(picture, AMPLITUDE_NM / cell_nm)
+    out = picture * ratio**crowded
+    return out * (maps.sum() / out.sum().clamp(min=1e-20))
 
 
 def _coarse_light(z: Tensor, sd: float) -> Tensor:

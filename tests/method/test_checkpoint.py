@@ -78,13 +78,20 @@ def _rewritten(content, change):
     return struct.pack("<Q", len(new)) + new + content[8 + length :]
 
 
+def _with_density(content, value):
+    """The checkpoint with another first number in its density."""
+    (length,) = struct.unpack("<Q", content[:8])
+    start = 8 + length + json.loads(content[8 : 8 + length])["density"]["data_offsets"][0]
+    return content[:start] + struct.pack("<f", value) + content[start + 4 :]
+
+
 WRONG = {
     "empty": lambda content: b"",
     "cut": lambda content: content[: len(content) // 2],
     "a text": lambda content: b"not a checkpoint" * 9,
     "huge header": lambda content: struct.pack("<Q", 2**60) + content[8:],
-    "not finite": lambda content: content[:-4] + struct.pack("<f", float("nan")),
-    "negative": lambda content: content[:-4] + struct.pack("<f", -1.0),
+    "not finite": lambda content: _with_density(content, float("nan")),
+    "negative": lambda content: _with_density(content, -1.0),
     "other version": lambda content: _rewritten(content, lambda facts: facts.update(format_version=2)),
     "no psf": lambda content: _rewritten(content, lambda facts: facts.update(psf={"kind": "Laser"})),
     "psf of words": lambda content: _rewritten(

@@ -256,14 +256,9 @@ def test_fusion_follows_the_crowding():
     assert shares[2] > 3.0
 
 
-@pytest.mark.parametrize("side", [16, 32, 64])
-def test_without_emitters_the_maps_are_the_picture(side):
-    maps = torch.rand((32, 32))
-    fused = fuse(torch.zeros(side, side), maps, torch.ones(0), 100.0)
-    assert float(fused.sum()) == pytest.approx(float(maps.sum()), rel=1e-5)
-    assert float(fused[0, 0]) == pytest.approx(
-        float(maps[: max(1, 32 // side), : max(1, 32 // side)].mean()) * (32 / side) ** 2
-    )
+def test_without_emitters_the_picture_is_empty():
+    fused = fuse(torch.zeros(32, 32), torch.rand((32, 32)), torch.ones(0), 100.0)
+    assert not fused.any()
 
 
 def test_thunderstorm_round_trip(tmp_path):

@@ -1,0 +1,88 @@
+"""A hot pixel or a flash does not spoil a picture; an emitter is never taken for either."""
+
+import numpy as np
+import pytest
+
+from selfstorm.defects import flashes, hot_pixels, mended
+from selfstorm.device import prepare_device
+from selfstorm.model import SequenceModel, Settings
+from selfstorm.optics import Gaussian
+from selfstorm.reconstruct import reconstruct
+from selfstorm.simulate import GaussianPsf, Scene, place, simulate
+
+CPU = prepare_device("cpu")
+
+
+@pytest.fixture(scope="module")
+def clean():
+    scene = Scene(height=30, width=34, filaments=5, density=1.5, seed=9)
+    return np.stack([pixels for pixels, _ in simulate(scene, frames=40)])
+
+
+def made(raw):
+    settings = Settings(100.0, Gaussian(110.0), 100.0, 4.0, quality="fast")
+    return reconstruct(SequenceModel.learned_from(settings, raw, CPU), raw)
+
+
+def test_hot_pixels_are_found_and_nothing_else(clean):
+    assert not hot_pixels(clean).any()
+    raw = clean.copy()
+    raw[:, 4, 7] = 60_000
+    raw[:, 0, 33] += 3_000
+    assert np.argwhere(hot_pixels(raw)).tolist() == [[0, 33], [4, 7]]
+
+
+@pytest.mark.parametrize("pixel_nm", [65.0, 100.0, 160.0, 300.0])
+def test_a_lone_emitter_in_the_middle_of_a_pixel_is_no_hot_pixel(pixel_nm):
+    """300 nm pixels are nearly as wide as the whole spot."""
+    middle = np.array([9.5 * pixel_nm])
+    spot = place(middle, middle, np.array([5000.0]), (20, 20), psf=GaussianPsf(110.0), pixel_nm=pixel_nm)
+    frames = np.random.default_rng(0).poisson(spot + 5.0, (50, 20, 20))
+    assert not hot_pixels(frames).any()
+
+
+def test_mending_takes_the_neighbours_that_are_good():
+    frames = np.arange(2 * 5 * 6, dtype=np.float32).reshape(2, 5, 6)
+    hot = np.zeros((5, 6), bool)
+    hot[2, 2] = hot[2, 3] = hot[0, 0] = True
+    spoiled = np.where(hot, np.float32(1e6), frames)
+    out = mended(spoiled, hot)
+    assert out.max() < 60
+    assert np.array_equal(out[:, ~hot], frames[:, ~hot])
+    assert out[0, 0, 0] == np.median([1, 6, 7])
+    assert spoiled.max() == 1e6
+
+
+def test_a_hot_pixel_does_not_spoil_the_picture(clean):
+    raw = clean.copy()
+    raw[:, 12, 11] = 60_000
+    good, mended_result = made(clean), made(raw)
+    assert any("1 hot pixel replaced" in note for note in mended_result.notes)
+    assert np.corrcoef(good.picture.ravel(), mended_result.picture.ravel())[0, 1] > 0.97
+
+
+def test_a_flash_is_left_out_and_told(clean):
+    raw = clean.copy()
+    raw[17] = 65_535
+    raw[18] = raw[18] + 20_000
+    assert np.flatnonzero(flashes((raw - 100.0) / 4)).tolist() == [17, 18]
+    result = made(raw)
+    assert result.frames == 38
+    assert any("2 frames left out" in note for note in result.notes)
+    assert not {17, 18} & set(result.localizations.frame.tolist())
+    good = made(clean)
+    assert np.corrcoef(good.picture.ravel(), result.picture.ravel())[0, 1] > 0.9  # two of 40 frames are missing
+
+
+def test_bleaching_and_blinking_are_no_flash():
+    fading = [p for p, _ in simulate(Scene(height=30, width=30, bleaching_half_life_frames=25, seed=2), frames=100)]
+    assert not flashes((np.stack(fading) - 100.0) / 4).any()
+    sparse = [p for p, _ in simulate(Scene(height=30, width=30, background_photons=0, density=0.5, seed=2), frames=60)]
+    assert not flashes((np.stack(sparse) - 100.0) / 4).any()
+
+
+def test_noise_alone_gives_an_empty_picture_that_says_so():
+    raw = np.random.default_rng(1).normal(1000, 12, (60, 30, 30)).astype(np.uint16)
+    result = made(raw)
+    assert result.picture.sum() == 0 or len(result.localizations) < 5
+    assert result.misfit < 0.5

@@ -54,6 +54,8 @@ def reconstruct(
         )
     place, estimate = place or _alone(model, len(raw)), estimate or settings.estimate
     photons = model.photons(raw)
+    if not np.isfinite(photons).all():
+        raise FloatingPointError("frames of this window hold values that are not finite")
     flash = flashes(photons)
     if flash.any() and len(raw) - flash.sum() >= LEAST_FRAMES:
         photons, place = photons[~flash], replace(place, numbers=place.numbers[~flash])

@@ -172,7 +172,8 @@ def test_less_than_asked_for_still_has_the_size_asked_for(estimate, scale):
     rows, columns = ((np.arange(n) + 0.5) * 100 / scale for n in result.picture.shape)
     total = result.picture.sum()
     centroid = (result.picture.sum(1) @ rows / total, result.picture.sum(0) @ columns / total)
-    assert np.hypot(centroid[0] - 1240.0, centroid[1] - 1570.0) < 4.0
+    within = 12.5 if scale == 2 else 4.0  # four sharp cells become one, with their light in its middle
+    assert np.hypot(centroid[0] - 1240.0, centroid[1] - 1570.0) < within
 
 
 def test_emptiness_comes_out_empty():

@@ -18,7 +18,7 @@ TINY = 1e-12
 
 def cold_layers(frames: int) -> int:
     """Layers from a flat start: more data bear more of them."""
-    return 60 if frames < 250 else 100
+    return 40 if frames < 50 else 60 if frames < 250 else 100
 
 
 def density(

@@ -78,8 +78,8 @@ def reconstruct(
             seen, expected = y.mean(0), model.imaging.forward(total) / len(y) + background
             picture = grid.crop(total)
         if estimate == "fused" and found is not None:
-            drawn = render(found, light.emitters, grid, settings.scale)
-            picture = fuse(drawn, picture, found.crowding, settings.pixel_nm / settings.scale)
+            drawn = render(found, light.emitters, grid, len(y), settings.scale)
+            picture = fuse(drawn, picture, found.crowding, settings.pixel_nm / settings.scale, len(y))
         misfit = _misfit(seen, expected, len(y))
         picture_array = _resampled(picture, grid.height * settings.scale).cpu().numpy()
     if not np.isfinite(picture_array).all():

@@ -22,7 +22,9 @@ SD_SHARE = 0.8  # the precision counts all that overlapping neighbours share, wh
 MOST_SD_NM = 90.0
 REACH_NM = 175.0
 PRIOR_FLOOR = 0.1
-PRIOR_POWER = 0.75
+# With few frames the density is less sure, and in a crowd the maps' share of the picture larger.
+PRIOR_POWER, HALF_SURE_FRAMES = 0.85, 25
+MAPS_SHARE_FRAMES = 12
 SURE = 8.0  # standard errors of its photons at which an emitter counts half
 SPOT_PX = 12.6  # 4 pi sigma^2, in pixels as wide as sigma: on so many an emitter competes with the background
 AMPLITUDE_NM = 150.0  # on coarser details than this the maps' light is the truer amplitude
@@ -30,11 +32,11 @@ LEAST_LIGHT = 0.02
 BATCH_CELLS = 2**20
 
 
-def render(found: Localizations, density: Tensor, grid: Grid, scale: int | None = None) -> Tensor:
+def render(found: Localizations, density: Tensor, grid: Grid, frames: int, scale: int | None = None) -> Tensor:
     """(scale*H, scale*W): every emitter's position as it is known; each counts once, the doubtful ones less.
 
-    density: (rows, columns) on the padded grid. scale: cells along a camera pixel, the grid's own when None. Pictures
-    of several batches can be added up.
+    density: (rows, columns) on the padded grid, learned from so many frames. scale: cells along a camera pixel, the
+    grid's own when None. Pictures of several batches can be added up.
     """
     scale = grid.scale if scale is None else scale
     if scale < 1:
@@ -48,7 +50,7 @@ def render(found: Localizations, density: Tensor, grid: Grid, scale: int | None 
     known = (SD_SHARE * found.sd_nm).clamp(max=MOST_SD_NM) / cell_nm
     sd = known.clamp(min=LEAST_SD_CELLS)
     # drawn wider than it is known, an emitter is pulled by the prior as little as if it were not
-    trust = PRIOR_POWER * (known / sd).square().mean(1)
+    trust = PRIOR_POWER * frames / (frames + HALF_SURE_FRAMES) * (known / sd).square().mean(1)
     photons = found.photons.clamp(min=0)
     weight = photons / (photons + SURE * (SPOT_PX * found.background_photons).sqrt())
     size = max(1, BATCH_CELLS // len(steps) ** 2)
@@ -65,11 +67,12 @@ def render(found: Localizations, density: Tensor, grid: Grid, scale: int | None 
     return out.view(prior.shape)[reach:-reach, reach:-reach]
 
 
-def fuse(picture: Tensor, maps: Tensor, crowding: Tensor, cell_nm: float) -> Tensor:
+def fuse(picture: Tensor, maps: Tensor, crowding: Tensor, cell_nm: float, frames: int) -> Tensor:
     """The rendered picture with the maps' coarse amplitudes as far as emitters crowd; its total is the maps'.
 
     In a crowd emitters are missed, and none of their light is: the picture is multiplied by the maps' light over its
-    own, both blurred by 150 nm, to the power 1 - 1 / median(crowding)^2. Sparse data stay localisations.
+    own, both blurred by 150 nm, to the power beta = 1 - 1 / median(crowding)^2, and beta * 12 / frames of the maps are
+    added: few frames have missed much. Sparse data stay localisations.
     picture: (H, W) cells of cell_nm. maps: the emitter maps' sum over the same field, on finer or coarser cells.
     crowding: (E,), >= 1; with no emitters the picture stays empty.
     """
@@ -79,6 +82,7 @@ def fuse(picture: Tensor, maps: Tensor, crowding: Tensor, cell_nm: float) -> Ten
     crowded = 1 - 1 / float(crowding.median().clamp(min=1)) ** 2
     ratio = _coarse_light(light, AMPLITUDE_NM / cell_nm) / _coarse_light(picture, AMPLITUDE_NM / cell_nm)
     out = picture * ratio**crowded
+    out = out / out.mean().clamp(min=1e-20) + crowded * MAPS_SHARE_FRAMES / frames * light / light.mean()
     return out * (maps.sum() / out.sum().clamp(min=1e-20))
 
 

@@ -213,13 +213,13 @@ def test_public_benchmark():
     with torch.inference_mode():
         y, maps, background, m, grid = stages(raw, GAUSSIAN)
         found = localize(y[:30], candidates(maps[:30], grid), background, m, GAUSSIAN, grid)
-        picture = render(found, m, grid)
+        picture = render(found, m, grid, 30)
     score = score_localizations(table(found), truth[truth[:, 0] < 30])
     assert score.jaccard >= 0.635
     assert score.rmse_nm <= 33
     assert picture.shape == (256, 256)
     emitters = truth[truth[:, 0] < 30, 1:3]
-    fused = fuse(picture, grid.crop(maps[:30].sum(0)), found.crowding, 25.0)
+    fused = fuse(picture, grid.crop(maps[:30].sum(0)), found.crowding, 25.0, 30)
     for image in (picture, fused):
         assert score_picture(image.numpy(), emitters, 25.0).pearson > 0.93
 
@@ -230,7 +230,7 @@ def test_a_rendered_emitter_is_where_it_is(scale):
     y = noisy(np.broadcast_to(expected([(y_nm, x_nm, 4000.0)], shape), (3, *shape)))
     found = localized(y)
     grid = Grid(*shape, scale=4, pixel_nm=100.0)
-    picture = render(found, torch.ones(grid.cells), grid, scale)
+    picture = render(found, torch.ones(grid.cells), grid, 3, scale)
     cells = scale or 4
     assert picture.shape == (13 * cells, 18 * cells)
     assert 0.9 * len(found) < float(picture.sum()) < len(found)  # bright, so each counts nearly once
@@ -247,7 +247,7 @@ def test_fusion_follows_the_crowding():
     maps[5, 5], maps[25, 25] = 400.0, 100.0  # four times the light in the first
     shares = []
     for crowding in (1.0, 2.0, 100.0):
-        fused = fuse(picture, maps, torch.full((5,), crowding), 25.0)
+        fused = fuse(picture, maps, torch.full((5,), crowding), 25.0, 10**9)
         assert float(fused.sum()) == pytest.approx(500.0)
         assert int((fused > 0).sum()) == 2
         shares.append(float(fused[10, 10] / fused[50, 50]))
@@ -257,7 +257,7 @@ def test_fusion_follows_the_crowding():
 
 
 def test_without_emitters_the_picture_is_empty():
-    fused = fuse(torch.zeros(32, 32), torch.rand((32, 32)), torch.ones(0), 100.0)
+    fused = fuse(torch.zeros(32, 32), torch.rand((32, 32)), torch.ones(0), 100.0, 30)
     assert not fused.any()
 
 

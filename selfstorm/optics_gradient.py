@@ -14,26 +14,38 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
+from selfstorm.density import density
 from selfstorm.field_moments import FIELD_LAGS
-from selfstorm.operators import PAD_PX
+from selfstorm.operators import LAGS, PAD_PX, LaggedCovariance, unseen_infinite
 from selfstorm.optics import Airy, Ellipse, Gaussian, Psf, reach_px
 from selfstorm.pupil import ABERRATIONS, SAMPLES, Pupil, zernikes
+from selfstorm.statistics import WindowStatistics
 
 SCALE = 3  # cells along a pixel of a training problem
 MARGIN_PX = 2  # beyond the PSF's reach: so that lags do not meet round the period, and for a PSF that grows
 COVARIANCE_REACH_PX = 6  # products of two PSFs are below 1e-4 of their height beyond it
+FREE_LAYERS, SLOPED_LAYERS = 30, 10
 FIRST_DEFOCUS = 0.3  # rad; nothing slopes at none, where more focus is as good as less
 TINY = 1e-12
+Smooth = Gaussian | Ellipse | Pupil
 
 
-def smooth(psf: Psf) -> Gaussian | Ellipse | Pupil:
-    """The PSF as one whose parameters all slope: an Airy one becomes a pupil a little out of focus."""
+def smooth(psf: Psf) -> Smooth:
+    """The same PSF as one that has parameters to move: an Airy one as a pupil without aberrations."""
     if isinstance(psf, Airy):
-        return Pupil(psf.na, psf.wavelength_nm, (FIRST_DEFOCUS,) + (0.0,) * (len(ABERRATIONS) - 1), psf.origin)
+        return Pupil(psf.na, psf.wavelength_nm, (0.0,) * len(ABERRATIONS), psf.origin)
     return psf
 
 
-def parameters(psf: Gaussian | Ellipse | Pupil) -> Tensor:
+def first(psf: Psf) -> Tensor:
+    """(P,) parameters to start from: of an Airy PSF a little out of focus, for the reason at FIRST_DEFOCUS."""
+    theta = parameters(smooth(psf))
+    if isinstance(psf, Airy):
+        theta[1] = FIRST_DEFOCUS
+    return theta
+
+
+def parameters(psf: Smooth) -> Tensor:
     """(P,) float64, logarithms and radians.
 
     Gaussian: its width. Ellipse: mean width and two components of the elongation. Pupil: one over NA, aberrations.
@@ -50,7 +62,7 @@ def parameters(psf: Gaussian | Ellipse | Pupil) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def with_parameters(psf: Gaussian | Ellipse | Pupil, theta: Tensor, origin: str) -> Psf:
+def with_parameters(psf: Smooth, theta: Tensor, origin: str) -> Psf:
     """The PSF of the same kind that has these parameters."""
     values = [float(value) for value in theta]
     match psf:
@@ -64,7 +76,7 @@ def with_parameters(psf: Gaussian | Ellipse | Pupil, theta: Tensor, origin: str)
             return replace(psf, na=math.exp(-values[0]), aberrations=tuple(values[1:]), origin=origin)
 
 
-def samples(psf: Gaussian | Ellipse | Pupil, theta: Tensor, axis_nm: Tensor) -> Tensor:
+def samples(psf: Smooth, theta: Tensor, axis_nm: Tensor) -> Tensor:
     """(n, n) the PSF of these parameters at (y, x) on an even axis (n,), of total 1, with its gradient in theta."""
     y, x = axis_nm[:, None], axis_nm[None, :]
     match psf:
@@ -92,7 +104,7 @@ class Optics:
     psf: where the parameters start; `theta` below are tensors like parameters(psf).
     """
 
-    def __init__(self, psf: Gaussian | Ellipse | Pupil, pixel_nm: float) -> None:
+    def __init__(self, psf: Smooth, pixel_nm: float) -> None:
         self.psf = psf
         self.pixels = 2 * (reach_px(psf, pixel_nm) + MARGIN_PX) + 1
         cells, pitch_nm = self.pixels * SCALE, pixel_nm / SCALE
@@ -102,11 +114,12 @@ class Optics:
 
     def spectrum(self, theta: Tensor) -> Tensor:
         """(n, n) complex Fourier transform of the PSF integrated over camera pixels."""
-        return torch.fft.fft2(samples(self.psf, theta, self.axis_nm)) * torch.outer(self.pixel, self.pixel)
+        spot: Tensor = torch.fft.fft2(samples(self.psf, theta, self.axis_nm))
+        return spot * torch.outer(self.pixel, self.pixel)
 
     def autocorrelation(self, spectrum: Tensor) -> Tensor:
         """(40,) at FIELD_LAGS, 1 at lag 0; as psf_moments.autocorrelation."""
-        whole = torch.fft.ifft2(spectrum.abs() ** 2).real
+        whole: Tensor = torch.fft.ifft2(spectrum.abs() ** 2).real
         lag_y, lag_x = torch.as_tensor(FIELD_LAGS.T * SCALE)
         return whole[lag_y, lag_x] / whole[0, 0]
 
@@ -120,8 +133,8 @@ class Optics:
         return torch.stack([(seen * other)[part, part] for other in shifted])
 
 
-class Covariance:
-    """F of any kernel: density on the padded SR grid of a field -> covariances between pixels, and back.
+class Covariance(LaggedCovariance):
+    """F of any kernel and any lags: density on the padded SR grid of a field -> covariances between pixels, and back.
 
     kernels: (lags, s*n, s*n), n odd. The cells are kept as (s, s, H + 2 pad, W + 2 pad), a map for each phase.
     """
@@ -140,9 +153,30 @@ class Covariance:
     def forward(self, m: Tensor) -> Tensor:
         """(s, s, H + 2 pad, W + 2 pad) -> (lags, H, W)."""
         spread = (torch.fft.rfft2(m, self.shape) * self.spectrum.conj()).sum((1, 2))
-        return torch.fft.irfft2(spread, self.shape)[..., : self.field[0], : self.field[1]]
+        out: Tensor = torch.fft.irfft2(spread, self.shape)
+        return out[..., : self.field[0], : self.field[1]]
 
     def adjoint(self, z: Tensor) -> Tensor:
         """(lags, H, W) -> (s, s, H + 2 pad, W + 2 pad)."""
         spread = (torch.fft.rfft2(z, self.shape)[:, None, None] * self.spectrum).sum(0)
-        return torch.fft.irfft2(spread, self.shape)[..., : self.padded[0], : self.padded[1]]
+        out: Tensor = torch.fft.irfft2(spread, self.shape)
+        return out[..., : self.padded[0], : self.padded[1]]
+
+
+def learned_density(optics: Optics, spectrum: Tensor, statistics: WindowStatistics) -> Tensor:
+    """(s, s, H + 2 pad, W + 2 pad) from a flat start: 30 layers without a slope and 10 with one.
+
+    The slope of the last layers stands for that of all: the earlier ones forget where they came from.
+    """
+    operator = Covariance(optics.kernels(spectrum, LAGS), *statistics.mean.shape)
+    with torch.no_grad():
+        m = density(operator, statistics, FREE_LAYERS)
+    inside = statistics.inside
+    spread = statistics.uncertainty.sqrt()
+    offset = torch.stack([s[i > 0].median() for s, i in zip(spread, inside, strict=True)])[:, None, None]
+    offset = offset.clamp(min=TINY)
+    data = (statistics.covariance + offset).clamp(min=0) * inside
+    norm = unseen_infinite(operator.adjoint(inside))
+    for _ in range(SLOPED_LAYERS):
+        m = m * operator.adjoint(data / (operator.forward(m) + offset).clamp(min=TINY)).clamp(min=0) / norm
+    return m

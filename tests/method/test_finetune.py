@@ -3,6 +3,7 @@
 import itertools
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from selfstorm.finetune import Budget, finetune
 from selfstorm.operators import LAGS, Grid, LaggedCovariance
 from selfstorm.optics import Airy, Ellipse, Gaussian
 from selfstorm.optics_gradient import SCALE, Covariance, Optics, first, parameters, smooth, with_parameters
+from selfstorm.optics_loss import Half, Loss
 from selfstorm.psf_moments import autocorrelation
 from selfstorm.pupil import Pupil
 from selfstorm.scene import Scene
@@ -78,8 +80,8 @@ def test_gradient_is_that_of_finite_differences(psf):
 
 def test_gradient_through_the_network_is_that_of_finite_differences(sharp, monkeypatch):
     monkeypatch.setattr("selfstorm.optics_gradient.FREE_LAYERS", 0)  # these have no slope by design
-    half = tuning.Half(sharp, (slice(0, 32), slice(0, 32)), 100.0)
-    loss = tuning.Loss(half, Gaussian(120.0), 100.0)
+    half = Half(sharp, (slice(0, 32), slice(0, 32)), 100.0)
+    loss = Loss(half, Gaussian(120.0), 100.0)
     theta = parameters(Gaussian(120.0))
     _, slope = loss(theta)
     step = 2e-3
@@ -118,6 +120,14 @@ def test_coma_the_wrong_way_round_is_turned():
     assert report.psf.aberrations[4] == pytest.approx(0.5, abs=0.1)
 
 
+def test_coma_that_chance_put_into_the_moments_is_taken_out():
+    seen = movie(200, na=1.4, wavelength_nm=670.0, psf_defocus_rad=0.7, height=32, width=32, filaments=5, seed=1)
+    chance = Pupil(1.39, 670.0, (0.65, 0.0, -0.05, 0.31, 0.39, 0.0))  # what the moments of these frames fit best
+    report = finetune(chance, seen, 100.0, Budget())
+    assert report.outcome == "kept"
+    assert max(map(abs, report.psf.aberrations[1:])) < 0.05
+
+
 @pytest.mark.parametrize("psf", [Gaussian(110.0), Gaussian(112.0), Ellipse(111.0, 110.0, 0.0)], ids=str)
 def test_right_optics_cost_no_step(sharp, psf):
     report = finetune(psf, sharp, 100.0, Budget())
@@ -132,10 +142,34 @@ def test_a_harmful_step_is_undone(sharp, monkeypatch, harm):
         return starts[0] + harm, (2.0, 1.0 + 0 * harm)
 
     monkeypatch.setattr(tuning, "descend", descend)
-    monkeypatch.setattr(tuning, "MATTERS", 0.0)
-    monkeypatch.setattr(tuning, "AGREES_CHI2", 0.0)
+    monkeypatch.setattr("selfstorm.optics_loss.MATTERS", 0.0)
+    monkeypatch.setattr("selfstorm.optics_loss.AGREES_CHI2", 0.0)
     report = finetune(old, sharp, 100.0, Budget())
     assert (report.outcome, report.psf) == ("rolled back", old)
+
+
+@pytest.mark.parametrize(
+    ("far_gain", "chi2_before", "chi2_after", "outcome"),
+    [
+        (0.1, 5.0, 1.0, "kept"),
+        (0.1, 1.0, 1.5, "kept"),
+        (0.0, 5.0, 1.0, "kept"),
+        (0.1, 1.0, 2.5, "rolled back"),
+        (-0.1, 5.0, 1.0, "rolled back"),
+        (0.0, 5.0, 4.5, "rolled back"),
+        (math.nan, math.nan, math.nan, "rolled back"),
+    ],
+)
+def test_both_judges_must_agree(far_gain, chi2_before, chi2_after, outcome):
+    """The far pixel pairs and the moments: one for it, none against it."""
+    old, new = Gaussian(110.0), Gaussian(120.0)
+    scatter = 0.1 * torch.randn(32, 32, generator=torch.Generator().manual_seed(4))
+    scatter -= scatter.mean()
+    misfits = iter([torch.ones(32, 32), torch.ones(32, 32) - far_gain - scatter])
+    held = {old: SimpleNamespace(chi2=chi2_before), new: SimpleNamespace(chi2=chi2_after)}
+    half = SimpleNamespace(misfit=lambda *_: next(misfits), target=SimpleNamespace(hold=held.get))
+    report = tuning.judge(half, Optics(old, 100.0), old, new, ())
+    assert (report.outcome, report.psf) == (outcome, new if outcome == "kept" else old)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 2])

@@ -45,7 +45,7 @@ def emitter_maps(
     caught = 1 / imaging.norm
     x = start.expand(len(y), *prior.shape).clone()
     for k in range(layers.count):
-        ratio = (y / (imaging.forward(x) + background)).clamp_(min=1e-4)
+        ratio = (y / (imaging.forward(x) + background)).clamp_(1e-4, 1e4)
         q = imaging.adjoint(ratio).mul_(caught).clamp_(min=1e-6)
         ramp = min(1.0, (k + 0.5) / (0.5 * layers.count))
         q.mul_(q.sqrt())  # over-relaxed: the exponent 1.5 converges faster and was never worse

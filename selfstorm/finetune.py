@@ -31,7 +31,7 @@ Outcome = Literal["kept", "rolled back", "not needed", "not possible"]
 TUNED = "fine-tuned on the frames"
 LEAST_FRAMES = 40
 BLOCK_FRAMES = 10  # go to one half or the other together: emitters that stay on tie neighbouring frames
-SIDE_PX = 64  # the network learns from the part of the field that fluctuates most
+SIDE_PX, WIDER_PX = 64, 128  # the network and the moments see the parts of the field that fluctuate most
 LONGEST_STEP = 0.3
 CONVERGED = 5e-3
 TINY = 1e-12
@@ -89,8 +89,8 @@ def _finetune(psf: Psf, frames: Tensor, pixel_nm: float, budget: Budget, clock: 
     if len(frames) < LEAST_FRAMES or not bool(torch.isfinite(frames).all()):
         return FitReport(psf, "not possible", f"it takes {LEAST_FRAMES} good frames to learn the optics from")
     second = (torch.arange(len(frames)) // BLOCK_FRAMES) % 2 == 1
-    part = _liveliest(frames)
-    learning, judging = Half(frames[~second], part, pixel_nm), Half(frames[second], part, pixel_nm)
+    y, wider = _liveliest(frames, SIDE_PX), _liveliest(frames, WIDER_PX)
+    learning, judging = (Half(y[which], wider[which], pixel_nm) for which in (~second, second))
     if not (learning.speaks and judging.speaks):
         return FitReport(psf, "not possible", "the frames show too little to learn the optics from")
     if learning.agrees(psf) and judging.agrees(psf) and not (isinstance(psf, Pupil) and psf.origin != TUNED):
@@ -136,13 +136,19 @@ def descend(
 
 
 def judge(half: Half, optics: Optics, old: Psf, new: Psf, losses: tuple[float, ...]) -> FitReport:
-    """Keep the new PSF where neither the far pixel pairs nor the moments speak against it, and one is surely for it."""
+    """Keep the new PSF where neither the far pixel pairs nor the moments speak against it, and one is surely for it.
+
+    A PSF that the moments still reject after a step is of the wrong kind: predictions a little better then were seen
+    to make the picture a little worse.
+    """
     with torch.no_grad():
         before, after = (half.misfit(optics, optics.spectrum(parameters(smooth(psf))), FAR_LAGS) for psf in (old, new))
     moments_before, moments_after = half.target.hold(old).chi2, half.target.hold(new).chi2
     gain = _standard_errors(before - after)
     worse = gain < WORSE or moments_after > moments_before + 1
-    surely = gain > SURE or moments_after < min(moments_before - 1, BETTER_SHARE * moments_before)
+    surely = (gain > SURE and half.agrees(new)) or moments_after < min(
+        moments_before - 1, BETTER_SHARE * moments_before
+    )
     kept = surely and not worse
     if kept:
         reason = "new optics predict the frames that were kept aside clearly better"
@@ -168,11 +174,11 @@ def _standard_errors(gain: Tensor) -> float:
     return float(tiles.mean() / (tiles.std() / math.sqrt(len(tiles))).clamp(min=TINY))
 
 
-def _liveliest(frames: Tensor) -> tuple[slice, slice]:
-    """The part of the field, SIDE_PX at most along a side, whose neighbouring pixels fluctuate most together."""
+def _liveliest(frames: Tensor, side_px: int) -> Tensor:
+    """(T, <= side_px, <= side_px): the part of the field whose neighbouring pixels fluctuate most together."""
     c = frames - frames.mean(0)
     lively = (c * shifted(c, 0, 1)).mean(0)
-    sides = [min(SIDE_PX, side) for side in lively.shape]
-    sums = F.avg_pool2d(lively[None], sides, stride=TILE_PX)[0]
-    row, column = divmod(int(sums.argmax()), sums.shape[1])
-    return slice(row * TILE_PX, row * TILE_PX + sides[0]), slice(column * TILE_PX, column * TILE_PX + sides[1])
+    height, width = (min(side_px, side) for side in lively.shape)
+    sums = F.avg_pool2d(lively[None], (height, width), stride=TILE_PX)[0]
+    row, column = (TILE_PX * int(place) for place in divmod(int(sums.argmax()), sums.shape[1]))
+    return frames[:, row : row + height, column : column + width]

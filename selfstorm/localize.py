@@ -34,6 +34,7 @@ PRIOR_WIDTH_NM = 40.0  # over which the density's slope is believed
 CURVATURE_EVERY = 8  # steps: the surrogates change slowly
 SPLIT_PX = (0.25, 1.2)  # least and most distance from the middle that a pair starts at
 ANGLES = 8
+LEAST_SHARE = 0.2  # of the background that a spot's negative lobes leave
 CROWD_POWER = 4  # in a crowd, a pair is likelier than an emitter alone to begin with
 
 
@@ -179,7 +180,7 @@ class JointFit:
         drift_y, drift_x = torch.zeros_like(y), torch.zeros_like(x)
         for step in range(steps):
             model = Windows(self.fit_tables, layout, y, x)
-            expected = model.add(n).add_(self.background)
+            expected = self._over_background(model.add(n))
             ratio = self.inside / expected
             if step % CURVATURE_EVERY == 0:
                 curve_n, curve_y, curve_x = model.curvatures(n, ratio)
@@ -272,7 +273,11 @@ class JointFit:
         """Photons expected on the canvas."""
         layout = Layout(self.canvas, self.fit_tables, e)
         y, x, n = (layout.spread(values) for values in e[1:])
-        return Windows(self.fit_tables, layout, y, x).add(n).add_(self.background)
+        return self._over_background(Windows(self.fit_tables, layout, y, x).add(n))
+
+    def _over_background(self, spots: Tensor) -> Tensor:
+        """Photons expected of spots and background, > 0: a PSF cut to a few modes is negative here and there."""
+        return torch.maximum(spots.add_(self.background), LEAST_SHARE * self.background)
 
     def _measured(self, e: Emitters) -> Localizations:
         """The table: emitters of the field, with their precision."""

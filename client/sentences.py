@@ -88,6 +88,7 @@ def picture_lines(header: PictureHeader) -> tuple[str, ...]:
         f"{used}, {missing}",
         " · ".join(part for part in made if part),
         f"optics: {header.optics}" if header.optics else "",
+        f"fine-tuning of the optics {header.fine_tuning}" if header.fine_tuning else "",
         f"camera: {header.camera}" if header.camera else "",
     )
     return tuple(line for line in lines if line)

@@ -113,6 +113,7 @@ class ReconstructionSection(Section):
     estimate: Literal["density", "emitters", "fused"] = "fused"
     quality: Literal["best", "fast"] = "fast"
     model: Literal["unrolled", "paper"] = "unrolled"
+    tuning_steps: Annotated[int, Field(ge=0, le=100)] = 8
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
 
 

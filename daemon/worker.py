@@ -135,6 +135,7 @@ class Worker(threading.Thread):
             estimate=chosen.estimate,
             quality=chosen.quality,
             model=chosen.model,
+            tuning_steps=chosen.tuning_steps,
         )
 
     def _header(self, window: Window, result: Reconstruction, latency_ms: float) -> PictureHeader:
@@ -161,6 +162,7 @@ class Worker(threading.Thread):
             optics=result.optics,
             camera=result.camera,
             device=describe(self._device),
+            fine_tuning=str(result.fit or ""),
             misfit=result.misfit,
             latency_ms=latency_ms,
             published_unix_ns=time.time_ns(),

@@ -70,6 +70,9 @@ class FitReport:
     def steps(self) -> int:
         return max(0, len(self.losses) - 1)
 
+    def __str__(self) -> str:
+        return f"{self.outcome} after {self.steps} steps: {self.reason}"
+
 
 def finetune(
     psf: Psf, frames: Tensor, pixel_nm: float, budget: Budget, clock: Callable[[], float] = time.monotonic

@@ -13,8 +13,10 @@ from selfstorm.camera import Camera, calibrate
 from selfstorm.defects import flashes, hot_pixels, mended
 from selfstorm.errors import InputError
 from selfstorm.field_moments import FieldMoments
+from selfstorm.finetune import TUNED, Budget, FitReport, finetune
 from selfstorm.frames import Array
 from selfstorm.localize import Localizations
+from selfstorm.memory import Memory
 from selfstorm.operators import Grid, Imaging, LaggedCovariance
 from selfstorm.optics import Psf
 from selfstorm.psf_from_data import find_psf
@@ -23,6 +25,8 @@ Estimate = Literal["density", "emitters", "fused"]
 Quality = Literal["best", "fast"]
 ModelName = Literal["unrolled", "paper"]
 LEAST_SIDE_PX = 4
+# Windows to pass before the optics are looked at again: what agreed will agree for a while, what did not help will not.
+PATIENCE = {"kept": 0, "not needed": 3, "not possible": 3, "rolled back": 10}
 FITTED_SCALE = 4  # localisations are finer than the cells they are found on
 
 
@@ -32,7 +36,7 @@ class Settings:
 
     scale: the picture's SR cells along a camera pixel. estimate: 'density', what fluctuates; 'emitters', the sum of the
     frames' emitter maps; 'fused', localisations together with the maps, as crowded as the emitters are. model: ours, or
-    the paper's, which takes nothing but the scale.
+    the paper's, which takes nothing but the scale. tuning_steps: budget of a window's fine-tuning by gradient; 0: none.
     """
 
     pixel_nm: float
@@ -43,6 +47,7 @@ class Settings:
     estimate: Estimate = "fused"
     quality: Quality = "best"
     model: ModelName = "unrolled"
+    tuning_steps: int = 8
 
     @property
     def network_scale(self) -> int:
@@ -68,9 +73,9 @@ class SequenceModel:
 
     camera, psf: given, or learned from the first window. hot: (H, W) bool, pixels whose value is not believed.
     moments: of all frames so far; as they grow the PSF is learned again. density: what the last window left, (rows,
-    columns) on the padded grid, or None before the first. parts: what was made of the last window's frames. frames:
-    how many the moments have seen. last_number: of the last frame they have seen; None for that of the window the
-    model was made from, -1 for none of this stream.
+    columns) on the padded grid, or None before the first. memory: what stage A remembers of the frames so far. parts:
+    what was made of the last window's frames. frames: how many the moments have seen. last_number: of the last frame
+    they have seen; None for that of the window the model was made from, -1 for none of this stream.
     """
 
     def __init__(
@@ -86,9 +91,11 @@ class SequenceModel:
         self.hot: Array = np.zeros(field, bool)
         self.grid = Grid(*field, settings.network_scale, settings.pixel_nm)
         self.density: Tensor | None = None
+        self.memory = Memory()
         self.parts: list[Part] = []
         self.frames = 0
         self.last_number: int | None = None
+        self._patience = 0
         self._use(psf)
 
     @classmethod
@@ -129,19 +136,30 @@ class SequenceModel:
             return len(new)
         self.moments.add(new)
         before, self.frames = self.frames, self.frames + len(new)
-        if self.frames.bit_length() > before.bit_length():
+        if self.psf.origin != TUNED and self.frames.bit_length() > before.bit_length():
             psf = find_psf(self.moments, self.settings.pixel_nm, self.settings.psf).psf
             if psf != self.psf:
                 self._use(psf)
         return len(new)
 
+    def finetune(self, frames: Tensor) -> FitReport | None:
+        """Fine-tune the optics on a window, (T, H, W) photons at equal brightness; None where it is not time for it."""
+        self._patience -= 1
+        if self._patience >= 0 or self.settings.tuning_steps == 0:
+            return None
+        report = finetune(self.psf, frames, self.settings.pixel_nm, Budget(self.settings.tuning_steps))
+        self._patience = PATIENCE[report.outcome]
+        if report.psf != self.psf:
+            self._use(report.psf)
+        return report
+
     def state_dict(self) -> dict[str, Tensor]:
-        """What was learned, on the CPU: the moments and, after the first window, the density."""
+        """What was learned, on the CPU: the moments and, after the first window, the density and the memory."""
         tensors = {f"moments.{name}": torch.tensor(values) for name, values in self.moments.state().items()}
         tensors["hot"] = torch.tensor(self.hot)
         if self.density is not None:
             tensors["density"] = self.density.detach().cpu().clone()
-        return tensors
+        return tensors | self.memory.state()
 
     def load_state_dict(self, tensors: dict[str, Tensor]) -> None:
         """Go on from a state_dict of the same field and scale. Raises InputError where it is not one."""
@@ -154,10 +172,11 @@ class SequenceModel:
         hot = tensors.get("hot")
         if hot is None or hot.dtype != torch.bool or hot.shape != self.hot.shape:
             raise InputError("no map of hot pixels for this field", where="state")
+        memory = Memory.from_state(tensors, self.hot.shape, self.device)
         self.hot = hot.numpy()
         self.moments = FieldMoments(**{name: part.numpy() for name, part in state.items() if part is not None})
         self.density = None if density is None else density.to(self.device, torch.float32)
-        self.parts, self.last_number = [], -1
+        self.parts, self.memory, self.last_number = [], memory, -1
 
     def _use(self, psf: Psf) -> None:
         like = torch.zeros((), dtype=torch.float32, device=self.device)

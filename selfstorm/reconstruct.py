@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
 
 import numpy as np
 import torch
@@ -13,23 +12,17 @@ from torch import Tensor
 
 from selfstorm.background import fit_background
 from selfstorm.defects import flashes
-from selfstorm.density import cold_layers, density
 from selfstorm.errors import InputError
 from selfstorm.frame_by_frame import Light, Place, localizations_of, parts_of_window
 from selfstorm.frames import Array
-from selfstorm.haze import Haze
 from selfstorm.light import frame_gains
 from selfstorm.model import Estimate, SequenceModel
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.render import fuse, render
-from selfstorm.statistics import WindowStatistics, window_statistics
 from selfstorm.steady import steady_light
+from selfstorm.window_density import window_density
 
 LEAST_FRAMES = 8
-WARM_LAYERS = 20
-ROUGH_LAYERS = 20  # enough to tell emitters from haze
-# A multiplicative layer cannot revive a zero, so a warm start keeps a share of a flat one.
-FLAT_SHARE = 0.3
 LEAST_BACKGROUND = 1e-2  # photons
 TRUSTED_MISFIT = 0.1
 
@@ -63,12 +56,11 @@ def reconstruct(
     with torch.inference_mode():
         y = torch.as_tensor(photons).to(model.device)
         gains = frame_gains(y)
-        haze = _haze(model, y, gains)
-        statistics = window_statistics(y / gains - haze)
-        state, layers, m = _density(model, statistics)
+        fit = model.finetune(y / gains)
+        haze, mean, m, state, layers, memory = window_density(model, y, gains, place, estimate)
         imaged = model.imaging.forward(m)
-        brightness, background = fit_background(statistics.mean, imaged)
-        seen, expected = statistics.mean, brightness * imaged + background
+        brightness, background = fit_background(mean, imaged)
+        seen, expected = mean, brightness * imaged + background
         picture, parts, found = grid.crop(m), [], None
         if estimate != "density":
             steady = steady_light(model.imaging, seen, expected, len(y), grid.scale)
@@ -86,7 +78,7 @@ def reconstruct(
         raise FloatingPointError("the reconstruction of this window is not finite")
     kept = {id(part) for part in model.parts}
     new_frames = sum(len(part.numbers) for part in parts if id(part) not in kept) if parts else unseen
-    model.density, model.parts = m, parts
+    model.density, model.parts, model.memory = m, parts, memory
     return Reconstruction(
         picture=picture_array,
         raw_mean=raw.mean(0, dtype=np.float64).astype(np.float32),
@@ -99,7 +91,9 @@ def reconstruct(
         optics=str(model.psf),
         camera=str(model.camera),
         misfit=misfit,
-        notes=_notes(model, misfit, len(raw) - len(photons), found is not None and not len(found)),
+        notes=_notes(model, misfit, len(raw) - len(photons), found is not None and not len(found))
+        + memory.notes(place.numbers, settings.pixel_nm),
+        fit=fit,
         psf=model.psf,
         localizations=found,
     )
@@ -111,14 +105,6 @@ def _alone(model: SequenceModel, frames: int) -> Place:
     return Place(np.arange(first, first + frames), first, frames)
 
 
-def _haze(model: SequenceModel, y: Tensor, gains: Tensor) -> Tensor:
-    """(T, H, W) photons at equal brightness by which each frame's smooth light differs from the mean frame's."""
-    statistics = window_statistics(y / gains)
-    rough = density(model.covariance, statistics, ROUGH_LAYERS) if model.density is None else model.density
-    brightness, background = fit_background(statistics.mean, model.imaging.forward(rough))
-    return Haze(model.psf, model.grid, y).changes(y, gains, brightness * rough, background)
-
-
 def _resampled(picture: Tensor, rows: int) -> Tensor:
     """The picture on so many rows of square cells; photons stay what they are."""
     share = rows / picture.shape[0]
@@ -126,14 +112,6 @@ def _resampled(picture: Tensor, rows: int) -> Tensor:
         return picture
     shape = rows, round(picture.shape[1] * share)
     return F.interpolate(picture[None, None], size=shape, mode="area")[0, 0] / share**2
-
-
-def _density(model: SequenceModel, statistics: WindowStatistics) -> tuple[Literal["cold", "warm"], int, Tensor]:
-    if model.density is None:
-        layers = cold_layers(statistics.frames)
-        return "cold", layers, density(model.covariance, statistics, layers)
-    start = (1 - FLAT_SHARE) * model.density + FLAT_SHARE * model.density.mean()
-    return "warm", WARM_LAYERS, density(model.covariance, statistics, WARM_LAYERS, start)
 
 
 def _misfit(mean: Tensor, expected: Tensor, frames: int) -> float:

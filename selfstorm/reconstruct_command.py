@@ -28,6 +28,7 @@ from selfstorm.optics_options import chosen_psf
 @click.option("--estimate", type=click.Choice(["density", "emitters", "fused"]), default="fused", show_default=True)
 @click.option("--localizations", type=click.Path(path_type=Path), metavar="OUT.csv", help="ThunderSTORM's table.")
 @click.option("--quality", type=click.Choice(["best", "fast"]), default="best", show_default=True)
+@click.option("--tuning-steps", type=click.IntRange(0, 100), default=8, show_default=True, help="By gradient; 0: none.")
 @click.option("--model", type=click.Choice(["unrolled", "paper"]), default="unrolled", show_default=True)
 @click.option("--start-from", type=click.Path(path_type=Path), metavar="MODEL", help="What a movie before this taught.")
 @click.option("--save-model", type=click.Path(path_type=Path), metavar="MODEL", help="Keep what this movie taught.")
@@ -47,6 +48,7 @@ def reconstruct(
     estimate: Any,
     localizations: Path | None,
     quality: Any,
+    tuning_steps: int,
     model: Any,
     start_from: Path | None,
     save_model: Path | None,
@@ -77,7 +79,7 @@ def reconstruct(
         stride = stride or length
         windows = check_windows(file.length, length, stride)
         raw = file.frames()
-    settings = Settings(pixel_nm, psf, offset_adu, gain, int(scale), estimate, quality, model)
+    settings = Settings(pixel_nm, psf, offset_adu, gain, int(scale), estimate, quality, model, tuning_steps)
     learning: Model = (
         load_model(start_from, settings, (raw.shape[1], raw.shape[2]), torch_device)
         if start_from is not None
@@ -100,6 +102,8 @@ def reconstruct(
                 table.append(result.localizations.where(result.localizations.frame >= tabled), result.psf)
                 tabled = start + length
     click.echo(f"{result.optics}; {result.camera}; misfit {result.misfit:.3f}")
+    if result.fit is not None:
+        click.echo(f"fine-tuning of the optics {result.fit}")
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
     click.echo(f"wrote {output}")
@@ -112,8 +116,9 @@ def reconstruct(
 
 def _record(start: int, length: int, result: Any) -> dict[str, Any]:
     """What a picture was made from, for its file."""
-    apart = {"picture", "raw_mean", "psf", "localizations"}
+    apart = {"picture", "raw_mean", "fit", "psf", "localizations"}
     account = {f.name: getattr(result, f.name) for f in fields(result) if f.name not in apart}
+    account["fine_tuning"] = str(result.fit or "")
     return {"first_frame": start, "last_frame": start + length - 1, **account}
 
 

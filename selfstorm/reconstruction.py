@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from selfstorm.finetune import FitReport
 from selfstorm.frames import Array
 from selfstorm.localize import Localizations
 from selfstorm.optics import Psf
@@ -16,9 +17,9 @@ class Reconstruction:
 
     picture: (scale*H, scale*W) float32, photons per SR cell summed over the frames ('density': variance, any unit),
     >= 0. raw_mean: (H, W) float32, ADU. misfit: share of the mean frame's variance over the field that the model leaves
-    unexplained, 0 at best. new_frames: those that no earlier window had looked at.
-    notes: what was assumed, and when not to trust it. psf: what the localisations, with the
-    stream's frame numbers, were made with; None where none were made.
+    unexplained, 0 at best. new_frames: those that no earlier window had looked at. notes: what was assumed, and when
+    not to trust it. fit: what fine-tuning did, None where it was not its turn. psf: what the localisations were made
+    with, which have the stream's frame numbers; both None where none were made.
     """
 
     picture: Array
@@ -33,5 +34,6 @@ class Reconstruction:
     camera: str
     misfit: float
     notes: tuple[str, ...]
+    fit: FitReport | None = None
     psf: Psf | None = None
     localizations: Localizations | None = None

@@ -17,6 +17,7 @@ MEMORY_TRUST = 0.8
 TREND_FRAMES = 51
 # A covariance this many standard errors above zero keeps nothing of itself; far above, all.
 SIGNIFICANT = 3.0
+TINY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -45,29 +46,88 @@ def shifted(z: Tensor, dy: int, dx: int) -> Tensor:
     return out
 
 
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What some frames add to the statistics. Sums over different frames add up.
+
+    frames: how many. freedom: less what their own trend took of them. now, following: (lags, H, W) photons^2, products
+    of a pixel with its neighbour in the same frame, and in the next. power: (H, W) photons^2.
+    """
+
+    frames: int
+    freedom: float
+    now: Tensor
+    following: Tensor
+    power: Tensor
+
+    def __add__(self, other: Sums) -> Sums:
+        return Sums(
+            self.frames + other.frames,
+            self.freedom + other.freedom,
+            self.now + other.now,
+            self.following + other.following,
+            self.power + other.power,
+        )
+
+
+def sums_of(c: Tensor, before: Tensor | None, window: int) -> Sums:
+    """Sums over c (T, H, W) photons, frames of a window of so many without their trend.
+
+    before: (1, H, W), the frame before them, None where there is none.
+    """
+    past, after = (c[:-1], c[1:]) if before is None else (torch.cat([before, c[:-1]]), c)
+    now = torch.stack([(c * shifted(c, *lag)).sum(0) for lag in LAGS])
+    following = torch.stack([(past * shifted(after, *lag) + after * shifted(past, *lag)).sum(0) for lag in LAGS])
+    return Sums(len(c), len(c) * (window - 1) / window, now, following / 2, (c * c).sum(0))
+
+
 def window_statistics(y: Tensor) -> WindowStatistics:
-    """Statistics of y (T, H, W) photons, T >= 3, with slow trends and blinking memory taken out.
+    """Statistics of y (T, H, W) photons, T >= 3, with slow trends and blinking memory taken out."""
+    return statistics_of(sums_of(y - trend(y), None, len(y)), y.mean(0))
+
+
+def statistics_of(sums: Sums, mean: Tensor) -> WindowStatistics:
+    """The same from sums over frames. mean: (H, W) photons."""
+    covariance, uncertainty, inside, rho = whitened(sums)
+    covariance = covariance * _significance(covariance, uncertainty, inside)
+    return WindowStatistics(sums.frames, mean, covariance, uncertainty, inside, rho)
+
+
+def whitened(sums: Sums, memory: float | None = None) -> tuple[Tensor, Tensor, Tensor, float]:
+    """Covariances without blinking memory, their variances, where both mean anything, (lags, H, W) each; the memory.
 
     Emitters that stay on for several frames make consecutive frames alike, so T frames hold less than T frames'
     worth of independent fluctuations. Subtracting the covariance with the next frame, as far as the data show such
     memory (rho_1), whitens them in time: D <- D_0 - alpha D_1 with alpha = 2 phi / (1 + phi^2), phi = 0.8 rho_1.
+    memory: rho_1 where more is known of it than these sums say.
     """
-    frames, mean = len(y), y.mean(0)
-    c = y - trend(y)
-    variance = (c * c).mean(0)
-    inside = torch.stack([shifted(torch.ones_like(mean), *lag) for lag in LAGS])
-    now = torch.stack([(c * shifted(c, *lag)).sum(0) for lag in LAGS]) / (frames - 1)
-    following = torch.stack(
-        [(c[:-1] * shifted(c[1:], *lag) + c[1:] * shifted(c[:-1], *lag)).sum(0) for lag in LAGS]
-    ) / (2 * (frames - 1))
-    uncertainty = (torch.stack([variance * shifted(variance, *lag) for lag in LAGS]) + now**2) / frames
-    explained = (inside * (now**2 - uncertainty)).sum()
-    rho = float((inside * following * now).sum() / explained) if float(explained) > 0 else 0.0
-    phi = MEMORY_TRUST * min(max(rho, 0.0), 1.0)
+    variance = sums.power / sums.frames
+    inside = torch.stack([shifted(torch.ones_like(variance), *lag) for lag in LAGS])
+    now, following = sums.now / sums.freedom, sums.following / sums.freedom
+    uncertainty = (torch.stack([variance * shifted(variance, *lag) for lag in LAGS]) + now**2) / sums.frames
+    if memory is None:
+        explained = (inside * (now**2 - uncertainty)).sum()
+        memory = float((inside * following * now).sum() / explained) if float(explained) > 0 else 0.0
+    phi = MEMORY_TRUST * min(max(memory, 0.0), 1.0)
     alpha = 2 * phi / (1 + phi**2)
-    covariance, uncertainty = (now - alpha * following) * inside, uncertainty * (1 + alpha**2 / 2)
-    covariance = covariance * _significance(covariance, uncertainty, inside)
-    return WindowStatistics(frames, mean, covariance, uncertainty, inside, rho)
+    return (now - alpha * following) * inside, uncertainty * (1 + alpha**2 / 2), inside, memory
+
+
+def contrast(sums: Sums, memory: float | None = None, floor: Tensor | None = None) -> Tensor:
+    """(H, W) covariance over all lags in a measure in which its noise is about the same everywhere.
+
+    The noise of a covariance grows with it where emitters blink and is constant where they do not: `floor`, measured
+    when None. Dividing by the measured noise instead would move the structure: its flanks count for more on the side
+    where it was not before.
+    """
+    total = whitened(sums, memory)[0].sum(0)
+    floor = noise_floor(sums) if floor is None else floor
+    return total / (total.abs() + floor).sqrt()
+
+
+def noise_floor(sums: Sums) -> Tensor:
+    """Standard error, a scalar, of the covariance over all lags at the median pixel."""
+    return whitened(sums)[1].sum(0).median().sqrt().clamp(min=TINY)
 
 
 def _significance(covariance: Tensor, uncertainty: Tensor, inside: Tensor) -> Tensor:

@@ -80,6 +80,7 @@ class PictureHeader(Message):
     optics: Text = ""
     camera: Text = ""
     device: Text = ""
+    fine_tuning: Text = ""
     misfit: float | None = None
     latency_ms: float | None = None
     published_unix_ns: Count

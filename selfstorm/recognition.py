@@ -1,0 +1,47 @@
+"""Is it still the same scene? A density that was carried on, against what new frames say for themselves."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from selfstorm.statistics import contrast, sums_of
+
+NEAR_PX = 4  # within a PSF's reach of it a shift of a map is still like the map
+# Standard deviations by which frames of one scene are alike; chance makes less than 3.
+LIKENESS = 4.0
+# Of the likeness of new frames with each other, what is left with those before: .9 and more of it even where the
+# sample moves, .3 at most with another scene.
+SAME = 0.5
+
+
+def likeness(one: Tensor, other: Tensor) -> float:
+    """How much more alike two maps (H, W) are in place than shifted, in standard deviations over all shifts.
+
+    Two scenes are alike by chance: both are empty here and bright there. Shifts show how much chance does.
+    """
+    transforms = [torch.fft.rfft2(z - z.mean()) for z in (one, other)]
+    products = torch.fft.irfft2(transforms[0] * transforms[1].conj(), s=one.shape)
+    height, width = one.shape
+    rows, columns = (torch.arange(n, device=one.device) for n in (height, width))
+    far = (torch.minimum(rows, height - rows) >= NEAR_PX)[:, None] | (
+        torch.minimum(columns, width - columns) >= NEAR_PX
+    )
+    if not bool(far.any()):
+        return 0.0
+    chance = products[far]
+    return float((products[0, 0] - chance.mean()) / chance.std().clamp(min=1e-20))
+
+
+def another_scene(expected: Tensor, frames: Tensor) -> bool:
+    """Whether frames (T, H, W), T >= 6 photons, show another scene than the expected one.
+
+    expected: (lags, H, W), the covariances that a density predicts. Frames in which nothing can be recognised, too few
+    or too dim, say nothing: only where their halves agree may they contradict.
+    """
+    middle = len(frames) // 2
+    one, other = (
+        contrast(sums_of(half - half.mean(0), None, len(half))) for half in (frames[:middle], frames[middle:])
+    )
+    alike = likeness(one, other)
+    return alike > LIKENESS and likeness(expected.sum(0).clamp(min=0).sqrt(), one + other) < SAME * alike

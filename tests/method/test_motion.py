@@ -1,0 +1,157 @@
+"""Stage A's memory of earlier windows: drift, long and short memory, another scene, none at all."""
+
+import numpy as np
+import pytest
+import torch
+
+from selfstorm.density import density
+from selfstorm.device import prepare_device
+from selfstorm.evaluate import score_picture
+from selfstorm.frame_by_frame import Place
+from selfstorm.light import frame_gains
+from selfstorm.memory import Memory
+from selfstorm.model import SequenceModel, Settings
+from selfstorm.motion import brought, velocities
+from selfstorm.offline import reconstruct_movie
+from selfstorm.optics import Gaussian
+from selfstorm.reconstruct import reconstruct
+from selfstorm.simulate import Scene, simulate
+from selfstorm.statistics import statistics_of, sums_of, trend, window_statistics
+from selfstorm.window_density import window_density
+
+CPU = prepare_device("cpu")
+SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, estimate="density", quality="fast")
+
+
+def movie(frames, **scene):
+    chosen = {"height": 36, "width": 32, "filaments": 6, "density": 5.0, "on_frames": 1.0, "photons": 1500.0} | scene
+    shots = list(simulate(Scene(**chosen), frames=frames))
+    return np.stack([pixels for pixels, _ in shots]), np.concatenate([emitters for _, emitters in shots])
+
+
+def photons(raw):
+    return torch.as_tensor((raw - 100.0) / 4.0, dtype=torch.float32)
+
+
+def remembered(raw, block=25):
+    memory = Memory()
+    for first in range(0, len(raw), block):
+        memory = memory.with_window(photons(raw[first : first + block]), np.arange(first, first + block))
+    return memory
+
+
+def windows(raw, window, stride):
+    model = SequenceModel.learned_from(SETTINGS, raw[:window], CPU)
+    return [result for _, result in reconstruct_movie(raw, model, window, stride)], model
+
+
+@pytest.fixture(scope="module")
+def still():
+    return movie(200, seed=4)
+
+
+@pytest.fixture(scope="module")
+def drifting():
+    return movie(200, seed=5, drift_nm_per_frame=(0.8, -0.5))
+
+
+def test_the_velocity_of_a_drifting_scene_is_found(drifting):
+    found = velocities(remembered(drifting[0]).blocks)
+    assert found.rigid[:, 0, 0].tolist() == pytest.approx([0.008, -0.005], abs=0.0015)
+    assert found.local.mean((1, 2)).tolist() == pytest.approx([0.008, -0.005], abs=0.003)
+
+
+def test_a_scene_that_stands_still_has_no_velocity(still):
+    assert velocities(remembered(still[0]).blocks).rigid.abs().max() < 0.001
+
+
+def test_the_density_goes_along_with_a_drift_and_says_so(drifting):
+    raw, emitters = drifting
+    results, model = windows(raw, 25, 25)
+    assert model.memory.plan.motion in ("rigid", "local")
+    assert "the density goes along" in results[-1].notes[-1]
+    last = emitters[emitters[:, 0] >= 175, 1:3]
+    piled_up = brought(model.memory.blocks, None, 0.0)
+    left_behind = density(model.covariance, statistics_of(piled_up, torch.zeros((36, 32))), 60)
+    scores = [
+        score_picture(picture, last, 25.0).pearson
+        for picture in (results[-1].picture, model.grid.crop(left_behind).numpy())
+    ]
+    assert scores[0] > scores[1] + 0.05
+
+
+def test_a_short_window_gains_from_what_stood_still_before_it(still):
+    raw, emitters = still
+    results, model = windows(raw, 25, 25)
+    alone, _ = windows(raw[-25:], 25, 25)
+    assert (model.memory.plan.motion, model.memory.plan.blocks > 4) == ("still", True)
+    scores = [score_picture(result.picture, emitters[:, 1:3], 25.0).pearson for result in (results[-1], alone[-1])]
+    assert scores[0] > scores[1] + 0.15
+
+
+def test_another_scene_starts_anew(still):
+    other, _ = movie(60, seed=77)
+    raw = np.concatenate([still[0][:60], other])
+    results, model = windows(raw, 40, 20)
+    assert [result.state for result in results] == ["cold", "warm", "cold", "warm", "warm"]
+    assert any("another scene since frame 60" in note for note in results[2].notes)
+    assert not any("another scene" in note for note in results[1].notes + results[-1].notes)
+    assert model.memory.blocks[0].first == 60
+    alone, _ = windows(other[:20], 20, 20)
+    like = np.corrcoef(results[2].picture.ravel(), alone[0].picture.ravel())[0, 1]
+    assert like > 0.95
+
+
+@pytest.mark.parametrize("scene", [{"density": 0.3}, {"photons": 200.0}, {"speed_nm_per_frame": 1.0}], ids=str)
+def test_a_scene_is_recognised_in_few_frames_dim_ones_and_where_it_moves(scene):
+    results, _ = windows(movie(45, seed=9, **scene)[0], 25, 10)
+    assert [result.state for result in results] == ["cold", "warm", "warm"]
+
+
+def test_frames_that_show_nothing_are_no_other_scene(still):
+    dark = np.random.default_rng(1).poisson(40.0, (50, 36, 32)) * 4 + 100
+    results, model = windows(np.concatenate([still[0][:50], dark]), 25, 25)
+    assert [result.state for result in results] == ["cold", "warm", "warm", "warm"]
+    assert model.memory.blocks[0].first == 0
+
+
+def test_a_window_with_nothing_before_it_is_reconstructed_from_itself_alone(still):
+    raw = still[0][:100]
+    model = SequenceModel.learned_from(SETTINGS, raw, CPU)
+    y = torch.as_tensor(model.photons(raw))
+    gains = frame_gains(y)
+    with torch.inference_mode():
+        whole = window_density(model, y, gains, Place(np.arange(100), 0, 100), "density")
+        alone = density(model.covariance, window_statistics(y / gains - whole.haze), 60)
+    assert torch.equal(whole.density, alone)
+
+
+def test_sums_of_parts_add_up_to_the_window(still):
+    y = photons(still[0][:60])
+    c = y - trend(y)
+    parts = sums_of(c[:20], None, 60) + sums_of(c[20:45], c[19:20], 60) + sums_of(c[45:], c[44:45], 60)
+    together, whole = statistics_of(parts, y.mean(0)), window_statistics(y)
+    for name in ("covariance", "uncertainty"):
+        torch.testing.assert_close(getattr(together, name), getattr(whole, name), rtol=1e-4, atol=1e-2)
+    assert together.memory == pytest.approx(whole.memory, abs=1e-4)
+
+
+def test_the_memory_is_bounded_and_blocks_are_filled_up(still):
+    memory = remembered(still[0], block=5)
+    assert {block.sums.frames for block in memory.blocks} == {25}
+    assert [block.first for block in memory.blocks] == list(range(0, 200, 25))
+    assert len(remembered(np.concatenate([still[0]] * 3)).blocks) == 16
+    assert memory.with_window(photons(still[0][-25:]), np.arange(175, 200)) is memory
+
+
+def test_same_windows_same_pictures_also_from_a_saved_memory(drifting):
+    raw = drifting[0][:150]
+    straight, _ = windows(raw, 25, 25)
+    again, model = windows(raw[:125], 25, 25)
+    resumed = SequenceModel.learned_from(SETTINGS, raw[:25], CPU)
+    resumed.load_state_dict(model.state_dict())
+    resumed.frames = model.frames
+    again.append(reconstruct(resumed, raw[125:], Place(np.arange(25), 0, 25)))
+    assert model.memory.plan.motion != "still"
+    for one, other in zip(straight, again, strict=True):
+        assert np.array_equal(one.picture, other.picture)

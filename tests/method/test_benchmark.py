@@ -160,7 +160,7 @@ def small_movie():
 def test_scores_and_ratios_are_to_ours(small_movie):
     raw, truth = small_movie
     results = list(run(task_of(raw), truth, ["ours", "std"]))
-    ours, std = results
+    ours, *hurried, std = results
     assert ours.found is not None
     assert std.found is None
     figures = numbers(std, ours, len(raw))
@@ -170,7 +170,9 @@ def test_scores_and_ratios_are_to_ours(small_movie):
     assert figures["frames_per_second"] == pytest.approx(12 / std.made.took.seconds)
     assert figures["jaccard"] is None
     assert numbers(std, None, 12)["time_to_ours"] is None
-    assert [row[0] for row in table(results, 12)] == ["method", "ours", "temporal std"]
+    names = ["ours", "ours, fast", "ours, fast, emitters alone", "ours, fast, density alone", "temporal std"]
+    assert [row[0] for row in table(results, 12)] == ["method", *names]
+    assert [made.localizations is None for made in (result.made for result in hurried)] == [False, True, True]
 
 
 def test_a_picture_without_structure_is_a_result_without_scores(small_movie, monkeypatch):
@@ -215,6 +217,9 @@ def test_the_command_writes_three_files(tmp_path, small_movie):
     labels = [result["label"] for result in record["results"]]
     assert labels == [
         "ours",
+        "ours, fast",
+        "ours, fast, emitters alone",
+        "ours, fast, density alone",
         "paper, untrained",
         "paper, untrained, no ridges",
         "paper, 1 epoch",

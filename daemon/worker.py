@@ -44,7 +44,8 @@ class Worker(threading.Thread):
         self._config, self._health, self._queue = config, health, queue
         self._publisher, self._movie = publisher, movie
         self._device = prepare_device(config.reconstruction.device)
-        self._pace = Pace(config.reconstruction.estimate, steady=config.lossless)
+        chosen = config.reconstruction
+        self._pace = Pace(chosen.estimate, steady=config.lossless or chosen.model == "paper")
         self._model: Model | None = None
         self._field: StreamInfo | None = None
         self.fatal: InputError | None = None

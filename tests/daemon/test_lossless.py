@@ -20,6 +20,7 @@ GIVEN = {
     "method": {"scale": 4, "estimate": "fused", "quality": "fast"},
 }
 LEARNED = {"config": {"camera": {}}, "flags": [], "method": {"scale": 2, "estimate": "emitters", "quality": "best"}}
+PAPER = {"config": {"camera": {}}, "flags": [], "method": {"scale": 4, "model": "paper"}}
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,9 @@ def offline(folder, movie, chosen):
     return command([*line, "--window", WINDOW, "--stride", STRIDE, *method, *chosen["flags"]])
 
 
-@pytest.mark.parametrize("chosen", [GIVEN, LEARNED], ids=["all settings given", "all but the pixel learned"])
+@pytest.mark.parametrize(
+    "chosen", [GIVEN, LEARNED, PAPER], ids=["all settings given", "all but the pixel learned", "the paper's model"]
+)
 def test_live_and_offline_give_the_same_bits(tmp_path, movie, chosen):
     with ThreadPoolExecutor(2) as pool:
         runs = [pool.submit(how, tmp_path, movie, chosen) for how in (live, offline)]

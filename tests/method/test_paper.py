@@ -7,7 +7,10 @@ import pytest
 import torch
 from skimage.filters import meijering
 
+from selfstorm.engine import new_model, picture_of
 from selfstorm.errors import InputError
+from selfstorm.frame_by_frame import Place
+from selfstorm.model import Settings
 from selfstorm.paper import PaperModel, PaperSettings, SmoothThreshold, normalise, optimiser_of, picture, train
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "data" / "selfstorm_reference_parity.npz"
@@ -200,3 +203,17 @@ def test_settings_that_cannot_be_used_are_named(wrong):
 def test_a_stack_is_three_dimensional():
     with pytest.raises(InputError, match=r"\(T, H, W\)"):
         normalise(np.zeros((16, 16)))
+
+
+def test_a_stream_goes_on_with_the_weights_of_its_last_window():
+    raw = spots().astype(np.uint16)
+    settings = Settings(100.0, scale=2, model="paper")
+    model = new_model(settings, raw, torch.device("cpu"))
+    before = [weights.clone() for weights in model.network.parameters()]
+    results = [picture_of(model, raw, Place(np.arange(len(raw)), 0, len(raw))) for _ in range(2)]
+    assert [result.state for result in results] == ["cold", "warm"]
+    assert results[1].misfit < results[0].misfit
+    assert any(not torch.equal(old, new) for old, new in zip(before, model.network.parameters(), strict=True))
+    assert results[0].picture.shape == (raw.shape[1] * 2, raw.shape[2] * 2)
+    assert results[0].localizations is None
+    assert any("brightness" in note for note in results[0].notes)

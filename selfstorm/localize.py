@@ -158,6 +158,7 @@ class JointFit:
         self.y = self.canvas.framed(y.clamp(min=0))
         self.inside = self.canvas.framed(torch.ones_like(y))
         self.background = self.canvas.framed(background.clamp(min=1e-2), fill=1.0)
+        self.least = LEAST_SHARE * self.background
         self.fit_tables = profiles(psf, grid.pixel_nm, CORE_PX, 2, y.device, y.dtype)
         self.patch_tables = profiles(psf, grid.pixel_nm, 1, 3, y.device, y.dtype)
         self.prior_curve = effort.prior_weight * (grid.pixel_nm / PRIOR_WIDTH_NM) ** 2
@@ -277,7 +278,8 @@ class JointFit:
 
     def _over_background(self, spots: Tensor) -> Tensor:
         """Photons expected of spots and background, > 0: a PSF cut to a few modes is negative here and there."""
-        return torch.maximum(spots.add_(self.background), LEAST_SHARE * self.background)
+        spots.add_(self.background)
+        return torch.maximum(spots, self.least, out=spots)
 
     def _measured(self, e: Emitters) -> Localizations:
         """The table: emitters of the field, with their precision."""

@@ -103,6 +103,8 @@ def _meet_run(state: ViewerState, run: str, now: float) -> ViewerState:
 
 
 def _take_half(state: ViewerState, kind: str, picture: Picture) -> ViewerState:
+    if kind == "sr.preview":
+        return state
     state = replace(state, sr=picture) if kind == "sr.refined" else replace(state, raw=picture)
     sr, raw = state.sr, state.raw
     if sr is None or raw is None or sr.window != raw.window or _already_shown(state.shown, sr):

@@ -2,7 +2,7 @@
 
 Message
 ├── frame stream   Frame, Heartbeat, and the stream's StreamInfo ('info')
-├── results        Picture ('sr.refined', 'raw.mean'), Status, Event
+├── results        Picture ('sr.preview', 'sr.refined', 'raw.mean'), Status, Event
 └── control        Request, Reply
 
 Unknown keys are ignored, so a newer minor version can be read; types and ranges are strict.
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from selfstorm.frames import MAX_SIDE_PX, PixelType, StreamInfo
 
-VERSION = (1, 0)
+VERSION = (1, 1)
 MAX_LISTED_MISSING = 256
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -56,11 +56,38 @@ class Heartbeat(Message):
     detail: Text = ""
 
 
+class FrameCounts(Message):
+    """sent = received + missing; received = used + rejected. All since the daemon started.
+
+    passed_over: frames of skipped windows that came so fast that not even the statistics saw them; they count as used.
+    """
+
+    sent: Count = 0
+    received: Count = 0
+    missing: Count = 0
+    used: Count = 0
+    rejected: Count = 0
+    passed_over: Count = 0
+    lost_at_source: Count = 0
+    estimated_lost_in_outages: Count = 0
+    malformed_messages: Count = 0
+
+
+class WindowCounts(Message):
+    """complete = published + skipped + failed + those still waiting or in work."""
+
+    complete: Count = 0
+    published: Count = 0
+    skipped: Count = 0
+    failed: Count = 0
+
+
 class PictureHeader(Message):
     """One published picture; its pixels follow as the third part, (H, W) float32.
 
     pixel_nm is the size of a pixel of *this* picture, None where the camera's is unknown. Frames first_seq..last_seq
-    of the stream less the missing ones made it; `frames` of them are in it.
+    of the stream less the missing ones made it; `frames` of them are in it. state: what was known before; effort: how
+    much was made of the window; model_hash: of what the picture was made with; stage_ms: what each step took.
     """
 
     run: Name
@@ -76,37 +103,33 @@ class PictureHeader(Message):
     missing: Count = 0
     missing_seqs: Annotated[tuple[Count, ...], Field(max_length=MAX_LISTED_MISSING)] = ()
     estimate: Name = ""
+    effort: Name = ""
+    state: Name = ""
     model: Name = ""
+    model_hash: Name = ""
+    memory: Text = ""
     optics: Text = ""
     camera: Text = ""
     device: Text = ""
     fine_tuning: Text = ""
     misfit: float | None = None
+    emitters_per_frame: float | None = None
     latency_ms: float | None = None
+    stage_ms: Annotated[dict[Name, float], Field(max_length=32)] = Field(default_factory=dict)
     published_unix_ns: Count
     notes: Annotated[tuple[Text, ...], Field(max_length=32)] = ()
+    frame_counts: FrameCounts = FrameCounts()
+    window_counts: WindowCounts = WindowCounts()
 
 
-class FrameCounts(Message):
-    """sent = received + missing; received = used + rejected. All since the daemon started."""
+class StageLatency(Message):
+    """How long one step took in the last windows. 'preview' and 'refined' count from a window's last frame."""
 
-    sent: Count = 0
-    received: Count = 0
-    missing: Count = 0
-    used: Count = 0
-    rejected: Count = 0
-    lost_at_source: Count = 0
-    estimated_lost_in_outages: Count = 0
-    malformed_messages: Count = 0
-
-
-class WindowCounts(Message):
-    """complete = published + skipped + failed + those still waiting or in work."""
-
-    complete: Count = 0
-    published: Count = 0
-    skipped: Count = 0
-    failed: Count = 0
+    stage: Name
+    windows: Count
+    p50_ms: float
+    p95_ms: float
+    p99_ms: float
 
 
 class Status(Message):
@@ -124,7 +147,11 @@ class Status(Message):
     windows: WindowCounts = WindowCounts()
     rate_hz: float = 0.0
     latency_ms: float | None = None
+    latencies: Annotated[tuple[StageLatency, ...], Field(max_length=32)] = ()
+    effort: Name = ""
+    model_state: Name = ""
     device: Text = ""
+    checkpoint: Text = ""
     recording: Text = ""
     recorded_frames: Count = 0
     recording_missing: Count = 0
@@ -165,6 +192,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "frame": FrameHeader,
     "info": StreamInfo,
     "heartbeat": Heartbeat,
+    "sr.preview": PictureHeader,
     "sr.refined": PictureHeader,
     "raw.mean": PictureHeader,
     "status": Status,

@@ -12,7 +12,7 @@ from selfstorm.benchmark_methods import METHODS, Made, Task
 from selfstorm.errors import InputError
 from selfstorm.evaluate import LocalizationScore, PictureScore, score_localizations, score_picture
 from selfstorm.frames import Array
-from selfstorm.reconstruct import LEAST_FRAMES
+from selfstorm.window import LEAST_FRAMES
 
 
 @dataclass(frozen=True)

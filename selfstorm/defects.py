@@ -13,6 +13,8 @@ ALONE = 15.0
 STANDS_OUT = 10.0  # robust standard deviations of what pixels differ from their neighbours by
 FLASH = 5.0  # times the typical level above it: bleaching changes a window by less
 FLASH_SPREADS = 20.0
+UNLIT = 0.15  # of the typical level, and by so many photons: bleaching is slower, and a dim sample may be noise
+UNLIT_PHOTONS = 5.0
 NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
 AROUND = np.pad(np.zeros((5, 5), bool), 1, constant_values=True)  # 7 x 7, beyond most of a spot
 
@@ -41,9 +43,21 @@ def mended(frames: Array, hot: Array) -> Array:
     return out
 
 
-def flashes(frames: Array) -> Array:
-    """(T,) bool of frames (T, H, W) photons: those so much brighter all over that they show something else."""
-    level = np.median(frames.reshape(len(frames), -1), 1)
-    typical = float(np.median(level))
-    spread = 1.48 * float(np.median(np.abs(level - typical)))
+def levels(frames: Array) -> Array:
+    """(T,) how bright frames (T, H, W) are all over: their medians."""
+    return np.asarray(np.median(frames.reshape(len(frames), -1), 1))
+
+
+def flashes(level: Array, known: Array) -> Array:
+    """(T,) bool of frames with those levels, photons: so much brighter than most that they show something else.
+
+    known: (K,) levels of all frames to compare with, theirs too.
+    """
+    typical = float(np.median(known))
+    spread = 1.48 * float(np.median(np.abs(known - typical)))
     return np.asarray(level - typical > FLASH * max(typical, 1.0) + FLASH_SPREADS * spread)
+
+
+def unlit(level: Array, typical: float) -> Array:
+    """(T,) bool of frames with those levels, photons: the light was off."""
+    return np.asarray((level < UNLIT * typical) & (typical - level > UNLIT_PHOTONS))

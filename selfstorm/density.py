@@ -14,6 +14,9 @@ from selfstorm.statistics import WindowStatistics
 
 MOST_MOMENTUM = 0.98
 TINY = 1e-12
+QUICK_LAYERS = 30  # from a flat start
+PREVIEW_LAYERS = 8  # from the density before
+WARM_FLOOR = 0.05
 
 
 def cold_layers(frames: int) -> int:
@@ -45,6 +48,11 @@ def density(
         momentum = min(max(float((gradient * step).sum()) / (power + 1e-20), 0.0), MOST_MOMENTUM)
         step, before, m = gradient, m, new
     return m
+
+
+def warmed(known: Tensor | None) -> Tensor | None:
+    """A density to go on from: the one before, no cell so dark that layers could not light it again."""
+    return None if known is None else known + WARM_FLOOR * known.mean()
 
 
 def _flat(operator: LaggedCovariance, statistics: WindowStatistics, like: Tensor) -> Tensor:

@@ -6,11 +6,14 @@ from collections.abc import Callable
 
 import torch
 
-from selfstorm.frame_by_frame import Place
+from selfstorm import watch as ours
+from selfstorm.effort import Effort
+from selfstorm.film import Place
+from selfstorm.frame_by_frame import Watchers
 from selfstorm.frames import Array
-from selfstorm.model import Estimate, SequenceModel, Settings
-from selfstorm.paper_sequence import PaperSequence, reconstruct_as_published
-from selfstorm.reconstruct import reconstruct
+from selfstorm.model import SequenceModel, Settings
+from selfstorm.paper_sequence import PaperSequence
+from selfstorm.reconstruct import NOBODY, picture_of_window
 from selfstorm.reconstruction import Reconstruction
 
 Model = SequenceModel | PaperSequence
@@ -23,18 +26,29 @@ def new_model(settings: Settings, first_window: Array, device: torch.device) -> 
     return SequenceModel.learned_from(settings, first_window, device)
 
 
-def picture_of(
-    model: Model,
-    raw: Array,
-    place: Place,
-    advance: Callable[[int], None] = lambda frames: None,
-    estimate: Estimate | None = None,
-) -> Reconstruction:
-    """Fine-tune the model on one window and super-resolve it.
+def watch(model: Model, raw: Array, place: Place) -> None:
+    """Take in new frames, each once and in order.
 
-    raw: (T, H, W) ADU. place: where it lies in its stream. advance: told of frames done.
-    estimate: less than the settings ask for, to save time.
+    raw: (T, H, W) ADU. place: their numbers, and the window they are taken in for.
     """
     if isinstance(model, PaperSequence):
-        return reconstruct_as_published(model, raw, advance)
-    return reconstruct(model, raw, place, advance, estimate)
+        model.watch(raw, place)
+    else:
+        ours.watch(model, raw, place)
+
+
+def picture_of(
+    model: Model,
+    place: Place,
+    effort: Effort | None = None,
+    told: Watchers = NOBODY,
+    preview: Callable[[Reconstruction], None] | None = None,
+) -> Reconstruction:
+    """Fine-tune the model on a window of watched frames and super-resolve it.
+
+    place: where the window lies in its stream. effort: less than the settings ask for, to save time. told: of progress.
+    preview: handed the density as soon as there is one.
+    """
+    if isinstance(model, PaperSequence):
+        return model.picture(place, told)
+    return picture_of_window(model, place, effort, told, preview)

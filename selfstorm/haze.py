@@ -13,7 +13,7 @@ from selfstorm.background import spline_basis
 from selfstorm.emitters import batches
 from selfstorm.operators import Grid, Imaging
 from selfstorm.optics import Psf
-from selfstorm.statistics import shifted, trend
+from selfstorm.statistics import shifted
 
 KNOT_SPACING_PX = 6.0  # wider misses haze blurred by 400 nm, narrower takes dense emitters for haze
 LAYERS = 15
@@ -36,25 +36,29 @@ class Haze:
         self._inverse_y, self._inverse_x = torch.linalg.pinv(self._y), torch.linalg.pinv(self._x)
         self._norm = self._y.sum(0)[:, None] * self._x.sum(0)
 
-    def changes(self, y: Tensor, gains: Tensor, emitters: Tensor, background: Tensor) -> Tensor:
-        """How the smooth light of y (T, H, W) photons differs from its mean: (T, H, W) photons at equal brightness.
+    def knots(self, y: Tensor, gains: Tensor, emitters: Tensor, background: Tensor, varies: float) -> Tensor:
+        """Smooth light of every frame of y (T, H, W) photons: (T, rows, columns) of splines at equal brightness.
 
         gains: (T, 1, 1), mean 1. emitters: (rows, columns) of the padded SR grid, photons a cell gives in a mean frame:
-        where they are bright, light that changes is theirs. background: (H, W) photons of a mean frame.
+        where they are bright, light that changes is theirs. background: (H, W) photons of a mean frame. varies:
+        photons^2 by which the smooth light changes from frame to frame (far_covariance).
         """
         binned = F.avg_pool2d(emitters[None, None], self._scale)[0, 0] * self._scale**2
         prior = binned / self._coarse.crop(binned).mean().clamp(min=1e-12)
         weight = PENALTY / ((prior + FLOOR) * self._imaging.norm)
         mean = self._inverse_y @ background @ self._inverse_x.T
         mean = mean.clamp(min=0.5 * float(background.min())).clamp(min=LEAST_PHOTONS)
-        steadiness = max(LEAST_STEADINESS_PX, 2 * float(background.mean()) / max(_variance(y / gains), 1e-6))
+        steadiness = max(LEAST_STEADINESS_PX, 2 * float(background.mean()) / max(varies, 1e-6))
         positive = y.clamp(min=0) + LEAST_PHOTONS
         parts = [
             self._fit(positive[part], binned.mean() * gains[part], mean * gains[part], weight, steadiness)
             for part in batches(len(y), binned)
         ]
-        smooth = self._y @ (torch.cat(parts) / gains) @ self._x.T
-        return smooth - smooth.mean(0)
+        return torch.cat(parts) / gains
+
+    def drawn(self, knots: Tensor) -> Tensor:
+        """Splines (..., rows, columns) on the camera: (..., H, W) photons."""
+        return self._y @ knots @ self._x.T
 
     def _fit(self, y: Tensor, start: Tensor, expected: Tensor, weight: Tensor, steadiness_px: float) -> Tensor:
         """(T, knots, knots) photons: the splines of y (T, H, W) > 0, drawn towards those expected.
@@ -73,10 +77,9 @@ class Haze:
         return knots
 
 
-def _variance(frames: Tensor) -> float:
-    """Photons^2 by which the smooth light of frames (T, H, W) varies: their mean covariance at far lags."""
-    c = frames - trend(frames)
+def far_covariance(c: Tensor) -> float:
+    """Mean covariance of pixels at far lags, photons^2, over frames c (T, H, W) without their trend."""
     height, width = c.shape[1:]
     lags = [(dy, dx) for dy, dx in FAR_LAGS if dy < height and abs(dx) < width]
     products = [(c * shifted(c, *lag)).sum() / ((height - lag[0]) * (width - abs(lag[1]))) for lag in lags]
-    return float(torch.stack(products).mean()) / (len(c) - 1) if products else 0.0
+    return float(torch.stack(products).mean()) / max(len(c) - 1, 1) if products else 0.0

@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
 BLOCK_PX = 8
+MEDIAN_FRAMES = 50  # tell what is dim as well as more of them
 
 
-def frame_gains(y: Tensor) -> Tensor:
-    """(T, 1, 1) relative brightness of every frame of y (T, H, W) photons, mean 1.
+def frame_gains(*strips: Tensor) -> Tensor:
+    """(T, 1, 1) relative brightness of every frame of y (T, H, W) photons, given in one piece or many, mean 1.
 
     Left in, it makes every pixel covary with every other and buries the structure. It is fitted by least squares on
     the dimmer half of the pixels against their temporal median, twice, on the two colours of a chessboard: a lamp
     moves both fits together, blinking emitters move each for itself. The mean of both is trusted as far as they
     agree beyond chance (Spearman-Brown), so a steady lamp gives ones.
     """
-    frames, height, width = y.shape
-    median = y.median(0).values.clamp(min=0)
-    dim = (median <= median.median()).to(y.dtype) * median
-    rows, columns = torch.arange(height, device=y.device), torch.arange(width, device=y.device)
+    frames, (height, width) = sum(map(len, strips)), strips[0].shape[1:]
+    step = -(-frames // MEDIAN_FRAMES)
+    some = torch.cat([y[first::step] for first, y in zip(_offsets(strips, step), strips, strict=True)])
+    median = some.median(0).values.clamp(min=0)
+    dim = (median <= median.median()).to(median.dtype) * median
+    rows, columns = torch.arange(height, device=dim.device), torch.arange(width, device=dim.device)
     colour = (rows[:, None] // BLOCK_PX + columns // BLOCK_PX) % 2
-    fits = []
-    for side in (0, 1):
-        weight = dim * (colour == side)
-        fit = (y * weight).sum((1, 2))
-        if float(fit.mean()) <= 0:  # no light to see a change of
-            return torch.ones((frames, 1, 1), dtype=y.dtype, device=y.device)
-        fits.append(fit / fit.mean())
-    first, second = (fit - 1 for fit in fits)
+    weights = torch.stack([dim * (colour == side) for side in (0, 1)]).flatten(1).T
+    fits = torch.cat([y.flatten(1) @ weights for y in strips])
+    level = fits.mean(0)
+    if float(level.min()) <= 0:  # no light to see a change of
+        return fits.new_ones((frames, 1, 1))
+    first, second = (fits / level - 1).T
     spread = float((first * first).mean().sqrt() * (second * second).mean().sqrt())
     agreement = float((first * second).mean()) / spread - 2 / math.sqrt(frames) if spread > 0 else 0.0
     trust = 2 * agreement / (1 + agreement) if agreement > 0 else 0.0
-    return (1 + trust * 0.5 * (first + second)).clamp(min=1e-3)[:, None, None]
+    gains: Tensor = (1 + trust * 0.5 * (first + second)).clamp(min=1e-3)[:, None, None]
+    return gains
+
+
+def _offsets(strips: Sequence[Tensor], step: int) -> Iterator[int]:
+    """Where in each strip the frames start that are a multiple of the step in all of them."""
+    before = 0
+    for y in strips:
+        yield -before % step
+        before += len(y)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,19 +11,19 @@ import torch
 from torch import Tensor
 
 from selfstorm.camera import Camera, calibrate
-from selfstorm.defects import flashes, hot_pixels, mended
+from selfstorm.defects import flashes, hot_pixels, levels, mended
+from selfstorm.effort import Effort, Estimate, Quality
 from selfstorm.errors import InputError
 from selfstorm.field_moments import FieldMoments
+from selfstorm.film import Film
 from selfstorm.finetune import TUNED, Budget, FitReport, finetune
 from selfstorm.frames import Array
-from selfstorm.localize import Localizations
+from selfstorm.haze import Haze
 from selfstorm.memory import Memory
 from selfstorm.operators import Grid, Imaging, LaggedCovariance
 from selfstorm.optics import Psf
 from selfstorm.psf_from_data import find_psf
 
-Estimate = Literal["density", "emitters", "fused"]
-Quality = Literal["best", "fast"]
 ModelName = Literal["unrolled", "paper"]
 LEAST_SIDE_PX = 4
 # Windows to pass before the optics are looked at again: what agreed will agree for a while, what did not help will not.
@@ -50,22 +51,14 @@ class Settings:
     tuning_steps: int = 8
 
     @property
+    def effort(self) -> Effort:
+        """All that was asked for."""
+        return Effort("full", self.estimate, self.quality)
+
+    @property
     def network_scale(self) -> int:
         """Cells along a camera pixel that the networks work on."""
         return FITTED_SCALE if self.estimate == "fused" else self.scale
-
-
-@dataclass(frozen=True)
-class Part:
-    """What was made of some consecutive frames of a stream.
-
-    numbers: (T,) of the frames. total: (rows, columns) photons of their emitter maps added up. found: localisations
-    with the stream's frame numbers, None where none were wanted.
-    """
-
-    numbers: Array
-    total: Tensor
-    found: Localizations | None
 
 
 class SequenceModel:
@@ -73,9 +66,10 @@ class SequenceModel:
 
     camera, psf: given, or learned from the first window. hot: (H, W) bool, pixels whose value is not believed.
     moments: of all frames so far; as they grow the PSF is learned again. density: what the last window left, (rows,
-    columns) on the padded grid, or None before the first. memory: what stage A remembers of the frames so far. parts:
-    what was made of the last window's frames. frames: how many the moments have seen. last_number: of the last frame
-    they have seen; None for that of the window the model was made from, -1 for none of this stream.
+    columns) on the padded grid, or None before the first. memory: what stage A remembers of the frames so far. film:
+    the frames that windows may still ask for; left_out: numbers of those that are not believed, and why. levels: how
+    bright the last frames were; unlit: how many in a row were dark. frames: how many the moments have seen.
+    last_number: of the last frame of this stream that was watched, -1 before.
     """
 
     def __init__(
@@ -92,9 +86,11 @@ class SequenceModel:
         self.grid = Grid(*field, settings.network_scale, settings.pixel_nm)
         self.density: Tensor | None = None
         self.memory = Memory()
-        self.parts: list[Part] = []
-        self.frames = 0
-        self.last_number: int | None = None
+        self.film: Film = ()
+        self.left_out: tuple[tuple[int, str], ...] = ()
+        self.levels: Array = np.zeros(0)
+        self.unlit, self.frames, self.last_number = 0, 0, -1
+        self._learned_already = self._refit_due = False
         self._patience = 0
         self._use(psf)
 
@@ -107,7 +103,8 @@ class SequenceModel:
                 f"a field of {width} x {height} pixels", mend=f"give at least {LEAST_SIDE_PX} on each side"
             )
         darkest = float(np.quantile(first_window.mean(0), 0.01))
-        calm = first_window[~flashes(first_window - darkest)]
+        level = levels(first_window - darkest)
+        calm = first_window[~flashes(level, level)]
         hot = hot_pixels(calm)
         good = mended(calm, hot)
         camera = calibrate(good, settings.offset_adu, settings.gain_adu_per_electron)
@@ -115,35 +112,51 @@ class SequenceModel:
         moments.add(camera.photons(good))
         psf = find_psf(moments, settings.pixel_nm, settings.psf).psf
         model = cls(settings, (height, width), camera, moments, psf, device)
-        model.hot, model.frames = hot, len(first_window)
+        model.hot, model.frames, model._learned_already = hot, len(calm), True
         return model
+
+    def copy(self) -> SequenceModel:
+        """A model that learns on from here without a trace in this one."""
+        other = copy(self)
+        other.moments = copy(self.moments)
+        return other
+
+    def new_stream(self) -> None:
+        """Frames of another stream of the same field follow: what was learned holds, their numbers start again."""
+        self.film, self.left_out, self.last_number = (), (), -1
+        self.memory = self.memory.carried_on()
 
     def photons(self, raw: Array) -> Array:
         """(T, H, W) ADU -> float32 photons, hot pixels mended."""
         return self.camera.photons(mended(raw, self.hot))
 
-    def observe(self, photons: Array, numbers: Array) -> int:
-        """Learn the PSF also from those frames, (T, H, W) photons with their numbers, that were not seen before.
+    def learn(self, photons: Array) -> None:
+        """Moments of new frames (T, H, W) photons too, but for those that the model was made from.
 
-        It is fitted again each time the stream is twice as long: a fit takes time, and error bars shrink slowly.
-        Returns how many frames were new to the model.
+        It is time to fit the PSF again each time the stream is twice as long: error bars shrink slowly.
         """
-        first, self.last_number = self.last_number, int(numbers[-1])
-        if first is None:
-            return len(photons)
-        new = photons[numbers > first]
-        if not np.isfinite(new).all():
-            return len(new)
-        self.moments.add(new)
-        before, self.frames = self.frames, self.frames + len(new)
-        if self.psf.origin != TUNED and self.frames.bit_length() > before.bit_length():
+        if self._learned_already:
+            self._learned_already = False
+            return
+        self.moments.add(photons)
+        before, self.frames = self.frames, self.frames + len(photons)
+        self._refit_due |= self.frames.bit_length() > before.bit_length()
+
+    @property
+    def optics_due(self) -> bool:
+        """Whether it is time to look at the optics again."""
+        return self._refit_due or (self._patience <= 0 and self.settings.tuning_steps > 0)
+
+    def look_at_optics(self, frames: Tensor) -> FitReport | None:
+        """Fit the PSF again, or fine-tune it on a window, where it is time to; what fine-tuning did.
+
+        frames: (T, H, W) photons at equal brightness.
+        """
+        if self._refit_due and self.psf.origin != TUNED:
             psf = find_psf(self.moments, self.settings.pixel_nm, self.settings.psf).psf
             if psf != self.psf:
                 self._use(psf)
-        return len(new)
-
-    def finetune(self, frames: Tensor) -> FitReport | None:
-        """Fine-tune the optics on a window, (T, H, W) photons at equal brightness; None where it is not time for it."""
+        self._refit_due = False
         self._patience -= 1
         if self._patience >= 0 or self.settings.tuning_steps == 0:
             return None
@@ -176,10 +189,12 @@ class SequenceModel:
         self.hot = hot.numpy()
         self.moments = FieldMoments(**{name: part.numpy() for name, part in state.items() if part is not None})
         self.density = None if density is None else density.to(self.device, torch.float32)
-        self.parts, self.memory, self.last_number = [], memory, -1
+        self.memory = memory
+        self.new_stream()
 
     def _use(self, psf: Psf) -> None:
         like = torch.zeros((), dtype=torch.float32, device=self.device)
         self.psf = psf
         self.imaging = Imaging(psf, self.grid, like)
         self.covariance = LaggedCovariance(psf, self.grid, like)
+        self.haze = Haze(psf, self.grid, like)

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from selfstorm.engine import Model, picture_of
+from selfstorm.engine import Model, picture_of, watch
 from selfstorm.errors import InputError
-from selfstorm.frame_by_frame import Place
+from selfstorm.film import Place
+from selfstorm.frame_by_frame import Watchers
 from selfstorm.frames import Array, window_starts
-from selfstorm.reconstruct import LEAST_FRAMES
 from selfstorm.reconstruction import Reconstruction
+from selfstorm.window import LEAST_FRAMES
 
 
 def check_windows(frames: int, window: int, stride: int) -> int:
@@ -42,6 +43,8 @@ def reconstruct_movie(
 
     advance: told of every few frames done.
     """
+    model.new_stream()
     for start in window_starts(len(raw), window, stride):
-        place = Place(np.arange(start, start + window), start, stride)
-        yield start, picture_of(model, raw[start : start + window], place, advance)
+        new = np.arange(max(start, model.last_number + 1), start + window)
+        watch(model, raw[new], Place(new, start, stride))
+        yield start, picture_of(model, Place(np.arange(start, start + window), start, stride), told=Watchers(advance))

@@ -1,12 +1,13 @@
 """The physics as linear operators: SR cells to camera pixels, and its square for covariances.
 
-Both are sums of separable terms, out_l = sum_r Y_lr x X_lr^T, whose matrices are Toeplitz bands: every camera pixel
+Both are sums of separable terms, out_l = sum Y x X^T, whose matrices are Toeplitz bands: every camera pixel
 sees the same neighbourhood of cells. On long axes only the band that is not zero is multiplied, block by block, so
 the cost grows with the area and there is no seam: the result is the one of the whole matrix.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -101,30 +102,51 @@ def _pieces(length: int, count: int) -> list[range]:
 
 
 class Separable:
-    """out_l = sum_r Y_lr x X_lr^T for x on the padded SR grid, with its exact adjoint.
+    """out_l = sum_p Y_u x X_p^T over the pairs p of output l, for x on the padded SR grid, with its exact adjoint.
 
-    kernels_y, kernels_x: (L, R, taps). like: a tensor of the device and dtype to compute in.
+    kernels_y: (U, taps). kernels_x: (P, taps). term, output: (P,), the u and the l of each pair: outputs that share
+    what they see along y share its cost, most of the whole. like: a tensor of the device and dtype to compute in.
     """
 
-    def __init__(self, kernels_y: Array, kernels_x: Array, grid: Grid, like: Tensor) -> None:
-        self.outputs, self.terms, taps = kernels_y.shape
-        self.single = self.outputs * self.terms == 1
-        self.y = Axis(kernels_y.reshape(-1, taps), grid.height, grid.scale, grid.pad_px, like)
-        self.x = Axis(kernels_x.reshape(-1, taps), grid.width, grid.scale, grid.pad_px, like)
+    def __init__(
+        self, kernels_y: Array, kernels_x: Array, term: Sequence[int], output: Sequence[int], grid: Grid, like: Tensor
+    ) -> None:
+        self.single = len(kernels_x) == 1
+        self.y = Axis(kernels_y, grid.height, grid.scale, grid.pad_px, like)
+        self.x = Axis(kernels_x, grid.width, grid.scale, grid.pad_px, like)
+        self._term, self._output = _Links(term, like), _Links(output, like)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., rows, columns) cells -> (..., L, H, W); no L axis where L = R = 1."""
+        """(..., rows, columns) cells -> (..., L, H, W); no L axis where there is one pair."""
         if self.single:
-            return self.y.down.rows(self.x.down.columns(x))
-        out = self.y.down.rows(self.x.down.columns(x[..., None, :, :]))
-        return out.reshape(*out.shape[:-3], self.outputs, self.terms, *out.shape[-2:]).sum(-3)
+            return self.x.down.columns(self.y.down.rows(x))
+        seen = self.y.down.rows(x[..., None, :, :])
+        return self._output.added_up(self.x.down.columns(self._term.of(seen)))
 
     def adjoint(self, z: Tensor) -> Tensor:
         """(..., L, H, W) -> (..., rows, columns) cells."""
         if self.single:
             return self.y.up.rows(self.x.up.columns(z))
-        spread = z[..., :, None, :, :].expand(*z.shape[:-2], self.terms, *z.shape[-2:]).flatten(-4, -3)
-        return self.y.up.rows(self.x.up.columns(spread)).sum(-3)
+        spread = self.x.up.columns(self._output.of(z))
+        return self.y.up.rows(self._term.added_up(spread)).sum(-3)
+
+
+class _Links:
+    """Which of K maps each of P pairs belongs to. numbers: (P,); where they are 0, 1, ..., P - 1 it is its own."""
+
+    def __init__(self, numbers: Sequence[int], like: Tensor) -> None:
+        self._one_each = list(numbers) == list(range(len(numbers)))
+        self._numbers = torch.as_tensor(numbers, device=like.device)
+        maps = torch.arange(max(numbers) + 1, device=like.device)
+        self._shares = (maps[:, None] == self._numbers).to(like.dtype)
+
+    def of(self, maps: Tensor) -> Tensor:
+        """(..., K, H, W) -> (..., P, H, W): each pair's own."""
+        return maps if self._one_each else maps.index_select(-3, self._numbers)
+
+    def added_up(self, pairs: Tensor) -> Tensor:
+        """(..., P, H, W) -> (..., K, H, W): the sum over each map's pairs."""
+        return pairs if self._one_each else (self._shares @ pairs.flatten(-2)).unflatten(-1, pairs.shape[-2:])
 
 
 class Imaging:
@@ -137,7 +159,8 @@ class Imaging:
         modes, reach = psf.modes(), reach_px(psf, grid.pixel_nm)
         along_y, along_x = _along_axes([pixel_kernels(m, grid.scale, grid.pixel_nm, reach) for m in modes])
         weights = np.array([m.weight for m in modes])[:, None]
-        self._operator = Separable((weights * along_y)[None], along_x[None], grid, like)
+        each = range(len(modes))
+        self._operator = Separable(weights * along_y, along_x, each, [0] * len(modes), grid, like)
         ones = torch.ones((grid.height, grid.width), dtype=like.dtype, device=like.device)
         self.norm = unseen_infinite(self.adjoint(ones))
 
@@ -171,12 +194,21 @@ class LaggedCovariance:
         along_y, along_x = _along_axes([pixel_kernels(m, grid.scale, grid.pixel_nm, reach) for m in modes])
         weights = [m.weight for m in modes]
         pairs = [(a, b) for a in range(len(modes)) for b in range(len(modes))]
-        kernels_y = [
-            [weights[a] * weights[b] * along_y[a] * _shifted(along_y[b], dy * grid.scale) for a, b in pairs]
-            for dy, _ in LAGS
-        ]
-        kernels_x = [[along_x[a] * _shifted(along_x[b], dx * grid.scale) for a, b in pairs] for _, dx in LAGS]
-        self._operator = Separable(*_fewer_terms(np.array(kernels_y), np.array(kernels_x)), grid, like)
+        kernels_y: list[Array] = []
+        kernels_x: list[Array] = []
+        term: list[int] = []
+        output: list[int] = []
+        for dy in sorted({dy for dy, _ in LAGS}):
+            lags = [(number, dx) for number, (y, dx) in enumerate(LAGS) if y == dy]
+            seen_y = [weights[a] * weights[b] * along_y[a] * _shifted(along_y[b], dy * grid.scale) for a, b in pairs]
+            seen_x = [[along_x[a] * _shifted(along_x[b], dx * grid.scale) for a, b in pairs] for _, dx in lags]
+            terms_y, terms_x = _fewer_terms(np.array(seen_y), np.array(seen_x))
+            for (number, _), of_lag in zip(lags, terms_x, strict=True):
+                term += range(len(kernels_y), len(kernels_y) + len(terms_y))
+                output += [number] * len(terms_y)
+                kernels_x += list(of_lag)
+            kernels_y += list(terms_y)
+        self._operator = Separable(np.array(kernels_y), np.array(kernels_x), term, output, grid, like)
 
     def forward(self, m: Tensor) -> Tensor:
         """(rows, columns) -> (lags, H, W)."""
@@ -193,20 +225,23 @@ def _along_axes(kernels: list[tuple[Array, Array]]) -> tuple[Array, Array]:
 
 
 def _fewer_terms(kernels_y: Array, kernels_x: Array) -> tuple[Array, Array]:
-    """The same sums of products, (L, R, taps) each, in as few terms as TERMS_LEFT_OUT allows, the same for all L.
+    """The same sums of products in as few terms as TERMS_LEFT_OUT allows.
 
-    The products of a PSF's modes are far from independent: of 16 for four modes about five are needed.
+    kernels_y: (R, taps), shared by all lags. kernels_x: (lags, R, taps). The products of a PSF's modes are far from
+    independent: of 16 for four modes about five are needed.
     """
+    lags, count, taps = kernels_x.shape
     # with y = QR factors of both sides, the sum's singular values are those of a small matrix
-    (basis_y, inner_y), (basis_x, inner_x) = (np.linalg.qr(k.transpose(0, 2, 1)) for k in (kernels_y, kernels_x))
-    left, size, right = np.linalg.svd(inner_y @ inner_x.transpose(0, 2, 1))
-    power = np.cumsum(size**2, 1) / (size**2).sum(1, keepdims=True)
-    needed = 1 + int((np.sqrt(np.clip(1 - power, 0, None)) > TERMS_LEFT_OUT).sum(1).max())
-    if needed >= kernels_y.shape[1]:
+    basis_y, inner_y = np.linalg.qr(kernels_y.T)
+    basis_x, inner_x = np.linalg.qr(kernels_x.transpose(0, 2, 1).reshape(lags * taps, count))
+    left, size, right = np.linalg.svd(inner_y @ inner_x.T)
+    left_out = np.sqrt(np.clip(1 - np.cumsum(size**2) / (size**2).sum(), 0, None))
+    needed = 1 + int((left_out > TERMS_LEFT_OUT).sum())
+    if needed >= count:
         return kernels_y, kernels_x
-    terms_y = (basis_y @ left)[:, :, :needed] * size[:, None, :needed]
-    terms_x = (basis_x @ right.transpose(0, 2, 1))[:, :, :needed]
-    return terms_y.transpose(0, 2, 1), terms_x.transpose(0, 2, 1)
+    terms_y = (basis_y @ left)[:, :needed] * size[:needed]
+    terms_x = (basis_x @ right.T)[:, :needed].reshape(lags, taps, needed)
+    return terms_y.T, terms_x.transpose(0, 2, 1)
 
 
 def _shifted(kernel: Array, cells: int) -> Array:

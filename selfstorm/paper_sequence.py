@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from copy import deepcopy
 
 import numpy as np
 import torch
 
 from selfstorm.errors import InputError
+from selfstorm.film import Place
+from selfstorm.frame_by_frame import Watchers
 from selfstorm.frames import Array
 from selfstorm.model import Settings
 from selfstorm.paper import PaperModel, PaperSettings, normalise, optimiser_of, picture, train
@@ -23,36 +25,54 @@ class PaperSequence:
         self.settings = settings
         self.network = PaperModel(PaperSettings(scale=settings.scale)).to(device)
         self.optimiser = optimiser_of(self.network)
-        self.windows = 0
+        self.windows, self.last_number = 0, -1
+        self._film: tuple[tuple[Array, Array], ...] = ()
 
+    def copy(self) -> PaperSequence:
+        """A model that learns on from here without a trace in this one."""
+        film, self._film = self._film, ()
+        other = deepcopy(self)
+        self._film = other._film = film
+        return other
 
-def reconstruct_as_published(model: PaperSequence, raw: Array, advance: Callable[[int], None]) -> Reconstruction:
-    """Fine-tune on one window and super-resolve it. raw: (T, H, W) in any unit. advance: told of frames done.
+    def new_stream(self) -> None:
+        """Frames of another stream of the same field follow."""
+        self._film, self.last_number = (), -1
 
-    The misfit is the loss of the last epoch over the mean of what was to be decoded.
-    """
-    if raw.ndim != 3 or 0 in raw.shape:
-        raise InputError(f"a window of shape {raw.shape} where (T, H, W) belongs")
-    stack = normalise(raw)
-    steps = EPOCHS_A_WINDOW * -(-len(stack) // model.network.settings.batch)
-    losses = train(model.network, stack, steps, optimiser=model.optimiser)
-    sr = picture(model.network, stack)
-    if not np.isfinite(sr).all():
-        raise FloatingPointError("the paper's model came to a picture that is not finite")
-    trained_before = model.windows > 0
-    model.windows += 1
-    advance(len(raw))
-    return Reconstruction(
-        picture=np.ascontiguousarray(sr, np.float32),
-        raw_mean=raw.mean(0, dtype=np.float64).astype(np.float32),
-        scale=model.settings.scale,
-        estimate="ridges",
-        frames=len(raw),
-        new_frames=len(raw),
-        state="warm" if trained_before else "cold",
-        layers=model.network.settings.picture_iterations,
-        optics="none: the paper's model learns its own kernels",
-        camera="none: the paper's model normalises every emitter",
-        misfit=float(np.mean(losses)) / max(float(stack.mean()), 1e-12),
-        notes=("the paper's model draws ridges: brightness in its picture means nothing",),
-    )
+    def watch(self, raw: Array, place: Place) -> None:
+        """Keep new frames, (T, H, W) in any unit."""
+        if raw.ndim != 3 or 0 in raw.shape:
+            raise InputError(f"frames of shape {raw.shape} where (T, H, W) belongs")
+        self._film += ((place.numbers, raw),)
+        self.last_number = int(place.numbers[-1])
+
+    def picture(self, place: Place, told: Watchers) -> Reconstruction:
+        """Fine-tune on the window of frames from place.first on, and super-resolve it.
+
+        The misfit is the loss of the last epoch over the mean of what was to be decoded.
+        """
+        self._film = tuple((numbers, raw) for numbers, raw in self._film if numbers[-1] >= place.first)
+        raw = np.concatenate([raw[numbers >= place.first] for numbers, raw in self._film])
+        stack = normalise(raw)
+        steps = EPOCHS_A_WINDOW * -(-len(stack) // self.network.settings.batch)
+        losses = train(self.network, stack, steps, optimiser=self.optimiser)
+        sr = picture(self.network, stack)
+        if not np.isfinite(sr).all():
+            raise FloatingPointError("the paper's model came to a picture that is not finite")
+        self.windows += 1
+        told.mark("network")
+        told.advance(len(raw))
+        return Reconstruction(
+            picture=np.ascontiguousarray(sr, np.float32),
+            raw_mean=raw.mean(0, dtype=np.float64).astype(np.float32),
+            scale=self.settings.scale,
+            estimate="ridges",
+            frames=len(raw),
+            looked_at=len(raw),
+            state="warm" if self.windows > 1 else "cold",
+            layers=self.network.settings.picture_iterations,
+            optics="none: the paper's model learns its own kernels",
+            camera="none: the paper's model normalises every emitter",
+            misfit=float(np.mean(losses)) / max(float(stack.mean()), 1e-12),
+            notes=("the paper's model draws ridges: brightness in its picture means nothing",),
+        )

@@ -13,6 +13,10 @@ LIKENESS = 4.0
 # Of the likeness of new frames with each other, what is left with those before: .9 and more of it even where the
 # sample moves, .3 at most with another scene.
 SAME = 0.5
+LOOKED_AT_FRAMES = 25  # at least: sparse emitters show little of a scene in fewer
+LEAST_FRAMES = 16  # of a new scene
+# Times the variance of a pixel's frames: mean frames before and after a change of scene differ by more.
+CHANGED = 3.0
 
 
 def likeness(one: Tensor, other: Tensor) -> float:
@@ -31,6 +35,23 @@ def likeness(one: Tensor, other: Tensor) -> float:
         return 0.0
     chance = products[far]
     return float((products[0, 0] - chance.mean()) / chance.std().clamp(min=1e-20))
+
+
+def first_of_scene(frames: Tensor) -> int:
+    """Which of frames (T, H, W) photons is the first of the scene that the last 16 or more show; 0 where none changes.
+
+    Where the means of the frames before and after it differ most, in a measure in which chance makes 1.
+    """
+    count = len(frames)
+    before = torch.arange(1, count - LEAST_FRAMES + 1, device=frames.device)
+    if not len(before):
+        return 0
+    c = frames - frames.mean(0)
+    sums = c.cumsum(0)[: len(before)].square().sum((1, 2))
+    between = sums * count / (before * (count - before))
+    within = ((c * c).sum() - between) / max(count - 2, 1)
+    best = int((between / within.clamp(min=1e-20)).argmax())
+    return best + 1 if float(between[best]) > CHANGED * float(within[best]) else 0
 
 
 def another_scene(expected: Tensor, frames: Tensor) -> bool:

@@ -1,4 +1,4 @@
-"""(model, window) -> picture: statistics, density (A), background, emitters (B), localisations (C), and one picture."""
+"""(model, window) -> picture: density (A), background, emitters (B), localisations (C), and one picture of them."""
 
 from __future__ import annotations
 
@@ -11,98 +11,156 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.background import fit_background
-from selfstorm.defects import flashes
+from selfstorm.density import PREVIEW_LAYERS, QUICK_LAYERS, cold_layers, density, warmed
+from selfstorm.effort import Effort
 from selfstorm.errors import InputError
-from selfstorm.frame_by_frame import Light, Place, localizations_of, parts_of_window
+from selfstorm.film import Place, spans
+from selfstorm.frame_by_frame import Light, Watchers, localizations_of, look
 from selfstorm.frames import Array
-from selfstorm.light import frame_gains
-from selfstorm.model import Estimate, SequenceModel
-from selfstorm.reconstruction import Reconstruction
+from selfstorm.localize import Localizations
+from selfstorm.memory import Memory
+from selfstorm.model import SequenceModel
+from selfstorm.reconstruction import Reconstruction, State
 from selfstorm.render import fuse, render
+from selfstorm.statistics import Sums, statistics_of
 from selfstorm.steady import steady_light
-from selfstorm.window_density import window_density
+from selfstorm.watch import watch
+from selfstorm.window import LEAST_FRAMES, WindowFrames
 
-LEAST_FRAMES = 8
 LEAST_BACKGROUND = 1e-2  # photons
 TRUSTED_MISFIT = 0.1
+TUNING_FRAMES = 400  # more of them tell no more of the optics in one window
+NOBODY = Watchers()
+
+Preview = Callable[[Reconstruction], None]
 
 
 def reconstruct(
     model: SequenceModel,
     raw: Array,
     place: Place | None = None,
-    advance: Callable[[int], None] = lambda frames: None,
-    estimate: Estimate | None = None,
+    effort: Effort | None = None,
+    told: Watchers = NOBODY,
+    preview: Preview | None = None,
 ) -> Reconstruction:
     """Super-resolve one window and leave what was learned in the model.
 
-    raw: (T, H, W) ADU, T >= 8, of the model's field. place: where it lies in its stream, so that frames already looked
-    at are not looked at again; None for a window of its own. advance: told of every few frames done. estimate: less
-    than the settings ask for, to save time. Same model, same window, same device: same picture, bit for bit.
+    raw: (T, H, W) ADU, T >= 8, of the model's field. place: where it lies in its stream, so that frames already watched
+    are not watched again; None for a window of its own. Same model, same window, same effort, same device: same
+    picture, bit for bit.
     """
-    grid, settings = model.grid, model.settings
+    grid = model.grid
     if raw.ndim != 3 or raw.shape[1:] != (grid.height, grid.width) or len(raw) < LEAST_FRAMES:
         raise InputError(
             f"a window of shape {raw.shape} where (T >= {LEAST_FRAMES}, {grid.height}, {grid.width}) belongs"
         )
-    place, estimate = place or _alone(model, len(raw)), estimate or settings.estimate
-    photons = model.photons(raw)
-    if not np.isfinite(photons).all():
-        raise FloatingPointError("frames of this window hold values that are not finite")
-    flash = flashes(photons)
-    if flash.any() and len(raw) - flash.sum() >= LEAST_FRAMES:
-        photons, place = photons[~flash], replace(place, numbers=place.numbers[~flash])
-    unseen = model.observe(photons, place.numbers)
+    place = place or Place(np.arange(len(raw)) + model.last_number + 1, model.last_number + 1, len(raw))
+    new = place.numbers > model.last_number
+    if new.any():
+        watch(model, raw[new], replace(place, numbers=place.numbers[new]))
+    return picture_of_window(model, place, effort, told, preview)
+
+
+def picture_of_window(
+    model: SequenceModel,
+    place: Place,
+    effort: Effort | None = None,
+    told: Watchers = NOBODY,
+    preview: Preview | None = None,
+) -> Reconstruction:
+    """The picture of the frames from place.first on that the model has watched.
+
+    effort: less than the settings ask for, to save time. preview: handed the density as soon as there is one.
+    """
+    effort = effort or model.settings.effort
+    window = WindowFrames.of(model, place)
     with torch.inference_mode():
-        y = torch.as_tensor(photons).to(model.device)
-        gains = frame_gains(y)
-        fit = model.finetune(y / gains)
-        haze, mean, m, state, layers, memory = window_density(model, y, gains, place, estimate)
-        imaged = model.imaging.forward(m)
-        brightness, background = fit_background(mean, imaged)
-        seen, expected = mean, brightness * imaged + background
-        picture, parts, found = grid.crop(m), [], None
-        if estimate != "density":
-            steady = steady_light(model.imaging, seen, expected, len(y), grid.scale)
-            light = Light(brightness * m + steady, (background + haze).clamp(min=LEAST_BACKGROUND) * gains, gains)
-            parts = parts_of_window(model, y, light, place, estimate == "fused", advance)
-            total, found = torch.stack([part.total for part in parts]).sum(0), localizations_of(parts)
-            seen, expected = y.mean(0), model.imaging.forward(total) / len(y) + background
-            picture = grid.crop(total)
-        if estimate == "fused" and found is not None:
-            drawn = render(found, light.emitters, grid, len(y), settings.scale)
-            picture = fuse(drawn, picture, found.crowding, settings.pixel_nm / settings.scale, len(y))
-        misfit = _misfit(seen, expected, len(y))
-        picture_array = _resampled(picture, grid.height * settings.scale).cpu().numpy()
-    if not np.isfinite(picture_array).all():
+        fit = model.look_at_optics(window.newest(TUNING_FRAMES)) if effort.optics else None
+        told.mark("optics")
+        memory = model.memory if effort.quick else model.memory.planned()
+        told.mark("memory")
+        statistics = statistics_of(_sums(memory, window, place.stride, effort), window.mean)
+        if preview is not None and not effort.quick:
+            m = density(model.covariance, statistics, PREVIEW_LAYERS, warmed(model.density))
+            preview(_picture(model, window, memory, m, effort.preview, PREVIEW_LAYERS, told))
+            told.mark("preview")
+        layers = QUICK_LAYERS if effort.quick else cold_layers(statistics.frames)
+        m = density(model.covariance, statistics, layers)
+        told.mark("density")
+        result = _picture(model, window, memory, m, effort, layers, told)
+    model.density, model.memory = m, memory
+    return replace(result, fit=fit)
+
+
+def _sums(memory: Memory, window: WindowFrames, stride: int, effort: Effort) -> Sums:
+    """What stage A is made from: all of the first window; then what the memory holds of the time of its picture."""
+    if not memory.older_than(int(window.numbers[0])):
+        return memory.everything()
+    # as of the frames that emitters are looked for in; where the density is the picture, of the window
+    whole = effort.estimate == "density"
+    middle = float((window.numbers if whole else window.numbers[-stride:]).mean())
+    return memory.at(middle, len(window) if whole else 0)
+
+
+def _picture(
+    model: SequenceModel,
+    window: WindowFrames,
+    memory: Memory,
+    m: Tensor,
+    effort: Effort,
+    layers: int,
+    told: Watchers,
+) -> Reconstruction:
+    """The density m, (rows, columns), and what is made with it of the window's frames."""
+    grid, settings = model.grid, model.settings
+    imaged = model.imaging.forward(m)
+    brightness, background = fit_background(window.mean, imaged)
+    seen, expected = window.mean, brightness * imaged + background
+    picture, looked_at, found = grid.crop(m), 0, None
+    if effort.estimate != "density":
+        emitters = brightness * m + steady_light(model.imaging, seen, expected, len(window), grid.scale)
+        film = []
+        for strip, part in spans(window.film):
+            smooth = (background + model.haze.drawn(window.smooth[part])).clamp(min=LEAST_BACKGROUND)
+            light = Light(emitters, smooth * window.gains[part], window.gains[part])
+            film.append(look(model, strip, light, effort, told))
+            looked_at += len(strip) * (film[-1] is not strip)
+        model.film = tuple(film)
+        totals = [strip.total for strip in film if strip.total is not None]
+        total, found = torch.stack(totals).sum(0), localizations_of(film)
+        seen, expected = window.seen, model.imaging.forward(total) / len(window) + background
+        picture = grid.crop(total)
+        if effort.estimate == "fused" and found is not None:
+            drawn = render(found, emitters, grid, len(window), settings.scale)
+            picture = fuse(drawn, picture, found.crowding, settings.pixel_nm / settings.scale, len(window))
+            told.mark("drawing")
+    misfit = _misfit(seen, expected, len(window))
+    drawn_picture = _resampled(picture, grid.height * settings.scale).cpu().numpy()
+    if not np.isfinite(drawn_picture).all():
         raise FloatingPointError("the reconstruction of this window is not finite")
-    kept = {id(part) for part in model.parts}
-    new_frames = sum(len(part.numbers) for part in parts if id(part) not in kept) if parts else unseen
-    model.density, model.parts, model.memory = m, parts, memory
     return Reconstruction(
-        picture=picture_array,
-        raw_mean=raw.mean(0, dtype=np.float64).astype(np.float32),
+        picture=drawn_picture,
+        raw_mean=window.raw_mean,
         scale=settings.scale,
-        estimate=estimate,
-        frames=len(photons),
-        new_frames=new_frames,
-        state=state,
+        estimate=effort.estimate,
+        frames=len(window),
+        looked_at=looked_at,
+        state=_state(model, memory),
         layers=layers,
         optics=str(model.psf),
         camera=str(model.camera),
         misfit=misfit,
-        notes=_notes(model, misfit, len(raw) - len(photons), found is not None and not len(found))
-        + memory.notes(place.numbers, settings.pixel_nm),
-        fit=fit,
+        notes=_notes(model, misfit, found) + window.notes + memory.notes(window.first, settings.pixel_nm),
+        memory=memory.said(int(window.numbers[0])),
         psf=model.psf,
         localizations=found,
     )
 
 
-def _alone(model: SequenceModel, frames: int) -> Place:
-    """A place behind everything the model has seen."""
-    first = 0 if model.last_number is None else model.last_number + 1
-    return Place(np.arange(first, first + frames), first, frames)
+def _state(model: SequenceModel, memory: Memory) -> State:
+    if model.density is not None:
+        return "warm"
+    return "cold" if memory.since < 0 else "scene changed"
 
 
 def _resampled(picture: Tensor, rows: int) -> Tensor:
@@ -125,14 +183,12 @@ def _misfit(mean: Tensor, expected: Tensor, frames: int) -> float:
     return min(max(left, 0.0) / shown, 1.0) if shown > noise else 0.0
 
 
-def _notes(model: SequenceModel, misfit: float, flashes: int, empty: bool) -> tuple[str, ...]:
+def _notes(model: SequenceModel, misfit: float, found: Localizations | None) -> tuple[str, ...]:
     notes = [f"{part}" for part in (model.psf, model.camera) if "assumed" in part.origin]
     if misfit > TRUSTED_MISFIT:
         notes.append(f"the model leaves {misfit:.0%} of the mean frame unexplained: check optics and camera")
     if hot := int(model.hot.sum()):
         notes.append(f"{hot} hot pixel{'s' * (hot > 1)} replaced by the neighbours")
-    if flashes:
-        notes.append(f"{flashes} frame{'s' * (flashes > 1)} left out: brighter all over than any blinking")
-    if empty:
+    if found is not None and not len(found):
         notes.append("no emitter stands out from the noise: the picture is empty")
     return tuple(notes)

@@ -10,6 +10,8 @@ from selfstorm.frames import Array
 from selfstorm.localize import Localizations
 from selfstorm.optics import Psf
 
+State = Literal["cold", "warm", "scene changed"]
+
 
 @dataclass(frozen=True, slots=True)
 class Reconstruction:
@@ -17,9 +19,9 @@ class Reconstruction:
 
     picture: (scale*H, scale*W) float32, photons per SR cell summed over the frames ('density': variance, any unit),
     >= 0. raw_mean: (H, W) float32, ADU. misfit: share of the mean frame's variance over the field that the model leaves
-    unexplained, 0 at best. new_frames: those that no earlier window had looked at. notes: what was assumed, and when
-    not to trust it. fit: what fine-tuning did, None where it was not its turn. psf: what the localisations were made
-    with, which have the stream's frame numbers; both None where none were made.
+    unexplained, 0 at best. looked_at: frames whose emitters were looked for. notes: what was assumed, and when not to
+    trust it. memory: which frames the density was made from. fit: what fine-tuning did, None where it was not its turn.
+    psf: what the localisations were made with, which have the stream's frame numbers; both None where none were made.
     """
 
     picture: Array
@@ -27,13 +29,14 @@ class Reconstruction:
     scale: int
     estimate: str
     frames: int
-    new_frames: int
-    state: Literal["cold", "warm"]
+    looked_at: int
+    state: State
     layers: int
     optics: str
     camera: str
     misfit: float
     notes: tuple[str, ...]
+    memory: str = ""
     fit: FitReport | None = None
     psf: Psf | None = None
     localizations: Localizations | None = None

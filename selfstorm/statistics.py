@@ -153,9 +153,11 @@ def _smooth(z: Tensor) -> tuple[Tensor, float]:
 
 
 def trend(y: Tensor) -> Tensor:
-    """(T, H, W): each pixel's running mean over 51 frames, mirrored at the ends; the mean of a shorter window."""
+    """(T, ...): the running mean over 51 frames, mirrored at the ends; (1, ...), the mean of 51 frames or fewer."""
+    mean = y.mean(0, keepdim=True)
     if len(y) <= TREND_FRAMES:
-        return y.mean(0, keepdim=True)
-    half = TREND_FRAMES // 2
-    over_time = F.pad(y.flatten(1).T[None], (half, half), mode="reflect")
-    return F.avg_pool1d(over_time, TREND_FRAMES, 1)[0].T.reshape(y.shape)
+        return mean
+    half, c = TREND_FRAMES // 2, y - mean  # small numbers, so that running sums stay exact
+    mirrored = torch.cat([torch.zeros_like(mean), c[1 : half + 1].flip(0), c, c[-half - 1 : -1].flip(0)])
+    running = mirrored.cumsum(0)
+    return mean + (running[TREND_FRAMES:] - running[:-TREND_FRAMES]) / TREND_FRAMES

@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 
-from selfstorm.defects import flashes, hot_pixels, mended
+from selfstorm.defects import flashes, hot_pixels, levels, mended
 from selfstorm.device import prepare_device
 from selfstorm.model import SequenceModel, Settings
 from selfstorm.optics import Gaussian
 from selfstorm.reconstruct import reconstruct
 from selfstorm.simulate import GaussianPsf, Scene, place, simulate
+from selfstorm.window import TooFewFramesError
 
 CPU = prepare_device("cpu")
 
@@ -22,6 +23,10 @@ def clean():
 def made(raw):
     settings = Settings(100.0, Gaussian(110.0), 100.0, 4.0, quality="fast")
     return reconstruct(SequenceModel.learned_from(settings, raw, CPU), raw)
+
+
+def flashed(photons):
+    return flashes(levels(photons), levels(photons))
 
 
 def test_hot_pixels_are_found_and_nothing_else(clean):
@@ -65,7 +70,7 @@ def test_a_flash_is_left_out_and_told(clean):
     raw = clean.copy()
     raw[17] = 65_535
     raw[18] = raw[18] + 20_000
-    assert np.flatnonzero(flashes((raw - 100.0) / 4)).tolist() == [17, 18]
+    assert np.flatnonzero(flashed((raw - 100.0) / 4)).tolist() == [17, 18]
     result = made(raw)
     assert result.frames == 38
     assert any("2 frames left out" in note for note in result.notes)
@@ -76,9 +81,9 @@ def test_a_flash_is_left_out_and_told(clean):
 
 def test_bleaching_and_blinking_are_no_flash():
     fading = [p for p, _ in simulate(Scene(height=30, width=30, bleaching_half_life_frames=25, seed=2), frames=100)]
-    assert not flashes((np.stack(fading) - 100.0) / 4).any()
+    assert not flashed((np.stack(fading) - 100.0) / 4).any()
     sparse = [p for p, _ in simulate(Scene(height=30, width=30, background_photons=0, density=0.5, seed=2), frames=60)]
-    assert not flashes((np.stack(sparse) - 100.0) / 4).any()
+    assert not flashed((np.stack(sparse) - 100.0) / 4).any()
 
 
 def test_noise_alone_gives_an_empty_picture_that_says_so():
@@ -86,3 +91,25 @@ def test_noise_alone_gives_an_empty_picture_that_says_so():
     result = made(raw)
     assert result.picture.sum() == 0 or len(result.localizations) < 5
     assert result.misfit < 0.5
+
+
+def test_frames_without_light_are_left_out_and_the_picture_stays(clean):
+    """A shutter that closes for a while: what the light shows before and after it is one movie."""
+    dark = np.random.default_rng(3).normal(100, 6, (12, *clean.shape[1:])).astype(clean.dtype)
+    settings = Settings(100.0, Gaussian(110.0), 100.0, 4.0, estimate="density", quality="fast")
+    model = SequenceModel.learned_from(settings, clean, CPU)
+    reconstruct(model, clean)
+    result = reconstruct(model, np.concatenate([dark[:4], clean[:20], dark[4:]]))
+    assert (result.frames, result.state) == (20, "warm")
+    assert "12 frames left out: taken while the light was off" in result.notes
+
+
+def test_a_sample_that_stays_dim_is_looked_at_after_a_while(clean):
+    settings = Settings(100.0, Gaussian(110.0), 100.0, 4.0, estimate="density", quality="fast")
+    model = SequenceModel.learned_from(settings, clean, CPU)
+    reconstruct(model, clean)
+    dim = ((clean - 100.0) * 0.1 + 100).astype(clean.dtype)
+    for _ in range(500 // len(dim)):
+        with pytest.raises(TooFewFramesError, match="while the light was off"):
+            reconstruct(model, dim)
+    assert reconstruct(model, dim).frames == len(dim)

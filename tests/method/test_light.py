@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from selfstorm.device import prepare_device
-from selfstorm.haze import Haze
+from selfstorm.haze import Haze, far_covariance
 from selfstorm.light import frame_gains
 from selfstorm.model import SequenceModel, Settings
 from selfstorm.operators import Grid
 from selfstorm.optics import Gaussian
 from selfstorm.reconstruct import reconstruct
 from selfstorm.simulate import Movie, Scene, simulate
+from selfstorm.statistics import trend
 
 CLEAR = Scene(height=40, width=44, filaments=5, density=1.5, on_frames=0.8, flicker=0.03, seed=5)
 HAZY = replace(CLEAR, haze_density=1.5, haze_photons=2_500.0, haze_blur_nm=500.0)
@@ -36,7 +37,10 @@ def changes(raw):
     """What is taken for haze when nothing is known of the emitters but how much light they give."""
     y, grid = photons(raw), Grid(*raw.shape[1:], 4, 100.0)
     even, background = torch.full(grid.cells, 0.5), torch.full(raw.shape[1:], 40.0)
-    return Haze(Gaussian(110.0), grid, y).changes(y, frame_gains(y), even, background).numpy()
+    gains = frame_gains(y)
+    haze, varies = Haze(Gaussian(110.0), grid, y), far_covariance(y / gains - trend(y / gains))
+    drawn = haze.drawn(haze.knots(y, gains, even, background, varies))
+    return (drawn - drawn.mean(0)).numpy()
 
 
 def test_haze_is_no_part_of_the_truth_and_the_same_from_any_frame_on(movies):

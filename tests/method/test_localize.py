@@ -14,7 +14,8 @@ from selfstorm.device import prepare_device
 from selfstorm.emitters import QUALITY, batches, emitter_maps
 from selfstorm.errors import InputError
 from selfstorm.evaluate import score_localizations, score_picture
-from selfstorm.frame_by_frame import Light, Place, localizations_of, parts_of_window
+from selfstorm.film import Strip
+from selfstorm.frame_by_frame import Light, Watchers, look
 from selfstorm.localize import Effort, candidates, joined, localize
 from selfstorm.model import SequenceModel, Settings
 from selfstorm.operators import Grid, Imaging, LaggedCovariance
@@ -154,13 +155,12 @@ def test_batches_leave_no_trace(monkeypatch):
     settings = Settings(100.0, GAUSSIAN, 0.0, 1.0)
     model = SequenceModel.learned_from(settings, y.numpy(), torch.device("cpu"))
     light = Light(torch.ones(model.grid.cells), torch.full_like(y, 10.0), torch.ones((len(y), 1, 1)))
-    place, done = Place(np.arange(len(y)), 0, len(y)), []
+    strip, done = Strip(np.arange(len(y)), y, torch.zeros(len(y), 1, 1), y.sum(0).numpy()), []
     with torch.inference_mode():
-        whole = localizations_of(parts_of_window(model, y, light, place, True, done.append))
+        whole = look(model, strip, light, settings.effort, Watchers(done.append)).found
         monkeypatch.setattr("selfstorm.emitters.MAP_BYTES", 1)  # a frame at a time
         monkeypatch.setattr("selfstorm.frame_by_frame.FITTED_TOGETHER", 20)
-        parts = localizations_of(parts_of_window(model, y, light, place, True, done.append))
-    done = done[1:] if done[0] == 0 else done
+        parts = look(model, strip, light, settings.effort, Watchers(done.append)).found
     assert done[0] == sum(done[1:]) == len(y)
     assert len(done) > 3
     assert parts.frame.tolist() == whole.frame.tolist() == sorted(whole.frame.tolist())

@@ -7,9 +7,9 @@ import pytest
 import torch
 from skimage.filters import meijering
 
-from selfstorm.engine import new_model, picture_of
+from selfstorm.engine import new_model, picture_of, watch
 from selfstorm.errors import InputError
-from selfstorm.frame_by_frame import Place
+from selfstorm.film import Place
 from selfstorm.model import Settings
 from selfstorm.paper import PaperModel, PaperSettings, SmoothThreshold, normalise, optimiser_of, picture, train
 
@@ -210,7 +210,9 @@ def test_a_stream_goes_on_with_the_weights_of_its_last_window():
     settings = Settings(100.0, scale=2, model="paper")
     model = new_model(settings, raw, torch.device("cpu"))
     before = [weights.clone() for weights in model.network.parameters()]
-    results = [picture_of(model, raw, Place(np.arange(len(raw)), 0, len(raw))) for _ in range(2)]
+    place = Place(np.arange(len(raw)), 0, len(raw))
+    watch(model, raw, place)
+    results = [picture_of(model, place) for _ in range(2)]
     assert [result.state for result in results] == ["cold", "warm"]
     assert results[1].misfit < results[0].misfit
     assert any(not torch.equal(old, new) for old, new in zip(before, model.network.parameters(), strict=True))

@@ -8,15 +8,17 @@ import tifffile
 import torch
 
 from selfstorm.device import prepare_device
+from selfstorm.effort import Effort
 from selfstorm.errors import InputError
 from selfstorm.evaluate import score_picture
-from selfstorm.frame_by_frame import Place
+from selfstorm.film import Place, numbers_of
 from selfstorm.model import SequenceModel, Settings
 from selfstorm.offline import reconstruct_movie
 from selfstorm.optics import Airy, Gaussian
 from selfstorm.reconstruct import reconstruct
 from selfstorm.simulate import GaussianPsf, Scene, place, simulate
 from selfstorm.truth import read_truth
+from selfstorm.window import TooFewFramesError
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="no ../shared/data beside the repository")
@@ -130,11 +132,10 @@ def test_a_stride_costs_its_own_frames_alone():
     raw, _ = movie(50, height=24, width=26, density=1.0, seed=2)
     model, looked_at, kept = SequenceModel.learned_from(Settings(100.0, quality="fast"), raw, CPU), [], []
     for first in (0, 10, 20, 30):
-        before = set(map(id, model.parts))
         place = Place(np.arange(first, first + 20), first, 10)
         result = reconstruct(model, raw[first : first + 20], place)
-        assert np.concatenate([part.numbers for part in model.parts]).tolist() == list(range(first, first + 20))
-        looked_at.append(sum(len(part.numbers) for part in model.parts if id(part) not in before))
+        assert numbers_of(model.film).tolist() == list(range(first, first + 20))
+        looked_at.append(result.looked_at)
         kept.append(sorted(set(result.localizations.frame.tolist())))
     assert looked_at == [20, 10, 10, 10]
     assert kept[-1][0] >= 30
@@ -147,7 +148,7 @@ def test_windows_with_missing_frames_share_what_they_have():
     for first in (0, 10, 20):
         numbers = np.array([k for k in range(first, first + 20) if k not in (3, 10, 17, 25)])
         reconstruct(model, raw[numbers], Place(numbers, first, 10))
-        assert np.concatenate([part.numbers for part in model.parts]).tolist() == numbers.tolist()
+        assert numbers_of(model.film).tolist() == numbers.tolist()
 
 
 def test_tiles_leave_no_seam(monkeypatch):
@@ -166,7 +167,7 @@ def test_less_than_asked_for_still_has_the_size_asked_for(estimate, scale):
     raw = blinking_emitter((24, 31), 1240.0, 1570.0, frames=100)
     settings = Settings(100.0, Gaussian(110.0), 0.0, 1.0, scale=scale, quality="fast")
     model = SequenceModel.learned_from(settings, raw, CPU)
-    result = reconstruct(model, raw, estimate=estimate)
+    result = reconstruct(model, raw, effort=Effort(estimate, estimate, "fast"))
     assert result.estimate == estimate
     assert result.picture.shape == (24 * scale, 31 * scale)
     rows, columns = ((np.arange(n) + 0.5) * 100 / scale for n in result.picture.shape)
@@ -222,7 +223,7 @@ def test_the_model_is_unharmed_by_a_window_that_fails():
     model = SequenceModel.learned_from(Settings(100.0, quality="fast"), raw, CPU)
     reconstruct(model, raw)
     before = model.density
-    with pytest.raises(FloatingPointError):
+    with pytest.raises(TooFewFramesError, match="20 are not finite"):
         reconstruct(model, np.full((20, 32, 32), np.nan, np.float32))
     assert model.density is before
     assert torch.isfinite(before).all()

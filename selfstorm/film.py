@@ -1,0 +1,83 @@
+"""What is kept of the frames that a window may still ask for, and of what was made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from selfstorm.frames import Array
+from selfstorm.localize import Localizations
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a window lies in its stream, or some frames of it.
+
+    numbers: (T,) int64, rising: those of the frames that are there. first: the number the window starts with, whether
+    that frame came or not. stride: from one window's start to the next.
+    """
+
+    numbers: Array
+    first: int
+    stride: int
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """Some consecutive frames, as they were seen when they came.
+
+    numbers: (T,) of the frames. y: (T, H, W) photons. smooth: (T, knots, knots), the smooth light of each at equal
+    brightness (selfstorm.haze). raw_sum: (H, W) float64 ADU. total: (rows, columns) photons of their emitter maps added
+    up, and found: localisations with the stream's frame numbers; None until somebody looked for them.
+    """
+
+    numbers: Array
+    y: Tensor
+    smooth: Tensor
+    raw_sum: Array
+    total: Tensor | None = None
+    found: Localizations | None = None
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+
+Film = tuple[Strip, ...]
+
+
+def strips(place: Place, y: Tensor, smooth: Tensor, raw: Array) -> Film:
+    """New frames, all of a place, in strips that no window of their stream cuts."""
+    edges = np.flatnonzero(np.diff((place.numbers - place.first) // place.stride)) + 1
+    runs = (slice(int(run[0]), int(run[-1]) + 1) for run in np.split(np.arange(len(place.numbers)), edges))
+    return tuple(Strip(place.numbers[r], y[r], smooth[r], raw[r].sum(0, dtype=np.float64)) for r in runs)
+
+
+def since(film: Iterable[Strip], first: int) -> Film:
+    """The strips from frame number `first` on."""
+    return tuple(strip for strip in film if strip.numbers[0] >= first)
+
+
+def tail(film: Sequence[Strip], frames: int) -> Film:
+    """As many of the last strips as hold so many frames, or all there are."""
+    held = 0
+    for count, strip in enumerate(reversed(film), 1):
+        held += len(strip)
+        if held >= frames:
+            return tuple(film[-count:])
+    return tuple(film)
+
+
+def numbers_of(film: Sequence[Strip]) -> Array:
+    """(T,) numbers of all frames."""
+    return np.concatenate([strip.numbers for strip in film]) if film else np.zeros(0, np.int64)
+
+
+def spans(film: Sequence[Strip]) -> Iterator[tuple[Strip, slice]]:
+    """Every strip, and which of all the frames are its own."""
+    first = 0
+    for strip in film:
+        yield strip, slice(first, first + len(strip))
+        first += len(strip)

@@ -1,0 +1,105 @@
+"""What happens to every frame once, when it comes: believed or not, cleared of haze, recognised, remembered.
+
+This alone sees all frames. A window's picture is made of what it leaves in the model, so a stride costs its own frames
+and not the window's, and frames of windows that nobody had time for still teach the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from selfstorm.background import fit_background
+from selfstorm.defects import flashes, levels, unlit
+from selfstorm.density import density
+from selfstorm.film import Place, since, strips, tail
+from selfstorm.frames import Array
+from selfstorm.haze import far_covariance
+from selfstorm.light import frame_gains
+from selfstorm.memory import Memory
+from selfstorm.model import SequenceModel
+from selfstorm.recognition import LOOKED_AT_FRAMES, another_scene, first_of_scene
+from selfstorm.statistics import TREND_FRAMES, statistics_of, sums_of, trend
+
+ROUGH_LAYERS = 20  # enough to tell emitters from haze
+LEVELS = 100  # frames that say how bright frames are
+UNLIT_PATIENCE = 500  # frames in the dark, after which the dark is what there is to see
+NOT_FINITE = "not finite"
+FLASH = "brighter all over than any blinking"
+UNLIT = "taken while the light was off"
+
+
+def watch(model: SequenceModel, raw: Array, place: Place) -> None:
+    """Take in new frames.
+
+    raw: (T, H, W) ADU, T >= 1, of the model's field. place: their numbers, larger than all before, and the window they
+    are taken in for: from its start on, frames are kept.
+    """
+    model.film = since(model.film, min(place.first, int(place.numbers[0])))
+    model.left_out = tuple((number, why) for number, why in model.left_out if number >= place.first)
+    believed = _believed(model, raw, place.numbers)
+    model.last_number = int(place.numbers[-1])
+    if not believed.any():
+        return
+    photons = model.photons(raw[believed])
+    model.learn(photons)
+    with torch.inference_mode():
+        y = torch.as_tensor(photons).to(model.device)
+        _remember(model, raw[believed], y, replace(place, numbers=place.numbers[believed]))
+
+
+def _believed(model: SequenceModel, raw: Array, numbers: Array) -> Array:
+    """(T,) bool: which frames show the sample. Of the others the model notes why not."""
+    finite = np.asarray(np.isfinite(raw).all((1, 2)))
+    level = levels(model.photons(np.where(finite[:, None, None], raw, 0)))
+    known = np.concatenate([model.levels, level[finite]])
+    none = np.zeros(len(raw), bool)
+    flash = finite & flashes(level, known) if len(known) else none
+    dark = finite & unlit(level, float(np.median(model.levels))) if len(model.levels) else none
+    model.unlit = model.unlit + len(dark) if dark.all() else 0
+    if model.unlit > UNLIT_PATIENCE:
+        dark, model.levels = none, level[:0]
+    for bad, why in ((~finite, NOT_FINITE), (flash, FLASH), (dark, UNLIT)):
+        model.left_out += tuple((int(number), why) for number in numbers[bad])
+    believed = finite & ~flash & ~dark
+    model.levels = np.concatenate([model.levels, level[believed]])[-LEVELS:]
+    return np.asarray(believed)
+
+
+def _remember(model: SequenceModel, raw: Array, y: Tensor, place: Place) -> None:
+    """Believed frames y (T, H, W) photons: look at them beside those before them, and keep what is needed."""
+    gains = frame_gains(*(strip.y for strip in model.film), y)
+    before = tail(model.film, TREND_FRAMES)
+    z = torch.cat([*(strip.y for strip in before), y])[-TREND_FRAMES - len(y) :]
+    gains = gains[-len(z) :]
+    z = z / gains
+    c, new = z - trend(z), slice(len(z) - len(y), None)
+    smooth = _smooth_light(model, y, gains[new], z, c)
+    knots = torch.cat([*(strip.smooth for strip in before), smooth])[-len(z) :]
+    if model.density is not None:
+        recent = slice(max(0, len(z) - max(len(y), LOOKED_AT_FRAMES)), None)
+        clear = z[recent] - model.haze.drawn(knots[recent] - knots.mean(0))
+        first = first_of_scene(clear)
+        if another_scene(model.covariance.forward(model.density), clear[first:]):
+            first = max(0, first - (len(clear) - len(y)))
+            number = int(place.numbers[first])
+            model.density, model.film, model.memory = None, (), Memory(since=number)
+            _remember(model, raw[first:], y[first:], replace(place, numbers=place.numbers[first:]))
+            return
+    c = c - model.haze.drawn(knots - trend(knots))
+    last = c[new.start - 1 : new.start] if new.start else None
+    frames = sum(map(len, model.film)) + len(y)
+    model.memory = model.memory.with_frames(c[new], last, place.numbers, frames)
+    model.film += strips(place, y, smooth, raw)
+
+
+def _smooth_light(model: SequenceModel, y: Tensor, gains: Tensor, z: Tensor, c: Tensor) -> Tensor:
+    """(T, rows, columns) of splines for y (T, H, W). z: and frames before, equally bright; c: without trend."""
+    rough = model.density
+    if rough is None:
+        rough = density(model.covariance, statistics_of(sums_of(c, None, len(c)), z.mean(0)), ROUGH_LAYERS)
+    brightness, background = fit_background(z.mean(0), model.imaging.forward(rough))
+    return model.haze.knots(y, gains, brightness * rough, background, far_covariance(c))

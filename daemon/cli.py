@@ -1,9 +1,10 @@
-"""The `selfstorm-daemon` command: run, status, stop."""
+"""The `selfstorm-daemon` command: run, status, stop, replay-run."""
 
 from __future__ import annotations
 
 import json
 import logging
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
@@ -29,6 +30,11 @@ def cli() -> None:
 @click.option("--source", help="simulate:, replay:PATH, mmcore:[CFG] or micromanager:[HOST:PORT]")
 @click.option("--record", type=click.Path(path_type=Path), help="Record the raw frames into this folder.")
 @click.option("--save", type=click.Path(path_type=Path), help="Save the pictures as OME-TIFF.")
+@click.option(
+    "--checkpoint",
+    type=click.Path(path_type=Path),
+    help="Keep what the model learns in this file, and start from it when it is there.",
+)
 @click.option("--duration", "duration_s", type=click.FloatRange(0, min_open=True), help="Stop after so many seconds.")
 @click.option("--lossless", is_flag=True, default=None, help="The source waits: no window is skipped.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every window.")
@@ -37,6 +43,7 @@ def run(
     source: str | None,
     record: Path | None,
     save: Path | None,
+    checkpoint: Path | None,
     duration_s: float | None,
     lossless: bool | None,
     verbose: bool,
@@ -46,6 +53,7 @@ def run(
         "source.uri": source,
         "record": record,
         "save": save,
+        "checkpoint": checkpoint,
         "duration_s": duration_s,
         "lossless": lossless,
     }
@@ -80,6 +88,28 @@ def stop(control: str) -> None:
     click.echo("stopping")
 
 
+@cli.command("replay-run")
+@click.argument("manifest", type=click.Path(path_type=Path))
+@click.option("--save", type=click.Path(path_type=Path), help="Save the pictures as OME-TIFF.")
+def replay_run(manifest: Path, save: Path | None) -> None:
+    """Repeat the run that wrote MANIFEST, and say whether its pictures come out equal."""
+    from daemon.replay_run import repeat
+    from selfstorm.ome_tiff import OmeTiffWriter
+
+    made, equal = 0, 0
+    with ExitStack() as open_files:
+        writer: OmeTiffWriter | None = None
+        for again in repeat(manifest):
+            made, equal = made + 1, equal + again.equal
+            click.echo(f"window {again.line.index}: {'equal' if again.equal else 'DIFFERENT'}")
+            if save is not None:
+                writer = writer or open_files.enter_context(OmeTiffWriter(save, None))
+                writer.add(again.result.picture, {"window": again.line.index})
+    click.echo(f"{equal} of {made} pictures equal, bit for bit")
+    if equal < made:
+        raise SystemExit(1)
+
+
 def account(status: Status) -> str:
     """A status as a person reads it."""
     frames, windows = status.frames, status.windows
@@ -93,7 +123,8 @@ def account(status: Status) -> str:
         + (f"; about {frames.estimated_lost_in_outages} lost in outages" if frames.estimated_lost_in_outages else ""),
         f"windows  complete {windows.complete}: published {windows.published}, skipped {windows.skipped},"
         f" failed {windows.failed}",
-        f"latency  {status.latency_ms:.0f} ms" if status.latency_ms is not None else "latency  -",
+        _latency(status),
+        f"effort   {status.effort or '-'}; model {status.model_state or '-'}",
         f"device   {status.device}",
     ]
     if status.recording:
@@ -103,6 +134,13 @@ def account(status: Status) -> str:
     if status.saving:
         lines.append(f"saved    {status.saving}")
     return "\n".join(lines)
+
+
+def _latency(status: Status) -> str:
+    """From a window's last frame to its preview and its refined picture."""
+    stages = {latency.stage: latency for latency in status.latencies if latency.stage in ("preview", "refined")}
+    text = "; ".join(f"{s} {v.p50_ms:.0f} (p95 {v.p95_ms:.0f}, p99 {v.p99_ms:.0f}) ms" for s, v in stages.items())
+    return f"latency  {text or '-'}"
 
 
 def main() -> None:

@@ -118,14 +118,22 @@ class ReconstructionSection(Section):
 
 
 class ServerSection(Section):
-    """[server]: where viewers and commands find the daemon. Loopback only: nothing here is encrypted."""
+    """[server]: where viewers and commands find the daemon. Loopback only: nothing here is encrypted.
+
+    metrics_port: for Prometheus; none where it is not set.
+    """
 
     results: Endpoint = "tcp://127.0.0.1:5711"
     control: Endpoint = "tcp://127.0.0.1:5712"
+    metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
 
 
 class Config(Section):
-    """The whole configuration. lossless: the source waits for the reconstruction, no window is skipped."""
+    """The whole configuration.
+
+    record: folder for raw frames. save: file for the pictures. checkpoint: file that keeps what the model has learned
+    for the next run. lossless: the source waits for the reconstruction, no window is skipped.
+    """
 
     source: SourceSection = Field(default_factory=SourceSection)  # made when wanted: its scene takes scipy
     camera: CameraSection = CameraSection()
@@ -134,6 +142,7 @@ class Config(Section):
     server: ServerSection = ServerSection()
     record: Path | None = None
     save: Path | None = None
+    checkpoint: Path | None = None
     duration_s: Annotated[float, Field(gt=0)] | None = None
     lossless: bool = False
 
@@ -167,7 +176,7 @@ def load(path: Path, overrides: dict[str, Any]) -> Config:
 
 
 def _anchor(raw: dict[str, Any], folder: Path) -> None:
-    for key in ("record", "save"):
+    for key in ("record", "save", "checkpoint"):
         if isinstance(raw.get(key), str):
             raw[key] = folder / raw[key]
     source = raw.get("source")

@@ -6,10 +6,12 @@ import logging
 import threading
 import time
 from collections import Counter, deque
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Literal
 
 from daemon.protocol.messages import Event, FrameCounts, Status, WindowCounts
+from daemon.stopwatch import Latencies
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +32,7 @@ class Health:
         self._frames: Counter[str] = Counter()
         self._windows: Counter[str] = Counter()
         self._fields: dict[str, Any] = {"state": "starting"}
+        self._latencies = Latencies()
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._event_count = 0
         self._arrivals_s: deque[float] = deque(maxlen=256)
@@ -48,6 +51,16 @@ class Health:
         """Add to window counters."""
         with self._lock:
             self._windows.update(counts)
+
+    def latencies(self, milliseconds: Mapping[str, float]) -> None:
+        """What the stages of one window took."""
+        with self._lock:
+            self._latencies.add(milliseconds)
+
+    def counts(self) -> tuple[FrameCounts, WindowCounts]:
+        """The account so far."""
+        with self._lock:
+            return FrameCounts(**self._frames), WindowCounts(**self._windows)
 
     def report(self, **fields: Any) -> None:
         """Set fields of Status: state, source, device, latency_ms, ..."""
@@ -83,6 +96,7 @@ class Health:
                 version=version("selfstorm"),
                 frames=FrameCounts(**self._frames),
                 windows=WindowCounts(**self._windows),
+                latencies=tuple(self._latencies.summary()),
                 rate_hz=self._rate_hz(),
                 uptime_s=time.monotonic() - self._started_s,
                 sent_unix_ns=time.time_ns(),

@@ -220,6 +220,7 @@ class Intake(threading.Thread):
     def _window(self, window: Window) -> None:
         self._health.windows(complete=1)
         self._handing_over = True
-        if skipped := self._queue.put(window):
-            self._health.windows(skipped=skipped)
+        skipped = self._queue.put(window)
+        self._health.windows(skipped=skipped.windows)
+        self._health.frames(passed_over=skipped.frames)
         self._heard_s, self._handing_over = time.monotonic(), False

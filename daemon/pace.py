@@ -1,43 +1,132 @@
-"""How much is made of a window, so that the worker is free when the next one comes: best first, less under load."""
+"""How much to make of each window, so that the worker is free when the next one comes: best first, less under load.
+
+What a step costs is kept in units of one layer of the density network, which every window measures: when the machine
+is shared or the field is another, all of it moves together, and no step has to be tried to know what it costs.
+"""
 
 from __future__ import annotations
 
-from typing import get_args
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
-from selfstorm.model import Estimate
+from selfstorm.density import PREVIEW_LAYERS, QUICK_LAYERS
+from selfstorm.effort import Effort, Estimate, steps_down
 
-STEPS: tuple[Estimate, ...] = get_args(Estimate)[::-1]  # fused, emitters, density
-SPARE = 0.8  # of a stride's time may be planned for
-FORGETS = 0.95  # a window: what a step was seen to cost, so that it is tried again when the load may be gone
+CLIMB, STAY = 0.7, 0.85  # of a stride's time may be planned for, to do more than before and to go on as before
+# More than a stride's time, once, to look at frames that were passed by: one window waits, none is skipped.
+ONCE = 1.7
+NEWER = 0.3  # share of the newest measurement in what is kept
+TUNING_SHARE = 0.05  # of all time, at most, for looking at the optics where it does not fit into a stride
+# What steps cost in layers, before they were measured: on 64 x 64 pixels and one core.
+FIRST_GUESS = {
+    "watch": 1.5,  # a frame
+    "emitters fast": 6.0,  # a frame
+    "emitters best": 16.0,
+    "localisations fast": 9.0,  # a frame
+    "localisations best": 18.0,
+    "memory": 80.0,  # a window, from here on
+    "optics": 150.0,
+    "preview": PREVIEW_LAYERS + 5.0,
+    "drawing": 45.0,
+    "other": 10.0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """What there is to do.
+
+    new: frames to watch. unseen: frames of the window whose emitters nobody has looked for. layers: of the density
+    network. stride, stride_s: frames and seconds until the next window. optics_due: time to look at the optics again.
+    """
+
+    new: int
+    unseen: int
+    layers: int
+    stride: int
+    stride_s: float
+    optics_due: bool
 
 
 class Pace:
-    """Chooses the estimate of every window from what frames cost at each step.
+    """Chooses the effort of every window.
 
-    wanted: the estimate the user asked for, which is never exceeded. steady: keep it whatever it costs (lossless).
+    full: what the user asked for, which is never exceeded. steady: keep to it whatever it costs (lossless).
+    layer_s: what a layer of the density network takes, from a first try.
     """
 
-    def __init__(self, wanted: Estimate, *, steady: bool) -> None:
-        self._steps = STEPS[STEPS.index(wanted) :]
-        self._steady = steady
-        self._cost_s: dict[Estimate, float] = {}
-        self.estimate: Estimate = wanted
+    def __init__(
+        self, full: Effort, *, steady: bool, layer_s: float, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._steps = [full] if steady else steps_down(full)
+        self._steady, self._clock, self._layer_s = steady, clock, layer_s
+        self._layers_for = dict(FIRST_GUESS)
+        self._step = 0
+        self._tuned_s = clock()
 
     @property
-    def wanted(self) -> Estimate:
-        """What the user asked for."""
-        return self._steps[0]
+    def step(self) -> Effort:
+        """The step of the last window."""
+        return self._steps[self._step]
 
-    def took(self, seconds: float, new_frames: int, stride: int, stride_s: float) -> bool:
-        """A window of new_frames looked at for the first time took seconds, and a stride lasts stride_s.
+    def at_most(self, estimate: Estimate) -> None:
+        """From now on make no more than that estimate of a window: there is no memory for more."""
+        within = [step for step in self._steps if step.estimate == estimate]
+        self._steps = within or [replace(self._steps[0], name=estimate, estimate=estimate)]
+        self._step = 0
 
-        Returns whether the next window will be made at another step.
-        """
-        if self._steady or new_frames == 0 or stride_s <= 0:
-            return False
-        self._cost_s = {step: cost * FORGETS for step, cost in self._cost_s.items()}
-        self._cost_s[self.estimate] = seconds / new_frames
-        before = self.estimate
-        affordable = (step for step in self._steps if self._cost_s.get(step, 0.0) * stride <= SPARE * stride_s)
-        self.estimate = next(affordable, self._steps[-1])
-        return self.estimate != before
+    def effort(self, demand: Demand) -> Effort:
+        """What to make of the next window."""
+        if self._steady or demand.stride_s <= 0:
+            return self.step
+        self._step = next(
+            (n for n, step in enumerate(self._steps) if self._affordable(n, step, demand)), len(self._steps) - 1
+        )
+        chosen = self.step
+        for number, better in enumerate(self._steps[: self._step]):
+            if better.estimate != chosen.estimate and self._lasts(number, better, demand):
+                chosen = replace(chosen, name=f"{chosen.name}, catching up", ahead=better.estimate)
+                break
+        if chosen.optics and demand.optics_due:
+            left_s = STAY * demand.stride_s - self.seconds(chosen, demand)
+            cost_s = self._layers_for["optics"] * self._layer_s
+            put_off = cost_s > left_s and self._clock() - self._tuned_s < cost_s / TUNING_SHARE
+            chosen = replace(chosen, optics=not put_off)
+            if chosen.optics:
+                self._tuned_s = self._clock()
+        return chosen
+
+    def seconds(self, effort: Effort, demand: Demand) -> float:
+        """What a window is expected to take."""
+        cost = self._layers_for
+        layers = demand.new * cost["watch"] + cost["other"]
+        layers += QUICK_LAYERS if effort.quick else demand.layers + cost["memory"] + cost["preview"]
+        if effort.estimate != "density":
+            layers += demand.unseen * cost[f"emitters {effort.quality}"]
+        if effort.estimate == "fused":
+            layers += demand.unseen * cost[f"localisations {effort.quality}"] + cost["drawing"]
+        return layers * self._layer_s
+
+    def took(self, effort: Effort, demand: Demand, seconds: Mapping[str, float], looked_at: int) -> None:
+        """Learn from what the steps of a window took."""
+        layers = QUICK_LAYERS if effort.quick else demand.layers
+        self._layer_s += NEWER * (seconds.get("density", layers * self._layer_s) / layers - self._layer_s)
+        amounts = {"watch": demand.new, "emitters": looked_at, "localisations": looked_at}
+        for step, took_s in seconds.items():
+            name = f"{step} {effort.quality}" if step in ("emitters", "localisations") else step
+            if (step == "optics" and not effort.optics) or name not in self._layers_for:
+                continue
+            if amount := amounts.get(step, 1):
+                known = self._layers_for[name]
+                self._layers_for[name] = known + NEWER * (took_s / self._layer_s / amount - known)
+
+    def _affordable(self, number: int, step: Effort, demand: Demand) -> bool:
+        """Whether a step can be made of this window and of all that follow."""
+        return self._lasts(number, step, demand) and self.seconds(step, demand) <= ONCE * demand.stride_s
+
+    def _lasts(self, number: int, step: Effort, demand: Demand) -> bool:
+        """Whether a step can be kept up once every frame was looked at when it was new."""
+        share = STAY if number >= self._step else CLIMB
+        new = replace(demand, new=min(demand.new, demand.stride), unseen=min(demand.unseen, demand.stride))
+        return self.seconds(step, new) <= share * demand.stride_s

@@ -14,6 +14,8 @@ from daemon.protocol.codec import Buffer, encode
 from daemon.protocol.messages import PictureHeader
 from selfstorm.frames import Array, StreamInfo
 
+Picture = tuple[PictureHeader, Array]
+
 VIEWER_HIGH_WATER = 20
 WAITING_PICTURES = 8
 STATUS_S = 0.5
@@ -33,10 +35,10 @@ class Publisher:
     def __init__(self, address: str, health: Health) -> None:
         self._health = health
         self._endpoint = Endpoint("publisher", address, zmq.XPUB, OPTIONS, self._publish)
-        self._pictures: queue.Queue[list[list[Buffer]]] = queue.Queue(WAITING_PICTURES)
+        self._pictures: queue.Queue[dict[str, list[Buffer]]] = queue.Queue(WAITING_PICTURES)
         self._info: StreamInfo | None = None
         self._info_sent: StreamInfo | None = None
-        self._last: list[list[Buffer]] = []
+        self._last: dict[str, list[Buffer]] = {}
         self._dropped = 0
         self._next_event = 0
         self.listen, self.stop = self._endpoint.listen, self._endpoint.stop
@@ -45,12 +47,17 @@ class Publisher:
         """The stream that now runs; told to the viewers."""
         self._info = info
 
-    def pictures(self, header: PictureHeader, picture: Array, raw_header: PictureHeader, raw_mean: Array) -> None:
-        """Publish a window's pictures; the oldest waiting ones are dropped, and counted, when nobody sends them on."""
-        pair = [encode("sr.refined", header, picture), encode("raw.mean", raw_header, raw_mean)]
+    def pictures(self, kind: str, sr: Picture, raw: Picture | None) -> None:
+        """Publish a window's picture, and the mean of its camera frames unless it was sent before.
+
+        The oldest waiting ones are dropped, and counted, when nobody sends them on.
+        """
+        messages = {kind: encode(kind, *sr)}
+        if raw is not None:
+            messages["raw.mean"] = encode("raw.mean", *raw)
         while True:
             try:
-                return self._pictures.put_nowait(pair)
+                return self._pictures.put_nowait(messages)
             except queue.Full:
                 with contextlib.suppress(queue.Empty):  # the thread may just have taken it
                     self._pictures.get_nowait()
@@ -76,12 +83,12 @@ class Publisher:
 
     def _send_new_pictures(self, socket: zmq.Socket[bytes]) -> None:
         try:
-            pair = self._pictures.get(timeout=0.05)
+            messages = self._pictures.get(timeout=0.05)
         except queue.Empty:
             return
-        for parts in pair:
+        for parts in messages.values():
             self._send(socket, parts)
-        self._last = pair
+        self._last |= messages
 
     def _send_new_events(self, socket: zmq.Socket[bytes]) -> None:
         for event in self._health.events_since(self._next_event):
@@ -99,7 +106,7 @@ class Publisher:
             self._send(socket, encode("info", self._info_sent))
         for event in self._health.events_since(self._next_event - VIEWER_HIGH_WATER // 2):
             self._send(socket, encode("event", event))
-        for parts in self._last:
+        for parts in self._last.values():
             self._send(socket, parts)
 
     @staticmethod

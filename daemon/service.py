@@ -28,6 +28,7 @@ from daemon.config import Config
 from daemon.control import Control
 from daemon.health import Health
 from daemon.intake import Intake
+from daemon.metrics import MetricsServer
 from daemon.protocol.messages import Status
 from daemon.publisher import Publisher
 from daemon.supervisor import CameraSupervisor, RecorderSupervisor
@@ -51,9 +52,9 @@ class Service:
         self._queue = WindowQueue(lossless=config.lossless)
         self._publisher = Publisher(config.server.results, self.health)
         self._control = Control(config.server.control, self.health, self._stop.set)
-        self._worker = Worker(config, self.health, self._queue, self._publisher, self._movie)
         if config.record:
             _make_folder(config.record)
+        self._worker = Worker(config, self.health, self._queue, self._publisher, self._movie)
 
     def run(self) -> Status:
         """Run until the source ends, the duration is over or someone stops it; returns the final account.
@@ -77,6 +78,8 @@ class Service:
         cleanup.append(self._publisher.stop)
         self._control.listen()
         cleanup.append(self._control.stop)
+        if config.server.metrics_port is not None:
+            cleanup.append(MetricsServer(config.server.metrics_port, health).stop)
         camera = CameraSupervisor(
             config.source, health, subscribers=2 if config.record else 1, lossless=config.lossless
         )

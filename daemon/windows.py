@@ -4,11 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from dataclasses import replace
+from typing import NamedTuple
 
 from daemon.ring import FrameRing
 from selfstorm.frames import Frame, StreamInfo, Window
 
 LOSSLESS_DEPTH = 2
+MOST_EARLIER = 400  # frames: more than the model remembers
+MOST_EARLIER_BYTES = 2**29
+
+
+class Skipped(NamedTuple):
+    """Windows that were skipped, and frames that nobody will see because of it."""
+
+    windows: int
+    frames: int
+
+
+NOTHING = Skipped(0, 0)
 
 
 class SlidingWindows:
@@ -47,26 +61,42 @@ class SlidingWindows:
 
 
 class WindowQueue:
-    """Hands windows to the worker. Live: only the newest waits, others are skipped. Lossless: putting waits."""
+    """Hands windows to the worker. Live: only the newest waits, others are skipped. Lossless: putting waits.
+
+    The frames of skipped windows go along with the newest, as many as the model could remember.
+    """
 
     def __init__(self, *, lossless: bool) -> None:
         self._lossless = lossless
         self._waiting: deque[Window] = deque()
+        self._handed: Window | None = None
         self._changed = threading.Condition()
         self._closed = self._hurried = False
 
-    def put(self, window: Window) -> int:
-        """Add a window; how many were skipped for it. Waits for room when lossless."""
+    def put(self, window: Window) -> Skipped:
+        """Add a window; what was skipped for it. Waits for room when lossless."""
         with self._changed:
-            skipped = 0
+            skipped = NOTHING
             if self._lossless:
                 self._changed.wait_for(lambda: len(self._waiting) < LOSSLESS_DEPTH or self._hurried)
-            else:
-                skipped = len(self._waiting)
-                self._waiting.clear()
+            elif self._waiting:
+                window, passed_over = self._with_frames_of(self._waiting.pop(), window)
+                skipped = Skipped(1, passed_over)
             self._waiting.append(window)
             self._changed.notify_all()
             return skipped
+
+    def _with_frames_of(self, skipped: Window, window: Window) -> tuple[Window, int]:
+        """The window with the frames that only the skipped one had, and how many are too many to take along."""
+        handed = self._handed
+        seen = handed.last_seq if handed is not None and handed.info.stream == skipped.info.stream else -1
+        passed = [*skipped.before, *(frame for frame in skipped.frames if frame.seq > seen)]
+        if skipped.info.stream != window.info.stream:
+            return window, len(passed)
+        earlier = [frame for frame in passed if frame.seq < window.first_seq]
+        most = max(0, min(MOST_EARLIER, MOST_EARLIER_BYTES // window.frames[0].pixels.nbytes)) if window.frames else 0
+        kept = earlier[max(0, len(earlier) - most) :]
+        return replace(window, before=tuple(kept)), len(earlier) - len(kept)
 
     def get(self, timeout_s: float) -> Window | None:
         """The next window, or None when none came in time or the queue is closed and empty."""
@@ -74,7 +104,7 @@ class WindowQueue:
             self._changed.wait_for(lambda: bool(self._waiting) or self._closed, timeout_s)
             if not self._waiting:
                 return None
-            window = self._waiting.popleft()
+            self._handed = window = self._waiting.popleft()
             self._changed.notify_all()
             return window
 

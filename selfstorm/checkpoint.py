@@ -6,6 +6,7 @@ Tensors hold numbers alone, the header JSON alone: nothing in a file can run. Ev
 from __future__ import annotations
 
 import json
+from hashlib import blake2b
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -45,6 +46,15 @@ class Facts(BaseModel):
     frames: int = Field(ge=0)
     source: str = Field(max_length=10_000)
     written_by: str = Field(max_length=1000)
+
+
+def fingerprint(model: SequenceModel) -> str:
+    """16 hexadecimal digits that name what pictures are made with: optics, camera and density."""
+    digest = blake2b(json.dumps(psf_to_dict(model.psf), sort_keys=True).encode(), digest_size=8)
+    digest.update(str(model.camera).encode())
+    if model.density is not None:
+        digest.update(model.density.cpu().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def save_model(model: SequenceModel, path: Path, source: str) -> None:

@@ -15,7 +15,8 @@ class Effort:
 
     estimate: 'density', what fluctuates; 'emitters', the sum of the frames' emitter maps; 'fused', localisations
     together with the maps. optics: look at them again where it is time to. quick: fewer layers of the density network,
-    and what is remembered put together as it was the last time.
+    and what is remembered put together as it was the last time. ahead: look for the emitters of the newest frames
+    already, as far as that estimate needs them, for the pictures of windows to come.
     """
 
     name: str
@@ -23,6 +24,7 @@ class Effort:
     quality: Quality
     optics: bool = True
     quick: bool = False
+    ahead: Estimate | None = None
 
     @property
     def preview(self) -> Effort:

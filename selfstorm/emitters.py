@@ -53,7 +53,7 @@ def emitter_maps(
     return x
 
 
-def batches(frames: int, like: Tensor) -> Iterator[slice]:
+def batches(frames: int, like: Tensor, map_bytes: int = MAP_BYTES) -> Iterator[slice]:
     """Frames in batches whose maps, each the size of `like`, fit the cache and the memory."""
-    size = max(1, MAP_BYTES // (like.numel() * like.element_size() * 4))
+    size = max(1, map_bytes // (like.numel() * like.element_size() * 4))
     yield from (slice(start, start + size) for start in range(0, frames, size))

@@ -13,6 +13,7 @@ that c is skewed; shot noise cancels in S.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from scipy.fft import irfft2, next_fast_len, rfft2
@@ -55,7 +56,8 @@ class FieldMoments:
         step = math.ceil((len(frames) - 1) * frames[0].size / MOST_PIXELS)
         first = np.arange(0, len(frames) - 1, step)
         mean = frames.mean(0, dtype=np.float64)
-        parts = np.array_split(first, max(min(len(first), LEAST_BLOCKS), len(first) // BLOCK_PAIRS))
+        least = max(1, min(len(first), LEAST_BLOCKS - len(self.pairs)))
+        parts = np.array_split(first, max(least, len(first) // BLOCK_PAIRS))
         new = [_products(frames[part].astype(np.float64), frames[part + 1].astype(np.float64), mean) for part in parts]
         self.seconds = np.concatenate([self.seconds, [second for second, _ in new]])
         self.thirds = np.concatenate([self.thirds, [third for _, third in new]])
@@ -99,8 +101,7 @@ class FieldMoments:
 def _products(before: Array, after: Array, mean: Array) -> tuple[Array, Array]:
     """(40,) each: R and S per pixel, summed over N pairs of frames (N, H, W). mean: (H, W), of all frames."""
     _, height, width = before.shape
-    shape = next_fast_len(height + REACH_PX, True), next_fast_len(width + REACH_PX, True)
-    window = _fading(height)[:, None] * _fading(width)
+    shape, window, seen = _field(height, width)
     pattern = mean - mean.mean()
     power = float((pattern * pattern).sum()) or 1.0
 
@@ -116,8 +117,16 @@ def _products(before: Array, after: Array, mean: Array) -> tuple[Array, Array]:
     second = irfft2((np.abs(difference) ** 2).sum(0, dtype=np.float64), shape)
     third = irfft2((transformed(c * c).conj() * transformed(c)).sum(0, dtype=np.complex128), shape)
     lag_y, lag_x = FIELD_LAGS.T
-    seen = irfft2(np.abs(rfft2(window, shape)) ** 2, shape)[lag_y, lag_x]
     return second[lag_y, lag_x] / seen, (third[lag_y, lag_x] - third[-lag_y, -lag_x]) / seen
+
+
+@lru_cache(maxsize=4)
+def _field(height: int, width: int) -> tuple[tuple[int, int], Array, Array]:
+    """Shape of the transforms, (H, W) weights of the pixels, (40,) how much of the field each lag is seen in."""
+    shape = next_fast_len(height + REACH_PX, True), next_fast_len(width + REACH_PX, True)
+    window = _fading(height)[:, None] * _fading(width)
+    lag_y, lag_x = FIELD_LAGS.T
+    return shape, window, irfft2(np.abs(rfft2(window, shape)) ** 2, shape)[lag_y, lag_x]
 
 
 def _fading(pixels: int) -> Array:

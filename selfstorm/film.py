@@ -81,3 +81,8 @@ def spans(film: Sequence[Strip]) -> Iterator[tuple[Strip, slice]]:
     for strip in film:
         yield strip, slice(first, first + len(strip))
         first += len(strip)
+
+
+def unseen(film: Sequence[Strip], first: int, localized: bool) -> int:
+    """How many frames from that number on nobody has looked at: for their emitters, or to localise them."""
+    return sum(len(strip) for strip in since(film, first) if (strip.found if localized else strip.total) is None)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from selfstorm.effort import Effort
+from selfstorm.effort import Estimate, Quality
 from selfstorm.emitters import QUALITY, batches, emitter_maps
 from selfstorm.film import Strip
 from selfstorm.frames import Array
@@ -45,9 +45,9 @@ class Watchers:
     mark: Callable[[str], None] = lambda step: None
 
 
-def look(model: SequenceModel, strip: Strip, light: Light, effort: Effort, told: Watchers) -> Strip:
-    """The strip with the emitters of its frames, unless somebody has looked for them before."""
-    localizing = effort.estimate == "fused"
+def look(model: SequenceModel, strip: Strip, light: Light, wanted: Estimate, quality: Quality, told: Watchers) -> Strip:
+    """The strip with the emitters of its frames that an estimate wants, unless somebody has looked for them before."""
+    localizing = wanted == "fused"
     if strip.total is not None and (strip.found is not None or not localizing):
         told.advance(len(strip))
         return strip
@@ -57,8 +57,8 @@ def look(model: SequenceModel, strip: Strip, light: Light, effort: Effort, told:
     total, first = torch.zeros_like(prior), 0
     found: list[Localizations] = []
     waiting: list[Emitters] = []
-    for part in batches(len(y), prior):
-        maps = emitter_maps(model.imaging, y[part], prior, start[part], light.background[part], QUALITY[effort.quality])
+    for part in batches(len(y), prior, model.map_bytes):
+        maps = emitter_maps(model.imaging, y[part], prior, start[part], light.background[part], QUALITY[quality])
         total += maps.sum(0)
         end = part.start + len(maps)
         if localizing:
@@ -69,7 +69,7 @@ def look(model: SequenceModel, strip: Strip, light: Light, effort: Effort, told:
                 continue
             begin = Emitters(*(torch.cat(values) for values in zip(*waiting, strict=True)))
             group = slice(first, end)
-            fit = localize(y[group], begin, light.background[group], prior, model.psf, grid, EFFORT[effort.quality])
+            fit = localize(y[group], begin, light.background[group], prior, model.psf, grid, EFFORT[quality])
             found.append(_numbered(fit, strip.numbers[group]))
             waiting = []
         told.mark("localisations" if localizing else "emitters")

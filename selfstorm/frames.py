@@ -64,7 +64,10 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Consecutive frames of one stream: seq first_seq .. last_seq, less those in missing."""
+    """Consecutive frames of one stream: seq first_seq .. last_seq, less those in missing.
+
+    before: frames of windows that were skipped for this one, which are in none that was handed on.
+    """
 
     index: int
     info: StreamInfo
@@ -72,10 +75,7 @@ class Window:
     last_seq: int
     frames: tuple[Frame, ...]
     missing: tuple[int, ...] = ()
-
-    def stack(self) -> Array:
-        """(T, H, W) of the frames that are there, ADU, in the camera's dtype."""
-        return np.stack([frame.pixels for frame in self.frames])
+    before: tuple[Frame, ...] = ()
 
 
 def window_starts(frames: int, length: int, stride: int) -> Iterator[int]:

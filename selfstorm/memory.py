@@ -67,6 +67,11 @@ class Memory:
         """The blocks that no frame will be added to."""
         return [block for block in self.blocks if block.sums.frames >= self.length]
 
+    @property
+    def frames(self) -> int:
+        """How many are remembered."""
+        return sum(block.sums.frames for block in self.blocks)
+
     def older_than(self, number: int) -> bool:
         """Whether frames before that number are remembered."""
         return bool(self.blocks) and self.blocks[0].first < number
@@ -110,7 +115,7 @@ class Memory:
         if not self.older_than(first):
             return "the window's own frames"
         if self.plan is None or self.plan.blocks >= len(self.blocks):
-            frames = sum(block.sums.frames for block in self.blocks)
+            frames = self.frames
         else:
             frames = self.plan.blocks * self.length
         motion = self.plan.motion if self.plan else "still"

@@ -13,6 +13,7 @@ from torch import Tensor
 from selfstorm.camera import Camera, calibrate
 from selfstorm.defects import flashes, hot_pixels, levels, mended
 from selfstorm.effort import Effort, Estimate, Quality
+from selfstorm.emitters import MAP_BYTES
 from selfstorm.errors import InputError
 from selfstorm.field_moments import FieldMoments
 from selfstorm.film import Film
@@ -69,7 +70,7 @@ class SequenceModel:
     columns) on the padded grid, or None before the first. memory: what stage A remembers of the frames so far. film:
     the frames that windows may still ask for; left_out: numbers of those that are not believed, and why. levels: how
     bright the last frames were; unlit: how many in a row were dark. frames: how many the moments have seen.
-    last_number: of the last frame of this stream that was watched, -1 before.
+    last_number: of the last frame of this stream that was watched, -1 before. map_bytes: memory for a batch's maps.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class SequenceModel:
         self.levels: Array = np.zeros(0)
         self.unlit, self.frames, self.last_number = 0, 0, -1
         self._learned_already = self._refit_due = False
+        self.map_bytes = MAP_BYTES
         self._patience = 0
         self._use(psf)
 

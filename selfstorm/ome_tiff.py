@@ -128,8 +128,9 @@ def read_pictures(path: Path) -> Pictures:
 
 
 def _records(file: tifffile.TiffFile) -> list[dict[str, Any]]:
+    """The accounts in the OME-XML; of a file that still grows, or was never finished, those of its pages."""
     if not file.ome_metadata:
-        return []
+        return _records_of_pages(file)
     root = ElementTree.fromstring(file.ome_metadata)  # noqa: S314  (expat bounds entity expansion)
     text = next((e.text for e in root.iter() if e.tag.endswith("}Description")), None)
     try:
@@ -137,3 +138,11 @@ def _records(file: tifffile.TiffFile) -> list[dict[str, Any]]:
     except ValueError:
         return []
     return records if isinstance(records, list) else []
+
+
+def _records_of_pages(file: tifffile.TiffFile) -> list[dict[str, Any]]:
+    try:
+        records = [json.loads(page.description) for page in file.pages if isinstance(page, tifffile.TiffPage)]
+    except ValueError:
+        return []
+    return [record for record in records if isinstance(record, dict)]

@@ -73,8 +73,9 @@ def picture_of_window(
     effort: less than the settings ask for, to save time. preview: handed the density as soon as there is one.
     """
     effort = effort or model.settings.effort
-    window = WindowFrames.of(model, place)
     with torch.inference_mode():
+        window = WindowFrames.of(model, place)
+        told.mark("window")
         fit = model.look_at_optics(window.newest(TUNING_FRAMES)) if effort.optics else None
         told.mark("optics")
         memory = model.memory if effort.quick else model.memory.planned()
@@ -117,15 +118,18 @@ def _picture(
     brightness, background = fit_background(window.mean, imaged)
     seen, expected = window.mean, brightness * imaged + background
     picture, looked_at, found = grid.crop(m), 0, None
-    if effort.estimate != "density":
+    wanted = effort.ahead if effort.estimate == "density" else effort.estimate
+    if wanted is not None:
         emitters = brightness * m + steady_light(model.imaging, seen, expected, len(window), grid.scale)
-        film = []
-        for strip, part in spans(window.film):
-            smooth = (background + model.haze.drawn(window.smooth[part])).clamp(min=LEAST_BACKGROUND)
-            light = Light(emitters, smooth * window.gains[part], window.gains[part])
-            film.append(look(model, strip, light, effort, told))
-            looked_at += len(strip) * (film[-1] is not strip)
+        film = list(window.film)
+        for number, (strip, part) in enumerate(spans(window.film)):
+            if effort.ahead is None or number == len(film) - 1:
+                smooth = (background + model.haze.drawn(window.smooth[part])).clamp(min=LEAST_BACKGROUND)
+                light = Light(emitters, smooth * window.gains[part], window.gains[part])
+                film[number] = look(model, strip, light, wanted, effort.quality, told)
+                looked_at += len(strip) * (film[number] is not strip)
         model.film = tuple(film)
+    if effort.estimate != "density":
         totals = [strip.total for strip in film if strip.total is not None]
         total, found = torch.stack(totals).sum(0), localizations_of(film)
         seen, expected = window.seen, model.imaging.forward(total) / len(window) + background

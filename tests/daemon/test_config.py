@@ -48,7 +48,7 @@ def test_an_empty_file_is_a_simulation_with_everything_as_documented(tmp_path):
         ("[source.mmcore]\nexposure = 3", "[source.mmcore]: unknown key 'exposure'", "did you mean 'exposure_ms'?"),
         ("[optcs]\nna = 1.4", "unknown key 'optcs'", "did you mean 'optics'?"),
         ("losless = true", "unknown key 'losless'", "did you mean 'lossless'?"),
-        ("[server]\nqqqq = 1", "[server]: unknown key 'qqqq'", "known keys: results, control"),
+        ("[server]\nqqqq = 1", "[server]: unknown key 'qqqq'", "known keys: results, control, metrics_port"),
     ],
 )
 def test_an_unknown_key_names_its_section_and_the_nearest_known_one(tmp_path, text, said, mend):

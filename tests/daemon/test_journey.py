@@ -93,7 +93,7 @@ def test_who_comes_late_is_told_all_at_once(journey):
 
 
 def test_the_status_command(journey):
-    status = Status.model_validate(json.loads(journey.as_json.stdout))
+    status = Status.model_validate_json(journey.as_json.stdout)
     assert (journey.as_json.returncode, status.state, status.run) == (0, "running", journey.before.run)
     assert account_closes(status)
     assert status.stream in {info.stream for info in journey.results.messages("info")}
@@ -106,7 +106,8 @@ def test_the_stop_command_ends_it_in_order(journey):
     assert journey.exit_code == 0
     assert "ended" in journey.daemon.out
     assert "Traceback" not in journey.daemon.err
-    assert " WARNING " not in journey.daemon.err
+    warnings = [line for line in journey.daemon.err.splitlines() if " WARNING " in line]
+    assert all(" pace: " in line for line in warnings)  # how fast this machine is, is not the question here
 
 
 def test_the_saved_file_is_an_ome_tiff_of_the_published_pictures(journey):

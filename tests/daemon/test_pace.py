@@ -1,55 +1,124 @@
 """Less is made of a window when the camera is faster than the worker, and all of it again when the load is gone."""
 
+from dataclasses import replace
+
 import pytest
 
-from daemon.pace import Pace
+from daemon.pace import FIRST_GUESS, Demand, Pace
+from selfstorm.density import QUICK_LAYERS
+from selfstorm.effort import Effort, steps_down
 
-STRIDE, STRIDE_S = 25, 1.0
-COST_S = {"fused": 0.06, "emitters": 0.02, "density": 0.004}  # a frame
+FULL = Effort("full", "fused", "fast")
+LAYER_S = 0.002
+DEMAND = Demand(new=25, unseen=25, layers=60, stride=25, stride_s=10.0, optics_due=False)
 
 
-def run(pace, windows, load=1.0):
-    """The estimates of so many windows, each looking at a stride's frames on a machine `load` times as slow."""
+class Machine:
+    """What steps really take: `load` times LAYER_S a layer; steps in `apart` that much more than guessed."""
+
+    def __init__(self, load=1.0, **apart):
+        self.load, self.apart, self.now_s = load, apart, 0.0
+
+    def clock(self):
+        return self.now_s
+
+    def seconds(self, effort, demand):
+        unit = self.load * LAYER_S
+        took = {"watch": demand.new, "density": QUICK_LAYERS if effort.quick else demand.layers}
+        took["watch"] *= FIRST_GUESS["watch"]
+        if not effort.quick:
+            took |= {step: FIRST_GUESS[step] for step in ("memory", "preview")}
+        if effort.optics and demand.optics_due:
+            took["optics"] = FIRST_GUESS["optics"]
+        if effort.estimate != "density" or effort.ahead:
+            took["emitters"] = demand.unseen * FIRST_GUESS[f"emitters {effort.quality}"]
+        if "fused" in (effort.estimate, effort.ahead):
+            took["localisations"] = demand.unseen * FIRST_GUESS[f"localisations {effort.quality}"]
+        return {step: unit * layers * self.apart.get(step, 1.0) for step, layers in took.items()}
+
+
+def efforts(machine, windows, demand=DEMAND, pace=None, full=FULL, steady=False):
+    """The efforts of so many windows on that machine."""
+    pace = pace or Pace(full, steady=steady, layer_s=machine.load * LAYER_S, clock=machine.clock)
     made = []
     for _ in range(windows):
-        made.append(pace.estimate)
-        pace.took(load * COST_S[pace.estimate] * STRIDE, STRIDE, STRIDE, STRIDE_S)
+        made.append(pace.effort(demand))
+        took = machine.seconds(made[-1], demand)
+        pace.took(made[-1], demand, took, demand.unseen if "emitters" in took else 0)
+        machine.now_s += max(demand.stride_s, sum(took.values()))
     return made
 
 
+def names(*arguments, **keywords):
+    return [effort.name for effort in efforts(*arguments, **keywords)]
+
+
 def test_a_worker_that_is_fast_enough_makes_what_was_asked_for():
-    assert set(run(Pace("fused", steady=False), 20, load=0.4)) == {"fused"}
+    assert set(names(Machine(), 20)) == {"full"}
 
 
-def test_the_first_step_that_fits_is_taken():
-    made = run(Pace("fused", steady=False), 6)
-    assert made[0] == "fused"
-    assert set(made[1:]) == {"emitters"}
+@pytest.mark.parametrize(
+    ("stride_s", "name"), [(1.6, "full"), (0.9, "emitters"), (0.5, "density"), (0.2, "quick density")]
+)
+def test_the_first_step_that_fits_is_taken_from_the_first_window_on(stride_s, name):
+    assert set(names(Machine(), 10, replace(DEMAND, stride_s=stride_s))) == {name}
 
 
-def test_a_hopeless_rate_gets_density_and_never_less():
-    made = run(Pace("fused", steady=False), 8, load=30)
-    assert made[:3] == ["fused", "emitters", "density"]
-    assert set(made[2:]) == {"density"}
+def test_a_step_that_costs_more_than_guessed_is_left():
+    made = names(Machine(localisations=4.0), 10, replace(DEMAND, stride_s=1.6))
+    assert (made[0], made[-1]) == ("full", "emitters")
 
 
-def test_it_recovers_by_itself():
-    pace = Pace("fused", steady=False)
-    assert run(pace, 5)[-1] == "emitters"
-    assert run(pace, 40, load=0.2)[-1] == "fused"
+def test_every_step_down_is_named_and_does_less():
+    steps = steps_down(Effort("full", "fused", "best"))
+    assert [step.name for step in steps] == ["full", "fast layers", "emitters", "density", "quick density"]
+    pace = Pace(steps[0], steady=False, layer_s=LAYER_S)
+    costs = [pace.seconds(step, DEMAND) for step in steps]
+    assert costs == sorted(costs, reverse=True)
 
 
-def test_a_backlog_is_not_mistaken_for_slowness():
-    """After a skipped window many frames are new; what counts is a frame's cost."""
-    pace = Pace("fused", steady=False)
-    assert not pace.took(4.0, 160, STRIDE, STRIDE_S)
-    assert pace.estimate == "fused"
+def test_it_recovers_within_two_strides_when_the_rate_drops():
+    machine = Machine()
+    pace = Pace(FULL, steady=False, layer_s=LAYER_S, clock=machine.clock)
+    assert names(machine, 10, replace(DEMAND, stride_s=0.05), pace)[-1] == "quick density"
+    assert names(machine, 2, replace(DEMAND, unseen=100), pace)[-1] == "full"
 
 
-@pytest.mark.parametrize("wanted", ["emitters", "density"])
-def test_never_more_than_asked_for(wanted):
-    assert set(run(Pace(wanted, steady=False), 30, load=0.01)) == {wanted}
+def test_it_recovers_when_another_program_ends():
+    machine = Machine(load=20.0)
+    pace = Pace(FULL, steady=False, layer_s=machine.load * LAYER_S, clock=machine.clock)
+    assert "full" not in names(machine, 10, pace=pace)
+    machine.load = 1.0
+    assert names(machine, 12, pace=pace)[-1] == "full"
+
+
+def test_frames_that_were_passed_by_are_caught_up_with_before_more_is_promised():
+    """To look at a long window's frames all at once would take many strides."""
+    machine, demand = Machine(), replace(DEMAND, stride_s=1.8, unseen=1000)
+    pace = Pace(FULL, steady=False, layer_s=LAYER_S, clock=machine.clock)
+    first = efforts(machine, 1, demand, pace)[0]
+    assert (first.name, first.estimate, first.ahead) == ("density, catching up", "density", "fused")
+    assert names(machine, 1, replace(demand, unseen=25), pace) == ["full"]
+
+
+@pytest.mark.parametrize("estimate", ["emitters", "density"])
+def test_never_more_than_asked_for(estimate):
+    made = efforts(Machine(0.01), 30, full=Effort("full", estimate, "fast"))
+    assert {effort.estimate for effort in made} == {estimate}
 
 
 def test_lossless_waits_instead():
-    assert set(run(Pace("fused", steady=True), 10, load=100)) == {"fused"}
+    assert set(names(Machine(load=1000), 10, steady=True)) == {"full"}
+
+
+def test_the_optics_are_looked_at_where_there_is_time_and_now_and_then_where_there_is_not():
+    due = replace(DEMAND, optics_due=True)
+    assert all(effort.optics for effort in efforts(Machine(), 10, due))
+    rushed = [effort.optics for effort in efforts(Machine(), 200, replace(due, stride_s=1.6))]
+    assert 2 <= sum(rushed) <= 60
+
+
+def test_without_memory_for_more_it_stays_at_the_density():
+    pace = Pace(FULL, steady=False, layer_s=LAYER_S)
+    pace.at_most("density")
+    assert {effort.estimate for effort in efforts(Machine(), 10, pace=pace)} == {"density"}

@@ -1,6 +1,7 @@
 """Windows are cut by number, not by arrival, and the queue of them forgets nothing it has not counted."""
 
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -46,7 +47,9 @@ def test_windows_start_where_they_do_offline_and_name_what_is_missing(frames, le
 def test_stride_as_long_as_the_window_shorter_and_longer(length, stride, starts):
     windows = cut(12, length, stride)
     assert [window.first_seq for window in windows] == list(starts)
-    assert [window.stack()[:, 0, 0].tolist() for window in windows] == [list(range(s, s + length)) for s in starts]
+    assert [[int(frame.pixels[0, 0]) for frame in window.frames] for window in windows] == [
+        list(range(s, s + length)) for s in starts
+    ]
 
 
 def test_a_window_is_complete_with_its_last_frame_and_not_before():
@@ -86,9 +89,39 @@ def drained(queue):
 
 def test_live_the_newest_window_wins_and_the_others_are_counted():
     queue = WindowQueue(lossless=False)
-    assert [queue.put(window(index)) for index in range(4)] == [0, 1, 1, 1]
+    assert [queue.put(window(index)).windows for index in range(4)] == [0, 1, 1, 1]
     assert drained(queue) == [3]
-    assert queue.put(window(4)) == 0
+    assert queue.put(window(4)).windows == 0
+
+
+def sliding(first, stream="a"):
+    info = INFO.model_copy(update={"stream": stream})
+    frames = tuple(replace(frame(seq), stream=stream) for seq in range(first, first + 4))
+    return Window(first, info, first, first + 3, frames)
+
+
+def test_frames_of_skipped_windows_go_along_once_with_the_newest():
+    queue = WindowQueue(lossless=False)
+    queue.put(sliding(0))
+    assert queue.get(0).before == ()
+    for first in (2, 4, 6, 8):
+        queue.put(sliding(first))
+    assert [f.seq for f in queue.get(0).before] == [4, 5, 6, 7]
+
+
+def test_what_is_more_than_the_model_remembers_is_counted(monkeypatch):
+    monkeypatch.setattr("daemon.windows.MOST_EARLIER", 3)
+    queue = WindowQueue(lossless=False)
+    passed_over = [queue.put(sliding(first)).frames for first in range(0, 20, 2)]
+    assert [f.seq for f in queue.get(0).before] == [15, 16, 17]
+    assert sum(passed_over) == 15
+
+
+def test_frames_of_another_stream_do_not_go_along():
+    queue = WindowQueue(lossless=False)
+    queue.put(sliding(0))
+    assert queue.put(sliding(0, stream="b")) == (1, 4)
+    assert queue.get(0).before == ()
 
 
 def test_an_empty_queue_gives_nothing_in_time():
@@ -102,7 +135,7 @@ def producer():
 
     def produce():
         for index in range(6):
-            done.append(queue.put(window(index)))
+            done.append(queue.put(window(index)).windows)
 
     thread = threading.Thread(target=produce, daemon=True)
     thread.start()

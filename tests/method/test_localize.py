@@ -157,10 +157,10 @@ def test_batches_leave_no_trace(monkeypatch):
     light = Light(torch.ones(model.grid.cells), torch.full_like(y, 10.0), torch.ones((len(y), 1, 1)))
     strip, done = Strip(np.arange(len(y)), y, torch.zeros(len(y), 1, 1), y.sum(0).numpy()), []
     with torch.inference_mode():
-        whole = look(model, strip, light, settings.effort, Watchers(done.append)).found
-        monkeypatch.setattr("selfstorm.emitters.MAP_BYTES", 1)  # a frame at a time
+        whole = look(model, strip, light, "fused", "best", Watchers(done.append)).found
+        model.map_bytes = 1  # a frame at a time
         monkeypatch.setattr("selfstorm.frame_by_frame.FITTED_TOGETHER", 20)
-        parts = look(model, strip, light, settings.effort, Watchers(done.append)).found
+        parts = look(model, strip, light, "fused", "best", Watchers(done.append)).found
     assert done[0] == sum(done[1:]) == len(y)
     assert len(done) > 3
     assert parts.frame.tolist() == whole.frame.tolist() == sorted(whole.frame.tolist())

@@ -1,0 +1,75 @@
+"""What a published picture says of itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from daemon.health import Health
+from daemon.protocol.messages import MAX_LISTED_MISSING, PictureHeader
+from daemon.stopwatch import Stopwatch
+from selfstorm.effort import Effort
+from selfstorm.frames import Window
+from selfstorm.model import Settings
+from selfstorm.reconstruction import Reconstruction
+
+
+def header_of(
+    window: Window,
+    result: Reconstruction,
+    settings: Settings,
+    effort: Effort,
+    health: Health,
+    stopwatch: Stopwatch,
+    *,
+    device: str,
+    now_unix_ns: int,
+    model_hash: str = "",
+    learned: bool = True,
+) -> PictureHeader:
+    """The header of a window's picture, published now."""
+    notes = list(result.notes)
+    if effort.name not in ("full", "preview"):
+        notes.append(f"less was made of it, to keep up with the camera: '{effort.name}'")
+    if window.missing:
+        notes.append(f"{len(window.missing)} of its {window.last_seq - window.first_seq + 1} frames never arrived")
+    shape: Any = result.picture.shape
+    frames, windows = health.counts()
+    found = result.localizations
+    return PictureHeader(
+        run=health.run,
+        window=window.index,
+        stream=window.info.stream,
+        shape=shape,
+        pixel_nm=settings.pixel_nm / result.scale,
+        scale=result.scale,
+        first_seq=window.first_seq,
+        last_seq=window.last_seq,
+        frames=result.frames,
+        missing=len(window.missing),
+        missing_seqs=window.missing[:MAX_LISTED_MISSING],
+        estimate=result.estimate,
+        effort=effort.name,
+        state=result.state if learned else "rolled back",
+        model=f"{settings.model}, {result.layers} layers",
+        model_hash=model_hash,
+        memory=result.memory,
+        optics=result.optics,
+        camera=result.camera,
+        device=device,
+        fine_tuning=str(result.fit or ""),
+        misfit=result.misfit,
+        emitters_per_frame=len(found) / result.frames if found is not None else None,
+        latency_ms=(now_unix_ns - window.frames[-1].received_unix_ns) / 1e6,
+        stage_ms=stopwatch.milliseconds,
+        published_unix_ns=now_unix_ns,
+        notes=tuple(notes),
+        frame_counts=frames,
+        window_counts=windows,
+    )
+
+
+def raw_header_of(header: PictureHeader, result: Reconstruction) -> PictureHeader:
+    """The header of the mean of the same camera frames."""
+    shape: Any = result.raw_mean.shape
+    pixel_nm = header.pixel_nm * result.scale if header.pixel_nm else None
+    return header.model_copy(update={"shape": shape, "pixel_nm": pixel_nm, "scale": 1, "estimate": "mean"})

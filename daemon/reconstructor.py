@@ -1,0 +1,247 @@
+"""Windows -> pictures, by one model that learns on: what it starts from, what it keeps, what is rolled back.
+
+    frames ──► a copy of the model watches them ──► effort ──► (preview) ──► picture ──► guard ──► the copy is the model
+                                                                                          `──► or is forgotten
+
+No thread, no socket and no file but the checkpoint it starts from: a recorded run is repeated through the same class.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from daemon.guard import PATIENCE, Guard, out_of_memory
+from daemon.health import Level
+from daemon.pace import Demand, Pace
+from daemon.stopwatch import Stopwatch
+from selfstorm.checkpoint import fingerprint, load_model
+from selfstorm.density import cold_layers
+from selfstorm.effort import Effort
+from selfstorm.emitters import MAP_BYTES
+from selfstorm.engine import Model, new_model, picture_of, watch
+from selfstorm.errors import InputError
+from selfstorm.film import Place, unseen
+from selfstorm.frame_by_frame import Watchers
+from selfstorm.frames import Frame, StreamInfo, Window
+from selfstorm.model import SequenceModel, Settings
+from selfstorm.reconstruction import Reconstruction
+
+WATCHED_TOGETHER = 128  # frames: what is made of them has to fit the memory
+LEAST_MAP_BYTES = 2**20
+PROBES = 3
+FORGOTTEN = "of a window that was not learned from"
+
+Tell = Callable[[Level, str, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A picture, and what it was made with. learned: whether the window was learned from."""
+
+    result: Reconstruction
+    effort: Effort
+    model_hash: str
+    learned: bool
+
+    @property
+    def state(self) -> str:
+        """What was known before, or that the window was not learned from."""
+        return self.result.state if self.learned else "rolled back"
+
+
+class Reconstructor:
+    """Reconstructs window after window, each warm-started by the last.
+
+    settings: of a stream. steady: never make less of a window to save time. tell: of events that a user should know.
+    checkpoint: a model to start from, if it is there. model: the last good one.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[StreamInfo], Settings],
+        device: torch.device,
+        stride: int,
+        *,
+        steady: bool,
+        tell: Tell,
+        checkpoint: Path | None = None,
+    ) -> None:
+        self._settings, self._device, self._stride, self._steady = settings, device, stride, steady
+        self._tell, self._checkpoint = tell, checkpoint
+        self._info: StreamInfo | None = None
+        self._watched = -1
+        self._forgotten: tuple[tuple[int, str], ...] = ()
+        self._map_bytes = 0
+        self._guard = Guard()
+        self._pace: Pace | None = None
+        self.model: Model | None = None
+
+    @property
+    def settings(self) -> Settings:
+        """Of the model that the last window was tried with."""
+        return self._tried
+
+    def reconstruct(
+        self,
+        window: Window,
+        stopwatch: Stopwatch,
+        preview: Callable[[Reconstruction], None] | None = None,
+        effort: Effort | None = None,
+    ) -> Made:
+        """The picture of a window; the model is as it was where that fails.
+
+        preview: handed the density as soon as there is one. effort: to make of it what a recorded run made of it.
+        """
+        made = None
+        try:
+            while made is None:
+                try:
+                    made = self._try(window, stopwatch, preview, effort)
+                except Exception as error:
+                    if not (out_of_memory(error) and self._make_room(window, error)):
+                        raise
+        finally:
+            if made is None or not made.learned:
+                self._forgotten = tuple((frame.seq, FORGOTTEN) for frame in window.frames if self._new(frame))
+            self._info, self._watched = window.info, window.last_seq
+        return made
+
+    def _try(
+        self,
+        window: Window,
+        stopwatch: Stopwatch,
+        preview: Callable[[Reconstruction], None] | None,
+        effort: Effort | None,
+    ) -> Made:
+        model = self._model_for(window)
+        self._tried = model.settings
+        self._pace = pace = self._pace or self._new_pace(model)
+        new = [frame for frame in (*window.before, *window.frames) if self._new(frame)]
+        for first in range(0, len(new), WATCHED_TOGETHER):
+            some = new[first : first + WATCHED_TOGETHER]
+            watch(model, np.stack([f.pixels for f in some]), self._place(window, some))
+        stopwatch.mark("watch")
+        demand = self._demand(model, window, len(new))
+        before = pace.step
+        effort = effort or pace.effort(demand)
+        if effort.name != before.name and pace.step is not before:
+            self._tell_of(pace.step, before, window, demand)
+        result = picture_of(model, self._place(window, window.frames), effort, Watchers(mark=stopwatch.mark), preview)
+        pace.took(effort, demand, stopwatch.seconds, result.looked_at)
+        made = Made(result, effort, fingerprint(model) if isinstance(model, SequenceModel) else "", True)
+        if jumped := self._guard.jumped(result):
+            return self._rolled_back(made, window, jumped)
+        self.model = model
+        return made
+
+    def _new(self, frame: Frame) -> bool:
+        """Whether no window before had it."""
+        return self._info is None or self._info.stream != frame.stream or frame.seq > self._watched
+
+    def _model_for(self, window: Window) -> Model:
+        """What this window is tried with: a copy of the model, or a new one."""
+        info, model = window.info, self.model
+        if model is not None and self._info is not None and _field(self._info) == _field(info):
+            model = model.copy()
+            if self._info.stream != info.stream:
+                model.new_stream()
+        else:
+            model, self._pace, self._guard = self._first_model(window), None, Guard()
+        if isinstance(model, SequenceModel):
+            model.left_out, self._forgotten = model.left_out + self._forgotten, ()
+            model.map_bytes = self._map_bytes or model.map_bytes
+        return model
+
+    def _first_model(self, window: Window) -> Model:
+        settings = self._settings(window.info)
+        checkpoint, self._checkpoint = self._checkpoint, None  # another field later starts anew
+        if checkpoint is not None and checkpoint.exists():
+            try:
+                model = load_model(checkpoint, settings, (window.info.height, window.info.width), self._device)
+            except InputError as error:
+                self._tell("warning", "checkpoint_not_used", f"{error}; the model starts anew")
+            else:
+                self._tell("info", "checkpoint_used", f"{checkpoint}: goes on from {model.frames} frames")
+                return model
+        return new_model(settings, np.stack([frame.pixels for frame in window.frames]), self._device)
+
+    def _new_pace(self, model: Model) -> Pace:
+        return Pace(model.settings.effort, steady=self._steady, layer_s=_layer_s(model))
+
+    def _place(self, window: Window, frames: list[Frame] | tuple[Frame, ...]) -> Place:
+        return Place(np.array([frame.seq for frame in frames]), window.first_seq, self._stride)
+
+    def _demand(self, model: Model, window: Window, new: int) -> Demand:
+        if not isinstance(model, SequenceModel):
+            return Demand(new, new, 1, self._stride, 0.0, False)
+        newest = window.frames[-self._stride - 1 :]
+        span_s = (newest[-1].received_unix_ns - newest[0].received_unix_ns) / 1e9
+        return Demand(
+            new=new,
+            unseen=unseen(model.film, window.first_seq, model.settings.estimate == "fused"),
+            layers=cold_layers(model.memory.frames),
+            stride=self._stride,
+            stride_s=span_s / max(len(newest) - 1, 1) * self._stride,
+            optics_due=model.optics_due,
+        )
+
+    def _tell_of(self, now: Effort, before: Effort, window: Window, demand: Demand) -> None:
+        level: Level = "info" if now.name == "full" else "warning"
+        why = f"a stride lasts {demand.stride_s:.2g} s"
+        self._tell(level, "pace", f"window {window.index}: from '{before.name}' to '{now.name}', {why}")
+
+    def _rolled_back(self, made: Made, window: Window, why: str) -> Made:
+        """The picture as it is, with a warning; the model before it stays, unless nothing fits it any more."""
+        if self._guard.jumps >= PATIENCE:
+            self.model = None
+            why = f"{why}, {PATIENCE} times in a row"
+            self._tell("warning", "model_reset", f"window {window.index}: {why}: the model starts anew")
+        else:
+            self._tell("warning", "rolled_back", f"window {window.index}: {why}; it is not learned from")
+        notes = (f"{why}: not learned from; do not trust this picture", *made.result.notes)
+        return replace(made, result=replace(made.result, notes=notes), learned=False)
+
+    def _make_room(self, window: Window, error: Exception) -> bool:
+        """Plan with less memory from now on; False where that cannot be."""
+        if self._pace is None or self._tried.model == "paper":
+            return False
+        torch.cuda.empty_cache()
+        bytes_now = self._map_bytes or MAP_BYTES
+        if bytes_now > LEAST_MAP_BYTES:
+            self._map_bytes = bytes_now // 2
+            what = f"batches of {self._map_bytes >> 20} MiB"
+        elif self._pace.step.estimate != "density":
+            self._pace.at_most("density")
+            what = "the density alone"
+        else:
+            return False
+        why = f"no memory ({_line(error)})"
+        self._tell("warning", "out_of_memory", f"window {window.index}: {why}; going on with {what}")
+        return True
+
+
+def _field(info: StreamInfo) -> StreamInfo:
+    """What a model belongs to: the same camera, field and pixels, whenever they are filmed."""
+    return info.model_copy(update={"stream": "", "rate_hz": None})
+
+
+def _layer_s(model: Model) -> float:
+    """What a layer of the density network takes here and now."""
+    if not isinstance(model, SequenceModel):
+        return 1.0
+    flat, times = torch.ones_like(model.imaging.norm), []
+    for _ in range(PROBES):
+        start = time.perf_counter()
+        float(model.covariance.adjoint(model.covariance.forward(flat)).sum())
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+def _line(error: Exception) -> str:
+    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

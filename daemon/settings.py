@@ -1,0 +1,47 @@
+"""What a stream is reconstructed with: the user's configuration, and what the camera says of itself."""
+
+from __future__ import annotations
+
+from daemon.config import CameraSection, Config, OpticsSection
+from selfstorm.errors import InputError
+from selfstorm.frames import StreamInfo
+from selfstorm.model import Settings
+from selfstorm.optics import Airy, Gaussian, Psf
+
+
+def settings_of(config: Config, info: StreamInfo) -> Settings:
+    """The settings for a stream. Raises InputError where the pixel size is unknown."""
+    camera, chosen = config.camera, config.reconstruction
+    pixel_nm = camera.pixel_nm or info.pixel_nm
+    if pixel_nm is None:
+        raise InputError(
+            "pixel size unknown",
+            where=info.source,
+            mend="set pixel_nm under [camera] in the configuration",
+        )
+    offset_adu, gain = _camera(camera, info)
+    return Settings(
+        pixel_nm=pixel_nm,
+        psf=_psf(config.optics),
+        offset_adu=offset_adu,
+        gain_adu_per_electron=gain,
+        scale=chosen.scale,
+        estimate=chosen.estimate,
+        quality=chosen.quality,
+        model=chosen.model,
+        tuning_steps=chosen.tuning_steps,
+    )
+
+
+def _camera(given: CameraSection, info: StreamInfo) -> tuple[float | None, float | None]:
+    """(offset, gain): what the user gave wins over what the camera says."""
+    offset_adu = info.offset_adu if given.offset_adu is None else given.offset_adu
+    return offset_adu, given.gain_adu_per_electron or info.gain_adu_per_electron
+
+
+def _psf(optics: OpticsSection) -> Psf | None:
+    if optics.psf_sigma_nm is not None:
+        return Gaussian(optics.psf_sigma_nm)
+    if optics.na is not None and optics.wavelength_nm is not None:
+        return Airy(optics.na, optics.wavelength_nm)
+    return None

@@ -1,0 +1,51 @@
+"""What each step of a window took, and how that was over the last windows."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+
+from daemon.protocol.messages import StageLatency
+
+KEPT_WINDOWS = 512
+
+
+class Stopwatch:
+    """Seconds by step: time since the last mark goes to the step that is marked."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last_s = clock()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+
+    def mark(self, step: str) -> None:
+        """That step is done, or a part of it."""
+        now_s = self._clock()
+        self.seconds[step] += now_s - self._last_s
+        self._last_s = now_s
+
+    @property
+    def milliseconds(self) -> dict[str, float]:
+        """What was marked so far."""
+        return {step: round(1000 * seconds, 3) for step, seconds in self.seconds.items()}
+
+
+class Latencies:
+    """Milliseconds by stage over the last 512 windows."""
+
+    def __init__(self) -> None:
+        self._stages: dict[str, deque[float]] = {}
+
+    def add(self, milliseconds: Mapping[str, float]) -> None:
+        """One window's."""
+        for stage, value in milliseconds.items():
+            self._stages.setdefault(stage, deque(maxlen=KEPT_WINDOWS)).append(value)
+
+    def summary(self) -> Iterable[StageLatency]:
+        """Percentiles of every stage."""
+        for stage, values in self._stages.items():
+            p50, p95, p99 = (float(p) for p in np.percentile(list(values), (50, 95, 99)))
+            yield StageLatency(stage=stage, windows=len(values), p50_ms=p50, p95_ms=p95, p99_ms=p99)

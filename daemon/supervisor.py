@@ -17,6 +17,7 @@ START_S = 60.0
 SILENCE_S = 10.0
 BACKOFF_S = (0.2, 1.0, 2.0, 5.0)
 MOST_RESTARTS, RESTART_SPAN_S = 6, 120.0
+USER_ERROR = 2  # no restart mends it
 ANY_PORT = "tcp://127.0.0.1:*"
 
 
@@ -64,6 +65,8 @@ class CameraSupervisor:
         """
         now = time.monotonic()
         if self._child is not None:
+            if self._child.exit_code == USER_ERROR and (said := self._child.said(0.2)):
+                raise InputError(str(said.get("error")))
             fault = self._fault(self._child, max(heard_s, self._started_s), now)
             if fault:
                 self._child.stop(0.5)

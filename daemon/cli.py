@@ -1,4 +1,4 @@
-"""The `selfstorm-daemon` command: run, status, stop."""
+"""The `selfstorm-daemon` command: run, status, stop, check."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--source", help="simulate:, replay:PATH, mmcore:[CFG] or micromanager:[HOST:PORT]")
+@click.option("--source", help="simulate:, replay:PATH, ndtiff:DIR, mmcore:[CFG] or micromanager:[HOST:PORT]")
 @click.option("--record", type=click.Path(path_type=Path), help="Record the raw frames into this folder.")
 @click.option("--save", type=click.Path(path_type=Path), help="Save the pictures as OME-TIFF.")
 @click.option("--duration", "duration_s", type=click.FloatRange(0, min_open=True), help="Stop after so many seconds.")
@@ -78,6 +78,25 @@ def stop(control: str) -> None:
     """Ask the running daemon to finish what it has and end."""
     ask(control, "stop")
     click.echo("stopping")
+
+
+@cli.command()
+@click.argument("config", type=click.Path(path_type=Path), required=False)
+@click.option("--source", help="As for run.")
+@click.option("--record", type=click.Path(path_type=Path), help="As for run.")
+def check(config: Path | None, source: str | None, record: Path | None) -> int:
+    """When it does not work: what is wrong on this machine with CONFIG.toml, and what to do about it.
+
+    Exit code 1 where there is a problem. Nothing is set, and a daemon that runs is left alone.
+    """
+    from daemon.check.examine import examine
+
+    problems = 0
+    for finding in examine(config, {"source.uri": source, "record": record}):
+        click.echo(str(finding))
+        problems += finding.level == "problem"
+    click.echo(f"{problems} problem{'s' * (problems != 1)}")
+    return int(problems > 0)
 
 
 def account(status: Status) -> str:

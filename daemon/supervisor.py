@@ -11,13 +11,13 @@ from typing import Any
 from daemon.children import Child
 from daemon.config import SourceSection
 from daemon.health import Health
+from selfstorm.console import USER_ERROR
 from selfstorm.errors import InputError
 
 START_S = 60.0
 SILENCE_S = 10.0
 BACKOFF_S = (0.2, 1.0, 2.0, 5.0)
 MOST_RESTARTS, RESTART_SPAN_S = 6, 120.0
-USER_ERROR = 2  # no restart mends it
 ANY_PORT = "tcp://127.0.0.1:*"
 
 
@@ -65,8 +65,8 @@ class CameraSupervisor:
         """
         now = time.monotonic()
         if self._child is not None:
-            if self._child.exit_code == USER_ERROR and (said := self._child.said(0.2)):
-                raise InputError(str(said.get("error")))
+            if self._child.exit_code == USER_ERROR and (error := (self._child.said(0.2) or {}).get("error")):
+                raise InputError(error)  # no restart mends it
             fault = self._fault(self._child, max(heard_s, self._started_s), now)
             if fault:
                 self._child.stop(0.5)

@@ -29,6 +29,7 @@ class TiffReader:
     def __init__(self, path: Path, select: Selection) -> None:
         self._path = path
         self._file = open_tiff(path)
+        self._open = self._file.filehandle
         try:
             series = self._series()
             axes = [
@@ -53,7 +54,7 @@ class TiffReader:
             raise
 
     def pixels(self, index: int) -> Array:
-        return np.asarray(self._pages[index].asarray())
+        return np.asarray(self._page(index).asarray())
 
     def stamp(self, index: int) -> Stamp:
         if tags := self._tags(index):
@@ -62,6 +63,7 @@ class TiffReader:
 
     def close(self) -> None:
         self._file.close()
+        self._open.close()
 
     def _series(self) -> Any:
         if not self._file.series:
@@ -109,16 +111,23 @@ class TiffReader:
                 ends = f"ends at byte {end}, the file at {size}" if all(spans[0]) else "is not there"
                 raise MovieError(f"is truncated: frame {index} of {len(self._pages)} {ends}", where=name, mend=AGAIN)
 
+    def _page(self, index: int) -> Any:
+        """A page of an open file: of a stack's other files one at a time, there may be thousands."""
+        page = self._pages[index]
+        handle = page.parent.filehandle
+        if handle is not self._open:
+            if self._open is not self._file.filehandle:
+                self._open.close()
+            if handle is not self._file.filehandle:
+                handle.open()
+            self._open = handle
+        return page
+
     def _tags(self, index: int) -> dict[str, Any]:
         """Micro-Manager's tags of a frame, {} where it has none."""
         if not self._file.is_micromanager:
             return {}
-        page = self._pages[index]
-        handle = page.parent.filehandle
-        handle.open()  # where tifffile closed it: it opens a stack's other files for a moment only
-        value = page.aspage().tags.valueof(TAG)
-        if page.parent is not self._file:
-            handle.close()
+        value = self._page(index).aspage().tags.valueof(TAG)
         return value if isinstance(value, dict) else {}
 
     def _rate_hz(self) -> float | None:

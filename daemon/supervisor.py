@@ -66,6 +66,7 @@ class CameraSupervisor:
         now = time.monotonic()
         if self._child is not None:
             if self._child.exit_code == USER_ERROR and (error := (self._child.said(0.2) or {}).get("error")):
+                self.stop()
                 raise InputError(error)  # no restart mends it
             fault = self._fault(self._child, max(heard_s, self._started_s), now)
             if fault:

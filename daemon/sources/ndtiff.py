@@ -22,7 +22,7 @@ from selfstorm.formats.pixel_size import plausible_nm
 from selfstorm.frames import PixelType, StreamInfo
 
 POLL_S = 0.004
-QUIET_S = 1.0
+QUIET_S = 2.0
 
 
 class NDTiff:

@@ -32,7 +32,7 @@ class DataSets:
 
     def _newest_of(self, over: set[Path]) -> Path | None:
         found = [*self._itself(), *(folder for folder in self._all() if folder not in over)]
-        return max(found, key=_begun_ns, default=None)
+        return max(found, key=_alive_ns, default=None)
 
     def _itself(self) -> list[Path]:
         data = data_folder(self._place)
@@ -48,10 +48,11 @@ class DataSets:
         return [data for data in inside if data is not None]
 
 
-def _begun_ns(folder: Path) -> tuple[int, str]:
-    """By the last write, which goes on as long as a data set is the one that is written; then by name."""
+def _alive_ns(folder: Path) -> tuple[int, str]:
+    """By the last sign of life of its index: on Windows an open file shows its creation only; then by name."""
     try:
-        return (folder / NAME).stat().st_mtime_ns, folder.name
+        index = (folder / NAME).stat()
+        return max(index.st_mtime_ns, index.st_ctime_ns), folder.name
     except FileNotFoundError:  # removed just now
         return 0, folder.name
 

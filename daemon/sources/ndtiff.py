@@ -23,6 +23,7 @@ from selfstorm.frames import PixelType, StreamInfo
 
 POLL_S = 0.004
 QUIET_S = 2.0
+MOST_CHARACTERS = 256  # of the camera in a stream's description
 
 
 class NDTiff:
@@ -93,7 +94,7 @@ class NDTiff:
             dtype=dtype,
             pixel_nm=plausible_nm(micromanager_tags.pixel_nm(image.tags)),
             exposure_ms=taken.exposure_ms,
-            camera=f"{taken.camera or 'camera'}, saved to {data_set.folder.name}",
+            camera=f"{taken.camera or 'camera'}, saved to {data_set.folder.name}"[:MOST_CHARACTERS],
             binning=taken.binning,
             roi_yx=taken.roi_yx,
         )

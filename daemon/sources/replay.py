@@ -19,6 +19,7 @@ from selfstorm.frames import PixelType, StreamInfo
 from selfstorm.movies import MovieFile
 
 SAMPLED_FRAMES = 200
+MOST_CHARACTERS = 256  # of the camera in a stream's description
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Replay:
             exposure_ms=taken.exposure_ms,
             offset_adu=taken.offset_adu,
             gain_adu_per_electron=taken.gain_adu_per_electron,
-            camera=f"replay of {movie.path.name}" + (f", {taken.camera}" if taken.camera else ""),
+            camera=", ".join(part for part in (f"replay of {movie.path.name}", taken.camera) if part)[:MOST_CHARACTERS],
             binning=taken.binning,
             roi_yx=taken.roi_yx,
         )

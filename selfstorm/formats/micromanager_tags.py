@@ -9,6 +9,7 @@ from typing import Any
 
 from selfstorm.formats.reader import Acquisition, Stamp
 
+MOST = 2**53  # beyond it a number is none that anybody counted
 Tags = Mapping[str, Any]
 
 
@@ -48,6 +49,7 @@ def stamp(tags: Tags, index: int, begin_unix_ms: float | None) -> Stamp:
     (a core without acquisition engine writes 0 for every image).
     """
     count = number(tags, "ImageNumber")
+    count = count if count is not None and abs(count) < MOST else None
     elapsed_ms, received_ms = number(tags, "ElapsedTime-ms", "ElapsedTimeMs"), received_unix_ms(tags)
     if not elapsed_ms and received_ms is not None and begin_unix_ms is not None:
         elapsed_ms = received_ms - begin_unix_ms
@@ -86,4 +88,4 @@ def _roi_yx(tags: Tags) -> tuple[int, int]:
         if len(parts) != 4 or not all(part.isdecimal() for part in parts):
             return 0, 0
         x, y = float(parts[0]), float(parts[1])
-    return int(y), int(x)
+    return (int(y), int(x)) if max(abs(x), abs(y)) < MOST else (0, 0)

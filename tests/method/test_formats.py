@@ -3,6 +3,7 @@
 import json
 import sys
 
+import click
 import numpy as np
 import pytest
 import tifffile
@@ -10,8 +11,11 @@ from micromanager_stack import write_stack
 from ndstorage.ndtiff_dataset import NDTiffDataset
 
 from selfstorm.errors import MovieError
+from selfstorm.formats import micromanager_tags
 from selfstorm.formats.ndtiff_index import IndexFaultError, read_entry
+from selfstorm.formats.reader import Acquisition
 from selfstorm.movies import MovieFile
+from selfstorm.reconstruct_command import _selection
 
 FRAMES = np.random.default_rng(0).integers(1, 4000, (12, 9, 13)).astype(np.uint16)
 
@@ -224,3 +228,36 @@ def test_a_folder_that_is_no_movie_says_what_it_holds(tmp_path):
     for name in ("a.tif", "b.tif"):
         tifffile.imwrite(tmp_path / name, FRAMES, photometric="minisblack")
     assert "2 movies; name what to read; it holds a.tif, b.tif" in refusal(tmp_path)
+
+
+def test_places_are_selected_by_number_or_name():
+    assert _selection(("channel=GFP", "z=3")) == {"channel": "GFP", "z": 3}
+    for wrong in ("channel", "=3", "channel="):
+        with pytest.raises(click.UsageError, match="AXIS=PLACE"):
+            _selection((wrong,))
+
+
+@pytest.mark.parametrize(
+    ("tags", "number", "camera_ms"),
+    [
+        ({"ImageNumber": "7", "ElapsedTime-ms": "12.5"}, 7, 12.5),
+        ({"map": {"ImageNumber": {"type": "INTEGER", "scalar": 7}, "ElapsedTimeMs": {"scalar": 12.5}}}, 7, 12.5),
+        ({"UserData": {"ImageNumber": {"type": "STRING", "scalar": "7"}}}, 7, None),
+        ({"ElapsedTime-ms": 0.0, "TimeReceivedByCore": "2026-11-21 08:51:49.710355"}, 3, 1355.0),
+        ({"ImageNumber": "1e300", "ElapsedTime-ms": "nan"}, 3, None),
+        ({"ImageNumber": [], "ElapsedTime-ms": {}, "TimeReceivedByCore": "yesterday"}, 3, None),
+        ({}, 3, None),
+    ],
+)
+def test_numbers_and_times_of_every_kind_of_metadata(tags, number, camera_ms):
+    begin = micromanager_tags.received_unix_ms({"TimeReceivedByCore": "2026-11-21 08:51:48.355355"})
+    stamp = micromanager_tags.stamp(tags, 3, begin)
+    assert stamp.number == number
+    assert stamp.camera_ms == (None if camera_ms is None else pytest.approx(camera_ms, abs=0.01))
+
+
+def test_how_an_image_was_taken_is_read_or_left_open():
+    tags = {"Exposure-ms": 20, "Camera": "Andor", "Binning": 4, "ROI": "5-6-7-8"}
+    assert micromanager_tags.acquisition(tags) == Acquisition(20.0, camera="Andor", binning=4, roi_yx=(6, 5))
+    for nonsense in ({"Exposure-ms": -1, "Binning": "x", "ROI": "5-6"}, {"ROI-X-start": 1e300, "ROI-Y-start": 1}, {}):
+        assert micromanager_tags.acquisition(nonsense) == Acquisition()

@@ -22,22 +22,24 @@ CALIBRATE = "calibrate it in Micro-Manager (Devices > Pixel Size Calibration), o
 
 @dataclass
 class Seen:
-    """What was seen of the stream."""
+    """What was seen of the stream. paced: its rate is the camera's, not what this machine can follow."""
 
     info: StreamInfo | None = None
     rate_hz: float = 0.0
+    paced: bool = True
     waits_for: str = ""
 
     @property
     def bytes_per_s(self) -> float:
-        if self.info is None:
+        """To record; 0 where that is not known."""
+        if self.info is None or not self.paced:
             return 0.0
         return self.info.height * self.info.width * np.dtype(self.info.dtype).itemsize * self.rate_hz
 
 
 def camera(config: Config, seen: Seen, status: Status | None) -> Iterator[Finding]:
     """Look at the source, where nobody is disturbed by it; fills `seen`."""
-    source = config.source
+    source, seen.paced = config.source, not config.source.can_wait
     if status is not None:
         seen.rate_hz = status.rate_hz
         yield ok("camera", f"left alone: the daemon that runs sees {status.rate_hz:.1f} frames/s")

@@ -74,7 +74,6 @@ def frames_of(happened):
     return [one.pixels for one in happened if isinstance(one, Shot)]
 
 
-@pytest.mark.skipif(os.name != "posix", reason="the demonstration camera's writer is started as the tests run here")
 def test_a_live_acquisition_arrives_whole(tmp_path):
     """Written by another process with the real core; through camera process, sockets and recorder; every pixel."""
     pytest.importorskip("mm_test_adapters")

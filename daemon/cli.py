@@ -1,4 +1,4 @@
-"""The `selfstorm-daemon` command: run, status, stop, replay-run."""
+"""The `selfstorm-daemon` command: run, status, stop, replay-run, check."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--source", help="simulate:, replay:PATH, mmcore:[CFG] or micromanager:[HOST:PORT]")
+@click.option("--source", help="simulate:, replay:PATH, ndtiff:DIR, mmcore:[CFG] or micromanager:[HOST:PORT]")
 @click.option("--record", type=click.Path(path_type=Path), help="Record the raw frames into this folder.")
 @click.option("--save", type=click.Path(path_type=Path), help="Save the pictures as OME-TIFF.")
 @click.option(
@@ -91,8 +91,8 @@ def stop(control: str) -> None:
 @cli.command("replay-run")
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.option("--save", type=click.Path(path_type=Path), help="Save the pictures as OME-TIFF.")
-def replay_run(manifest: Path, save: Path | None) -> None:
-    """Repeat the run that wrote MANIFEST, and say whether its pictures come out equal."""
+def replay_run(manifest: Path, save: Path | None) -> int:
+    """Repeat the run that wrote MANIFEST, and say whether its pictures come out equal; exit code 1 where one is not."""
     from daemon.replay_run import repeat
     from selfstorm.ome_tiff import OmeTiffWriter
 
@@ -106,8 +106,26 @@ def replay_run(manifest: Path, save: Path | None) -> None:
                 writer = writer or open_files.enter_context(OmeTiffWriter(save, None))
                 writer.add(again.result.picture, {"window": again.line.index})
     click.echo(f"{equal} of {made} pictures equal, bit for bit")
-    if equal < made:
-        raise SystemExit(1)
+    return int(equal < made)
+
+
+@cli.command()
+@click.argument("config", type=click.Path(path_type=Path), required=False)
+@click.option("--source", help="As for run.")
+@click.option("--record", type=click.Path(path_type=Path), help="As for run.")
+def check(config: Path | None, source: str | None, record: Path | None) -> int:
+    """When it does not work: what is wrong on this machine with CONFIG.toml, and what to do about it.
+
+    Exit code 1 where there is a problem. Nothing is set, and a daemon that runs is left alone.
+    """
+    from daemon.check.examine import examine
+
+    problems = 0
+    for finding in examine(config, {"source.uri": source, "record": record}):
+        click.echo(str(finding))
+        problems += finding.level == "problem"
+    click.echo(f"{problems} problem{'s' * (problems != 1)}")
+    return int(problems > 0)
 
 
 def account(status: Status) -> str:

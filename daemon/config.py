@@ -14,7 +14,7 @@ from selfstorm.errors import InputError
 if TYPE_CHECKING:
     from selfstorm.scene import Scene
 
-SCHEMES = ("simulate", "replay", "mmcore", "micromanager")
+SCHEMES = ("simulate", "replay", "ndtiff", "mmcore", "micromanager")
 LOOPBACK = r"^tcp://(127\.0\.0\.1|localhost|\[::1\]):(\*|\d{1,5})$"
 
 Endpoint = Annotated[str, Field(pattern=LOOPBACK)]
@@ -34,12 +34,18 @@ class MMCoreSection(Section):
 
 
 class SourceSection(Section):
-    """[source]: where frames come from. frames: stop after so many."""
+    """[source]: where frames come from. frames: stop after so many.
+
+    timing, speed, loop: how a recording is replayed. select: of a recording with more axes than time, which place.
+    """
 
     uri: str = "simulate:"
     rate_hz: Annotated[float, Field(gt=0, le=100_000)] | None = None
     frames: Annotated[int, Field(ge=1)] | None = None
+    timing: Literal["rate", "recorded"] = "rate"
+    speed: Annotated[float, Field(gt=0, le=1000)] = 1.0
     loop: bool = False
+    select: dict[str, int | str] = Field(default_factory=dict)
     simulate: dict[str, Any] = Field(default_factory=dict)
     mmcore: MMCoreSection = MMCoreSection()
 
@@ -51,6 +57,11 @@ class SourceSection(Section):
     def place(self) -> str:
         """What stands behind the scheme: a path, or host:port, or nothing."""
         return self.uri.partition(":")[2]
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether its frames lie on a disk and nobody paces them: then they wait, and none is lost on its way."""
+        return self.scheme == "ndtiff" or (self.scheme == "replay" and self.timing == "rate" and self.rate_hz is None)
 
     def scene(self) -> Scene:
         """The simulated scene of [source.simulate]."""
@@ -75,6 +86,10 @@ class SourceSection(Section):
             raise ValueError(f"'{self.uri}' is no source: it starts with one of {', '.join(s + ':' for s in SCHEMES)}")
         if self.scheme == "replay" and not self.place:
             raise ValueError("'replay:' names no file: write replay:PATH")
+        if self.scheme == "ndtiff" and not self.place:
+            raise ValueError("'ndtiff:' names no folder: write ndtiff:DIR")
+        if self.speed != 1 and self.timing != "recorded":
+            raise ValueError('speed needs timing = "recorded"; at a rate of your own, set rate_hz')
         if self.scheme == "simulate":
             self.scene()
         return self
@@ -182,7 +197,7 @@ def _anchor(raw: dict[str, Any], folder: Path) -> None:
     source = raw.get("source")
     if isinstance(source, dict) and isinstance(uri := source.get("uri"), str):
         scheme, colon, place = uri.partition(":")
-        if place and scheme in ("replay", "mmcore"):
+        if place and scheme in ("replay", "ndtiff", "mmcore"):
             source["uri"] = scheme + colon + str(folder / place)
 
 

@@ -14,13 +14,13 @@ from pydantic import ValidationError
 
 from daemon.config import Config
 from daemon.manifest import ManifestLine, RunLine, WindowLine, picture_hash
-from daemon.protocol.messages import FrameHeader
 from daemon.reconstructor import Reconstructor
 from daemon.settings import settings_of
 from daemon.stopwatch import Stopwatch
 from selfstorm.device import prepare_device
 from selfstorm.effort import Effort
 from selfstorm.errors import InputError
+from selfstorm.formats.recording import RecordingReader
 from selfstorm.frames import Array, Frame, StreamInfo, Window
 from selfstorm.movies import MovieFile
 from selfstorm.reconstruction import Reconstruction
@@ -127,20 +127,17 @@ def _pixels_of(info: StreamInfo, config: Config, movies: ExitStack) -> Pixels:
 
 
 def _recorded(folder: Path, info: StreamInfo, movies: ExitStack) -> Pixels:
-    pages: dict[int, tuple[MovieFile, int]] = {}
-    for path in sorted(folder.glob(f"*-{info.stream[:8]}.tif")):
-        movie = movies.enter_context(MovieFile(path))
-        with path.with_suffix(".jsonl").open(encoding="utf-8") as index:
-            for page, text in enumerate(index):
-                header = FrameHeader.model_validate_json(text)
-                if header.stream == info.stream:
-                    pages[header.seq] = movie, page
+    paths = sorted(folder.glob(f"*-{info.stream[:8]}.tif"))
+    if not paths:
+        raise InputError(f"holds no recording of stream {info.stream}", where=folder)
+    recording = RecordingReader(paths)
+    movies.callback(recording.close)
+    places = {int(seq): place for place, seq in enumerate(recording.seqs)}
 
     def pixels(seq: int, number: int) -> Array:
-        if seq not in pages:
+        if seq not in places:
             raise InputError(f"frame {seq} of stream {info.stream} is not in the recording", where=folder)
-        movie, page = pages[seq]
-        return movie.frame(page)
+        return recording.pixels(places[seq])
 
     return pixels
 

@@ -11,6 +11,7 @@ from typing import Any
 from daemon.children import Child
 from daemon.config import SourceSection
 from daemon.health import Health
+from selfstorm.console import USER_ERROR
 from selfstorm.errors import InputError
 
 START_S = 60.0
@@ -64,6 +65,9 @@ class CameraSupervisor:
         """
         now = time.monotonic()
         if self._child is not None:
+            if self._child.exit_code == USER_ERROR and (error := (self._child.said(0.2) or {}).get("error")):
+                self.stop()
+                raise InputError(error)  # no restart mends it
             fault = self._fault(self._child, max(heard_s, self._started_s), now)
             if fault:
                 self._child.stop(0.5)

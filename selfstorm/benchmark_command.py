@@ -120,8 +120,11 @@ def _read(
             raise InputError("pixel size unknown", where=movie, mend="give it with --pixel-nm")
         raw = file.frames()[:frames]
     check_windows(len(raw), len(raw), len(raw))
-    with movie.open("rb") as content:
-        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    if movie.is_file():
+        with movie.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+    else:  # a folder: of its pixels
+        digest = hashlib.sha256(raw.tobytes()).hexdigest()
     return raw, truth_of(read_truth(truth), len(raw), truth), {"name": movie.name, "sha256": digest}, pixel_nm
 
 

@@ -14,8 +14,9 @@ import numpy as np
 import tifffile
 
 from selfstorm.errors import InputError
+from selfstorm.formats.pixel_size import stated_pixel_nm
+from selfstorm.formats.tiff import open_tiff
 from selfstorm.frames import Array
-from selfstorm.movies import open_tiff, stated_pixel_nm
 
 NM_PER_CM = 1e7
 

@@ -16,6 +16,7 @@ from selfstorm.optics_options import chosen_psf
 @click.command()
 @click.argument("movie", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=None, help="Default: MOVIE_sr.ome.tif")
+@click.option("--select", "selected", multiple=True, metavar="AXIS=PLACE", help="Where there is more than time.")
 @click.option("--pixel-nm", type=click.FloatRange(1, 10_000), help="Camera pixel in the sample; else from metadata.")
 @click.option("--na", type=click.FloatRange(0.05, 1.8), help="Numerical aperture, with --wavelength-nm.")
 @click.option("--wavelength-nm", type=click.FloatRange(200, 2000), help="Emission wavelength, with --na.")
@@ -36,6 +37,7 @@ from selfstorm.optics_options import chosen_psf
 def reconstruct(
     movie: Path,
     output: Path | None,
+    selected: tuple[str, ...],
     pixel_nm: float | None,
     na: float | None,
     wavelength_nm: float | None,
@@ -54,7 +56,10 @@ def reconstruct(
     save_model: Path | None,
     device: str,
 ) -> None:
-    """Reconstruct MOVIE (TIFF or OME-TIFF) into float32 OME-TIFF pictures, one a window."""
+    """Reconstruct MOVIE into float32 OME-TIFF pictures, one a window.
+
+    MOVIE: TIFF, OME-TIFF, ImageJ or Micro-Manager stack, NDTiff, OME-Zarr, or a recording of the daemon's.
+    """
     from selfstorm.checkpoint import load_model
     from selfstorm.checkpoint import save_model as write_model
     from selfstorm.device import describe, prepare_device
@@ -71,7 +76,7 @@ def reconstruct(
         raise click.UsageError("--localizations come with --estimate fused of our own model alone.")
     psf = chosen_psf(na, wavelength_nm, psf_sigma_nm)
     torch_device = prepare_device(device)
-    with MovieFile(movie) as file:
+    with MovieFile(movie, _selection(selected)) as file:
         pixel_nm = pixel_nm or file.pixel_nm
         if pixel_nm is None:
             raise InputError("pixel size unknown", where=movie, mend="give it with --pixel-nm")
@@ -79,6 +84,8 @@ def reconstruct(
         stride = stride or length
         windows = check_windows(file.length, length, stride)
         raw = file.frames()
+        offset_adu = file.acquisition.offset_adu if offset_adu is None else offset_adu
+        gain = gain or file.acquisition.gain_adu_per_electron
     settings = Settings(pixel_nm, psf, offset_adu, gain, int(scale), estimate, quality, model, tuning_steps)
     learning: Model = (
         load_model(start_from, settings, (raw.shape[1], raw.shape[2]), torch_device)
@@ -120,6 +127,13 @@ def _record(start: int, length: int, result: Any) -> dict[str, Any]:
     account = {f.name: getattr(result, f.name) for f in fields(result) if f.name not in apart}
     account["fine_tuning"] = str(result.fit or "")
     return {"first_frame": start, "last_frame": start + length - 1, **account}
+
+
+def _selection(selected: tuple[str, ...]) -> dict[str, int | str]:
+    pairs = [one.partition("=") for one in selected]
+    if wrong := [one for one, pair in zip(selected, pairs, strict=True) if not (pair[0] and pair[2])]:
+        raise click.UsageError(f"--select takes AXIS=PLACE, as in channel=0, not '{wrong[0]}'.")
+    return {axis: int(place) if place.isdecimal() else place for axis, _, place in pairs}
 
 
 def _frames(window: str) -> int:

@@ -32,6 +32,10 @@ def open_source(section: SourceSection, stop: threading.Event, resume_at: int) -
         from daemon.sources.replay import Replay
 
         return Replay(section, stop, resume_at)
+    if section.scheme == "ndtiff":
+        from daemon.sources.ndtiff import NDTiff
+
+        return NDTiff(section, stop, resume_at)
     if section.scheme == "mmcore":
         from daemon.sources.mmcore import MMCore
 
@@ -49,6 +53,7 @@ def publish(source: Source, publisher: StreamPublisher, stop: threading.Event, m
             case StreamInfo():
                 publisher.begin(happening)
             case Shot():
+                publisher.say("running")
                 publisher.send(happening)
                 sent += 1
             case Lost(count):
@@ -73,7 +78,7 @@ def main(section: str, endpoint: str, subscribers: int, resume_at: int, lossless
     try:
         settings = SourceSection.model_validate_json(section)
         source = open_source(settings, stop, resume_at)
-        with StreamPublisher(endpoint, stop, lossless=lossless) as publisher:
+        with StreamPublisher(endpoint, stop, lossless=lossless or settings.can_wait) as publisher:
             tell(endpoint=publisher.endpoint)
             publisher.wait_for_subscribers(subscribers)
             publish(source, publisher, stop, settings.frames and max(0, settings.frames - resume_at))

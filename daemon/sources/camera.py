@@ -58,7 +58,7 @@ class Source(Protocol):
 
 
 class Pace:
-    """Waits until frame k of a stream is due; immediately due without a rate."""
+    """Waits until a frame of a stream is due: frame k of a rate, at once without one, or the frame of some time."""
 
     def __init__(self, rate_hz: float | None, stop: threading.Event) -> None:
         self._rate_hz, self._stop = rate_hz, stop
@@ -66,12 +66,14 @@ class Pace:
 
     def waits(self, index: int) -> Iterator[None]:
         """Yields every tick until the frame is due."""
-        if self._rate_hz is None:
-            return
-        now = time.perf_counter()
+        if self._rate_hz is not None:
+            yield from self.until(index / self._rate_hz)
+
+    def until(self, at_s: float) -> Iterator[None]:
+        """Yields every tick until a frame at_s after the stream's beginning is due; the first one is at once."""
         if self._start_s is None:
-            self._start_s = now - index / self._rate_hz
-        due = self._start_s + index / self._rate_hz
+            self._start_s = time.perf_counter() - at_s
+        due = self._start_s + at_s
         while (left := due - time.perf_counter()) > 0 and not self._stop.wait(min(left, TICK_S)):
             if left > TICK_S:
                 yield None

@@ -2,40 +2,124 @@
 
 from __future__ import annotations
 
+import logging
+import statistics
 import threading
 from collections.abc import Iterator
+from itertools import count, pairwise
 from pathlib import Path
 from uuid import uuid4
 
 from daemon.config import SourceSection
-from daemon.sources.camera import Happening, Pace, Shot
+from daemon.sources.camera import Happening, Lost, Pace, Shot
+from daemon.sources.numbering import Numbering
+from selfstorm.errors import InputError, MovieError
+from selfstorm.formats.reader import Stamp
 from selfstorm.frames import PixelType, StreamInfo
 from selfstorm.movies import MovieFile
 
+SAMPLED_FRAMES = 200
+MOST_CHARACTERS = 256  # of the camera in a stream's description
+
+log = logging.getLogger(__name__)
+
 
 class Replay:
-    """Frames of a TIFF at `rate_hz`, or as fast as they are taken; from `resume_at`, looped if asked."""
+    """Frames under their own numbers, from number `resume_at` on, looped if asked.
+
+    They come at recorded times, at `rate_hz`, or as fast as they are taken. Frames that are missing in the recording,
+    and those that cannot be read, are lost at the source.
+    """
 
     def __init__(self, section: SourceSection, stop: threading.Event, resume_at: int) -> None:
-        self._section, self._stop = section, stop
-        self._movie = MovieFile(Path(section.place))
-        self._first = resume_at
+        self._section, self._stop, self._resume_at = section, stop, resume_at
+        self._movie = MovieFile(Path(section.place), section.select)
+        self._timeline = Timeline(self._movie, section) if section.timing == "recorded" else None
 
     def happenings(self) -> Iterator[Happening]:
-        with self._movie as movie:
-            dtype: PixelType = movie.dtype  # type: ignore[assignment]  # MovieFile admits these types only
-            yield StreamInfo(
-                stream=uuid4().hex,
-                source=self._section.uri,
-                height=movie.height,
-                width=movie.width,
-                dtype=dtype,
-                pixel_nm=movie.pixel_nm,
-                rate_hz=self._section.rate_hz,
-                camera=f"replay of {movie.path.name}",
+        section, movie, timeline = self._section, self._movie, self._timeline
+        with movie:
+            yield self._describe()
+            pace, numbering, played, unread = Pace(section.rate_hz, self._stop), Numbering(), 0, 0
+            for step in count() if section.loop else range(movie.length):
+                lap, index = divmod(step, movie.length)
+                try:
+                    stamp = movie.stamp(index)
+                    number, lost = numbering.next(stamp.number)
+                    if number < self._resume_at:
+                        yield None
+                        continue
+                    yield from pace.until(timeline.at_s(lap, index, stamp)) if timeline else pace.waits(played)
+                    played += 1
+                    pixels = movie.frame(index)
+                except MovieError as error:
+                    log.warning("frame %d is left out: %s", index, error)
+                    unread += 1
+                    yield Lost(1)
+                    if unread == movie.length:
+                        return  # nothing in it can be read
+                    continue
+                unread = 0
+                if lost:
+                    yield Lost(lost)
+                yield Shot(pixels, number, timeline.camera_ms(lap, stamp) if timeline else stamp.camera_ms)
+
+    def _describe(self) -> StreamInfo:
+        movie, taken = self._movie, self._movie.acquisition
+        dtype: PixelType = movie.dtype  # type: ignore[assignment]  # MovieFile admits these types only
+        return StreamInfo(
+            stream=uuid4().hex,
+            source=self._section.uri,
+            height=movie.height,
+            width=movie.width,
+            dtype=dtype,
+            pixel_nm=movie.pixel_nm,
+            rate_hz=self._timeline.rate_hz if self._timeline else self._section.rate_hz,
+            exposure_ms=taken.exposure_ms,
+            offset_adu=taken.offset_adu,
+            gain_adu_per_electron=taken.gain_adu_per_electron,
+            camera=", ".join(part for part in (f"replay of {movie.path.name}", taken.camera) if part)[:MOST_CHARACTERS],
+            binning=taken.binning,
+            roi_yx=taken.roi_yx,
+        )
+
+
+class Timeline:
+    """When the frames of a recording are due, `speed` times as fast as they were taken; laps follow without a break.
+
+    Raises InputError where neither the recording says when it was taken nor the configuration gives a rate.
+    """
+
+    def __init__(self, movie: MovieFile, section: SourceSection) -> None:
+        self._speed = section.speed
+        first_ms, last_ms = movie.stamp(0).camera_ms, movie.stamp(movie.length - 1).camera_ms
+        timed = first_ms is not None and last_ms is not None and last_ms > first_ms
+        rate_hz = _sampled_rate_hz(movie) if timed else movie.acquisition.rate_hz or section.rate_hz
+        if rate_hz is None:
+            raise InputError(
+                "does not say when its frames were taken", where=movie.path, mend="give rate_hz under [source]"
             )
-            pace, number = Pace(self._section.rate_hz, self._stop), self._first
-            while number < movie.length or self._section.loop:
-                yield from pace.waits(number - self._first)
-                yield Shot(movie.frame(number % movie.length), number)
-                number += 1
+        self._first_ms = first_ms if timed else None
+        interval_ms = 1000 / rate_hz
+        length_ms = last_ms - first_ms if timed and first_ms is not None and last_ms is not None else 0.0
+        self._lap_ms = length_ms + interval_ms if timed else movie.length * interval_ms
+        self._interval_ms, self._latest_s = interval_ms, 0.0
+        self.rate_hz = rate_hz * self._speed
+
+    def at_s(self, lap: int, index: int, stamp: Stamp) -> float:
+        """Seconds after the beginning at which a frame is due; never before the one that came before it."""
+        known = self._first_ms is not None and stamp.camera_ms is not None
+        in_lap_ms = stamp.camera_ms - self._first_ms if known else index * self._interval_ms  # type: ignore[operator]
+        self._latest_s = max(self._latest_s, (lap * self._lap_ms + in_lap_ms) / 1000 / self._speed)
+        return self._latest_s
+
+    def camera_ms(self, lap: int, stamp: Stamp) -> float | None:
+        """The camera's clock as recorded, going on in the next lap."""
+        return None if stamp.camera_ms is None else stamp.camera_ms + lap * self._lap_ms
+
+
+def _sampled_rate_hz(movie: MovieFile) -> float:
+    """Frames a second by the median interval of the first ones: gaps do not count."""
+    times_ms = [movie.stamp(index).camera_ms or 0.0 for index in range(min(movie.length, SAMPLED_FRAMES))]
+    usual_ms = statistics.median(later - sooner for sooner, later in pairwise(times_ms))
+    return 1000 / max(usual_ms, 0.01)

@@ -78,6 +78,10 @@ def test_an_unknown_key_names_its_section_and_the_nearest_known_one(tmp_path, te
         ("[optics]\nna = 1.4", "na and wavelength_nm belong together"),
         ("[optics]\nwavelength_nm = 640", "na and wavelength_nm belong together"),
         ('[source]\nuri = "replay:"', "'replay:' names no file"),
+        ('[source]\nuri = "ndtiff:"', "'ndtiff:' names no folder"),
+        ("[source]\nspeed = 4", "speed needs timing = "),
+        ('[source]\ntiming = "now"', "source.timing: 'now'"),
+        ("[source.select]\nchannel = 1.5", "source.select.channel"),
         ('[source]\nuri = "ftp:movie.tif"', "'ftp:movie.tif' is no source: it starts with one of simulate:, replay:"),
         ('[source]\nuri = "simulate"', "'simulate' is no source"),
         ('[server]\nresults = "tcp://0.0.0.0:5711"', "'tcp://0.0.0.0:5711' is not a loopback address"),
@@ -135,3 +139,18 @@ def test_a_bad_flag_is_refused_like_a_bad_key(tmp_path):
 def test_pairs_of_the_scene_can_be_written_in_toml(tmp_path):
     config = load(written(tmp_path, "[source.simulate]\ndrift_nm_per_frame = [0.5, -1]"), {})
     assert config.source.scene().drift_nm_per_frame == (0.5, -1)
+
+
+@pytest.mark.parametrize(
+    ("source", "waits"),
+    [
+        ({"uri": "replay:m.tif"}, True),
+        ({"uri": "replay:m.tif", "rate_hz": 5}, False),
+        ({"uri": "replay:m.tif", "timing": "recorded"}, False),
+        ({"uri": "ndtiff:data"}, True),
+        ({"uri": "simulate:"}, False),
+    ],
+)
+def test_frames_that_lie_on_a_disk_wait_unless_somebody_paces_them(tmp_path, source, waits):
+    config = load(written(tmp_path, as_toml({"source": source})), {})
+    assert config.source.can_wait == waits

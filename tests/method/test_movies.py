@@ -111,8 +111,8 @@ def cut_imagej(path):
 def test_what_cannot_be_read_says_why(tmp_path, write, says):
     path = tmp_path / "bad.tif"
     write(path)
-    with pytest.raises(MovieError, match=says):
-        MovieFile(path)
+    with pytest.raises(MovieError, match=says), MovieFile(path) as movie:
+        movie.frame(0)
 
 
 def test_pictures_come_back_with_their_account(tmp_path):

@@ -1,0 +1,49 @@
+"""Whether Micro-Manager's server answers, and in a version the library understands. It only says hello."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import zmq
+
+from daemon.check.finding import Finding, ok, problem, warning
+
+ANSWER_MS = 2000
+OLDEST = "2.0.0"  # of servers that do not say
+
+
+def bridge(port: int) -> Iterator[Finding]:
+    """What answers on the port of this machine."""
+    tick = f"start Micro-Manager, tick Tools > Options > 'Run server on port {port}', and restart it"
+    with zmq.Context() as context, context.socket(zmq.REQ) as hello:
+        hello.setsockopt(zmq.LINGER, 0)
+        hello.connect(f"tcp://127.0.0.1:{port}")
+        hello.send_json({"command": "connect", "debug": False})
+        if not hello.poll(ANSWER_MS):
+            yield problem("Micro-Manager", f"nothing answers on port {port}", tick)
+            return
+        try:
+            answer = hello.recv_json()
+        except ValueError:
+            answer = None
+    if not isinstance(answer, dict):
+        yield problem("Micro-Manager", f"what answers on port {port} is not Micro-Manager", tick)
+        return
+    server, library = str(answer.get("version", OLDEST))[:40], _library_version()
+    if library is None:
+        yield problem(
+            "Micro-Manager", f"server {server}, but no library to talk to it", 'pip install "selfstorm[micromanager]"'
+        )
+    elif server.split(".")[:2] != library.split(".")[:2]:
+        older = "update Micro-Manager" if server < library else 'pip install --upgrade "pycromanager"'
+        yield warning("Micro-Manager", f"server {server}, library {library}: they may misunderstand each other", older)
+    else:
+        yield ok("Micro-Manager", f"answers on port {port}: server {server}, library {library}")
+
+
+def _library_version() -> str | None:
+    try:
+        from pyjavaz.bridge import Bridge
+    except ImportError:
+        return None
+    return str(Bridge._EXPECTED_ZMQ_SERVER_VERSION)

@@ -1,0 +1,61 @@
+"""`selfstorm-daemon check`: all probes, one after the other, each in its own time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from daemon.check.bridge import bridge
+from daemon.check.camera import Seen, camera
+from daemon.check.disk import folder
+from daemon.check.endpoints import endpoints, running
+from daemon.check.finding import Finding, bounded, ok
+from daemon.check.software import device, packages, python
+from daemon.config import Config, load
+from selfstorm.errors import InputError
+
+QUICK_S, DEVICE_S, CAMERA_S, DISK_S = 10.0, 90.0, 60.0, 60.0
+MICROMANAGER_PORT = 4827
+
+
+def examine(path: Path | None, overrides: dict[str, Any]) -> Iterator[Finding]:
+    """Everything that keeps a configuration from working on this machine; the default one where none is named."""
+    yield from bounded("python", python, QUICK_S)
+    loaded: list[Config] = []
+    yield from bounded("configuration", lambda: _configuration(path, overrides, loaded), QUICK_S)
+    config = loaded[0] if loaded else Config()
+    yield from bounded("packages", lambda: packages(config), QUICK_S)
+    yield from bounded("device", lambda: device(config), DEVICE_S)
+    status = running(config.server)
+    yield from bounded("ports", lambda: endpoints(config.server, status), QUICK_S)
+    if not loaded:
+        return
+    if config.source.scheme == "micromanager":
+        port = config.source.place.rpartition(":")[2]
+        at = int(port) if port.isdecimal() else MICROMANAGER_PORT
+        there = True
+        for finding in bounded("Micro-Manager", lambda: bridge(at), QUICK_S):
+            yield finding
+            there = there and finding.level != "problem"
+        if not there:
+            return
+    seen = Seen()
+    yield from bounded("camera", lambda: camera(config, seen, status), CAMERA_S)
+    if config.record is not None:
+        record = config.record
+        yield from bounded("record", lambda: folder("record", record, seen.bytes_per_s), DISK_S)
+    if config.save is not None:
+        save = config.save.parent
+        yield from bounded("save", lambda: folder("save", save, 0.0), DISK_S)
+
+
+def _configuration(path: Path | None, overrides: dict[str, Any], loaded: list[Config]) -> Iterator[Finding]:
+    if path is None and not any(overrides.values()):
+        loaded.append(Config())
+        yield ok("configuration", "none named: the simulated camera, with everything as it is by default")
+        return
+    if path is None:
+        raise InputError("none named", mend="name one: selfstorm-daemon check CONFIG.toml")
+    loaded.append(load(path, overrides))
+    yield ok("configuration", f"{path}: {loaded[0].source.uri}")

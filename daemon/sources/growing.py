@@ -1,0 +1,125 @@
+"""An NDTiff data set while it grows: every image once it is whole, and whether there will be more."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from selfstorm.errors import MovieError
+from selfstorm.formats.axes import Selection
+from selfstorm.formats.micromanager_tags import received_unix_ms
+from selfstorm.formats.ndtiff import AGAIN, Chosen, Images, Index, image_stamp
+from selfstorm.formats.ndtiff_index import Entry
+from selfstorm.formats.reader import Stamp
+from selfstorm.frames import Array
+
+EXTENDED_BYTES = 2**32  # a data file's size while it is written
+SLACK_BYTES = 64  # what a writer leaves behind the last image; less than a page takes
+LOOK_S, SETTLE_S, PATIENCE_S = 0.2, 1.0, 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One image with its metadata."""
+
+    pixels: Array
+    tags: dict[str, Any]
+    stamp: Stamp
+
+
+class GrowingDataSet:
+    """The chosen images of a data set, in the order they were saved in. Raises MovieError for one that is damaged.
+
+    finished: its writer has closed it, and all of it was given. count: images in its index so far.
+    """
+
+    def __init__(self, folder: Path, select: Selection) -> None:
+        self.folder, self.finished = folder, False
+        self._index, self._images = Index(folder), Images(folder)
+        self._select, self._chosen = select, Chosen(select, folder)
+        self._grown: Iterator[Entry] = iter(())
+        self._files: set[str] = set()
+        self._last: Entry | None = None
+        self._awaited: Entry | None = None  # it is in the index, and not all of it in its file yet
+        self._given = 0
+        self._begin_unix_ms: float | None = None
+        self._grew_s = self._look_due_s = time.monotonic()
+        self._complete_since_s: float | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._index.close()
+        self._images.close()
+
+    @property
+    def count(self) -> int:
+        return self._index.count
+
+    def images(self) -> Iterator[Image | None]:
+        """The images that have become whole since the last time; None for those that were not asked for."""
+        while (entry := self._awaited or self._entry()) is not None:
+            self._awaited = None
+            if not self._chosen.admits(entry):
+                yield None
+                continue
+            tags = self._images.tags(entry) if self._images.size(entry.file) >= entry.end else None
+            if tags is None:  # metadata is written after the pixels: where it is whole, they are
+                self._awaited = entry
+                self._be_patient(f"image {self.count - 1} is in the index and not in {entry.file}")
+                return
+            if not self._given:
+                self._begin_unix_ms = received_unix_ms(tags)
+            stamp = image_stamp(tags, self._given, self._begin_unix_ms, self._select)
+            self._given += 1
+            yield Image(self._images.pixels(entry), tags, stamp)
+        if time.monotonic() >= self._look_due_s:
+            self._look_due_s = time.monotonic() + LOOK_S
+            self._look_for_the_end()
+
+    def complete(self) -> bool:
+        """Whether index and files look as their writer leaves them, up to the last image read."""
+        last = self._last
+        if last is None or self._index.rest:
+            return False
+        another = any(path.name not in self._files for path in self.folder.glob("*.tif"))
+        return not another and self._images.size(last.file) - last.end <= SLACK_BYTES
+
+    def skip(self) -> None:
+        """Go to the end of what is there."""
+        while self._entry() is not None:
+            pass
+
+    def _entry(self) -> Entry | None:
+        entry = next(self._grown, None)
+        if entry is None:
+            self._grown = self._index.grown()
+            entry = next(self._grown, None)
+        if entry is not None:
+            self._last, self._grew_s = entry, time.monotonic()
+            self._files.add(entry.file)
+        return entry
+
+    def _look_for_the_end(self) -> None:
+        """It is over once it has looked so for a while: between two files it does for a moment."""
+        now = time.monotonic()
+        if not self.complete():
+            self._complete_since_s = None
+            written = self._last is None or self._images.size(self._last.file) == EXTENDED_BYTES
+            if not written and self._index.rest.strip(b"\0"):
+                self._be_patient(f"its index ends in the middle of entry {self.count}")
+        elif self._complete_since_s is None:
+            self._complete_since_s = now
+        else:
+            self.finished = now - self._complete_since_s > SETTLE_S
+
+    def _be_patient(self, fault: str) -> None:
+        if time.monotonic() - self._grew_s > PATIENCE_S:
+            raise MovieError(fault, where=self.folder, mend=AGAIN)

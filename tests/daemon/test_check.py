@@ -1,0 +1,175 @@
+"""`selfstorm-daemon check`: what is wrong is a problem with what to do about it, and never a traceback."""
+
+import re
+import socket
+import threading
+from contextlib import closing, contextmanager
+
+import numpy as np
+import pytest
+import tifffile
+import zmq
+from daemon_process import DAEMON, command, free_ports, simulated, write_config
+
+from daemon.check.bridge import bridge
+from daemon.check.disk import folder
+from daemon.check.endpoints import endpoints
+from daemon.check.examine import examine
+from daemon.check.finding import Finding, bounded, ok
+from daemon.check.software import packages
+from daemon.config import Config, ServerSection
+from selfstorm.errors import InputError
+
+
+@pytest.fixture
+def found(tmp_path, monkeypatch):
+    """found(settings, ...): the findings for a configuration, without asking torch: that takes seconds."""
+    monkeypatch.setattr("daemon.check.examine.device", lambda config: iter([ok("device", "not asked")]))
+
+    def examined(settings, **overrides):
+        return list(examine(write_config(tmp_path / "check.toml", settings), overrides))
+
+    return examined
+
+
+def server(**taken):
+    ports = dict(zip(("results", "control"), free_ports(2), strict=True)) | taken
+    return {name: f"tcp://127.0.0.1:{port}" for name, port in ports.items()}
+
+
+def test_the_command_says_a_finding_a_line_and_ends_with_1_where_one_is_a_problem(tmp_path):
+    (tmp_path / "raw").write_text("not a folder")
+    config = write_config(tmp_path / "check.toml", simulated(server=server(), save=str(tmp_path / "sr.ome.tif")))
+    done = command([*DAEMON, "check", config, "--record", tmp_path / "raw"])
+    assert (done.returncode, done.stderr) == (1, "")
+    *lines, last = done.stdout.splitlines()
+    assert last == "1 problem"
+    assert all(re.match(r"(   ok     | ! warning|XX problem)  \S", line) for line in lines), done.stdout
+    for said in (
+        "   ok       device         cpu ",
+        "   ok       camera         simulated: 32 x 32 px, uint16, ",
+        "   ok       pixel size     100 nm, by the source",
+        f"XX problem  record         {tmp_path / 'raw'} is a file, not a folder -> choose another folder for 'record'",
+        f"   ok       save           {tmp_path}: ",
+    ):
+        assert any(line.startswith(said) for line in lines), done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["check.toml", "raw"]
+
+
+def test_micromanager_that_is_not_there_is_asked_for_once(found):
+    findings = found({"source": {"uri": f"micromanager:127.0.0.1:{free_ports(1)[0]}"}, "server": server()})
+    (problem,) = (one for one in findings if one.level == "problem")
+    assert re.search(r"nothing answers on port \d+ -> start Micro-Manager, tick Tools > Options", str(problem))
+    assert findings[-1] is problem
+
+
+def test_a_mistake_in_the_configuration_is_said_as_run_says_it(found):
+    findings = found(simulated(server=server(), losless=True))
+    (problem,) = (one for one in findings if one.level == "problem")
+    assert str(problem).endswith("unknown key 'losless' -> did you mean 'lossless'?")
+    assert "ports" in {one.of for one in findings}
+
+
+def test_a_movie_that_cannot_be_read_and_a_pixel_size_that_nobody_knows(found, tmp_path):
+    settings = {"source": {"uri": "replay:movie.tif", "loop": True, "rate_hz": 50}, "server": server()}
+    assert "movie.tif: no such file; check the path" in str(found(settings)[-1])
+    frames = np.random.default_rng(0).integers(0, 99, (20, 8, 8)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "movie.tif", frames, photometric="minisblack")
+    *_, camera, pixel_size = found(settings)
+    assert (camera.level, pixel_size.level) == ("ok", "problem")
+    assert "pixel_nm under [camera]" in pixel_size.mend
+
+
+def test_a_daemon_that_runs_is_left_alone(start, found):
+    daemon = start(simulated())
+    findings = {one.of: str(one) for one in found(simulated(server={"control": daemon.control}))}
+    assert findings["ports"].startswith(f" ! warning  ports          a daemon runs on {daemon.control} (")
+    assert "left alone: the daemon that runs sees" in findings["camera"]
+    assert daemon.status().source_restarts == 0
+
+
+def test_a_port_that_somebody_else_has_taken(tmp_path):
+    with closing(socket.socket()) as holder:
+        holder.bind(("127.0.0.1", 0))
+        holder.listen()
+        settings = ServerSection(**server(results=holder.getsockname()[1]))
+        results, control = endpoints(settings, None)
+    assert (results.level, control.level) == ("problem", "ok")
+    assert "set another results under [server]" in results.mend
+
+
+@contextmanager
+def answering(answer):
+    """The port of a server that answers so to the first one who asks."""
+    with zmq.Context() as context, context.socket(zmq.REP) as socket_:
+        socket_.linger = 0
+        port = socket_.bind_to_random_port("tcp://127.0.0.1")
+        asked = []
+
+        def serve():
+            if socket_.poll(10_000):
+                asked.append(socket_.recv_json())
+                socket_.send(answer)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield port, asked
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("answer", "level", "says"),
+    [
+        (b'{"type": "none", "version": "5.1.0"}', "ok", "server 5.1.0"),
+        (b'{"type": "none", "version": "4.2.0"}', "warning", "update Micro-Manager"),
+        (b'{"type": "none", "version": "9.0.0"}', "warning", "pip install --upgrade"),
+        (b'{"type": "none"}', "warning", "server 2.0.0"),
+        (b"[1]", "problem", "is not Micro-Manager"),
+        (b"\xff", "problem", "is not Micro-Manager"),
+    ],
+    ids=["same", "older", "newer", "none", "list", "bytes"],
+)
+def test_the_bridge_is_asked_for_its_version_and_nothing_else(answer, level, says):
+    pytest.importorskip("pyjavaz")
+    with answering(answer) as (port, asked):
+        (finding,) = bridge(port)
+    assert (finding.level, asked) == (level, [{"command": "connect", "debug": False}])
+    assert says in str(finding)
+
+
+def test_what_a_source_needs_is_named_where_it_is_missing(monkeypatch):
+    monkeypatch.setattr("daemon.check.software.OF_SOURCE", {"simulate": ("no-such-package",)})
+    missing, there = packages(Config())
+    assert str(missing).endswith('no-such-package is missing -> pip install "selfstorm[micromanager]"')
+    assert there.what.startswith("selfstorm ")
+
+
+def test_a_disk_that_cannot_follow(tmp_path):
+    (slow,) = folder("record", tmp_path, 1e15)
+    assert (slow.level, "too slow" in slow.mend) == ("problem", True)
+    (fast,) = folder("record", tmp_path / "not" / "yet", 1.0)
+    assert fast.level == "ok"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_probe_can_neither_hang_nor_break_the_check():
+    halt = threading.Event()
+
+    def hangs():
+        yield ok("it", "begins")
+        halt.wait()
+
+    def breaks():
+        yield ok("it", "begins")
+        raise RuntimeError("out of order\nindeed")
+
+    def refuses():
+        raise InputError("no such thing", where="here", mend="look there")
+        yield
+
+    first, hung = bounded("it", hangs, 0.2)
+    halt.set()
+    assert (first.level, hung.level, "no answer within 0.2 s" in hung.what) == ("ok", "problem", True)
+    _, broken = bounded("it", breaks, 5.0)
+    assert "RuntimeError: out of order indeed" in str(broken)
+    assert list(bounded("it", refuses, 5.0)) == [Finding("problem", "it", "here: no such thing", "look there")]

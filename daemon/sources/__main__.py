@@ -38,7 +38,7 @@ def open_source(section: SourceSection, stop: threading.Event, resume_at: int) -
         return MMCore(section, stop)
     from daemon.sources.micromanager import MicroManager
 
-    return MicroManager(section, stop)
+    return MicroManager(section, stop, resume_at)
 
 
 def publish(source: Source, publisher: StreamPublisher, stop: threading.Event, most_frames: int | None) -> None:
@@ -51,8 +51,8 @@ def publish(source: Source, publisher: StreamPublisher, stop: threading.Event, m
             case Shot():
                 publisher.send(happening)
                 sent += 1
-            case Lost(count):
-                publisher.lost(count)
+            case Lost(count, in_camera):
+                publisher.lost(count, in_camera=in_camera)
             case Waiting(detail):
                 publisher.say("waiting", detail)
         publisher.beat()

@@ -34,6 +34,7 @@ CORE_API = (
     ("getPixelSizeUm", (), "double"),
     ("getPixelSizeUm", ("boolean",), "double"),
     ("getNumberOfCameraChannels", (), "long"),
+    ("getImageBitDepth", (), "long"),
     ("popNextTaggedImage", (), IMAGE),
     ("clearCircularBuffer", (), "void"),
     ("startContinuousSequenceAcquisition", ("double",), "void"),
@@ -53,6 +54,7 @@ class Camera:
     binning: str = "2"
     exposure_ms: float = 10.0
     pixel_um: float = 0.1
+    bit_depth: int = 12
     capacity: int = 1000
     last_words: int = 0  # frames that come in just before a question whether the sequence runs finds it stopped
     live: bool = False
@@ -231,6 +233,8 @@ class BridgeEmulator:
                 value = camera.pixel_um
             case "getNumberOfCameraChannels":
                 value = 1
+            case "getImageBitDepth":
+                value = camera.bit_depth
             case _:
                 raise RuntimeError(f"java.lang.Exception: {name} is not for us to call")
         return {"type": "primitive", "value": value}

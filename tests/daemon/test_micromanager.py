@@ -178,6 +178,7 @@ class BridgedCore:
         self.get_device_name = core.getDeviceName
         self.get_exposure = core.getExposure
         self.get_pixel_size_um = core.getPixelSizeUm
+        self.get_image_bit_depth = core.getImageBitDepth
         self.get_number_of_camera_channels = core.getNumberOfCameraChannels
 
     def get_n_before_last_tagged_image(self, n):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
@@ -103,6 +104,25 @@ class SourceSection(Section):
         if self.scheme == "simulate":
             self.scene()
         return self
+
+
+def source_of(uri: str) -> SourceSection:
+    """The source a URI names, with nothing else said of it. Raises InputError."""
+    try:
+        return SourceSection(uri=uri)
+    except ValidationError as error:
+        raise InputError(str(error.errors(include_url=False)[0]["msg"]).removeprefix("Value error, ")) from None
+
+
+def check_loopback(endpoint: str) -> None:
+    """Raises InputError for an address that other machines can reach: what goes there is not encrypted."""
+    if not re.match(LOOPBACK, endpoint):
+        raise InputError(
+            "frames are not encrypted and are published on this machine only",
+            where=endpoint,
+            mend="bind tcp://127.0.0.1:5710, and on the other machine open an SSH tunnel: "
+            "'ssh -L 5710:127.0.0.1:5710 USER@THIS-PC'",
+        )
 
 
 def _loopback(place: str, uri: str) -> None:

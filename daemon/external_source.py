@@ -24,14 +24,15 @@ class ExternalSource:
             f"for a publisher on {self.endpoint}: start one there ('selfstorm-daemon publish SOURCE'), and look "
             "whether the SSH tunnel is up if it is on another machine"
         )
-        self._started_s = time.monotonic()
+        self._heard_at_first_s: float | None = None
         health.report(source=source.uri, source_state="waiting", detail=self._waiting)
         health.event("info", "source_waits", self._waiting)
 
     def check(self, heard_s: float, resume_at: int) -> None:
         """Say whether the publisher is heard. heard_s: when intake last heard of it; resume_at is of no use here."""
-        heard = heard_s > self._started_s
-        silent = not heard or time.monotonic() - heard_s > SILENCE_S
+        if self._heard_at_first_s is None:
+            self._heard_at_first_s = heard_s
+        silent = heard_s == self._heard_at_first_s or time.monotonic() - heard_s > SILENCE_S
         if silent and not self.away:
             self._health.event(
                 "warning", "source_silent", f"nothing came for {SILENCE_S:.0f} s; waiting {self._waiting}"

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import pairwise
-from statistics import median
+from statistics import mean, median
 
-SIDE = 8
+SIDE, STEADY = 8, 5
 LONG, SAME, WHOLE = 1.6, 0.2, 0.7
 
 
@@ -32,14 +32,19 @@ class CameraClock:
         before, behind = times[:SIDE], times[SIDE:]
         period_ms, later_ms = _period_ms(before), _period_ms(behind)
         pause_ms = (behind[0][1] - before[-1][1]) / (behind[0][0] - before[-1][0])
-        if period_ms <= 0 or pause_ms < LONG * period_ms or abs(later_ms - period_ms) > SAME * period_ms:
+        if not period_ms or pause_ms < LONG * period_ms or abs(later_ms - period_ms) > SAME * period_ms:
             return 0
+        period_ms = (period_ms + later_ms) / 2
         frames = (_stand_ms(behind, period_ms) - _stand_ms(before, period_ms)) / period_ms
         return round(frames) if frames > WHOLE else 0
 
 
 def _period_ms(times: list[tuple[int, float]]) -> float:
-    return median((later_ms - ms) / (after - number) for (number, ms), (after, later_ms) in pairwise(times))
+    """Frame time of these frames, 0 where they did not come steadily."""
+    times_ms = [(later_ms - ms) / (after - number) for (number, ms), (after, later_ms) in pairwise(times)]
+    middle_ms = median(times_ms)
+    steady = [time_ms for time_ms in times_ms if abs(time_ms - middle_ms) <= SAME * middle_ms]
+    return mean(steady) if len(steady) >= STEADY else 0.0
 
 
 def _stand_ms(times: list[tuple[int, float]], period_ms: float) -> float:

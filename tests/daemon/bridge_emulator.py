@@ -6,8 +6,8 @@ goes out as a handle with its interface described, an error comes back as {"type
 mode and one circular buffer; every pixel of frame k is k, so a frame that is mixed up shows.
 
 All commands that came are kept in `calls`: a test sees what was done to the microscope. Faults come on order: calls
-that are answered late or never, a Micro-Manager that dies or loses its objects, a buffer that is emptied, numbers that begin
-again, frames lost inside the camera.
+that are answered late or never, a Micro-Manager that dies or loses its objects, a buffer that is emptied, numbers that
+begin again, frames lost inside the camera.
 """
 
 import itertools
@@ -304,8 +304,8 @@ class BridgeEmulator:
                 camera.to_come = count
             case "stopSequenceAcquisition", _:
                 camera.live, camera.to_come = False, 0
-            case "setExposure", (camera.exposure_ms,):
-                pass
+            case "setExposure", (exposure_ms,):
+                camera.exposure_ms = exposure_ms
             case "getProperty", key:
                 return {"type": "string", "value": camera.properties[tuple(key)]}
             case "setProperty", (device, label, value_set):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 from bridge_emulator import BridgeEmulator
-from daemon_process import free_ports
-from watched import READ_ONLY, live, lost_in, shoot
+from daemon_process import free_ports, wait_until
+from watched import READ_ONLY, live, lost_in, lost_in_camera, shoot
 
 from daemon.config import SourceSection
 from daemon.sources.camera import Shot, Waiting
@@ -140,6 +140,81 @@ def test_a_new_field_is_a_new_stream(emulator, watch):
     assert (second.height, second.roi_yx) == (8, (0, 0))
     assert second.stream != first.stream
     assert watched.until(Shot)[0].pixels.shape == (8, 6)
+
+
+def test_frames_lost_inside_the_camera_are_told_by_its_clock(emulator, watch):
+    live(emulator, frames=20)
+    watched = watch(emulator.port)
+    watched.until(Shot)
+    with emulator.lock:
+        emulator.camera.shoot(20)
+        emulator.camera.miss(3)
+        emulator.camera.shoot(20)
+        emulator.camera.skip(4)
+        emulator.camera.shoot(20)
+    watched.until(Shot, 60)
+    assert (lost_in_camera(watched.all), lost_in(watched.all)) == (3, 4)
+
+
+def test_numbers_that_begin_again_with_every_emptied_buffer_are_a_new_stream(emulator, watch):
+    emulator.camera.numbers_begin_again, emulator.camera.capacity = True, 30
+    live(emulator, frames=1)
+    watched = watch(emulator.port)
+    watched.until(Shot)
+    shoot(emulator, 29)
+    watched.until(Shot, 29)
+    shoot(emulator, 3)
+    watched.until_said("unknown")
+    watched.until(StreamInfo)
+    assert [shot.number for shot in watched.until(Shot, 3)] == [0, 1, 2]
+
+
+@pytest.mark.parametrize("comment", ["@", "a@b", "@7ffffff0", "@7ffffff1_2", "me@lab.org @ 100x"])
+def test_an_at_sign_in_the_metadata_harms_nobody(emulator, watch, comment):
+    emulator.camera.comment = comment
+    live(emulator, frames=1)
+    watched = watch(emulator.port)
+    shots = watched.until(Shot)
+    shoot(emulator, 2)
+    shots += watched.until(Shot, 2)
+    for shot in shots:
+        np.testing.assert_array_equal(shot.pixels, np.full((4, 6), shot.number))
+
+
+def test_slow_answers_cost_no_frame(emulator, watch):
+    live(emulator, frames=1)
+    watched = watch(emulator.port)
+    watched.until(Shot)
+    emulator.delay_s = 0.02
+    for _ in range(4):
+        shoot(emulator, 5)
+        watched.until(Shot, 5)
+    assert lost_in(watched.all) == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"exposure_ms": 30.0}, "exposure"), ({"pixel_um": 0.065}, "pixel size"), ({"binning": "1"}, "binning")],
+)
+def test_a_changed_setting_is_a_new_stream_and_said_to_be(emulator, watch, change, said):
+    live(emulator, frames=1)
+    watched = watch(emulator.port)
+    [first] = watched.until(StreamInfo)
+    watched.until(Shot)
+    with emulator.lock:
+        for name, value in change.items():
+            setattr(emulator.camera, name, value)
+
+    def next_frame():
+        shoot(emulator, 1)
+        happening = watched.next()
+        return happening if isinstance(happening, Waiting) else None
+
+    assert wait_until(next_frame).detail == f"a new stream begins: changed in Micro-Manager: {said}"
+    [second] = watched.until(StreamInfo)
+    assert second.stream != first.stream
+    changed = {"exposure": second.exposure_ms, "pixel size": second.pixel_nm, "binning": second.binning}[said]
+    assert changed == {"exposure": 30.0, "pixel size": pytest.approx(65.0), "binning": 1}[said]
 
 
 def test_colour_is_refused_with_what_to_do(emulator, watch):

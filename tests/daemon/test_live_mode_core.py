@@ -80,3 +80,21 @@ def test_a_changed_field_of_the_real_core_is_a_new_stream(stop):
         assert (second.height, second.width, second.roi_yx) == (*shot.pixels.shape, (32, 16)) == (48, 64, (32, 16))
         watched.close()
         del watched
+
+
+def test_attaching_and_letting_go_twenty_times_changes_nothing_for_the_owner(stop):
+    frames = 400
+    with demo_camera(exposure_ms=5.0) as core:
+        before = settings_of(core)
+        core.startSequenceAcquisition(frames, 0, True)
+        for _ in range(20):
+            watched = Watched(LiveMode(BridgedCore(core), "micromanager:", stop))
+            seen = [shot.number for shot in watched.until(Shot, 3)]
+            assert seen == list(range(seen[0], seen[0] + 3))
+            watched.close()
+        wait_until(lambda: not core.isSequenceRunning())
+        assert settings_of(core) == before
+        assert core.getRemainingImageCount() == frames
+        taken = [int(core.popNextImageAndMD()[1]["ImageNumber"]) for _ in range(frames)]
+        assert taken == list(range(frames))
+        del watched

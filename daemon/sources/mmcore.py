@@ -83,6 +83,8 @@ class MMCore:
     def _describe(self) -> StreamInfo:
         core = self._core
         camera, exposure_ms = core.getCameraDevice(), core.getExposure()
+        if not camera:
+            raise CameraError("no camera is there any more: was it switched off?")
         pixel_type = PIXEL_TYPES.get(core.getBytesPerPixel())
         if pixel_type is None or core.getNumberOfComponents() != 1:
             raise InputError(

@@ -24,7 +24,7 @@ from selfstorm.simulate import simulate
 
 DAEMON = (sys.executable, "-c", "from daemon.cli import main; main()")
 SELFSTORM = (sys.executable, "-c", "from selfstorm.cli import main; main()")
-DEADLINE_S = 15.0
+DEADLINE_S = 45.0
 POLL_S = 0.02
 
 posix = pytest.mark.skipif(os.name != "posix", reason="Windows has neither these signals nor ps")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from daemon.health import Health
 from daemon.ledger import LONGEST_GAP, Ledger
+from daemon.losses import Losses
 from daemon.protocol.messages import FrameHeader, Heartbeat
 from daemon.windows import SlidingWindows
 from selfstorm.frames import Array, Frame, StreamInfo, Window
@@ -46,7 +47,8 @@ class StreamIntake:
         self._outage = outage
         self._health, self._complete = health, complete
         self._ledger = Ledger(info.stream, first_seq=first_seq)
-        self._missing_told = self._lost_in_buffer = self._lost_in_camera = self._left_out = 0
+        self._lost_in_buffer = self._lost_in_camera = self._left_out = 0
+        self._losses = Losses(health)
 
     def frame(self, header: FrameHeader, pixels: Array) -> None:
         """A frame of this stream has arrived. Raises RefusedError."""
@@ -87,41 +89,19 @@ class StreamIntake:
         gap = self._ledger.reached(heartbeat.next_seq)
         self._health.frames(sent=gap, missing=gap)
         self._hand_on(self.windows.passed(heartbeat.next_seq))
-        self._tell_missing()
         self._tell_lost(in_buffer, in_camera)
 
     def _check(self, seq: int) -> None:
         if not self._ledger.believes(seq):
             raise RefusedError(f"the frame number jumps by more than {LONGEST_GAP:,}")
 
-    def _tell_missing(self) -> None:
-        if newly := self._ledger.missing - self._missing_told:
-            self._missing_told = self._ledger.missing
-            self._health.event(
-                "warning",
-                "frames_missing",
-                f"{newly} frames were lost in transit (of {self._ledger.sent} sent): the network or this machine could "
-                "not keep up; windows they belong to say so",
-            )
-
     def _tell_lost(self, in_buffer: int, in_camera: int) -> None:
         self._lost_in_buffer += in_buffer
         self._lost_in_camera += in_camera
         self._health.frames(lost_at_source=in_buffer + in_camera)
-        if in_buffer:
-            self._health.event(
-                "warning",
-                "lost_at_source",
-                f"{in_buffer} frames were lost at the source, in the camera's buffer: they came faster than they were "
-                "taken; use a smaller region or a longer exposure",
-            )
-        if in_camera:
-            self._health.event(
-                "warning",
-                "lost_in_camera",
-                f"about {in_camera} frames were lost at the source, inside the camera: its clock ran on while its "
-                "numbers did not; look at its cable, its driver and how busy its computer is",
-            )
+        self._losses.tell("frames_missing", self._ledger.missing)
+        self._losses.tell("lost_at_source", self._lost_in_buffer)
+        self._losses.tell("lost_in_camera", self._lost_in_camera)
 
     def _account(self, outage: Outage, number: int) -> None:
         """The first frame after the sender was away: what was lost meanwhile."""

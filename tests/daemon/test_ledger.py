@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daemon import losses
 from daemon.health import Health
 from daemon.ledger import Ledger
 from daemon.protocol.messages import FrameHeader, Heartbeat
@@ -85,16 +86,20 @@ def test_the_account_of_the_daemon_closes_after_every_message(fates):
     assert misfits.isdisjoint(frame.seq for window in complete for frame in window.frames)
 
 
-def test_what_was_lost_is_told_once_for_each_heartbeat_that_finds_it():
+def test_what_was_lost_is_told_at_once_and_more_of_it_gathered(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(losses.time, "monotonic", lambda: now[0])
     health = Health(run="run")
-    windows = SlidingWindows(INFO, 4, 4, first_seq=0, first_index=0)
-    intake = StreamIntake(INFO, health, lambda window: None, windows)
-    for next_seq, lost in ((5, 0), (5, 0), (9, 2), (9, 2)):
+    intake = intake_of(health)
+    for next_seq, lost in ((5, 0), (5, 0), (9, 2), (9, 3)):
         intake.heartbeat(Heartbeat(stream=STREAM, next_seq=next_seq, lost_at_source=lost, state="running"))
-    codes = [event.code for event in health.events_since(0)]
-    assert codes == ["frames_missing", "frames_missing", "lost_at_source"]
+    now[0] += losses.QUIET_S
+    intake.heartbeat(Heartbeat(stream=STREAM, next_seq=9, lost_at_source=3, state="running"))
+    told = [(event.code, event.text.split()[0]) for event in health.events_since(0)]
+    once = [("frames_missing", "5"), ("lost_at_source", "2")]
+    assert told == [*once, ("frames_missing", "4"), ("lost_at_source", "1")]
     frames = health.status().frames
-    assert (frames.sent, frames.missing, frames.lost_at_source) == (9, 9, 2)
+    assert (frames.sent, frames.missing, frames.lost_at_source) == (9, 9, 3)
 
 
 def intake_of(health, complete=lambda window: None):

@@ -67,6 +67,36 @@ def test_an_unchanged_count_is_looked_behind_now_and_then():
     assert (Take(0), 5) in taken  # another client popped one as one came in
 
 
+@pytest.mark.parametrize("arrivals", [0.3, 0.8])
+def test_images_that_come_in_between_two_calls_cost_no_frame(arrivals):
+    random = np.random.default_rng(7)
+    tail, numbers, seen = Tail(), [0], []
+
+    def time_passes():
+        for _ in range(random.poisson(arrivals)):
+            gap = int(random.integers(1, 9)) if random.random() < 0.02 else 0
+            numbers.append(numbers[-1] + 1 + gap)
+
+    for turn in range(2500):
+        if turn < 2000:
+            time_passes()
+        step = tail.look(len(numbers))
+        while isinstance(step, Look):
+            if turn < 2000:
+                time_passes()
+            if step.distance >= len(numbers):
+                step = tail.gone(len(numbers))
+            else:
+                number = numbers[-1 - step.distance]
+                step = tail.found(number, float(number))
+        if isinstance(step, Take):
+            seen.append(number)
+            before = numbers[numbers.index(number) - 1] if len(seen) > 1 else number - 1
+            assert step.lost == number - before - 1, "a frame that was there is called lost"
+    assert seen == numbers[numbers.index(seen[0]) :][: len(seen)]
+    assert len(seen) > 500
+
+
 def test_frames_are_counted_right_whatever_happens_to_the_buffer():
     random = np.random.default_rng(5)
     tail, numbers, next_number, seen, lost = Tail(), [], 0, [], 0

@@ -81,6 +81,7 @@ class Camera:
     bit_depth: int = 12
     capacity: int = 1000
     level: int = 0  # added to every pixel
+    noise: int = 0  # added to every pixel on average
     numbers_begin_again: bool = False  # with every emptied buffer, as in older cores
     comment: str = "an @ in a tag is no array"
     owned: bool = False  # whether the client may take, start, stop and set
@@ -101,11 +102,14 @@ class Camera:
     def shoot(self, count=1):
         """So many frames; a full buffer is emptied without a word, as Micro-Manager does."""
         for _ in range(count):
-            if len(self.buffer) == self.capacity:
+            if len(self.buffer) >= self.capacity:
                 self.clear()
             dtype = np.uint8 if self.pixel_type == "GRAY8" else np.uint16
             value = (self.level + self.number) % (np.iinfo(dtype).max + 1)
-            self.buffer.append((self.number, self.clock_ms, np.full((self.height, self.width), value, dtype)))
+            pixels = np.full((self.height, self.width), value, dtype)
+            if self.noise:
+                pixels += np.random.default_rng(self.number).poisson(self.noise, pixels.shape).astype(dtype)
+            self.buffer.append((self.number, self.clock_ms, pixels))
             self.skip(1)
 
     def clear(self):

@@ -28,7 +28,7 @@ class Scope:
         self.level += LEVEL
         camera = self.emulator.camera
         camera.height = camera.width = SIDE
-        camera.level, camera.roi, camera.capacity = self.level, f"0-0-{SIDE}-{SIDE}", 100_000
+        camera.noise, camera.level, camera.roi, camera.capacity = 100, self.level, f"0-0-{SIDE}-{SIDE}", 100_000
         camera.start()
         self._halt = threading.Event()
         self._thread = threading.Thread(target=self._film, name="film")

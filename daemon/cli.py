@@ -1,21 +1,24 @@
-"""The `selfstorm-daemon` command: run, status, stop, replay-run, check."""
+"""The `selfstorm-daemon` command: run, publish, status, stop, replay-run, check."""
 
 from __future__ import annotations
 
 import json
 import logging
+import threading
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
 import click
 
-from daemon.config import ServerSection, load
+from daemon.config import ServerSection, check_loopback, load, source_of
 from daemon.control import ask
 from daemon.protocol.messages import Status
+from daemon.stop_signals import StopSignals
 from selfstorm import console
 
 CONTROL = ServerSection().control
+FRAMES = "tcp://127.0.0.1:5710"
 control_option = click.option("--control", default=CONTROL, show_default=True, help="The daemon's control endpoint.")
 
 
@@ -27,7 +30,9 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--source", help="simulate:, replay:PATH, ndtiff:DIR, mmcore:[CFG] or micromanager:[HOST:PORT]")
+@click.option(
+    "--source", help="simulate:, replay:PATH, ndtiff:DIR, mmcore:[CFG], micromanager:[HOST:PORT] or zmq:HOST:PORT"
+)
 @click.option("--record", type=click.Path(path_type=Path), help="Record the raw frames into this folder.")
 @click.option("--save", type=click.Path(path_type=Path), help="Save the pictures as OME-TIFF.")
 @click.option(
@@ -69,6 +74,21 @@ def run(
         f"results on {settings.server.results}; watch with: selfstorm-viewer --connect {settings.server.results}"
     )
     click.echo(account(service.run()))
+
+
+@cli.command()
+@click.argument("source")
+@click.option("--bind", default=FRAMES, show_default=True, help="Where the daemon finds the frames.")
+def publish(source: str, bind: str) -> None:
+    """Run the camera process of SOURCE, a URI or a CONFIG.toml, for a daemon elsewhere (its source: zmq:HOST:PORT)."""
+    from daemon.publish import publish as published
+
+    section = load(Path(source), {}).source if source.endswith(".toml") else source_of(source)
+    check_loopback(bind)
+    stop = threading.Event()
+    with StopSignals(stop.set):
+        for sentence in published(section, bind, stop):
+            click.echo(sentence)
 
 
 @cli.command()
@@ -135,10 +155,10 @@ def account(status: Status) -> str:
         f"{status.state}" + (f": {status.detail}" if status.detail else ""),
         f"source   {status.source or '-'} ({status.source_state or 'not started'})"
         + (f", restarted {status.source_restarts} times" if status.source_restarts else ""),
-        f"frames   sent {frames.sent} = received {frames.received} + missing {frames.missing}"
-        + (f"; rejected {frames.rejected}" if frames.rejected else "")
-        + (f"; lost at the source {frames.lost_at_source}" if frames.lost_at_source else "")
-        + (f"; about {frames.estimated_lost_in_outages} lost in outages" if frames.estimated_lost_in_outages else ""),
+        f"frames   sent {frames.sent} = received {frames.received} + missing {frames.missing}",
+        f"lost     at the source {frames.lost_at_source}, in transit {frames.missing}, in the daemon {frames.rejected}"
+        + (f"; about {frames.estimated_lost_in_outages} in outages" if frames.estimated_lost_in_outages else ""),
+        *(f"refused  {count} messages: {why}" for why, count in status.refused.items()),
         f"windows  complete {windows.complete}: published {windows.published}, skipped {windows.skipped},"
         f" failed {windows.failed}",
         _latency(status),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -14,7 +15,8 @@ from selfstorm.errors import InputError
 if TYPE_CHECKING:
     from selfstorm.scene import Scene
 
-SCHEMES = ("simulate", "replay", "ndtiff", "mmcore", "micromanager")
+SCHEMES = ("simulate", "replay", "ndtiff", "mmcore", "micromanager", "zmq")
+LOCAL = ("127.0.0.1", "localhost", "[::1]")
 LOOPBACK = r"^tcp://(127\.0\.0\.1|localhost|\[::1\]):(\*|\d{1,5})$"
 
 Endpoint = Annotated[str, Field(pattern=LOOPBACK)]
@@ -33,6 +35,25 @@ class MMCoreSection(Section):
     properties: dict[str, str | int | float] = Field(default_factory=dict)
 
 
+class AcquisitionSection(Section):
+    """[source.acquisition]: an acquisition that the daemon starts in Micro-Manager; only then is anything set there.
+
+    interval_ms: between two frames; 0 leaves the pace to the camera. What was set is put back at the end.
+    """
+
+    frames: Annotated[int, Field(ge=1)]
+    exposure_ms: Annotated[float, Field(gt=0, le=5000)] | None = None
+    interval_ms: Annotated[float, Field(ge=0, le=3_600_000)] = 0.0
+    channel_group: str | None = None
+    channel: str | None = None
+
+    @model_validator(mode="after")
+    def _whole_channel(self) -> Self:
+        if (self.channel_group is None) != (self.channel is None):
+            raise ValueError("channel_group and channel belong together: give both or neither")
+        return self
+
+
 class SourceSection(Section):
     """[source]: where frames come from. frames: stop after so many.
 
@@ -48,6 +69,7 @@ class SourceSection(Section):
     select: dict[str, int | str] = Field(default_factory=dict)
     simulate: dict[str, Any] = Field(default_factory=dict)
     mmcore: MMCoreSection = MMCoreSection()
+    acquisition: AcquisitionSection | None = None
 
     @property
     def scheme(self) -> str:
@@ -90,9 +112,44 @@ class SourceSection(Section):
             raise ValueError("'ndtiff:' names no folder: write ndtiff:DIR")
         if self.speed != 1 and self.timing != "recorded":
             raise ValueError('speed needs timing = "recorded"; at a rate of your own, set rate_hz')
+        if self.scheme == "zmq":
+            _loopback(self.place, self.uri)
+        if self.acquisition is not None and self.scheme != "micromanager":
+            raise ValueError('[source.acquisition] is started in Micro-Manager: write uri = "micromanager:"')
         if self.scheme == "simulate":
             self.scene()
         return self
+
+
+def source_of(uri: str) -> SourceSection:
+    """The source a URI names, with nothing else said of it. Raises InputError."""
+    try:
+        return SourceSection(uri=uri)
+    except ValidationError as error:
+        raise InputError(str(error.errors(include_url=False)[0]["msg"]).removeprefix("Value error, ")) from None
+
+
+def check_loopback(endpoint: str) -> None:
+    """Raises InputError for an address that other machines can reach: what goes there is not encrypted."""
+    if not re.match(LOOPBACK, endpoint):
+        raise InputError(
+            "frames are not encrypted and are published on this machine only",
+            where=endpoint,
+            mend="bind tcp://127.0.0.1:5710, and on the other machine open an SSH tunnel: "
+            "'ssh -L 5710:127.0.0.1:5710 USER@THIS-PC'",
+        )
+
+
+def _loopback(place: str, uri: str) -> None:
+    """Frames are not encrypted: they may come from this machine, or through an SSH tunnel that ends on it."""
+    host, _, port = place.rpartition(":")
+    if not (host and port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError(f"'{uri}' is not zmq:HOST:PORT: write zmq:127.0.0.1:5710")
+    if host not in LOCAL:
+        raise ValueError(
+            f"frames are not encrypted and are not taken from {host} directly: open an SSH tunnel, "
+            f"'ssh -L {port}:127.0.0.1:{port} USER@{host}', and write zmq:127.0.0.1:{port}"
+        )
 
 
 class CameraSection(Section):
@@ -161,6 +218,12 @@ class Config(Section):
     duration_s: Annotated[float, Field(gt=0)] | None = None
     lossless: bool = False
 
+    @model_validator(mode="after")
+    def _can_wait(self) -> Self:
+        if self.lossless and self.source.scheme == "zmq":
+            raise ValueError("lossless: a publisher elsewhere cannot be made to wait; leave lossless out")
+        return self
+
 
 def load(path: Path, overrides: dict[str, Any]) -> Config:
     """Read and validate a file; overrides (dotted keys, None ignored) win over it. Raises InputError.
@@ -222,6 +285,8 @@ def _known(section: list[str]) -> list[str]:
     model: type[BaseModel] = Config
     for name in section:
         annotation = model.model_fields[name].annotation
+        sections = [kind for kind in get_args(annotation) if isinstance(kind, type) and issubclass(kind, Section)]
+        annotation = sections[0] if sections else annotation
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return []
         model = annotation

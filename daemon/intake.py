@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -11,26 +12,31 @@ from typing import Self
 import zmq
 
 from daemon.health import Health
-from daemon.ledger import Ledger
-from daemon.protocol.codec import MalformedMessageError, Received, decode
+from daemon.protocol.codec import MAX_PIXEL_BYTES, MalformedMessageError, Received, decode
 from daemon.protocol.messages import FrameHeader, Heartbeat
+from daemon.refusals import Refusals
+from daemon.stream_intake import Outage, RefusedError, StreamIntake
 from daemon.windows import SlidingWindows, WindowQueue
-from selfstorm.frames import Array, Frame, StreamInfo, Window
+from selfstorm.frames import StreamInfo, Window
 
+log = logging.getLogger(__name__)
+
+UNDESCRIBED_S = 2.0
 HIGH_WATER = 400
 POLL_MS = 100
 
 
 class FrameSubscriber:
-    """A SUB socket on a frame stream; made, used and closed by one thread."""
+    """A SUB socket on a frame stream; made, used and closed by one thread. kind: take such messages only."""
 
-    def __init__(self, endpoint: str) -> None:
+    def __init__(self, endpoint: str, kind: str = "") -> None:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.SUB)
         self._socket.set_hwm(HIGH_WATER)  # works only before connect
+        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_PIXEL_BYTES)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
-        self._socket.subscribe(b"")
+        self._socket.subscribe(kind.encode())
         self._socket.connect(endpoint)
 
     def __enter__(self) -> Self:
@@ -49,94 +55,11 @@ class FrameSubscriber:
         return decode([part.buffer for part in self._socket.recv_multipart(copy=False)])
 
 
-class StreamIntake:
-    """One stream: its ledger and its windows. `complete` is called with every window that gets complete."""
-
-    def __init__(
-        self,
-        info: StreamInfo,
-        health: Health,
-        complete: Callable[[Window], None],
-        windows: SlidingWindows,
-        before: StreamIntake | None,
-    ) -> None:
-        self.info, self.windows = info, windows
-        self.last_number: int | None = before.last_number if before else None
-        self.last_frame_s: float | None = before.last_frame_s if before else None
-        self._follows = before is not None and before.last_number is not None
-        self._health, self._complete = health, complete
-        self._ledger = Ledger(info.stream, first_seq=0)
-        self._missing_told, self._lost_at_source = 0, 0
-
-    def frame(self, header: FrameHeader, pixels: Array) -> None:
-        """A frame of this stream has arrived."""
-        gap = self._ledger.frame(header.seq)
-        if gap is None:
-            self._health.frames(malformed_messages=1)
-            return
-        fits = (header.shape, header.dtype) == ((self.info.height, self.info.width), self.info.dtype)
-        self._health.frames(sent=gap + 1, missing=gap, received=1, **{"used" if fits else "rejected": 1})
-        self._health.frame_arrived()
-        if self._follows:
-            self._account_outage(header.number)
-            self._follows = False
-        self.last_number, self.last_frame_s = header.number, time.monotonic()
-        if fits:
-            frame = Frame(
-                stream=header.stream,
-                seq=header.seq,
-                number=header.number,
-                pixels=pixels,
-                camera_ms=header.camera_ms,
-                sent_unix_ns=header.sent_unix_ns,
-                received_unix_ns=time.time_ns(),
-            )
-            self._hand_on(self.windows.push(frame))
-        else:
-            self._hand_on(self.windows.passed(header.seq + 1))
-
-    def heartbeat(self, heartbeat: Heartbeat) -> None:
-        """The camera process says how far it is; frames before that which did not come are missing."""
-        gap = self._ledger.reached(heartbeat.next_seq)
-        self._health.frames(sent=gap, missing=gap)
-        self._hand_on(self.windows.passed(heartbeat.next_seq))
-        if newly := self._ledger.missing - self._missing_told:
-            self._missing_told = self._ledger.missing
-            self._health.event(
-                "warning",
-                "frames_missing",
-                f"{newly} frames were sent and never arrived (of {self._ledger.sent}): the network or this "
-                "machine could not keep up; windows they belong to say so",
-            )
-        if newly := heartbeat.lost_at_source - self._lost_at_source:
-            self._lost_at_source = heartbeat.lost_at_source
-            self._health.frames(lost_at_source=newly)
-            self._health.event("warning", "lost_at_source", f"{newly} frames were lost inside the camera or its buffer")
-
-    def _account_outage(self, number: int) -> None:
-        """The first frame after the camera process was replaced: what was lost while it was away."""
-        if self.last_number is None or self.last_frame_s is None:
-            return
-        away_s = time.monotonic() - self.last_frame_s
-        if number == self.last_number + 1:
-            self._health.event("info", "source_resumed", f"frames go on with number {number} after {away_s:.1f} s")
-            return
-        lost = round(away_s * self.info.rate_hz) if self.info.rate_hz else 0
-        self._health.frames(estimated_lost_in_outages=lost)
-        how_many = f"about {lost} frames were" if lost else "an unknown number of frames was"
-        self._health.event(
-            "warning",
-            "frames_lost_in_outage",
-            f"{how_many} not captured in {away_s:.1f} s without camera process",
-        )
-
-    def _hand_on(self, windows: list[Window]) -> None:
-        for window in windows:
-            self._complete(window)
-
-
 class Intake(threading.Thread):
-    """Receives, accounts and cuts into windows until it is stopped; then closes the queue."""
+    """Receives, accounts and cuts into windows until it is stopped; then closes the queue.
+
+    late: the first stream may have begun long ago, and its account begins with what is heard of it first.
+    """
 
     def __init__(
         self,
@@ -147,13 +70,18 @@ class Intake(threading.Thread):
         length: int,
         stride: int,
         begins: Callable[[StreamInfo], None],
+        late: bool = False,
     ) -> None:
         super().__init__(name="intake", daemon=True)
         self._endpoint, self._health, self._queue = endpoint, health, queue
         self._length, self._stride, self._begins = length, stride, begins
+        self._joining: StreamInfo | None = None
         self._halt = threading.Event()
         self.stream: StreamIntake | None = None
         self.source_state, self.source_detail = "starting", ""
+        self._late = late
+        self._outage, self._back_s, self._unknown_since_s = False, 0.0, 0.0
+        self._refusals = Refusals(health)
         self._heard_s, self._handing_over = time.monotonic(), False
 
     @property
@@ -171,43 +99,87 @@ class Intake(threading.Thread):
         """Stop receiving; windows already cut stay in the queue."""
         self._halt.set()
 
+    def source_gone(self) -> None:
+        """Nobody sends: the next stream comes after an outage, if frames came before."""
+        self._outage, self._back_s = self.source_state == "running", 0.0
+
     def run(self) -> None:
         try:
             with FrameSubscriber(self._endpoint) as subscriber:
                 while not self._halt.is_set():
                     try:
                         received = subscriber.receive()
-                    except MalformedMessageError as error:
-                        self._health.frames(malformed_messages=1)
-                        self._health.event("warning", "message_refused", f"from the camera process: {error}")
-                        continue
-                    if received is not None:
-                        self._heard_s = time.monotonic()
-                        self._sort(received)
+                        if received is not None:
+                            self._heard_s = time.monotonic()
+                            self._sort(received)
+                    except (MalformedMessageError, RefusedError) as error:
+                        self._refusals.refuse(str(error))
+                    except Exception as error:  # whatever a stranger sends, the stream goes on
+                        log.exception("a message could not be taken in")
+                        self._refusals.refuse(f"{type(error).__name__}: {error}")
         finally:
             self._queue.close()
 
     def _sort(self, received: Received) -> None:
-        message, stream = received.message, self.stream
+        message = received.message
         if isinstance(message, StreamInfo):
-            if stream is None or message.stream != stream.info.stream:
-                self._begin(message)
+            self._described(message)
         elif isinstance(message, Heartbeat):
-            self.source_state, self.source_detail = message.state, message.detail
-            self._health.report(source_state=message.state, detail=message.detail)
-            if stream is not None and message.stream == stream.info.stream:
+            self._told(message)
+            if stream := self._stream_of(message.stream, message.next_seq):
                 stream.heartbeat(message)
         elif isinstance(message, FrameHeader) and received.pixels is not None:
-            if stream is not None and message.stream == stream.info.stream:
+            if stream := self._stream_of(message.stream, message.seq):
+                self._outage = False
                 stream.frame(message, received.pixels)
+            else:
+                self._unknown_frame()
         else:
-            self._health.frames(malformed_messages=1)
+            raise RefusedError(f"'{received.kind}' does not belong into a frame stream")
 
-    def _begin(self, info: StreamInfo) -> None:
+    def _told(self, heartbeat: Heartbeat) -> None:
+        """Where the source stands; what it waits for is an event too, for it may be over when somebody looks."""
+        state, detail = heartbeat.state, heartbeat.detail
+        self._back_s = self._back_s or time.monotonic()
+        if state == "waiting" and (state, detail) != (self.source_state, self.source_detail):
+            self._health.event("info", "source_waits", detail or "the source waits")
+        self.source_state, self.source_detail = state, detail
+        self._health.report(source_state=state, detail=detail)
+
+    def _stream_of(self, name: str, seq: int) -> StreamIntake | None:
+        """The running stream if that is its name. Joined late, it begins with what is heard of it first."""
+        if self._joining is not None and name == self._joining.stream:
+            self._begin(self._joining, seq)
+        return self.stream if self.stream is not None and name == self.stream.info.stream else None
+
+    def _unknown_frame(self) -> None:
+        """A frame of a stream that was not described: who joins late sees some until the next description comes."""
+        now = time.monotonic()
+        self._unknown_since_s = self._unknown_since_s or now
+        if now - self._unknown_since_s > UNDESCRIBED_S:
+            raise RefusedError("a frame of a stream that was not described: send 'info' with every heartbeat")
+
+    def _described(self, info: StreamInfo) -> None:
+        known = self._joining or (self.stream.info if self.stream else None)
+        self._unknown_since_s = 0.0
+        if known is None or info.stream != known.stream:
+            if self._late:
+                self._joining = info
+            else:
+                self._begin(info, 0)
+        elif info != known:
+            raise RefusedError("a stream's description changed: a stream of another kind needs a new name")
+
+    def _begin(self, info: StreamInfo, first_seq: int) -> None:
         """A new stream: no window mixes frames of two."""
+        self._late, self._joining = False, None
+        outage, self._outage = self._outage_before(self.stream), False
         first_index = self.stream.windows.next_index if self.stream else 0
-        windows = SlidingWindows(info, self._length, self._stride, first_seq=0, first_index=first_index)
-        self.stream = StreamIntake(info, self._health, self._window, windows, self.stream)
+        windows = SlidingWindows(info, self._length, self._stride, first_seq=first_seq, first_index=first_index)
+        stream = StreamIntake(info, self._health, self._window, windows, outage, first_seq)
+        if self.stream is not None:
+            stream.last_number = self.stream.last_number
+        self.stream = stream
         self._health.report(stream=info.stream, source=info.source)
         self._begins(info)
         self._health.event(
@@ -216,6 +188,11 @@ class Intake(threading.Thread):
             f"{info.camera or info.source}: {info.width} x {info.height} px, {info.dtype}"
             + (f", {info.rate_hz:g} frames/s" if info.rate_hz else ""),
         )
+
+    def _outage_before(self, stream: StreamIntake | None) -> Outage | None:
+        if not self._outage or stream is None or stream.last_number is None or stream.last_frame_s is None:
+            return None
+        return Outage(stream.last_number, (self._back_s or time.monotonic()) - stream.last_frame_s)
 
     def _window(self, window: Window) -> None:
         self._health.windows(complete=1)

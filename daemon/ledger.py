@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+LONGEST_GAP = 10_000_000
+
 
 @dataclass
 class Ledger:
@@ -25,6 +27,10 @@ class Ledger:
     @property
     def sent(self) -> int:
         return self.next_seq - self.first_seq
+
+    def believes(self, seq: int) -> bool:
+        """Whether the sender may have got that far: hours in which nothing came are a gap, 2**62 frames nonsense."""
+        return seq - self.next_seq <= LONGEST_GAP
 
     def frame(self, seq: int) -> int | None:
         """A frame arrived: how many before it are missing; None when it is out of order and not to be used."""

@@ -28,7 +28,7 @@ from daemon.reconstructor import Made
 from selfstorm.effort import Estimate, Quality
 from selfstorm.frames import Array, StreamInfo, Window
 
-SUFFIX = ".manifest.jsonl"
+SUFFIX = ".manifest.ndjson"
 PACKAGES = ("selfstorm", "torch", "numpy", "scipy", "pyzmq")
 
 Seqs = Annotated[list[int], Field(max_length=1_000_000)]

@@ -1,22 +1,22 @@
 """The recorder: its own process on the same frame stream, so that no reconstruction ever slows it.
 
-    python -m daemon.recorder --connect ENDPOINT --folder DIR [--stream STREAM --next-seq N]
+    python -m daemon.recorder --connect ENDPOINT --folder DIR [--stream STREAM --next-seq N] [--late]
 
 Each stream becomes NAME.tif (BigTIFF, a page a frame, described by the stream's JSON) and NAME.jsonl (a line a frame,
-in the wire's field names). Both are flushed several times a second: what was recorded is readable even after a
-`kill -9`. Progress goes to standard output as JSON lines; it ends when its standard input closes.
+in the wire's field names). Both are whole after every frame: what was recorded is readable after a `kill -9` and on a
+full disk. Progress goes to standard output as JSON lines; it ends when its standard input closes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from pathlib import Path
-from typing import IO
 
 import click
-import tifffile
 
+from daemon.big_tiff import AppendFile, BigTiff
 from daemon.children import asked_to_stop, tell
 from daemon.intake import FrameSubscriber
 from daemon.ledger import Ledger
@@ -24,54 +24,33 @@ from daemon.protocol.codec import MalformedMessageError, Received
 from daemon.protocol.messages import FrameHeader, Heartbeat
 from selfstorm.frames import Array, StreamInfo
 
-FLUSH_S = 0.25
 TELL_S = 0.5
 DRAIN_S = 5.0
 POLL_MS = 200
-NM_PER_CM = 1e7
 
 
 class Recording:
     """The two files of one stream, from first_seq on."""
 
     def __init__(self, folder: Path, info: StreamInfo, first_seq: int) -> None:
-        name = time.strftime("%Y%m%d-%H%M%S") + f"-{info.stream[:8]}"
-        self.path, self.info = folder / f"{name}.tif", info
+        self.path, self.info = _free_name(folder, info.stream), info
         self.ledger = Ledger(info.stream, first_seq)
-        self._pixels: IO[bytes] = self.path.open("xb+")
-        self._index = self.path.with_suffix(".jsonl").open("x", encoding="utf-8")
-        self._writer = tifffile.TiffWriter(self._pixels, bigtiff=True)
-        self._flush_due_s = 0.0
+        self._pixels = BigTiff(self.path, description=info.model_dump_json(), pixel_nm=info.pixel_nm)
+        self._index = AppendFile(self.path.with_suffix(".jsonl"))
 
     def add(self, header: FrameHeader, pixels: Array) -> None:
-        """Append one frame and its line."""
-        if self.ledger.frame(header.seq) is None:
+        """Append one frame, then its line. Raises OSError; what was recorded before stays whole."""
+        if header.seq < self.ledger.next_seq:
             return
-        per_cm = NM_PER_CM / self.info.pixel_nm if self.info.pixel_nm else None
-        self._writer.write(
-            pixels,
-            photometric="minisblack",
-            metadata=None,
-            description=self.info.model_dump_json() if self.ledger.received == 1 else None,
-            resolution=(per_cm, per_cm) if per_cm else None,
-            resolutionunit="CENTIMETER" if per_cm else None,
-        )
-        self._index.write(header.model_dump_json() + "\n")
-        if time.monotonic() >= self._flush_due_s:
-            self.flush()
-
-    def flush(self) -> None:
-        """Hand everything to the operating system."""
-        self._pixels.flush()
-        self._index.flush()
-        self._flush_due_s = time.monotonic() + FLUSH_S
+        self._pixels.add(pixels)
+        self._index.add(header.model_dump_json().encode() + b"\n")
+        self.ledger.frame(header.seq)
 
     def close(self) -> None:
-        """Finish both files; an empty recording leaves none."""
-        self._writer.close()
+        """Close both files; an empty recording leaves none."""
         self._pixels.close()
         self._index.close()
-        if not self.ledger.received:
+        if not self._pixels.pages:
             self.path.unlink()
             self.path.with_suffix(".jsonl").unlink()
 
@@ -79,30 +58,41 @@ class Recording:
 class Recorder:
     """Writes stream after stream. A full disk ends the recording, and says so.
 
-    stream, next_seq: how far a recorder before this one came.
+    stream, next_seq: how far a recorder before this one came. late: the first stream began before anybody listened.
     """
 
-    def __init__(self, folder: Path, stream: str, next_seq: int) -> None:
-        self._folder, self._stream, self._next_seq = folder, stream, next_seq
+    def __init__(self, folder: Path, stream: str, next_seq: int, *, late: bool = False) -> None:
+        self._folder, self._stream, self._next_seq, self._late = folder, stream, next_seq, late
         self._recording: Recording | None = None
+        self._described: StreamInfo | None = None
         self._before = {"recorded": 0, "missing": 0}
         self._tell_due_s = 0.0
 
     def take(self, received: Received) -> None:
         """One message of the frame stream."""
-        message, recording = received.message, self._recording
+        message = received.message
         if isinstance(message, StreamInfo):
-            if recording is None or recording.info.stream != message.stream:
+            if self._described is None or self._described.stream != message.stream:
                 self.close()
-                first_seq = self._next_seq if message.stream == self._stream else 0
-                self._recording, self._stream = Recording(self._folder, message, first_seq), message.stream
-        elif recording is not None and getattr(message, "stream", "") == recording.info.stream:
+                self._described = message
+                if not self._late:
+                    self._begin(message, self._next_seq if message.stream == self._stream else 0)
+        elif self._described is not None and isinstance(message, FrameHeader | Heartbeat):
+            if message.stream != self._described.stream:
+                return
+            recording = self._recording or self._begin(self._described, _position(message))
+            if not recording.ledger.believes(_position(message)):
+                return
             if isinstance(message, FrameHeader) and received.pixels is not None:
                 recording.add(message, received.pixels)
             elif isinstance(message, Heartbeat):
                 recording.ledger.reached(message.next_seq)
-                recording.flush()
             self._next_seq = recording.ledger.next_seq
+
+    def _begin(self, info: StreamInfo, first_seq: int) -> Recording:
+        recording = Recording(self._folder, info, first_seq)
+        self._recording, self._stream, self._late = recording, info.stream, False
+        return recording
 
     def tell(self, *, now: bool = False) -> None:
         """Say how far the recording is, twice a second."""
@@ -131,10 +121,11 @@ class Recorder:
 @click.option("--folder", type=click.Path(path_type=Path), required=True)
 @click.option("--stream", default="", help="What was recorded of this stream before NEXT-SEQ is not missing.")
 @click.option("--next-seq", type=int, default=0)
-def main(endpoint: str, folder: Path, stream: str, next_seq: int) -> None:
+@click.option("--late", is_flag=True, help="The first stream may have begun long ago: what was sent is not missing.")
+def main(endpoint: str, folder: Path, stream: str, next_seq: int, late: bool) -> None:
     """Record a frame stream until standard input closes."""
     stop = asked_to_stop()
-    recorder = Recorder(folder, stream, next_seq)
+    recorder = Recorder(folder, stream, next_seq, late=late)
     try:
         with FrameSubscriber(endpoint) as subscriber:
             recorder.tell(now=True)
@@ -147,8 +138,25 @@ def main(endpoint: str, folder: Path, stream: str, next_seq: int) -> None:
         recorder.close()
         recorder.tell(now=True)
     except OSError as error:
-        tell(error=f"{folder}: {error.strerror}")
+        recorder.tell(now=True)
+        with contextlib.suppress(OSError):
+            recorder.close()
+        tell(error=f"{folder}: {error.strerror}; what was recorded before is whole")
         sys.exit(3)
+
+
+def _free_name(folder: Path, stream: str) -> Path:
+    """NAME.tif for a recording that begins now; another one if a recorder before us took it in the same second."""
+    name, number = time.strftime("%Y%m%d-%H%M%S") + f"-{stream[:8]}", 1
+    path = folder / f"{name}.tif"
+    while path.exists():
+        number += 1
+        path = folder / f"{name}-{number}.tif"
+    return path
+
+
+def _position(message: FrameHeader | Heartbeat) -> int:
+    return message.seq if isinstance(message, FrameHeader) else message.next_seq
 
 
 def _step(subscriber: FrameSubscriber, recorder: Recorder) -> bool:

@@ -1,6 +1,6 @@
 """The daemon, wired together: read this first.
 
-    camera process --ZMQ--> intake -> windows -> worker -> publisher --ZMQ--> viewers
+    camera process --ZMQ--> intake -> windows -> worker -> publisher --ZMQ--> viewers        (or a publisher elsewhere)
           |                                        |
           `--ZMQ--> recorder process               `-> movie out (--save)
 
@@ -15,23 +15,23 @@ newest; lossless: all), files are closed under their final names.
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import FrameType
-from typing import Any
 from uuid import uuid4
 
 from daemon.config import Config
 from daemon.control import Control
+from daemon.external_source import ExternalSource
 from daemon.health import Health
 from daemon.intake import Intake
 from daemon.metrics import MetricsServer
 from daemon.protocol.messages import Status
 from daemon.publisher import Publisher
-from daemon.supervisor import CameraSupervisor, RecorderSupervisor
+from daemon.recorder_supervisor import RecorderSupervisor
+from daemon.stop_signals import StopSignals
+from daemon.supervisor import CameraSupervisor
 from daemon.windows import WindowQueue
 from daemon.worker import Worker
 from daemon.writer import MovieOut
@@ -39,6 +39,7 @@ from selfstorm.errors import InputError
 
 TICK_S = 0.1
 DRAIN_S = 5.0
+Camera = CameraSupervisor | ExternalSource
 
 
 class Service:
@@ -61,7 +62,7 @@ class Service:
 
         Raises InputError for a mistake of the user's, found at the start or later; everything is closed by then.
         """
-        with _Signals(self._stop.set):
+        with StopSignals(self._stop.set):
             cleanup: list[Callable[[], None]] = []
             try:
                 return self._run(cleanup)
@@ -80,9 +81,7 @@ class Service:
         cleanup.append(self._control.stop)
         if config.server.metrics_port is not None:
             cleanup.append(MetricsServer(config.server.metrics_port, health).stop)
-        camera = CameraSupervisor(
-            config.source, health, subscribers=2 if config.record else 1, lossless=config.lossless
-        )
+        camera = self._camera()
         cleanup.append(camera.stop)
         intake = Intake(
             camera.endpoint,
@@ -91,10 +90,11 @@ class Service:
             length=config.reconstruction.window,
             stride=config.reconstruction.stride,
             begins=self._publisher.describe,
+            late=not camera.ends_with_source,
         )
         recorder = None
         if config.record:
-            recorder = RecorderSupervisor(camera.endpoint, config.record, health)
+            recorder = RecorderSupervisor(camera.endpoint, config.record, health, late=not camera.ends_with_source)
             cleanup.append(recorder.stop)
         self._worker.start()
         intake.start()
@@ -109,22 +109,34 @@ class Service:
         health.report(state="ended", detail="")
         return health.status()
 
-    def _watch(self, camera: CameraSupervisor, intake: Intake, recorder: RecorderSupervisor | None) -> None:
+    def _camera(self) -> Camera:
+        """Where frames come from: a camera process of our own, or a publisher that is there or will be."""
+        config = self._config
+        if config.source.scheme == "zmq":
+            return ExternalSource(config.source, self.health)
+        subscribers = 2 if config.record else 1
+        return CameraSupervisor(config.source, self.health, subscribers=subscribers, lossless=config.lossless)
+
+    def _watch(self, camera: Camera, intake: Intake, recorder: RecorderSupervisor | None) -> None:
         """The main loop: look after the children until it is time to stop."""
         started_s = time.monotonic()
         while not self._stop.wait(TICK_S):
-            if intake.source_state == "ended" or not self._worker.is_alive():
+            ended = intake.source_state == "ended" and camera.ends_with_source
+            if ended or not self._worker.is_alive():
                 return
             if self._config.duration_s and time.monotonic() - started_s > self._config.duration_s:
                 return
-            self.health.report(state="waiting" if intake.source_state == "waiting" else "running")
+            waiting = camera.away or intake.source_state in ("waiting", "ended")
+            self.health.report(state="waiting" if waiting else "running")
             if recorder is not None:
                 recorder.check()
                 if recorder.stopped:
                     camera.subscribers = 1
             camera.check(intake.heard_s, intake.resume_at)
+            if camera.away:
+                intake.source_gone()
 
-    def _drain(self, camera: CameraSupervisor, intake: Intake, recorder: RecorderSupervisor | None) -> None:
+    def _drain(self, camera: Camera, intake: Intake, recorder: RecorderSupervisor | None) -> None:
         """Stop the camera, take in what is under way, finish the windows that wait, close the files."""
         self.health.report(state="draining")
         self._queue.hurry()
@@ -138,30 +150,6 @@ class Service:
         if recorder is not None:
             recorder.stop()
         self._worker.join()
-
-
-class _Signals:
-    """Ctrl-C and SIGTERM ask to stop; a second Ctrl-C does not wait for the drain."""
-
-    def __init__(self, ask_to_stop: Callable[[], None]) -> None:
-        self._ask_to_stop, self._asked = ask_to_stop, False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> None:
-        for name in ("SIGINT", "SIGTERM", "SIGBREAK"):  # the last is Windows' Ctrl-Break
-            number = getattr(signal, name, None)
-            if number is not None:
-                self._before[number] = signal.signal(number, self._handle)
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self._asked = True
-        self._ask_to_stop()
 
 
 def _make_folder(folder: Path) -> None:

@@ -1,12 +1,15 @@
-"""Keeps the camera process alive: notices that it died or hangs, says so, restarts it, counts what was lost."""
+"""Keeps the camera process alive: notices that it died or hangs, says so, restarts it.
+
+A user's mistake, which no restart mends, ends the daemon with what the camera process says of it. A fault that may pass
+is waited out: sources that depend on nothing outside this machine are given up after some restarts, a microscope never,
+for Micro-Manager may be closed over lunch and a camera switched off over night.
+"""
 
 from __future__ import annotations
 
 import signal
 import time
 from collections import deque
-from pathlib import Path
-from typing import Any
 
 from daemon.children import Child
 from daemon.config import SourceSection
@@ -16,8 +19,11 @@ from selfstorm.errors import InputError
 
 START_S = 60.0
 SILENCE_S = 10.0
-BACKOFF_S = (0.2, 1.0, 2.0, 5.0)
+BACKOFF_S = (0.2, 1.0, 2.0, 5.0, 10.0)
 MOST_RESTARTS, RESTART_SPAN_S = 6, 120.0
+SELF_CONTAINED = ("simulate", "replay")
+MISTAKE_EXIT_CODE = 2
+SILENT = {"micromanager": "Micro-Manager does not answer; was it closed?"}
 ANY_PORT = "tcp://127.0.0.1:*"
 
 
@@ -27,7 +33,11 @@ class CameraSupervisor:
     subscribers: how many it waits for before it begins.
     """
 
-    def __init__(self, source: SourceSection, health: Health, *, subscribers: int, lossless: bool) -> None:
+    ends_with_source = True
+
+    def __init__(
+        self, source: SourceSection, health: Health, *, subscribers: int, lossless: bool, endpoint: str = ANY_PORT
+    ) -> None:
         self._source, self._health = source, health
         self.subscribers, self._lossless = subscribers, lossless
         self._restarts: deque[float] = deque()
@@ -35,7 +45,7 @@ class CameraSupervisor:
         self._total_restarts = 0
         self._started_s = 0.0
         self._child: Child | None = None
-        self.endpoint = self._start(ANY_PORT, resume_at=0)
+        self.endpoint = self._start(endpoint, resume_at=0)
 
     def _start(self, endpoint: str, resume_at: int) -> str:
         arguments = [self._source.model_dump_json(), "--bind", endpoint]
@@ -61,7 +71,7 @@ class CameraSupervisor:
     def check(self, heard_s: float, resume_at: int) -> None:
         """Look after the process. heard_s: when intake last heard of it; resume_at: the frame number to go on from.
 
-        Raises InputError when it cannot be kept alive.
+        Raises InputError when the user made a mistake, or it cannot be kept alive.
         """
         now = time.monotonic()
         if self._child is not None:
@@ -74,33 +84,47 @@ class CameraSupervisor:
                 self._child = None
                 self._schedule(fault, now)
         elif now >= self._restart_due_s:
-            self._restarts.append(now)
-            self._total_restarts += 1
+            self._restart(now, resume_at)
+
+    def _restart(self, now: float, resume_at: int) -> None:
+        self._restarts.append(now)
+        self._total_restarts += 1
+        self._health.report(source_restarts=self._total_restarts)
+        try:
             self._start(self.endpoint, resume_at)
-            self._health.report(source_restarts=self._total_restarts)
+        except InputError as error:  # it was right at the start: a camera that is switched off, a file that is gone
+            self._schedule(f"the camera process could not begin again: {error}", now)
+        else:
             self._health.event("info", "camera_process_restarted", "the camera process runs again")
 
     def _schedule(self, fault: str, now: float) -> None:
         while self._restarts and self._restarts[0] < now - RESTART_SPAN_S:
             self._restarts.popleft()
-        if len(self._restarts) >= MOST_RESTARTS:
+        if len(self._restarts) >= MOST_RESTARTS and self._source.scheme in SELF_CONTAINED:
             raise InputError(f"{fault}, for the {MOST_RESTARTS + 1}th time in two minutes", where=self._source.uri)
         wait_s = BACKOFF_S[min(len(self._restarts), len(BACKOFF_S) - 1)]
-        self._restart_due_s = now + wait_s
-        self._health.report(source_state="restarting", detail=fault)
-        self._health.event("error", "camera_process_lost", f"{fault}; it is restarted in {wait_s:g} s")
+        self._restart_due_s = time.monotonic() + wait_s
+        self._health.report(source_state="restarting", detail=fault[:500])
+        self._health.event("error", "camera_process_lost", f"{fault[:500]}; it is restarted in {wait_s:g} s")
 
-    @staticmethod
-    def _fault(child: Child, heard_s: float, now: float) -> str:
+    def _fault(self, child: Child, heard_s: float, now: float) -> str:
+        """What is wrong with the process, nothing if nothing is. Raises InputError for a mistake of the user's."""
         code = child.exit_code
         if code is not None:
             said = child.said(0.2) or {}
-            why = said.get("failed") or said.get("error")
+            if code == MISTAKE_EXIT_CODE and "error" in said:
+                raise InputError(said["error"])
             how = f"was killed ({_signal_name(-code)})" if code < 0 else f"ended with exit code {code}"
-            return f"the camera process {how}" + (f": {why}" if why else "")
+            return f"the camera process {how}" + (f": {said['failed']}" if "failed" in said else "")
         if now - heard_s > SILENCE_S:
-            return f"the camera process has said nothing for {SILENCE_S:.0f} s"
+            why = SILENT.get(self._source.scheme, "")
+            return f"the camera process has said nothing for {SILENCE_S:.0f} s" + (f": {why}" if why else "")
         return ""
+
+    @property
+    def away(self) -> bool:
+        """Whether nobody sends frames: between two processes."""
+        return self._child is None
 
     @property
     def pid(self) -> int | None:
@@ -117,68 +141,6 @@ class CameraSupervisor:
         if self._child is not None:
             self._child.stop()
             self._child = None
-
-
-class RecorderSupervisor:
-    """The recorder process: what it says goes into the account; when it dies it goes on in a new file.
-
-    stopped: it cannot record any more.
-    """
-
-    def __init__(self, endpoint: str, folder: Path, health: Health) -> None:
-        self._arguments = ["--connect", endpoint, "--folder", str(folder)]
-        self._health = health
-        self._child = Child("daemon.recorder", self._arguments)
-        self._said: dict[str, Any] = {"recorded": 0, "missing": 0, "stream": "", "next_seq": 0}
-        self._recorded_before = self._missing_before = self._restarts = 0
-        self.stopped = False
-
-    def check(self) -> None:
-        """Take over what it says; restart it when it died."""
-        self._hear()
-        if self._child.exit_code is None:
-            return
-        self._child.stop(0.5)
-        self._hear()
-        if self.stopped:
-            return
-        if self._restarts >= MOST_RESTARTS:
-            self._give_up(f"the recorder died {MOST_RESTARTS + 1} times")
-            return
-        said, self._restarts = self._said, self._restarts + 1
-        self._recorded_before += said["recorded"]
-        self._missing_before += said["missing"]
-        self._said = said | {"recorded": 0, "missing": 0}
-        so_far = ["--stream", said["stream"], "--next-seq", str(said["next_seq"])]
-        self._child = Child("daemon.recorder", [*self._arguments, *so_far])
-        self._health.event(
-            "error",
-            "recorder_lost",
-            "the recorder died and was restarted: frames in between are not recorded",
-        )
-
-    def stop(self) -> None:
-        """Let it write what is under way, and wait for it."""
-        self._child.stop()
-        self._hear()
-
-    def _hear(self) -> None:
-        while said := self._child.said():
-            if "error" in said:
-                self._give_up(said["error"])
-                continue
-            self._said = said
-            self._health.report(
-                recorded_frames=self._recorded_before + said["recorded"],
-                recording_missing=self._missing_before + said["missing"],
-            )
-            if said["file"]:
-                self._health.report(recording=said["file"])
-
-    def _give_up(self, why: str) -> None:
-        self.stopped = True
-        self._health.report(recording="")
-        self._health.event("error", "recording_stopped", f"{why}; the stream goes on")
 
 
 def _signal_name(number: int) -> str:

@@ -11,6 +11,7 @@ from daemon.ring import FrameRing
 from selfstorm.frames import Frame, StreamInfo, Window
 
 LOSSLESS_DEPTH = 2
+MOST_EMPTY = 1000
 MOST_EARLIER = 400  # frames: more than the model remembers
 MOST_EARLIER_BYTES = 2**29
 
@@ -28,13 +29,15 @@ NOTHING = Skipped(0, 0)
 class SlidingWindows:
     """Cuts one stream into windows of `length` frames, one every `stride`, counted in seq and not in arrivals.
 
-    A window is complete once the stream has passed its last frame; frames that never came are listed in it.
+    A window is complete once the stream has passed its last frame; frames that never came are listed in it. left_out:
+    windows of a gap of more than MOST_EMPTY windows, which have a number and are not made.
     """
 
     def __init__(self, info: StreamInfo, length: int, stride: int, *, first_seq: int, first_index: int) -> None:
         self._info, self._length, self._stride = info, length, stride
         self._start, self._index = first_seq, first_index
         self._ring = FrameRing(length)
+        self.left_out = 0
 
     @property
     def next_index(self) -> int:
@@ -52,12 +55,20 @@ class SlidingWindows:
         while self._start + self._length <= next_seq:
             first, last = self._start, self._start + self._length - 1
             frames = self._ring.between(first, last)
+            if not frames and (empty := self._empty_before(next_seq)) > MOST_EMPTY:
+                self._start, self._index = first + empty * self._stride, self._index + empty
+                self.left_out += empty
+                continue
             there = {frame.seq for frame in frames}
             missing = tuple(seq for seq in range(first, last + 1) if seq not in there)
             complete.append(Window(self._index, self._info, first, last, frames, missing))
             self._start, self._index = self._start + self._stride, self._index + 1
             self._ring.forget_before(self._start)
         return complete
+
+    def _empty_before(self, next_seq: int) -> int:
+        """How many windows from the next on end before frame next_seq - 1, the only one that may have come."""
+        return (next_seq - 1 - self._length - self._start) // self._stride + 1
 
 
 class WindowQueue:

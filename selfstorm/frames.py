@@ -25,12 +25,13 @@ MAX_SIDE_PX = 16_384
 class StreamInfo(BaseModel):
     """What one unbroken stream of frames is; a change of any of it starts a new stream.
 
-    height, width: camera pixels. offset_adu, gain_adu_per_electron, pixel_nm, exposure_ms: None where unknown.
+    height, width: camera pixels. bit_depth: bits of a pixel that the camera uses. offset_adu, gain_adu_per_electron,
+    pixel_nm, exposure_ms, bit_depth: None where unknown.
     """
 
-    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
 
-    stream: str = Field(min_length=8, max_length=64)
+    stream: str = Field(min_length=8, max_length=64, pattern=r"^[0-9A-Za-z_-]+$")  # it names files
     source: str = Field(max_length=1024)
     height: int = Field(ge=1, le=MAX_SIDE_PX)
     width: int = Field(ge=1, le=MAX_SIDE_PX)
@@ -41,6 +42,7 @@ class StreamInfo(BaseModel):
     offset_adu: float | None = None
     gain_adu_per_electron: float | None = Field(default=None, gt=0)
     camera: str = Field(default="", max_length=256)
+    bit_depth: int | None = Field(default=None, ge=1, le=32)
     binning: int = Field(default=1, ge=1, le=64)
     roi_yx: tuple[int, int] = (0, 0)
 

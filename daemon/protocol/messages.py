@@ -46,12 +46,14 @@ class FrameHeader(Message):
 class Heartbeat(Message):
     """Where the camera process stands, several times a second; `next_seq` frames of the stream were sent.
 
-    lost_at_source: frames the camera or its buffer lost before they could be sent, known exactly.
+    lost_at_source: frames the camera or its buffer lost before they could be sent; all but those lost_in_camera, which
+    are estimated from the camera's clock, are known exactly.
     """
 
     stream: Name
     next_seq: Count
     lost_at_source: Count = 0
+    lost_in_camera: Count = 0
     state: Literal["waiting", "running", "ended", "failed"]
     detail: Text = ""
 
@@ -142,6 +144,7 @@ class Status(Message):
     source: Text = ""
     source_state: Name = ""
     source_restarts: Count = 0
+    refused: Annotated[dict[Text, Count], Field(max_length=32)] = Field(default_factory=dict)
     stream: Name = ""
     frames: FrameCounts = FrameCounts()
     windows: WindowCounts = WindowCounts()

@@ -42,7 +42,7 @@ def open_source(section: SourceSection, stop: threading.Event, resume_at: int) -
         return MMCore(section, stop)
     from daemon.sources.micromanager import MicroManager
 
-    return MicroManager(section, stop)
+    return MicroManager(section, stop, resume_at)
 
 
 def publish(source: Source, publisher: StreamPublisher, stop: threading.Event, most_frames: int | None) -> None:
@@ -56,8 +56,8 @@ def publish(source: Source, publisher: StreamPublisher, stop: threading.Event, m
                 publisher.say("running")
                 publisher.send(happening)
                 sent += 1
-            case Lost(count):
-                publisher.lost(count)
+            case Lost(count, in_camera):
+                publisher.lost(count, in_camera=in_camera)
             case Waiting(detail):
                 publisher.say("waiting", detail)
         publisher.beat()

@@ -34,9 +34,10 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """`count` frames were lost at the source."""
+    """`count` frames were lost at the source: in its buffer, known by their numbers, or in_camera, estimated."""
 
     count: int
+    in_camera: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class Source(Protocol):
     """A camera. Made without side effects that outlast it; a user's mistake raises InputError from the constructor."""
 
     def happenings(self) -> Iterator[Happening]:
-        """All that happens, until the source ends."""
+        """All that happens, until the source ends; who takes no more lets the camera go with it."""
         ...
 
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
 from daemon.sources.camera import TICK_S, Happening, Lost, Shot, Waiting
+from daemon.sources.camera_clock import CameraClock
+from daemon.sources.field import Field, UnusableFieldError, changes, describe, field_of, settings_of
 from daemon.sources.tail import Look, Nothing, Restarted, Tail, Take
-from selfstorm.errors import InputError
-from selfstorm.frames import PixelType, StreamInfo
 
 POLL_S = 0.003
-PIXEL_TYPES: dict[str, PixelType] = {"GRAY8": "uint8", "GRAY16": "uint16"}
-Field = tuple[int, int, str, str, str]
+SETTINGS_S = 0.25
 PRESS_LIVE = "live mode: press Live in Micro-Manager"
-
-log = logging.getLogger(__name__)
+STOPPED = "live mode has stopped: press Live in Micro-Manager; if nobody stopped it, the camera has failed"
+NUMBERS_BEGAN_AGAIN = "live mode was restarted, or its buffer emptied: frames lost between are unknown"
 
 
 class LiveMode:
@@ -28,23 +26,22 @@ class LiveMode:
         self._core, self._source, self._stop = core, source, stop
 
     def happenings(self) -> Iterator[Happening]:
-        from_oldest = False  # who attaches to a running live mode wants to see what is now
+        from_oldest, why = False, PRESS_LIVE  # who attaches to a running live mode wants to see what is now
         while not self._stop.is_set():
             if self._core.is_sequence_running():
                 yield Waiting("live mode: no frame has come yet")
                 yield from self._sequence(Tail(from_oldest=from_oldest))
+                why = STOPPED
             else:
-                yield Waiting(PRESS_LIVE)
+                yield Waiting(why)
                 self._stop.wait(TICK_S)
             from_oldest = True
 
     def _sequence(self, tail: Tail) -> Iterator[Happening]:
         """One sequence, until it has stopped and all of it is seen, or another one runs."""
         core, stopped = self._core, False
-        info: StreamInfo | None = None
+        stream = _Stream(core, self._source)
         image: Any = None
-        tags: dict[str, Any] = {}
-        field: Field | None = None
         step: Look | Take | Nothing | Restarted = tail.look(core.get_remaining_image_count())
         while not self._stop.is_set():
             match step:
@@ -59,20 +56,13 @@ class LiveMode:
                     continue
                 case Take(lost):
                     stopped = False
-                    if info is None or field != _field(tags):
-                        info, field = self._describe(tags), _field(tags)
-                        yield info
-                    elif lost:
-                        yield Lost(lost)
-                    pixels = image.pix
-                    if pixels.size != info.height * info.width:  # the field was changed between tags and pixels
-                        yield Waiting(f"an image of {pixels.size} pixels is not {info.width} x {info.height}")
-                        return
-                    pixels = pixels.reshape(info.height, info.width)
-                    yield Shot(pixels, int(tags["ImageNumber"]), _camera_ms(tags))
+                    try:
+                        yield from stream.taken(image, tags, lost)
+                    except UnusableFieldError as error:
+                        yield Waiting(str(error))
+                        self._stop.wait(TICK_S)
                 case Restarted():
-                    log.warning("%s: the frame numbers began again; frames lost between are unknown", self._source)
-                    yield Waiting("live mode was restarted: frames lost between are unknown")
+                    yield Waiting(NUMBERS_BEGAN_AGAIN)
                     return
                 case Nothing():
                     if stopped:
@@ -91,40 +81,45 @@ class LiveMode:
                 raise
             return None
 
-    def _describe(self, tags: dict[str, Any]) -> StreamInfo:
-        core = self._core
-        camera, exposure_ms, pixel_nm = core.get_camera_device(), core.get_exposure(), core.get_pixel_size_um() * 1e3
-        width, height, pixel_type, roi, binning = _field(tags)
-        if pixel_type not in PIXEL_TYPES:
-            raise InputError(
-                f"{camera} gives {pixel_type} pixels",
-                where=self._source,
-                mend="set its PixelType to 8bit or 16bit in Micro-Manager's Device Property Browser",
-            )
-        if core.get_number_of_camera_channels() > 1:
-            raise InputError(
-                f"{camera} is several cameras at once", where=self._source, mend="choose one camera in Micro-Manager"
-            )
-        x, y = (int(part) for part in roi.split("-")[:2])
-        return StreamInfo(
-            stream=uuid4().hex,
-            source=self._source,
-            height=height,
-            width=width,
-            dtype=PIXEL_TYPES[pixel_type],
-            pixel_nm=pixel_nm if pixel_nm > 0 else None,
-            exposure_ms=exposure_ms,
-            rate_hz=1000 / exposure_ms if exposure_ms > 0 else None,
-            camera=f"{camera} ({core.get_device_name(camera)})",
-            binning=int(binning.split("x")[0]),
-            roi_yx=(y, x),
-        )
 
+class _Stream:
+    """The stream that the images of a sequence are: another one as soon as field or settings change."""
 
-def _field(tags: dict[str, Any]) -> Field:
-    """What of an image's tags makes it a frame of one stream: width, height, pixel type, ROI, binning."""
-    width, height = int(tags["Width"]), int(tags["Height"])
-    return width, height, str(tags["PixelType"]), str(tags.get("ROI", "0-0")), str(tags.get("Binning", 1))
+    def __init__(self, core: Any, source: str) -> None:
+        self._core, self._source = core, source
+        self._field: Field | None = None
+        self._settings, self._asked_s = settings_of(core), time.monotonic()
+        self._clock = CameraClock()
+
+    def taken(self, image: Any, tags: dict[str, Any], lost: int) -> Iterator[Happening]:
+        """The next image; `lost` before it fell out of the buffer. Raises UnusableFieldError."""
+        field = field_of(tags)
+        if self._field is None or (what := self._changed(field)):
+            if self._field is not None:
+                yield Waiting(f"a new stream begins: changed in Micro-Manager: {what}")
+            self._field, self._settings, self._clock = None, settings_of(self._core), CameraClock()
+            yield describe(self._core, self._source, field, self._settings)
+            self._field = field
+        elif lost:
+            yield Lost(lost)
+        pixels = image.pix
+        if pixels.size != field.height * field.width:  # the field was changed between tags and pixels
+            self._field = None
+            yield Lost(1)
+            yield Waiting("an image came while its field was being changed")
+            return
+        number, camera_ms = int(tags["ImageNumber"]), _camera_ms(tags)
+        yield Shot(pixels.reshape(field.height, field.width), number, camera_ms)
+        if inside := self._clock.passed(number, camera_ms):
+            yield Lost(inside, in_camera=True)
+
+    def _changed(self, field: Field) -> str:
+        if self._field is not None and field != self._field:
+            return changes(self._field, field)
+        if time.monotonic() - self._asked_s < SETTINGS_S:
+            return ""
+        self._asked_s = time.monotonic()
+        return changes(self._settings, settings_of(self._core))
 
 
 def _camera_ms(tags: dict[str, Any]) -> float | None:

@@ -1,6 +1,7 @@
-"""micromanager:[HOST:PORT], the live mode of a running Micro-Manager, seen through its bridge and left as it is.
+"""micromanager:[HOST:PORT], a running Micro-Manager, seen through its bridge: its live mode, left as it is.
 
 Images are looked at, never popped: Micro-Manager's own window would starve. Nothing is cleared, started or set either.
+With [source.acquisition] the daemon starts an acquisition of its own: only then (acquisition.py).
 
 A call that is pending when Micro-Manager dies never returns: the daemon notices the silence and replaces this process.
 """
@@ -17,24 +18,28 @@ from typing import Any
 
 import zmq
 
-from daemon.config import SourceSection
-from daemon.sources.camera import TICK_S, Happening, Waiting
+from daemon.config import AcquisitionSection, SourceSection
+from daemon.sources.acquisition import Acquisition
+from daemon.sources.camera import TICK_S, Happening, Shot, Waiting
 from daemon.sources.live_mode import LiveMode
 from selfstorm.errors import InputError
 
 PORT = 4827
 LOCAL = ("127.0.0.1", "localhost")
-ANSWER_TICKS = 10
+ANSWER_TICKS, PAUSE_TICKS = 10, 10
 CONNECT_MS = 5000
 
 log = logging.getLogger(__name__)
 
 
 class MicroManager:
-    """Waits for Micro-Manager, attaches, follows its live mode; attaches again when the bridge fails."""
+    """Waits for Micro-Manager, attaches, follows it; attaches again when the bridge fails.
 
-    def __init__(self, section: SourceSection, stop: threading.Event) -> None:
-        self._section, self._stop = section, stop
+    resume_at: how many frames of an acquisition were taken by a camera process before this one.
+    """
+
+    def __init__(self, section: SourceSection, stop: threading.Event, resume_at: int = 0) -> None:
+        self._section, self._stop, self._taken = section, stop, resume_at
         self._port = _port(section)
         self._core_class = _core_class(section)
 
@@ -46,7 +51,11 @@ class MicroManager:
             core = None
             try:
                 core = self._attach()
-                yield from LiveMode(core, self._section.uri, self._stop).happenings()
+                if self._section.acquisition is None:
+                    yield from LiveMode(core, self._section.uri, self._stop).happenings()
+                else:
+                    yield from self._acquire(core, self._section.acquisition)
+                    return
             except Exception as error:
                 if type(error) is not Exception:  # the bridge raises Exception itself, nothing more particular
                     raise
@@ -54,8 +63,7 @@ class MicroManager:
                 log.warning("the bridge to Micro-Manager on port %d failed: %s", self._port, why)
                 _let_go(core, farewell=False)
                 core = None
-                yield Waiting(f"Micro-Manager on port {self._port} failed, it is attached to again: {why}"[:500])
-                self._stop.wait(TICK_S)
+                yield from self._pause(f"Micro-Manager on port {self._port} failed, it is attached to again: {why}")
             finally:
                 _let_go(core, farewell=True)
 
@@ -76,6 +84,19 @@ class MicroManager:
                         yield waiting
                         if self._stop.is_set():
                             return
+
+    def _acquire(self, core: Any, wanted: AcquisitionSection) -> Iterator[Happening]:
+        """What is left of the acquisition; frames are counted on, should the bridge fail in between."""
+        for happening in Acquisition(core, self._section.uri, wanted, self._taken, self._stop).happenings():
+            if isinstance(happening, Shot):
+                self._taken = happening.number + 1
+            yield happening
+
+    def _pause(self, why: str) -> Iterator[Happening]:
+        for _ in range(PAUSE_TICKS):
+            yield Waiting(why[:500])
+            if self._stop.wait(TICK_S):
+                return
 
     def _attach(self) -> Any:
         with warnings.catch_warnings(record=True) as caught:  # of versions that differ, from pycromanager's own thread

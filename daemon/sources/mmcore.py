@@ -1,6 +1,11 @@
 """mmcore:[CONFIG.cfg], the real Micro-Manager core in this process, without its Java window.
 
-The acquisition is ours, so popping images from the circular buffer is right here and nowhere else.
+The acquisition is ours, so images are popped from the circular buffer. What can go wrong, told apart:
+
+    numbers are skipped             the buffer ran over and was emptied: so many frames are lost, the sequence goes on
+    the sequence stopped            somebody or something stopped the camera: started again at once, a new stream
+    it stops without a frame,       the camera fails: this process ends and says how, and is started again until the
+    or cannot be started            camera works; only a fresh process initialises a device for certain
 """
 
 from __future__ import annotations
@@ -24,6 +29,10 @@ POLL_S = 0.002
 PIXEL_TYPES: dict[int, PixelType] = {1: "uint8", 2: "uint16", 4: "float32"}
 
 
+class CameraError(RuntimeError):
+    """The camera fails; it may work again later."""
+
+
 class MMCore:
     """A continuous sequence of the configuration's camera; DemoCamera when no configuration is named."""
 
@@ -35,10 +44,14 @@ class MMCore:
         core = self._core
         try:
             core.setCircularBufferMemoryFootprint(BUFFER_MB)
-            info = self._describe()
-            yield info
-            core.startContinuousSequenceAcquisition(0)
-            yield from self._sequence()
+            while not self._stop.is_set():
+                info = self._describe()
+                try:
+                    core.startContinuousSequenceAcquisition(0)
+                except RuntimeError as error:
+                    raise CameraError(f"{info.camera} cannot be started: {error}") from None
+                yield info
+                yield from self._sequence(info.camera)
         finally:
             if core.isSequenceRunning():
                 core.stopSequenceAcquisition()
@@ -46,13 +59,17 @@ class MMCore:
             # The core must go before the interpreter does, or the process aborts on the way out.
             del core, self._core
 
-    def _sequence(self) -> Iterator[Happening]:
-        core, expected = self._core, 0
+    def _sequence(self, camera: str) -> Iterator[Happening]:
+        """One sequence, until it has stopped and its buffer is empty. Raises CameraError if it gave no frame."""
+        core, expected, stopped = self._core, 0, False
         while not self._stop.is_set():
             if core.getRemainingImageCount() == 0:
-                if not core.isSequenceRunning():
-                    yield Waiting("the camera has stopped its sequence")
+                if stopped and not expected:
+                    raise CameraError(f"{camera} stops before its first frame: is it connected, and free?")
+                if stopped:
+                    yield Waiting(f"{camera} has stopped its sequence, which is started again")
                     return
+                stopped = not core.isSequenceRunning()  # what came in by then is still taken
                 self._stop.wait(POLL_S)
                 yield None
                 continue
@@ -66,6 +83,8 @@ class MMCore:
     def _describe(self) -> StreamInfo:
         core = self._core
         camera, exposure_ms = core.getCameraDevice(), core.getExposure()
+        if not camera:
+            raise CameraError("no camera is there any more: was it switched off?")
         pixel_type = PIXEL_TYPES.get(core.getBytesPerPixel())
         if pixel_type is None or core.getNumberOfComponents() != 1:
             raise InputError(
@@ -85,6 +104,7 @@ class MMCore:
             exposure_ms=exposure_ms,
             rate_hz=1000 / exposure_ms if exposure_ms > 0 else None,
             camera=f"{camera} ({core.getDeviceName(camera)})",
+            bit_depth=core.getImageBitDepth(),
             binning=_binning(core, camera),
             roi_yx=(y, x),
         )

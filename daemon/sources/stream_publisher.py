@@ -44,7 +44,7 @@ class StreamPublisher:
             raise InputError(f"cannot listen there ({error.strerror})", where=endpoint) from None
         self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._info: StreamInfo | None = None
-        self._next_seq, self._lost, self._subscribers = 0, 0, 0
+        self._next_seq, self._lost, self._lost_in_camera, self._subscribers = 0, 0, 0, 0
         self._state: Literal["waiting", "running", "ended", "failed"] = "waiting"
         self._detail, self._beat_due_s = "", 0.0
 
@@ -65,8 +65,10 @@ class StreamPublisher:
                 self._subscribers += 1 if self._socket.recv()[:1] == b"\x01" else -1
 
     def begin(self, info: StreamInfo) -> None:
-        """A new stream: numbering starts again."""
-        self._info, self._next_seq, self._lost = info, 0, 0
+        """A new stream: numbering starts again. How the one before ended is told once more."""
+        if self._info is not None:
+            self._transmit(encode("heartbeat", self._heartbeat()))
+        self._info, self._next_seq, self._lost, self._lost_in_camera = info, 0, 0, 0
         self._beat_due_s = 0.0  # nobody can use a frame before its stream is described
         self.say("running")
 
@@ -86,9 +88,10 @@ class StreamPublisher:
         if self._transmit(encode("frame", header, shot.pixels)):
             self._next_seq += 1
 
-    def lost(self, count: int) -> None:
-        """Frames known to be lost before they could be sent."""
+    def lost(self, count: int, *, in_camera: bool = False) -> None:
+        """Frames that were lost before they could be sent; in_camera: where, and only estimated."""
         self._lost += count
+        self._lost_in_camera += count if in_camera else 0
 
     def say(self, state: Literal["waiting", "running", "ended", "failed"], detail: str = "") -> None:
         """Where the source stands, told at once and with every heartbeat."""
@@ -104,14 +107,17 @@ class StreamPublisher:
         self._beat_due_s = now + HEARTBEAT_S
         if self._info is not None:
             self._transmit(encode("info", self._info))
-        heartbeat = Heartbeat(
+        self._transmit(encode("heartbeat", self._heartbeat()))
+
+    def _heartbeat(self) -> Heartbeat:
+        return Heartbeat(
             stream=self._info.stream if self._info else NO_STREAM,
             next_seq=self._next_seq,
             lost_at_source=self._lost,
+            lost_in_camera=self._lost_in_camera,
             state=self._state,
             detail=self._detail,
         )
-        self._transmit(encode("heartbeat", heartbeat))
 
     def _transmit(self, parts: list[bytes | memoryview]) -> bool:
         """Hand a message over; False when it could not be before the end (lossless only)."""

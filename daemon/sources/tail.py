@@ -7,6 +7,8 @@ distance is only ever a guess, and the number found there says what it was:
     the next number          Take it
     a later number           Look as much further back as it is too late; nothing there: the oldest, the rest is lost
     an earlier number        numbers were skipped: Look nearer, halving, until the first later number is known
+    ... beside an earlier    Look behind it once more, for new images may have pushed the next one there: only where an
+                             earlier one, or none, stands right behind it, the numbers between are lost
     the last one at 0        Nothing new
     an earlier one at 0, or a clock that went back      Restarted: another sequence, its numbers begin again
 """
@@ -16,6 +18,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 QUIET_LOOKS = 10
+MOST_ASKED = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,16 @@ class Tail:
         self._images = 0  # in the buffer when the next frame was expected at distance _next; -1: not there yet
         self._next = -1
         self._quiet = 0
+        self._wanted = 0  # the next number that may still be there
+        self._suspect: int | None = None  # a later number that seems to stand beside an earlier one
+        self._asked = 0
         self._at, self._near, self._far = 0, -1, -1  # this search: asked; known to be too new, too old; -1: unknown
 
     def look(self, images: int) -> Look | Nothing:
         """Begin a search. images: how many are in the buffer. An unchanged number is looked behind now and then."""
         grown, self._images = images - self._images, images
         self._near = self._far = -1
+        self._suspect, self._asked = None, 0
         if grown == 0 and self._next < 0:
             self._quiet += 1
             if self._quiet % QUIET_LOOKS:
@@ -71,40 +78,55 @@ class Tail:
     def found(self, number: int, camera_ms: float | None) -> Look | Take | Nothing | Restarted:
         """The image asked for has this number and this camera clock."""
         if self._last is None:
-            return self._take(number, camera_ms, 0)
-        skipped = number - self._last - 1
-        if skipped < 0:
+            return self._take(number, camera_ms)
+        if number <= self._last:
             return self._too_old(number, camera_ms)
         if camera_ms is not None and self._last_ms is not None and camera_ms < self._last_ms:
             return Restarted()
-        if skipped == 0 or 0 <= self._far <= self._at + 1:
-            return self._take(number, camera_ms, skipped)
+        if number <= self._wanted or self._asked > MOST_ASKED:
+            return self._take(number, camera_ms)
+        skipped = number - self._wanted
         if self._near < 0 and self._far < 0:
             self._images += skipped  # they came in after the images were counted
+        if self._suspect is None and 0 <= self._far <= self._at + 1:
+            self._suspect = number
+            return self._ask(self._at + 1)
+        if self._suspect is not None:  # images came in since, and what was known of the older ones has moved
+            self._suspect, self._far = None, -1
         self._near = self._at
         further = self._at + skipped
         return self._ask(further if self._far < 0 else min(further, (self._near + self._far) // 2))
 
     def gone(self, images: int) -> Look | Nothing:
         """There was no image at the distance asked for; so many are there now."""
+        if self._suspect is not None:
+            return self._proven(self._suspect)
         self._images, self._near, self._far = images, -1, images
         if images == 0:
             self._next = -1
             return Nothing()
         return self._ask(images - 1)
 
+    def _proven(self, number: int) -> Look:
+        """Right behind this number there is an older one or none: what lies between is lost, and this is the next."""
+        self._wanted, self._suspect = number, None
+        return self._ask(self._at - 1)
+
     def _too_old(self, number: int, camera_ms: float | None) -> Look | Nothing | Restarted:
         if self._at == 0:
             self._next = -1
             return Nothing() if (number, camera_ms) == (self._last, self._last_ms) else Restarted()
+        if self._suspect is not None:
+            return self._proven(self._suspect)
         self._far = self._at
         return self._ask((self._near + self._far) // 2 if 0 <= self._near < self._far else 0)
 
     def _ask(self, distance: int) -> Look:
-        self._at = distance
+        self._at, self._asked = distance, self._asked + 1
         return Look(distance)
 
-    def _take(self, number: int, camera_ms: float | None, lost: int) -> Take:
-        self._last, self._last_ms = number, camera_ms
+    def _take(self, number: int, camera_ms: float | None) -> Take:
+        lost = 0 if self._last is None else number - self._last - 1
+        self._last, self._last_ms, self._wanted = number, camera_ms, number + 1
         self._next, self._quiet = self._at - 1, 0
         return Take(lost)

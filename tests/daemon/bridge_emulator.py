@@ -5,7 +5,9 @@ there `run-method`, `get-field` and `destructor` work as in Micro-Manager: what 
 goes out as a handle with its interface described, an error comes back as {"type": "exception"}. The core has one live
 mode and one circular buffer; every pixel of frame k is k, so a frame that is mixed up shows.
 
-All commands that came are kept in `calls`: a test sees what was done to the microscope.
+All commands that came are kept in `calls`: a test sees what was done to the microscope. Faults come on order: calls
+that are answered late or never, a Micro-Manager that dies or loses its objects, a buffer that is emptied, numbers that
+begin again, frames lost inside the camera.
 """
 
 import itertools
@@ -13,16 +15,15 @@ import json
 import struct
 import threading
 import uuid
-from collections import deque
-from dataclasses import dataclass, field
 
 import numpy as np
 import zmq
+from emulated_camera import Camera
 
 VERSION = "5.1.0"
 CORE, IMAGE = "mmcorej.CMMCore", "mmcorej.TaggedImage"
-FRAME_MS = 10.0
-# What the core can do, as Java describes it: method, argument types, returned type. The last five must never be called.
+TEXT, CONFIG, SETTING, RECTANGLE = "java.lang.String", "mmcorej.Configuration", "mmcorej.PropertySetting", "Rectangle"
+# What the core can do, as Java describes it: method, argument types, returned type.
 CORE_API = (
     ("isSequenceRunning", (), "boolean"),
     ("isSequenceRunning", ("java.lang.String",), "boolean"),
@@ -34,68 +35,34 @@ CORE_API = (
     ("getPixelSizeUm", (), "double"),
     ("getPixelSizeUm", ("boolean",), "double"),
     ("getNumberOfCameraChannels", (), "long"),
+    ("getImageBitDepth", (), "long"),
+    # These are for the owner of the acquisition alone.
     ("popNextTaggedImage", (), IMAGE),
     ("clearCircularBuffer", (), "void"),
     ("startContinuousSequenceAcquisition", ("double",), "void"),
+    ("startSequenceAcquisition", ("int", "double", "boolean"), "void"),
     ("stopSequenceAcquisition", (), "void"),
     ("setExposure", ("double",), "void"),
+    ("getProperty", (TEXT, TEXT), TEXT),
+    ("setProperty", (TEXT, TEXT, TEXT), "void"),
+    ("hasProperty", (TEXT, TEXT), "boolean"),
+    ("isConfigDefined", (TEXT, TEXT), "boolean"),
+    ("getConfigData", (TEXT, TEXT), CONFIG),
+    ("setConfig", (TEXT, TEXT), "void"),
+    ("waitForConfig", (TEXT, TEXT), "void"),
+    ("getROI", (), RECTANGLE),
+    ("getImageWidth", (), "long"),
+    ("getImageHeight", (), "long"),
+    ("getBytesPerPixel", (), "long"),
+    ("getNumberOfComponents", (), "long"),
 )
-
-
-@dataclass
-class Camera:
-    """Live mode and the circular buffer, worked by the test: nothing happens by itself."""
-
-    height: int = 4
-    width: int = 6
-    pixel_type: str = "GRAY16"
-    roi: str = "16-32-6-4"
-    binning: str = "2"
-    exposure_ms: float = 10.0
-    pixel_um: float = 0.1
-    capacity: int = 1000
-    last_words: int = 0  # frames that come in just before a question whether the sequence runs finds it stopped
-    live: bool = False
-    number: int = 0
-    clock_ms: float = 0.0
-    buffer: deque = field(default_factory=deque)
-
-    def start(self):
-        """Live is pressed: the buffer is emptied, numbers and clock begin again."""
-        self.buffer.clear()
-        self.live, self.number, self.clock_ms = True, 0, 0.0
-
-    def shoot(self, count=1):
-        """So many frames; a full buffer is emptied without a word, as Micro-Manager does."""
-        for _ in range(count):
-            if len(self.buffer) == self.capacity:
-                self.buffer.clear()
-            dtype = np.uint8 if self.pixel_type == "GRAY8" else np.uint16
-            pixels = np.full((self.height, self.width), self.number % 256 if dtype is np.uint8 else self.number, dtype)
-            self.buffer.append((self.number, self.clock_ms, pixels))
-            self.skip(1)
-
-    def skip(self, count):
-        """So many frames got a number and no place in the buffer."""
-        self.number += count
-        self.clock_ms += count * FRAME_MS
-
-    def tagged_image(self, distance):
-        if distance >= len(self.buffer):
-            raise RuntimeError("java.lang.Exception: Circular buffer is empty.\n\tat mmcorej.MMCoreJJNI.get(Native)")
-        number, clock_ms, pixels = self.buffer[-1 - distance]
-        tags = {
-            "ImageNumber": str(number),
-            "ElapsedTime-ms": f"{clock_ms:.2f}",
-            "Width": self.width,
-            "Height": self.height,
-            "PixelType": self.pixel_type,
-            "ROI": self.roi,
-            "Binning": self.binning,
-            "Camera": "Camera",
-            "Core-Comment": "an @ in a tag is no array",
-        }
-        return {"pix": pixels, "tags": tags}
+API = {
+    CORE: CORE_API,
+    CONFIG: (("size", (), "long"), ("getSetting", ("long",), SETTING)),
+    SETTING: (("getDeviceLabel", (), TEXT), ("getPropertyName", (), TEXT)),
+}
+FIELDS = {IMAGE: ("pix", "tags"), RECTANGLE: ("x", "y")}
+OWNER_ONLY = {name for name, _, _ in CORE_API[CORE_API.index(("popNextTaggedImage", (), IMAGE)) :]}
 
 
 class BridgeEmulator:
@@ -106,6 +73,9 @@ class BridgeEmulator:
         self._halt, self._threads = threading.Event(), []
         self._objects = {}
         self._fault = None
+        self.delay_s = 0.0  # of every answer
+        self._going = threading.Event()
+        self._going.set()
         self._context = zmq.Context()
         try:
             self.port = self._serve(port)
@@ -121,6 +91,13 @@ class BridgeEmulator:
         for thread in self._threads:
             thread.join()
         self._context.term()
+
+    def stall(self):
+        """From now on no call is answered, until it goes on; if it dies before, they never are."""
+        self._going.clear()
+
+    def go_on(self):
+        self._going.set()
 
     @property
     def handles(self):
@@ -152,6 +129,10 @@ class BridgeEmulator:
                 while not self._halt.is_set():
                     if socket.poll(20):
                         request = json.loads(socket.recv_multipart()[0].decode("iso-8859-1"))
+                        self._halt.wait(self.delay_s)
+                        while not self._going.wait(0.02):
+                            if self._halt.is_set():
+                                return
                         socket.send_multipart(self._answer(request, mine))
                         if theirs is not None and not mine:
                             return
@@ -206,8 +187,65 @@ class BridgeEmulator:
             value = thing[request["name"]]
             if isinstance(value, dict):
                 return {"type": "object", "class": "JSONObject", "value": json.dumps(value)}
+            if not isinstance(value, np.ndarray):
+                return {"type": "primitive", "value": value}
             return {"type": "byte-array" if value.dtype == np.uint8 else "short-array", "value": value}
+        if thing is not self.camera:
+            return self._ask(thing, request["name"], request["arguments"], mine)
+        if request["name"] in OWNER_ONLY:
+            return self._command(request["name"], request["arguments"], mine)
         return self._call(request["name"], request["arguments"], mine)
+
+    def _ask(self, thing, name, arguments, mine):
+        """A configuration, or a setting in it."""
+        match name:
+            case "size":
+                return {"type": "primitive", "value": len(thing)}
+            case "getSetting":
+                return self._handle(SETTING, thing[arguments[0]], mine)
+            case "getDeviceLabel":
+                return {"type": "string", "value": thing[0]}
+        return {"type": "string", "value": thing[1]}
+
+    def _command(self, name, arguments, mine):
+        """What only the owner of an acquisition may do."""
+        camera, value = self.camera, None
+        if not camera.owned:
+            raise RuntimeError(f"java.lang.Exception: {name} is not for us to call")
+        match name, arguments:
+            case "popNextTaggedImage", _:
+                return self._handle(IMAGE, camera.tagged(*camera.buffer.popleft()), mine)
+            case "startSequenceAcquisition", (count, _, _):
+                camera.start()
+                camera.to_come = count
+            case "stopSequenceAcquisition", _:
+                camera.live, camera.to_come = False, 0
+            case "setExposure", (exposure_ms,):
+                camera.exposure_ms = exposure_ms
+            case "getProperty", key:
+                return {"type": "string", "value": camera.properties[tuple(key)]}
+            case "setProperty", (device, label, value_set):
+                camera.properties[device, label] = value_set
+            case "hasProperty", key:
+                value = tuple(key) in camera.properties
+            case "isConfigDefined", key:
+                value = tuple(key) in camera.presets
+            case "getConfigData", key:
+                return self._handle(CONFIG, list(camera.presets[tuple(key)]), mine)
+            case "setConfig", key:
+                camera.properties.update(camera.presets[tuple(key)])
+            case "getROI", _:
+                x, y, _, _ = map(int, camera.roi.split("-"))
+                return self._handle(RECTANGLE, {"x": x, "y": y}, mine)
+            case "getImageWidth", _:
+                value = camera.width
+            case "getImageHeight", _:
+                value = camera.height
+            case "getBytesPerPixel", _:
+                value = 1 if camera.pixel_type == "GRAY8" else 2
+            case "getNumberOfComponents", _:
+                value = 1
+        return {"type": "none"} if value is None else {"type": "primitive", "value": value}
 
     def _call(self, name, arguments, mine):
         camera = self.camera
@@ -218,8 +256,10 @@ class BridgeEmulator:
                 if camera.last_words:
                     camera.shoot(camera.last_words)
                     camera.last_words, camera.live = 0, False
+                camera.asked()
                 value = camera.live
             case "getRemainingImageCount":
+                camera.asked()
                 value = len(camera.buffer)
             case "getCameraDevice":
                 return {"type": "string", "value": "Camera"}
@@ -231,6 +271,8 @@ class BridgeEmulator:
                 value = camera.pixel_um
             case "getNumberOfCameraChannels":
                 value = 1
+            case "getImageBitDepth":
+                value = camera.bit_depth
             case _:
                 raise RuntimeError(f"java.lang.Exception: {name} is not for us to call")
         return {"type": "primitive", "value": value}
@@ -246,9 +288,9 @@ class BridgeEmulator:
             "hash-code": code,
             "port": self.port,
             "interfaces": [java_class, "java.lang.Object"],
-            "fields": ["pix", "tags"] if java_class == IMAGE else [],
+            "fields": list(FIELDS.get(java_class, ())),
             "api": [
                 {"name": name, "arguments": list(arguments), "return-type": returned}
-                for name, arguments, returned in (CORE_API if java_class == CORE else ())
+                for name, arguments, returned in API.get(java_class, ())
             ],
         }

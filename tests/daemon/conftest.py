@@ -1,10 +1,16 @@
 """Daemons that never outlive their test."""
 
 import os
+import threading
 from contextlib import ExitStack
 
 import pytest
+from bridge_emulator import BridgeEmulator
 from daemon_process import Daemon
+from watched import Watched
+
+from daemon.config import SourceSection
+from daemon.sources.micromanager import MicroManager
 
 # The tests of the viewer leave a Qt application behind; pymmcore-plus would take its signals for the core's.
 os.environ["PYMM_SIGNALS_BACKEND"] = "psygnal"
@@ -19,3 +25,31 @@ def start(tmp_path):
             return stack.enter_context(Daemon(tmp_path, settings, *flags)).started()
 
         yield start_one
+
+
+@pytest.fixture
+def stop():
+    event = threading.Event()
+    yield event
+    event.set()
+
+
+@pytest.fixture
+def emulator():
+    with BridgeEmulator() as running:
+        yield running
+
+
+@pytest.fixture
+def watch(stop):
+    """watch(port, **section): a watched source attached to that port, closed before the emulator goes."""
+    opened = []
+
+    def open_one(port, **section):
+        source = MicroManager(SourceSection(uri=f"micromanager:127.0.0.1:{port}", **section), stop)
+        opened.append(Watched(source))
+        return opened[-1]
+
+    yield open_one
+    for watched in opened:
+        watched.close()

@@ -1,13 +1,15 @@
 """The account closes whatever becomes of the frames: sent = received + missing, received = used + rejected."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daemon import losses
 from daemon.health import Health
-from daemon.intake import StreamIntake
 from daemon.ledger import Ledger
 from daemon.protocol.messages import FrameHeader, Heartbeat
+from daemon.stream_intake import RefusedError, StreamIntake
 from daemon.windows import SlidingWindows
 from selfstorm.frames import StreamInfo
 
@@ -56,20 +58,26 @@ def test_gaps_are_told_when_they_are_found():
     assert (ledger.sent, ledger.received, ledger.missing, ledger.out_of_order) == (10, 2, 8, 2)
 
 
+def header_of(seq, shape):
+    return FrameHeader(stream=STREAM, seq=seq, number=seq, shape=shape, dtype="uint8", sent_unix_ns=1)
+
+
 @given(FATES)
 @settings(max_examples=50)
 def test_the_account_of_the_daemon_closes_after_every_message(fates):
     health, complete = Health(run="run"), []
     windows = SlidingWindows(INFO, 4, 3, first_seq=0, first_index=0)
-    intake = StreamIntake(INFO, health, complete.append, windows, before=None)
+    intake = StreamIntake(INFO, health, complete.append, windows)
     messages, sent = replayed(fates)
     for fate, seq in messages:
         if fate == "beat":
             intake.heartbeat(Heartbeat(stream=STREAM, next_seq=seq, state="running"))
+        elif fate == "again":
+            with pytest.raises(RefusedError):
+                intake.frame(header_of(seq, (2, 3)), np.zeros((2, 3), np.uint8))
         elif fate != "lost":
             shape = (3, 2) if fate == "misfit" else (2, 3)
-            header = FrameHeader(stream=STREAM, seq=seq, number=seq, shape=shape, dtype="uint8", sent_unix_ns=1)
-            intake.frame(header, np.zeros(shape, np.uint8))
+            intake.frame(header_of(seq, shape), np.zeros(shape, np.uint8))
         frames = health.status().frames
         assert frames.sent == frames.received + frames.missing
         assert frames.received == frames.used + frames.rejected
@@ -78,13 +86,59 @@ def test_the_account_of_the_daemon_closes_after_every_message(fates):
     assert misfits.isdisjoint(frame.seq for window in complete for frame in window.frames)
 
 
-def test_what_was_lost_is_told_once_for_each_heartbeat_that_finds_it():
+def test_what_was_lost_is_told_at_once_and_more_of_it_gathered(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(losses.time, "monotonic", lambda: now[0])
     health = Health(run="run")
-    windows = SlidingWindows(INFO, 4, 4, first_seq=0, first_index=0)
-    intake = StreamIntake(INFO, health, lambda window: None, windows, before=None)
-    for next_seq, lost in ((5, 0), (5, 0), (9, 2), (9, 2)):
+    intake = intake_of(health)
+    for next_seq, lost in ((5, 0), (5, 0), (9, 2), (9, 3)):
         intake.heartbeat(Heartbeat(stream=STREAM, next_seq=next_seq, lost_at_source=lost, state="running"))
-    codes = [event.code for event in health.events_since(0)]
-    assert codes == ["frames_missing", "frames_missing", "lost_at_source"]
+    now[0] += losses.QUIET_S
+    intake.heartbeat(Heartbeat(stream=STREAM, next_seq=9, lost_at_source=3, state="running"))
+    told = [(event.code, event.text.split()[0]) for event in health.events_since(0)]
+    once = [("frames_missing", "5"), ("lost_at_source", "2")]
+    assert told == [*once, ("frames_missing", "4"), ("lost_at_source", "1")]
     frames = health.status().frames
-    assert (frames.sent, frames.missing, frames.lost_at_source) == (9, 9, 2)
+    assert (frames.sent, frames.missing, frames.lost_at_source) == (9, 9, 3)
+
+
+def intake_of(health, complete=lambda window: None):
+    windows = SlidingWindows(INFO, 4, 4, first_seq=0, first_index=0)
+    return StreamIntake(INFO, health, complete, windows)
+
+
+def test_losses_are_told_by_the_place_where_they_happened():
+    health = Health(run="run")
+    intake = intake_of(health)
+    intake.heartbeat(Heartbeat(stream=STREAM, next_seq=2, lost_at_source=7, lost_in_camera=3, state="running"))
+    told = {event.code: event.text for event in health.events_since(0)}
+    assert told["frames_missing"].startswith("2 frames were lost in transit")
+    assert told["lost_at_source"].startswith("4 frames were lost at the source, in the camera's buffer")
+    assert told["lost_in_camera"].startswith("about 3 frames were lost at the source, inside the camera")
+    assert health.status().frames.lost_at_source == 7
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [{"next_seq": 2**62}, {"next_seq": 5, "lost_at_source": 2**62}, {"next_seq": 5, "lost_in_camera": 1}],
+)
+def test_a_count_that_cannot_be_true_is_refused_and_changes_nothing(nonsense):
+    health = Health(run="run")
+    intake = intake_of(health)
+    before = health.status().frames
+    with pytest.raises(RefusedError):
+        intake.heartbeat(Heartbeat(stream=STREAM, state="running", **nonsense))
+    assert health.status().frames == before
+
+
+def test_a_gap_of_hours_is_counted_at_once():
+    health, complete = Health(run="run"), []
+    intake = intake_of(health, complete.append)
+    intake.frame(header_of(0, (2, 3)), np.zeros((2, 3), np.uint8))
+    intake.frame(header_of(9_000_001, (2, 3)), np.zeros((2, 3), np.uint8))
+    intake.heartbeat(Heartbeat(stream=STREAM, next_seq=9_000_004, state="running"))
+    status = health.status()
+    assert (status.frames.sent, status.frames.missing) == (9_000_004, 9_000_002)
+    assert len(complete) + status.windows.skipped == 9_000_004 // 4
+    assert [[frame.seq for frame in window.frames] for window in (complete[0], complete[-1])] == [[0], [9_000_001]]
+    assert complete[-1].index == 9_000_004 // 4 - 1

@@ -17,6 +17,12 @@ from daemon_process import (
     wait_until,
     write_config,
 )
+from watched import Watched, lost_in
+
+from daemon.config import SourceSection
+from daemon.sources.camera import Shot
+from daemon.sources.mmcore import CameraError, MMCore
+from selfstorm.frames import StreamInfo
 
 pytest.importorskip("pymmcore_plus")
 pytest.importorskip("mm_test_adapters")
@@ -76,6 +82,73 @@ def test_frames_a_camera_made_while_nobody_took_them_are_estimated_and_told(runn
     assert f"about {estimate} frames were not captured" in lost.text
     assert (after.source_restarts, after.stream != before.stream) == (1, True)
     assert account_closes(after)
+
+
+@pytest.fixture
+def source(stop, monkeypatch):
+    """(the source, taken step by step; its core), in this process."""
+    monkeypatch.setattr("pymmcore_plus.configure_logging", lambda **_: None)  # it leaves files open, each time
+    mmcore = {"exposure_ms": 5.0, "properties": DEMO}
+    running = MMCore(SourceSection(uri="mmcore:", mmcore=mmcore), stop)
+    watched = Watched(running)
+    yield watched, running._core
+    watched.close()
+    del running, watched
+
+
+def test_a_stopped_camera_is_started_again_and_said_to_be(source):
+    watched, core = source
+    [first] = watched.until(StreamInfo)
+    watched.until(Shot, 5)
+    core.stopSequenceAcquisition()
+    assert watched.until_said("stopped") == "Camera (DCam) has stopped its sequence, which is started again"
+    [second] = watched.until(StreamInfo)
+    assert second.stream != first.stream
+    assert [shot.number for shot in watched.until(Shot, 5)] == list(range(5))
+    assert lost_in(watched.all) == 0
+
+
+def test_a_buffer_that_ran_over_is_counted_and_the_sequence_goes_on(source):
+    watched, core = source
+    watched.until(StreamInfo)
+    watched.until(Shot, 5)
+    core.stopSequenceAcquisition()
+    watched.until(StreamInfo)
+    core.stopSequenceAcquisition()
+    core.setCircularBufferMemoryFootprint(1)  # room for a hundred frames
+    core.startContinuousSequenceAcquisition(0)
+    capacity = core.getBufferTotalCapacity()
+
+    def ran_over():
+        newest = int(core.getLastImageAndMD()[1]["ImageNumber"]) if core.getRemainingImageCount() else 0
+        return newest > capacity
+
+    wait_until(ran_over)
+    shots = watched.until(Shot, 10)
+    assert lost_in(watched.all) >= capacity
+    assert len(shots) + lost_in(watched.all) == shots[-1].number + 1
+    assert len([one for one in watched.all if isinstance(one, StreamInfo)]) == 2
+
+
+def test_a_camera_that_is_gone_is_an_error_that_says_so(source):
+    watched, core = source
+    watched.until(Shot)
+    core.stopSequenceAcquisition()
+    core.clearCircularBuffer()
+    core.unloadDevice("Camera")
+    with pytest.raises(CameraError, match="no camera is there any more"):
+        watched.until(StreamInfo)
+
+
+@posix
+def test_a_camera_that_crashes_its_process_comes_back_by_itself(running):
+    daemon, results = running
+    before, told = daemon.status(), len(results.events("camera_process_lost"))
+    os.kill(daemon.child("daemon.sources"), signal.SIGSEGV)  # as a device adapter does
+    assert "was killed (SIGSEGV); it is restarted" in results.event("camera_process_lost", told).text
+    results.more("sr.refined", 2)
+    after = daemon.status()
+    assert (after.state, after.source_restarts) == ("running", before.source_restarts + 1)
 
 
 WRONG = {

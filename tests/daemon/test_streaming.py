@@ -84,9 +84,9 @@ def test_the_movie_of_a_killed_daemon_is_whole_up_to_its_last_picture(run):
 
 @posix
 def test_a_killed_run_is_repeated_from_its_manifest_bit_for_bit(run):
-    again = command([*DAEMON, "replay-run", run.folder / "out.manifest.jsonl", "--save", run.folder / "again.ome.tif"])
+    again = command([*DAEMON, "replay-run", run.folder / "out.manifest.ndjson", "--save", run.folder / "again.ome.tif"])
     assert again.returncode == 0, again.stdout + again.stderr
-    lines = [json.loads(line) for line in (run.folder / "out.manifest.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (run.folder / "out.manifest.ndjson").read_text().splitlines()]
     windows = [line["window"] for line in lines if "window" in line]
     assert again.stdout.splitlines()[-1] == f"{len(windows)} of {len(windows)} pictures equal, bit for bit"
     saved, repeated = (read_pictures(run.folder / name) for name in ("out.ome.tif.part", "again.ome.tif"))
@@ -94,27 +94,27 @@ def test_a_killed_run_is_repeated_from_its_manifest_bit_for_bit(run):
         np.testing.assert_array_equal(picture, other)
     assert lines[0]["run"]["config"]["reconstruction"]["window"] == WINDOW
     assert set(lines[0]["run"]["versions"]) >= {"selfstorm", "torch", "numpy", "python"}
-    assert (run.folder / "raw").glob("run-*.manifest.jsonl")
+    assert (run.folder / "raw").glob("run-*.manifest.ndjson")
 
 
 @posix
 def test_a_manifest_whose_pictures_come_out_otherwise_says_so(run, tmp_path):
-    lines = (run.folder / "out.manifest.jsonl").read_text().splitlines()
+    lines = (run.folder / "out.manifest.ndjson").read_text().splitlines()
     window = next(number for number, line in enumerate(lines) if line.startswith('{"window"'))
     changed = json.loads(lines[window])
     changed["window"]["picture_hash"] = "0" * 32
-    (tmp_path / "changed.manifest.jsonl").write_text("\n".join([*lines[:window], json.dumps(changed)]) + "\n")
-    again = command([*DAEMON, "replay-run", tmp_path / "changed.manifest.jsonl"])
+    (tmp_path / "changed.manifest.ndjson").write_text("\n".join([*lines[:window], json.dumps(changed)]) + "\n")
+    again = command([*DAEMON, "replay-run", tmp_path / "changed.manifest.ndjson"])
     assert again.returncode == 1
     assert "window 0: DIFFERENT" in again.stdout
 
 
 @pytest.mark.parametrize("text", ["", "{}\n", '{"window": 3}\n', "no json\n", '{"run": {"format": "other"}}\n'])
 def test_what_is_no_manifest_is_refused_in_a_line(tmp_path, text):
-    (tmp_path / "no.manifest.jsonl").write_text(text)
-    refused = command([*DAEMON, "replay-run", tmp_path / "no.manifest.jsonl"])
+    (tmp_path / "no.manifest.ndjson").write_text(text)
+    refused = command([*DAEMON, "replay-run", tmp_path / "no.manifest.ndjson"])
     assert refused.returncode == 2
-    assert "no.manifest.jsonl" in refused.stderr
+    assert "no.manifest.ndjson" in refused.stderr
     assert "Traceback" not in refused.stderr
 
 

@@ -1,0 +1,115 @@
+"""A BigTIFF that grows a page at a time and is whole after every step: what a recorder needs that may be killed.
+
+A page is written behind the end of the file, and only then does the page before it point to it. Whatever happens in
+between - the process is killed, the disk is full - the file ends with the last page that is whole. (Libraries link
+first and write then, through a buffer: such a file cannot be opened after either.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from selfstorm.frames import Array
+
+HEADER = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0)
+FIRST_LINK = 8  # where the header says where the first page is
+SHORT, LONG, RATIONAL, ASCII, LONG8 = 3, 4, 5, 2, 16
+SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3}
+NM_PER_CM = 1e7
+LARGEST = 2**32 - 1
+
+
+class AppendFile:
+    """A file without a buffer: what add() has returned from is with the operating system, all of it or nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("xb+", buffering=0)
+        self.size = 0
+
+    def add(self, *parts: bytes | memoryview) -> None:
+        """Append all parts. Raises OSError with the file as it was before."""
+        try:
+            for part in parts:
+                self._write(part)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._file.truncate(self.size)
+                self._file.seek(self.size)
+            raise
+        self.size += sum(len(part) for part in parts)
+
+    def patch(self, position: int, data: bytes) -> None:
+        """Overwrite a few bytes."""
+        self._file.seek(position)
+        self._write(data)
+        self._file.seek(self.size)
+
+    def close(self) -> None:
+        """Close it; nothing is left to be written."""
+        self._file.close()
+
+    def _write(self, data: bytes | memoryview) -> None:
+        rest = memoryview(data)
+        while rest:  # a disk that is nearly full takes a part, and says that it is full when asked again
+            rest = rest[self._file.write(rest) :]
+
+
+class BigTiff:
+    """Pages of one size and type, (H, W). description: text of the first page; pixel_nm: None where unknown."""
+
+    def __init__(self, path: Path, *, description: str, pixel_nm: float | None) -> None:
+        self._description, self._pixel_nm = description.encode("utf-8") + b"\0", pixel_nm
+        self._file = AppendFile(path)
+        self._file.add(HEADER)
+        self._link = FIRST_LINK
+        self.pages = 0
+
+    def add(self, pixels: Array) -> None:
+        """Append one page. Raises OSError; the pages before it stay readable."""
+        little = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<"))
+        data = little.data.cast("B")
+        start = self._file.size
+        text = b"" if self.pages else self._description
+        padding = bytes(-(start + len(data) + len(text)) % 8)
+        directory_at = start + len(data) + len(text) + len(padding)
+        directory = self._directory(little, start, start + len(data), len(text))
+        self._file.add(data, text, padding, directory)
+        self._file.patch(self._link, struct.pack("<Q", directory_at))
+        self._link = directory_at + len(directory) - 8
+        self.pages += 1
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def _directory(self, pixels: Array, data_at: int, text_at: int, text_bytes: int) -> bytes:
+        """The page's directory: its entries in order of their numbers, and a link to the next page, 0 for none."""
+        height, width = pixels.shape
+        entries = [
+            (256, LONG, 1, width),
+            (257, LONG, 1, height),
+            (258, SHORT, 1, 8 * pixels.itemsize),
+            (259, SHORT, 1, 1),  # not compressed
+            (262, SHORT, 1, 1),  # zero is black
+            *([(270, ASCII, text_bytes, text_at)] if text_bytes else []),
+            (273, LONG8, 1, data_at),
+            (277, SHORT, 1, 1),  # one sample a pixel
+            (278, LONG, 1, height),
+            (279, LONG8, 1, pixels.nbytes),
+            *self._resolution(),
+            (339, SHORT, 1, SAMPLE_FORMATS[pixels.dtype.kind]),
+        ]
+        packed = b"".join(struct.pack("<HHQQ", *entry) for entry in entries)
+        return struct.pack("<Q", len(entries)) + packed + struct.pack("<Q", 0)
+
+    def _resolution(self) -> list[tuple[int, int, int, int]]:
+        if self._pixel_nm is None:
+            return []
+        per_cm = NM_PER_CM / self._pixel_nm
+        denominator = min(1_000_000, max(1, int(LARGEST // max(per_cm, 1))))
+        ratio = min(LARGEST, round(per_cm * denominator)) | denominator << 32
+        return [(282, RATIONAL, 1, ratio), (283, RATIONAL, 1, ratio), (296, SHORT, 1, 3)]  # 3: per centimetre

@@ -1,0 +1,50 @@
+"""zmq:HOST:PORT, a frame stream that somebody else publishes: nothing to start or restart, only to wait for."""
+
+from __future__ import annotations
+
+import time
+
+from daemon.config import SourceSection
+from daemon.health import Health
+
+SILENCE_S = 3.0
+
+
+class ExternalSource:
+    """Stands where the supervisor of a camera process stands; its publisher comes and goes as it likes."""
+
+    ends_with_source = False
+    pid = None
+
+    def __init__(self, source: SourceSection, health: Health) -> None:
+        self._health = health
+        self.endpoint, self.subscribers = f"tcp://{source.place}", 0
+        self.away = True
+        self._waiting = (
+            f"for a publisher on {self.endpoint}: start one there ('selfstorm-daemon publish SOURCE'), and look "
+            "whether the SSH tunnel is up if it is on another machine"
+        )
+        self._heard_at_first_s: float | None = None
+        health.report(source=source.uri, source_state="waiting", detail=self._waiting)
+        health.event("info", "source_waits", self._waiting)
+
+    def check(self, heard_s: float, resume_at: int) -> None:
+        """Say whether the publisher is heard. heard_s: when intake last heard of it; resume_at is of no use here."""
+        if self._heard_at_first_s is None:
+            self._heard_at_first_s = heard_s
+        silent = heard_s == self._heard_at_first_s or time.monotonic() - heard_s > SILENCE_S
+        if silent and not self.away:
+            self._health.event(
+                "warning", "source_silent", f"nothing came for {SILENCE_S:.0f} s; waiting {self._waiting}"
+            )
+        elif self.away and not silent:
+            self._health.event("info", "source_heard", f"the publisher on {self.endpoint} is heard")
+        self.away = silent
+        if silent:
+            self._health.report(source_state="waiting", detail=self._waiting)
+
+    def ask_to_stop(self) -> None:
+        """Not ours to stop."""
+
+    def stop(self) -> None:
+        """Not ours to stop."""

@@ -1,0 +1,67 @@
+"""selfstorm-daemon publish: a camera process beside the microscope, for a daemon on another machine.
+
+It supervises the process as the daemon does, and hears its heartbeats only: the frames go to whoever connects.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from uuid import uuid4
+
+from daemon.config import SourceSection
+from daemon.health import Health
+from daemon.intake import FrameSubscriber
+from daemon.protocol.codec import MalformedMessageError
+from daemon.protocol.messages import Heartbeat
+from daemon.supervisor import CameraSupervisor
+from selfstorm.errors import InputError
+
+TICK_MS = 200
+
+
+def publish(source: SourceSection, endpoint: str, stop: threading.Event) -> Iterator[str]:
+    """Publish until stopped or the source ends; a sentence whenever something changes. Raises InputError."""
+    if source.scheme == "zmq":
+        raise InputError("is a publisher already", where=source.uri, mend="connect the daemon to it")
+    health = Health(run=uuid4().hex)
+    camera = CameraSupervisor(source, health, subscribers=0, lossless=False, endpoint=endpoint)
+    try:
+        yield f"publishing {source.uri} on {camera.endpoint}"
+        with FrameSubscriber(camera.endpoint, kind="heartbeat") as subscriber:
+            yield from _watch(camera, health, subscriber, stop)
+    finally:
+        camera.stop()
+
+
+def _watch(
+    camera: CameraSupervisor, health: Health, subscriber: FrameSubscriber, stop: threading.Event
+) -> Iterator[str]:
+    heard_s, last, told = time.monotonic(), "", 0
+    sent: dict[str, int] = {}  # frames of each stream so far: where a camera process that is started again goes on
+    while not stop.is_set():
+        beat = _heartbeat(subscriber)
+        if beat is not None:
+            heard_s, sent[beat.stream] = time.monotonic(), beat.next_seq
+            if (now := _sentence(beat)) != last:
+                last = now
+                yield f"{now}; {beat.next_seq} frames sent, {beat.lost_at_source} lost at the source"
+            if beat.state == "ended":
+                return
+        camera.check(heard_s, sum(sent.values()))
+        for event in health.events_since(told):
+            told = event.number + 1
+            yield event.text
+
+
+def _heartbeat(subscriber: FrameSubscriber) -> Heartbeat | None:
+    try:
+        received = subscriber.receive(TICK_MS)
+    except MalformedMessageError:
+        return None
+    return received.message if received and isinstance(received.message, Heartbeat) else None
+
+
+def _sentence(beat: Heartbeat) -> str:
+    return f"{beat.state}: {beat.detail}" if beat.detail else f"{beat.state}, stream {beat.stream[:8]}"

@@ -1,0 +1,155 @@
+"""An acquisition that the daemon starts itself: the one place where Micro-Manager's settings are touched.
+
+The sequence is ours, so its images are popped: every one comes, in order, accounted by its number. What was set before
+is set again at the end, whatever ends it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+from daemon.config import AcquisitionSection
+from daemon.sources.camera import TICK_S, Happening, Lost, Pace, Shot, Waiting
+from selfstorm.errors import InputError
+from selfstorm.frames import PixelType, StreamInfo
+
+POLL_S = 0.002
+PIXEL_TYPES: dict[int, PixelType] = {1: "uint8", 2: "uint16"}
+
+
+class Acquisition:
+    """`wanted.frames` frames less the first `taken`, then the end. core: pycromanager's Core, of either backend."""
+
+    def __init__(self, core: Any, source: str, wanted: AcquisitionSection, taken: int, stop: threading.Event) -> None:
+        self._core, self._source, self._wanted, self._taken, self._stop = core, source, wanted, taken, stop
+
+    def happenings(self) -> Iterator[Happening]:
+        core = self._core
+        while core.is_sequence_running():
+            yield Waiting("live mode, or another acquisition, is on: stop it in Micro-Manager, then ours begins")
+            if self._stop.wait(TICK_S):
+                return
+        before = _Settings(core)
+        try:
+            before.change(self._wanted, self._source)
+            yield self._describe()
+            yield from self._snaps() if self._wanted.interval_ms else self._sequence()
+        finally:
+            with contextlib.suppress(Exception):  # the bridge may be what failed
+                if core.is_sequence_running():
+                    core.stop_sequence_acquisition()
+                before.restore()
+
+    def _sequence(self) -> Iterator[Happening]:
+        """At the camera's own pace."""
+        core, frames, expected = self._core, self._wanted.frames - self._taken, 0
+        if frames < 1:
+            return
+        core.start_sequence_acquisition(frames, 0.0, False)
+        ended = False
+        while not self._stop.is_set() and expected < frames:
+            if core.get_remaining_image_count() > 0:
+                image = core.pop_next_tagged_image()
+                tags = image.tags
+                number = int(tags["ImageNumber"])
+                if number > expected:
+                    yield Lost(number - expected)
+                expected = number + 1
+                pixels = image.pix.reshape(int(tags["Height"]), int(tags["Width"]))
+                yield Shot(pixels, self._taken + number, float(tags["ElapsedTime-ms"]))
+            elif ended:
+                yield Lost(frames - expected)
+                yield Waiting(f"the camera stopped after {expected} of {frames} frames: a camera error?")
+                return
+            else:
+                ended = not core.is_sequence_running()  # what is in the buffer by then is still taken
+                self._stop.wait(POLL_S)
+                yield None
+
+    def _snaps(self) -> Iterator[Happening]:
+        """One by one, at the interval asked for."""
+        core, started_s = self._core, time.monotonic()
+        shape = int(core.get_image_height()), int(core.get_image_width())
+        pace = Pace(1000 / self._wanted.interval_ms, self._stop)
+        for index in range(self._wanted.frames - self._taken):
+            yield from pace.waits(index)
+            if self._stop.is_set():
+                return
+            core.snap_image()
+            camera_ms = (time.monotonic() - started_s) * 1000
+            yield Shot(core.get_image().reshape(shape), self._taken + index, camera_ms)
+
+    def _describe(self) -> StreamInfo:
+        core = self._core
+        camera, exposure_ms, pixel_nm = core.get_camera_device(), core.get_exposure(), core.get_pixel_size_um() * 1e3
+        pixel_type = PIXEL_TYPES.get(core.get_bytes_per_pixel())
+        if pixel_type is None or core.get_number_of_components() != 1:
+            raise InputError(
+                f"{camera} gives colour pixels", where=self._source, mend="set its PixelType to 8bit or 16bit"
+            )
+        roi = core.get_roi()
+        y, x = (roi.y, roi.x) if hasattr(roi, "y") else (roi[1], roi[0])  # a Java rectangle, or a list
+        binning = str(core.get_property(camera, "Binning")) if core.has_property(camera, "Binning") else "1"
+        return StreamInfo(
+            stream=uuid4().hex,
+            source=self._source,
+            height=core.get_image_height(),
+            width=core.get_image_width(),
+            dtype=pixel_type,
+            pixel_nm=pixel_nm if pixel_nm > 0 else None,
+            exposure_ms=exposure_ms,
+            rate_hz=1000 / (self._wanted.interval_ms or exposure_ms),
+            camera=f"{camera} ({core.get_device_name(camera)})",
+            bit_depth=core.get_image_bit_depth(),
+            binning=int(binning.split("x")[0]),
+            roi_yx=(y, x),
+        )
+
+
+class _Settings:
+    """What an acquisition changes, as it was before: the exposure, and every property its channel sets."""
+
+    def __init__(self, core: Any) -> None:
+        self._core = core
+        self._exposure_ms: float | None = None
+        self._properties: list[tuple[str, str, str]] = []
+
+    def change(self, wanted: AcquisitionSection, source: str) -> None:
+        """Set exposure and channel. Raises InputError for a channel that is not there."""
+        core = self._core
+        if wanted.channel_group is not None and wanted.channel is not None:
+            if not core.is_config_defined(wanted.channel_group, wanted.channel):
+                raise InputError(
+                    f"Micro-Manager has no preset '{wanted.channel}' in a group '{wanted.channel_group}'",
+                    where=source,
+                    mend="mend channel and channel_group under [source.acquisition]",
+                )
+            for device, name in _members(core.get_config_data(wanted.channel_group, wanted.channel)):
+                self._properties.append((device, name, str(core.get_property(device, name))))
+            core.set_config(wanted.channel_group, wanted.channel)
+            core.wait_for_config(wanted.channel_group, wanted.channel)
+        if wanted.exposure_ms is not None:
+            self._exposure_ms = core.get_exposure()
+            core.set_exposure(wanted.exposure_ms)
+
+    def restore(self) -> None:
+        """Set everything as it was."""
+        if self._exposure_ms is not None:
+            self._core.set_exposure(self._exposure_ms)
+        for device, name, value in self._properties:
+            self._core.set_property(device, name, value)
+
+
+def _members(config: Any) -> list[tuple[str, str]]:
+    """(device, property) of a preset; the bridge's names and those of the Python backend differ."""
+    size = int(config.size())
+    if hasattr(config, "get_setting"):
+        settings = [config.get_setting(index) for index in range(size)]
+        return [(setting.get_device_label(), setting.get_property_name()) for setting in settings]
+    settings = [config.getSetting(index) for index in range(size)]
+    return [(setting.getDeviceLabel(), setting.getPropertyName()) for setting in settings]

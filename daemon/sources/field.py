@@ -1,0 +1,92 @@
+"""What an image's tags, and Micro-Manager's settings, say of the stream it belongs to."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from selfstorm.frames import PixelType, StreamInfo
+
+PIXEL_TYPES: dict[str, PixelType] = {"GRAY8": "uint8", "GRAY16": "uint16"}
+
+
+class Field(NamedTuple):
+    """What must not change within a stream, as an image's tags say it; empty where they do not."""
+
+    camera: str
+    width: int
+    height: int
+    pixel_type: str
+    roi: str
+    binning: str
+    exposure: str
+    pixel_size: str
+
+
+class Settings(NamedTuple):
+    """The same of the camera as a whole, asked now and then: tags need not tell it."""
+
+    camera: str
+    exposure_ms: float
+    pixel_um: float
+
+
+class UnusableFieldError(Exception):
+    """Images that no picture can be made of; says what to change in Micro-Manager."""
+
+
+NAMES = {"pixel_type": "pixel type", "roi": "ROI", "pixel_size": "pixel size", "exposure_ms": "exposure"}
+
+
+def field_of(tags: dict[str, Any]) -> Field:
+    """The field of an image."""
+    camera = str(tags.get("Camera", ""))
+    return Field(
+        camera=camera,
+        width=int(tags["Width"]),
+        height=int(tags["Height"]),
+        pixel_type=str(tags["PixelType"]),
+        roi=str(tags.get("ROI", "")),
+        binning=str(tags.get("Binning", "")),
+        exposure=str(tags.get(f"{camera}-Exposure", "")),
+        pixel_size=str(tags.get("PixelSizeUm", "")),
+    )
+
+
+def settings_of(core: Any) -> Settings:
+    """The settings of the core's camera."""
+    return Settings(str(core.get_camera_device()), float(core.get_exposure()), float(core.get_pixel_size_um()))
+
+
+def changes(before: Field | Settings, after: Field | Settings) -> str:
+    """What differs, in words: 'ROI, width'."""
+    names = (name for name, old, new in zip(before._fields, before, after, strict=True) if old != new)
+    return ", ".join(NAMES.get(name, "pixel size" if name == "pixel_um" else name) for name in names)
+
+
+def describe(core: Any, source: str, field: Field, settings: Settings) -> StreamInfo:
+    """A new stream of such images. Raises UnusableFieldError."""
+    camera = field.camera or settings.camera
+    if field.pixel_type not in PIXEL_TYPES:
+        raise UnusableFieldError(
+            f"{camera} gives {field.pixel_type} pixels: set its PixelType to 8bit or 16bit in Micro-Manager's Device "
+            "Property Browser"
+        )
+    if core.get_number_of_camera_channels() > 1:
+        raise UnusableFieldError(f"{camera} is several cameras at once: choose one camera in Micro-Manager")
+    x, y = (int(part) for part in (field.roi or "0-0").split("-")[:2])
+    exposure_ms, pixel_nm = settings.exposure_ms, settings.pixel_um * 1e3
+    return StreamInfo(
+        stream=uuid4().hex,
+        source=source,
+        height=field.height,
+        width=field.width,
+        dtype=PIXEL_TYPES[field.pixel_type],
+        pixel_nm=pixel_nm if pixel_nm > 0 else None,
+        exposure_ms=exposure_ms,
+        rate_hz=1000 / exposure_ms if exposure_ms > 0 else None,
+        camera=f"{camera} ({core.get_device_name(camera)})",
+        bit_depth=int(core.get_image_bit_depth()) or None,
+        binning=int((field.binning or "1").split("x")[0]),
+        roi_yx=(y, x),
+    )

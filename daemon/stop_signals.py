@@ -1,0 +1,32 @@
+"""Ctrl-C and its kin, on every system."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+
+class StopSignals:
+    """Ctrl-C and SIGTERM ask to stop; a second Ctrl-C does not wait for the drain."""
+
+    def __init__(self, ask_to_stop: Callable[[], None]) -> None:
+        self._ask_to_stop, self._asked = ask_to_stop, False
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> None:
+        for name in ("SIGINT", "SIGTERM", "SIGBREAK"):  # the last is Windows' Ctrl-Break
+            number = getattr(signal, name, None)
+            if number is not None:
+                self._before[number] = signal.signal(number, self._handle)
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self._asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self._asked = True
+        self._ask_to_stop()

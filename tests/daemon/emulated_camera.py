@@ -1,0 +1,94 @@
+"""The camera of the emulated Micro-Manager: live mode, a circular buffer, and what can happen to both."""
+
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
+
+FRAME_MS = 10.0
+
+
+@dataclass
+class Camera:
+    """Live mode and the circular buffer, worked by the test: nothing happens by itself."""
+
+    height: int = 4
+    width: int = 6
+    pixel_type: str = "GRAY16"
+    roi: str = "16-32-6-4"
+    binning: str = "2"
+    exposure_ms: float = 10.0
+    pixel_um: float = 0.1
+    bit_depth: int = 12
+    capacity: int = 1000
+    level: int = 0  # added to every pixel
+    noise: int = 0  # added to every pixel on average
+    numbers_begin_again: bool = False  # with every emptied buffer, as in older cores
+    comment: str = "an @ in a tag is no array"
+    owned: bool = False  # whether the client may take, start, stop and set
+    presets: dict = field(default_factory=lambda: {("Channel", "Cy5"): {("Dichroic", "Label"): "Q660"}})
+    properties: dict = field(default_factory=lambda: {("Camera", "Binning"): "2", ("Dichroic", "Label"): "400DCLP"})
+    to_come: int = 0  # frames of a sequence that the client started
+    last_words: int = 0  # frames that come in just before a question whether the sequence runs finds it stopped
+    live: bool = False
+    number: int = 0
+    clock_ms: float = 0.0
+    buffer: deque = field(default_factory=deque)
+
+    def start(self):
+        """Live is pressed: the buffer is emptied, numbers and clock begin again."""
+        self.buffer.clear()
+        self.live, self.number, self.clock_ms = True, 0, 0.0
+
+    def shoot(self, count=1):
+        """So many frames; a full buffer is emptied without a word, as Micro-Manager does."""
+        for _ in range(count):
+            if len(self.buffer) >= self.capacity:
+                self.clear()
+            dtype = np.uint8 if self.pixel_type == "GRAY8" else np.uint16
+            value = (self.level + self.number) % (np.iinfo(dtype).max + 1)
+            pixels = np.full((self.height, self.width), value, dtype)
+            if self.noise:
+                pixels += np.random.default_rng(self.number).poisson(self.noise, pixels.shape).astype(dtype)
+            self.buffer.append((self.number, self.clock_ms, pixels))
+            self.skip(1)
+
+    def clear(self):
+        """The buffer is emptied."""
+        self.buffer.clear()
+        self.number = 0 if self.numbers_begin_again else self.number
+
+    def miss(self, count):
+        """So many frames are lost inside the camera: its clock runs on, its numbers do not."""
+        self.clock_ms += count * FRAME_MS
+
+    def skip(self, count):
+        """So many frames got a number and no place in the buffer."""
+        self.number += count
+        self.clock_ms += count * FRAME_MS
+
+    def asked(self):
+        """Somebody asks how it stands: a sequence that the client started goes on meanwhile."""
+        if self.to_come:
+            self.to_come -= 1
+            self.shoot()
+            self.live = self.to_come > 0
+
+    def tagged_image(self, distance):
+        if distance >= len(self.buffer):
+            raise RuntimeError("java.lang.Exception: Circular buffer is empty.\n\tat mmcorej.MMCoreJJNI.get(Native)")
+        return self.tagged(*self.buffer[-1 - distance])
+
+    def tagged(self, number, clock_ms, pixels):
+        tags = {
+            "ImageNumber": str(number),
+            "ElapsedTime-ms": f"{clock_ms:.2f}",
+            "Width": self.width,
+            "Height": self.height,
+            "PixelType": self.pixel_type,
+            "ROI": self.roi,
+            "Binning": self.binning,
+            "Camera": "Camera",
+            "Core-Comment": self.comment,
+        }
+        return {"pix": pixels, "tags": tags}

@@ -1,0 +1,193 @@
+"""A daemon on a Micro-Manager to which everything happens: told, accounted where it happened, and the picture returns.
+
+Every stream has a brightness of its own, so that a picture which mixes frames of two would show it.
+"""
+
+import threading
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from bridge_emulator import BridgeEmulator
+from daemon_process import Daemon, Results, account_closes, free_ports, posix, simulated, wait_until
+
+WINDOW, LEVEL, SIDE, RATE_HZ = 16, 10_000, 16, 80
+
+
+class Scope:
+    """An emulated Micro-Manager that films by itself, and may be closed and started again."""
+
+    def __init__(self):
+        [self.port] = free_ports(1)
+        self.level = 0
+        self.start()
+
+    def start(self):
+        self.emulator = BridgeEmulator(self.port)
+        self.level += LEVEL
+        camera = self.emulator.camera
+        camera.height = camera.width = SIDE
+        camera.noise, camera.level, camera.roi, camera.capacity = 100, self.level, f"0-0-{SIDE}-{SIDE}", 100_000
+        camera.start()
+        self._halt = threading.Event()
+        self._thread = threading.Thread(target=self._film, name="film")
+        self._thread.start()
+
+    def close(self):
+        self._halt.set()
+        self._thread.join()
+        self.emulator.__exit__()
+
+    @contextmanager
+    def at_work(self):
+        """The camera, while no frame comes in between."""
+        with self.emulator.lock:
+            yield self.emulator.camera
+
+    def new_level(self, camera):
+        self.level += LEVEL
+        camera.level = self.level
+
+    def _film(self):
+        while not self._halt.wait(1 / RATE_HZ):
+            with self.emulator.lock:
+                self.emulator.camera.shoot()
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scope")
+    scope = Scope()
+    settings = simulated(window=WINDOW, stride=WINDOW) | {"source": {"uri": f"micromanager:127.0.0.1:{scope.port}"}}
+    try:
+        with Daemon(folder, settings) as daemon, Results(daemon.results) as results:
+            daemon.started().published(1)
+            yield SimpleNamespace(daemon=daemon, results=results, scope=scope)
+            assert all(account_closes(status) for status in results.messages("status"))
+            assert "Traceback" not in daemon.err
+            pure(results)
+    finally:
+        scope.close()
+
+
+def pure(results):
+    """No picture is made of frames from before and after a change: it would be as bright as neither."""
+    for one in results.pictures("raw.mean"):
+        np.testing.assert_array_less(np.mod(one.pixels, LEVEL), LEVEL / 2)
+
+
+@contextmanager
+def fault(running):
+    """What the block does happens to the scope; afterwards pictures come again and the account closes."""
+    daemon, results, outcome = running.daemon, running.results, SimpleNamespace(before=running.daemon.status())
+    outcome.events = {event.number for event in results.messages("event")}
+    yield outcome
+
+    def told(code, text):
+        def there():
+            new = (event for event in results.events(code) if event.number not in outcome.events)
+            return any(text in event.text for event in new)
+
+        return wait_until(there)
+
+    outcome.told = told
+    results.more("sr.refined", 2)
+    outcome.after = daemon.status()
+    outcome.same_stream = outcome.after.stream == outcome.before.stream
+    assert account_closes(outcome.after)
+    assert outcome.after.frames.missing == 0
+    outcome.lost = outcome.after.frames.lost_at_source - outcome.before.frames.lost_at_source
+    outcome.restarts = outcome.after.source_restarts - outcome.before.source_restarts
+
+
+def test_frames_lost_inside_the_camera(running):
+    with fault(running) as outcome, running.scope.at_work() as camera:
+        camera.miss(5)
+    assert outcome.told("lost_in_camera", "about 5 frames were lost at the source, inside the camera")
+    assert (outcome.lost, outcome.same_stream, outcome.restarts) == (5, True, 0)
+
+
+def test_a_buffer_that_is_emptied(running):
+    with fault(running) as outcome, running.scope.at_work() as camera:
+        camera.capacity = 100
+        camera.shoot(250)
+        camera.capacity = 100_000
+    assert outcome.told("lost_at_source", "in the camera's buffer")
+    assert outcome.lost >= 100
+    assert (outcome.same_stream, outcome.restarts) == (True, 0)
+
+
+def test_numbers_that_begin_again(running):
+    with fault(running) as outcome, running.scope.at_work() as camera:
+        running.scope.new_level(camera)
+        camera.start()
+    assert outcome.told("source_waits", "frames lost between are unknown")
+    assert (outcome.lost, outcome.same_stream, outcome.restarts) == (0, False, 0)
+
+
+def test_another_region_of_the_camera(running):
+    with fault(running) as outcome, running.scope.at_work() as camera:
+        running.scope.new_level(camera)
+        camera.buffer.clear()
+        camera.roi, camera.height = f"0-0-{SIDE}-{SIDE + 8}", SIDE + 8
+    assert outcome.told("stream_begins", f"{SIDE} x {SIDE + 8} px")
+    assert (outcome.same_stream, outcome.restarts) == (False, 0)
+    shapes = [one.message.shape for one in running.results.pictures("raw.mean")]
+    assert shapes[-1] == (SIDE + 8, SIDE)
+
+
+def test_an_at_sign_in_the_metadata(running):
+    with fault(running) as outcome, running.scope.at_work() as camera:
+        camera.comment = "@7ffffff0"
+    assert (outcome.lost, outcome.same_stream, outcome.restarts) == (0, True, 0)
+
+
+def test_answers_that_come_late(running):
+    running.scope.emulator.delay_s = 0.03
+    with fault(running) as outcome:
+        running.results.more("status", 3)
+        running.scope.emulator.delay_s = 0.0
+    assert (outcome.same_stream, outcome.restarts) == (True, 0)
+
+
+def test_live_mode_stopped_and_pressed_again(running):
+    with fault(running) as outcome:
+        with running.scope.at_work() as camera:
+            camera.live = False
+
+        def waits():
+            status = running.daemon.status()
+            return status if status.state == "waiting" and "press Live" in status.detail else None
+
+        wait_until(waits)
+        with running.scope.at_work() as camera:
+            running.scope.new_level(camera)
+            camera.start()
+    assert outcome.told("source_waits", "if nobody stopped it, the camera has failed")
+    assert (outcome.lost, outcome.same_stream, outcome.restarts) == (0, False, 0)
+    assert outcome.after.frames.estimated_lost_in_outages == outcome.before.frames.estimated_lost_in_outages
+
+
+def test_a_bridge_that_fails(running):
+    with fault(running) as outcome:
+        running.scope.emulator.fail("target is null")
+    assert outcome.told("source_waits", "target is null")
+    assert (outcome.same_stream, outcome.restarts) == (False, 0)
+
+
+@posix
+def test_micromanager_dies_within_a_call_and_is_started_again_later(running):
+    with fault(running) as outcome:
+        running.scope.emulator.stall()
+        running.scope.close()
+
+        def waits():
+            status = running.daemon.status()
+            return status if status.state == "waiting" and "start it" in status.detail else None
+
+        wait_until(waits)
+        running.scope.start()
+    assert outcome.told("camera_process_lost", "Micro-Manager does not answer")
+    assert outcome.told("source_waits", "tick Tools > Options")
+    assert (outcome.same_stream, outcome.restarts) == (False, 1)

@@ -1,0 +1,97 @@
+"""A user's mistake ends the daemon at once; a fault that may pass is waited out, with longer and longer pauses."""
+
+import pytest
+from daemon_process import DAEMON, command, free_ports, simulated, write_config
+
+from daemon import supervisor
+from daemon.config import SourceSection
+from daemon.health import Health
+from daemon.supervisor import BACKOFF_S, MOST_RESTARTS, CameraSupervisor
+from selfstorm.errors import InputError
+
+
+class Ended:
+    """A camera process that has ended so; the next one as well."""
+
+    def __init__(self, exit_code, *said):
+        self.exit_code, self._said = exit_code, [{"endpoint": "tcp://127.0.0.1:1"}, *said]
+        self.pid = 1
+
+    def said(self, timeout_s=0.0):
+        return self._said.pop(0) if self._said else None
+
+    def stop(self, timeout_s=0.0):
+        pass
+
+
+@pytest.fixture
+def supervise(monkeypatch):
+    """supervise(uri, child): a supervisor whose processes are all such children, and its health; no time passes."""
+
+    def begin(uri, child):
+        now = [1000.0]
+        monkeypatch.setattr(supervisor.time, "monotonic", lambda: now[0])
+        monkeypatch.setattr(supervisor, "Child", lambda *_: child())
+        health = Health(run="run")
+        return CameraSupervisor(SourceSection(uri=uri), health, subscribers=0, lossless=False), health, now
+
+    return begin
+
+
+def test_a_mistake_of_the_users_ends_it_without_a_restart(supervise):
+    camera, health, _ = supervise("micromanager:", lambda: Ended(2, {"error": "it is several cameras at once"}))
+    with pytest.raises(InputError, match="several cameras at once"):
+        camera.check(1000.0, 0)
+    assert health.events_since(0) == []
+
+
+@pytest.mark.parametrize("uri", ["micromanager:", "mmcore:"])
+def test_a_microscope_is_never_given_up_and_asked_less_and_less_often(supervise, uri):
+    camera, health, now = supervise(uri, lambda: Ended(3, {"failed": "CameraError: no camera"}))
+    for _ in range(600):
+        camera.check(now[0], 0)
+        now[0] += 0.1
+    events = [event.text for event in health.events_since(0) if event.code == "camera_process_lost"]
+    waits = [float(text.rpartition("in ")[2].rstrip(" s")) for text in events]
+    assert waits[: len(BACKOFF_S)] == list(BACKOFF_S)
+    assert set(waits[len(BACKOFF_S) :]) == {BACKOFF_S[-1]}
+    assert "CameraError: no camera" in events[0]
+    assert health.status().source_restarts >= len(BACKOFF_S)
+
+
+def test_a_recording_that_cannot_be_played_is_given_up(supervise):
+    camera, health, now = supervise("simulate:", lambda: Ended(-9))
+
+    def until_given_up():
+        while True:
+            camera.check(now[0], 0)
+            now[0] += 0.1
+
+    with pytest.raises(InputError, match="for the 7th time in two minutes"):
+        until_given_up()
+    assert health.status().source_restarts == MOST_RESTARTS
+
+
+def test_what_cannot_begin_again_is_tried_again(supervise):
+    children = [Ended(3), *(Ended(3) for _ in range(3))]
+    for child in children[1:3]:
+        child._said = [{"error": "Micro-Manager says: no such device"}]
+    children.append(Ended(None))
+    camera, health, now = supervise("mmcore:", lambda: children.pop(0))
+    for _ in range(120):
+        camera.check(now[0], 0)
+        now[0] += 0.1
+    texts = [event.text for event in health.events_since(0)]
+    assert any("could not begin again: Micro-Manager says: no such device" in text for text in texts)
+    assert not camera.away
+    assert health.status().source_restarts == 4
+
+
+def test_a_mistake_found_while_running_ends_the_daemon_with_what_to_do(tmp_path):
+    ports = {name: f"tcp://127.0.0.1:{port}" for name, port in zip(("results", "control"), free_ports(2), strict=True)}
+    mmcore = {"properties": {"Camera-PixelType": "32bitRGB"}}
+    settings = simulated(server=ports) | {"source": {"uri": "mmcore:", "mmcore": mmcore}}
+    outcome = command([*DAEMON, "run", write_config(tmp_path / "daemon.toml", settings)])
+    assert outcome.returncode == 2
+    assert "gives colour pixels; set its PixelType to 8bit or 16bit" in outcome.stderr
+    assert "restarted" not in outcome.stderr

@@ -1,0 +1,72 @@
+"""A source taken step by step, and the emulated Micro-Manager it watches."""
+
+import time
+
+import pytest
+from daemon_process import DEADLINE_S
+
+from daemon.sources.camera import Lost, Waiting
+
+# All that a source which only looks may ask of Micro-Manager.
+READ_ONLY = {
+    *("connect", "get-constructors", "constructor", "destructor", "pix", "tags"),
+    *("isSequenceRunning", "getRemainingImageCount", "getNBeforeLastTaggedImage", "getNumberOfCameraChannels"),
+    *("getCameraDevice", "getDeviceName", "getExposure", "getPixelSizeUm", "getImageBitDepth"),
+}
+
+
+class Watched:
+    """A source whose happenings are taken one by one until something is there."""
+
+    def __init__(self, source):
+        self._happenings = source.happenings()
+        self._deadline = time.monotonic() + DEADLINE_S  # pytest's alarm may ring in a __del__, where it is not heard
+        self.all = []
+
+    def next(self):
+        if time.monotonic() > self._deadline:
+            pytest.fail(f"waited in vain; so far: {self.all[-5:]}")
+        happening = next(self._happenings)
+        if not (happening is None or isinstance(happening, Waiting)):
+            self.all.append(happening)
+        return happening
+
+    def until(self, kind, count=1):
+        """The next `count` happenings of a kind."""
+        found = []
+        while len(found) < count:
+            if isinstance(happening := self.next(), kind):
+                found.append(happening)
+        return found
+
+    def until_said(self, text):
+        while not (isinstance(happening := self.next(), Waiting) and text in happening.detail):
+            pass
+        return happening.detail
+
+    def quiet(self, times=30):
+        """Ask so many times more; what was new meanwhile."""
+        return [happening for _ in range(times) if (happening := self.next()) is not None]
+
+    def close(self):
+        self._happenings.close()
+
+
+def lost_in(happenings):
+    """Frames known to be lost; those estimated from the camera's clock are told apart."""
+    return sum(one.count for one in happenings if isinstance(one, Lost) and not one.in_camera)
+
+
+def lost_in_camera(happenings):
+    return sum(one.count for one in happenings if isinstance(one, Lost) and one.in_camera)
+
+
+def live(emulator, frames=0):
+    with emulator.lock:
+        emulator.camera.start()
+        emulator.camera.shoot(frames)
+
+
+def shoot(emulator, frames):
+    with emulator.lock:
+        emulator.camera.shoot(frames)

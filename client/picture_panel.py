@@ -8,8 +8,8 @@ from PySide6 import QtCore, QtWidgets
 from client.contrast_controls import ContrastControls
 from client.field import Field
 from client.labels import named_label
+from client.pictures import Picture
 from client.scale_bar import ScaleBar
-from client.state import Picture
 
 AXIS_WIDTH_PX = 52
 STALE_OPACITY = 0.5

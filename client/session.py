@@ -15,6 +15,7 @@ from client.look import dress
 from client.presenter import Presenter
 from client.screen import require_screen
 from client.screenshot import TIMED_OUT, Screenshot
+from client.state import ViewerState
 from client.subscriber import Subscriber
 from client.viewer import ViewerWindow
 from selfstorm.console import INTERRUPTED
@@ -37,7 +38,7 @@ def watch(endpoint: str, screenshot: Path | None, windows: int, timeout_s: float
     signal.signal(signal.SIGINT, lambda *_: application.exit(INTERRUPTED))
     window = ViewerWindow(endpoint)
     subscriber = Subscriber(endpoint, time.monotonic)
-    presenter = Presenter(subscriber, window, endpoint, time.monotonic)
+    presenter = Presenter(subscriber, window, ViewerState(endpoint), time.monotonic)
     shot = Screenshot(window, presenter, windows, timeout_s) if screenshot else None
     subscriber.start()
     try:

@@ -11,8 +11,9 @@ from client.labels import named_label
 from client.linked_views import LinkedViews
 from client.picture_notes import PictureNotes
 from client.picture_panel import PicturePanel
+from client.pictures import Pair
 from client.sentences import empty_text, status_line
-from client.state import Pair, ViewerState
+from client.state import ViewerState
 from client.status_line import StatusLineWidget
 
 SIZE_PX = (1280, 800)
@@ -88,6 +89,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self._drawn = pair
         field = field_of(pair)
         # The follower first: it then has its picture when the leader's range reaches it.
-        self.raw.show_picture(pair.raw, field)
+        if pair.raw is not None:
+            self.raw.show_picture(pair.raw, field)
         self.sr.show_picture(pair.sr, field)
         self.notes.show_header(pair.sr.header, state.info)

@@ -7,7 +7,7 @@ from client_stream import header, pixels
 from client.colour_maps import NAMES, lookup_table
 from client.contrast import Contrast, auto_levels
 from client.field import field_of, length_text, round_length
-from client.state import Pair, Picture
+from client.pictures import Pair, Picture
 
 
 def test_automatic_contrast_ignores_a_few_hot_pixels_and_what_is_not_finite():

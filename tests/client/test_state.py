@@ -65,6 +65,41 @@ def test_a_result_sent_again_for_another_viewer_is_not_new():
     assert again.windows == 1
 
 
+def preview(window, **other):
+    return picture("sr.preview", window, **other), picture("raw.mean", window, **other)
+
+
+def test_a_preview_is_shown_at_once_and_its_refined_picture_takes_its_place():
+    state = after(*preview(3), now=1.0)
+    assert (state.shown.sr.header.window, state.shown.sr.preview, state.windows) == (3, True, 1)
+    refined = after(picture("sr.refined", 3), state=state, now=2.0)
+    assert (refined.shown.sr.preview, refined.windows, refined.shown.raw) == (False, 1, state.shown.raw)
+
+
+@pytest.mark.parametrize("later", [3, 4])
+def test_a_preview_never_replaces_a_refined_picture_of_its_window_or_a_later_one(later):
+    state = after(*pair(later))
+    assert after(*preview(3), state=state).shown is state.shown
+
+
+def test_a_preview_behind_its_refined_picture_does_not_take_its_raw_mean():
+    state = after(picture("sr.refined", 3), *preview(3))
+    assert not state.shown.sr.preview
+
+
+def test_a_refined_picture_behind_the_next_preview_mends_its_own_window_only():
+    state = after(*preview(3), *preview(4), picture("sr.refined", 3))
+    assert [(one.window[1], one.sr.preview) for one in state.history.pairs] == [(3, False), (4, True)]
+    assert state.shown.sr.header.window == 4
+
+
+def test_a_window_counts_once_in_interval_and_number():
+    state = after(*preview(0), now=0.0)
+    state = after(picture("sr.refined", 0), state=state, now=2.0)
+    state = after(*preview(1), state=state, now=3.0)
+    assert (state.windows, state.interval_s) == (2, 3.0)
+
+
 def test_pictures_that_do_not_cover_the_same_field_are_refused_and_said():
     state = after(picture("sr.refined", 0, side=9), picture("raw.mean", 0, side=8))
     assert state.shown is None

@@ -8,6 +8,7 @@ from client_stream import Publisher, event
 from pytestqt.qtbot import QtBot
 
 from client.presenter import Presenter
+from client.state import ViewerState
 from client.subscriber import Subscriber
 from client.viewer import ViewerWindow
 from daemon.protocol.codec import encode
@@ -21,7 +22,7 @@ class Sitting:
     def __init__(self, qtbot: QtBot, endpoint: str):
         self.window = ViewerWindow(endpoint)
         self.subscriber = Subscriber(endpoint, time.monotonic)
-        self.presenter = Presenter(self.subscriber, self.window, endpoint, time.monotonic)
+        self.presenter = Presenter(self.subscriber, self.window, ViewerState(endpoint), time.monotonic)
         self._qtbot = qtbot
 
     def until(self, condition):

@@ -16,11 +16,12 @@ PLAY_HZ = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A moment the user marked: number in the history, and the window it was."""
+    """A moment the user marked: number in the history, the window it was, and when that was published."""
 
     number: int
     run: str
     window: int
+    unix_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ def mark(playhead: Playhead, history: History) -> Playhead:
     others = tuple(one for one in playhead.marks if one.number != number)
     if len(others) < len(playhead.marks):
         return replace(playhead, marks=others)
-    marks = sorted((*others, Mark(number, *pair.window)), key=lambda one: one.number)
+    marks = sorted((*others, Mark(number, *pair.window, pair.sr.header.published_unix_ns)), key=lambda one: one.number)
     return replace(playhead, marks=tuple(marks))
 
 

@@ -45,8 +45,9 @@ class Presenter(QtCore.QObject):
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.tick)
 
-    def start(self) -> None:
-        """Show the empty state and keep it up to date from now on."""
+    def begin(self, source: Source, state: ViewerState) -> None:
+        """Show a state and keep it up to date from this source from now on."""
+        self._source, self.state = source, state
         self.tick()
         self._timer.start()
 

@@ -44,6 +44,12 @@ class ScaleBar:
         self._field = field
         self._redraw()
 
+    def hide(self) -> None:
+        """Show none until there is a field again."""
+        self._field = None
+        self._bar.hide()
+        self._label.hide()
+
     def _redraw(self, *_: object) -> None:
         if self._field is None:
             return

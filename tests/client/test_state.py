@@ -4,7 +4,7 @@ from client_stream import STREAM, event, header, pixels, status
 
 from client.freshness import picture_age_s, seconds, silence_s, stale_reason
 from client.presenter import reduce_batch
-from client.sentences import empty_text, event_line, picture_lines, status_line, unreadable_line
+from client.sentences import empty_text, event_line, picture_lines, unreadable_line
 from client.state import MAX_EVENTS, ViewerState, reduce_message, reduce_unreadable
 from client.subscriber import Arrival, Inbox
 from daemon.protocol.codec import Received
@@ -118,9 +118,7 @@ def test_a_new_run_keeps_the_picture_and_marks_it():
 def test_silence_makes_the_picture_stale_and_is_said():
     state = after(said(), *pair(0), now=10.0)
     assert stale_reason(state, 11.9) == ""
-    assert status_line(state, 11.9).connection == "connected, running"
     assert stale_reason(state, 17.0) == "STALE: daemon silent for 7 s"
-    assert status_line(state, 17.0).connection == "disconnected / daemon silent for 7 s"
 
 
 def test_pictures_alone_are_no_heartbeat():
@@ -170,19 +168,6 @@ def test_unreadable_messages_are_counted_and_said():
 def test_a_frame_streams_address_is_recognised():
     beat = Heartbeat(stream=STREAM, next_seq=0, state="running")
     assert "frame stream" in after(Received("heartbeat", beat)).unreadable_text
-
-
-def test_the_status_line_names_rate_windows_latency_missing_and_dropped():
-    line = " ".join(status_line(after(said(results_dropped=4)), 0.0).details)
-    for part in (
-        "49.9 frames/s",
-        "4 windows",
-        "latency 83 ms",
-        "missing 3 of 503",
-        "dropped 2 frames, 1 window",
-    ):
-        assert part in line
-    assert "4 results not sent" in line
 
 
 def test_an_empty_window_explains_itself():

@@ -29,7 +29,7 @@ class PicturePanel(QtWidgets.QWidget):
         self.field: Field | None = None
         self.controls = ContrastControls(colours)
         self.controls.changed.connect(self._draw)
-        self.plot = pg.PlotWidget()
+        self.plot = pg.PlotWidget(enableMenu=False)
         self.view = self.plot.getViewBox()
         self.image = FieldItem(self.view)
         self.scale_bar = ScaleBar(self.view)
@@ -45,7 +45,6 @@ class PicturePanel(QtWidgets.QWidget):
         self.view.addItem(self.image)
         self.plot.hideButtons()
         self.plot.getPlotItem().layout.setContentsMargins(*(MARGINS_PX if self._axes else (2, 2, 2, 2)))
-        self.plot.setMenuEnabled(False)
         self.view.invertY(True)
         self.view.setDefaultPadding(0.0)
         self.plot.getAxis("left").setWidth(AXIS_WIDTH_PX)

@@ -13,9 +13,8 @@ AXIS_WIDTH_PX = 44
 
 def plain_plot() -> Any:
     """An empty pyqtgraph PlotWidget that cannot be dragged about; axes on the left and below."""
-    plot = pg.PlotWidget()
+    plot = pg.PlotWidget(enableMenu=False)
     plot.hideButtons()
-    plot.setMenuEnabled(False)
     plot.setMouseEnabled(x=False, y=False)
     plot.getPlotItem().layout.setContentsMargins(0, 8, 8, 0)  # room for the outermost tick labels
     plot.getAxis("left").setWidth(AXIS_WIDTH_PX)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from PySide6 import QtGui, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.pictures import Pair
 from client.sentences import picture_lines
@@ -22,5 +22,6 @@ def view_image(view: QtWidgets.QWidget, pair: Pair, drawn: str) -> QtGui.QImage:
 
 def save_image(path: Path, image: QtGui.QImage) -> None:
     """Write a PNG. Raises InputError."""
-    if not image.save(str(path), b"PNG"):
-        raise InputError("cannot be written", where=path, mend="choose another place")
+    writer = QtGui.QImageWriter(str(path), QtCore.QByteArray(b"PNG"))
+    if not writer.write(image):
+        raise InputError(f"cannot be written ({writer.errorString()})", where=path, mend="choose another place")

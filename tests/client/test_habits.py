@@ -154,15 +154,13 @@ def test_layout_look_and_mode_are_remembered(open_window):
     first = open_window()
     first.do("split")
     first.do("light")
-    first.window.resize(1400, 900)
-    first.window.picture_area.setSizes([700, 600])
-    sizes = first.window.picture_area.sizes()
+    default = first.window.side.sizes()[0]
+    first.window.side.setSizes([180, 500])
     first.window.close()
     second = open_window()
     assert second.window.sr.mode == "split"
     assert second.window.entries["light"].isChecked()
-    assert second.window.size() == QtCore.QSize(1400, 900)
-    second.until(lambda: second.window.picture_area.sizes() == sizes)
+    assert second.window.side.sizes()[0] < 0.75 * default
     second.do("light")
     assert QtWidgets.QApplication.instance().property("theme") == "dark"
 

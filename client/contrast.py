@@ -10,7 +10,7 @@ from selfstorm.frames import Array
 
 LOW_PERCENT = 0.5
 HIGH_PERCENT = 99.7
-MAX_SAMPLES = 200_000
+MAX_SAMPLES = 100_000
 NOTHING = 1e-4
 
 

@@ -21,7 +21,7 @@ class ConnectDialog(QtWidgets.QDialog):
         self.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
         self.address = QtWidgets.QComboBox(editable=True)
         self.address.addItems([endpoint, *(one for one in recent if one != endpoint)])
-        self.address.setMinimumWidth(360)
+        self.address.setMinimumWidth(420)
         self.fault = named_label("notes", wrap=True)
         kinds = QtWidgets.QDialogButtonBox.StandardButton
         self.buttons = QtWidgets.QDialogButtonBox(kinds.Ok | kinds.Cancel)
@@ -37,6 +37,7 @@ class ConnectDialog(QtWidgets.QDialog):
         """Take the address, unless it is none."""
         address = self.address.currentText().strip()
         self.fault.setText(fault(address))
+        self.adjustSize()
         if not self.fault.text():
             self.chosen.emit(address)
             super().accept()

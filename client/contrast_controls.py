@@ -100,7 +100,7 @@ class LevelBox(QtWidgets.QLineEdit):
         """Show a number, unless the user is typing one."""
         self._value = value
         if not (self.hasFocus() and self.isModified()):
-            self.setText(f"{value:.4g}")
+            self.setText(short_number(value))
 
     def set_value(self, value: float) -> None:
         """As if the user had typed it."""
@@ -114,7 +114,12 @@ class LevelBox(QtWidgets.QLineEdit):
         self.setModified(False)
         number, good = self.locale().toDouble(self.text())
         if not good:
-            self.setText(f"{self._value:.4g}")
+            self.setText(short_number(self._value))
             return
         self._value = number
         self.typed.emit()
+
+
+def short_number(value: float) -> str:
+    """Four digits; whole numbers up to a million without an exponent, which would not fit the box."""
+    return f"{value:.0f}" if 1_000 <= abs(value) < 1_000_000 else f"{value:.4g}"

@@ -50,11 +50,11 @@ def stale_reason(state: ViewerState, now: float) -> str:
 
 
 def past_text(state: ViewerState) -> str:
-    """Which moment is looked at, where it is not the newest; empty when it is."""
+    """Which moment is looked at, where the user went back; empty when not."""
     if state.playhead.at is None or state.shown is None or state.newest is None or state.movie:
         return ""
     back_s = max(0, state.newest.sr.header.published_unix_ns - state.shown.sr.header.published_unix_ns) / 1e9
-    return f"PAST  {seconds(back_s)} before the newest"
+    return f"{seconds(back_s)} before the newest"
 
 
 def seconds(duration_s: float) -> str:

@@ -10,6 +10,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from client.actions import ENTRIES
 from client.labels import named_label
 
+GROUP_GAP_PX = 10
 ABOUT = """Self-STORM live {version}
 
 Super-resolution while the cell is still alive, learned from the frames themselves.
@@ -53,6 +54,8 @@ def about_page(parent: QtWidgets.QWidget) -> QtWidgets.QDialog:
 
 
 def _add_rows(grid: QtWidgets.QGridLayout, heading: str, rows: Iterable[tuple[str, str]]) -> None:
+    if grid.count():
+        grid.setRowMinimumHeight(grid.rowCount(), GROUP_GAP_PX)
     grid.addWidget(named_label("heading", heading), grid.rowCount(), 0, 1, 2)
     for keys, what in rows:
         row = grid.rowCount()

@@ -62,9 +62,9 @@ class MainView(PicturePanel):
             button.clicked.connect(lambda _=False, mode=mode: self.set_mode(mode))
             self.modes.addButton(button)
             self.buttons[mode] = button
-            self.header.insertWidget(3 + place, button)
-        self.header.insertWidget(3 + len(MODES), self.light)
-        self.header.insertSpacing(4 + len(MODES), 12)
+            self.header.insertWidget(2 + place, button)
+        self.header.insertWidget(2 + len(MODES), self.light)
+        self.header.insertSpacing(3 + len(MODES), 12)
 
     def set_mode(self, mode: str) -> None:
         """Show it in another way."""

@@ -61,8 +61,7 @@ class PicturePanel(QtWidgets.QWidget):
         self.header = QtWidgets.QHBoxLayout()
         self.header.setContentsMargins(4, 0, 2, 0)
         self.header.addWidget(self.title)
-        self.header.addWidget(self.chip, 0, QtCore.Qt.AlignmentFlag.AlignVCenter)
-        self.header.addStretch(1)
+        self.header.addWidget(_room_for(self.chip), 1)
         self.header.addWidget(self.controls)
         self.frame = QtWidgets.QFrame()
         self.frame.setObjectName("picture")
@@ -154,3 +153,15 @@ class PicturePanel(QtWidgets.QWidget):
         self.image.show_pixels(pixels, self.controls.levels_for(pixels), self.controls.table(), self.field)
         if self.field != known:
             self.view.itemBoundsChanged(self.image)
+
+
+def _room_for(chip: QtWidgets.QLabel) -> QtWidgets.QWidget:
+    """A place that takes what room there is and asks for none: the pictures stay put whatever the chip says."""
+    place = QtWidgets.QWidget()
+    place.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred)
+    row = QtWidgets.QHBoxLayout(place)
+    row.setSizeConstraint(QtWidgets.QLayout.SizeConstraint.SetNoConstraint)
+    row.setContentsMargins(4, 0, 4, 0)
+    row.addWidget(chip, 0, QtCore.Qt.AlignmentFlag.AlignVCenter)
+    row.addStretch(1)
+    return place

@@ -23,17 +23,18 @@ class Scrubber(QtWidgets.QWidget):
         super().__init__()
         self.first, self.last, self.at = 0, -1, -1
         self._marks: tuple[int, ...] = ()
-        self._following, self._held = True, False
+        self._following, self._live, self._held = True, False, False
         self.setFixedHeight(HEIGHT_PX)
         self.setMinimumWidth(120)
         self.setCursor(QtCore.Qt.CursorShape.PointingHandCursor)
         self.setToolTip("Drag to look at an earlier window; End goes back to live")
 
-    def show_time(self, playhead: Playhead, history: History) -> None:
-        """Where the playhead is among the windows kept."""
+    def show_time(self, playhead: Playhead, history: History, *, live: bool) -> None:
+        """Where the playhead is among the windows kept. live: whether the newest is what the microscope sees."""
         if not self._held:
             self.first, self.last = history.first, history.last
         self.at, self._following = place(playhead, history), playhead.at is None
+        self._live = live
         self._marks = tuple(one.number for one in playhead.marks)
         self.update()
 
@@ -75,7 +76,8 @@ class Scrubber(QtWidgets.QWidget):
         painter.drawRoundedRect(groove, 3, 3)
         if self.last < self.first:
             return
-        colour = QtGui.QColor(colours.good if self._following else colours.past)
+        following = colours.good if self._live else colours.dim
+        colour = QtGui.QColor(following if self._following else colours.past)
         painter.setBrush(colour)
         painter.drawRoundedRect(QtCore.QRectF(groove.left(), groove.top(), here - groove.left(), GROOVE_PX), 3, 3)
         painter.setBrush(QtGui.QColor(colours.warning))

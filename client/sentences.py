@@ -36,7 +36,7 @@ def picture_lines(header: PictureHeader) -> tuple[str, ...]:
     made = (
         f"model {header.model}" if header.model else "",
         header.estimate,
-        f"effort {header.effort}" if header.effort else "",
+        f"effort {header.effort}" if header.effort not in ("", header.estimate) else "",
         f"{size}, {header.scale}x finer than the camera",
         "" if header.emitters_per_frame is None else f"{header.emitters_per_frame:.3g} emitters per frame",
         "" if header.misfit is None else f"misfit {header.misfit:.3g}",
@@ -52,7 +52,7 @@ def picture_lines(header: PictureHeader) -> tuple[str, ...]:
         f"camera: {header.camera}" if header.camera else "",
         f"memory: {header.memory}" if header.memory else "",
         f"steps: {steps}" if steps else "",
-        f"model {header.model_hash}" if header.model_hash else "",
+        f"model hash: {header.model_hash}" if header.model_hash else "",
     )
     return tuple(line for line in lines if line)
 

@@ -61,14 +61,14 @@ class TimeBar(QtWidgets.QWidget):
         for button in (self.back, self.play, self.forward, self.loop, self.mark):
             button.restyle()
 
-    def show_time(self, state: ViewerState) -> None:
-        """Where the user is in time."""
+    def show_time(self, state: ViewerState, *, live: bool) -> None:
+        """Where the user is in time. live: whether the newest window is what the microscope sees."""
         playhead, history = state.playhead, state.history
-        self.scrubber.show_time(playhead, history)
+        self.scrubber.show_time(playhead, history, live=live and not state.movie)
         here = place(playhead, history)
         self.play.draw("pause" if playhead.playing else "play")
         self.mark.draw("marked" if any(one.number == here for one in playhead.marks) else "mark")
-        self.live.setChecked(playhead.at is None and not state.movie)
+        self.live.setChecked(playhead.at is None and live)
         self.live.setVisible(not state.movie)
         for button in (self.back, self.play, self.forward, self.mark):
             button.setEnabled(bool(history.pairs))

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6 import QtWidgets
+from PySide6 import QtGui, QtWidgets
 
 from client.labels import named_label
 from client.look import theme
@@ -23,23 +23,33 @@ TITLES = {
 
 
 class TrendPanel(QtWidgets.QWidget):
-    """Four small plots over the number of windows shown; drawn only while they are seen."""
+    """Four small plots over the number of windows shown; made and drawn only when they are looked at."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.plots = {name: plain_plot() for name in TITLES}
-        self.curves = {name: plot.plot() for name, plot in self.plots.items()}
+        self.plots: dict[str, Any] = {}
+        self.curves: dict[str, Any] = {}
+        self._shown: tuple[Sample, ...] | None = None
+        self._grid = QtWidgets.QGridLayout(self)
+        self._grid.setContentsMargins(4, 4, 4, 4)
+        self._grid.setSpacing(2)
+
+    def showEvent(self, event: QtGui.QShowEvent) -> None:
+        """Somebody looks."""
+        super().showEvent(event)
+        if not self.plots:
+            self._make_plots()
+
+    def _make_plots(self) -> None:
+        for place, (name, title) in enumerate(TITLES.items()):
+            plot = self.plots[name] = plain_plot()
+            self.curves[name] = plot.plot()
+            row, column = 2 * (place // 2), place % 2
+            self._grid.addWidget(named_label("caption", title), row, column)
+            self._grid.addWidget(plot, row + 1, column)
+            self._grid.setRowStretch(row + 1, 1)
         self.curves["preview"] = self.plots["latency"].plot()
         self.plots["skipped"].getViewBox().setLimits(yMin=0, minYRange=1)
-        self._shown: tuple[Sample, ...] | None = None
-        grid = QtWidgets.QGridLayout(self)
-        grid.setContentsMargins(4, 4, 4, 4)
-        grid.setSpacing(2)
-        for place, (name, title) in enumerate(TITLES.items()):
-            row, column = 2 * (place // 2), place % 2
-            grid.addWidget(named_label("caption", title), row, column)
-            grid.addWidget(self.plots[name], row + 1, column)
-            grid.setRowStretch(row + 1, 1)
         self.restyle()
 
     def restyle(self) -> None:
@@ -66,8 +76,7 @@ class TrendPanel(QtWidgets.QWidget):
 
     def _draw(self, name: str, windows: Array, values: Array) -> None:
         known = np.isfinite(values)
-        curve: Any = self.curves[name]
-        curve.setData(windows[known], values[known])
+        self.curves[name].setData(windows[known], values[known])
 
 
 def _values(trend: tuple[Sample, ...], name: str, factor: float) -> Array:

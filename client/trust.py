@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from client.freshness import seconds, silence_s, stale_reason
+from client.freshness import past_text, seconds, silence_s, stale_reason
 from client.losses import missing_frames
 from client.state import ViewerState
 from daemon.protocol.messages import Status
@@ -53,22 +53,34 @@ def lamps(state: ViewerState, now: float) -> tuple[Lamp, ...]:
     )
 
 
-def sentence(shown: tuple[Lamp, ...], past: str = "") -> tuple[Level, str]:
-    """What to read first: the gravest lamps' sentences, or that all is well. past: as freshness.past_text says it."""
+def sentence(shown: tuple[Lamp, ...], beside: str = "") -> tuple[Level, str]:
+    """What to read first: the gravest lamps' sentences, or what else there is to know (aside), or that all is well."""
     worst = max(shown, key=lambda lamp: SEVERITY[lamp.level]).level
     if worst in ("warning", "bad"):
         return worst, "   ·   ".join(f"{lamp.name}: {lamp.why}" for lamp in shown if lamp.level == worst)
-    if past:
-        return "none", f"{past.capitalize()}. The microscope goes on unseen: press End to go back to live."
+    if beside:
+        return "none", beside
     if len(shown) == 1:
         return worst, shown[0].why
     return worst, "All is well: every frame is accounted for, and the picture is what the microscope sees now."
+
+
+def aside(state: ViewerState) -> str:
+    """What must be known of the picture looked at though nothing is wrong; empty for the newest refined one."""
+    if past := past_text(state):
+        return f"You look back, {past}. The microscope goes on unseen: press End to go back to live."
+    if state.shown is not None and state.shown.sr.preview and not state.movie:
+        return "This is a preview, the density at once; the refined picture of the same window follows."
+    return ""
 
 
 def _connection(state: ViewerState, now: float) -> Lamp:
     if state.movie:
         return Lamp("File", state.movie, "good", "A saved movie: nothing is live here.")
     quiet_s, status = silence_s(state, now), state.status
+    if quiet_s is None and state.unreadable:
+        why = f"{state.endpoint} sends what this viewer cannot read: {state.unreadable_text}."
+        return Lamp("Daemon", "unreadable", "bad", why)
     if quiet_s is None:
         why = f"No daemon heard at {state.endpoint} yet: start selfstorm-daemon, or choose File > Connect."
         return Lamp("Daemon", "waiting", "warning", why)

@@ -9,6 +9,7 @@ from client.look import theme
 from client.trust import Lamp, Level, sentence
 
 SHAPE_PX = 11
+USUAL_WIDTH, WIDTHS = 10, {"Daemon": 12, "Model": 13}  # shares: their values are words
 WORDS = {"good": "good", "warning": "warning", "bad": "bad", "none": "not known yet"}
 
 
@@ -32,13 +33,13 @@ class TrustStrip(QtWidgets.QWidget):
         column.addLayout(self._row)
         column.addLayout(below)
 
-    def show_lamps(self, lamps: tuple[Lamp, ...], past: str = "") -> None:
-        """Bring every cell up to date. past: which moment is looked at, empty for the newest."""
+    def show_lamps(self, lamps: tuple[Lamp, ...], beside: str = "") -> None:
+        """Bring every cell up to date. beside: what to say where no lamp warns."""
         if {lamp.name for lamp in lamps} != set(self.cells):
             self._make_cells(lamps)
         for lamp in lamps:
             self.cells[lamp.name].show_lamp(lamp)
-        level, text = sentence(lamps, past)
+        level, text = sentence(lamps, beside)
         self.shape.show_level(level)
         self.line.set_full_text(text)
 
@@ -47,8 +48,8 @@ class TrustStrip(QtWidgets.QWidget):
             self._row.removeWidget(cell)
             cell.deleteLater()
         self.cells = {lamp.name: LampCell(lamp.name) for lamp in lamps}
-        for cell in self.cells.values():
-            self._row.addWidget(cell, 1)
+        for name, cell in self.cells.items():
+            self._row.addWidget(cell, WIDTHS.get(name, USUAL_WIDTH))
 
 
 class LampCell(QtWidgets.QFrame):

@@ -23,7 +23,7 @@ from client.state import ViewerState
 from client.time_bar import TimeBar
 from client.tools import ProfileLine, RegionBox
 from client.trend_panel import TrendPanel
-from client.trust import lamps
+from client.trust import aside, lamps
 from client.trust_strip import TrustStrip
 from client.welcome import WelcomeCard
 
@@ -127,8 +127,8 @@ class ViewerWindow(QtWidgets.QMainWindow):
         if state.shown is not self._drawn:
             self._draw(state.shown, state)
         self._mark_pictures(state, now)
-        self.strip.show_lamps(lamps(state, now), past_text(state))
-        self.time_bar.show_time(state)
+        self.strip.show_lamps(lamps(state, now), aside(state))
+        self.time_bar.show_time(state, live=not stale_reason(state, now))
         self.events.show_events(state)
         self.trends.show_trend(state.trend)
 
@@ -156,7 +156,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         stale = "" if past else stale_reason(state, now)
         preview = state.shown is not None and state.shown.sr.preview
         chips = [("PREVIEW", theme().preview)] if preview else []
-        chips += [(past, theme().past)] if past else []
+        chips += [(f"PAST  {past}", theme().past)] if past else []
         text = "   ".join(text for text, _ in chips)
         self.sr.show_chip(text, chips[-1][1] if chips else "")
         for panel in (self.sr, self.raw):

@@ -7,8 +7,8 @@ from client_stream import STREAM, header, pixels, status
 
 from client.freshness import past_text
 from client.playhead import seek
-from client.state import ViewerState, reduce_message
-from client.trust import NEWS_S, duration, lamps, sentence
+from client.state import ViewerState, reduce_message, reduce_unreadable
+from client.trust import NEWS_S, aside, duration, lamps, sentence
 from daemon.protocol.codec import Received
 from daemon.protocol.messages import FrameCounts, StageLatency, WindowCounts
 from selfstorm.frames import StreamInfo
@@ -78,6 +78,12 @@ def test_silence_is_bad_and_the_rest_is_then_unknown():
     assert lamp(state, "Daemon", 9.0).level == "bad"
     assert "9 s" in lamp(state, "Daemon", 9.0).why
     assert lamp(state, "Missing", 9.0).level == "none"
+
+
+def test_a_daemon_of_another_protocol_is_bad_and_says_which():
+    state = reduce_unreadable(ViewerState(ENDPOINT), "protocol 2.0, this side speaks 1.1: update the older side")
+    assert lamp(state, "Daemon").level == "bad"
+    assert "update the older side" in lamp(state, "Daemon").why
 
 
 def test_a_camera_that_gives_nothing_is_bad_and_a_slow_one_a_warning():
@@ -166,7 +172,16 @@ def test_looking_back_is_said_and_never_that_all_is_well():
     state = with_picture(seen(said(sent_unix_ns=0, model_state="warm")), misfit=0.01, published_unix_ns=1)
     state = with_picture(state, window=1, misfit=0.01, published_unix_ns=9 * 10**9 + 1)
     state = replace(state, playhead=seek(state.playhead, state.history, 0))
-    assert past_text(state) == "PAST  9 s before the newest"
-    level, text = sentence(lamps(state, 0.0), past_text(state))
+    assert past_text(state) == "9 s before the newest"
+    level, text = sentence(lamps(state, 0.0), aside(state))
     assert level == "none"
     assert "End" in text
+
+
+def test_a_preview_is_said_and_never_that_all_is_well():
+    state = seen(said(model_state="warm"))
+    for kind in ("sr.preview", "raw.mean"):
+        one = header(kind, misfit=0.01)
+        state = reduce_message(state, Received(kind, one, pixels(one.shape)), 0.0)
+    assert "the refined picture" in sentence(lamps(state, 0.0), aside(state))[1]
+    assert aside(with_picture(state)) == ""

@@ -44,10 +44,14 @@ def test_the_picture_says_what_it_is(showing):
 
 
 def test_a_preview_is_marked_until_its_refined_picture_comes(showing, publisher):
+    size = showing.window.sr.plot.size()
     publisher.send_preview(1, level=5)
     showing.until(lambda: showing.shows(1))
     chip = showing.window.sr.chip
-    assert (chip.isVisible(), chip.text()) == (True, "PREVIEW")
+    assert chip.isVisible()
+    assert chip.text() == "PREVIEW"
+    showing.window.grab()
+    assert showing.window.sr.plot.size() == size
     assert "dashed" in showing.window.sr.frame.styleSheet()
     publisher.send_refined(1, level=7)
     showing.until(lambda: not chip.isVisible())
@@ -170,6 +174,7 @@ def test_a_dead_daemon_is_said_and_a_new_one_is_picked_up(showing, publisher, po
     publisher.stop()
     showing.until(lambda: showing.lamp("Daemon").value == "disconnected")
     assert showing.lamp("Daemon").level == "bad"
+    assert not showing.window.time_bar.live.isChecked()
     for panel in (showing.window.sr, showing.window.raw):
         assert panel.banner.isVisible()
         assert "STALE" in panel.banner.text()

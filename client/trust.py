@@ -67,9 +67,11 @@ def sentence(shown: tuple[Lamp, ...], beside: str = "") -> tuple[Level, str]:
 
 def aside(state: ViewerState) -> str:
     """What must be known of the picture looked at though nothing is wrong; empty for the newest refined one."""
+    if state.shown is None:
+        return "There is no picture yet: the first comes after one window of frames."
     if past := past_text(state):
         return f"You look back, {past}. The microscope goes on unseen: press End to go back to live."
-    if state.shown is not None and state.shown.sr.preview and not state.movie:
+    if state.shown.sr.preview and not state.movie:
         return "This is a preview, the density at once; the refined picture of the same window follows."
     return ""
 
@@ -195,7 +197,8 @@ def _model(state: ViewerState) -> Lamp:
 
 
 def _misfit(state: ViewerState) -> Lamp:
-    misfit = state.newest.sr.header.misfit if state.newest else None
+    # A preview may name none: the last that was named stands until its refined picture does.
+    misfit = next((one.misfit for one in reversed(state.trend) if one.misfit is not None), None)
     if misfit is None:
         return Lamp("Misfit", "–", "none", "What the model leaves unexplained of the mean frame.")
     value = f"{misfit:.1%}"

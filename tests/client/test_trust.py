@@ -185,3 +185,16 @@ def test_a_preview_is_said_and_never_that_all_is_well():
         state = reduce_message(state, Received(kind, one, pixels(one.shape)), 0.0)
     assert "the refined picture" in sentence(lamps(state, 0.0), aside(state))[1]
     assert aside(with_picture(state)) == ""
+
+
+def test_before_the_first_picture_nobody_says_that_it_is_well():
+    assert "no picture yet" in sentence(lamps(seen(said()), 0.0), aside(seen(said())))[1]
+
+
+def test_the_misfit_stays_while_a_preview_names_none():
+    state = with_picture(seen(said()), misfit=0.02)
+    for kind in ("sr.preview", "raw.mean"):
+        one = header(kind, 1)
+        state = reduce_message(state, Received(kind, one, pixels(one.shape)), 0.0)
+    assert state.newest.sr.preview
+    assert lamp(state, "Misfit").value == "2.0%"

@@ -11,7 +11,7 @@ from client.icons import icon
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One action. keys: the first is shown. drawing: of its icon, if any. checked: None for one that is no switch."""
+    """One action. keys: the first is shown. drawing: of its icon, if any. checked: None for no switch."""
 
     menu: str
     name: str
@@ -20,15 +20,16 @@ class Entry:
     drawing: str = ""
     checked: bool | None = None
     begins_group: bool = False
+    needs_picture: bool = False
 
 
 ENTRIES = (
     Entry("File", "connect", "Connect to a daemon…", ("Ctrl+K",)),
     Entry("File", "open", "Open a movie…", ("Ctrl+O",)),
-    Entry("File", "save_view", "Save the view as PNG…", ("Ctrl+S",), "save", begins_group=True),
-    Entry("File", "save_data", "Save the data as 32-bit OME-TIFF…", ("Ctrl+Shift+S",)),
-    Entry("File", "save_movie", "Save the windows kept as a movie…", ("Ctrl+Shift+M",)),
-    Entry("File", "copy", "Copy the view", ("Ctrl+C",), "copy"),
+    Entry("File", "save_view", "Save the view as PNG…", ("Ctrl+S",), "save", begins_group=True, needs_picture=True),
+    Entry("File", "save_data", "Save the data as 32-bit OME-TIFF…", ("Ctrl+Shift+S",), needs_picture=True),
+    Entry("File", "save_movie", "Save the windows kept as a movie…", ("Ctrl+Shift+M",), needs_picture=True),
+    Entry("File", "copy", "Copy the view", ("Ctrl+C",), "copy", needs_picture=True),
     Entry("File", "quit", "Quit", ("Ctrl+Q",), begins_group=True),
     Entry("View", "whole", "Whole field", ("F", "0"), "whole"),
     Entry("View", "zoom_in", "Zoom in", ("+", "=")),
@@ -41,16 +42,16 @@ ENTRIES = (
     Entry("View", "invert", "Invert the colours", ("I",), checked=False),
     Entry("View", "light", "Light look", checked=False, begins_group=True),
     Entry("Time", "live", "Live: follow the newest", ("End", "L")),
-    Entry("Time", "back", "One window back", ("Left",), begins_group=True),
-    Entry("Time", "forward", "One window on", ("Right",)),
-    Entry("Time", "oldest", "Oldest window kept", ("Home",)),
-    Entry("Time", "play", "Play, or hold", ("Space",)),
+    Entry("Time", "back", "One window back", ("Left",), begins_group=True, needs_picture=True),
+    Entry("Time", "forward", "One window on", ("Right",), needs_picture=True),
+    Entry("Time", "oldest", "Oldest window kept", ("Home",), needs_picture=True),
+    Entry("Time", "play", "Play, or hold", ("Space",), needs_picture=True),
     Entry("Time", "loop", "Play in a loop", ("Shift+L",), checked=False),
-    Entry("Time", "mark", "Mark this moment", ("M",), begins_group=True),
-    Entry("Time", "mark_before", "Previous mark", ("[",)),
-    Entry("Time", "mark_after", "Next mark", ("]",)),
-    Entry("Tools", "profile", "Line profile", ("P",), "profile", checked=False),
-    Entry("Tools", "region", "Region", ("R",), "region", checked=False),
+    Entry("Time", "mark", "Mark this moment", ("M",), begins_group=True, needs_picture=True),
+    Entry("Time", "mark_before", "Previous mark", ("[",), needs_picture=True),
+    Entry("Time", "mark_after", "Next mark", ("]",), needs_picture=True),
+    Entry("Tools", "profile", "Line profile", ("P",), "profile", checked=False, needs_picture=True),
+    Entry("Tools", "region", "Region", ("R",), "region", checked=False, needs_picture=True),
     Entry("Help", "shortcuts", "Keyboard shortcuts", ("?", "F1"), "help"),
     Entry("Help", "welcome", "First steps"),
     Entry("Help", "about", "About Self-STORM live"),
@@ -96,3 +97,10 @@ def draw_icons(actions: dict[str, QtGui.QAction]) -> None:
         if entry.drawing:
             actions[entry.name].setIcon(icon(entry.drawing))
             actions[entry.name].setIconVisibleInMenu(False)
+
+
+def enable_actions(actions: dict[str, QtGui.QAction], *, picture: bool) -> None:
+    """Grey out what makes no sense while there is no picture."""
+    for entry in ENTRIES:
+        if entry.needs_picture:
+            actions[entry.name].setEnabled(picture)

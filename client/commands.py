@@ -128,9 +128,8 @@ class Commands(QtCore.QObject):
             self._try(lambda: save_data(path, pair), f"saved {path.name}")
 
     def _save_movie(self) -> None:
-        state = self._window.state
-        if self._movie is not None or state is None or not state.history.pairs:
-            self._window.say("a movie is being saved already" if self._movie else "there is no window to save yet")
+        if self._movie is not None:
+            self._window.say("a movie is being saved already")
             return
         if path := self._path("Save the windows kept", "-movie.ome.tif", TIFF):
             self._try(lambda: self._begin_movie(path), f"saving {path.name}")
@@ -192,10 +191,7 @@ class Commands(QtCore.QObject):
 
     def _path(self, title: str, suffix: str, kind: str) -> Path | None:
         pair = self._shown()
-        if pair is None:
-            self._window.say("there is no picture to save yet")
-            return None
-        chosen = self._ask_save(title, f"window-{pair.sr.header.window}{suffix}", kind)
+        chosen = self._ask_save(title, f"window-{pair.sr.header.window}{suffix}", kind) if pair is not None else ""
         return Path(chosen) if chosen else None
 
     def _try(self, do: Callable[[], object], done: str) -> None:

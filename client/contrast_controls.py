@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
-from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6 import QtCore, QtWidgets
 
 from client.buttons import DrawnButton
 from client.colour_maps import NAMES, lookup_table
@@ -89,7 +90,6 @@ class LevelBox(QtWidgets.QLineEdit):
         self.setFixedWidth(LEVEL_WIDTH_PX)
         self.setAlignment(QtCore.Qt.AlignmentFlag.AlignRight)
         self.setToolTip(tip)
-        self.setValidator(QtGui.QDoubleValidator(self))
         self.editingFinished.connect(self._take)
 
     def value(self) -> float:
@@ -112,8 +112,8 @@ class LevelBox(QtWidgets.QLineEdit):
         if not self.isModified():
             return
         self.setModified(False)
-        number, good = self.locale().toDouble(self.text())
-        if not good:
+        number = typed_number(self.text())
+        if number is None:
             self.setText(short_number(self._value))
             return
         self._value = number
@@ -123,3 +123,12 @@ class LevelBox(QtWidgets.QLineEdit):
 def short_number(value: float) -> str:
     """Four digits; whole numbers up to a million without an exponent, which would not fit the box."""
     return f"{value:.0f}" if 1_000 <= abs(value) < 1_000_000 else f"{value:.4g}"
+
+
+def typed_number(text: str) -> float | None:
+    """The number a user typed, with a decimal point or comma; None where it is none."""
+    try:
+        number = float(text.strip().replace(",", "."))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

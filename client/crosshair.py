@@ -22,14 +22,14 @@ class Crosshair(QtCore.QObject):
 
     def __init__(self, plots: tuple[Any, ...]) -> None:
         super().__init__()
-        self._lines = []
+        self.lines = []
         for plot in plots:
             lines = tuple(pg.InfiniteLine(angle=angle, pen=pg.mkPen(LINE), movable=False) for angle in (90, 0))
             for line in lines:
                 line.setZValue(ON_TOP)
                 line.hide()
                 plot.getViewBox().addItem(line, ignoreBounds=True)
-            self._lines.append(lines)
+            self.lines.append(lines)
             plot.scene().sigMouseMoved.connect(lambda at, plot=plot: self._point(plot, at))
             plot.viewport().installEventFilter(self)
 
@@ -42,14 +42,14 @@ class Crosshair(QtCore.QObject):
 
     def _point(self, plot: Any, at: QtCore.QPointF) -> None:
         place = plot.getViewBox().mapSceneToView(at)
-        for vertical, horizontal in self._lines:
+        for vertical, horizontal in self.lines:
             vertical.setValue(place.x())
             horizontal.setValue(place.y())
         self._show(True)
         self.moved.emit(place.x(), place.y())
 
     def _show(self, shown: bool) -> None:
-        for line in (line for lines in self._lines for line in lines):
+        for line in (line for lines in self.lines for line in lines):
             line.setVisible(shown)
 
 

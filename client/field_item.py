@@ -17,6 +17,7 @@ class FieldItem(QtWidgets.QGraphicsItem):
     """Lies over a field; nearest neighbour, so that a pixel looks like a pixel. view: the ViewBox that shows it.
 
     split: where its left edge is cut off, in field coordinates; None draws all. added: light is added to what is below.
+    drawn, image: the part drawn last, and its colours.
     """
 
     def __init__(self, view: Any) -> None:
@@ -29,7 +30,7 @@ class FieldItem(QtWidgets.QGraphicsItem):
         self.split: float | None = None
         self.added = False
         self.drawn: Crop | None = None
-        self._image: QtGui.QImage | None = None
+        self.image: QtGui.QImage | None = None
         self._colours: Array | None = None  # the image's memory
 
     def show_pixels(self, pixels: Array, levels: tuple[float, float], table: Array, field: Field) -> None:
@@ -38,7 +39,7 @@ class FieldItem(QtWidgets.QGraphicsItem):
             self.prepareGeometryChange()
             self.field = field
         self.pixels, self.levels, self.table = pixels, levels, table
-        self._image = None
+        self.image = None
         self.update()
 
     def show_part(self, split: float | None, *, added: bool = False) -> None:
@@ -62,9 +63,9 @@ class FieldItem(QtWidgets.QGraphicsItem):
         crop = crop_for((height, width), *spans, screen_px)
         if crop is None:
             return
-        if self._image is None or crop != self.drawn:
+        if self.image is None or crop != self.drawn:
             self._render(crop)
-        if self._image is None:
+        if self.image is None:
             return
         # The last blocks may reach over the picture's edge.
         field = self.boundingRect()
@@ -72,9 +73,9 @@ class FieldItem(QtWidgets.QGraphicsItem):
         if self.added:
             painter.setCompositionMode(Mode.CompositionMode_Plus)
         place = QtCore.QRectF(crop.left / columns, crop.top / rows, 0, 0)
-        place.setRight((crop.left + self._image.width() * crop.side) / columns)
-        place.setBottom((crop.top + self._image.height() * crop.side) / rows)
-        painter.drawImage(place, self._image)
+        place.setRight((crop.left + self.image.width() * crop.side) / columns)
+        place.setBottom((crop.top + self.image.height() * crop.side) / rows)
+        painter.drawImage(place, self.image)
 
     def _render(self, crop: Crop) -> None:
         if self.pixels is None or self.table is None:
@@ -83,4 +84,4 @@ class FieldItem(QtWidgets.QGraphicsItem):
         colours = coloured(values, self.levels, self.table)
         height, width = colours.shape
         self._colours, self.drawn = colours, crop
-        self._image = QtGui.QImage(colours.data, width, height, 4 * width, QtGui.QImage.Format.Format_RGB32)
+        self.image = QtGui.QImage(colours.data, width, height, 4 * width, QtGui.QImage.Format.Format_RGB32)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from client.actions import draw_icons, make_actions, make_tool_bar
+from client.actions import draw_icons, enable_actions, make_actions, make_tool_bar
 from client.crosshair import Crosshair, reading
 from client.event_list import EventList
 from client.field import field_of
@@ -131,6 +131,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.time_bar.show_time(state, live=not stale_reason(state, now))
         self.events.show_events(state)
         self.trends.show_trend(state.trend)
+        enable_actions(self.entries, picture=state.shown is not None)
 
     def _draw(self, pair: Pair | None, state: ViewerState) -> None:
         self._drawn = pair

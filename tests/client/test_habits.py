@@ -119,6 +119,14 @@ def test_every_action_has_something_to_do(sitting):
         assert any(listeners), entry
 
 
+def test_what_needs_a_picture_is_grey_until_there_is_one(sitting, publisher):
+    greyed = {name for name, action in sitting.window.entries.items() if not action.isEnabled()}
+    assert {"save_view", "profile", "back", "mark"} <= greyed
+    assert not {"connect", "open", "split", "live", "shortcuts"} & greyed
+    publisher.send_window(0)
+    sitting.until(lambda: all(action.isEnabled() for action in sitting.window.entries.values()))
+
+
 def test_a_wrong_address_is_said_in_the_dialog_and_a_good_one_connects(sitting, publisher):
     sitting.sitting.connect("tcp://127.0.0.1:1")
     sitting.do("connect")

@@ -59,7 +59,7 @@ def test_the_view_is_saved_with_its_scale_bar_and_says_what_it_shows(showing, tm
     assert image.size() == showing.window.sr.plot.size()
     assert "window 0: frames 0 to 99" in image.text("Description")
     assert "fire from" in image.text("Description")
-    bar = showing.window.sr.scale_bar._bar
+    bar = showing.window.sr.scale_bar.bar
     at = showing.window.sr.plot.mapFromScene(bar.mapToScene(bar.rect().center()))
     assert image.pixelColor(at).getRgb()[:3] == (255, 255, 255)
     assert "view.png" in showing.window.said.text()

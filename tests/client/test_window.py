@@ -8,6 +8,7 @@ import zmq
 from client_stream import Publisher, event
 from PySide6 import QtCore
 
+from client.contrast_controls import short_number, typed_number
 from client.crosshair import reading
 from client.subscriber import Subscriber
 from daemon.protocol.codec import encode
@@ -109,9 +110,22 @@ def test_what_is_no_number_is_put_back(showing):
     assert showing.window.sr.controls.contrast.auto
 
 
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("12.5", 12.5), (" 1e3 ", 1000.0), ("0,25", 0.25), ("nan", None), ("", None), ("1,000.5", None)],
+)
+def test_numbers_are_typed_with_point_or_comma(text, number):
+    assert typed_number(text) == number
+
+
+def test_levels_are_short_enough_for_their_box():
+    shown = [short_number(value) for value in (0.0, 0.012345, 819.26, 45_811.3, 999_999.0, 2.5e7)]
+    assert shown == ["0", "0.01235", "819.3", "45811", "999999", "2.5e+07"]
+
+
 def middle_colour(item, place):
     """Colour of the drawn picture at a share (y, x) of it."""
-    image = item._image
+    image = item.image
     return image.pixelColor(int(place[1] * image.width()), int(place[0] * image.height())).getRgb()[:3]
 
 
@@ -166,7 +180,7 @@ def test_the_crosshair_is_in_both_pictures_and_reads_both(showing):
     plot, view = showing.window.sr.plot, showing.window.sr.view
     plot.scene().sigMouseMoved.emit(view.mapViewToScene(QtCore.QPointF(0.05, 0.15)))
     assert "raw 9 ADU" in showing.window.reading.full_text
-    lines = showing.window.crosshair._lines
+    lines = showing.window.crosshair.lines
     assert all(vertical.isVisible() and vertical.value() == pytest.approx(0.05) for vertical, _ in lines)
 
 

@@ -10,41 +10,12 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "daemon"))
 from daemon_process import Daemon, simulated
 
 
-@pytest.fixture
-def daemon(tmp_path):
-    with Daemon(tmp_path, simulated(rate_hz=200, window=20, stride=20)) as running:
-        yield running.started()
-
-
-def test_a_daemon_is_followed_looked_back_on_and_measured(open_window, daemon):
-    seen = open_window()
+def test_a_daemon_is_followed_looked_back_on_measured_killed_and_its_successor_found(open_window, tmp_path):
+    seen, daemon = open_window(), Daemon(tmp_path, simulated(rate_hz=200, window=20, stride=20))
     seen.window.welcome.button.click()
-    seen.sitting.connect(daemon.results)
-    seen.until(lambda: seen.state.windows >= 4)
-    assert seen.lamp("Daemon").value == "running"
-    assert seen.lamp("Missing").level == "good"
-    assert seen.window.sr.picture.header.run == daemon.status().run
-    assert "simulated" in seen.window.events.list.item(seen.window.events.list.count() - 1).text()
-    seen.do("oldest")
-    held = seen.window.sr.picture
-    before = seen.state.windows
-    seen.until(lambda: seen.state.windows > before)
-    assert seen.window.sr.picture is held
-    seen.do("profile")
-    assert "FWHM" in seen.window.profile.sr_width.text() or "no whole peak" in seen.window.profile.sr_width.text()
-    seen.do("lock")
-    levels = seen.window.sr.image.levels
-    seen.do("live")
-    assert seen.window.sr.picture is not held
-    assert seen.window.sr.image.levels == levels
-
-
-def test_a_killed_daemon_is_said_and_its_successor_followed(open_window, tmp_path):
-    seen = open_window()
-    daemon = Daemon(tmp_path, simulated(rate_hz=200, window=20, stride=20))
     with daemon:
         seen.sitting.connect(daemon.started().results)
-        seen.until(lambda: seen.state.windows >= 1)
+        follow_and_look_back(seen, daemon)
         killed = seen.state.run
     seen.until(lambda: seen.lamp("Daemon").value == "disconnected")
     assert "STALE" in seen.window.sr.banner.text()
@@ -52,4 +23,24 @@ def test_a_killed_daemon_is_said_and_its_successor_followed(open_window, tmp_pat
         daemon.started()
         seen.until(lambda: seen.state.newest.window[0] != killed)
         seen.until(lambda: seen.lamp("Daemon").value == "running")
-        assert not seen.window.sr.banner.isVisible()
+        seen.until(lambda: not seen.window.sr.banner.isVisible())
+
+
+def follow_and_look_back(seen, daemon):
+    seen.until(lambda: seen.state.windows >= 3)
+    assert seen.lamp("Daemon").value == "running"
+    assert seen.lamp("Missing").level == "good"
+    assert seen.window.sr.picture.header.run == daemon.status().run
+    assert "simulated" in seen.window.events.list.item(seen.window.events.list.count() - 1).text()
+    seen.do("oldest")
+    held, before = seen.window.sr.picture, seen.state.windows
+    seen.until(lambda: seen.state.windows > before)
+    assert seen.window.sr.picture is held
+    seen.do("profile")
+    seen.window.profile_line.draw((0.3, 1.6), (2.9, 1.6))
+    assert seen.window.profile.sr.getData()[0][-1] == pytest.approx(2.6)
+    seen.do("lock")
+    levels = seen.window.sr.image.levels
+    seen.do("live")
+    assert seen.window.sr.picture is not held
+    assert seen.window.sr.image.levels == levels

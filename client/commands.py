@@ -71,7 +71,6 @@ class Commands(QtCore.QObject):
             "whole": lambda: window.reset_view(),
             "zoom_in": lambda: view.scaleBy((1 / ZOOM, 1 / ZOOM)),
             "zoom_out": lambda: view.scaleBy((ZOOM, ZOOM)),
-            "raw": lambda on: window.raw.setVisible(on),
             "lock": self._lock,
             "invert": lambda on: window.sr.controls.change(invert=on),
             "light": self._set_light,

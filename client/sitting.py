@@ -16,6 +16,7 @@ from client.presenter import Presenter
 from client.settings import Settings
 from client.state import ViewerState
 from client.subscriber import Batch, Subscriber
+from client.trends import Sample, with_window
 from client.viewer import ViewerWindow
 from selfstorm.errors import InputError
 
@@ -64,7 +65,10 @@ class Sitting:
         """Look at a saved movie. Raises InputError; what is shown then stays."""
         history = open_movie(path)
         self._stop_listening()
-        self.presenter.begin(Nothing(), ViewerState("", movie=path.name, history=history))
+        trend: tuple[Sample, ...] = ()
+        for number, pair in enumerate(history.pairs):
+            trend = with_window(trend, number, pair)
+        self.presenter.begin(Nothing(), ViewerState("", movie=path.name, history=history, trend=trend))
         self.window.setWindowTitle(f"Self-STORM live – {path.name}")
 
     def stop(self) -> None:

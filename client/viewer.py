@@ -132,6 +132,8 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.events.show_events(state)
         self.trends.show_trend(state.trend)
         enable_actions(self.entries, picture=state.shown is not None)
+        # A saved movie has no raw means: what they would take is given to the rest.
+        self.raw.setVisible(self.entries["raw"].isChecked() and not state.movie)
 
     def _draw(self, pair: Pair | None, state: ViewerState) -> None:
         self._drawn = pair

@@ -74,7 +74,7 @@ def test_a_saved_movie_is_opened_from_the_command_line(tmp_path):
 def test_a_file_that_is_no_movie_is_one_line(tmp_path):
     movie = tmp_path / "cell.tif"
     movie.write_text("nothing")
-    done = viewer(movie)
+    done = viewer(movie, "--screenshot", tmp_path / "shot.png")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "cell.tif" in done.stderr
 

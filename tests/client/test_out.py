@@ -109,7 +109,8 @@ def test_a_saved_movie_opens_in_the_same_window_with_the_same_scrubber(showing, 
     window = showing.window
     assert window.sr.picture.header.window == 3
     assert window.sr.field.width == pytest.approx(0.8)
-    assert window.raw.picture is None
+    assert not window.raw.isVisible()
+    assert len(showing.state.trend) == 4
     assert not window.sr.banner.isVisible()
     showing.do("oldest")
     assert window.sr.picture.pixels[0, 0] == 1

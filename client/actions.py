@@ -45,7 +45,7 @@ ENTRIES = (
     Entry("Time", "back", "One window back", ("Left",), begins_group=True, needs_picture=True),
     Entry("Time", "forward", "One window on", ("Right",), needs_picture=True),
     Entry("Time", "oldest", "Oldest window kept", ("Home",), needs_picture=True),
-    Entry("Time", "play", "Play, or hold", ("Space",), needs_picture=True),
+    Entry("Time", "play", "Hold, or play on", ("Space",), needs_picture=True),
     Entry("Time", "loop", "Play in a loop", ("Shift+L",), checked=False),
     Entry("Time", "mark", "Mark this moment", ("M",), begins_group=True, needs_picture=True),
     Entry("Time", "mark_before", "Previous mark", ("[",), needs_picture=True),

@@ -12,6 +12,7 @@ from PySide6 import QtWidgets
 from client.commands import AskPath, Commands
 from client.main_view import MODES
 from client.movie_in import open_movie
+from client.playhead import Playhead, seek
 from client.presenter import Presenter
 from client.settings import Settings
 from client.state import ViewerState
@@ -68,7 +69,9 @@ class Sitting:
         trend: tuple[Sample, ...] = ()
         for number, pair in enumerate(history.pairs):
             trend = with_window(trend, number, pair)
-        self.presenter.begin(Nothing(), ViewerState("", movie=path.name, history=history, trend=trend))
+        start = seek(Playhead(), history, history.first)
+        state = ViewerState("", movie=path.name, history=history, playhead=start, trend=trend)
+        self.presenter.begin(Nothing(), state)
         self.window.setWindowTitle(f"Self-STORM live – {path.name}")
 
     def stop(self) -> None:

@@ -24,8 +24,9 @@ class TimeBar(QtWidgets.QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        self._runs = True
         self.back = self._button("back", "One window back (Left)", lambda p, h, _: step(p, h, -1))
-        self.play = self._button("play", "Play the windows kept, or hold (Space)", self._play_or_hold)
+        self.play = self._button("play", "Hold the picture, or play on from it (Space)", self._play_or_hold)
         self.forward = self._button("forward", "One window on (Right)", lambda p, h, _: step(p, h, 1))
         self.loop = DrawnButton("loop", "Play in a loop (Shift+L)", checkable=True)
         self.loop.toggled.connect(lambda on: self.moved.emit(lambda p, _h, _n: set_loop(p, on)))
@@ -66,7 +67,8 @@ class TimeBar(QtWidgets.QWidget):
         playhead, history = state.playhead, state.history
         self.scrubber.show_time(playhead, history, live=live and not state.movie)
         here = place(playhead, history)
-        self.play.draw("pause" if playhead.playing else "play")
+        self._runs = playhead.playing or (playhead.at is None and not state.movie)
+        self.play.draw("pause" if self._runs else "play")
         self.mark.draw("marked" if any(one.number == here for one in playhead.marks) else "mark")
         self.live.setChecked(playhead.at is None and live)
         self.live.setVisible(not state.movie)
@@ -74,9 +76,8 @@ class TimeBar(QtWidgets.QWidget):
             button.setEnabled(bool(history.pairs))
         self.where.setText(where_text(state))
 
-    @staticmethod
-    def _play_or_hold(playhead: Playhead, history: History, now: float) -> Playhead:
-        return pause(playhead, history) if playhead.playing else play(playhead, history, now)
+    def _play_or_hold(self, playhead: Playhead, history: History, now: float) -> Playhead:
+        return pause(playhead, history) if self._runs else play(playhead, history, now)
 
 
 def where_text(state: ViewerState) -> str:

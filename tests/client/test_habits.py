@@ -53,6 +53,16 @@ def test_keys_step_mark_and_come_back(followed, qtbot):
     assert followed.window.time_bar.live.isChecked()
 
 
+def test_holding_stops_a_live_picture_and_playing_on_catches_up(followed, publisher):
+    followed.do("play")
+    publisher.send_window(5)
+    followed.until(lambda: followed.state.windows == 6)
+    assert followed.shows(4)
+    followed.do("play")
+    followed.until(lambda: followed.shows(5))
+    followed.until(lambda: followed.state.playhead.at is None)
+
+
 def test_playing_runs_through_the_windows_and_ends_live(followed):
     followed.do("oldest")
     followed.do("play")

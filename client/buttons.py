@@ -14,6 +14,7 @@ class DrawnButton(QtWidgets.QToolButton):
         super().__init__()
         self.drawing = ""
         self.setToolTip(tip)
+        self.setAccessibleName(tip)
         self.setCheckable(checkable)
         if flat:
             self.setObjectName("flat")

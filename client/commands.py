@@ -142,7 +142,7 @@ class Commands(QtCore.QObject):
         self._movie.ended.connect(self._movie_ended)
         self._movie.start()
 
-    def _movie_ended(self, text: str, _there: bool) -> None:
+    def _movie_ended(self, text: str) -> None:
         self._movie = None
         self._window.say(text)
 

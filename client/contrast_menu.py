@@ -8,7 +8,7 @@ from client.contrast import Contrast
 
 LIMITS = {"low_percent": (0.0, 49.0), "high_percent": (51.0, 100.0), "gamma": (0.2, 3.0)}
 LABELS = {"low_percent": "Darkest percentile", "high_percent": "Brightest percentile", "gamma": "Gamma"}
-STEPS = {"low_percent": 0.1, "high_percent": 0.1, "gamma": 0.1}
+STEP = 0.1
 
 
 class ContrastMenu(QtWidgets.QMenu):
@@ -42,7 +42,7 @@ class ContrastMenu(QtWidgets.QMenu):
 
 
 def _box(name: str) -> QtWidgets.QDoubleSpinBox:
-    box = QtWidgets.QDoubleSpinBox(decimals=2, singleStep=STEPS[name])
+    box = QtWidgets.QDoubleSpinBox(decimals=2, singleStep=STEP)
     box.setRange(*LIMITS[name])
     if name != "gamma":
         box.setSuffix(" %")

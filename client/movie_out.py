@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -31,11 +32,11 @@ def save_data(path: Path, pair: Pair) -> tuple[Path, ...]:
 class MovieOut(QtCore.QObject):
     """Writes the super-resolved pictures of one size to a file, without keeping the window waiting.
 
-    progressed: how many of how many. ended: a sentence, and whether the movie is there.
+    progressed: how many of how many. ended: a sentence on how it went.
     """
 
     progressed = QtCore.Signal(int, int)
-    ended = QtCore.Signal(str, bool)
+    ended = QtCore.Signal(str)
 
     def __init__(self, path: Path, pairs: tuple[Pair, ...], marks: tuple[Mark, ...]) -> None:
         super().__init__()
@@ -55,7 +56,8 @@ class MovieOut(QtCore.QObject):
     def give_up(self) -> None:
         """Stop and remove what was written."""
         self._timer.stop()
-        self._writer.discard()
+        with contextlib.suppress(OSError):  # a disk that is full may refuse this too
+            self._writer.discard()
 
     def _go_on(self) -> None:
         try:
@@ -69,10 +71,10 @@ class MovieOut(QtCore.QObject):
             self._writer.close()
         except (OSError, InputError) as error:
             self.give_up()
-            self.ended.emit(f"{self._path.name} could not be written: {error}", False)
+            self.ended.emit(f"{self._path.name} could not be written: {error}")
             return
         others = f"; {self._other_sizes} of another size left out" if self._other_sizes else ""
-        self.ended.emit(f"{self._done} windows saved in {self._path.name}{others}", True)
+        self.ended.emit(f"{self._done} windows saved in {self._path.name}{others}")
 
 
 def _add(writer: OmeTiffWriter, picture: Picture, *, marked: bool) -> None:

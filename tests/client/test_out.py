@@ -96,6 +96,17 @@ def test_the_windows_kept_are_saved_as_a_movie_that_opens_again(showing, publish
     assert np.array_equal(history.get(1).sr.pixels, pixels((32, 32), 2))
 
 
+def test_a_movie_that_cannot_be_written_to_its_end_is_said_and_removed(showing, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(OmeTiffWriter, "add", full)
+    showing.answers["Save the windows kept"] = tmp_path / "kept.ome.tif"
+    showing.do("save_movie")
+    showing.until(lambda: "No space left" in showing.window.said.text())
+    assert list(tmp_path.glob("kept*")) == []
+
+
 def test_closing_while_a_movie_is_saved_leaves_nothing_half_written(showing, tmp_path):
     showing.answers["Save the windows kept"] = tmp_path / "kept.ome.tif"
     showing.do("save_movie")

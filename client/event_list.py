@@ -8,16 +8,19 @@ from client.labels import named_label
 from client.look import theme
 from client.sentences import event_line, mark_line, unreadable_line
 from client.state import ViewerState
+from daemon.protocol.messages import Event
 
 LEVELS = {"info": "none", "warning": "warning", "error": "bad"}
 
 
 class EventList(QtWidgets.QWidget):
-    """Every line begins with its time and its level as a word."""
+    """Every line begins with its time and its level as a word. unread: how many warnings nobody has looked at."""
 
     def __init__(self) -> None:
         super().__init__()
         self._shown: tuple[object, ...] = ()
+        self._read_until_ns = 0
+        self.unread = 0
         self.unreadable = named_label("notes", wrap=True)
         self.unreadable.hide()
         self.list = QtWidgets.QListWidget()
@@ -37,6 +40,7 @@ class EventList(QtWidgets.QWidget):
         text = unreadable_line(state)
         self.unreadable.setText(text)
         self.unreadable.setVisible(bool(text))
+        self._count_unread(state.events)
         shown = (state.events, state.playhead.marks)
         if shown == self._shown:
             return
@@ -46,6 +50,12 @@ class EventList(QtWidgets.QWidget):
             self._add(mark_line(one), colours.past)
         for event in reversed(state.events):
             self._add(event_line(event), colours.level(LEVELS[event.level]))
+
+    def _count_unread(self, events: tuple[Event, ...]) -> None:
+        """Warnings and errors that came while nobody looked at this list."""
+        if self.isVisible() and events:
+            self._read_until_ns = max(event.unix_ns for event in events)
+        self.unread = sum(event.level != "info" and event.unix_ns > self._read_until_ns for event in events)
 
     def _add(self, line: str, colour: str) -> None:
         item = QtWidgets.QListWidgetItem(line)

@@ -64,8 +64,8 @@ class ViewerWindow(QtWidgets.QMainWindow):
 
     def _lay_out(self) -> None:
         self.tabs = QtWidgets.QTabWidget()
-        pages = {"Picture": self.notes, "Events": self.events, "Trends": self.trends}
-        for name, page in (pages | {"Profile": self.profile, "Region": self.region}).items():
+        pages = (self.notes, self.trends, self.profile, self.region, self.events)
+        for name, page in zip(("Picture", "Trends", "Profile", "Region", "Events"), pages, strict=True):
             self.tabs.addTab(page, name)
         self.side = QtWidgets.QSplitter(QtCore.Qt.Orientation.Vertical, childrenCollapsible=False)
         self.picture_area = QtWidgets.QSplitter(QtCore.Qt.Orientation.Horizontal, childrenCollapsible=False)
@@ -130,6 +130,8 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.strip.show_lamps(lamps(state, now), aside(state))
         self.time_bar.show_time(state, live=not stale_reason(state, now))
         self.events.show_events(state)
+        unread = f" ({self.events.unread})" if self.events.unread else ""
+        self.tabs.setTabText(self.tabs.indexOf(self.events), f"Events{unread}")
         self.trends.show_trend(state.trend)
         enable_actions(self.entries, picture=state.shown is not None)
         # A saved movie has no raw means: what they would take is given to the rest.

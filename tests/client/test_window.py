@@ -220,6 +220,19 @@ def test_events_are_listed_newest_first(showing, publisher):
     assert "WARNING  the second" in showing.window.events.list.item(0).text()
 
 
+def test_warnings_nobody_has_read_are_counted_on_their_tab(showing, publisher):
+    tabs = showing.window.tabs
+    place = tabs.indexOf(showing.window.events)
+    for number, level in enumerate(("info", "warning", "error")):
+        publisher.send(encode("event", event(number, level=level)))
+    showing.until(lambda: tabs.tabText(place) == "Events (2)")
+    tabs.setCurrentWidget(showing.window.events)
+    showing.until(lambda: tabs.tabText(place) == "Events")
+    tabs.setCurrentWidget(showing.window.notes)
+    publisher.send(encode("event", event(3)))
+    showing.until(lambda: tabs.tabText(place) == "Events (1)")
+
+
 def test_pictures_that_are_not_finite_or_flat_are_drawn_without_complaint(showing, publisher):
     publisher.send_window(1, level=float("nan"))
     publisher.send_window(2, level=0.0, side=5, pixel_nm=None)

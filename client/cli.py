@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import click
 
+from client.address import DEFAULT, fault
 from selfstorm.console import run
 from selfstorm.errors import InputError
-
-DEFAULT_ENDPOINT = "tcp://127.0.0.1:5711"
-ENDPOINT = re.compile(r"tcp://(?P<host>[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]):(?P<port>[0-9]{1,5})")
-MAX_PORT = 65_535
 
 
 def main() -> None:
@@ -21,17 +17,17 @@ def main() -> None:
 
 
 def _endpoint(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    match = ENDPOINT.fullmatch(value)
-    if match is None or not 1 <= int(match["port"]) <= MAX_PORT:
-        raise click.BadParameter(f"{value!r} is no address; write tcp://HOST:PORT, such as {DEFAULT_ENDPOINT}.")
+    if wrong := fault(value):
+        raise click.BadParameter(wrong)
     return value
 
 
 @click.command("selfstorm-viewer")
+@click.argument("movie", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--connect",
     metavar="ENDPOINT",
-    default=DEFAULT_ENDPOINT,
+    default=DEFAULT,
     show_default=True,
     callback=_endpoint,
     help="Where the daemon publishes its results.",
@@ -58,8 +54,11 @@ def _endpoint(_context: click.Context, _parameter: click.Parameter, value: str) 
     show_default=True,
     help="Save the screenshot after this long in any case, and leave with exit code 1.",
 )
-def viewer(connect: str, screenshot: Path | None, after_windows: int, timeout_s: float) -> int:
-    """Watch a running selfstorm-daemon: the super-resolved picture beside the raw mean of the same frames."""
+def viewer(movie: Path | None, connect: str, screenshot: Path | None, after_windows: int, timeout_s: float) -> int:
+    """Watch a running selfstorm-daemon: the super-resolved picture beside the raw mean of the same frames.
+
+    With MOVIE, look at a saved movie instead (OME-TIFF, as the daemon's --save writes it).
+    """
     if screenshot is not None and not screenshot.absolute().parent.is_dir():
         raise InputError("the folder for the screenshot is not there", where=screenshot)
     try:
@@ -69,7 +68,7 @@ def viewer(connect: str, screenshot: Path | None, after_windows: int, timeout_s:
         from client.session import watch
     except ImportError as error:
         raise _not_loaded(error) from error
-    return watch(connect, screenshot, after_windows, timeout_s)
+    return watch(connect, movie, screenshot, after_windows, timeout_s)
 
 
 def _not_loaded(error: ImportError) -> InputError:

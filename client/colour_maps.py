@@ -1,4 +1,4 @@
-"""The field's colour maps as lookup tables: (256, 3) uint8, dark to bright."""
+"""The field's colour maps as lookup tables, dark to bright, with gamma and invert worked in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import pyqtgraph as pg
 
 from selfstorm.frames import Array
 
-LEVELS = 256
+LEVELS = 1024  # fine enough that a strong gamma shows no steps
+OPAQUE = np.uint32(0xFF000000)
 
 # ImageJ's 'fire', the customary one for localisation microscopy: 32 even steps, red green blue.
 FIRE = """
@@ -16,18 +17,28 @@ FIRE = """
     f04f00 fc6500 ff7500 ff8500 ff9300 ffa100 ffaf00 ffbe00
     ffcd00 ffdb00 ffea00 fff823 ffff62 ffffa0 ffffdf ffffff
 """
-RAMPS = {"grey": (1, 1, 1), "green": (0, 1, 0), "magenta": (1, 0, 1), "cyan": (0, 1, 1)}
+RAMPS = {"grey": (1, 1, 1), "red": (1, 0, 0), "green": (0, 1, 0), "magenta": (1, 0, 1), "cyan": (0, 1, 1)}
 BUNDLED = ("inferno", "viridis")
-NAMES = ("grey", "fire", *BUNDLED, "green", "magenta", "cyan")
+NAMES = ("grey", "fire", *BUNDLED, "red", "green", "magenta", "cyan")
 
 
-def lookup_table(name: str) -> Array:
-    """(256, 3) uint8 of the map with this name; KeyError for a name not in NAMES."""
+def colours(name: str) -> Array:
+    """(256, 3) float64 from 0 to 255 of the map with this name; KeyError for a name not in NAMES."""
+    steps = np.arange(256.0)
     if name == "fire":
-        colours = np.array([tuple(bytes.fromhex(step)) for step in FIRE.split()])
-        steps, levels = np.linspace(0, LEVELS - 1, len(colours)), np.arange(LEVELS)
-        return np.stack([np.interp(levels, steps, one) for one in colours.T], axis=1).astype(np.uint8)
+        given = np.array([tuple(bytes.fromhex(step)) for step in FIRE.split()])
+        places = np.linspace(0, 255, len(given))
+        return np.stack([np.interp(steps, places, one) for one in given.T], axis=1)
     if name in BUNDLED:
-        table: Array = pg.colormap.get(name).getLookupTable(nPts=LEVELS, alpha=False)
-        return table.astype(np.uint8)
-    return np.outer(np.arange(LEVELS), RAMPS[name]).astype(np.uint8)
+        table: Array = pg.colormap.get(name).getLookupTable(nPts=256, alpha=False)
+        return table.astype(np.float64)
+    return np.outer(steps, RAMPS[name])
+
+
+def lookup_table(name: str, gamma: float = 1.0, *, invert: bool = False) -> Array:
+    """(LEVELS,) uint32 0xAARRGGBB, as Qt's 32-bit pixels are. gamma < 1 brightens what is dim."""
+    share = np.linspace(0, 1, LEVELS) ** gamma
+    share = 1 - share if invert else share
+    rgb = np.stack([np.interp(share * 255, np.arange(256), one) for one in colours(name).T]).round().astype(np.uint32)
+    table: Array = OPAQUE | rgb[0] << np.uint32(16) | rgb[1] << np.uint32(8) | rgb[2]
+    return table

@@ -1,16 +1,19 @@
-"""The strip over a picture: its title, colour map, automatic contrast or two locked levels."""
+"""The controls over a picture: colour map, automatic contrast or two locked levels, and more behind a button."""
 
 from __future__ import annotations
 
-import pyqtgraph as pg
+import math
+from dataclasses import replace
+
 from PySide6 import QtCore, QtWidgets
 
+from client.buttons import DrawnButton
 from client.colour_maps import NAMES, lookup_table
 from client.contrast import Contrast
-from client.labels import named_label
+from client.contrast_menu import ContrastMenu
 from selfstorm.frames import Array
 
-LEVEL_WIDTH_PX = 104
+LEVEL_WIDTH_PX = 68
 
 
 class ContrastControls(QtWidgets.QWidget):
@@ -18,7 +21,7 @@ class ContrastControls(QtWidgets.QWidget):
 
     changed = QtCore.Signal()
 
-    def __init__(self, title: str, colours: str) -> None:
+    def __init__(self, colours: str) -> None:
         super().__init__()
         self.contrast = Contrast()
         self.colours = QtWidgets.QComboBox()
@@ -28,57 +31,104 @@ class ContrastControls(QtWidgets.QWidget):
         self.auto = QtWidgets.QPushButton("Auto")
         self.auto.setCheckable(True)
         self.auto.setChecked(True)
-        self.auto.setToolTip("Contrast follows each picture; off keeps the levels for all pictures to come")
-        self.low = _level_box(0.0, "Drawn darkest; typing here locks the contrast")
-        self.high = _level_box(1.0, "Drawn brightest; typing here locks the contrast")
+        self.auto.setToolTip("Contrast follows each picture; off locks the levels for all pictures to come")
+        self.low = LevelBox("Drawn darkest; typing here locks the contrast")
+        self.high = LevelBox("Drawn brightest; typing here locks the contrast")
+        self.menu = ContrastMenu(self.contrast)
+        self.more = DrawnButton("contrast", "Percentiles of the automatic contrast, gamma, invert", flat=True)
+        self.more.setPopupMode(QtWidgets.QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.more.setMenu(self.menu)
         self.colours.currentTextChanged.connect(lambda _: self.changed.emit())
-        self.auto.toggled.connect(self._set_auto)
+        self.auto.toggled.connect(lambda auto: self.change(auto=auto, low=self.low.value(), high=self.high.value()))
+        self.menu.changed.connect(lambda values: self.change(**values))
         for box in (self.low, self.high):
-            box.sigValueChanged.connect(self._lock)
-        self._lay_out(title)
+            box.typed.connect(lambda: self.change(auto=False, low=self.low.value(), high=self.high.value()))
+        self._lay_out()
 
-    def _lay_out(self, title: str) -> None:
+    def _lay_out(self) -> None:
         row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(6, 2, 6, 2)
-        row.addWidget(named_label("title", title))
-        row.addStretch(1)
-        parts = (
-            self.colours,
-            QtWidgets.QLabel("Contrast"),
-            self.auto,
-            self.low,
-            QtWidgets.QLabel("to"),
-            self.high,
-        )
-        for part in parts:
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        for part in (self.colours, self.auto, self.low, QtWidgets.QLabel("–"), self.high, self.more):
             row.addWidget(part)
 
+    def restyle(self) -> None:
+        """Take on the application's look."""
+        self.more.restyle()
+
     def table(self) -> Array:
-        """(256, 3) uint8, the chosen colour map."""
-        return lookup_table(self.colours.currentText())
+        """Lookup table of the chosen colour map, with gamma and invert."""
+        return lookup_table(self.colours.currentText(), self.contrast.gamma, invert=self.contrast.invert)
 
     def levels_for(self, pixels: Array) -> tuple[float, float]:
         """Levels to draw a picture with; automatic ones are shown in the boxes."""
         low, high = self.contrast.levels(pixels)
         if self.contrast.auto:
-            for box, value in ((self.low, low), (self.high, high)):
-                with QtCore.QSignalBlocker(box):
-                    box.setValue(value)
+            self.low.show_value(low)
+            self.high.show_value(high)
         return low, high
 
-    def _lock(self, *_: object) -> None:
-        self.contrast = Contrast(auto=False, low=self.low.value(), high=self.high.value())
+    def change(self, **values: float | bool) -> None:
+        """Change some of the contrast's values and draw with them."""
+        self.contrast = replace(self.contrast, **values)  # type: ignore[arg-type]  # names checked by replace itself
         with QtCore.QSignalBlocker(self.auto):
-            self.auto.setChecked(False)
+            self.auto.setChecked(self.contrast.auto)
+        self.low.show_value(self.contrast.low)
+        self.high.show_value(self.contrast.high)
+        self.menu.show_contrast(self.contrast)
         self.changed.emit()
 
-    def _set_auto(self, auto: bool) -> None:
-        self.contrast = Contrast(auto=auto, low=self.low.value(), high=self.high.value())
-        self.changed.emit()
+
+class LevelBox(QtWidgets.QLineEdit):
+    """A number typed freely; anything else is put back. typed: the user gave a number."""
+
+    typed = QtCore.Signal()
+
+    def __init__(self, tip: str) -> None:
+        super().__init__()
+        self._value = 0.0
+        self.setFixedWidth(LEVEL_WIDTH_PX)
+        self.setAlignment(QtCore.Qt.AlignmentFlag.AlignRight)
+        self.setToolTip(tip)
+        self.editingFinished.connect(self._take)
+
+    def value(self) -> float:
+        """The number, to its last digit, not as it is shown."""
+        return self._value
+
+    def show_value(self, value: float) -> None:
+        """Show a number, unless the user is typing one."""
+        self._value = value
+        if not (self.hasFocus() and self.isModified()):
+            self.setText(short_number(value))
+
+    def set_value(self, value: float) -> None:
+        """As if the user had typed it."""
+        self.setText(repr(value))
+        self.setModified(True)
+        self._take()
+
+    def _take(self) -> None:
+        if not self.isModified():
+            return
+        self.setModified(False)
+        number = typed_number(self.text())
+        if number is None:
+            self.setText(short_number(self._value))
+            return
+        self._value = number
+        self.typed.emit()
 
 
-def _level_box(value: float, tip: str) -> pg.SpinBox:
-    box = pg.SpinBox(value=value, decimals=5, dec=True, step=0.1, minStep=1e-9, compactHeight=False)
-    box.setFixedWidth(LEVEL_WIDTH_PX)
-    box.setToolTip(tip)
-    return box
+def short_number(value: float) -> str:
+    """Four digits; whole numbers up to a million without an exponent, which would not fit the box."""
+    return f"{value:.0f}" if 1_000 <= abs(value) < 1_000_000 else f"{value:.4g}"
+
+
+def typed_number(text: str) -> float | None:
+    """The number a user typed, with a decimal point or comma; None where it is none."""
+    try:
+        number = float(text.strip().replace(",", "."))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from client.state import Pair
+from client.pictures import Pair
 from daemon.protocol.messages import PictureHeader
 
 NM_PER_UM = 1000.0
@@ -22,8 +22,9 @@ class Field:
 
 def field_of(pair: Pair) -> Field:
     """The field both pictures of a window cover."""
-    height, width = pair.raw.header.shape
-    pixel_nm = _camera_pixel_nm(pair.raw.header) or _camera_pixel_nm(pair.sr.header)
+    scale = pair.sr.header.scale
+    height, width = (side / scale for side in pair.sr.header.shape)
+    pixel_nm = _camera_pixel_nm(pair.sr.header)
     if pixel_nm is None:
         return Field(width, height, "px")
     return Field(width * pixel_nm / NM_PER_UM, height * pixel_nm / NM_PER_UM, "µm")

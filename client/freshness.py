@@ -18,28 +18,28 @@ def silence_s(state: ViewerState, now: float) -> float | None:
 
 
 def picture_age_s(state: ViewerState, now: float) -> float | None:
-    """Seconds since the picture shown was published, None without a picture.
+    """Seconds since the newest picture was published, None without a picture.
 
     A picture may be old on arrival (a late joiner gets the last one), so the daemon's own clock is asked
     too: its newest status against the picture's stamp. The two computers' clocks need not agree.
     """
-    if state.shown is None:
+    if state.newest is None:
         return None
-    age_s = now - state.shown.at_s
-    status, header = state.status, state.shown.sr.header
+    age_s = now - state.newest.at_s
+    status, header = state.status, state.newest.sr.header
     if status is None or status.run != header.run or not status.sent_unix_ns:
         return age_s
     return max(age_s, (status.sent_unix_ns - header.published_unix_ns) / 1e9 + now - state.status_at_s)
 
 
 def stale_reason(state: ViewerState, now: float) -> str:
-    """Why the picture shown must not be taken for live; empty when it may."""
-    if state.shown is None:
+    """Why the newest picture must not be taken for live; empty when it may."""
+    if state.newest is None or state.movie:
         return ""
     quiet_s = silence_s(state, now)
     if quiet_s:
         return f"STALE: daemon silent for {seconds(quiet_s)}"
-    if state.shown.sr.header.run != state.run:
+    if state.newest.sr.header.run != state.run:
         return "PREVIOUS RUN: waiting for the first window of the new one"
     if state.status is not None and state.status.state in ("ended", "failed"):
         return f"NOT LIVE: the run has {state.status.state}, this is its last picture"
@@ -47,6 +47,14 @@ def stale_reason(state: ViewerState, now: float) -> str:
     if age_s > max(OLD_AFTER_S, OLD_AFTER_INTERVALS * (state.interval_s or 0.0)):
         return f"OLD: no new picture for {seconds(age_s)}"
     return ""
+
+
+def past_text(state: ViewerState) -> str:
+    """Which moment is looked at, where the user went back; empty when not."""
+    if state.playhead.at is None or state.shown is None or state.newest is None or state.movie:
+        return ""
+    back_s = max(0, state.newest.sr.header.published_unix_ns - state.shown.sr.header.published_unix_ns) / 1e9
+    return f"{seconds(back_s)} before the newest"
 
 
 def seconds(duration_s: float) -> str:

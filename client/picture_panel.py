@@ -1,4 +1,4 @@
-"""One picture with its axes, scale bar, contrast controls, and a banner for when it is not live."""
+"""One picture with its axes, scale bar, contrast controls, and marks for when it is a preview, past or stale."""
 
 from __future__ import annotations
 
@@ -7,77 +7,117 @@ from PySide6 import QtCore, QtWidgets
 
 from client.contrast_controls import ContrastControls
 from client.field import Field
+from client.field_item import FieldItem
 from client.labels import named_label
+from client.look import theme
+from client.pictures import Picture
 from client.scale_bar import ScaleBar
-from client.state import Picture
 
-AXIS_WIDTH_PX = 52
-STALE_OPACITY = 0.5
-BACKGROUND = "#23282f"  # not black: the edge of the field shows
-TEXT = "#aab2bd"
-MARGINS_PX = (2, 10, 10, 2)  # room for the outermost tick labels
+AXIS_WIDTH_PX = 46
+STALE_OPACITY = 0.45
+MARGINS_PX = (2, 8, 10, 2)  # room for the outermost tick labels
+DEEPEST_ZOOM = 500.0  # a field is never enlarged beyond this, nor shown smaller than a quarter of the view
 
 
 class PicturePanel(QtWidgets.QWidget):
-    """Draws (H, W) pictures over a field; nearest neighbour, y downwards, so a pixel looks like a pixel."""
+    """Draws (H, W) pictures over a field, y downwards. header: the row over the picture."""
 
-    def __init__(self, title: str, colours: str) -> None:
+    def __init__(self, title: str, colours: str, *, axes: bool = True) -> None:
         super().__init__()
+        self._axes = ("left", "bottom") if axes else ()
         self.picture: Picture | None = None
-        self._field: Field | None = None
-        self.controls = ContrastControls(title, colours)
+        self.field: Field | None = None
+        self.controls = ContrastControls(colours)
         self.controls.changed.connect(self._draw)
-        self.plot = pg.PlotWidget(background=BACKGROUND)
+        self.plot = pg.PlotWidget(enableMenu=False)
         self.view = self.plot.getViewBox()
-        self.image = pg.ImageItem(axisOrder="row-major", autoDownsample=True)
+        self.image = FieldItem(self.view)
         self.scale_bar = ScaleBar(self.view)
+        self.title = named_label("title", title)
+        self.chip = named_label("chip")
         self.banner = named_label("banner", wrap=True)
         self.message = named_label("message", wrap=True)
         self._prepare_plot()
         self._lay_out()
+        self.restyle()
 
     def _prepare_plot(self) -> None:
-        self.plot.addItem(self.image)
+        self.view.addItem(self.image)
         self.plot.hideButtons()
-        self.plot.getPlotItem().layout.setContentsMargins(*MARGINS_PX)
-        self.plot.setMenuEnabled(False)
+        self.plot.getPlotItem().layout.setContentsMargins(*(MARGINS_PX if self._axes else (2, 2, 2, 2)))
         self.view.invertY(True)
         self.view.setDefaultPadding(0.0)
-        # Fixed axis sizes: the two pictures are then exactly the same size, whatever their numbers.
         self.plot.getAxis("left").setWidth(AXIS_WIDTH_PX)
         for side in ("left", "bottom"):
-            axis = self.plot.getAxis(side)
-            axis.enableAutoSIPrefix(False)
-            axis.setTextPen(TEXT)
-            axis.setPen("#3a424d")
-            axis.hide()
+            self.plot.getAxis(side).enableAutoSIPrefix(False)
+            self.plot.getAxis(side).hide()
 
     def _lay_out(self) -> None:
+        self.chip.hide()
         self.banner.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
         self.banner.hide()
+        self.message.hide()
         self.message.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
-        grid = QtWidgets.QGridLayout(self)
-        grid.setContentsMargins(0, 0, 0, 0)
-        grid.setSpacing(2)
-        grid.addWidget(self.controls, 0, 0)
-        grid.addWidget(self.plot, 1, 0)
-        grid.addWidget(self.message, 1, 0, QtCore.Qt.AlignmentFlag.AlignCenter)
-        grid.addWidget(self.banner, 1, 0, QtCore.Qt.AlignmentFlag.AlignTop)
-        grid.setRowStretch(1, 1)
+        self.header = QtWidgets.QHBoxLayout()
+        self.header.setContentsMargins(4, 0, 2, 0)
+        self.header.addWidget(self.title)
+        self.header.addWidget(_room_for(self.chip), 1)
+        self.header.addWidget(self.controls)
+        self.frame = QtWidgets.QFrame()
+        self.frame.setObjectName("picture")
+        grid = QtWidgets.QGridLayout(self.frame)
+        grid.setContentsMargins(2, 2, 2, 2)
+        grid.addWidget(self.plot, 0, 0)
+        grid.addWidget(self.message, 0, 0, QtCore.Qt.AlignmentFlag.AlignCenter)
+        grid.addWidget(self.banner, 0, 0, QtCore.Qt.AlignmentFlag.AlignTop)
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addLayout(self.header)
+        column.addWidget(self.frame, 1)
 
-    def show_picture(self, picture: Picture, field: Field) -> None:
+    def restyle(self) -> None:
+        """Take on the application's look."""
+        colours = theme()
+        self.plot.setBackground(colours.picture)
+        for side in ("left", "bottom"):
+            self.plot.getAxis(side).setTextPen(colours.dim)
+            self.plot.getAxis(side).setPen(colours.line)
+            if self.field is not None:
+                self._label_axis(side, self.field)
+        self.controls.restyle()
+        self.show_chip("", "")
+
+    def show_picture(self, picture: Picture | None, field: Field) -> None:
         """Draw a picture over a field; the view stays where the user put it unless the field changed."""
         self.picture = picture
+        self.image.setVisible(picture is not None)
+        if field != self.field:
+            self._take_field(field)
         self._draw()
-        self.image.setRect(QtCore.QRectF(0.0, 0.0, field.width, field.height))
-        if field == self._field:
-            return
-        self._field = field
-        for side, name in (("left", "y"), ("bottom", "x")):
-            self.plot.getAxis(side).setLabel(f"{name} ({field.unit})", color=TEXT)
+
+    def clear(self) -> None:
+        """Show no picture, as at the start."""
+        self.picture, self.field, self.image.pixels = None, None, None
+        self.image.update()
+        for side in ("left", "bottom"):
+            self.plot.getAxis(side).hide()
+        self.scale_bar.hide()
+
+    def _take_field(self, field: Field) -> None:
+        self.field = field
+        for side in self._axes:
+            self._label_axis(side, field)
             self.plot.getAxis(side).show()
+        longest = max(field.width, field.height)
+        least, most = longest / DEEPEST_ZOOM, 8 * longest
+        self.view.setLimits(minXRange=least, minYRange=least, maxXRange=most, maxYRange=most)
         self.scale_bar.set_field(field)
         self.reset_view()
+
+    def _label_axis(self, side: str, field: Field) -> None:
+        name = {"left": "y", "bottom": "x"}[side]
+        self.plot.getAxis(side).setLabel(f"{name} ({field.unit})", color=theme().dim)
 
     def reset_view(self) -> None:
         """Show the whole field, and keep doing so when the window is resized."""
@@ -87,7 +127,18 @@ class PicturePanel(QtWidgets.QWidget):
         """Mark the picture as not live and say why; an empty reason takes the mark away."""
         self.banner.setText(reason)
         self.banner.setVisible(bool(reason))
-        self.image.setOpacity(STALE_OPACITY if reason else 1.0)
+        self.view.childGroup.setOpacity(STALE_OPACITY if reason else 1.0)
+
+    def show_chip(self, text: str, colour: str) -> None:
+        """A word beside the title, and a dashed frame of its colour round the picture; empty takes both away."""
+        line = f"1px dashed {colour}" if text else "1px solid transparent"
+        if (text, line) == (self.chip.text(), self.frame.property("line")):
+            return
+        self.chip.setText(text)
+        self.chip.setVisible(bool(text))
+        self.chip.setStyleSheet(f"background: {colour};" if text else "")
+        self.frame.setProperty("line", line)
+        self.frame.setStyleSheet(f"QFrame#picture {{ border: {line}; }}")
 
     def show_message(self, text: str) -> None:
         """Say why there is no picture; empty takes it away."""
@@ -95,7 +146,22 @@ class PicturePanel(QtWidgets.QWidget):
         self.message.setVisible(bool(text))
 
     def _draw(self) -> None:
-        if self.picture is None:
+        if self.picture is None or self.field is None:
             return
-        levels = self.controls.levels_for(self.picture.pixels)
-        self.image.setImage(self.picture.pixels, levels=levels, lut=self.controls.table(), autoLevels=False)
+        pixels = self.picture.pixels
+        known = self.image.field
+        self.image.show_pixels(pixels, self.controls.levels_for(pixels), self.controls.table(), self.field)
+        if self.field != known:
+            self.view.itemBoundsChanged(self.image)
+
+
+def _room_for(chip: QtWidgets.QLabel) -> QtWidgets.QWidget:
+    """A place that takes what room there is and asks for none: the pictures stay put whatever the chip says."""
+    place = QtWidgets.QWidget()
+    place.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred)
+    row = QtWidgets.QHBoxLayout(place)
+    row.setSizeConstraint(QtWidgets.QLayout.SizeConstraint.SetNoConstraint)
+    row.setContentsMargins(4, 0, 4, 0)
+    row.addWidget(chip, 0, QtCore.Qt.AlignmentFlag.AlignVCenter)
+    row.addStretch(1)
+    return place

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from PySide6 import QtCore
 
+from client.history import History
+from client.playhead import Playhead, advance
 from client.state import ViewerState, reduce_message, reduce_skipped, reduce_unreadable
 from client.subscriber import UNREADABLE, Batch
 
 TICK_MS = 33
+
+Move = Callable[[Playhead, History, float], Playhead]
 
 
 class Source(Protocol):
@@ -30,18 +35,19 @@ class Presenter(QtCore.QObject):
 
     ticked = QtCore.Signal()
 
-    def __init__(self, source: Source, view: View, endpoint: str, clock: Callable[[], float]) -> None:
+    def __init__(self, source: Source, view: View, state: ViewerState, clock: Callable[[], float]) -> None:
         super().__init__()
         self._source = source
         self._view = view
         self._clock = clock
-        self.state = ViewerState(endpoint)
+        self.state = state
         self._timer = QtCore.QTimer(self)
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.tick)
 
-    def start(self) -> None:
-        """Show the empty state and keep it up to date from now on."""
+    def begin(self, source: Source, state: ViewerState) -> None:
+        """Show a state and keep it up to date from this source from now on."""
+        self._source, self.state = source, state
         self.tick()
         self._timer.start()
 
@@ -52,8 +58,14 @@ class Presenter(QtCore.QObject):
     def tick(self) -> None:
         """Take in what has arrived and show the outcome."""
         self.state = reduce_batch(self.state, self._source.drain())
-        self._view.show_state(self.state, self._clock())
+        self.move(advance)
         self.ticked.emit()
+
+    def move(self, change: Move) -> None:
+        """Look at another moment: what the user asked for, or where playing has got to; shown at once."""
+        state, now = self.state, self._clock()
+        self.state = replace(state, playhead=change(state.playhead, state.history, now))
+        self._view.show_state(self.state, now)
 
 
 def reduce_batch(state: ViewerState, batch: Batch) -> ViewerState:
@@ -65,4 +77,5 @@ def reduce_batch(state: ViewerState, batch: Batch) -> ViewerState:
         else:
             state = reduce_message(state, arrival.content, arrival.at_s)
     undrawn = max(state.windows - before - 1, 0)
-    return reduce_skipped(state, batch.replaced["sr.refined"] + undrawn)
+    never_seen = max(batch.replaced["sr.refined"], batch.replaced["raw.mean"])
+    return reduce_skipped(state, never_seen + undrawn)

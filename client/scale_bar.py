@@ -20,9 +20,9 @@ class ScaleBar:
         self._view = view
         self._field: Field | None = None
         self.text = ""
-        self._bar = QtWidgets.QGraphicsRectItem(view)
-        self._bar.setBrush(QtGui.QColor("white"))
-        self._bar.setPen(QtGui.QPen(QtGui.QColor("black"), 1))
+        self.bar = QtWidgets.QGraphicsRectItem(view)
+        self.bar.setBrush(QtGui.QColor("white"))
+        self.bar.setPen(QtGui.QPen(QtGui.QColor("black"), 1))
         self._label = QtWidgets.QGraphicsSimpleTextItem(view)
         self._label.setBrush(QtGui.QColor("white"))
         font = QtWidgets.QApplication.font()
@@ -33,7 +33,7 @@ class ScaleBar:
         self._shade.setBlurRadius(6)
         self._shade.setColor(QtGui.QColor("black"))
         self._label.setGraphicsEffect(self._shade)
-        for item in (self._bar, self._label):
+        for item in (self.bar, self._label):
             item.setZValue(1000)
             item.hide()
         view.sigRangeChanged.connect(self._redraw)
@@ -43,6 +43,12 @@ class ScaleBar:
         """Show the bar; the view's coordinates are the field's."""
         self._field = field
         self._redraw()
+
+    def hide(self) -> None:
+        """Show none until there is a field again."""
+        self._field = None
+        self.bar.hide()
+        self._label.hide()
 
     def _redraw(self, *_: object) -> None:
         if self._field is None:
@@ -56,10 +62,10 @@ class ScaleBar:
         bottom = min(rect.bottom(), (self._field.height - top_edge) / unit_per_px) - MARGIN_PX
         if right < width_px or bottom < MARGIN_PX:
             right, bottom = rect.right() - MARGIN_PX, rect.bottom() - MARGIN_PX
-        self._bar.setRect(right - width_px, bottom - THICK_PX, width_px, THICK_PX)
+        self.bar.setRect(right - width_px, bottom - THICK_PX, width_px, THICK_PX)
         self.text = length_text(length, self._field.unit)
         self._label.setText(self.text)
         text = self._label.boundingRect()
         self._label.setPos(right - width_px / 2 - text.width() / 2, bottom - THICK_PX - text.height() - 2)
-        self._bar.show()
+        self.bar.show()
         self._label.show()

@@ -29,7 +29,8 @@ class Screenshot(QtCore.QObject):
 
     def _look(self) -> None:
         state = self._presenter.state
-        if state.windows >= self._windows and state.status is not None:
+        shown = state.newest is not None and not state.newest.sr.preview
+        if shown and state.windows >= self._windows and (state.movie or state.status is not None):
             self._ticks_left -= 1
             if self._ticks_left == 0:
                 self._quit(ENOUGH)

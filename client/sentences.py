@@ -1,59 +1,16 @@
-"""What the window says in words, made from the state. Pure; level is a word too, never a colour alone."""
+"""What the window says in words, made from the state. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
 
-from client.freshness import seconds, silence_s
+from client.freshness import silence_s
+from client.playhead import Mark
 from client.state import ViewerState
-from daemon.protocol.messages import Event, PictureHeader, Status
+from client.trust import duration
+from daemon.protocol.messages import Event, PictureHeader
 
-Level = Literal["good", "warning", "bad"]
 MAX_NAMED_MISSING = 8
-
-
-@dataclass(frozen=True, slots=True)
-class StatusLine:
-    """connection: one word or a short clause. details: clauses to be shown beside it."""
-
-    level: Level
-    connection: str
-    details: tuple[str, ...]
-
-
-def status_line(state: ViewerState, now: float) -> StatusLine:
-    """Connection, frame rate, windows, latency, missing and dropped frames."""
-    quiet_s = silence_s(state, now)
-    if quiet_s is None:
-        return StatusLine("warning", "waiting", (f"no daemon heard at {state.endpoint} yet",))
-    if quiet_s:
-        last = f"its last state was '{state.status.state}'" if state.status else "it has sent no status"
-        silent = f"daemon silent for {seconds(quiet_s)}"
-        return StatusLine("bad", f"disconnected / {silent}", (last, f"reconnecting to {state.endpoint}"))
-    if state.status is None:
-        return StatusLine("good", "connected", ("waiting for the daemon's first status",))
-    level: Level = "good" if state.status.state not in ("failed", "ended") else "warning"
-    return StatusLine(level, f"connected, {state.status.state}", _counts(state.status, state.skipped))
-
-
-def _counts(status: Status, skipped: int) -> tuple[str, ...]:
-    frames, windows = status.frames, status.windows
-    rate = f"{status.rate_hz:.1f} frames/s"
-    latency = "latency unknown" if status.latency_ms is None else f"latency {status.latency_ms:.0f} ms"
-    missing = f"missing {frames.missing} of {_several(frames.sent, 'frame')}"
-    dropped = f"dropped {_several(frames.rejected, 'frame')}, {_several(windows.skipped, 'window')}"
-    optional = (
-        (windows.failed, "window", "failed"),
-        (frames.lost_at_source, "frame", "lost at the camera"),
-        (frames.estimated_lost_in_outages, "frame", "lost in outages (estimate)"),
-        (status.results_dropped, "result", "not sent"),
-        (skipped, "window", "too fast to show"),
-    )
-    more = tuple(f"{_several(count, noun)} {fate}" for count, noun, fate in optional if count)
-    detail = (status.detail,) if status.detail else ()
-    return (rate, _several(windows.published, "window"), latency, missing, dropped, *more, *detail)
 
 
 def empty_text(state: ViewerState, now: float) -> str:
@@ -79,17 +36,23 @@ def picture_lines(header: PictureHeader) -> tuple[str, ...]:
     made = (
         f"model {header.model}" if header.model else "",
         header.estimate,
+        f"effort {header.effort}" if header.effort not in ("", header.estimate) else "",
         f"{size}, {header.scale}x finer than the camera",
+        "" if header.emitters_per_frame is None else f"{header.emitters_per_frame:.3g} emitters per frame",
         "" if header.misfit is None else f"misfit {header.misfit:.3g}",
-        "" if header.latency_ms is None else f"latency {header.latency_ms:.0f} ms",
+        "" if header.latency_ms is None else f"latency {duration(header.latency_ms)}",
         f"on {header.device}" if header.device else "",
     )
+    steps = ", ".join(f"{name} {duration(took_ms)}" for name, took_ms in header.stage_ms.items())
     lines = (
         f"{used}, {missing}",
         " · ".join(part for part in made if part),
         f"optics: {header.optics}" if header.optics else "",
         f"fine-tuning of the optics {header.fine_tuning}" if header.fine_tuning else "",
         f"camera: {header.camera}" if header.camera else "",
+        f"memory: {header.memory}" if header.memory else "",
+        f"steps: {steps}" if steps else "",
+        f"model hash: {header.model_hash}" if header.model_hash else "",
     )
     return tuple(line for line in lines if line)
 
@@ -103,8 +66,12 @@ def _which(header: PictureHeader) -> str:
 
 def event_line(event: Event) -> str:
     """One event on one line, in local time."""
-    when = datetime.fromtimestamp(event.unix_ns / 1e9)
-    return f"{when:%H:%M:%S}  {event.level.upper()}  {' '.join(event.text.split())}  [{event.code}]"
+    return f"{_clock(event.unix_ns)}  {event.level.upper()}  {' '.join(event.text.split())}  [{event.code}]"
+
+
+def mark_line(mark: Mark) -> str:
+    """One mark of the user's on one line."""
+    return f"{_clock(mark.unix_ns)}  MARK  window {mark.window}"
 
 
 def unreadable_line(state: ViewerState) -> str:
@@ -112,6 +79,10 @@ def unreadable_line(state: ViewerState) -> str:
     if not state.unreadable:
         return ""
     return f"WARNING  {_several(state.unreadable, 'message')} could not be read: {state.unreadable_text}"
+
+
+def _clock(unix_ns: int) -> str:
+    return f"{datetime.fromtimestamp(unix_ns / 1e9):%H:%M:%S}"
 
 
 def _several(count: int, noun: str) -> str:

@@ -1,72 +1,70 @@
 """What the viewer knows: a frozen state and reducers (state, message, now) -> state. No Qt, socket or clock.
 
-A super-resolved picture and a raw mean are shown together or not at all: the reducers pair the halves of one
-window of one run. `now` is any steadily running clock in seconds; the same one everywhere.
+A super-resolved picture and a raw mean are shown together or not at all: the reducers pair the halves of one window of
+one run. A preview is shown until the refined picture of its window comes; never instead of one. `now` is any steadily
+running clock in seconds; the same one everywhere.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
+from client.history import History
+from client.losses import Losses, note_losses
+from client.pictures import Pair, Picture
+from client.playhead import Playhead, looked_at
+from client.trends import Sample, with_window
 from daemon.protocol.codec import Received
 from daemon.protocol.messages import Event, PictureHeader, Status
-from selfstorm.frames import Array, StreamInfo
+from selfstorm.frames import StreamInfo
 
 MAX_EVENTS = 200
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Picture:
-    """One received picture. pixels: (H, W) float32, read-only. at_s: when it arrived."""
-
-    header: PictureHeader
-    pixels: Array
-    at_s: float
-
-    @property
-    def window(self) -> tuple[str, int]:
-        """The run and number of the window it was made from."""
-        return self.header.run, self.header.window
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Pair:
-    """The two pictures of one window. sr: (s*H, s*W); raw: (H, W)."""
-
-    sr: Picture
-    raw: Picture
-
-    @property
-    def at_s(self) -> float:
-        """When the pair was complete."""
-        return max(self.sr.at_s, self.raw.at_s)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ViewerState:
     """Everything the window shows.
 
-    run: of the newest message. heard_s: the last sign of life: a status message, or a run's first message.
-    info: of the newest stream, which names no run. sr, raw: the newest halves. shown: the newest complete
-    pair; windows: how many there were; interval_s: the time between the last two. unreadable: messages that
-    could not be used. skipped: windows replaced by newer ones before they were drawn.
+    run: of the newest message. heard_s: the last sign of life: a status message, or a run's first message. info: of the
+    newest stream, which names no run. sr, raw: the newest halves. window_at_s: when the newest window was first shown;
+    interval_s: the time between the last two. unreadable: messages that could not be used. skipped: windows replaced by
+    newer ones before they were drawn. movie: the file looked at; empty while a daemon is listened to.
     """
 
     endpoint: str
+    movie: str = ""
     run: str = ""
     heard_s: float | None = None
     info: StreamInfo | None = None
     status: Status | None = None
     status_at_s: float = 0.0
+    losses: Losses = field(default_factory=Losses)
     sr: Picture | None = None
     raw: Picture | None = None
-    shown: Pair | None = None
-    windows: int = 0
+    history: History = field(default_factory=History)
+    playhead: Playhead = field(default_factory=Playhead)
+    trend: tuple[Sample, ...] = ()
+    window_at_s: float | None = None
     interval_s: float | None = None
     events: tuple[Event, ...] = ()
     unreadable: int = 0
     unreadable_text: str = ""
     skipped: int = 0
+
+    @property
+    def newest(self) -> Pair | None:
+        """The pair of the newest window."""
+        return self.history.newest
+
+    @property
+    def shown(self) -> Pair | None:
+        """The pair looked at: the newest, unless the user went back."""
+        return looked_at(self.playhead, self.history)
+
+    @property
+    def windows(self) -> int:
+        """How many windows there were to show."""
+        return self.history.count
 
 
 def reduce_message(state: ViewerState, received: Received, now: float) -> ViewerState:
@@ -74,10 +72,13 @@ def reduce_message(state: ViewerState, received: Received, now: float) -> Viewer
     message = received.message
     state = _meet_run(state, getattr(message, "run", state.run), now)
     match message:
+        case PictureHeader() if received.pixels is not None and received.kind == "raw.mean":
+            return _pair_up(replace(state, raw=Picture(message, received.pixels, now)))
         case PictureHeader() if received.pixels is not None:
-            return _take_half(state, received.kind, Picture(message, received.pixels, now))
+            return _take_sr(state, Picture(message, received.pixels, now, preview=received.kind == "sr.preview"))
         case Status():
-            return replace(state, status=message, status_at_s=now, heard_s=now)
+            losses = note_losses(state.losses, state.status, message, now)
+            return replace(state, status=message, status_at_s=now, heard_s=now, losses=losses)
         case Event():
             return _take_event(state, message)
         case StreamInfo():
@@ -99,29 +100,47 @@ def _meet_run(state: ViewerState, run: str, now: float) -> ViewerState:
     """Forget what belonged to another run; the picture stays, and is marked, until the new run has one."""
     if run == state.run:
         return state
-    return replace(state, run=run, heard_s=now, status=None, sr=None, raw=None, interval_s=None)
+    return replace(state, run=run, heard_s=now, status=None, losses=Losses(), sr=None, raw=None, interval_s=None)
 
 
-def _take_half(state: ViewerState, kind: str, picture: Picture) -> ViewerState:
-    if kind == "sr.preview":
+def _take_sr(state: ViewerState, sr: Picture) -> ViewerState:
+    number = state.history.number_of(sr.window)
+    known = None if number is None else state.history.get(number)
+    if number is not None and known is not None:
+        if sr.preview or not known.sr.preview:
+            return state  # the daemon sends its last results again whenever another viewer joins
+        return _show(state, Pair(sr, known.raw), number)
+    waits = state.sr is not None and state.sr.window == sr.window and not state.sr.preview
+    if _comes_late(state.newest, sr) or (waits and sr.preview):
         return state
-    state = replace(state, sr=picture) if kind == "sr.refined" else replace(state, raw=picture)
+    return _pair_up(replace(state, sr=sr))
+
+
+def _pair_up(state: ViewerState) -> ViewerState:
     sr, raw = state.sr, state.raw
-    if sr is None or raw is None or sr.window != raw.window or _already_shown(state.shown, sr):
+    if sr is None or raw is None or sr.window != raw.window or _comes_late(state.newest, sr):
         return state
-    scale, (height, width) = sr.header.scale, raw.header.shape
-    if sr.header.shape != (scale * height, scale * width):
-        text = f"a picture of {sr.header.shape} does not cover a field of {raw.header.shape} at scale {scale}"
+    return _show(state, Pair(sr, raw), None)
+
+
+def _show(state: ViewerState, pair: Pair, number: int | None) -> ViewerState:
+    """Take a complete pair into the history: a new window, or, under its number, what replaces a preview."""
+    if not pair.fits():
+        text = f"a picture of {pair.sr.header.shape} does not cover the field of its raw mean"
         return reduce_unreadable(state, text)
-    pair = Pair(sr, raw)
-    same_run = state.shown is not None and state.shown.sr.header.run == sr.header.run
-    interval_s = pair.at_s - state.shown.at_s if state.shown is not None and same_run else None
-    return replace(state, shown=pair, windows=state.windows + 1, interval_s=interval_s)
+    if number is not None:
+        history = state.history.put(number, pair)
+        return replace(state, history=history, trend=with_window(state.trend, number, pair))
+    same_run = state.newest is not None and state.newest.window[0] == pair.window[0]
+    interval_s = pair.at_s - state.window_at_s if state.window_at_s is not None and same_run else None
+    history = state.history.add(pair)
+    trend = with_window(state.trend, history.last, pair)
+    return replace(state, history=history, trend=trend, window_at_s=pair.at_s, interval_s=interval_s)
 
 
-def _already_shown(shown: Pair | None, sr: Picture) -> bool:
-    """The daemon sends its last result again whenever another viewer joins."""
-    return shown is not None and shown.sr.header.run == sr.header.run and shown.sr.header.window >= sr.header.window
+def _comes_late(newest: Pair | None, sr: Picture) -> bool:
+    """Whether this window or a later one of its run is shown already."""
+    return newest is not None and newest.window[0] == sr.window[0] and newest.window[1] >= sr.window[1]
 
 
 def _take_event(state: ViewerState, event: Event) -> ViewerState:

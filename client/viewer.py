@@ -1,93 +1,189 @@
-"""The main window: super-resolved beside raw, what the picture says of itself, events, status."""
+"""The main window: trust strip, pictures, what they say of themselves, time. It shows a ViewerState and keeps none."""
 
 from __future__ import annotations
 
-from PySide6 import QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
+from client.actions import draw_icons, enable_actions, make_actions, make_tool_bar
+from client.crosshair import Crosshair, reading
 from client.event_list import EventList
 from client.field import field_of
-from client.freshness import stale_reason
-from client.labels import named_label
+from client.freshness import past_text, stale_reason
+from client.labels import ElidedLabel, named_label
 from client.linked_views import LinkedViews
+from client.look import dress, theme
+from client.main_view import MainView
 from client.picture_notes import PictureNotes
 from client.picture_panel import PicturePanel
-from client.sentences import empty_text, status_line
-from client.state import Pair, ViewerState
-from client.status_line import StatusLineWidget
+from client.pictures import Pair
+from client.profile_panel import ProfilePanel
+from client.region_panel import RegionPanel
+from client.sentences import empty_text
+from client.state import ViewerState
+from client.time_bar import TimeBar
+from client.tools import ProfileLine, RegionBox
+from client.trend_panel import TrendPanel
+from client.trust import aside, lamps
+from client.trust_strip import TrustStrip
+from client.welcome import WelcomeCard
 
 SIZE_PX = (1280, 800)
-PANEL_WIDTH_PX = 500  # wide enough for either panel's controls, so that both are always equally wide
-FOOT_HEIGHT_PX = 118
+MAIN_PX, SIDE_PX = 806, 424
+RAW_PX, TABS_PX = 318, 262
+HINT = "Point at a picture: place and values stand here."
 
 
 class ViewerWindow(QtWidgets.QMainWindow):
-    """Shows a ViewerState; keeps nothing but the pair it has drawn."""
+    """moved: what is to be done to the playhead. closed: it is about to go. region_changed: a Region or None."""
 
-    def __init__(self, endpoint: str) -> None:
+    moved = QtCore.Signal(object)
+    closed = QtCore.Signal()
+    region_changed = QtCore.Signal(object)
+
+    def __init__(self) -> None:
         super().__init__()
         self.setWindowTitle("Self-STORM live")
         self.resize(*SIZE_PX)
-        self.sr = PicturePanel("Super-resolved", "fire")
-        self.raw = PicturePanel("Raw mean", "grey")
-        self.links = LinkedViews(leader=self.sr.view, follower=self.raw.view)
-        self.notes = PictureNotes()
-        self.events = EventList()
-        self.status = StatusLineWidget()
+        self.state: ViewerState | None = None
         self._drawn: Pair | None = None
-        self._add_toolbar(endpoint)
+        self.entries = make_actions(self)
+        self.addToolBar(QtCore.Qt.ToolBarArea.LeftToolBarArea, make_tool_bar(self.entries))
+        self.strip, self.time_bar = TrustStrip(), TimeBar()
+        self.sr, self.raw = MainView(), PicturePanel("Raw mean", "grey", axes=False)
+        self.links = LinkedViews(leader=self.sr.view, follower=self.raw.view)
+        self.crosshair = Crosshair((self.sr.plot, self.raw.plot))
+        self.profile_line, self.region_box = ProfileLine(self.sr.view), RegionBox(self.sr.view)
+        self.notes, self.events, self.trends = PictureNotes(), EventList(), TrendPanel()
+        self.profile, self.region = ProfilePanel(), RegionPanel()
+        self.reading, self.said = ElidedLabel("dim"), named_label("dim")
+        self.reading.set_full_text(HINT)
         self._lay_out()
-
-    def _add_toolbar(self, endpoint: str) -> None:
-        bar = QtWidgets.QToolBar(movable=False)
-        bar.toggleViewAction().setEnabled(False)
-        reset = bar.addAction("Reset view")
-        reset.setToolTip("Show the whole field in both pictures")
-        reset.triggered.connect(self.reset_view)
-        space = QtWidgets.QWidget()
-        space.setSizePolicy(QtWidgets.QSizePolicy.Policy.Expanding, QtWidgets.QSizePolicy.Policy.Preferred)
-        bar.addWidget(space)
-        bar.addWidget(named_label("endpoint", endpoint))
-        self.addToolBar(bar)
+        self.welcome = WelcomeCard(self.centralWidget(), over=self.picture_area)
+        self.welcome.hide()
+        self._connect()
 
     def _lay_out(self) -> None:
-        grid = QtWidgets.QGridLayout()
-        grid.addWidget(self.sr, 0, 0)
-        grid.addWidget(self.raw, 0, 1)
-        headings = ("About this picture", "Events")
-        for column, (heading, widget) in enumerate(zip(headings, (self.notes, self.events), strict=True)):
-            grid.addWidget(named_label("heading", heading), 1, column)
-            grid.addWidget(widget, 2, column)
-            widget.setFixedHeight(FOOT_HEIGHT_PX)
-            grid.setColumnStretch(column, 1)
-            grid.setColumnMinimumWidth(column, PANEL_WIDTH_PX)
-        grid.addWidget(self.status, 3, 0, 1, 2)
-        grid.setRowStretch(0, 1)
-        grid.setContentsMargins(8, 4, 8, 4)
+        self.tabs = QtWidgets.QTabWidget()
+        pages = (self.notes, self.trends, self.profile, self.region, self.events)
+        for name, page in zip(("Picture", "Trends", "Profile", "Region", "Events"), pages, strict=True):
+            self.tabs.addTab(page, name)
+        self.side = QtWidgets.QSplitter(QtCore.Qt.Orientation.Vertical, childrenCollapsible=False)
+        self.picture_area = QtWidgets.QSplitter(QtCore.Qt.Orientation.Horizontal, childrenCollapsible=False)
+        for splitter, parts, sizes in (
+            (self.side, (self.raw, self.tabs), (RAW_PX, TABS_PX)),
+            (self.picture_area, (self.sr, self.side), (MAIN_PX, SIDE_PX)),
+        ):
+            for part in parts:
+                splitter.addWidget(part)
+            splitter.setHandleWidth(6)
+            splitter.setSizes(sizes)
+        self.picture_area.setStretchFactor(0, 1)
+        self.side.setStretchFactor(1, 1)
+        foot = QtWidgets.QHBoxLayout()
+        foot.setContentsMargins(4, 0, 2, 0)
+        foot.addWidget(self.reading, 1)
+        foot.addWidget(self.said)
+        column = QtWidgets.QVBoxLayout()
+        column.setContentsMargins(2, 2, 8, 4)
+        column.setSpacing(4)
+        column.addWidget(self.strip)
+        column.addWidget(self.picture_area, 1)
+        column.addWidget(self.time_bar)
+        column.addLayout(foot)
         centre = QtWidgets.QWidget()
-        centre.setLayout(grid)
+        centre.setLayout(column)
         self.setCentralWidget(centre)
+
+    def _connect(self) -> None:
+        self.time_bar.moved.connect(self.moved)
+        self.raw.controls.changed.connect(lambda: self._draw_under(self._drawn))
+        self.crosshair.moved.connect(self._read)
+        self.crosshair.left.connect(lambda: self.reading.set_full_text(HINT))
+        self.profile_line.changed.connect(self._measure)
+        self.region_box.changed.connect(self._measure_region)
+
+    def say(self, text: str) -> None:
+        """A short report of what was done, at the foot of the window, until the next."""
+        self.said.setText(text)
 
     def reset_view(self) -> None:
         """Show the whole field in both pictures; the raw one follows."""
         self.sr.reset_view()
 
+    def set_look(self, name: str) -> None:
+        """Dark or light, everywhere."""
+        application = QtWidgets.QApplication.instance()
+        if not isinstance(application, QtWidgets.QApplication) or application.property("theme") == name:
+            return
+        dress(application, name)
+        draw_icons(self.entries)
+        parts = (self.time_bar, self.sr, self.raw, self.events, self.trends, self.profile)
+        for part in parts:
+            part.restyle()
+
     def show_state(self, state: ViewerState, now: float) -> None:
         """Bring every panel up to date; pictures are drawn once each."""
-        if state.shown is not None and state.shown is not self._drawn:
+        self.state = state
+        if state.shown is not self._drawn:
             self._draw(state.shown, state)
-        stale = stale_reason(state, now)
-        message = "" if state.shown is not None else empty_text(state, now)
+        self._mark_pictures(state, now)
+        self.strip.show_lamps(lamps(state, now), aside(state))
+        self.time_bar.show_time(state, live=not stale_reason(state, now))
+        self.events.show_events(state)
+        unread = f" ({self.events.unread})" if self.events.unread else ""
+        self.tabs.setTabText(self.tabs.indexOf(self.events), f"Events{unread}")
+        self.trends.show_trend(state.trend)
+        enable_actions(self.entries, picture=state.shown is not None)
+        # A saved movie has no raw means: what they would take is given to the rest.
+        self.raw.setVisible(self.entries["raw"].isChecked() and not state.movie)
+
+    def _draw(self, pair: Pair | None, state: ViewerState) -> None:
+        self._drawn = pair
+        if pair is not None:
+            field = field_of(pair)
+            # The follower first: it then has its picture when the leader's range reaches it.
+            self.raw.show_picture(pair.raw, field)
+            self.sr.show_picture(pair.sr, field)
+            self.notes.show_header(pair.sr.header, state.info)
+        else:
+            self.raw.clear()
+            self.sr.clear()
+        self._draw_under(pair)
+        self._measure()
+        self._measure_region()
+
+    def _draw_under(self, pair: Pair | None) -> None:
+        self.sr.show_under(None if pair is None else pair.raw, self.raw.image)
+
+    def _mark_pictures(self, state: ViewerState, now: float) -> None:
+        """Preview, past and stale are said beside the picture and seen on it."""
+        past = past_text(state)
+        stale = "" if past else stale_reason(state, now)
+        preview = state.shown is not None and state.shown.sr.preview
+        chips = [("PREVIEW", theme().preview)] if preview else []
+        chips += [(f"PAST  {past}", theme().past)] if past else []
+        text = "   ".join(text for text, _ in chips)
+        self.sr.show_chip(text, chips[-1][1] if chips else "")
         for panel in (self.sr, self.raw):
             panel.show_stale(stale)
-        self.sr.show_message(message)
-        self.raw.show_message("")
-        self.events.show_events(state)
-        self.status.show_line(status_line(state, now))
+        empty = state.shown is None and not self.welcome.isVisible()
+        self.sr.show_message(empty_text(state, now) if empty else "")
 
-    def _draw(self, pair: Pair, state: ViewerState) -> None:
-        self._drawn = pair
-        field = field_of(pair)
-        # The follower first: it then has its picture when the leader's range reaches it.
-        self.raw.show_picture(pair.raw, field)
-        self.sr.show_picture(pair.sr, field)
-        self.notes.show_header(pair.sr.header, state.info)
+    def _read(self, x: float, y: float) -> None:
+        self.reading.set_full_text(reading(self._drawn, x, y) if self._drawn is not None else "")
+
+    def _measure(self) -> None:
+        self.profile.show_line(self._drawn, self.profile_line.ends)
+
+    def _measure_region(self) -> None:
+        region = None
+        if self._drawn is not None:
+            scale, shape = self._drawn.sr.header.scale, self._drawn.sr.pixels.shape
+            region = self.region_box.region(field_of(self._drawn), (shape[0] // scale, shape[1] // scale))
+        self.region.show_region(self._drawn, region)
+        self.region_changed.emit(region)
+
+    def closeEvent(self, event: QtGui.QCloseEvent) -> None:
+        """Say so before it is gone."""
+        self.closed.emit()
+        super().closeEvent(event)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from selfstorm.field_moments import FIELD_LAGS, FieldMoments
+from selfstorm.field_moments import FIELD_LAGS, REACH_PX, FieldMoments
 from selfstorm.frames import Array
 from selfstorm.optics import Airy, Gaussian, Psf, equivalent_sigma_nm
 from selfstorm.psf_fit import Fit, Target, fit_airy, fit_ellipse, fit_pupil, fit_round
@@ -22,6 +22,7 @@ LEAST_BLOCKS = 8  # each half of them has error bars of its own
 MOST_SD = 0.05  # of the logarithm of the width
 MOST_APART = 0.1  # of the two halves' widths, relative
 MOST_MISFIT = 0.1
+WIDEST_PX = 0.95 * REACH_PX  # sigma: the moments reach no further
 MATTERS = 1e-3  # of misfit: a width 4 % off, or axes that differ by 5 %
 SIGNIFICANT = 12.0  # times what chance gains by one more parameter
 ENOUGH_CHI2 = 2.0  # of a pupil: no better one is looked for
@@ -52,11 +53,12 @@ def find_psf(moments: FieldMoments, pixel_nm: float, given: Psf | None = None) -
     round_ = fit_round(target)
     halves = [fit_round(Target(half, pixel_nm)) for half in moments.halves()]
     widths = [equivalent_sigma_nm(fit.psf) for fit in (*halves, round_)]
-    if not 0 < round_.sd[0] < MOST_SD or abs(widths[0] - widths[1]) > MOST_APART * widths[2]:
+    unsure = not 0 < round_.sd[0] < MOST_SD or abs(widths[0] - widths[1]) > MOST_APART * widths[2]
+    if unsure or widths[2] > WIDEST_PX * pixel_nm:
         return _unknown(given, "the frames do not tell", (round_,))
     fits = _candidates(moments, target, round_, given)
     best = fits[-1]
-    if best.misfit > MOST_MISFIT:
+    if best.misfit > MOST_MISFIT or equivalent_sigma_nm(best.psf) > WIDEST_PX * pixel_nm:
         return _unknown(given, "no PSF fits the frames", tuple(fits))
     if given is None:
         return PsfFinding(replace(best.psf, origin="learned from the frames"), "none was given", tuple(fits))

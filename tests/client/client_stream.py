@@ -24,7 +24,7 @@ def free_port():
 
 def header(kind="sr.refined", window=0, run="first-run", side=8, scale=4, pixel_nm=100.0, **other):
     """A picture's header; side and pixel_nm are the camera's."""
-    scale = scale if kind == "sr.refined" else 1
+    scale = 1 if kind == "raw.mean" else scale
     given = {
         "run": run,
         "window": window,
@@ -88,10 +88,16 @@ class Publisher:
     def send(self, parts):
         self._outbox.put(parts)
 
-    def send_window(self, window, level=1.0, **other):
-        for kind in ("sr.refined", "raw.mean"):
+    def send_window(self, window, level=1.0, kinds=("sr.refined", "raw.mean"), **other):
+        for kind in kinds:
             one = header(kind, window, self.run, **other)
             self.send(encode(kind, one, pixels(one.shape, level)))
+
+    def send_preview(self, window, level=1.0, **other):
+        self.send_window(window, level, ("sr.preview", "raw.mean"), **other)
+
+    def send_refined(self, window, level=1.0, **other):
+        self.send_window(window, level, ("sr.refined",), **other)
 
     def send_windows_for_ever(self):
         """A new window with every heartbeat, for a subscriber that is not there yet."""

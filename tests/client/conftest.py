@@ -1,11 +1,53 @@
-"""No screen is needed: Qt draws in memory unless the environment asks for something else."""
+"""No screen is needed: Qt draws in memory unless the environment asks for something else. Nothing is left behind."""
 
+import gc
 import os
+import threading
+import weakref
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import pytest
+import zmq
 from client_stream import Publisher, free_port
+from PySide6 import QtCore, QtWidgets
+
+from client.look import dress
+from client.settings import Settings
+from client.sitting import Sitting
+
+LONG_MS = 15_000
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind(monkeypatch):
+    """Fails a test that leaves a thread, a ZeroMQ context, or a top-level widget."""
+    contexts = weakref.WeakSet()
+    begin = zmq.Context.__init__
+
+    def begin_noted(self, *given, **named):
+        begin(self, *given, **named)
+        contexts.add(self)
+
+    monkeypatch.setattr(zmq.Context, "__init__", begin_noted)
+    threads, widgets = set(threading.enumerate()), set(_top_level())
+    yield
+    if set(_top_level()) - widgets:
+        gc.collect()  # what only a cycle of references holds is as good as gone
+    left = [f"thread {one.name}" for one in threading.enumerate() if one not in threads]
+    left += [f"context {one}" for one in contexts if not one.closed]
+    left += [f"widget {one}" for one in _top_level() if one not in widgets]
+    assert not left, f"left behind: {', '.join(left)}"
+
+
+def _top_level():
+    """Top-level widgets once all that is to be deleted is."""
+    application = QtWidgets.QApplication.instance()
+    if application is None:
+        return []
+    application.sendPostedEvents(None, QtCore.QEvent.Type.DeferredDelete)
+    # Menus of pyqtgraph's plots are top-level too; they have no parent, and live as long as their plot.
+    return [one for one in application.topLevelWidgets() if one.isVisible() or isinstance(one, QtWidgets.QMainWindow)]
 
 
 @pytest.fixture
@@ -17,3 +59,76 @@ def port():
 def publisher(port):
     with Publisher(port, run="first-run") as running:
         yield running
+
+
+class Seen:
+    """A sitting as a test sees it; `until` waits for what the window shows."""
+
+    def __init__(self, qtbot, store):
+        self.answers = {}
+        self.sitting = Sitting(Settings(store), ask_save=self._answer, ask_open=self._answer)
+        self.window = self.sitting.window
+        self._qtbot = qtbot
+
+    def _answer(self, title, *_):
+        return str(self.answers.get(title, ""))
+
+    @property
+    def state(self):
+        return self.sitting.presenter.state
+
+    def until(self, condition):
+        self._qtbot.waitUntil(condition, timeout=LONG_MS)
+
+    def do(self, name):
+        """As if the user had chosen it from the menus."""
+        self.window.entries[name].trigger()
+
+    def lamp(self, name):
+        return self.window.strip.cells[name].lamp
+
+    def connected(self):
+        return self.lamp("Daemon").value == "running"
+
+    def shows(self, window, run="first-run"):
+        shown = self.window.sr.picture
+        return shown is not None and shown.window == (run, window)
+
+
+@pytest.fixture
+def open_window(qtbot, tmp_path):
+    """open_window(): a window of its own settings; a second one has the settings the first has left."""
+    opened, application = [], QtWidgets.QApplication.instance()
+    if application.property("theme") != "dark":
+        dress(application)
+
+    def open_one():
+        store = QtCore.QSettings(str(tmp_path / "settings.ini"), QtCore.QSettings.Format.IniFormat)
+        one = Seen(qtbot, store)
+        one.window.show()
+        opened.append(one)
+        return one
+
+    yield open_one
+    for one in opened:
+        one.sitting.stop()
+        one.window.close()
+        one.window.deleteLater()
+
+
+@pytest.fixture
+def sitting(open_window, port):
+    """A window that listens where nobody speaks yet; the first steps are put away."""
+    one = open_window()
+    one.window.welcome.button.click()
+    one.sitting.connect(f"tcp://127.0.0.1:{port}")
+    return one
+
+
+@pytest.fixture
+def showing(sitting, publisher):
+    """A window that shows window 0."""
+    sitting.until(sitting.connected)
+    publisher.send_window(0, model="warm", notes=("the gain was guessed",))
+    sitting.until(lambda: sitting.shows(0))
+    return sitting

@@ -4,11 +4,13 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from client_stream import free_port
 
 from client.screen import require_screen
 from selfstorm.errors import InputError
+from selfstorm.ome_tiff import OmeTiffWriter
 
 COMMAND = (sys.executable, "-c", "from client.cli import main; main()")
 PNG = b"\x89PNG\r\n"
@@ -58,6 +60,30 @@ def test_a_screenshot_without_a_daemon_times_out_and_saves_what_is_there(tmp_pat
 def test_a_screenshot_that_cannot_be_written_is_said_at_once(tmp_path):
     done = viewer("--screenshot", tmp_path / "nowhere" / "shot.png")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+
+
+def test_a_saved_movie_is_opened_from_the_command_line(tmp_path):
+    movie, path = tmp_path / "cell.ome.tif", tmp_path / "shot.png"
+    with OmeTiffWriter(movie, 25.0) as writer:
+        writer.add(np.ones((32, 32), np.float32))
+    done = viewer(movie, "--screenshot", path, "--timeout", 40)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert path.read_bytes().startswith(PNG)
+
+
+def test_a_file_that_is_no_movie_is_one_line(tmp_path):
+    movie = tmp_path / "cell.tif"
+    movie.write_text("nothing")
+    done = viewer(movie, "--screenshot", tmp_path / "shot.png")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "cell.tif" in done.stderr
+
+
+def test_the_viewer_loads_no_torch_nor_what_only_the_engine_needs():
+    heavy = ("torch", "scipy", "skimage", "matplotlib", "pymmcore_plus", "pycromanager")
+    probe = f"import sys, client.viewer, client.session; print([one for one in {heavy} if one in sys.modules])"
+    done = subprocess.run((sys.executable, "-c", probe), capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_help_needs_no_window_libraries():

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from client_stream import header, pixels
 
-from client.colour_maps import NAMES, lookup_table
+from client.colour_maps import LEVELS, NAMES, lookup_table
 from client.contrast import Contrast, auto_levels
+from client.drawing import Crop, coloured, crop_for, reduced
 from client.field import field_of, length_text, round_length
-from client.state import Pair, Picture
+from client.pictures import Pair, Picture
 
 
 def test_automatic_contrast_ignores_a_few_hot_pixels_and_what_is_not_finite():
@@ -77,14 +78,57 @@ def test_an_unknown_pixel_size_means_camera_pixels():
     assert (field.width, field.height, field.unit) == (8, 8, "px")
 
 
+def channels(table):
+    """(N, 3) red, green, blue of a lookup table."""
+    return np.stack([table >> shift & 255 for shift in (16, 8, 0)], axis=1)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_colour_maps_go_from_dark_to_bright(name):
-    table = lookup_table(name)
-    assert (table.shape, table.dtype) == ((256, 3), np.uint8)
+    table = channels(lookup_table(name))
+    assert table.shape == (LEVELS, 3)
     assert table[0].sum() < table[-1].sum()
     assert len(np.unique(table, axis=0)) > 200
+    assert np.array_equal(channels(lookup_table(name, invert=True)), table[::-1])
 
 
 def test_fire_is_imagejs():
-    assert [tuple(lookup_table("fire")[i]) for i in (0, 255)] == [(0, 0, 0), (255, 255, 255)]
-    assert tuple(lookup_table("grey")[128]) == (128, 128, 128)
+    fire, grey = channels(lookup_table("fire")), channels(lookup_table("grey"))
+    assert [tuple(fire[i]) for i in (0, -1)] == [(0, 0, 0), (255, 255, 255)]
+    assert tuple(grey[LEVELS // 2]) == (128, 128, 128)
+
+
+def test_gamma_below_one_brightens_what_is_dim():
+    assert channels(lookup_table("grey", 0.5))[LEVELS // 4, 0] == pytest.approx(128, abs=1)
+
+
+def test_only_what_is_seen_is_drawn_in_blocks_of_the_screens_size():
+    assert crop_for((100, 200), (-5, 300), (-5, 300), 1.0) == Crop(0, 100, 0, 200, 1)
+    assert crop_for((100, 200), (10.5, 20.5), (30.2, 40.9), 8.0) == Crop(10, 21, 30, 41, 1)
+    assert crop_for((100, 200), (10, 95), (7, 120), 0.26) == Crop(9, 96, 6, 120, 3)
+    assert crop_for((100, 200), (120, 140), (0, 10), 1.0) is None
+
+
+@pytest.mark.parametrize("shape", [(12, 18), (13, 20), (2, 3)])
+def test_blocks_are_means_of_what_is_there(shape):
+    picture = np.random.default_rng(1).random(shape, np.float32)
+    blocks = reduced(picture, Crop(0, shape[0], 0, shape[1], 4))
+    for row, column in np.ndindex(blocks.shape):
+        block = picture[4 * row : 4 * row + 4, 4 * column : 4 * column + 4]
+        assert blocks[row, column] == pytest.approx(block.mean(), rel=1e-5)
+
+
+def test_a_picture_of_ones_part_is_itself():
+    picture = pixels((8, 8))
+    assert np.array_equal(reduced(picture, Crop(2, 6, 1, 7, 1)), picture[2:6, 1:7])
+
+
+def test_values_become_colours_between_the_levels():
+    table = np.arange(1024, dtype=np.uint32)
+    values = np.array([[-1.0, 0.0, 5.0], [10.0, 99.0, np.nan]], np.float32)
+    assert coloured(values, (0.0, 10.0), table).tolist() == [[0, 0, 511], [1023, 1023, 0]]
+
+
+def test_camera_frames_of_whole_numbers_are_drawn_too():
+    table = np.arange(1024, dtype=np.uint32)
+    assert coloured(np.array([[0, 1000]], np.uint16), (0.0, 1000.0), table).tolist() == [[0, 1023]]

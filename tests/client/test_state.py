@@ -4,7 +4,7 @@ from client_stream import STREAM, event, header, pixels, status
 
 from client.freshness import picture_age_s, seconds, silence_s, stale_reason
 from client.presenter import reduce_batch
-from client.sentences import empty_text, event_line, picture_lines, status_line, unreadable_line
+from client.sentences import empty_text, event_line, picture_lines, unreadable_line
 from client.state import MAX_EVENTS, ViewerState, reduce_message, reduce_unreadable
 from client.subscriber import Arrival, Inbox
 from daemon.protocol.codec import Received
@@ -65,6 +65,41 @@ def test_a_result_sent_again_for_another_viewer_is_not_new():
     assert again.windows == 1
 
 
+def preview(window, **other):
+    return picture("sr.preview", window, **other), picture("raw.mean", window, **other)
+
+
+def test_a_preview_is_shown_at_once_and_its_refined_picture_takes_its_place():
+    state = after(*preview(3), now=1.0)
+    assert (state.shown.sr.header.window, state.shown.sr.preview, state.windows) == (3, True, 1)
+    refined = after(picture("sr.refined", 3), state=state, now=2.0)
+    assert (refined.shown.sr.preview, refined.windows, refined.shown.raw) == (False, 1, state.shown.raw)
+
+
+@pytest.mark.parametrize("later", [3, 4])
+def test_a_preview_never_replaces_a_refined_picture_of_its_window_or_a_later_one(later):
+    state = after(*pair(later))
+    assert after(*preview(3), state=state).shown is state.shown
+
+
+def test_a_preview_behind_its_refined_picture_does_not_take_its_raw_mean():
+    state = after(picture("sr.refined", 3), *preview(3))
+    assert not state.shown.sr.preview
+
+
+def test_a_refined_picture_behind_the_next_preview_mends_its_own_window_only():
+    state = after(*preview(3), *preview(4), picture("sr.refined", 3))
+    assert [(one.window[1], one.sr.preview) for one in state.history.pairs] == [(3, False), (4, True)]
+    assert state.shown.sr.header.window == 4
+
+
+def test_a_window_counts_once_in_interval_and_number():
+    state = after(*preview(0), now=0.0)
+    state = after(picture("sr.refined", 0), state=state, now=2.0)
+    state = after(*preview(1), state=state, now=3.0)
+    assert (state.windows, state.interval_s) == (2, 3.0)
+
+
 def test_pictures_that_do_not_cover_the_same_field_are_refused_and_said():
     state = after(picture("sr.refined", 0, side=9), picture("raw.mean", 0, side=8))
     assert state.shown is None
@@ -83,9 +118,7 @@ def test_a_new_run_keeps_the_picture_and_marks_it():
 def test_silence_makes_the_picture_stale_and_is_said():
     state = after(said(), *pair(0), now=10.0)
     assert stale_reason(state, 11.9) == ""
-    assert status_line(state, 11.9).connection == "connected, running"
     assert stale_reason(state, 17.0) == "STALE: daemon silent for 7 s"
-    assert status_line(state, 17.0).connection == "disconnected / daemon silent for 7 s"
 
 
 def test_pictures_alone_are_no_heartbeat():
@@ -135,19 +168,6 @@ def test_unreadable_messages_are_counted_and_said():
 def test_a_frame_streams_address_is_recognised():
     beat = Heartbeat(stream=STREAM, next_seq=0, state="running")
     assert "frame stream" in after(Received("heartbeat", beat)).unreadable_text
-
-
-def test_the_status_line_names_rate_windows_latency_missing_and_dropped():
-    line = " ".join(status_line(after(said(results_dropped=4)), 0.0).details)
-    for part in (
-        "49.9 frames/s",
-        "4 windows",
-        "latency 83 ms",
-        "missing 3 of 503",
-        "dropped 2 frames, 1 window",
-    ):
-        assert part in line
-    assert "4 results not sent" in line
 
 
 def test_an_empty_window_explains_itself():

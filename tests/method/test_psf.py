@@ -179,3 +179,13 @@ def test_what_cannot_be_told_is_assumed_or_kept(raw):
     psf = learn_psf(raw, 100.0)
     assert psf.sigma_nm == NOMINAL_SIGMA_NM
     assert "assumed" in psf.origin
+
+
+def test_frames_that_only_brighten_show_no_psf():
+    """Rounding errors are smooth over the whole field: a PSF as wide as that would never be done."""
+    frames = np.stack([np.full((16, 16), 100.0 + k) for k in range(60)])
+    moments = FieldMoments()
+    for first in range(0, 60, 10):
+        moments.add(frames[first : first + 10])
+    for given in (None, Gaussian(110.0)):
+        assert equivalent_sigma_nm(find_psf(moments, 100.0, given).psf) == pytest.approx(110.0)

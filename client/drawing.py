@@ -1,0 +1,80 @@
+"""From pixels to colours, no more of them than are seen. Pure; numpy alone."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from selfstorm.frames import Array
+
+
+@dataclass(frozen=True, slots=True)
+class Crop:
+    """The part of a picture that is drawn: rows top..bottom, columns left..right, by blocks of side x side pixels."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+    side: int
+
+
+def crop_for(shape: tuple[int, int], y: tuple[float, float], x: tuple[float, float], screen_px: float) -> Crop | None:
+    """What must be drawn of a picture of that shape where y and x, in its pixels, are in sight.
+
+    screen_px: how many screen pixels one of its pixels takes. Blocks lie at multiples of their side, so that panning
+    does not make the picture flicker. None where nothing of it is in sight.
+    """
+    side = max(1, int(1 / screen_px)) if screen_px > 0 else 1
+    top, bottom = _span(shape[0], *y, side)
+    left, right = _span(shape[1], *x, side)
+    return Crop(top, bottom, left, right, side) if bottom > top and right > left else None
+
+
+def _span(length: int, first: float, last: float, side: int) -> tuple[int, int]:
+    begin = max(0, math.floor(first / side) * side)
+    return begin, min(length, math.ceil(last / side) * side)
+
+
+def reduced(pixels: Array, crop: Crop) -> Array:
+    """(h, w) float32: the mean of every block of the crop; those cut by the picture's edge are of what is there."""
+    part, side = pixels[crop.top : crop.bottom, crop.left : crop.right], crop.side
+    if side == 1:
+        return part
+    # Rows first, and each axis by adding slices: several times as fast as one reshape and mean.
+    rows = np.empty((-(-part.shape[0] // side), part.shape[1]), np.float32)
+    _add_rows(rows, part, side)
+    blocks = np.empty((rows.shape[0], -(-rows.shape[1] // side)), np.float32)
+    _add_rows(blocks.T, rows.T, side)
+    blocks /= np.outer(_block_sides(part.shape[0], side), _block_sides(part.shape[1], side))
+    return blocks
+
+
+def _add_rows(sums: Array, part: Array, side: int) -> None:
+    """Fill sums (ceil(h / side), w) with the sum of every `side` rows of part (h, w); side >= 2."""
+    whole = len(part) // side
+    full, last = sums[:whole], whole * side
+    np.add(part[:last:side], part[1:last:side], out=full, dtype=np.float32, casting="unsafe")
+    for offset in range(2, side):
+        np.add(full, part[offset:last:side], out=full, casting="unsafe")
+    if whole < len(sums):
+        np.sum(part[last:], axis=0, dtype=np.float32, out=sums[whole])
+
+
+def _block_sides(length: int, side: int) -> Array:
+    """(ceil(length / side),) float32: how many pixels each block has along an axis."""
+    firsts = np.arange(0, length, side)
+    sides: Array = np.minimum(side, length - firsts).astype(np.float32)
+    return sides
+
+
+def coloured(values: Array, levels: tuple[float, float], table: Array) -> Array:
+    """(h, w) uint32 colours of a lookup table (N,), low..high over all of it; what is not finite is drawn darkest."""
+    low, high = levels
+    places = (values - np.float32(low)) * np.float32((len(table) - 1) / (high - low))
+    np.fmax(places, 0, out=places)  # fmax and fmin take the number where the other is none
+    np.fmin(places, len(table) - 1, out=places)
+    colours: Array = table.take(places.astype(np.intp), mode="clip")  # all are within: this only skips a second check
+    return colours

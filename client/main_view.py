@@ -1,0 +1,102 @@
+"""The large picture: super-resolved alone, split against the raw mean by a line to drag, or laid over it."""
+
+from __future__ import annotations
+
+import pyqtgraph as pg
+from PySide6 import QtCore, QtWidgets
+
+from client.buttons import DrawnButton
+from client.field import Field
+from client.field_item import FieldItem
+from client.look import theme
+from client.picture_panel import PicturePanel
+from client.pictures import Picture
+
+MODES = {
+    "single": "Super-resolved alone",
+    "split": "Split: the raw mean left of a line that you drag",
+    "overlay": "Overlay: super-resolved light added to the raw mean",
+}
+SLIDER_WIDTH_PX = 70
+
+
+class MainView(PicturePanel):
+    """A picture panel with a second picture of the same field below the first. mode_changed: one of MODES."""
+
+    mode_changed = QtCore.Signal(str)
+
+    def __init__(self) -> None:
+        self.buttons: dict[str, DrawnButton] = {}
+        super().__init__("Super-resolved", "fire")
+        self.mode = "single"
+        self.under = FieldItem(self.view)
+        self.under.setZValue(-10)
+        self.under.hide()
+        self.view.addItem(self.under, ignoreBounds=True)
+        self.line = pg.InfiniteLine(
+            angle=90,
+            movable=True,
+            label="raw | super-resolved",
+            labelOpts={"position": 0.97, "fill": (0, 0, 0, 150), "color": "w"},
+        )
+        self.line.setPen(pg.mkPen("w", width=1.5))
+        self.line.setHoverPen(pg.mkPen(theme().preview, width=3))
+        self.line.setZValue(800)
+        self.line.hide()
+        self.line.sigPositionChanged.connect(self._arrange)
+        self.view.addItem(self.line, ignoreBounds=True)
+        self.light = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
+        self.light.setRange(0, 100)
+        self.light.setValue(60)
+        self.light.setToolTip("How bright the raw mean is below the super-resolved picture")
+        self.light.setFixedWidth(SLIDER_WIDTH_PX)
+        self.light.valueChanged.connect(self._arrange)
+        self.light.hide()
+        self._add_modes()
+
+    def _add_modes(self) -> None:
+        self.modes = QtWidgets.QButtonGroup(self)
+        for place, (mode, tip) in enumerate(MODES.items()):
+            button = DrawnButton(mode, tip, checkable=True, flat=True)
+            button.setChecked(mode == self.mode)
+            button.clicked.connect(lambda _=False, mode=mode: self.set_mode(mode))
+            self.modes.addButton(button)
+            self.buttons[mode] = button
+            self.header.insertWidget(2 + place, button)
+        self.header.insertWidget(2 + len(MODES), self.light)
+        self.header.insertSpacing(3 + len(MODES), 12)
+
+    def set_mode(self, mode: str) -> None:
+        """Show it in another way."""
+        self.mode = mode
+        self.buttons[mode].setChecked(True)
+        self._arrange()
+        self.mode_changed.emit(mode)
+
+    def show_under(self, picture: Picture | None, raw: FieldItem) -> None:
+        """The raw mean of the same window, drawn as its own panel draws it."""
+        if picture is not None and raw.table is not None and self.field is not None:
+            self.under.show_pixels(picture.pixels, raw.levels, raw.table, self.field)
+        else:
+            self.under.pixels = None
+        self._arrange()
+
+    def restyle(self) -> None:
+        """Take on the application's look."""
+        super().restyle()
+        for button in self.buttons.values():
+            button.restyle()
+
+    def _take_field(self, field: Field) -> None:
+        super()._take_field(field)
+        self.line.setBounds((0, field.width))
+        self.line.setValue(field.width / 2)
+
+    def _arrange(self, *_: object) -> None:
+        there = self.under.pixels is not None
+        split, overlay = self.mode == "split" and there, self.mode == "overlay" and there
+        self.under.setVisible(split or overlay)
+        self.under.setOpacity(self.light.value() / 100 if overlay else 1.0)
+        self.line.setVisible(split)
+        self.light.setVisible(self.mode == "overlay")
+        self.image.show_part(self.line.value() if split else None, added=overlay)

@@ -1,0 +1,35 @@
+"""Plots in the window's look."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyqtgraph as pg
+
+from client.look import theme
+
+AXIS_WIDTH_PX = 44
+
+
+def plain_plot() -> Any:
+    """An empty pyqtgraph PlotWidget that cannot be dragged about; axes on the left and below."""
+    plot = pg.PlotWidget(enableMenu=False)
+    plot.hideButtons()
+    plot.setMouseEnabled(x=False, y=False)
+    plot.getPlotItem().layout.setContentsMargins(0, 8, 8, 0)  # room for the outermost tick labels
+    plot.getAxis("left").setWidth(AXIS_WIDTH_PX)
+    for side in ("left", "bottom"):
+        plot.getAxis(side).enableAutoSIPrefix(False)
+    return plot
+
+
+def restyle_plot(plot: Any) -> None:
+    """Give a plot the application's look."""
+    colours = theme()
+    plot.setBackground(colours.base)
+    for side in ("left", "bottom"):
+        axis = plot.getAxis(side)
+        axis.setPen(colours.line)
+        axis.setTextPen(colours.dim)
+        if axis.labelText:
+            axis.setLabel(axis.labelText, color=colours.dim)

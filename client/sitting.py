@@ -1,0 +1,113 @@
+"""One sitting at the viewer: the window, and what feeds it: a daemon listened to, or a movie."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6 import QtWidgets
+
+from client.commands import AskPath, Commands
+from client.main_view import MODES
+from client.movie_in import open_movie
+from client.playhead import Playhead, seek
+from client.presenter import Presenter
+from client.settings import Settings
+from client.state import ViewerState
+from client.subscriber import Batch, Subscriber
+from client.trends import Sample, with_window
+from client.viewer import ViewerWindow
+from selfstorm.errors import InputError
+
+LAYOUTS = ("picture_area", "side")
+
+
+class Nothing:
+    """A source from which nothing ever comes: while a movie is looked at."""
+
+    def drain(self) -> Batch:
+        """An empty batch."""
+        return Batch((), Counter())
+
+
+class Sitting:
+    """From connect() or open() to stop(). clock: seconds, steadily running."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        clock: Callable[[], float] = time.monotonic,
+        ask_save: AskPath | None = None,
+        ask_open: AskPath | None = None,
+    ) -> None:
+        self._settings, self._clock = settings, clock
+        self._subscriber: Subscriber | None = None
+        self.window = ViewerWindow()
+        self.commands = Commands(self.window, settings, ask_save, ask_open)
+        self.presenter = Presenter(Nothing(), self.window, ViewerState(""), clock)
+        self.window.moved.connect(self.presenter.move)
+        self.window.closed.connect(self._keep_layout)
+        self.commands.connect_asked.connect(self.connect)
+        self.commands.open_asked.connect(self._try_to_open)
+        self._restore_layout()
+
+    def connect(self, endpoint: str) -> None:
+        """Listen to a daemon; what was shown before is forgotten."""
+        self._stop_listening()
+        self._subscriber = Subscriber(endpoint, self._clock)
+        self._subscriber.start()
+        self.presenter.begin(self._subscriber, ViewerState(endpoint))
+        self._settings.connected(endpoint)
+        self.window.setWindowTitle(f"Self-STORM live – {endpoint}")
+
+    def open(self, path: Path) -> None:
+        """Look at a saved movie. Raises InputError; what is shown then stays."""
+        history = open_movie(path)
+        self._stop_listening()
+        trend: tuple[Sample, ...] = ()
+        for number, pair in enumerate(history.pairs):
+            trend = with_window(trend, number, pair)
+        start = seek(Playhead(), history, history.first)
+        state = ViewerState("", movie=path.name, history=history, playhead=start, trend=trend)
+        self.presenter.begin(Nothing(), state)
+        self.window.setWindowTitle(f"Self-STORM live – {path.name}")
+
+    def stop(self) -> None:
+        """End all that runs; the window may go."""
+        self.presenter.stop()
+        self.commands.stop()
+        self._stop_listening()
+
+    def _try_to_open(self, path: str) -> None:
+        try:
+            self.open(Path(path))
+        except InputError as error:
+            self.window.say(str(error))
+
+    def _stop_listening(self) -> None:
+        if self._subscriber is not None:
+            self._subscriber.stop()
+            self._subscriber = None
+
+    def _restore_layout(self) -> None:
+        settings, window = self._settings, self.window
+        if settings.look != "dark":
+            window.entries["light"].setChecked(True)
+        window.set_look(settings.look)
+        if settings.mode in MODES:
+            window.sr.set_mode(settings.mode)
+        geometry = settings.layout("window")
+        if not geometry.isEmpty():
+            window.restoreGeometry(geometry)
+        for name in LAYOUTS:
+            if not (sizes := settings.layout(name)).isEmpty():
+                splitter: QtWidgets.QSplitter = getattr(window, name)
+                splitter.restoreState(sizes)
+        window.welcome.setVisible(settings.first_start)
+
+    def _keep_layout(self) -> None:
+        self._settings.keep_layout("window", self.window.saveGeometry())
+        for name in LAYOUTS:
+            self._settings.keep_layout(name, getattr(self.window, name).saveState())

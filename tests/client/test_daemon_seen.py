@@ -1,0 +1,46 @@
+"""The viewer and a real daemon process: connect, follow, go back, measure; the daemon killed and started again."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "daemon"))
+
+from daemon_process import Daemon, simulated
+
+
+def test_a_daemon_is_followed_looked_back_on_measured_killed_and_its_successor_found(open_window, tmp_path):
+    seen, daemon = open_window(), Daemon(tmp_path, simulated(rate_hz=200, window=20, stride=20))
+    seen.window.welcome.button.click()
+    with daemon:
+        seen.sitting.connect(daemon.started().results)
+        follow_and_look_back(seen, daemon)
+        killed = seen.state.run
+    seen.until(lambda: seen.lamp("Daemon").value == "disconnected")
+    assert "STALE" in seen.window.sr.banner.text()
+    with daemon:
+        daemon.started()
+        seen.until(lambda: seen.state.newest.window[0] != killed)
+        seen.until(lambda: seen.lamp("Daemon").value == "running")
+        seen.until(lambda: not seen.window.sr.banner.isVisible())
+
+
+def follow_and_look_back(seen, daemon):
+    seen.until(lambda: seen.state.windows >= 3)
+    assert seen.lamp("Daemon").value == "running"
+    assert seen.lamp("Missing").level == "good"
+    assert seen.window.sr.picture.header.run == daemon.status().run
+    assert "simulated" in seen.window.events.list.item(seen.window.events.list.count() - 1).text()
+    seen.do("oldest")
+    held, before = seen.window.sr.picture, seen.state.windows
+    seen.until(lambda: seen.state.windows > before)
+    assert seen.window.sr.picture is held
+    seen.do("profile")
+    seen.window.profile_line.draw((0.3, 1.6), (2.9, 1.6))
+    assert seen.window.profile.sr.getData()[0][-1] == pytest.approx(2.6)
+    seen.do("lock")
+    levels = seen.window.sr.image.levels
+    seen.do("live")
+    assert seen.window.sr.picture is not held
+    assert seen.window.sr.image.levels == levels

@@ -1,0 +1,202 @@
+"""Time, tools, keys, memory: the window as a user handles it."""
+
+import pytest
+from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6.QtCore import Qt
+
+from client.actions import ENTRIES
+from client.connect_dialog import ConnectDialog
+from client.region import Region
+
+
+@pytest.fixture
+def followed(showing, publisher):
+    """Windows 0 to 4 were shown."""
+    for window in range(1, 5):
+        publisher.send_window(window, level=window + 1)
+        showing.until(lambda window=window: showing.shows(window))
+    return showing
+
+
+def test_scrubbing_back_holds_while_new_windows_come(followed, publisher, qtbot):
+    bar = followed.window.time_bar
+    qtbot.mousePress(bar.scrubber, Qt.MouseButton.LeftButton, pos=QtCore.QPoint(round(bar.scrubber.x_of(1)), 12))
+    assert followed.shows(1)
+    publisher.send_window(5)
+    followed.until(lambda: followed.state.windows == 6)
+    assert bar.scrubber.last == 4  # still while it is held
+    qtbot.mouseRelease(bar.scrubber, Qt.MouseButton.LeftButton)
+    assert followed.shows(1)
+    assert "PAST" in followed.window.sr.chip.text()
+    assert followed.window.raw.picture.window == ("first-run", 1)
+    assert not bar.live.isChecked()
+    bar.live.click()
+    assert followed.shows(5)
+    assert not followed.window.sr.chip.isVisible()
+
+
+def test_keys_step_mark_and_come_back(followed, qtbot):
+    def press(key):
+        qtbot.keyClick(followed.window, key)
+
+    press(Qt.Key.Key_Left)
+    press(Qt.Key.Key_Left)
+    assert followed.shows(2)
+    press(Qt.Key.Key_M)
+    press(Qt.Key.Key_Home)
+    assert followed.shows(0)
+    press(Qt.Key.Key_BracketRight)
+    assert followed.shows(2)
+    followed.until(lambda: "MARK  window 2" in followed.window.events.list.item(0).text())
+    press(Qt.Key.Key_End)
+    assert followed.shows(4)
+    assert followed.window.time_bar.live.isChecked()
+
+
+def test_holding_stops_a_live_picture_and_playing_on_catches_up(followed, publisher):
+    followed.do("play")
+    publisher.send_window(5)
+    followed.until(lambda: followed.state.windows == 6)
+    assert followed.shows(4)
+    followed.do("play")
+    followed.until(lambda: followed.shows(5))
+    followed.until(lambda: followed.state.playhead.at is None)
+
+
+def test_playing_runs_through_the_windows_and_ends_live(followed):
+    followed.do("oldest")
+    followed.do("play")
+    followed.until(lambda: followed.shows(3))
+    followed.until(lambda: followed.state.playhead.at is None)
+    assert followed.shows(4)
+
+
+def test_a_looping_play_starts_again(followed):
+    followed.do("loop")
+    assert followed.window.time_bar.loop.isChecked()
+    followed.do("forward")
+    followed.do("play")
+    followed.until(lambda: followed.shows(4))
+    followed.until(lambda: followed.shows(0))
+    followed.do("play")
+    assert not followed.state.playhead.playing
+
+
+def test_the_line_profile_is_shown_for_what_is_looked_at(showing, publisher):
+    showing.do("profile")
+    profile = showing.window.profile
+    assert showing.window.tabs.currentWidget() is profile
+    showing.window.profile_line.draw((0.1, 0.4), (0.7, 0.4))
+    before = profile.sr.getData()[1].copy()
+    assert profile.sr.getData()[0][-1] == pytest.approx(0.6)
+    assert "raw mean" in profile.raw_width.text()
+    publisher.send_window(1, level=float("nan"))
+    showing.until(lambda: showing.shows(1))
+    assert not (profile.sr.getData()[1] == before).all()
+    showing.do("profile")
+    assert "draws a line" in profile.sr_width.text()
+    assert showing.window.profile_line.ends is None
+
+
+def test_the_region_is_told_with_its_numbers(showing):
+    told = []
+    showing.window.region_changed.connect(told.append)
+    showing.do("region")
+    showing.window.region_box.draw((0.2, 0.1), (0.3, 0.4), showing.window.sr.field)
+    assert told[-1] == Region(y=1, x=2, height=4, width=3)
+    assert "corner x 2, y 1" in showing.window.region.text.text()
+    showing.do("region")
+    assert told[-1] is None
+
+
+def test_the_raw_mean_beside_can_be_put_away(showing):
+    showing.do("raw")
+    showing.until(lambda: not showing.window.raw.isVisible())
+    showing.do("raw")
+    showing.until(showing.window.raw.isVisible)
+
+
+def test_no_key_is_given_twice():
+    keys = [QtGui.QKeySequence(key).toString() for entry in ENTRIES for key in entry.keys]
+    assert sorted(keys) == sorted(set(keys))
+
+
+def test_all_keys_stand_on_the_page_of_keys(sitting, qtbot):
+    qtbot.keyClick(sitting.window, Qt.Key.Key_F1)
+    (page,) = sitting.window.findChildren(QtWidgets.QDialog)
+    texts = {label.text() for label in page.findChildren(QtWidgets.QLabel)}
+    assert {entry.text for entry in ENTRIES if entry.keys} <= texts
+    page.close()
+
+
+def test_every_action_has_something_to_do(sitting):
+    for entry in ENTRIES:
+        if entry.name == "raw":  # the window looks whether it is checked
+            continue
+        action = sitting.window.entries[entry.name]
+        listeners = [action.receivers(QtCore.SIGNAL(f"{signal}(bool)")) for signal in ("triggered", "toggled")]
+        assert any(listeners), entry
+
+
+def test_what_needs_a_picture_is_grey_until_there_is_one(sitting, publisher):
+    greyed = {name for name, action in sitting.window.entries.items() if not action.isEnabled()}
+    assert {"save_view", "profile", "back", "mark"} <= greyed
+    assert not {"connect", "open", "split", "live", "shortcuts"} & greyed
+    sitting.until(sitting.connected)
+    publisher.send_window(0)
+    sitting.until(lambda: all(action.isEnabled() for action in sitting.window.entries.values()))
+
+
+def test_a_wrong_address_is_said_in_the_dialog_and_a_good_one_connects(sitting, publisher):
+    sitting.sitting.connect("tcp://127.0.0.1:1")
+    sitting.do("connect")
+    (dialog,) = sitting.window.findChildren(ConnectDialog)
+    assert dialog.address.itemText(0) == "tcp://127.0.0.1:1"
+    assert dialog.address.itemText(1) == publisher.endpoint
+    dialog.address.setCurrentText("127.0.0.1")
+    dialog.accept()
+    assert "no address" in dialog.fault.text()
+    dialog.address.setCurrentText(publisher.endpoint)
+    dialog.accept()
+    sitting.until(sitting.connected)
+
+
+def test_another_daemon_is_another_story(followed, open_window):
+    followed.sitting.connect("tcp://127.0.0.1:1")
+    assert followed.window.sr.picture is None
+    assert followed.state.windows == 0
+    assert "Waiting" in followed.window.sr.message.text()
+
+
+def test_the_first_start_explains_itself_once(open_window):
+    first = open_window()
+    assert first.window.welcome.isVisible()
+    assert not first.window.sr.message.isVisible()
+    middle = first.window.picture_area.geometry().center() - first.window.welcome.geometry().center()
+    assert middle.manhattanLength() <= 2
+    first.window.welcome.button.click()
+    assert not first.window.welcome.isVisible()
+    assert not open_window().window.welcome.isVisible()
+
+
+def test_layout_look_and_mode_are_remembered(open_window):
+    first = open_window()
+    first.do("split")
+    first.do("light")
+    default = first.window.side.sizes()[0]
+    first.window.side.setSizes([180, 500])
+    first.window.close()
+    second = open_window()
+    assert second.window.sr.mode == "split"
+    assert second.window.entries["light"].isChecked()
+    assert second.window.side.sizes()[0] < 0.75 * default
+    second.do("light")
+    assert QtWidgets.QApplication.instance().property("theme") == "dark"
+
+
+def test_the_window_fits_a_small_screen(showing):
+    assert showing.window.minimumSizeHint().width() <= 1280
+    assert showing.window.minimumSizeHint().height() <= 800
+    showing.window.resize(1280, 800)
+    for cell in showing.window.strip.cells.values():
+        assert cell.value.sizeHint().width() <= cell.width()

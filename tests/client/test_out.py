@@ -1,0 +1,157 @@
+"""Data out, and movies in again."""
+
+import numpy as np
+import pytest
+import tifffile
+from client_stream import header, pixels
+from PySide6 import QtGui, QtWidgets
+
+from client.movie_in import open_movie
+from client.movie_out import save_data
+from client.pictures import Pair, Picture
+from selfstorm.errors import InputError
+from selfstorm.ome_tiff import OmeTiffWriter, read_pictures
+
+
+def pair(window, level=1.0, preview=False, **other):
+    pictures = []
+    for kind in ("sr.refined", "raw.mean"):
+        one = header(kind, window, **other)
+        pictures.append(Picture(one, pixels(one.shape, level), 0.0, preview and kind == "sr.refined"))
+    return Pair(*pictures)
+
+
+def record(window):
+    return header("sr.refined", window).model_dump(mode="json", exclude={"shape", "dtype"})
+
+
+@pytest.fixture
+def movie(tmp_path):
+    """A movie as the daemon's --save writes it: windows 0 to 3."""
+    path = tmp_path / "cell.ome.tif"
+    with OmeTiffWriter(path, 25.0) as writer:
+        for window in range(4):
+            writer.add(pixels((32, 32), window + 1), record(window))
+    return path
+
+
+def test_the_data_are_saved_to_the_last_bit_with_their_account(tmp_path):
+    one = pair(7, level=1 / 3)
+    sr, raw = save_data(tmp_path / "one.ome.tif", one)
+    for path, picture in ((sr, one.sr), (raw, one.raw)):
+        saved = read_pictures(path)
+        assert saved.pictures.dtype == np.float32
+        assert np.array_equal(saved.pictures[0], picture.pixels)
+        assert saved.pixel_nm == pytest.approx(picture.header.pixel_nm)
+        assert (saved.records[0]["window"], saved.records[0]["preview"]) == (7, False)
+    assert raw.name == "one-raw.ome.tif"
+
+
+def test_a_folder_that_is_not_there_is_said(tmp_path):
+    with pytest.raises(InputError, match="no such folder"):
+        save_data(tmp_path / "nowhere" / "one.ome.tif", pair(0))
+
+
+def test_the_view_is_saved_with_its_scale_bar_and_says_what_it_shows(showing, tmp_path):
+    path = showing.answers["Save the view"] = tmp_path / "view.png"
+    showing.do("save_view")
+    image = QtGui.QImage(str(path))
+    assert image.size() == showing.window.sr.plot.size()
+    assert "window 0: frames 0 to 99" in image.text("Description")
+    assert "fire from" in image.text("Description")
+    bar = showing.window.sr.scale_bar.bar
+    at = showing.window.sr.plot.mapFromScene(bar.mapToScene(bar.rect().center()))
+    assert image.pixelColor(at).getRgb()[:3] == (255, 255, 255)
+    assert "view.png" in showing.window.said.text()
+
+
+def test_a_file_that_cannot_be_written_is_said_and_nothing_breaks(showing, tmp_path):
+    for title, name in (("Save the view", "save_view"), ("Save the data", "save_data")):
+        showing.answers[title] = tmp_path / "nowhere" / "file.png"
+        showing.do(name)
+        assert "nowhere" in showing.window.said.text()
+
+
+def test_the_view_is_copied_to_the_clipboard(showing):
+    showing.do("copy")
+    assert QtWidgets.QApplication.clipboard().image().size() == showing.window.sr.plot.size()
+
+
+def test_the_windows_kept_are_saved_as_a_movie_that_opens_again(showing, publisher, tmp_path):
+    publisher.send_window(1, level=2)
+    showing.until(lambda: showing.shows(1))
+    showing.do("mark")
+    publisher.send_window(2, level=3, side=5)
+    publisher.send_preview(3, level=4)
+    showing.until(lambda: showing.shows(3))
+    path = showing.answers["Save the windows kept"] = tmp_path / "kept.ome.tif"
+    showing.do("save_movie")
+    showing.until(lambda: "3 windows saved" in showing.window.said.text())
+    assert "1 of another size left out" in showing.window.said.text()
+    saved = read_pictures(path)
+    assert [one["window"] for one in saved.records] == [0, 1, 3]
+    assert [one["marked"] for one in saved.records] == [False, True, False]
+    history = open_movie(path)
+    assert [one.sr.preview for one in history.pairs] == [False, False, True]
+    assert np.array_equal(history.get(1).sr.pixels, pixels((32, 32), 2))
+
+
+def test_a_movie_that_cannot_be_written_to_its_end_is_said_and_removed(showing, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(OmeTiffWriter, "add", full)
+    showing.answers["Save the windows kept"] = tmp_path / "kept.ome.tif"
+    showing.do("save_movie")
+    showing.until(lambda: "No space left" in showing.window.said.text())
+    assert list(tmp_path.glob("kept*")) == []
+
+
+def test_closing_while_a_movie_is_saved_leaves_nothing_half_written(showing, tmp_path):
+    showing.answers["Save the windows kept"] = tmp_path / "kept.ome.tif"
+    showing.do("save_movie")
+    showing.sitting.stop()
+    assert list(tmp_path.glob("kept*")) == []
+
+
+def test_a_saved_movie_opens_in_the_same_window_with_the_same_scrubber(showing, movie):
+    showing.answers["Open a movie"] = movie
+    showing.do("open")
+    window = showing.window
+    assert window.sr.picture.header.window == 0
+    assert window.sr.field.width == pytest.approx(0.8)
+    assert not window.raw.isVisible()
+    assert len(showing.state.trend) == 4
+    assert not window.sr.banner.isVisible()
+    showing.do("forward")
+    assert window.sr.picture.pixels[0, 0] == 2
+    showing.do("play")
+    showing.until(lambda: window.sr.picture.header.window == 3)
+    assert showing.lamp("File").value == "cell.ome.tif"
+    assert not window.sr.chip.isVisible()
+    assert "window 3" in window.notes.facts.text()
+
+
+def test_a_file_that_is_no_movie_is_said_and_what_is_shown_stays(showing, tmp_path):
+    path = tmp_path / "text.tif"
+    path.write_text("no movie")
+    showing.answers["Open a movie"] = path
+    showing.do("open")
+    assert "text.tif" in showing.window.said.text()
+    assert showing.shows(0)
+
+
+def test_any_stack_of_grey_pictures_opens(tmp_path):
+    path = tmp_path / "frames.tif"
+    tifffile.imwrite(path, np.arange(5 * 6 * 7, dtype=np.uint16).reshape(5, 6, 7))
+    history = open_movie(path)
+    assert [one.sr.header.window for one in history.pairs] == [0, 1, 2, 3, 4]
+    assert history.get(4).sr.pixels[5, 6] == 209
+
+
+def test_a_record_that_cannot_be_read_costs_its_account_only(tmp_path):
+    path = tmp_path / "odd.ome.tif"
+    with OmeTiffWriter(path, 25.0) as writer:
+        writer.add(pixels((8, 8)), {"window": "nonsense"})
+    (one,) = open_movie(path).pairs
+    assert (one.sr.header.window, one.sr.header.pixel_nm) == (0, 25.0)

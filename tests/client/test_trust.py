@@ -1,0 +1,200 @@
+"""The trust strip: when a lamp turns, and what it says. Pure."""
+
+from dataclasses import replace
+
+import pytest
+from client_stream import STREAM, header, pixels, status
+
+from client.freshness import past_text
+from client.playhead import seek
+from client.state import ViewerState, reduce_message, reduce_unreadable
+from client.trust import NEWS_S, aside, duration, lamps, sentence
+from daemon.protocol.codec import Received
+from daemon.protocol.messages import FrameCounts, StageLatency, WindowCounts
+from selfstorm.frames import StreamInfo
+
+ENDPOINT = "tcp://127.0.0.1:5711"
+CLEAN = {
+    "frames": FrameCounts(sent=9_000, received=9_000, used=9_000),
+    "windows": WindowCounts(complete=90, published=90),
+}
+
+
+def seen(*messages, now=0.0, state=None):
+    state = state or ViewerState(ENDPOINT)
+    for message in messages:
+        kind = "info" if isinstance(message, StreamInfo) else "status"
+        state = reduce_message(state, Received(kind, message), now)
+    return state
+
+
+def said(**other):
+    return status(**(CLEAN | other))
+
+
+def with_picture(known, now=0.0, window=0, **other):
+    for kind in ("sr.refined", "raw.mean"):
+        one = header(kind, window, **other)
+        known = reduce_message(known, Received(kind, one, pixels(one.shape)), now)
+    return known
+
+
+def lamp(state, name, now=0.0):
+    return next(one for one in lamps(state, now) if one.name == name)
+
+
+def test_all_is_well_and_is_said_so():
+    state = with_picture(seen(said(model_state="warm")), misfit=0.01)
+    levels = {one.name: one.level for one in lamps(state, 0.0)}
+    assert set(levels.values()) == {"good"}, levels
+    assert sentence(lamps(state, 0.0))[1].startswith("All is well")
+
+
+def test_every_lamp_keeps_its_place_whatever_is_known():
+    names = [one.name for one in lamps(with_picture(seen(said())), 0.0)]
+    assert [one.name for one in lamps(ViewerState(ENDPOINT), 0.0)] == names
+    assert [one.name for one in lamps(with_picture(seen(said())), 99.0)] == names
+
+
+@pytest.mark.parametrize(
+    ("state", "level", "word"),
+    [
+        ("running", "good", "Connected"),
+        ("waiting", "warning", "press Live"),
+        ("ended", "warning", "has ended"),
+        ("failed", "bad", "no camera"),
+        ("draining", "good", "finishing"),
+    ],
+)
+def test_the_daemons_state(state, level, word):
+    detail = "no camera" if state == "failed" else ""
+    one = lamp(seen(said(state=state, detail=detail)), "Daemon")
+    assert (one.value, one.level) == (state, level)
+    assert word in one.why
+
+
+def test_silence_is_bad_and_the_rest_is_then_unknown():
+    state = with_picture(seen(said()))
+    assert lamp(state, "Daemon", 9.0).level == "bad"
+    assert "9 s" in lamp(state, "Daemon", 9.0).why
+    assert lamp(state, "Missing", 9.0).level == "none"
+
+
+def test_a_daemon_of_another_protocol_is_bad_and_says_which():
+    state = reduce_unreadable(ViewerState(ENDPOINT), "protocol 2.0, this side speaks 1.1: update the older side")
+    assert lamp(state, "Daemon").level == "bad"
+    assert "update the older side" in lamp(state, "Daemon").why
+
+
+def test_a_camera_that_gives_nothing_is_bad_and_a_slow_one_a_warning():
+    info = StreamInfo(stream=STREAM, source="camera", height=8, width=8, dtype="uint16", rate_hz=100.0)
+    assert lamp(seen(said(rate_hz=0.0)), "Camera").level == "bad"
+    assert lamp(seen(info, said(rate_hz=50.0)), "Camera").level == "warning"
+    assert lamp(seen(info, said(rate_hz=97.0)), "Camera").level == "good"
+
+
+def test_a_window_with_missing_frames_or_an_old_one_is_a_warning():
+    assert lamp(with_picture(seen(said()), frames=97, missing=3), "Window").level == "warning"
+    state = with_picture(seen(said()))
+    assert "OLD" in lamp(seen(said(), now=30.0, state=state), "Window", 30.0).why
+
+
+def test_a_window_that_failed_is_bad_while_it_is_news():
+    state = with_picture(seen(said(), said(windows=WindowCounts(complete=91, published=90, failed=1)), now=5.0))
+    assert lamp(state, "Window", 5.0).level == "bad"
+    later = seen(state.status, now=6.0 + NEWS_S, state=state)
+    assert lamp(later, "Window", 6.0 + NEWS_S).level != "bad"
+
+
+@pytest.mark.parametrize(("p50_ms", "level"), [(80.0, "good"), (6_000.0, "warning"), (20_000.0, "bad")])
+def test_latency_is_that_of_the_refined_picture(p50_ms, level):
+    stages = [
+        StageLatency(stage=name, windows=9, p50_ms=p50, p95_ms=2 * p50, p99_ms=3 * p50)
+        for name, p50 in (("preview", 1.0), ("refined", p50_ms))
+    ]
+    one = lamp(seen(said(latencies=tuple(stages))), "Latency")
+    assert (one.level, one.value) == (level, duration(p50_ms))
+    assert duration(2 * p50_ms) in one.why
+
+
+@pytest.mark.parametrize(("name", "count"), [("Missing", "missing"), ("Rejected", "rejected")])
+def test_a_lost_frame_is_a_warning_for_a_minute_and_many_are_bad(name, count):
+    def counts(lost):
+        rest = {"sent": 9_000, "received": 9_000 - (lost if count == "missing" else 0)}
+        return FrameCounts(**rest, **{count: lost})
+
+    state = seen(said(), said(frames=counts(1)), now=10.0)
+    assert lamp(state, name, 10.0).level == "warning"
+    calm = seen(state.status, now=11.0 + NEWS_S, state=state)
+    assert (lamp(calm, name, 11.0 + NEWS_S).level, lamp(calm, name, 11.0 + NEWS_S).value) == ("good", "1")
+    assert lamp(seen(said(frames=counts(200))), name).level == "bad"
+
+
+def test_missing_frames_name_where_they_were_lost():
+    frames = FrameCounts(sent=1_000, received=990, missing=10, used=990, lost_at_source=7, estimated_lost_in_outages=40)
+    why = lamp(seen(said(frames=frames)), "Missing").why
+    for part in ("10 on the way", "7 inside the camera", "40 while the camera process was away"):
+        assert part in why
+
+
+@pytest.mark.parametrize(("skipped", "level"), [(0, "good"), (5, "good"), (20, "warning"), (60, "bad")])
+def test_skipped_windows_count_by_their_share(skipped, level):
+    windows = WindowCounts(complete=100, published=100 - skipped, skipped=skipped)
+    assert lamp(seen(said(windows=windows)), "Skipped").level == level
+
+
+@pytest.mark.parametrize(
+    ("model", "level"),
+    [("warm", "good"), ("cold", "warning"), ("scene changed", "warning"), ("rolled back", "warning"), ("", "none")],
+)
+def test_the_models_state_comes_from_the_status_or_the_picture(model, level):
+    assert lamp(seen(said(model_state=model)), "Model").level == level
+    assert lamp(with_picture(seen(said()), state=model), "Model").level == level
+
+
+@pytest.mark.parametrize(("misfit", "level"), [(0.01, "good"), (0.15, "warning"), (0.5, "bad")])
+def test_a_misfit_says_what_to_check(misfit, level):
+    one = lamp(with_picture(seen(said()), misfit=misfit), "Misfit")
+    assert one.level == level
+    assert ("check pixel size" in one.why) == (level != "good")
+
+
+def test_the_gravest_comes_first():
+    state = with_picture(seen(said(rate_hz=0.0, model_state="cold")), misfit=0.5)
+    level, text = sentence(lamps(state, 0.0))
+    assert level == "bad"
+    assert "No frames come" in text
+    assert "unexplained" in text
+    assert "Nothing was known" not in text
+
+
+def test_looking_back_is_said_and_never_that_all_is_well():
+    state = with_picture(seen(said(sent_unix_ns=0, model_state="warm")), misfit=0.01, published_unix_ns=1)
+    state = with_picture(state, window=1, misfit=0.01, published_unix_ns=9 * 10**9 + 1)
+    state = replace(state, playhead=seek(state.playhead, state.history, 0))
+    assert past_text(state) == "9 s before the newest"
+    level, text = sentence(lamps(state, 0.0), aside(state))
+    assert level == "none"
+    assert "End" in text
+
+
+def test_a_preview_is_said_and_never_that_all_is_well():
+    state = seen(said(model_state="warm"))
+    for kind in ("sr.preview", "raw.mean"):
+        one = header(kind, misfit=0.01)
+        state = reduce_message(state, Received(kind, one, pixels(one.shape)), 0.0)
+    assert "the refined picture" in sentence(lamps(state, 0.0), aside(state))[1]
+    assert aside(with_picture(state)) == ""
+
+
+def test_before_the_first_picture_nobody_says_that_it_is_well():
+    assert "no picture yet" in sentence(lamps(seen(said()), 0.0), aside(seen(said())))[1]
+
+
+def test_the_misfit_stays_while_a_preview_names_none():
+    state = with_picture(seen(said()), misfit=0.02)
+    for kind in ("sr.preview", "raw.mean"):
+        one = header(kind, 1)
+        state = reduce_message(state, Received(kind, one, pixels(one.shape)), 0.0)
+    assert state.newest.sr.preview
+    assert lamp(state, "Misfit").value == "2.0%"

@@ -14,6 +14,7 @@ LIKENESS = 4.0
 # sample moves, .3 at most with another scene.
 SAME = 0.5
 LOOKED_AT_FRAMES = 25  # at least: sparse emitters show little of a scene in fewer
+FEWEST_FRAMES = 6
 LEAST_FRAMES = 16  # of a new scene
 # Times the variance of a pixel's frames: mean frames before and after a change of scene differ by more.
 CHANGED = 3.0
@@ -43,9 +44,9 @@ def first_of_scene(frames: Tensor) -> int:
     Where the means of the frames before and after it differ most, in a measure in which chance makes 1.
     """
     count = len(frames)
-    before = torch.arange(1, count - LEAST_FRAMES + 1, device=frames.device)
-    if not len(before):
+    if count <= LEAST_FRAMES:
         return 0
+    before = torch.arange(1, count - LEAST_FRAMES + 1, device=frames.device)
     c = frames - frames.mean(0)
     sums = c.cumsum(0)[: len(before)].square().sum((1, 2))
     between = sums * count / (before * (count - before))
@@ -55,11 +56,13 @@ def first_of_scene(frames: Tensor) -> int:
 
 
 def another_scene(expected: Tensor, frames: Tensor) -> bool:
-    """Whether frames (T, H, W), T >= 6 photons, show another scene than the expected one.
+    """Whether frames (T, H, W) photons show another scene than the expected one.
 
     expected: (lags, H, W), the covariances that a density predicts. Frames in which nothing can be recognised, too few
     or too dim, say nothing: only where their halves agree may they contradict.
     """
+    if len(frames) < FEWEST_FRAMES:
+        return False
     middle = len(frames) // 2
     one, other = (
         contrast(sums_of(half - half.mean(0), None, len(half))) for half in (frames[:middle], frames[middle:])

@@ -25,6 +25,7 @@ from selfstorm.recognition import LOOKED_AT_FRAMES, another_scene, first_of_scen
 from selfstorm.statistics import TREND_FRAMES, statistics_of, sums_of, trend
 
 ROUGH_LAYERS = 20  # enough to tell emitters from haze
+COMPARABLE_FRAMES = 3  # fewer say nothing of how pixels fluctuate
 LEVELS = 100  # frames that say how bright frames are
 UNLIT_PATIENCE = 500  # frames in the dark, after which the dark is what there is to see
 NOT_FINITE = "not finite"
@@ -89,10 +90,11 @@ def _remember(model: SequenceModel, raw: Array, y: Tensor, place: Place) -> None
             model.density, model.film, model.memory = None, (), Memory(since=number)
             _remember(model, raw[first:], y[first:], replace(place, numbers=place.numbers[first:]))
             return
-    c = c - model.haze.drawn(knots - trend(knots))
-    last = c[new.start - 1 : new.start] if new.start else None
-    frames = sum(map(len, model.film)) + len(y)
-    model.memory = model.memory.with_frames(c[new], last, place.numbers, frames)
+    if len(z) >= COMPARABLE_FRAMES:
+        c = c - model.haze.drawn(knots - trend(knots))
+        last = c[new.start - 1 : new.start] if new.start else None
+        frames = sum(map(len, model.film)) + len(y)
+        model.memory = model.memory.with_frames(c[new], last, place.numbers, frames)
     model.film += strips(place, y, smooth, raw)
 
 

@@ -156,3 +156,12 @@ def test_same_windows_same_pictures_also_from_a_saved_memory(drifting):
     assert model.memory.plan.motion != "still"
     for one, other in zip(straight, again, strict=True):
         assert np.array_equal(one.picture, other.picture)
+
+
+@pytest.mark.parametrize("stride", [1, 5])
+def test_short_windows_and_strides_of_a_frame_are_followed(still, stride):
+    results, model = windows(still[0][:24], 10, stride)
+    assert len(results) == len(range(0, 15, stride))
+    assert {result.state for result in results[1:]} == {"warm"}
+    assert all(np.isfinite(result.picture).all() for result in results)
+    assert model.memory.frames >= 20

@@ -69,8 +69,9 @@ class SequenceModel:
     moments: of all frames so far; as they grow the PSF is learned again. density: what the last window left, (rows,
     columns) on the padded grid, or None before the first. memory: what stage A remembers of the frames so far. film:
     the frames that windows may still ask for; left_out: numbers of those that are not believed, and why. levels: how
-    bright the last frames were; unlit: how many in a row were dark. frames: how many the moments have seen.
-    last_number: of the last frame of this stream that was watched, -1 before. map_bytes: memory for a batch's maps.
+    bright the last frames were; unlit, flashed: how many in a row were dark, or far too bright. frames: how many the
+    moments have seen. last_number: of the last frame of this stream that was watched, -1 before. map_bytes: memory for
+    a batch's maps.
     """
 
     def __init__(
@@ -90,7 +91,7 @@ class SequenceModel:
         self.film: Film = ()
         self.left_out: tuple[tuple[int, str], ...] = ()
         self.levels: Array = np.zeros(0)
-        self.unlit, self.frames, self.last_number = 0, 0, -1
+        self.unlit, self.flashed, self.frames, self.last_number = 0, 0, 0, -1
         self._learned_already = self._refit_due = False
         self.map_bytes = MAP_BYTES
         self._patience = 0
@@ -126,6 +127,7 @@ class SequenceModel:
     def new_stream(self) -> None:
         """Frames of another stream of the same field follow: what was learned holds, their numbers start again."""
         self.film, self.left_out, self.last_number = (), (), -1
+        self.levels, self.unlit, self.flashed = np.zeros(0), 0, 0
         self.memory = self.memory.carried_on()
 
     def photons(self, raw: Array) -> Array:

@@ -28,6 +28,7 @@ ROUGH_LAYERS = 20  # enough to tell emitters from haze
 COMPARABLE_FRAMES = 3  # fewer say nothing of how pixels fluctuate
 LEVELS = 100  # frames that say how bright frames are
 UNLIT_PATIENCE = 500  # frames in the dark, after which the dark is what there is to see
+LONGEST_FLASH = 8  # frames: what stays is no flash but another light
 NOT_FINITE = "not finite"
 FLASH = "brighter all over than any blinking"
 UNLIT = "taken while the light was off"
@@ -61,8 +62,9 @@ def _believed(model: SequenceModel, raw: Array, numbers: Array) -> Array:
     flash = finite & flashes(level, known) if len(known) else none
     dark = finite & unlit(level, float(np.median(model.levels))) if len(model.levels) else none
     model.unlit = model.unlit + len(dark) if dark.all() else 0
-    if model.unlit > UNLIT_PATIENCE:
-        dark, model.levels = none, level[:0]
+    model.flashed = model.flashed + len(flash) if flash.all() else 0
+    if model.unlit > UNLIT_PATIENCE or model.flashed > LONGEST_FLASH:
+        flash, dark, model.levels = none, none, level[:0]
     for bad, why in ((~finite, NOT_FINITE), (flash, FLASH), (dark, UNLIT)):
         model.left_out += tuple((int(number), why) for number in numbers[bad])
     believed = finite & ~flash & ~dark

@@ -113,3 +113,10 @@ def test_a_sample_that_stays_dim_is_looked_at_after_a_while(clean):
         with pytest.raises(TooFewFramesError, match="while the light was off"):
             reconstruct(model, dim)
     assert reconstruct(model, dim).frames == len(dim)
+
+
+def test_light_that_stays_brighter_is_no_flash(clean):
+    settings = Settings(100.0, Gaussian(110.0), 100.0, 4.0, estimate="density", quality="fast")
+    model = SequenceModel.learned_from(settings, clean, CPU)
+    reconstruct(model, clean)
+    assert reconstruct(model, (clean - 100) * 9 + 100).frames == len(clean)

@@ -184,7 +184,7 @@ class Reconstructor:
         span_s = (newest[-1].received_unix_ns - newest[0].received_unix_ns) / 1e9
         return Demand(
             new=new,
-            unseen=unseen(model.film, window.first_seq, model.settings.estimate == "fused"),
+            unseen=unseen(model.film, window.first_seq, model.settings.estimate == "fused", model.memory.frames),
             layers=cold_layers(model.memory.frames),
             stride=self._stride,
             stride_s=span_s / max(len(newest) - 1, 1) * self._stride,

@@ -12,7 +12,7 @@ from selfstorm.frames import Frame, StreamInfo, Window
 
 LOSSLESS_DEPTH = 2
 MOST_EMPTY = 1000
-MOST_EARLIER = 400  # frames: more than the model remembers
+MOST_EARLIER = 200  # frames: half of what the model remembers; more would keep the picture waiting
 MOST_EARLIER_BYTES = 2**29
 
 

@@ -11,6 +11,8 @@ from torch import Tensor
 from selfstorm.frames import Array
 from selfstorm.localize import Localizations
 
+FEW_FRAMES, MANY_MORE = 60, 1.5
+
 
 @dataclass(frozen=True)
 class Place:
@@ -31,7 +33,8 @@ class Strip:
 
     numbers: (T,) of the frames. y: (T, H, W) photons. smooth: (T, knots, knots), the smooth light of each at equal
     brightness (selfstorm.haze). raw_sum: (H, W) float64 ADU. total: (rows, columns) photons of their emitter maps added
-    up, and found: localisations with the stream's frame numbers; None until somebody looked for them.
+    up, and found: localisations with the stream's frame numbers; None until somebody looked for them. prior_frames: how
+    many frames the density said where to look by.
     """
 
     numbers: Array
@@ -40,6 +43,7 @@ class Strip:
     raw_sum: Array
     total: Tensor | None = None
     found: Localizations | None = None
+    prior_frames: int = 0
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -83,6 +87,16 @@ def spans(film: Sequence[Strip]) -> Iterator[tuple[Strip, slice]]:
         first += len(strip)
 
 
-def unseen(film: Sequence[Strip], first: int, localized: bool) -> int:
-    """How many frames from that number on nobody has looked at: for their emitters, or to localise them."""
-    return sum(len(strip) for strip in since(film, first) if (strip.found if localized else strip.total) is None)
+def to_look_at(strip: Strip, localized: bool, remembered: int) -> bool:
+    """Whether the emitters of a strip are still to be looked for: to be localised, or added up.
+
+    Again, where the density knew of few frames and now knows of many more. remembered: frames that it knows of.
+    """
+    if (strip.found if localized else strip.total) is None:
+        return True
+    return strip.prior_frames < FEW_FRAMES and remembered >= MANY_MORE * strip.prior_frames
+
+
+def unseen(film: Sequence[Strip], first: int, localized: bool, remembered: int) -> int:
+    """How many frames from that number on are still to be looked at."""
+    return sum(len(strip) for strip in since(film, first) if to_look_at(strip, localized, remembered))

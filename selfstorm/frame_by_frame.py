@@ -14,7 +14,7 @@ from torch import Tensor
 
 from selfstorm.effort import Estimate, Quality
 from selfstorm.emitters import QUALITY, batches, emitter_maps
-from selfstorm.film import Strip
+from selfstorm.film import Strip, to_look_at
 from selfstorm.frames import Array
 from selfstorm.localize import EFFORT, Localizations, candidates, joined, localize
 from selfstorm.model import SequenceModel
@@ -46,9 +46,9 @@ class Watchers:
 
 
 def look(model: SequenceModel, strip: Strip, light: Light, wanted: Estimate, quality: Quality, told: Watchers) -> Strip:
-    """The strip with the emitters of its frames that an estimate wants, unless somebody has looked for them before."""
-    localizing = wanted == "fused"
-    if strip.total is not None and (strip.found is not None or not localizing):
+    """The strip with the emitters of its frames that an estimate wants, unless they were looked for before."""
+    localizing, remembered = wanted == "fused", model.memory.frames
+    if not to_look_at(strip, localizing, remembered):
         told.advance(len(strip))
         return strip
     grid = model.grid
@@ -75,7 +75,7 @@ def look(model: SequenceModel, strip: Strip, light: Light, wanted: Estimate, qua
         told.mark("localisations" if localizing else "emitters")
         told.advance(end - first)
         first = end
-    return replace(strip, total=total, found=joined(found) if found else None)
+    return replace(strip, total=total, found=joined(found) if found else None, prior_frames=remembered)
 
 
 def _numbered(found: Localizations, numbers: Array) -> Localizations:

@@ -94,7 +94,7 @@ class SequenceModel:
         self.unlit, self.flashed, self.frames, self.last_number = 0, 0, 0, -1
         self._learned_already = self._refit_due = False
         self.map_bytes = MAP_BYTES
-        self._patience = 0
+        self._patience, self._believed = 0, settings.psf
         self._use(psf)
 
     @classmethod
@@ -134,6 +134,12 @@ class SequenceModel:
         """(T, H, W) ADU -> float32 photons, hot pixels mended."""
         return self.camera.photons(mended(raw, self.hot))
 
+    def forget(self, number: int) -> None:
+        """From that frame on another scene is shown: the camera stays, the optics until the new frames contradict."""
+        self.density, self.film, self.memory = None, (), Memory(since=number)
+        self.moments, self.frames, self._patience = FieldMoments(), 0, 0
+        self._believed = self.psf
+
     def learn(self, photons: Array) -> None:
         """Moments of new frames (T, H, W) photons too, but for those that the model was made from.
 
@@ -157,7 +163,7 @@ class SequenceModel:
         frames: (T, H, W) photons at equal brightness.
         """
         if self._refit_due and self.psf.origin != TUNED:
-            psf = find_psf(self.moments, self.settings.pixel_nm, self.settings.psf).psf
+            psf = find_psf(self.moments, self.settings.pixel_nm, self._believed).psf
             if psf != self.psf:
                 self._use(psf)
         self._refit_due = False

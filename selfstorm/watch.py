@@ -19,7 +19,6 @@ from selfstorm.film import Place, since, strips, tail
 from selfstorm.frames import Array
 from selfstorm.haze import far_covariance
 from selfstorm.light import frame_gains
-from selfstorm.memory import Memory
 from selfstorm.model import SequenceModel
 from selfstorm.recognition import LOOKED_AT_FRAMES, another_scene, first_of_scene
 from selfstorm.statistics import TREND_FRAMES, statistics_of, sums_of, trend
@@ -88,8 +87,8 @@ def _remember(model: SequenceModel, raw: Array, y: Tensor, place: Place) -> None
         first = first_of_scene(clear)
         if another_scene(model.covariance.forward(model.density), clear[first:]):
             first = max(0, first - (len(clear) - len(y)))
-            number = int(place.numbers[first])
-            model.density, model.film, model.memory = None, (), Memory(since=number)
+            model.forget(int(place.numbers[first]))
+            model.learn(y[first:].cpu().numpy())
             _remember(model, raw[first:], y[first:], replace(place, numbers=place.numbers[first:]))
             return
     if len(z) >= COMPARABLE_FRAMES:

@@ -42,6 +42,7 @@ def cli() -> None:
 )
 @click.option("--duration", "duration_s", type=click.FloatRange(0, min_open=True), help="Stop after so many seconds.")
 @click.option("--lossless", is_flag=True, default=None, help="The source waits: no window is skipped.")
+@click.option("--json", "as_json", is_flag=True, help="Print the final account with every figure, for programs.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every window.")
 def run(
     config: Path,
@@ -51,6 +52,7 @@ def run(
     checkpoint: Path | None,
     duration_s: float | None,
     lossless: bool | None,
+    as_json: bool,
     verbose: bool,
 ) -> None:
     """Run the daemon with CONFIG.toml; flags win over its keys."""
@@ -73,7 +75,8 @@ def run(
     click.echo(
         f"results on {settings.server.results}; watch with: selfstorm-viewer --connect {settings.server.results}"
     )
-    click.echo(account(service.run()))
+    final = service.run()
+    click.echo(final.model_dump_json(indent=2) if as_json else account(final))
 
 
 @cli.command()

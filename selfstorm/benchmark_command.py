@@ -43,6 +43,9 @@ METHOD_HELP = "ours, paper, fista, richardson-lucy, sofi2, std, widefield, with 
     "--paper-epochs", type=click.IntRange(0, 1000), default=5, show_default=True, help="25 as published; 0 and 1 too."
 )
 @click.option("--scene", type=click.Choice(list(SCENES)), default="crowded", show_default=True, help="Without MOVIE.")
+@click.option("--stream", is_flag=True, help="Measure the live engine instead: rates, latencies, window lengths.")
+@click.option("--sides", default="64,128,256", show_default=True, metavar="PIXELS", help="With --stream.")
+@click.option("--seconds", type=click.FloatRange(1, 3600), default=10, show_default=True, help="A run of --stream.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 def benchmark(
     movie: Path | None,
@@ -59,13 +62,21 @@ def benchmark(
     methods: str,
     paper_epochs: int,
     scene: str,
+    stream: bool,
+    sides: str,
+    seconds: float,
     device: str,
 ) -> None:
     """Compare our reconstruction of MOVIE with the published Self-STORM and classical methods.
 
     All are scored against the TRUTH. Without MOVIE, one is simulated. Writes benchmark.json, benchmark.md and
-    benchmark.png into DIR.
+    benchmark.png into DIR; with --stream stream.json and stream.png.
     """
+    if stream:
+        if movie is not None:
+            raise click.UsageError("--stream simulates its own movies.")
+        _stream(output, sides, seconds, device)
+        return
     from selfstorm.benchmark import chosen_methods, run
     from selfstorm.benchmark_figure import write_figure
     from selfstorm.benchmark_methods import Task, three_digits
@@ -103,6 +114,28 @@ def benchmark(
         write_figure(part, results, emitters[:, 1:3], field_nm)
     click.echo("\n" + "\n".join(aligned(table(results, len(raw)))))
     click.echo(f"\nwrote benchmark.json, benchmark.md and benchmark.png into {output}")
+
+
+def _stream(output: Path, sides: str, seconds: float, device: str) -> None:
+    from selfstorm.benchmark_report import replacing
+    from selfstorm.device import describe, prepare_device
+    from selfstorm.stream_benchmark import measure
+    from selfstorm.stream_figure import write_figure
+
+    if not all(side.strip().isdecimal() and 16 <= int(side) <= 4096 for side in sides.split(",")):
+        raise click.UsageError(f"--sides takes numbers of pixels with commas, 16 to 4096, not '{sides}'.")
+    _make_folder(output)
+    torch_device = prepare_device(device)
+    sides_px = tuple(int(side) for side in sides.split(","))
+    figures = measure(sides_px, seconds, torch_device, click.echo)
+    with replacing(output / "stream.json") as part:
+        record = {"device": describe(torch_device), **figures.as_dict()}
+        part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    with replacing(output / "stream.png") as part:
+        write_figure(part, figures, describe(torch_device))
+    for side_px in sides_px:
+        click.echo(f"{side_px} x {side_px} px: nothing skipped up to {figures.fastest(side_px):g} frames/s")
+    click.echo(f"wrote stream.json and stream.png into {output}")
 
 
 def _read(

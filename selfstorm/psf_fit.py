@@ -103,7 +103,7 @@ class Target:
         )
         psf, slopes = make(found.x), found.jac
         inverse = np.linalg.pinv(slopes)[:, : len(self.values)]
-        sds = np.sqrt(np.diag(inverse @ self.covariance @ inverse.T))
+        sds = np.sqrt(np.diag(inverse @ self.covariance @ inverse.T).clip(min=0))
         basis = np.c_[self._basis(psf), slopes[: len(self.values)]]
         return Fit(psf, _power(self._residual(psf)), self._spread(basis), tuple(float(s) for s in sds))
 

@@ -15,7 +15,7 @@ LIKENESS = 4.0
 SAME = 0.5
 LOOKED_AT_FRAMES = 25  # at least: sparse emitters show little of a scene in fewer
 FEWEST_FRAMES = 6
-LEAST_FRAMES = 16  # of a new scene
+LEAST_FRAMES = 8  # of a new scene: it is recognised by them and so many before them
 # Times the variance of a pixel's frames: mean frames before and after a change of scene differ by more.
 CHANGED = 3.0
 
@@ -39,14 +39,14 @@ def likeness(one: Tensor, other: Tensor) -> float:
 
 
 def first_of_scene(frames: Tensor) -> int:
-    """Which of frames (T, H, W) photons is the first of the scene that the last 16 or more show; 0 where none changes.
+    """Which of frames (T, H, W) photons is the first of the scene that the last ones show; 0 where none changes.
 
     Where the means of the frames before and after it differ most, in a measure in which chance makes 1.
     """
     count = len(frames)
-    if count <= LEAST_FRAMES:
+    if count <= FEWEST_FRAMES:
         return 0
-    before = torch.arange(1, count - LEAST_FRAMES + 1, device=frames.device)
+    before = torch.arange(1, count - FEWEST_FRAMES + 1, device=frames.device)
     c = frames - frames.mean(0)
     sums = c.cumsum(0)[: len(before)].square().sum((1, 2))
     between = sums * count / (before * (count - before))

@@ -20,7 +20,7 @@ from selfstorm.frames import Array
 from selfstorm.haze import far_covariance
 from selfstorm.light import frame_gains
 from selfstorm.model import SequenceModel
-from selfstorm.recognition import LOOKED_AT_FRAMES, another_scene, first_of_scene
+from selfstorm.recognition import LEAST_FRAMES, LOOKED_AT_FRAMES, another_scene, first_of_scene
 from selfstorm.statistics import TREND_FRAMES, statistics_of, sums_of, trend
 
 ROUGH_LAYERS = 20  # enough to tell emitters from haze
@@ -85,7 +85,9 @@ def _remember(model: SequenceModel, raw: Array, y: Tensor, place: Place) -> None
         recent = slice(max(0, len(z) - max(len(y), LOOKED_AT_FRAMES)), None)
         clear = z[recent] - model.haze.drawn(knots[recent] - knots.mean(0))
         first = first_of_scene(clear)
-        if another_scene(model.covariance.forward(model.density), clear[first:]):
+        enough = first <= len(clear) - LEAST_FRAMES
+        told_by = clear[max(0, min(first, len(clear) - 2 * LEAST_FRAMES)) :]
+        if enough and another_scene(model.covariance.forward(model.density), told_by):
             first = max(0, first - (len(clear) - len(y)))
             model.forget(int(place.numbers[first]))
             model.learn(y[first:].cpu().numpy())

@@ -24,7 +24,7 @@ CHECKS = (
     ["-m", "ruff", "format", "--check", "."],
     ["-m", "mypy"],
     ["-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"],
-    ["-m", "pytest"],
+    ["-m", "pytest", "-n", "auto", "--dist", "loadfile"],
 )
 
 

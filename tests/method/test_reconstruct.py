@@ -128,7 +128,10 @@ def test_same_window_same_picture():
 
 
 def test_a_stride_costs_its_own_frames_alone():
-    """What was made of a frame is kept while any window holds the frame, and forgotten then."""
+    """What was made of a frame is kept while any window holds the frame, and forgotten then.
+
+    But for the first: where to look in them was known from 20 frames, and the second window knows of 30.
+    """
     raw, _ = movie(50, height=24, width=26, density=1.0, seed=2)
     model, looked_at, kept = SequenceModel.learned_from(Settings(100.0, quality="fast"), raw, CPU), [], []
     for first in (0, 10, 20, 30):
@@ -137,7 +140,7 @@ def test_a_stride_costs_its_own_frames_alone():
         assert numbers_of(model.film).tolist() == list(range(first, first + 20))
         looked_at.append(result.looked_at)
         kept.append(sorted(set(result.localizations.frame.tolist())))
-    assert looked_at == [20, 10, 10, 10]
+    assert looked_at == [20, 20, 10, 10]
     assert kept[-1][0] >= 30
     assert kept[-1][-1] <= 49
 

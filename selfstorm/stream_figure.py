@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator, ScalarFormatter
 
 from selfstorm.stream_benchmark import StreamFigures
 
@@ -45,5 +46,12 @@ def write_figure(path: Path, figures: StreamFigures, device: str) -> None:
     warm.set(ylabel="Pearson with the truth, 25 frames", ylim=(0, 1))
     warm.set_title("Warm and cold at the same cost", fontsize=10)
     warm.legend(fontsize=8)
+    for axes, seen in ((late, {run.rate_hz for run in figures.rates}), (length, {c.window for c in figures.lengths})):
+        ticks = sorted(float(value) for value in seen)
+        axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks], fontsize=8)
+        axes.yaxis.set_major_formatter(ScalarFormatter())
+        axes.yaxis.set_minor_formatter(ScalarFormatter())
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.tick_params(labelsize=8, which="both")
     figure.suptitle(f"Self-STORM live, {device}", fontsize=10)
     figure.savefig(path, format="png")

@@ -284,3 +284,11 @@ def test_a_mistake_is_one_line(asked, said, capsys):
     error = capsys.readouterr().err
     assert error.startswith("error: ")
     assert said in error
+
+
+@pytest.mark.parametrize("sides", ["", "64,", "sixty", "8", "100000"])
+def test_the_live_engines_benchmark_refuses_sides_that_are_none(sides, tmp_path):
+    refused = CliRunner().invoke(benchmark, ["--stream", "--sides", sides, "-o", str(tmp_path / "out")])
+    assert refused.exit_code == 2
+    assert "--sides takes numbers of pixels" in refused.output
+    assert not (tmp_path / "out").exists()

@@ -22,7 +22,6 @@ SILENCE_S = 10.0
 BACKOFF_S = (0.2, 1.0, 2.0, 5.0, 10.0)
 MOST_RESTARTS, RESTART_SPAN_S = 6, 120.0
 SELF_CONTAINED = ("simulate", "replay")
-MISTAKE_EXIT_CODE = 2
 SILENT = {"micromanager": "Micro-Manager does not answer; was it closed?"}
 ANY_PORT = "tcp://127.0.0.1:*"
 
@@ -75,9 +74,6 @@ class CameraSupervisor:
         """
         now = time.monotonic()
         if self._child is not None:
-            if self._child.exit_code == USER_ERROR and (error := (self._child.said(0.2) or {}).get("error")):
-                self.stop()
-                raise InputError(error)  # no restart mends it
             fault = self._fault(self._child, max(heard_s, self._started_s), now)
             if fault:
                 self._child.stop(0.5)
@@ -112,8 +108,8 @@ class CameraSupervisor:
         code = child.exit_code
         if code is not None:
             said = child.said(0.2) or {}
-            if code == MISTAKE_EXIT_CODE and "error" in said:
-                raise InputError(said["error"])
+            if code == USER_ERROR and "error" in said:
+                raise InputError(said["error"])  # no restart mends it
             how = f"was killed ({_signal_name(-code)})" if code < 0 else f"ended with exit code {code}"
             return f"the camera process {how}" + (f": {said['failed']}" if "failed" in said else "")
         if now - heard_s > SILENCE_S:

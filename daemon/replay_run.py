@@ -49,7 +49,7 @@ def repeat(manifest: Path) -> Iterator[Repeated]:
         raise InputError("does not begin with a run", where=manifest, mend=MEND)
     run = first.run
     config = run.config
-    device = prepare_device("cpu" if run.device.startswith("cpu") else run.device.split()[0])
+    device = prepare_device(run.device.split()[0])
     torch.set_num_threads(run.torch_threads)
     again = Reconstructor(
         lambda info: settings_of(config, info),

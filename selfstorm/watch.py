@@ -41,23 +41,25 @@ def watch(model: SequenceModel, raw: Array, place: Place) -> None:
     """
     model.film = since(model.film, min(place.first, int(place.numbers[0])))
     model.left_out = tuple((number, why) for number, why in model.left_out if number >= place.first)
-    believed = _believed(model, raw, place.numbers)
+    photons = model.photons(raw)
+    believed = _believed(model, photons, place.numbers)
     model.last_number = int(place.numbers[-1])
     if not believed.any():
         return
-    photons = model.photons(raw[believed])
+    photons = photons[believed]
     model.learn(photons)
     with torch.inference_mode():
         y = torch.as_tensor(photons).to(model.device)
         _remember(model, raw[believed], y, replace(place, numbers=place.numbers[believed]))
 
 
-def _believed(model: SequenceModel, raw: Array, numbers: Array) -> Array:
-    """(T,) bool: which frames show the sample. Of the others the model notes why not."""
-    finite = np.asarray(np.isfinite(raw).all((1, 2)))
-    level = levels(model.photons(np.where(finite[:, None, None], raw, 0)))
+def _believed(model: SequenceModel, photons: Array, numbers: Array) -> Array:
+    """(T,) bool: which frames (T, H, W) show the sample. Of the others the model notes why not."""
+    finite = np.asarray(np.isfinite(photons).all((1, 2)))
+    level = np.zeros(len(photons))
+    level[finite] = levels(photons[finite])
     known = np.concatenate([model.levels, level[finite]])
-    none = np.zeros(len(raw), bool)
+    none = np.zeros(len(photons), bool)
     flash = finite & flashes(level, known) if len(known) else none
     dark = finite & unlit(level, float(np.median(model.levels))) if len(model.levels) else none
     model.unlit = model.unlit + len(dark) if dark.all() else 0

@@ -46,6 +46,7 @@ def demo_camera(*, exposure_ms, buffer_mb=None):
     core.setProperty("Camera", "OnCameraCCDXSize", 128)
     core.setProperty("Camera", "OnCameraCCDYSize", 128)
     core.setExposure(exposure_ms)
+    core.setShutterOpen(False)  # the demonstration shutter begins open or closed, as it happens
     if buffer_mb:
         core.setCircularBufferMemoryFootprint(buffer_mb)
     try:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import click
 
+from daemon.asking import ask
 from daemon.config import ServerSection, check_loopback, load, source_of
-from daemon.control import ask
 from daemon.protocol.messages import Status
 from daemon.stop_signals import StopSignals
 from selfstorm import console

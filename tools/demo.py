@@ -17,8 +17,8 @@ from typing import Any
 import click
 import numpy as np
 
+from daemon.asking import ask
 from daemon.config import Config, load
-from daemon.control import ask
 from selfstorm.errors import InputError
 from selfstorm.evaluate import score_picture
 from selfstorm.ome_tiff import Pictures, read_pictures

@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 
+from daemon.asking import ask
 from daemon.check.finding import Finding, ok, problem, warning
 from daemon.config import ServerSection
-from daemon.control import ask
 from daemon.protocol.messages import Status
 from selfstorm.errors import InputError
 

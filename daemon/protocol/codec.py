@@ -1,7 +1,8 @@
 """Messages to and from bytes: [kind][msgpack header][pixels], nothing trusted before it is checked.
 
 Pure functions, no sockets, no pickle. Pixels are never copied on the way in: the array is a read-only view of the
-received buffer.
+received buffer, but for those of a View that are packed: 'shuffle-zstd' is zstandard of all first bytes of the float32,
+then all second ones, and so on, for neighbouring values share their exponents.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import msgpack
 import numpy as np
+import zstandard
 from pydantic import BaseModel, ValidationError
 
 from daemon.protocol.messages import KINDS, VERSION
@@ -20,6 +22,9 @@ from selfstorm.frames import Array
 
 MAX_HEADER_BYTES = 65_536
 MAX_PIXEL_BYTES = 2**31
+MAX_ENTRIES = 1024  # of a map in a header
+MAX_ITEMS = 4096  # of a list
+ZSTD_LEVEL = 1  # on a 2048 x 2048 picture 4 times faster than level 9, and 7 % larger
 
 Buffer = bytes | memoryview
 
@@ -37,13 +42,18 @@ class Received:
     pixels: Array | None = None
 
 
-def encode(kind: str, message: BaseModel, pixels: Array | None = None) -> list[Buffer]:
-    """Parts to send as one multipart message; pixels is sent C-order little-endian without a copy where it can be."""
-    header = msgpack.packb({"v": VERSION, **message.model_dump()}, use_bin_type=True)
+def encode(
+    kind: str, message: BaseModel, pixels: Array | None = None, version: tuple[int, int] = VERSION
+) -> list[Buffer]:
+    """Parts to send as one multipart message; pixels is sent C-order little-endian without a copy where it can be.
+
+    version: as which to announce it; another than ours only to tell an older client, in its own, that it is too old.
+    """
+    header = msgpack.packb({"v": version, **message.model_dump()}, use_bin_type=True)
     parts: list[Buffer] = [kind.encode(), header]
     if pixels is not None:
-        little = pixels.dtype.newbyteorder("<")
-        parts.append(np.ascontiguousarray(pixels, dtype=little).data.cast("B"))
+        little = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<")).data.cast("B")
+        parts.append(_packed(little) if getattr(message, "codec", "raw") != "raw" else little)
     return parts
 
 
@@ -60,7 +70,16 @@ def decode(parts: Sequence[Buffer]) -> Received:
         return Received(kind, message)
     if len(parts) == 2:
         raise MalformedMessageError(f"'{kind}' carries no pixels")
-    return Received(kind, message, _pixels(parts[2], shape, dtype))
+    part = parts[2] if getattr(message, "codec", "raw") == "raw" else _unpacked(parts[2], shape)
+    return Received(kind, message, _pixels(part, shape, dtype))
+
+
+def announced_version(parts: Sequence[Buffer]) -> tuple[int, int] | None:
+    """The protocol version a message was sent in, read without believing anything else of it."""
+    try:
+        return _header(parts[1])[0]
+    except (IndexError, MalformedMessageError):
+        return None
 
 
 def _kind(part: Buffer) -> str:
@@ -73,11 +92,14 @@ def _kind(part: Buffer) -> str:
     return kind
 
 
-def _message(kind: str, part: Buffer) -> BaseModel:
+def _header(part: Buffer) -> tuple[tuple[int, int], dict[str, Any]]:
+    """(version, the rest) of a header."""
     if len(part) > MAX_HEADER_BYTES:
         raise MalformedMessageError(f"a header of {len(part)} bytes, more than {MAX_HEADER_BYTES}")
     try:
-        header: Any = msgpack.unpackb(part, use_list=False, max_ext_len=0)
+        header: Any = msgpack.unpackb(
+            part, use_list=False, max_ext_len=0, max_map_len=MAX_ENTRIES, max_array_len=MAX_ITEMS
+        )
     except (ValueError, msgpack.UnpackException, RecursionError) as error:
         raise MalformedMessageError(f"the header is not msgpack: {error}") from None
     if not isinstance(header, dict):
@@ -85,6 +107,11 @@ def _message(kind: str, part: Buffer) -> BaseModel:
     version = header.pop("v", None)
     if not (isinstance(version, tuple) and len(version) == 2 and all(type(n) is int for n in version)):
         raise MalformedMessageError("the header names no protocol version")
+    return (version[0], version[1]), header
+
+
+def _message(kind: str, part: Buffer) -> BaseModel:
+    version, header = _header(part)
     if version[0] != VERSION[0]:
         raise MalformedMessageError(
             f"protocol {version[0]}.{version[1]}, this side speaks {VERSION[0]}.{VERSION[1]}: update the older side"
@@ -95,6 +122,26 @@ def _message(kind: str, part: Buffer) -> BaseModel:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise MalformedMessageError(f"'{kind}' header, {where}: {first['msg']}") from None
+
+
+def _packed(pixels: memoryview) -> bytes:
+    bytes_of_each = np.frombuffer(pixels, np.uint8).reshape(-1, 4)
+    return zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(np.ascontiguousarray(bytes_of_each.T).data)
+
+
+def _unpacked(part: Buffer, shape: tuple[int, int]) -> bytes:
+    """What was packed, of which there may be no more than the shape says. Raises MalformedMessageError."""
+    expected = math.prod(shape) * 4
+    if expected > MAX_PIXEL_BYTES:
+        raise MalformedMessageError(f"{expected} bytes of pixels, more than {MAX_PIXEL_BYTES}")
+    try:
+        with zstandard.ZstdDecompressor().stream_reader(bytes(part)) as reader:
+            unpacked = reader.read(expected + 1)
+    except zstandard.ZstdError as error:
+        raise MalformedMessageError(f"the pixels are not zstandard: {error}") from None
+    if len(unpacked) != expected:
+        raise MalformedMessageError(f"the packed pixels are not the {expected} bytes that {shape} float32 takes")
+    return np.ascontiguousarray(np.frombuffer(unpacked, np.uint8).reshape(4, -1).T).tobytes()
 
 
 def _pixels(part: Buffer, shape: tuple[int, int], dtype: str) -> Array:

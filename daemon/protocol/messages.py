@@ -2,10 +2,11 @@
 
 Message
 ├── frame stream   Frame, Heartbeat, and the stream's StreamInfo ('info')
-├── results        Picture ('sr.preview', 'sr.refined', 'raw.mean'), Status, Event
-└── control        Request, Reply
+├── results        Picture ('sr.preview', 'sr.refined', 'raw.mean', 'quality'), Status, Event
+└── control        Request, Reply, View
 
-Unknown keys are ignored, so a newer minor version can be read; types and ranges are strict.
+Unknown keys are ignored, so a newer minor version can be read; types and ranges are strict. A list of words ('state',
+'level') never grows within a major version, for an older reader would refuse the new one.
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from selfstorm.frames import MAX_SIDE_PX, PixelType, StreamInfo
 
-VERSION = (1, 1)
+VERSION = (1, 2)
 MAX_LISTED_MISSING = 256
+MAX_ARGUMENTS = 16
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
+Place = Annotated[int, Field(ge=0, lt=MAX_SIDE_PX)]
+Region = tuple[Place, Place, Side, Side]
 Text = Annotated[str, Field(max_length=2048)]
 Name = Annotated[str, Field(max_length=64)]
 
@@ -87,9 +91,11 @@ class WindowCounts(Message):
 class PictureHeader(Message):
     """One published picture; its pixels follow as the third part, (H, W) float32.
 
-    pixel_nm is the size of a pixel of *this* picture, None where the camera's is unknown. Frames first_seq..last_seq
-    of the stream less the missing ones made it; `frames` of them are in it. state: what was known before; effort: how
-    much was made of the window; model_hash: of what the picture was made with; stage_ms: what each step took.
+    region: (y, x, height, width), the camera pixels of the frame that it shows; None: all of them. pixel_nm is the size
+    of a pixel of *this* picture, None where the camera's is unknown. Frames first_seq..last_seq of the stream less the
+    missing ones made it; `frames` of them are in it. state: what was known before; effort: how much was made of the
+    window; model_hash: of what the picture was made with; stage_ms: what each step took. resolution_nm: estimated from
+    the picture itself; agreement: Pearson correlation of the camera's mean with the picture imaged again.
     """
 
     run: Name
@@ -97,6 +103,7 @@ class PictureHeader(Message):
     stream: Name
     shape: tuple[Side, Side]
     dtype: Literal["float32"] = "float32"
+    region: Region | None = None
     pixel_nm: Annotated[float, Field(gt=0, lt=1e9)] | None = None
     scale: Annotated[int, Field(ge=1, le=64)] = 1
     first_seq: Count
@@ -115,6 +122,8 @@ class PictureHeader(Message):
     device: Text = ""
     fine_tuning: Text = ""
     misfit: float | None = None
+    resolution_nm: Annotated[float, Field(gt=0, lt=1e9)] | None = None
+    agreement: Annotated[float, Field(ge=-1, le=1)] | None = None
     emitters_per_frame: float | None = None
     latency_ms: float | None = None
     stage_ms: Annotated[dict[Name, float], Field(max_length=32)] = Field(default_factory=dict)
@@ -160,6 +169,9 @@ class Status(Message):
     recording_missing: Count = 0
     saving: Text = ""
     results_dropped: Count = 0
+    paused: bool = False
+    events: Count = 0
+    refused_requests: Annotated[dict[Text, Count], Field(max_length=32)] = Field(default_factory=dict)
     uptime_s: float = 0.0
     sent_unix_ns: Count = 0
 
@@ -176,10 +188,27 @@ class Event(Message):
 
 
 class Request(Message):
-    """A control request; the reply carries the same id."""
+    """A control request; the reply carries the same id. An id that was answered already gets the same answer again."""
+
+    id: Annotated[str, Field(min_length=1, max_length=64)]
+    verb: Name
+    arguments: Annotated[dict[Name, Any], Field(max_length=MAX_ARGUMENTS)] = Field(default_factory=dict)
+
+
+class View(Message):
+    """The answer to `view`: a part of the last picture as a window shows it; its pixels follow as the third part.
+
+    region: (y, x, height, width) in pixels of the whole picture; zoom: so many of them along each side are averaged
+    into one, the last of a row or column from fewer. codec: how the pixels are packed, see codec.py.
+    """
 
     id: Name
-    verb: Literal["status", "stop"]
+    picture: PictureHeader
+    region: Region
+    zoom: Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
+    shape: tuple[Side, Side]
+    dtype: Literal["float32"] = "float32"
+    codec: Literal["raw", "shuffle-zstd"]
 
 
 class Reply(Message):
@@ -198,8 +227,10 @@ KINDS: dict[str, type[BaseModel]] = {
     "sr.preview": PictureHeader,
     "sr.refined": PictureHeader,
     "raw.mean": PictureHeader,
+    "quality": PictureHeader,
     "status": Status,
     "event": Event,
     "request": Request,
     "reply": Reply,
+    "view": View,
 }

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import zmq
 
-from daemon.control import ask
+from daemon.asking import ask
 from daemon.protocol.codec import Received, decode
 from daemon.protocol.messages import Status
 from selfstorm.errors import InputError

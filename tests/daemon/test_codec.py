@@ -20,6 +20,7 @@ from daemon.protocol.messages import (
     Reply,
     Request,
     Status,
+    View,
 )
 from selfstorm.frames import StreamInfo
 
@@ -48,9 +49,14 @@ EXAMPLES = {
     "sr.preview": (PICTURE, PICTURE_PIXELS),
     "sr.refined": (PICTURE.model_copy(update={"stage_ms": {"density": 40.5}}), PICTURE_PIXELS),
     "raw.mean": (PICTURE, PICTURE_PIXELS),
+    "quality": (PICTURE.model_copy(update={"region": (1, 2, 4, 6), "agreement": 0.9}), PICTURE_PIXELS),
     "status": (Status(run="run", version="1", state="running", frames=FrameCounts(sent=2, received=2)), None),
     "event": (Event(run="run", number=0, unix_ns=1, level="warning", code="gone", text="it is gone"), None),
-    "request": (Request(id="a", verb="stop"), None),
+    "request": (Request(id="a", verb="set", arguments={"changes": {"reconstruction.stride": 25}}), None),
+    "view": (
+        View(id="a", picture=PICTURE, region=(0, 0, 4, 6), zoom=1, shape=(4, 6), codec="shuffle-zstd"),
+        PICTURE_PIXELS,
+    ),
     "reply": (Reply(id="a", ok=True, result={"state": "running", "frames": {"sent": 1}}), None),
 }
 

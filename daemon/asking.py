@@ -1,0 +1,97 @@
+"""The client's side of control: one question after another to a running daemon, each answered once or given up.
+
+For programs and people alike: the commands of `selfstorm-daemon`, the viewer and notebooks ask through here.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+import zmq
+
+from daemon.protocol.codec import MalformedMessageError, Received, decode, encode
+from daemon.protocol.messages import Reply, Request, View
+from selfstorm.errors import InputError
+
+ANSWER_MS = 2000
+ATTEMPTS = 2
+
+
+class Asker:
+    """A connection to one daemon's control endpoint; used by one thread, closed by the end of `with`.
+
+    A question that stays unanswered is sent again under the same id, which the daemon answers without doing it twice.
+    """
+
+    def __init__(self, endpoint: str, timeout_ms: int = ANSWER_MS) -> None:
+        self._endpoint, self._timeout_ms = endpoint, timeout_ms
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.IPV6, int("[" in endpoint))
+        try:
+            self._socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            self.close()
+            what = f"is no address ({error.strerror})"
+            raise InputError(what, where=endpoint, mend="write tcp://HOST:PORT") from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._socket.close()
+        self._context.term()
+
+    def ask(self, verb: str, **arguments: Any) -> dict[str, Any]:
+        """What the daemon answers. Raises InputError where there is none, or it refuses."""
+        answer = self._answer(verb, arguments).message
+        return answer.result if isinstance(answer, Reply) else {}
+
+    def view(self, **arguments: Any) -> Received:
+        """The answer to `view`: a View and its pixels. Raises InputError where there is none, or it refuses."""
+        answer = self._answer("view", arguments)
+        if not isinstance(answer.message, View):
+            raise InputError("answered without a picture", where=self._endpoint)
+        return answer
+
+    def _answer(self, verb: str, arguments: dict[str, Any]) -> Received:
+        request = Request(id=uuid4().hex, verb=verb, arguments=arguments)
+        try:
+            for _ in range(ATTEMPTS):
+                self._socket.send_multipart(encode("request", request))
+                if (answer := self._reply_to(request)) is not None:
+                    return answer
+        except MalformedMessageError as error:
+            raise InputError(f"does not speak our protocol ({error})", where=self._endpoint) from None
+        raise InputError(
+            f"no daemon answered within {self._timeout_ms / 1000:g} s",
+            where=self._endpoint,
+            mend="start one with 'selfstorm-daemon run CONFIG.toml'",
+        )
+
+    def _reply_to(self, request: Request) -> Received | None:
+        while self._socket.poll(self._timeout_ms // ATTEMPTS):
+            received = decode(self._socket.recv_multipart())
+            answer = received.message
+            if isinstance(answer, View) and answer.id == request.id:
+                return received
+            if isinstance(answer, Reply) and answer.id in (request.id, ""):
+                if not answer.ok:
+                    raise InputError(f"the daemon refused: {answer.error}", where=self._endpoint)
+                return received
+        return None
+
+
+def ask(endpoint: str, verb: str, timeout_ms: int = ANSWER_MS, **arguments: Any) -> dict[str, Any]:
+    """One question; see Asker."""
+    with Asker(endpoint, timeout_ms) as asker:
+        return asker.ask(verb, **arguments)

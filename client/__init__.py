@@ -1,0 +1,1 @@
+from client.control import Daemon as Daemon

@@ -56,12 +56,10 @@ class Asker:
         answer = self._answer(verb, arguments).message
         return answer.result if isinstance(answer, Reply) else {}
 
-    def view(self, **arguments: Any) -> Received:
-        """The answer to `view`: a View and its pixels. Raises InputError where there is none, or it refuses."""
+    def view(self, **arguments: Any) -> Received | None:
+        """The answer to `view`: a View and its pixels; None where nothing is newer. Raises InputError likewise."""
         answer = self._answer("view", arguments)
-        if not isinstance(answer.message, View):
-            raise InputError("answered without a picture", where=self._endpoint)
-        return answer
+        return answer if isinstance(answer.message, View) else None
 
     def _answer(self, verb: str, arguments: dict[str, Any]) -> Received:
         request = Request(id=uuid4().hex, verb=verb, arguments=arguments)

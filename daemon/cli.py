@@ -1,8 +1,7 @@
-"""The `selfstorm-daemon` command: run, publish, status, stop, replay-run, check."""
+"""The `selfstorm-daemon` command: run, publish, replay-run, check, and all that asks a running daemon."""
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from contextlib import ExitStack
@@ -11,15 +10,12 @@ from pathlib import Path
 
 import click
 
-from daemon.asking import ask
-from daemon.config import ServerSection, check_loopback, load, source_of
-from daemon.protocol.messages import Status
+from daemon.config import check_loopback, load, source_of
+from daemon.control_commands import COMMANDS, account
 from daemon.stop_signals import StopSignals
 from selfstorm import console
 
-CONTROL = ServerSection().control
 FRAMES = "tcp://127.0.0.1:5710"
-control_option = click.option("--control", default=CONTROL, show_default=True, help="The daemon's control endpoint.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -94,23 +90,6 @@ def publish(source: str, bind: str) -> None:
             click.echo(sentence)
 
 
-@cli.command()
-@control_option
-@click.option("--json", "as_json", is_flag=True, help="Every figure, for programs.")
-def status(control: str, as_json: bool) -> None:
-    """What the running daemon has done so far."""
-    result = ask(control, "status")
-    click.echo(json.dumps(result, indent=2) if as_json else account(Status.model_validate(result)))
-
-
-@cli.command()
-@control_option
-def stop(control: str) -> None:
-    """Ask the running daemon to finish what it has and end."""
-    ask(control, "stop")
-    click.echo("stopping")
-
-
 @cli.command("replay-run")
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.option("--save", type=click.Path(path_type=Path), help="Save the pictures as OME-TIFF.")
@@ -151,37 +130,8 @@ def check(config: Path | None, source: str | None, record: Path | None) -> int:
     return int(problems > 0)
 
 
-def account(status: Status) -> str:
-    """A status as a person reads it."""
-    frames, windows = status.frames, status.windows
-    lines = [
-        f"{status.state}" + (f": {status.detail}" if status.detail else ""),
-        f"source   {status.source or '-'} ({status.source_state or 'not started'})"
-        + (f", restarted {status.source_restarts} times" if status.source_restarts else ""),
-        f"frames   sent {frames.sent} = received {frames.received} + missing {frames.missing}",
-        f"lost     at the source {frames.lost_at_source}, in transit {frames.missing}, in the daemon {frames.rejected}"
-        + (f"; about {frames.estimated_lost_in_outages} in outages" if frames.estimated_lost_in_outages else ""),
-        *(f"refused  {count} messages: {why}" for why, count in status.refused.items()),
-        f"windows  complete {windows.complete}: published {windows.published}, skipped {windows.skipped},"
-        f" failed {windows.failed}",
-        _latency(status),
-        f"effort   {status.effort or '-'}; model {status.model_state or '-'}",
-        f"device   {status.device}",
-    ]
-    if status.recording:
-        lines.append(
-            f"recorded {status.recorded_frames} frames, {status.recording_missing} missing: {status.recording}"
-        )
-    if status.saving:
-        lines.append(f"saved    {status.saving}")
-    return "\n".join(lines)
-
-
-def _latency(status: Status) -> str:
-    """From a window's last frame to its preview and its refined picture."""
-    stages = {latency.stage: latency for latency in status.latencies if latency.stage in ("preview", "refined")}
-    text = "; ".join(f"{s} {v.p50_ms:.0f} (p95 {v.p95_ms:.0f}, p99 {v.p99_ms:.0f}) ms" for s, v in stages.items())
-    return f"latency  {text or '-'}"
+for command in COMMANDS:
+    cli.add_command(command)
 
 
 def main() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from selfstorm.errors import InputError
+from selfstorm.frames import Region
 
 if TYPE_CHECKING:
     from selfstorm.scene import Scene
@@ -177,7 +178,11 @@ class OpticsSection(Section):
 
 
 class ReconstructionSection(Section):
-    """[reconstruction]: windows of `window` frames, a new one every `stride` frames."""
+    """[reconstruction]: windows of `window` frames, a new one every `stride` frames.
+
+    region: [y, x, height, width] in camera pixels, the part of the field that is reconstructed. budget: share of the
+    time between two windows that may be spent, to leave the machine to others.
+    """
 
     window: Annotated[int, Field(ge=8, le=100_000)] = 100
     stride: Annotated[int, Field(ge=1, le=100_000)] = 50
@@ -186,6 +191,8 @@ class ReconstructionSection(Section):
     quality: Literal["best", "fast"] = "fast"
     model: Literal["unrolled", "paper"] = "unrolled"
     tuning_steps: Annotated[int, Field(ge=0, le=100)] = 8
+    region: Region | None = None
+    budget: Annotated[float, Field(gt=0, le=1)] = 1.0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
 
 
@@ -204,7 +211,8 @@ class Config(Section):
     """The whole configuration.
 
     record: folder for raw frames. save: file for the pictures. checkpoint: file that keeps what the model has learned
-    for the next run. lossless: the source waits for the reconstruction, no window is skipped.
+    for the next run. folder: for snapshots and recordings that somebody asks for while it runs. lossless: the source
+    waits for the reconstruction, no window is skipped.
     """
 
     source: SourceSection = Field(default_factory=SourceSection)  # made when wanted: its scene takes scipy
@@ -215,6 +223,7 @@ class Config(Section):
     record: Path | None = None
     save: Path | None = None
     checkpoint: Path | None = None
+    folder: Path = Path("selfstorm-out")
     duration_s: Annotated[float, Field(gt=0)] | None = None
     lossless: bool = False
 
@@ -250,11 +259,11 @@ def load(path: Path, overrides: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise _explained(error, path) from None
+        raise explained(error, path) from None
 
 
 def _anchor(raw: dict[str, Any], folder: Path) -> None:
-    for key in ("record", "save", "checkpoint"):
+    for key in ("record", "save", "checkpoint", "folder"):
         if isinstance(raw.get(key), str):
             raw[key] = folder / raw[key]
     source = raw.get("source")
@@ -264,7 +273,7 @@ def _anchor(raw: dict[str, Any], folder: Path) -> None:
             source["uri"] = scheme + colon + str(folder / place)
 
 
-def _explained(error: ValidationError, path: Path) -> InputError:
+def explained(error: ValidationError, path: Path | str) -> InputError:
     """The first fault of a configuration in words, with the nearest known key for an unknown one."""
     fault = error.errors(include_url=False)[0]
     names = [str(part) for part in fault["loc"]]

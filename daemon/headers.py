@@ -40,6 +40,7 @@ def header_of(
         window=window.index,
         stream=window.info.stream,
         shape=shape,
+        region=window.region,
         pixel_nm=settings.pixel_nm / result.scale,
         scale=result.scale,
         first_seq=window.first_seq,

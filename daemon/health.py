@@ -16,7 +16,7 @@ from daemon.stopwatch import Latencies
 log = logging.getLogger(__name__)
 
 Level = Literal["info", "warning", "error"]
-KEPT_EVENTS = 100
+KEPT_EVENTS = 1000
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -98,6 +98,7 @@ class Health:
                 windows=WindowCounts(**self._windows),
                 latencies=tuple(self._latencies.summary()),
                 rate_hz=self._rate_hz(),
+                events=self._event_count,
                 uptime_s=time.monotonic() - self._started_s,
                 sent_unix_ns=time.time_ns(),
                 **self._fields,

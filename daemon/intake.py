@@ -12,6 +12,7 @@ from typing import Self
 import zmq
 
 from daemon.health import Health
+from daemon.live_settings import LiveSettings
 from daemon.protocol.codec import MAX_PIXEL_BYTES, MalformedMessageError, Received, decode
 from daemon.protocol.messages import FrameHeader, Heartbeat
 from daemon.refusals import Refusals
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 
 UNDESCRIBED_S = 2.0
 HIGH_WATER = 400
+REGION_TOO_LARGE = "the region does not fit, and all of the field is reconstructed:"
 POLL_MS = 100
 
 
@@ -67,14 +69,14 @@ class Intake(threading.Thread):
         health: Health,
         queue: WindowQueue,
         *,
-        length: int,
-        stride: int,
+        settings: LiveSettings,
         begins: Callable[[StreamInfo], None],
         late: bool = False,
     ) -> None:
         super().__init__(name="intake", daemon=True)
         self._endpoint, self._health, self._queue = endpoint, health, queue
-        self._length, self._stride, self._begins = length, stride, begins
+        self._settings, self._begins = settings, begins
+        self._cut = settings.current.reconstruction
         self._joining: StreamInfo | None = None
         self._halt = threading.Event()
         self.stream: StreamIntake | None = None
@@ -113,12 +115,16 @@ class Intake(threading.Thread):
                             self._heard_s = time.monotonic()
                             self._sort(received)
                     except (MalformedMessageError, RefusedError) as error:
-                        self._refusals.refuse(str(error))
+                        self._refuse(str(error))
                     except Exception as error:  # whatever a stranger sends, the stream goes on
                         log.exception("a message could not be taken in")
-                        self._refusals.refuse(f"{type(error).__name__}: {error}")
+                        self._refuse(f"{type(error).__name__}: {error}")
         finally:
             self._queue.close()
+
+    def _refuse(self, why: str) -> None:
+        self._health.frames(malformed_messages=1)
+        self._refusals.refuse(why)
 
     def _sort(self, received: Received) -> None:
         message = received.message
@@ -131,6 +137,7 @@ class Intake(threading.Thread):
         elif isinstance(message, FrameHeader) and received.pixels is not None:
             if stream := self._stream_of(message.stream, message.seq):
                 self._outage = False
+                self._recut(stream)
                 stream.frame(message, received.pixels)
             else:
                 self._unknown_frame()
@@ -151,6 +158,15 @@ class Intake(threading.Thread):
         if self._joining is not None and name == self._joining.stream:
             self._begin(self._joining, seq)
         return self.stream if self.stream is not None and name == self.stream.info.stream else None
+
+    def _recut(self, stream: StreamIntake) -> None:
+        """Follow what was changed about windows since the last frame."""
+        wanted = self._settings.current.reconstruction
+        if wanted is not self._cut:
+            self._cut, before = wanted, stream.windows.info
+            stream.windows.recut(wanted.window, wanted.stride, wanted.region)
+            if stream.windows.info != before:
+                self._begins(stream.windows.info)
 
     def _unknown_frame(self) -> None:
         """A frame of a stream that was not described: who joins late sees some until the next description comes."""
@@ -175,13 +191,18 @@ class Intake(threading.Thread):
         self._late, self._joining = False, None
         outage, self._outage = self._outage_before(self.stream), False
         first_index = self.stream.windows.next_index if self.stream else 0
-        windows = SlidingWindows(info, self._length, self._stride, first_seq=first_seq, first_index=first_index)
+        cut = self._cut = self._settings.current.reconstruction
+        windows = SlidingWindows(
+            info, cut.window, cut.stride, first_seq=first_seq, first_index=first_index, region=cut.region
+        )
+        if cut.region is not None and windows.info == info:
+            self._health.event("warning", "region_too_large", f"{REGION_TOO_LARGE} {info.height} x {info.width} px")
         stream = StreamIntake(info, self._health, self._window, windows, outage, first_seq)
         if self.stream is not None:
             stream.last_number = self.stream.last_number
         self.stream = stream
         self._health.report(stream=info.stream, source=info.source)
-        self._begins(info)
+        self._begins(windows.info)
         self._health.event(
             "info",
             "stream_begins",

@@ -4,6 +4,8 @@
     {"stream": ...}  a stream begins
     {"window": ...}  a window was reconstructed: its frames, how much was made of it, its picture's fingerprint
     {"failed": ...}  a window could not be
+    {"changed": ...} settings from here on, changed by control; {"reset": true} the model starts anew
+    {"event": ...}   what a user was told, among it every mark
 
 Lines are appended and flushed: what a killed run has written so far can be repeated too.
 """
@@ -22,11 +24,12 @@ from typing import IO, Annotated, Any, Literal
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from daemon.config import Config
+from daemon.config import CameraSection, Config, OpticsSection, ReconstructionSection
 from daemon.health import Health
+from daemon.protocol.messages import Event
 from daemon.reconstructor import Made
 from selfstorm.effort import Estimate, Quality
-from selfstorm.frames import Array, StreamInfo, Window
+from selfstorm.frames import Array, Region, StreamInfo, Window
 
 SUFFIX = ".manifest.ndjson"
 PACKAGES = ("selfstorm", "torch", "numpy", "scipy", "pyzmq")
@@ -75,6 +78,8 @@ class WindowLine(Line):
     last_seq: int
     seqs: Seqs
     before: Seqs
+    stride: int
+    region: Region | None = None
     number_less_seq: int
     effort: EffortLine
     learned: bool
@@ -93,6 +98,14 @@ class FailedLine(Line):
     error: str
 
 
+class ChangedLine(Line):
+    """The sections that control may change, whole."""
+
+    camera: CameraSection
+    optics: OpticsSection
+    reconstruction: ReconstructionSection
+
+
 class ManifestLine(BaseModel):
     """A line: one of these is set."""
 
@@ -102,6 +115,9 @@ class ManifestLine(BaseModel):
     stream: StreamInfo | None = None
     window: WindowLine | None = None
     failed: FailedLine | None = None
+    changed: ChangedLine | None = None
+    reset: Literal[True] | None = None
+    event: Event | None = None
 
 
 class Manifest:
@@ -112,9 +128,11 @@ class Manifest:
 
     def __init__(self, config: Config, health: Health, device: str) -> None:
         self._config, self._health, self._device = config, health, device
-        self._started_unix_ns, self._stream = time.time_ns(), ""
+        self._started_unix_ns = time.time_ns()
+        self._stream: StreamInfo | None = None
+        self._next_event = 0
         self._files: list[IO[str]] = []
-        self._begun = False
+        self._begun, self._starts_anew = False, False
 
     def _begin(self) -> None:
         config = self._config
@@ -136,7 +154,7 @@ class Manifest:
     def _kept_checkpoint(self) -> dict[str, str]:
         """A copy of the model that the run started from: the run's own will be written over it."""
         checkpoint = self._config.checkpoint
-        if not self._files or checkpoint is None or not checkpoint.exists():
+        if not self._files or checkpoint is None or not checkpoint.exists() or self._starts_anew:
             return {}
         kept = Path(self._files[0].name).with_suffix(".start.safetensors")
         try:
@@ -156,6 +174,8 @@ class Manifest:
             last_seq=window.last_seq,
             seqs=[frame.seq for frame in window.frames],
             before=[frame.seq for frame in window.before],
+            stride=window.stride,
+            region=window.region,
             number_less_seq=window.frames[0].number - window.frames[0].seq,
             effort=EffortLine(**asdict(made.effort)),
             learned=made.learned,
@@ -171,8 +191,25 @@ class Manifest:
         seqs: dict[str, Any] = {"first_seq": window.first_seq, "last_seq": window.last_seq}
         self._write(ManifestLine(failed=FailedLine(index=window.index, stream=window.info.stream, error=error, **seqs)))
 
+    def changed(self, config: Config) -> None:
+        """From the next window on, that is what it is made with."""
+        if not self._begun:  # the first line will say so
+            self._config = config
+            return
+        sections = {name: getattr(config, name) for name in ChangedLine.model_fields}
+        self._write(ManifestLine(changed=ChangedLine(**sections)))
+
+    def reset(self) -> None:
+        """Before the next window the model was forgotten."""
+        if self._begun:
+            self._write(ManifestLine(reset=True))
+        else:
+            self._starts_anew = True
+
     def close(self) -> None:
         """Close the files."""
+        if self._begun:
+            self._write_events()
         for file in self._files:
             file.close()
 
@@ -180,9 +217,15 @@ class Manifest:
         if not self._begun:
             self._begun = True
             self._begin()
-        if window.info.stream != self._stream:
-            self._stream = window.info.stream
+        self._write_events()
+        if window.info != self._stream:
+            self._stream = window.info
             self._write(ManifestLine(stream=window.info))
+
+    def _write_events(self) -> None:
+        for event in self._health.events_since(self._next_event):
+            self._write(ManifestLine(event=event))
+            self._next_event = event.number + 1
 
     def _write(self, line: ManifestLine) -> None:
         for file in list(self._files):
@@ -204,7 +247,7 @@ def picture_hash(picture: Array) -> str:
 
 def _from_anywhere(config: Config) -> Config:
     """The configuration with whole paths, so that the run can be repeated in another folder."""
-    paths = {name: getattr(config, name) for name in ("record", "save", "checkpoint")}
+    paths = {name: getattr(config, name) for name in ("record", "save", "checkpoint", "folder")}
     source = config.source
     if source.scheme == "replay":
         source = source.model_copy(update={"uri": f"replay:{Path(source.place).absolute()}"})

@@ -19,9 +19,13 @@ Picture = tuple[PictureHeader, Array]
 VIEWER_HIGH_WATER = 20
 WAITING_PICTURES = 8
 STATUS_S = 0.5
+EVENTS_AT_ONCE = VIEWER_HIGH_WATER // 4  # more in one go would not fit beside the pictures
 OPTIONS: dict[int, int] = {
     zmq.SNDHWM: VIEWER_HIGH_WATER,
+    zmq.MAXMSGSIZE: 1024,  # of a viewer's subscription
     zmq.XPUB_VERBOSE: 1,  # every newcomer is heard, not only the first
+    zmq.HEARTBEAT_IVL: 2_000,  # a viewer that is gone, or stands still, is forgotten
+    zmq.HEARTBEAT_TIMEOUT: 10_000,
     zmq.LINGER: 500,
 }
 
@@ -29,16 +33,17 @@ OPTIONS: dict[int, int] = {
 class Publisher:
     """Sends what the worker gives it, new events, and the status twice a second.
 
-    Who comes late is sent the last pictures, the stream's description, the last events and the status at once.
+    Who comes late is sent the last pictures, the stream's description, the last events and the status at once. last:
+    the newest picture of each kind.
     """
 
     def __init__(self, address: str, health: Health) -> None:
         self._health = health
         self._endpoint = Endpoint("publisher", address, zmq.XPUB, OPTIONS, self._publish)
-        self._pictures: queue.Queue[dict[str, list[Buffer]]] = queue.Queue(WAITING_PICTURES)
+        self._pictures: queue.Queue[dict[str, Picture]] = queue.Queue(WAITING_PICTURES)
+        self.last: dict[str, Picture] = {}
         self._info: StreamInfo | None = None
         self._info_sent: StreamInfo | None = None
-        self._last: dict[str, list[Buffer]] = {}
         self._dropped = 0
         self._next_event = 0
         self.listen, self.stop = self._endpoint.listen, self._endpoint.stop
@@ -52,12 +57,11 @@ class Publisher:
 
         The oldest waiting ones are dropped, and counted, when nobody sends them on.
         """
-        messages = {kind: encode(kind, *sr)}
-        if raw is not None:
-            messages["raw.mean"] = encode("raw.mean", *raw)
+        pictures = {kind: sr} if raw is None else {kind: sr, "raw.mean": raw}
+        self.last = self.last | pictures  # replaced whole: other threads look
         while True:
             try:
-                return self._pictures.put_nowait(messages)
+                return self._pictures.put_nowait(pictures)
             except queue.Full:
                 with contextlib.suppress(queue.Empty):  # the thread may just have taken it
                     self._pictures.get_nowait()
@@ -83,15 +87,14 @@ class Publisher:
 
     def _send_new_pictures(self, socket: zmq.Socket[bytes]) -> None:
         try:
-            messages = self._pictures.get(timeout=0.05)
+            pictures = self._pictures.get(timeout=0.05)
         except queue.Empty:
             return
-        for parts in messages.values():
-            self._send(socket, parts)
-        self._last |= messages
+        for kind, picture in pictures.items():
+            self._send(socket, encode(kind, *picture))
 
     def _send_new_events(self, socket: zmq.Socket[bytes]) -> None:
-        for event in self._health.events_since(self._next_event):
+        for event in self._health.events_since(self._next_event)[:EVENTS_AT_ONCE]:
             self._send(socket, encode("event", event))
             self._next_event = event.number + 1
 
@@ -106,8 +109,8 @@ class Publisher:
             self._send(socket, encode("info", self._info_sent))
         for event in self._health.events_since(self._next_event - VIEWER_HIGH_WATER // 2):
             self._send(socket, encode("event", event))
-        for parts in self._last.values():
-            self._send(socket, parts)
+        for kind, picture in self.last.items():
+            self._send(socket, encode(kind, *picture))
 
     @staticmethod
     def _send(socket: zmq.Socket[bytes], parts: list[Buffer]) -> None:

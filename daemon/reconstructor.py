@@ -58,21 +58,22 @@ class Made:
 class Reconstructor:
     """Reconstructs window after window, each warm-started by the last.
 
-    settings: of a stream. steady: never make less of a window to save time. tell: of events that a user should know.
-    checkpoint: a model to start from, if it is there. model: the last good one.
+    settings: of a stream, asked before every window. steady: never make less of a window to save time. budget: share of
+    the time between windows that may be spent, asked likewise. tell: of events that a user should know. checkpoint: a
+    model to start from, if it is there. model: the last good one.
     """
 
     def __init__(
         self,
         settings: Callable[[StreamInfo], Settings],
         device: torch.device,
-        stride: int,
         *,
         steady: bool,
         tell: Tell,
+        budget: Callable[[], float] = lambda: 1.0,
         checkpoint: Path | None = None,
     ) -> None:
-        self._settings, self._device, self._stride, self._steady = settings, device, stride, steady
+        self._settings, self._device, self._steady, self._budget = settings, device, steady, budget
         self._tell, self._checkpoint = tell, checkpoint
         self._info: StreamInfo | None = None
         self._watched = -1
@@ -146,20 +147,27 @@ class Reconstructor:
 
     def _model_for(self, window: Window) -> Model:
         """What this window is tried with: a copy of the model, or a new one."""
-        info, model = window.info, self.model
-        if model is not None and self._info is not None and _field(self._info) == _field(info):
+        info, model, wanted = window.info, self.model, self._settings(window.info)
+        same_field = self._info is not None and _field(self._info) == _field(info)
+        if model is not None and self._info is not None and same_field and _learned_alike(model.settings, wanted):
             model = model.copy()
+            if model.settings != wanted:
+                model.settings, self._pace = wanted, None
             if self._info.stream != info.stream:
                 model.new_stream()
         else:
-            model, self._pace, self._guard = self._first_model(window), None, Guard()
+            model, self._pace, self._guard = self._first_model(window, wanted), None, Guard()
+            self._watched = -1
         if isinstance(model, SequenceModel):
             model.left_out, self._forgotten = model.left_out + self._forgotten, ()
             model.map_bytes = self._map_bytes or model.map_bytes
         return model
 
-    def _first_model(self, window: Window) -> Model:
-        settings = self._settings(window.info)
+    def forget(self) -> None:
+        """The next window starts a new model."""
+        self.model, self._checkpoint = None, None
+
+    def _first_model(self, window: Window, settings: Settings) -> Model:
         checkpoint, self._checkpoint = self._checkpoint, None  # another field later starts anew
         if checkpoint is not None and checkpoint.exists():
             try:
@@ -175,19 +183,19 @@ class Reconstructor:
         return Pace(model.settings.effort, steady=self._steady, layer_s=_layer_s(model))
 
     def _place(self, window: Window, frames: list[Frame] | tuple[Frame, ...]) -> Place:
-        return Place(np.array([frame.seq for frame in frames]), window.first_seq, self._stride)
+        return Place(np.array([frame.seq for frame in frames]), window.first_seq, window.stride)
 
     def _demand(self, model: Model, window: Window, new: int) -> Demand:
         if not isinstance(model, SequenceModel):
-            return Demand(new, new, 1, self._stride, 0.0, False)
-        newest = window.frames[-self._stride - 1 :]
+            return Demand(new, new, 1, window.stride, 0.0, False)
+        newest = window.frames[-window.stride - 1 :]
         span_s = (newest[-1].received_unix_ns - newest[0].received_unix_ns) / 1e9
         return Demand(
             new=new,
             unseen=unseen(model.film, window.first_seq, model.settings.estimate == "fused", model.memory.frames),
             layers=cold_layers(model.memory.frames),
-            stride=self._stride,
-            stride_s=span_s / max(len(newest) - 1, 1) * self._stride,
+            stride=window.stride,
+            stride_s=span_s / max(len(newest) - 1, 1) * window.stride * self._budget(),
             optics_due=model.optics_due,
         )
 
@@ -229,6 +237,13 @@ class Reconstructor:
 def _field(info: StreamInfo) -> StreamInfo:
     """What a model belongs to: the same camera, field and pixels, whenever they are filmed."""
     return info.model_copy(update={"stream": "", "rate_hz": None})
+
+
+def _learned_alike(one: Settings, other: Settings) -> bool:
+    """Whether what is learned with one is what is learned with the other: they differ in what is made of it only."""
+    made_of_it = {"estimate": "", "quality": "", "tuning_steps": 0}
+    same = replace(one, **made_of_it) == replace(other, **made_of_it)  # type: ignore[arg-type]
+    return same and one.network_scale == other.network_scale
 
 
 def _layer_s(model: Model) -> float:

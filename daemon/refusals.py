@@ -10,10 +10,13 @@ OTHERS = "for other reasons"
 
 
 class Refusals:
-    """The count of one intake. Whatever is sent, neither the reasons nor the events become many."""
+    """The count of one socket. Whatever is sent, neither the reasons nor the events become many.
 
-    def __init__(self, health: Health) -> None:
-        self._health = health
+    what: was refused, in words. counted_in: the field of the status that has the counts.
+    """
+
+    def __init__(self, health: Health, what: str = "a message of the source", counted_in: str = "refused") -> None:
+        self._health, self._what, self._counted_in = health, what, counted_in
         self._counts: dict[str, int] = {}
 
     def refuse(self, why: str) -> None:
@@ -22,8 +25,7 @@ class Refusals:
         if reason not in self._counts and len(self._counts) >= MOST_REASONS:
             reason = OTHERS
         count = self._counts[reason] = self._counts.get(reason, 0) + 1
-        self._health.frames(malformed_messages=1)
-        self._health.report(refused=dict(self._counts))
+        self._health.report(**{self._counted_in: dict(self._counts)})
         if count == 10 ** (len(str(count)) - 1):
             so_far = f" ({count} times so far)" if count > 1 else ""
-            self._health.event("warning", "message_refused", f"a message of the source was refused{so_far}: {reason}")
+            self._health.event("warning", "message_refused", f"{self._what} was refused{so_far}: {reason}")

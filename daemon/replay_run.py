@@ -48,13 +48,12 @@ def repeat(manifest: Path) -> Iterator[Repeated]:
     if first is None or first.run is None:
         raise InputError("does not begin with a run", where=manifest, mend=MEND)
     run = first.run
-    config = run.config
+    config = now = run.config
     device = prepare_device(run.device.split()[0])
     torch.set_num_threads(run.torch_threads)
     again = Reconstructor(
-        lambda info: settings_of(config, info),
+        lambda info: settings_of(now, info),
         device,
-        config.reconstruction.stride,
         steady=True,
         tell=lambda level, code, text: None,
         checkpoint=_start(manifest, run),
@@ -66,6 +65,10 @@ def repeat(manifest: Path) -> Iterator[Repeated]:
             if line.stream is not None:
                 info = line.stream
                 pixels = _pixels_of(info, config, movies)
+            elif line.changed is not None:
+                now = now.model_copy(update=dict(line.changed))
+            elif line.reset:
+                again.forget()
             elif line.window is not None and info is not None and pixels is not None:
                 window = _window(line.window, info, pixels)
                 made = again.reconstruct(window, Stopwatch(), effort=Effort(**line.window.effort.model_dump()))
@@ -106,12 +109,23 @@ def _start(manifest: Path, run: RunLine) -> Path | None:
 def _window(line: WindowLine, info: StreamInfo, pixels: Pixels) -> Window:
     def frame(seq: int) -> Frame:
         number = seq + line.number_less_seq
-        return Frame(info.stream, seq, number, pixels(seq, number), None, 0, 0)
+        whole = pixels(seq, number)
+        return Frame(info.stream, seq, number, whole if line.region is None else line.region.of(whole), None, 0, 0)
 
     frames, before = (tuple(frame(seq) for seq in seqs) for seqs in (line.seqs, line.before))
     there = set(line.seqs)
     missing = tuple(seq for seq in range(line.first_seq, line.last_seq + 1) if seq not in there)
-    return Window(line.index, info, line.first_seq, line.last_seq, frames, missing, before)
+    return Window(
+        line.index,
+        info,
+        line.first_seq,
+        line.last_seq,
+        frames,
+        missing,
+        before,
+        line.stride,
+        line.region,
+    )
 
 
 def _pixels_of(info: StreamInfo, config: Config, movies: ExitStack) -> Pixels:

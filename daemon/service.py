@@ -4,6 +4,8 @@
           |                                        |
           `--ZMQ--> recorder process               `-> movie out (--save)
 
+    control <--ZMQ-- whoever asks: the desk answers from all of these, and changes settings, pace and recording
+
     starting -> running -> draining -> ended
         |          |
         |          +-> waiting (for Micro-Manager, for live mode) and back
@@ -18,24 +20,27 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from uuid import uuid4
 
 from daemon.config import Config
 from daemon.control import Control
+from daemon.desk import Desk
 from daemon.external_source import ExternalSource
 from daemon.health import Health
 from daemon.intake import Intake
+from daemon.live_settings import LiveSettings
 from daemon.metrics import MetricsServer
 from daemon.protocol.messages import Status
 from daemon.publisher import Publisher
-from daemon.recorder_supervisor import RecorderSupervisor
+from daemon.recording import Recording
+from daemon.snapshots import Snapshots
 from daemon.stop_signals import StopSignals
 from daemon.supervisor import CameraSupervisor
 from daemon.windows import WindowQueue
 from daemon.worker import Worker
 from daemon.writer import MovieOut
 from selfstorm.errors import InputError
+from selfstorm.frames import StreamInfo
 
 TICK_S = 0.1
 DRAIN_S = 5.0
@@ -52,10 +57,23 @@ class Service:
         self._movie = MovieOut(config.save, self.health) if config.save else None
         self._queue = WindowQueue(lossless=config.lossless)
         self._publisher = Publisher(config.server.results, self.health)
-        self._control = Control(config.server.control, self.health, self._stop.set)
-        if config.record:
-            _make_folder(config.record)
-        self._worker = Worker(config, self.health, self._queue, self._publisher, self._movie)
+        self._settings = LiveSettings(config)
+        self._worker = Worker(self._settings, self.health, self._queue, self._publisher, self._movie)
+        self._recording = Recording(config.folder, self.health)
+        self._snapshots = Snapshots(config.folder, self.health)
+        self._intake: Intake | None = None
+        desk = Desk(
+            settings=self._settings,
+            health=self.health,
+            queue=self._queue,
+            publisher=self._publisher,
+            recording=self._recording,
+            snapshots=self._snapshots,
+            model=self._worker,
+            stream=self._stream,
+            stop_service=self._stop.set,
+        )
+        self._control = Control(config.server.control, self.health, desk)
 
     def run(self) -> Status:
         """Run until the source ends, the duration is over or someone stops it; returns the final account.
@@ -77,31 +95,33 @@ class Service:
         config, health = self._config, self.health
         self._publisher.listen()
         cleanup.append(self._publisher.stop)
+        self._snapshots.start()
+        cleanup.append(self._snapshots.close)
         self._control.listen()
         cleanup.append(self._control.stop)
         if config.server.metrics_port is not None:
             cleanup.append(MetricsServer(config.server.metrics_port, health).stop)
         camera = self._camera()
         cleanup.append(camera.stop)
-        intake = Intake(
+        late = not camera.ends_with_source
+        intake = self._intake = Intake(
             camera.endpoint,
             health,
             self._queue,
-            length=config.reconstruction.window,
-            stride=config.reconstruction.stride,
+            settings=self._settings,
             begins=self._publisher.describe,
-            late=not camera.ends_with_source,
+            late=late,
         )
-        recorder = None
+        cleanup.append(self._recording.close)
         if config.record:
-            recorder = RecorderSupervisor(camera.endpoint, config.record, health, late=not camera.ends_with_source)
-            cleanup.append(recorder.stop)
+            self._recording.start(config.record, late=late)
+            self._recording.check(camera.endpoint)
         self._worker.start()
         intake.start()
         try:
-            self._watch(camera, intake, recorder)
+            self._watch(camera, intake)
         finally:
-            self._drain(camera, intake, recorder)
+            self._drain(camera, intake)
         if self._worker.fatal is not None:
             raise self._worker.fatal
         if self._worker.died:
@@ -117,7 +137,11 @@ class Service:
         subscribers = 2 if config.record else 1
         return CameraSupervisor(config.source, self.health, subscribers=subscribers, lossless=config.lossless)
 
-    def _watch(self, camera: Camera, intake: Intake, recorder: RecorderSupervisor | None) -> None:
+    def _stream(self) -> StreamInfo | None:
+        stream = self._intake.stream if self._intake is not None else None
+        return None if stream is None else stream.info
+
+    def _watch(self, camera: Camera, intake: Intake) -> None:
         """The main loop: look after the children until it is time to stop."""
         started_s = time.monotonic()
         while not self._stop.wait(TICK_S):
@@ -128,15 +152,13 @@ class Service:
                 return
             waiting = camera.away or intake.source_state in ("waiting", "ended")
             self.health.report(state="waiting" if waiting else "running")
-            if recorder is not None:
-                recorder.check()
-                if recorder.stopped:
-                    camera.subscribers = 1
+            self._recording.check(camera.endpoint)
+            camera.subscribers = 2 if self._recording.wanted else 1
             camera.check(intake.heard_s, intake.resume_at)
             if camera.away:
                 intake.source_gone()
 
-    def _drain(self, camera: Camera, intake: Intake, recorder: RecorderSupervisor | None) -> None:
+    def _drain(self, camera: Camera, intake: Intake) -> None:
         """Stop the camera, take in what is under way, finish the windows that wait, close the files."""
         self.health.report(state="draining")
         self._queue.hurry()
@@ -147,15 +169,5 @@ class Service:
         intake.stop()
         intake.join()
         camera.stop()
-        if recorder is not None:
-            recorder.stop()
+        self._recording.close()
         self._worker.join()
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot be made ({error.strerror})", where=folder, mend="choose another folder to record into"
-        ) from None

@@ -6,10 +6,10 @@ import logging
 import threading
 import time
 
-from daemon.config import Config
 from daemon.headers import header_of, raw_header_of
 from daemon.health import Health
 from daemon.keeper import Keeper
+from daemon.live_settings import LiveSettings
 from daemon.manifest import Manifest
 from daemon.publisher import Publisher
 from daemon.reconstructor import Made, Reconstructor
@@ -38,7 +38,7 @@ class Worker(threading.Thread):
 
     def __init__(
         self,
-        config: Config,
+        settings: LiveSettings,
         health: Health,
         queue: WindowQueue,
         publisher: Publisher,
@@ -47,22 +47,28 @@ class Worker(threading.Thread):
         super().__init__(name="worker", daemon=True)
         self._health, self._queue = health, queue
         self._publisher, self._movie = publisher, movie
-        chosen = config.reconstruction
+        self._settings, self._config = settings, settings.current
+        config, chosen = self._config, self._config.reconstruction
+        self._reset = threading.Event()
         device = prepare_device(chosen.device)
         self._device = describe(device)
         self._manifest = Manifest(config, health, self._device)
         self._keeper = Keeper(config.checkpoint, health) if config.checkpoint else None
         self._reconstructor = Reconstructor(
-            lambda info: settings_of(config, info),
+            lambda info: settings_of(self._config, info),
             device,
-            chosen.stride,
             steady=config.lossless or chosen.model == "paper",
             tell=health.event,
+            budget=lambda: self._config.reconstruction.budget,
             checkpoint=config.checkpoint,
         )
         self.fatal: InputError | None = None
         self.died = True  # until the last line of run
         health.report(device=self._device)
+
+    def reset_model(self) -> None:
+        """From the next window on another model learns, from nothing."""
+        self._reset.set()
 
     def run(self) -> None:
         if self._keeper is not None:
@@ -78,7 +84,18 @@ class Worker(threading.Thread):
         self._manifest.close()
         self.died = False
 
+    def _follow_settings(self) -> None:
+        """What was asked for since the last window; the manifest has it before the window that shows it."""
+        if self._config is not self._settings.current:
+            self._config = self._settings.current
+            self._manifest.changed(self._config)
+        if self._reset.is_set():
+            self._reset.clear()
+            self._reconstructor.forget()
+            self._manifest.reset()
+
     def _window(self, window: Window) -> None:
+        self._follow_settings()
         stopwatch = Stopwatch()
         latencies: dict[str, float] = {}
         if window.frames:

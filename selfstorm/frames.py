@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,23 @@ from pydantic import BaseModel, ConfigDict, Field
 Array = NDArray[Any]
 PixelType = Literal["uint8", "uint16", "int16", "uint32", "int32", "float32"]
 MAX_SIDE_PX = 16_384
+
+
+class Region(NamedTuple):
+    """A part of a picture: rows y .. y + height, columns x .. x + width, in its pixels."""
+
+    y: Annotated[int, Field(ge=0, lt=MAX_SIDE_PX)]
+    x: Annotated[int, Field(ge=0, lt=MAX_SIDE_PX)]
+    height: Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
+    width: Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
+
+    def within(self, height: int, width: int) -> bool:
+        """Whether a picture of that size has all of it."""
+        return self.y + self.height <= height and self.x + self.width <= width
+
+    def of(self, picture: Array) -> Array:
+        """That part of picture (H, W), a view."""
+        return picture[self.y : self.y + self.height, self.x : self.x + self.width]
 
 
 class StreamInfo(BaseModel):
@@ -68,7 +85,8 @@ class Frame:
 class Window:
     """Consecutive frames of one stream: seq first_seq .. last_seq, less those in missing.
 
-    before: frames of windows that were skipped for this one, which are in none that was handed on.
+    before: frames of windows that were skipped for this one, which are in none that was handed on. stride: frames until
+    the next window begins. region: of the camera's field, what the frames were cut to; None: all of it.
     """
 
     index: int
@@ -78,6 +96,8 @@ class Window:
     frames: tuple[Frame, ...]
     missing: tuple[int, ...] = ()
     before: tuple[Frame, ...] = ()
+    stride: int = 1
+    region: Region | None = None
 
 
 def window_starts(frames: int, length: int, stride: int) -> Iterator[int]:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from selfstorm.frames import MAX_SIDE_PX, PixelType, StreamInfo
+from selfstorm.frames import MAX_SIDE_PX, PixelType, Region, StreamInfo
 
 VERSION = (1, 2)
 MAX_LISTED_MISSING = 256
@@ -23,8 +23,6 @@ MAX_ARGUMENTS = 16
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
-Place = Annotated[int, Field(ge=0, lt=MAX_SIDE_PX)]
-Region = tuple[Place, Place, Side, Side]
 Text = Annotated[str, Field(max_length=2048)]
 Name = Annotated[str, Field(max_length=64)]
 
@@ -198,11 +196,12 @@ class Request(Message):
 class View(Message):
     """The answer to `view`: a part of the last picture as a window shows it; its pixels follow as the third part.
 
-    region: (y, x, height, width) in pixels of the whole picture; zoom: so many of them along each side are averaged
-    into one, the last of a row or column from fewer. codec: how the pixels are packed, see codec.py.
+    kind: of the picture. region: (y, x, height, width) in pixels of the whole picture; zoom: so many of them along each
+    side are averaged into one, the last of a row or column from fewer. codec: how the pixels are packed, see codec.py.
     """
 
     id: Name
+    kind: Name
     picture: PictureHeader
     region: Region
     zoom: Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]

@@ -54,7 +54,9 @@ EXAMPLES = {
     "event": (Event(run="run", number=0, unix_ns=1, level="warning", code="gone", text="it is gone"), None),
     "request": (Request(id="a", verb="set", arguments={"changes": {"reconstruction.stride": 25}}), None),
     "view": (
-        View(id="a", picture=PICTURE, region=(0, 0, 4, 6), zoom=1, shape=(4, 6), codec="shuffle-zstd"),
+        View(
+            id="a", kind="sr.refined", picture=PICTURE, region=(0, 0, 4, 6), zoom=1, shape=(4, 6), codec="shuffle-zstd"
+        ),
         PICTURE_PIXELS,
     ),
     "reply": (Reply(id="a", ok=True, result={"state": "running", "frames": {"sent": 1}}), None),

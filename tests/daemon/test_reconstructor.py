@@ -38,9 +38,7 @@ def told():
 
 
 def reconstructor(told, settings=SETTINGS, **chosen):
-    return Reconstructor(
-        lambda info: settings, CPU, STRIDE, steady=True, tell=lambda *event: told.append(event), **chosen
-    )
+    return Reconstructor(lambda info: settings, CPU, steady=True, tell=lambda *event: told.append(event), **chosen)
 
 
 def window(raw, first, index=0, stream="stream-1", rate_hz=None):
@@ -49,7 +47,7 @@ def window(raw, first, index=0, stream="stream-1", rate_hz=None):
         stream=stream, source="test", height=32, width=36, dtype=str(raw.dtype), pixel_nm=100.0, rate_hz=rate_hz
     )
     frames = tuple(Frame(stream, seq, seq, raw[seq], None, 0, 10**9 * seq) for seq in range(first, first + LENGTH))
-    return Window(index, info, first, first + LENGTH - 1, frames)
+    return Window(index, info, first, first + LENGTH - 1, frames, stride=STRIDE)
 
 
 def made(ours, *windows):
@@ -154,7 +152,7 @@ def test_without_memory_smaller_batches_make_the_same_picture(raw, told, monkeyp
 
 
 def test_with_no_memory_at_all_the_density_is_made_from_then_on(raw, told, monkeypatch):
-    ours = Reconstructor(lambda info: EMITTERS, CPU, STRIDE, steady=False, tell=lambda *event: told.append(event))
+    ours = Reconstructor(lambda info: EMITTERS, CPU, steady=False, tell=lambda *event: told.append(event))
     made(ours, window(raw, 0))
     Device(monkeypatch, frames=0)
     results = [one.result for one in made(ours, window(raw, 20), window(raw, 40))]

@@ -1,0 +1,87 @@
+"""What a daemon can be asked for: the verbs of a Request and the arguments of each, checked before anything is done."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, ValidationError
+
+from daemon.protocol.messages import MAX_ARGUMENTS, Count, Message
+from selfstorm.frames import MAX_SIDE_PX, Region
+
+
+class Arguments(Message):
+    """Base: unlike in messages an unknown argument is an error, for what it asks for would not be done."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Nothing(Arguments):
+    """A verb without arguments."""
+
+
+class Changes(Arguments):
+    """`set`: keys as in the configuration file; None as if the key were left out. All of them are done, or none."""
+
+    changes: Annotated[dict[Annotated[str, Field(max_length=64)], Any], Field(min_length=1, max_length=MAX_ARGUMENTS)]
+
+
+class Mark(Arguments):
+    """`mark`: what is to be found again."""
+
+    text: Annotated[str, Field(max_length=200)] = ""
+
+
+class Since(Arguments):
+    """`events`: those with that number and later."""
+
+    since: Count = 0
+
+
+class ViewOf(Arguments):
+    """`view`: a part of the newest picture of a kind.
+
+    kind: 'newest' is the refined picture, or a later window's preview. region: pixels of the picture, cut to it; None:
+    all. zoom: so many pixels along each side are averaged into one. unless: (kind, published_unix_ns) of what the asker
+    has: where nothing is newer, the reply says so and carries no picture.
+    """
+
+    kind: Literal["newest", "sr.preview", "sr.refined", "raw.mean", "quality"] = "newest"
+    region: Region | None = None
+    zoom: Annotated[int, Field(ge=1, le=MAX_SIDE_PX)] = 1
+    codec: Literal["raw", "shuffle-zstd"] = "shuffle-zstd"
+    unless: tuple[str, Count] | None = None
+
+
+VERBS: dict[str, type[Arguments]] = {
+    "status": Nothing,
+    "info": Nothing,
+    "events": Since,
+    "view": ViewOf,
+    "pause": Nothing,
+    "resume": Nothing,
+    "stop": Nothing,
+    "reset-model": Nothing,
+    "set": Changes,
+    "snapshot": Nothing,
+    "record-start": Nothing,
+    "record-stop": Nothing,
+    "mark": Mark,
+}
+LOOKING = ("status", "info", "events", "view")  # verbs that change nothing
+
+
+class RefusedRequestError(ValueError):
+    """A request that cannot be done; says why."""
+
+
+def arguments_of(verb: str, given: dict[str, Any]) -> Arguments:
+    """The checked arguments of a verb. Raises RefusedRequestError."""
+    if verb not in VERBS:
+        raise RefusedRequestError(f"unknown verb '{verb}'; these are known: {', '.join(VERBS)}")
+    try:
+        return VERBS[verb].model_validate(given)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RefusedRequestError(f"'{verb}', {where}: {first['msg']}") from None

@@ -12,6 +12,7 @@ from daemon.endpoint import Endpoint
 from daemon.health import Health
 from daemon.protocol.codec import Buffer, encode
 from daemon.protocol.messages import PictureHeader
+from daemon.refusals import Refusals
 from selfstorm.frames import Array, StreamInfo
 
 Picture = tuple[PictureHeader, Array]
@@ -19,6 +20,9 @@ Picture = tuple[PictureHeader, Array]
 VIEWER_HIGH_WATER = 20
 WAITING_PICTURES = 8
 STATUS_S = 0.5
+MOST_HEARD_AT_ONCE = 100
+SUBSCRIBES, UNSUBSCRIBES = b"\x01", b"\x00"
+CATCH_UP_S = 1.0  # between two rounds for those who came: everybody hears them
 EVENTS_AT_ONCE = VIEWER_HIGH_WATER // 4  # more in one go would not fit beside the pictures
 OPTIONS: dict[int, int] = {
     zmq.SNDHWM: VIEWER_HIGH_WATER,
@@ -45,6 +49,7 @@ class Publisher:
         self._info: StreamInfo | None = None
         self._info_sent: StreamInfo | None = None
         self._dropped = 0
+        self._refusals = Refusals(health, "a message of a viewer", "refused_of_viewers")
         self._next_event = 0
         self.listen, self.stop = self._endpoint.listen, self._endpoint.stop
 
@@ -69,16 +74,18 @@ class Publisher:
                 self._health.report(results_dropped=self._dropped)
 
     def _publish(self, socket: zmq.Socket[bytes]) -> None:
-        status_due_s = 0.0
+        status_due_s = catch_up_due_s = 0.0
+        newcomers = False
         while not (self._endpoint.stopping.is_set() and self._pictures.empty()):
             if self._info is not self._info_sent and self._info is not None:
                 self._info_sent = self._info
                 self._send(socket, encode("info", self._info_sent))
             self._send_new_pictures(socket)
             self._send_new_events(socket)
-            if self._newcomers(socket):
+            newcomers |= self._newcomers(socket)
+            if newcomers and time.monotonic() >= catch_up_due_s:
                 self._catch_up(socket)
-                status_due_s = 0.0
+                newcomers, status_due_s, catch_up_due_s = False, 0.0, time.monotonic() + CATCH_UP_S
             if time.monotonic() >= status_due_s:
                 self._send(socket, encode("status", self._health.status()))
                 status_due_s = time.monotonic() + STATUS_S
@@ -99,9 +106,16 @@ class Publisher:
             self._next_event = event.number + 1
 
     def _newcomers(self, socket: zmq.Socket[bytes]) -> bool:
+        """Whether somebody subscribed. What else is sent here is refused; of too much the rest waits its turn."""
         came = False
-        while socket.poll(0):
-            came |= socket.recv()[:1] == b"\x01"
+        for _ in range(MOST_HEARD_AT_ONCE):
+            if not socket.poll(0):
+                break
+            word = socket.recv()
+            if word[:1] == SUBSCRIBES:
+                came = True
+            elif word[:1] != UNSUBSCRIBES:
+                self._refusals.refuse("a viewer sent what is no subscription")
         return came
 
     def _catch_up(self, socket: zmq.Socket[bytes]) -> None:

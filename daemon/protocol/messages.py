@@ -170,6 +170,7 @@ class Status(Message):
     paused: bool = False
     events: Count = 0
     refused_requests: Annotated[dict[Text, Count], Field(max_length=32)] = Field(default_factory=dict)
+    refused_of_viewers: Annotated[dict[Text, Count], Field(max_length=32)] = Field(default_factory=dict)
     uptime_s: float = 0.0
     sent_unix_ns: Count = 0
 

@@ -1,0 +1,85 @@
+"""What is on the wire stays what it was, and PROTOCOL.md says what it is."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import msgpack
+import numpy as np
+import pytest
+from daemon_process import Daemon, command, simulated
+from test_codec import EXAMPLES, parts_of
+
+import daemon.protocol
+from daemon.protocol.codec import MAX_ENTRIES, MAX_HEADER_BYTES, MAX_ITEMS, decode
+from daemon.protocol.messages import KINDS, VERSION
+from daemon.protocol.verbs import VERBS
+
+GOLDEN = Path(__file__).parent / "golden"
+VERSIONS = {path.stem: json.loads(path.read_text()) for path in sorted(GOLDEN.glob("*.json"))}
+NOW = ".".join(map(str, VERSION))
+TEXT = (Path(daemon.protocol.__path__[0]) / "PROTOCOL.md").read_text(encoding="utf-8")
+
+
+def golden(version, kind):
+    return [bytes.fromhex(part) for part in VERSIONS[version][kind]]
+
+
+def has_all_of(read, told):
+    """Whether all that was told was read; keys that are newer than the message have their defaults."""
+    if isinstance(told, dict):
+        return all(key in read and has_all_of(read[key], value) for key, value in told.items())
+    return read == told
+
+
+def test_there_are_golden_bytes_of_this_version_for_every_kind():
+    assert set(VERSIONS[NOW]) == set(KINDS) == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_this_version_writes_its_golden_bytes(kind):
+    """Who changes a message gives it another version, and golden bytes of it: tests/daemon/golden."""
+    assert parts_of(kind) == golden(NOW, kind)
+
+
+@pytest.mark.parametrize(("version", "kind"), [(v, kind) for v in VERSIONS for kind in VERSIONS[v]])
+def test_golden_bytes_of_every_version_are_read(version, kind):
+    name, header, *pixels = golden(version, kind)
+    received = decode([name, header, *pixels])
+    told = msgpack.unpackb(header, use_list=False)
+    read = received.message.model_dump()
+    assert told.pop("v") == tuple(map(int, version.split(".")))
+    assert has_all_of(read, told)
+    if pixels and kind != "view":
+        assert received.pixels.tobytes() == pixels[0]
+    elif pixels:
+        np.testing.assert_array_equal(received.pixels, EXAMPLES["view"][1], strict=True)
+
+
+def test_the_text_is_of_this_version_and_names_every_kind_verb_and_key():
+    assert TEXT.startswith(f"# The wire protocol, version {NOW}\n")
+    for word in (*KINDS, *VERBS):
+        assert f"`{word}`" in TEXT, word
+    headers = TEXT[TEXT.index("## 5.") : TEXT.index("## 6.")]
+    for kind, message in KINDS.items():
+        for key in message.model_fields:
+            assert re.search(rf"\b{key}\b", headers), f"{kind}.{key}"
+    for limit in (MAX_HEADER_BYTES, MAX_ENTRIES, MAX_ITEMS):
+        assert f"{limit:,}" in TEXT
+
+
+def test_the_example_client_runs_as_it_stands_there(tmp_path):
+    [example] = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+    assert len(example.splitlines()) <= 35
+    client = tmp_path / "client.py"
+    client.write_text(example, encoding="utf-8")
+    with Daemon(tmp_path, simulated()) as running:
+        running.started()
+        done = command([sys.executable, client, running.results, 2])
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("window ")]
+    assert [re.sub(r"\d+", "N", line) for line in lines] == [
+        "window N: (N, N), N.N nm a pixel, frames N-N, N missing"
+    ] * 2
+    assert "(64, 64), 50.0 nm a pixel" in lines[0]

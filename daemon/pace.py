@@ -97,6 +97,10 @@ class Pace:
                 self._tuned_s = self._clock()
         return chosen
 
+    def watchable(self, stride_s: float) -> int:
+        """Frames that can be watched in the time one window may take."""
+        return int(ONCE * stride_s / (self._layers_for["watch"] * self._layer_s))
+
     def seconds(self, effort: Effort, demand: Demand) -> float:
         """What a window is expected to take."""
         cost = self._layers_for

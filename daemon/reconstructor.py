@@ -88,6 +88,13 @@ class Reconstructor:
         """Of the model that the last window was tried with."""
         return self._tried
 
+    def in_time(self, window: Window) -> Window:
+        """The window with as many of the frames before it as there is time to watch, the newest of them."""
+        if self._pace is None or self._steady or not window.before:
+            return window  # a first window has no costs yet
+        time_for = self._pace.watchable(self._stride_s(window)) - len(window.frames)
+        return replace(window, before=window.before[max(0, len(window.before) - max(0, time_for)) :])
+
     def reconstruct(
         self,
         window: Window,
@@ -188,16 +195,20 @@ class Reconstructor:
     def _demand(self, model: Model, window: Window, new: int) -> Demand:
         if not isinstance(model, SequenceModel):
             return Demand(new, new, 1, window.stride, 0.0, False)
-        newest = window.frames[-window.stride - 1 :]
-        span_s = (newest[-1].received_unix_ns - newest[0].received_unix_ns) / 1e9
         return Demand(
             new=new,
             unseen=unseen(model.film, window.first_seq, model.settings.estimate == "fused", model.memory.frames),
             layers=cold_layers(model.memory.frames),
             stride=window.stride,
-            stride_s=span_s / max(len(newest) - 1, 1) * window.stride * self._budget(),
+            stride_s=self._stride_s(window) * self._budget(),
             optics_due=model.optics_due,
         )
+
+    @staticmethod
+    def _stride_s(window: Window) -> float:
+        newest = window.frames[-window.stride - 1 :]
+        span_s = (newest[-1].received_unix_ns - newest[0].received_unix_ns) / 1e9
+        return span_s / max(len(newest) - 1, 1) * window.stride
 
     def _tell_of(self, now: Effort, before: Effort, window: Window, demand: Demand) -> None:
         level: Level = "info" if now.name == "full" else "warning"

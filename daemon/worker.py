@@ -107,6 +107,8 @@ class Worker(threading.Thread):
         try:
             if not window.frames:
                 raise ValueError("none of its frames arrived")
+            wanted, window = window, self._reconstructor.in_time(window)
+            self._health.frames(passed_over=len(wanted.before) - len(window.before))
             made = self._reconstructor.reconstruct(window, stopwatch, preview)
         except InputError as error:
             self._health.windows(failed=1)

@@ -2,8 +2,8 @@
 
     python tools/benchmark_viewers.py [--seconds 300]
 
-Viewers are processes that take all results; one that stands still is stopped by SIGSTOP (so not on Windows). The worker's
-latency is read from the pictures the daemon saves, its memory from the operating system (so on Linux only).
+Viewers are processes that take all results; those that stand still are stopped by SIGSTOP. The worker's latency is read
+from the pictures the daemon saves, its memory from the operating system. Linux only.
 """
 
 from __future__ import annotations

@@ -225,3 +225,15 @@ def test_a_process_that_really_has_no_memory_left_goes_on():
     line = [sys.executable, "-c", REALLY_NO_MEMORY, str(Path(__file__).parent)]
     done = subprocess.run(line, capture_output=True, text=True, timeout=100)
     assert done.stdout == "warm emitters ['out_of_memory']\n", done.stderr
+
+
+@pytest.mark.parametrize(("frame_ns", "watched"), [(10**12, 20), (1, 0)])
+def test_frames_before_a_window_are_watched_only_where_there_is_time(raw, told, frame_ns, watched):
+    ours = Reconstructor(lambda info: EMITTERS, CPU, steady=False, tell=lambda *event: told.append(event))
+    first = window(raw, 0)
+    made(ours, first)
+    skipped, newest = window(raw, 40), window(raw, 60)
+    frames = tuple(replace(frame, received_unix_ns=frame_ns * frame.seq) for frame in newest.frames)
+    late = replace(newest, frames=frames, before=skipped.frames[:20])
+    assert ours.in_time(late).before == late.before[20 - watched :]
+    assert ours.in_time(late).frames == late.frames

@@ -1,0 +1,351 @@
+"""Mutated messages into every socket of a live daemon; its account must close, its memory stay, its pictures go on.
+
+    python tools/fuzz.py --messages 1000000 [--seed 1]
+
+The daemon listens to a frame stream of ours, in which a good movie runs between the mutated messages. Control gets
+mutated requests, the results' socket what no viewer sends, all ports bytes that are no ZeroMQ; and the camera process
+of a `selfstorm-daemon publish` the same. Every message comes from a seeded generator. Linux only (memory).
+"""
+
+from __future__ import annotations
+
+import random
+import socket as sockets
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import click
+import msgpack
+import numpy as np
+import zmq
+
+from daemon.asking import ask
+from daemon.protocol.messages import Status
+from selfstorm.errors import InputError
+
+DAEMON = (sys.executable, "-c", "from daemon.cli import main; main()")
+SIDE, EVERY, WARM_UP = 24, 200, 0.2
+DEALERS = 60  # each may ask 50 times a second
+MOST_GROWTH_MB = 40.0  # buffers that fill up; a leak of 40 bytes a message is seen in a million
+HANGS_MS = 60_000  # a socket that takes nothing for so long
+HOST = "127.0.0.1"
+TARGETS = {"frames": 45, "control": 40, "results": 7, "camera": 4, "tcp": 4}  # share of the messages
+VERSION = [1, 2]
+GOOD: dict[str, dict[str, Any]] = {
+    "frame": {
+        "stream": "stream-of-fuzz",
+        "seq": 3,
+        "number": 3,
+        "shape": [SIDE, SIDE],
+        "dtype": "uint16",
+        "sent_unix_ns": 1,
+    },
+    "info": {"stream": "other-stream", "source": "fuzz", "height": SIDE, "width": SIDE, "dtype": "uint16"},
+    "heartbeat": {"stream": "stream-of-fuzz", "next_seq": 4, "lost_at_source": 0, "state": "running"},
+    "request": {"id": "0123456789", "verb": "set", "arguments": {"changes": {"reconstruction.stride": 25}}},
+    "reply": {"id": "0123456789", "ok": True, "result": {}},
+    "sr.refined": {"run": "r", "window": 1, "stream": "s", "shape": [4, 4], "first_seq": 0, "last_seq": 1},
+    "status": {"run": "r", "version": "1", "state": "running"},
+    "event": {"run": "r", "number": 1, "unix_ns": 1, "level": "info", "code": "c", "text": "t"},
+}
+VERBS = ("status", "info", "events", "view", "set", "mark", "pause", "resume", "record-stop", "reset-model")
+SMALL = (None, True, -1, 0, 2**63, 2**64 - 1, -(2**63), 1e308, float("nan"), float("inf"), "", b"\xff" * 9)
+WORDS = (*SMALL, "x" * 70_000)
+
+
+class Mutator:
+    """Messages that are nearly right, and some that are not at all."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)  # noqa: S311  (no secret is made of it)
+
+    def message(self, kinds: tuple[str, ...]) -> list[bytes]:
+        """Parts of a multipart message that began as one of these kinds."""
+        choose = self.random
+        kind = choose.choice(kinds)
+        header: dict[Any, Any] = {"v": VERSION, **GOOD[kind]}
+        if kind == "request":
+            header |= {"id": f"{choose.getrandbits(64):x}", "verb": choose.choice(VERBS)}
+            header["arguments"] = self._tree(3) if choose.random() < 0.5 else {}
+        for _ in range(choose.randrange(3)):
+            self._change(header)
+        parts = [kind.encode(), msgpack.packb(header, default=str)]
+        if kind in ("frame", "sr.refined") or choose.random() < 0.05:
+            parts.append(choose.randbytes(choose.choice((0, 1, SIDE * SIDE * 2, SIDE * SIDE * 2 - 1, 64))))
+        for _ in range(choose.randrange(3)):
+            self._damage(parts)
+        return parts or [b""]
+
+    def _change(self, header: dict[Any, Any]) -> None:
+        choose = self.random
+        key = choose.choice([*header, "v", "new", 7])
+        match choose.randrange(4):
+            case 0:
+                header.pop(key, None)
+            case 1:
+                header[key] = choose.choice(WORDS)
+            case 2:
+                header[key] = self._tree(choose.randrange(1, 6))
+            case _:
+                header[key] = choose.randrange(-(2**63), 2**63)
+
+    def _tree(self, depth: int) -> Any:
+        choose = self.random
+        if depth == 0 or choose.random() < 0.2:
+            return choose.choice(SMALL)
+        if choose.random() < 0.5:
+            return [self._tree(depth - 1) for _ in range(choose.randrange(4))]
+        names = ("region", "zoom", "kind", "changes", "since", "reconstruction.window", "optics.na", "text")
+        return {choose.choice(names): self._tree(depth - 1) for _ in range(choose.randrange(4))}
+
+    def _damage(self, parts: list[bytes]) -> None:
+        choose = self.random
+        n = choose.randrange(len(parts)) if parts else 0
+        part = parts[n] if parts else b""
+        match choose.randrange(10):
+            case 0 if part:
+                at = choose.randrange(len(part))
+                parts[n] = part[:at] + bytes([part[at] ^ (1 << choose.randrange(8))]) + part[at + 1 :]
+            case 1:
+                parts[n:] = [part[: choose.randrange(len(part) + 1)], *parts[n + 1 :]]
+            case 2:
+                parts.insert(n, choose.randbytes(choose.randrange(40)))
+            case 3:
+                del parts[n:]
+            case 4:
+                parts[n:] = [b"\x91" * choose.randrange(1, 2000), *parts[n + 1 :]]
+            case 5:
+                parts[n:] = [b"\xdf" + struct.pack(">I", choose.getrandbits(32)) + part, *parts[n + 1 :]]
+            case 6:
+                choose.shuffle(parts)
+            case 7:
+                parts.extend([part] * choose.randrange(1, 30))
+            case 8:
+                parts[n:] = [choose.randbytes(choose.randrange(200)), *parts[n + 1 :]]
+            case _:
+                parts[n:] = [part * choose.randrange(1, 5), *parts[n + 1 :]]
+
+
+class Ports:
+    """Addresses on this machine that nobody else listens to."""
+
+    def __init__(self) -> None:
+        with ExitStack() as stack:
+            probes = [stack.enter_context(sockets.socket()) for _ in range(5)]
+            for probe in probes:
+                probe.bind((HOST, 0))
+            ports = [probe.getsockname()[1] for probe in probes]
+        self.frames, self.results, self.control, self.metrics, self.camera = ports
+
+    def config(self) -> str:
+        """The daemon's configuration."""
+        return f"""
+            [source]
+            uri = "zmq:{HOST}:{self.frames}"
+            [camera]
+            pixel_nm = 100.0
+            [optics]
+            psf_sigma_nm = 110.0
+            [reconstruction]
+            window = 20
+            stride = 10
+            scale = 2
+            estimate = "density"
+            device = "cpu"
+            [server]
+            results = "tcp://{HOST}:{self.results}"
+            control = "tcp://{HOST}:{self.control}"
+            metrics_port = {self.metrics}
+        """.replace("            ", "")
+
+
+class Movie:
+    """The good frames between the mutated messages, as one stream after another: a name that was taken over is left."""
+
+    def __init__(self, socket: zmq.Socket[bytes]) -> None:
+        self._socket, self._streams, self._seq, self.sent = socket, 0, 0, 0
+        self._pixels = np.random.default_rng(0).poisson(100, (20, SIDE, SIDE)).astype("<u2")
+
+    def begin(self) -> None:
+        """Another stream."""
+        self._streams, self._seq = self._streams + 1, 0
+        self._info = {**GOOD["info"], "stream": f"good-stream-{self._streams}", "v": VERSION}
+        self._send("info", self._info)
+
+    def frames(self, count: int) -> None:
+        """The next frames, and how many there were."""
+        head = {"v": VERSION, "stream": self._info["stream"], "shape": [SIDE, SIDE], "dtype": "uint16"}
+        for _ in range(count):
+            now = {"seq": self._seq, "number": self._seq, "sent_unix_ns": time.time_ns()}
+            self._send("frame", head | now, self._pixels[self._seq % 20].tobytes())
+            self._seq, self.sent = self._seq + 1, self.sent + 1
+        self._send("heartbeat", {**head, "next_seq": self._seq, "state": "running"})
+
+    def _send(self, kind: str, header: dict[str, Any], *pixels: bytes) -> None:
+        self._socket.send_multipart([kind.encode(), msgpack.packb(header), *pixels])
+
+
+def memory_mb(pid: int) -> float:
+    """Resident memory of a process."""
+    return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) / 1024
+
+
+class Attack:
+    """All the sockets of one daemon and one camera process, and what was sent into each."""
+
+    def __init__(self, ports: Ports, seed: int, stack: ExitStack) -> None:
+        self.sent: Counter[str] = Counter()
+        self._ports, self._mutator = ports, Mutator(seed)
+        self._random = self._mutator.random
+        context = stack.enter_context(zmq.Context())
+        context.linger = 0
+        context.sndtimeo = HANGS_MS
+        self.frames = stack.enter_context(context.socket(zmq.XPUB))
+        self.frames.setsockopt(zmq.XPUB_NODROP, 1)  # wait for the daemon, lose nothing
+        self.frames.bind(f"tcp://{HOST}:{ports.frames}")
+        self._dealers = [stack.enter_context(context.socket(zmq.DEALER)) for _ in range(DEALERS)]
+        self._upstream = {name: stack.enter_context(context.socket(zmq.XSUB)) for name in ("results", "camera")}
+        self._upstream["results"].connect(f"tcp://{HOST}:{ports.results}")
+        self._upstream["camera"].connect(f"tcp://{HOST}:{ports.camera}")
+        for dealer in self._dealers:
+            dealer.connect(f"tcp://{HOST}:{ports.control}")
+        self._do: dict[str, Callable[[], None]] = {
+            "frames": self._to_frames,
+            "control": self._to_control,
+            "results": lambda: self._to_upstream("results"),
+            "camera": lambda: self._to_upstream("camera"),
+            "tcp": self._to_tcp,
+        }
+
+    def one(self) -> None:
+        """One message into one of the sockets."""
+        [target] = self._random.choices(list(TARGETS), list(TARGETS.values()))
+        self.sent[target] += 1
+        self._do[target]()
+
+    def _to_frames(self) -> None:
+        self.frames.send_multipart(self._mutator.message(("frame", "info", "heartbeat", "status", "sr.refined")))
+
+    def _to_control(self) -> None:
+        dealer = self._random.choice(self._dealers)
+        while dealer.poll(0):
+            dealer.recv_multipart()
+        dealer.send_multipart(self._mutator.message(("request", "request", "reply", "event")))
+
+    def _to_upstream(self, name: str) -> None:
+        socket, parts = self._upstream[name], self._mutator.message(tuple(GOOD))
+        while socket.poll(0):
+            socket.recv_multipart()
+        word = self._random.choice((b"\x01", b"\x00", b"", b"\x02")) + self._random.choice(parts)[:64]
+        socket.send(word)
+
+    def _to_tcp(self) -> None:
+        ports = self._ports
+        # Few to the metrics: their server takes a tenth of a second for each.
+        [port] = self._random.choices((ports.results, ports.control, ports.camera, ports.metrics), (33, 33, 33, 1))
+        greeting = self._random.choice((b"", b"\xff" + bytes(8) + b"\x7f", b"GET / HTTP/1.1\r\n\r\n"))
+        with suppress(OSError), sockets.create_connection((HOST, port), timeout=5) as connection:
+            connection.sendall(greeting + self._random.randbytes(self._random.randrange(200)))
+
+
+@click.command()
+@click.option("--messages", default=1_000_000, show_default=True)
+@click.option("--seed", default=1, show_default=True)
+def main(messages: int, seed: int) -> None:
+    """Fuzz a daemon and say what held; exit code 1 where something did not."""
+    ports = Ports()
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (folder / "fuzz.toml").write_text(ports.config(), encoding="utf-8")
+        attack = Attack(ports, seed, stack)
+        log = stack.enter_context((folder / "log.txt").open("w"))
+        run = [*DAEMON, "run", "fuzz.toml"]
+        publish = [*DAEMON, "publish", "simulate:", "--bind", f"tcp://{HOST}:{ports.camera}"]
+        processes = [subprocess.Popen(line, cwd=folder, stdout=log, stderr=log) for line in (run, publish)]
+        for process in processes:
+            stack.callback(process.wait)
+            stack.callback(process.kill)
+        faults = _fuzz(attack, Movie(attack.frames), ports, processes, messages)
+        if "Traceback" in (text := (folder / "log.txt").read_text(errors="replace")):
+            faults.append("a traceback: " + text[text.index("Traceback") :][:2000])
+    for fault in faults:
+        print(f"FAULT {fault}")
+    sys.exit(1 if faults else 0)
+
+
+def _fuzz(
+    attack: Attack, movie: Movie, ports: Ports, processes: list[subprocess.Popen[bytes]], messages: int
+) -> list[str]:
+    control = f"tcp://{HOST}:{ports.control}"
+    faults: list[str] = []
+    if not attack.frames.poll(60_000):
+        return ["the daemon did not come"]
+    memory_at_first: list[float] = []
+    _see_pictures(movie, control, faults)  # what the first picture takes is no leak
+    started_s = time.monotonic()
+    for number in range(messages):
+        if number % EVERY == 0:
+            movie.begin()
+            movie.frames(5)
+        if number == int(messages * WARM_UP):
+            memory_at_first = [memory_mb(process.pid) for process in processes]
+        if number % max(messages // 20, 1) == 0:
+            status = _status(control, faults)
+            memory = ", ".join(f"{memory_mb(process.pid):.0f} MB" for process in processes)
+            seen = "no answer" if status is None else f"received {status.frames.received}"
+            print(f"{number} messages, {time.monotonic() - started_s:.0f} s: {seen}; {memory}", flush=True)
+        attack.one()
+    _see_pictures(movie, control, faults)
+    status = _status(control, faults)
+    for process, before_mb in zip(processes, memory_at_first, strict=True):
+        growth_mb = memory_mb(process.pid) - before_mb
+        print(f"memory {growth_mb:+.1f} of {before_mb:.0f} MB over the last {1 - WARM_UP:.0%} of the messages")
+        if growth_mb > MOST_GROWTH_MB:
+            faults.append(f"memory grew by {growth_mb:.0f} MB")
+    if status is not None:
+        refused = {**status.refused, **status.refused_requests, **status.refused_of_viewers}
+        print(f"sent {dict(attack.sent)} and {movie.sent} good frames; refused, by reason:")
+        for reason, count in sorted(refused.items(), key=lambda one: -one[1]):
+            print(f"  {count:8d} {reason}")
+        print(status.frames)
+        print(status.windows)
+    return faults + [f"a process ended with {process.poll()}" for process in processes if process.poll() is not None]
+
+
+def _see_pictures(movie: Movie, control: str, faults: list[str]) -> None:
+    """Good frames until there is a picture of them."""
+    status = _status(control, faults)
+    before, deadline = status.windows.published if status else 0, time.monotonic() + 60
+    movie.begin()
+    while (status := _status(control, faults)) and status.windows.published < before + 3:
+        if time.monotonic() > deadline:
+            faults.append(f"no picture of the good frames: {status.windows}")
+            break
+        ask(control, "resume", 20_000)  # mutated requests that wait may pause it still
+        movie.frames(10)
+        time.sleep(0.1)
+
+
+def _status(control: str, faults: list[str]) -> Status | None:
+    try:
+        status = Status.model_validate(ask(control, "status", 20_000))
+    except InputError as error:
+        faults.append(str(error))
+        return None
+    frames, windows = status.frames, status.windows
+    closes = frames.sent == frames.received + frames.missing and frames.received == frames.used + frames.rejected
+    if not closes or windows.complete < windows.published + windows.skipped + windows.failed:
+        faults.append(f"the account does not close: {frames} {windows}")
+    return status
+
+
+if __name__ == "__main__":
+    main()

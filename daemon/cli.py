@@ -1,4 +1,4 @@
-"""The `selfstorm-daemon` command: run, publish, status, stop, replay-run, check."""
+"""The `selfstorm-daemon` command: run, publish, status, watch, stop, replay-run, check."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from daemon.stop_signals import StopSignals
 from selfstorm import console
 
 CONTROL = ServerSection().control
+RESULTS = ServerSection().results
 FRAMES = "tcp://127.0.0.1:5710"
 control_option = click.option("--control", default=CONTROL, show_default=True, help="The daemon's control endpoint.")
 
@@ -101,6 +102,19 @@ def status(control: str, as_json: bool) -> None:
     """What the running daemon has done so far."""
     result = ask(control, "status")
     click.echo(json.dumps(result, indent=2) if as_json else account(Status.model_validate(result)))
+
+
+@cli.command()
+@click.option("--connect", metavar="ENDPOINT", default=RESULTS, show_default=True, help="Where the daemon publishes.")
+@click.option("--once", is_flag=True, help="Print it once and leave; exit code 1 where no daemon is heard within 5 s.")
+def watch(connect: str, once: bool) -> int:
+    """Watch a daemon in a terminal, without a window: counters, how they went, events. Ctrl-C ends it.
+
+    Where the output is no terminal, a plain line a second is printed instead, for logs.
+    """
+    from daemon.watch.terminal import watch as watched
+
+    return watched(connect, once=once)
 
 
 @cli.command()

@@ -8,10 +8,19 @@ from PySide6 import QtGui, QtWidgets
 
 from client.icons import icon
 
+ERROR_MAP = (
+    "Where the picture, imaged again through the microscope, is brighter or dimmer than the camera saw; "
+    "the picture below is drawn grey"
+)
+NO_ERROR_MAP = "There is no error map: the daemon has published none in this run"
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One action. keys: the first is shown. drawing: of its icon, if any. checked: None for no switch."""
+    """One action. keys: the first is shown. drawing: of its icon, if any. checked: None for no switch.
+
+    tip: what is not plain from its text.
+    """
 
     menu: str
     name: str
@@ -21,6 +30,7 @@ class Entry:
     checked: bool | None = None
     begins_group: bool = False
     needs_picture: bool = False
+    tip: str = ""
 
 
 ENTRIES = (
@@ -38,6 +48,7 @@ ENTRIES = (
     Entry("View", "split", "Split: raw | super-resolved", ("2",)),
     Entry("View", "overlay", "Overlay: raw + super-resolved", ("3",)),
     Entry("View", "raw", "Raw mean beside it", ("B",), checked=True),
+    Entry("View", "error_map", "Show error map", ("E",), checked=False, tip=ERROR_MAP),
     Entry("View", "lock", "Lock the contrast", ("K",), checked=False, begins_group=True),
     Entry("View", "invert", "Invert the colours", ("I",), checked=False),
     Entry("View", "light", "Light look", checked=False, begins_group=True),
@@ -66,6 +77,7 @@ def make_actions(window: QtWidgets.QMainWindow) -> dict[str, QtGui.QAction]:
         menu = menus.get(entry.menu)
         if menu is None:
             menu = menus[entry.menu] = window.menuBar().addMenu(entry.menu)
+            menu.setToolTipsVisible(True)
         if entry.begins_group:
             menu.addSeparator()
         action = QtGui.QAction(entry.text, window)
@@ -73,6 +85,8 @@ def make_actions(window: QtWidgets.QMainWindow) -> dict[str, QtGui.QAction]:
         if entry.checked is not None:
             action.setCheckable(True)
             action.setChecked(entry.checked)
+        if entry.tip:
+            action.setToolTip(entry.tip)
         menu.addAction(action)
         actions[entry.name] = action
     return actions
@@ -99,8 +113,10 @@ def draw_icons(actions: dict[str, QtGui.QAction]) -> None:
             actions[entry.name].setIconVisibleInMenu(False)
 
 
-def enable_actions(actions: dict[str, QtGui.QAction], *, picture: bool) -> None:
-    """Grey out what makes no sense while there is no picture."""
+def enable_actions(actions: dict[str, QtGui.QAction], *, picture: bool, error_map: bool) -> None:
+    """Grey out what makes no sense while there is no picture, or no error map."""
     for entry in ENTRIES:
         if entry.needs_picture:
             actions[entry.name].setEnabled(picture)
+    actions["error_map"].setEnabled(error_map)
+    actions["error_map"].setToolTip(ERROR_MAP if error_map else NO_ERROR_MAP)

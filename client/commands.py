@@ -71,6 +71,7 @@ class Commands(QtCore.QObject):
             "whole": lambda: window.reset_view(),
             "zoom_in": lambda: view.scaleBy((1 / ZOOM, 1 / ZOOM)),
             "zoom_out": lambda: view.scaleBy((ZOOM, ZOOM)),
+            "error_map": window.sr.set_error_map,
             "lock": self._lock,
             "invert": lambda on: window.sr.controls.change(invert=on),
             "light": self._set_light,
@@ -164,7 +165,7 @@ class Commands(QtCore.QObject):
         low, high = window.sr.image.levels
         contrast = window.sr.controls.contrast
         drawn = f"{window.sr.controls.colours.currentText()} from {low:.4g} to {high:.4g}, gamma {contrast.gamma:g}"
-        return view_image(window.sr.plot, pair, drawn)
+        return view_image(window.sr.plot, pair, "; ".join(filter(None, (drawn, window.sr.error.legend.text))))
 
     def _lock(self, locked: bool) -> None:
         controls = self._window.sr.controls

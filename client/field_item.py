@@ -16,13 +16,15 @@ Mode = QtGui.QPainter.CompositionMode
 class FieldItem(QtWidgets.QGraphicsItem):
     """Lies over a field; nearest neighbour, so that a pixel looks like a pixel. view: the ViewBox that shows it.
 
-    split: where its left edge is cut off, in field coordinates; None draws all. added: light is added to what is below.
-    drawn, image: the part drawn last, and its colours.
+    see_through: whether its colours have an alpha. split: where its left edge is cut off, in field coordinates; None
+    draws all. added: light is added to what is below. drawn, image: the part drawn last, and its colours.
     """
 
-    def __init__(self, view: Any) -> None:
+    def __init__(self, view: Any, *, see_through: bool = False) -> None:
         super().__init__()
         self._view = view
+        formats = QtGui.QImage.Format
+        self._format = formats.Format_ARGB32 if see_through else formats.Format_RGB32
         self.field = Field(1.0, 1.0, "px")
         self.pixels: Array | None = None
         self.levels = (0.0, 1.0)
@@ -84,4 +86,4 @@ class FieldItem(QtWidgets.QGraphicsItem):
         colours = coloured(values, self.levels, self.table)
         height, width = colours.shape
         self._colours, self.drawn = colours, crop
-        self.image = QtGui.QImage(colours.data, width, height, 4 * width, QtGui.QImage.Format.Format_RGB32)
+        self.image = QtGui.QImage(colours.data, width, height, 4 * width, self._format)

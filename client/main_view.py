@@ -6,11 +6,13 @@ import pyqtgraph as pg
 from PySide6 import QtCore, QtWidgets
 
 from client.buttons import DrawnButton
+from client.error_overlay import ErrorOverlay
 from client.field import Field
 from client.field_item import FieldItem
 from client.look import theme
 from client.picture_panel import PicturePanel
 from client.pictures import Picture
+from selfstorm.frames import Array
 
 MODES = {
     "single": "Super-resolved alone",
@@ -33,6 +35,7 @@ class MainView(PicturePanel):
         self.under.setZValue(-10)
         self.under.hide()
         self.view.addItem(self.under, ignoreBounds=True)
+        self.error = ErrorOverlay(self.view)
         self.line = pg.InfiniteLine(
             angle=90,
             movable=True,
@@ -81,6 +84,19 @@ class MainView(PicturePanel):
             self.under.pixels = None
         self._arrange()
 
+    def show_error(self, picture: Picture | None) -> None:
+        """The error map of the same window, where it has one."""
+        self.error.take(picture, self.field)
+        self._arrange()
+
+    def set_error_map(self, on: bool) -> None:
+        """Lay the error map over the picture, which is then drawn grey: its colours must not be taken for the map's."""
+        self.error.on = on
+        self._arrange()
+
+    def _table(self) -> Array:
+        return self.controls.table("grey" if self.error.visible else "")
+
     def restyle(self) -> None:
         """Take on the application's look."""
         super().restyle()
@@ -99,4 +115,9 @@ class MainView(PicturePanel):
         self.under.setOpacity(self.light.value() / 100 if overlay else 1.0)
         self.line.setVisible(split)
         self.light.setVisible(self.mode == "overlay")
-        self.image.show_part(self.line.value() if split else None, added=overlay)
+        cut = self.line.value() if split else None
+        self.image.show_part(cut, added=overlay)
+        before = self.error.visible
+        self.error.arrange(wanted=True, split=cut)
+        if self.error.visible != before:
+            self._draw()

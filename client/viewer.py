@@ -133,7 +133,8 @@ class ViewerWindow(QtWidgets.QMainWindow):
         unread = f" ({self.events.unread})" if self.events.unread else ""
         self.tabs.setTabText(self.tabs.indexOf(self.events), f"Events{unread}")
         self.trends.show_trend(state.trend)
-        enable_actions(self.entries, picture=state.shown is not None)
+        maps = state.error is not None or (state.shown is not None and state.shown.error is not None)
+        enable_actions(self.entries, picture=state.shown is not None, error_map=maps)
         # A saved movie has no raw means: what they would take is given to the rest.
         self.raw.setVisible(self.entries["raw"].isChecked() and not state.movie)
 
@@ -144,6 +145,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
             # The follower first: it then has its picture when the leader's range reaches it.
             self.raw.show_picture(pair.raw, field)
             self.sr.show_picture(pair.sr, field)
+            self.sr.show_error(pair.error)
             self.notes.show_header(pair.sr.header, state.info)
         else:
             self.raw.clear()

@@ -12,6 +12,7 @@ ERROR_MAP = (
     "Where the picture, imaged again through the microscope, is brighter or dimmer than the camera saw; "
     "the picture below is drawn grey"
 )
+TIME = "The last windows in one picture: the colour says when, what stays is white"
 NO_ERROR_MAP = "There is no error map: the daemon has published none in this run"
 
 
@@ -47,6 +48,7 @@ ENTRIES = (
     Entry("View", "single", "Super-resolved alone", ("1",), begins_group=True),
     Entry("View", "split", "Split: raw | super-resolved", ("2",)),
     Entry("View", "overlay", "Overlay: raw + super-resolved", ("3",)),
+    Entry("View", "time", "Colour-coded time", ("4",), tip=TIME),
     Entry("View", "raw", "Raw mean beside it", ("B",), checked=True),
     Entry("View", "error_map", "Show error map", ("E",), checked=False, tip=ERROR_MAP),
     Entry("View", "lock", "Lock the contrast", ("K",), checked=False, begins_group=True),

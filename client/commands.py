@@ -164,8 +164,8 @@ class Commands(QtCore.QObject):
             raise InputError("there is no picture yet")
         low, high = window.sr.image.levels
         contrast = window.sr.controls.contrast
-        drawn = f"{window.sr.controls.colours.currentText()} from {low:.4g} to {high:.4g}, gamma {contrast.gamma:g}"
-        return view_image(window.sr.plot, pair, "; ".join(filter(None, (drawn, window.sr.error.legend.text))))
+        drawn = f"{window.sr.drawn} from {low:.4g} to {high:.4g}, gamma {contrast.gamma:g}"
+        return view_image(window.sr.plot, pair, "; ".join(filter(None, (drawn, *window.sr.legends))))
 
     def _lock(self, locked: bool) -> None:
         controls = self._window.sr.controls

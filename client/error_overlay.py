@@ -14,6 +14,7 @@ from client.pictures import Picture
 
 TITLE = "Error map (photons)"
 NONE_HERE = "No error map of this window"
+NOT_YET = "The error map comes with the refined picture"
 
 
 class ErrorOverlay:
@@ -43,15 +44,17 @@ class ErrorOverlay:
             np.nan_to_num(picture.pixels, posinf=most, neginf=-most), (-most, most), self._table, field
         )
 
-    def arrange(self, *, wanted: bool, split: float | None) -> None:
-        """Draw it right of a line, or nowhere. wanted: whether the picture is shown in a way that bears it."""
-        there = self.item.pixels is not None
-        self.item.setVisible(self.on and wanted and there)
+    def arrange(self, split: float | None, *, preview: bool, wanted: bool) -> None:
+        """Draw it right of a line; without a map, say so. preview: whether the picture is one.
+
+        wanted: whether the picture is shown in a way that bears it.
+        """
+        self.item.setVisible(self.on and wanted and self.item.pixels is not None)
         self.item.show_part(split)
         most = self.item.levels[1]
         if self.visible:
             self.legend.explain(TITLE, self._table, (f"−{most:g} too dim", f"+{most:g} too bright"))
         elif self.on and wanted:
-            self.legend.explain(NONE_HERE)
+            self.legend.explain(NOT_YET if preview else NONE_HERE)
         else:
             self.legend.hide()

@@ -62,7 +62,7 @@ class FieldItem(QtWidgets.QGraphicsItem):
         seen = self._view.viewRect()
         screen_px = abs(painter.deviceTransform().m11()) / columns
         spans = (seen.top() * rows, seen.bottom() * rows), (seen.left() * columns, seen.right() * columns)
-        crop = crop_for((height, width), *spans, screen_px)
+        crop = crop_for((height, width), *spans, screen_px, self._least_px())
         if crop is None:
             return
         if self.image is None or crop != self.drawn:
@@ -82,8 +82,13 @@ class FieldItem(QtWidgets.QGraphicsItem):
     def _render(self, crop: Crop) -> None:
         if self.pixels is None or self.table is None:
             return
-        values = reduced(self.pixels, crop)
-        colours = coloured(values, self.levels, self.table)
+        colours = self._colour(crop, self.pixels, self.table)
         height, width = colours.shape
         self._colours, self.drawn = colours, crop
         self.image = QtGui.QImage(colours.data, width, height, 4 * width, self._format)
+
+    def _least_px(self) -> float:
+        return 0.0
+
+    def _colour(self, crop: Crop, pixels: Array, table: Array) -> Array:
+        return coloured(reduced(pixels, crop), self.levels, table)

@@ -16,11 +16,13 @@ from client.main_view import MainView
 from client.picture_notes import PictureNotes
 from client.picture_panel import PicturePanel
 from client.pictures import Pair
+from client.playhead import place
 from client.profile_panel import ProfilePanel
 from client.region_panel import RegionPanel
 from client.sentences import empty_text
 from client.state import ViewerState
 from client.time_bar import TimeBar
+from client.time_code import last_windows
 from client.tools import ProfileLine, RegionBox
 from client.trend_panel import TrendPanel
 from client.trust import aside, lamps
@@ -97,6 +99,8 @@ class ViewerWindow(QtWidgets.QMainWindow):
     def _connect(self) -> None:
         self.time_bar.moved.connect(self.moved)
         self.raw.controls.changed.connect(lambda: self._draw_under(self._drawn))
+        self.sr.mode_changed.connect(self._draw_time)
+        self.sr.windows_changed.connect(self._draw_time)
         self.crosshair.moved.connect(self._read)
         self.crosshair.left.connect(lambda: self.reading.set_full_text(HINT))
         self.profile_line.changed.connect(self._measure)
@@ -126,6 +130,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.state = state
         if state.shown is not self._drawn:
             self._draw(state.shown, state)
+        self._draw_time()
         self._mark_pictures(state, now)
         self.strip.show_lamps(lamps(state, now), aside(state))
         self.time_bar.show_time(state, live=not stale_reason(state, now))
@@ -153,6 +158,15 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self._draw_under(pair)
         self._measure()
         self._measure_region()
+
+    def _draw_time(self, *_: object) -> None:
+        """Which windows are drawn in one picture, where that is asked for."""
+        state, pair = self.state, self._drawn
+        if self.sr.mode != "time" or state is None or pair is None:
+            self.sr.show_time(())
+            return
+        number = place(state.playhead, state.history)
+        self.sr.show_time(last_windows(state.history, number, pair, self.sr.windows.value()))
 
     def _draw_under(self, pair: Pair | None) -> None:
         self.sr.show_under(None if pair is None else pair.raw, self.raw.image)

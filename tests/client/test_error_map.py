@@ -122,7 +122,10 @@ def test_a_window_without_a_map_says_so(showing, publisher):
     publisher.send_window(1)
     showing.until(lambda: showing.shows(1))
     assert showing.window.sr.error.legend.text == "No error map of this window"
-    showing.do("back")
+    publisher.send_preview(2)
+    showing.until(lambda: showing.shows(2))
+    assert "comes with the refined picture" in showing.window.sr.error.legend.text
+    showing.do("oldest")
     assert showing.window.sr.error.visible
 
 

@@ -1,0 +1,76 @@
+"""Colour-coded time in place of the large picture, with its legend."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from client.drawing import Crop, reduced
+from client.field import Field
+from client.field_item import FieldItem
+from client.legend import Legend
+from client.pictures import Pair
+from client.time_code import blended, span_text, time_colours, time_tables
+from selfstorm.frames import Array
+
+BUDGET = 3_000_000  # values blended at most each time: about 20 ms
+
+
+class TimeItem(FieldItem):
+    """Blends pictures at the screen's resolution, or coarser where there are many; keeps what it has reduced."""
+
+    def __init__(self, view: Any) -> None:
+        super().__init__(view)
+        self._pictures: tuple[Array, ...] = ()
+        self._reduced: dict[int, Array] = {}  # by identity: the pictures are read-only and held here
+        self._reduced_to: Crop | None = None
+
+    def show_windows(
+        self, pictures: tuple[Array, ...], levels: tuple[float, float], tables: Array, field: Field
+    ) -> None:
+        """Draw pictures (H, W), oldest first, over the field from now on; tables: one (N,) uint32 for each."""
+        self._pictures, known = pictures, {id(one) for one in pictures}
+        self._reduced = {key: blocks for key, blocks in self._reduced.items() if key in known}
+        self.show_pixels(pictures[-1], levels, tables, field)
+
+    def forget(self) -> None:
+        """Hold no picture any more."""
+        self._pictures, self._reduced, self.pixels, self.image = (), {}, None, None
+
+    def _least_px(self) -> float:
+        seen = self._view.rect()
+        return max(1.0, math.sqrt(len(self._pictures) * seen.width() * seen.height() / BUDGET))
+
+    def _colour(self, crop: Crop, _pixels: Array, table: Array) -> Array:
+        known = self._reduced if crop == self._reduced_to else {}
+        self._reduced_to = crop
+        self._reduced = {id(one): known[id(one)] if id(one) in known else reduced(one, crop) for one in self._pictures}
+        return blended(self._reduced.values(), self.levels, table)
+
+
+class TimeOverlay:
+    """pairs: the windows that are drawn, oldest first; empty while time is not colour-coded."""
+
+    def __init__(self, view: Any) -> None:
+        self.pairs: tuple[Pair, ...] = ()
+        self.legend = Legend(view)
+        self.item = TimeItem(view)
+        self.item.setZValue(5)
+        self.item.hide()
+        view.addItem(self.item, ignoreBounds=True)
+
+    def draw(self, levels: tuple[float, float], gamma: float, field: Field | None) -> None:
+        """Draw the windows between two levels, the same for all."""
+        self.item.setVisible(bool(self.pairs) and field is not None)
+        if not self.pairs or field is None:
+            self.item.forget()
+            self.legend.hide()
+            return
+        count = len(self.pairs)
+        pictures = tuple(pair.sr.pixels for pair in self.pairs)
+        self.item.show_windows(pictures, levels, time_tables(count, gamma), field)
+        if count > 1:
+            title = f"Colour: when, {count} windows; white: all the time"
+            self.legend.explain(title, time_colours(256), (span_text(self.pairs), "the window shown"))
+        else:
+            self.legend.explain("Colour: when. One window so far")

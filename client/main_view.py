@@ -132,7 +132,7 @@ class MainView(PicturePanel):
         self._draw_time()
 
     def _draw_time(self) -> None:
-        self.time.draw(self.image.levels, self.controls.contrast.gamma, self.field)
+        self.time.draw(self.controls.contrast, self.field)
 
     def restyle(self) -> None:
         """Take on the application's look."""

@@ -26,11 +26,18 @@ USUAL_WINDOWS = 10
 
 
 def last_windows(history: History, number: int, shown: Pair, count: int) -> tuple[Pair, ...]:
-    """At most `count` kept windows of one run and field, oldest first; `shown`, which has that number, is the last."""
-    chosen = [shown]
-    while len(chosen) < count and (before := history.get(number - len(chosen))) is not None and _alike(before, shown):
-        chosen.append(before)
-    return tuple(reversed(chosen))
+    """At most `count` kept windows of one run and field, oldest first, up to `shown`, which has that number.
+
+    Previews, whose brightness is another, are left out unless there is nothing else.
+    """
+    chosen: list[Pair] = []
+    one: Pair | None = shown
+    while one is not None and len(chosen) < count and _alike(one, shown):
+        if not one.sr.preview:
+            chosen.append(one)
+        number -= 1
+        one = history.get(number)
+    return tuple(reversed(chosen)) or (shown,)
 
 
 def _alike(one: Pair, other: Pair) -> bool:

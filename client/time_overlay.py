@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from client.contrast import Contrast
 from client.drawing import Crop, reduced
 from client.field import Field
 from client.field_item import FieldItem
@@ -59,8 +60,8 @@ class TimeOverlay:
         self.item.hide()
         view.addItem(self.item, ignoreBounds=True)
 
-    def draw(self, levels: tuple[float, float], gamma: float, field: Field | None) -> None:
-        """Draw the windows between two levels, the same for all."""
+    def draw(self, contrast: Contrast, field: Field | None) -> None:
+        """Draw the windows, all with the levels of the newest."""
         self.item.setVisible(bool(self.pairs) and field is not None)
         if not self.pairs or field is None:
             self.item.forget()
@@ -68,9 +69,9 @@ class TimeOverlay:
             return
         count = len(self.pairs)
         pictures = tuple(pair.sr.pixels for pair in self.pairs)
-        self.item.show_windows(pictures, levels, time_tables(count, gamma), field)
+        self.item.show_windows(pictures, contrast.levels(pictures[-1]), time_tables(count, contrast.gamma), field)
         if count > 1:
             title = f"Colour: when, {count} windows; white: all the time"
-            self.legend.explain(title, time_colours(256), (span_text(self.pairs), "the window shown"))
+            self.legend.explain(title, time_colours(256), (span_text(self.pairs), f"window {self.pairs[-1].window[1]}"))
         else:
             self.legend.explain("Colour: when. One window so far")

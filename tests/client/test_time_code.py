@@ -12,9 +12,9 @@ from client.time_code import blended, last_windows, span_text, time_colours, tim
 from client.time_overlay import BUDGET
 
 
-def pair(window, **other):
+def pair(window, preview=False, **other):
     one = header("sr.refined", window, **other)
-    return Pair(Picture(one, pixels(one.shape), 0.0), None)
+    return Pair(Picture(one, pixels(one.shape), 0.0, preview), None)
 
 
 def history_of(*pairs):
@@ -39,6 +39,13 @@ def test_the_last_windows_end_with_the_one_shown():
 def test_windows_of_another_run_or_field_are_left_out(other):
     history = history_of(pair(0), pair(1, **other), pair(2), pair(3))
     assert numbers(last_windows(history, 3, history.get(3), 10)) == [2, 3]
+
+
+def test_previews_are_left_out_unless_there_is_nothing_else():
+    history = history_of(pair(0), pair(1, preview=True), pair(2), pair(3, preview=True))
+    assert numbers(last_windows(history, 3, history.get(3), 2)) == [0, 2]
+    first = pair(0, preview=True)
+    assert last_windows(history_of(first), 0, first, 10) == (first,)
 
 
 def test_a_window_that_is_kept_no_longer_stands_alone():
@@ -101,6 +108,7 @@ def test_time_is_colour_coded_live_and_scrubbed_back(moved, publisher):
     moved.do("time")
     assert numbers(overlay.pairs) == [0, 1, 2, 3]
     assert overlay.legend.text.startswith("Colour: when, 4 windows")
+    assert overlay.legend.text.endswith("to window 3")
     red, _, blue = colour(moved, 0.4, 0.75)
     assert red > blue
     publisher.send_window(4, level=1e4)

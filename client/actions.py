@@ -94,15 +94,18 @@ def make_actions(window: QtWidgets.QMainWindow) -> dict[str, QtGui.QAction]:
     return actions
 
 
-def make_tool_bar(actions: dict[str, QtGui.QAction]) -> QtWidgets.QToolBar:
-    """A narrow bar of what is used most while looking."""
+def make_tool_bar(actions: dict[str, QtGui.QAction], grip: QtWidgets.QWidget) -> QtWidgets.QToolBar:
+    """A narrow bar of what is used most while looking. grip: to drag the picture by."""
     bar = QtWidgets.QToolBar("Tools", movable=False)
     bar.setObjectName("tools")
     for entry in ENTRIES:
         if entry.drawing:
             actions[entry.name].setToolTip(f"{entry.text} ({entry.keys[0]})")
-    for name in ("whole", "profile", "region", "", "copy", "save_view", "", "shortcuts"):
-        bar.addAction(actions[name]) if name else bar.addSeparator()
+    for name in ("whole", "profile", "region", "", "copy", "save_view", "grip", "", "shortcuts"):
+        if name == "grip":
+            bar.addWidget(grip)
+        else:
+            bar.addAction(actions[name]) if name else bar.addSeparator()
     draw_icons(actions)
     return bar
 

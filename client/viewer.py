@@ -6,6 +6,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.actions import draw_icons, enable_actions, make_actions, make_tool_bar
 from client.crosshair import Crosshair, reading
+from client.drag_out import DragGrip
 from client.event_list import EventList
 from client.field import field_of
 from client.freshness import past_text, stale_reason
@@ -49,7 +50,8 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.state: ViewerState | None = None
         self._drawn: Pair | None = None
         self.entries = make_actions(self)
-        self.addToolBar(QtCore.Qt.ToolBarArea.LeftToolBarArea, make_tool_bar(self.entries))
+        self.grip = DragGrip()
+        self.addToolBar(QtCore.Qt.ToolBarArea.LeftToolBarArea, make_tool_bar(self.entries, self.grip))
         self.strip, self.time_bar = TrustStrip(), TimeBar()
         self.sr, self.raw = MainView(), PicturePanel("Raw mean", "grey", axes=False)
         self.links = LinkedViews(leader=self.sr.view, follower=self.raw.view)
@@ -121,7 +123,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
             return
         dress(application, name)
         draw_icons(self.entries)
-        parts = (self.time_bar, self.sr, self.raw, self.events, self.trends, self.profile)
+        parts = (self.grip, self.time_bar, self.sr, self.raw, self.events, self.trends, self.profile)
         for part in parts:
             part.restyle()
 
@@ -139,6 +141,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.tabs.setTabText(self.tabs.indexOf(self.events), f"Events{unread}")
         self.trends.show_trend(state.trend)
         maps = state.error is not None or (state.shown is not None and state.shown.error is not None)
+        self.grip.setEnabled(state.shown is not None)
         enable_actions(self.entries, picture=state.shown is not None, error_map=maps)
         # A saved movie has no raw means: what they would take is given to the rest.
         self.raw.setVisible(self.entries["raw"].isChecked() and not state.movie)

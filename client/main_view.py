@@ -62,7 +62,7 @@ class MainView(PicturePanel):
         self.light.setFixedWidth(SLIDER_WIDTH_PX)
         self.light.valueChanged.connect(self._arrange)
         self.light.hide()
-        self.windows = QtWidgets.QSpinBox(minimum=2, maximum=MOST_WINDOWS, value=USUAL_WINDOWS, suffix=" windows")
+        self.windows = QtWidgets.QSpinBox(minimum=2, maximum=MOST_WINDOWS, value=USUAL_WINDOWS)
         self.windows.setToolTip("How many windows are drawn in one picture, as far as they are kept")
         self.windows.valueChanged.connect(self.windows_changed)
         self.windows.hide()
@@ -153,7 +153,8 @@ class MainView(PicturePanel):
         self.line.setVisible(split)
         self.light.setVisible(self.mode == "overlay")
         self.windows.setVisible(self.mode == "time")
-        self.controls.colours.setEnabled(self.drawn == self.controls.colours.currentText())
+        self.controls.colours.setVisible(self.mode != "time")
+        self.controls.colours.setEnabled(not self.error.on)
         cut = self.line.value() if split else None
         self.image.show_part(cut, added=overlay)
         preview = self.picture is not None and self.picture.preview

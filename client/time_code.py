@@ -24,20 +24,15 @@ RAINBOW = "CET-R2"  # blue, green, yellow, red in perceptually even steps
 MOST_WINDOWS = 100
 USUAL_WINDOWS = 10
 
+Levels = tuple[float, float]
+
 
 def last_windows(history: History, number: int, shown: Pair, count: int) -> tuple[Pair, ...]:
-    """At most `count` kept windows of one run and field, oldest first, up to `shown`, which has that number.
-
-    Previews, whose brightness is another, are left out unless there is nothing else.
-    """
-    chosen: list[Pair] = []
-    one: Pair | None = shown
-    while one is not None and len(chosen) < count and _alike(one, shown):
-        if not one.sr.preview:
-            chosen.append(one)
-        number -= 1
-        one = history.get(number)
-    return tuple(reversed(chosen)) or (shown,)
+    """At most `count` kept windows of one run and field, oldest first; `shown`, which has that number, is the last."""
+    chosen = [shown]
+    while len(chosen) < count and (before := history.get(number - len(chosen))) is not None and _alike(before, shown):
+        chosen.append(before)
+    return tuple(reversed(chosen))
 
 
 def _alike(one: Pair, other: Pair) -> bool:
@@ -68,11 +63,11 @@ def time_tables(count: int, gamma: float) -> Array:
     return tables
 
 
-def blended(windows: Iterable[Array], levels: tuple[float, float], tables: Array) -> Array:
+def blended(windows: Iterable[Array], levels: Iterable[Levels], tables: Array) -> Array:
     """(h, w) uint32: the brightest of all windows (h, w) in each channel; tables: (N, LEVELS), one for each window."""
     blend: Array | None = None
-    for values, table in zip(windows, tables, strict=True):
-        colours = coloured(values, levels, table)
+    for values, between, table in zip(windows, levels, tables, strict=True):
+        colours = coloured(values, between, table)
         if blend is None:
             blend = colours
         else:

@@ -11,7 +11,7 @@ from client.field import Field
 from client.field_item import FieldItem
 from client.legend import Legend
 from client.pictures import Pair
-from client.time_code import blended, span_text, time_colours, time_tables
+from client.time_code import Levels, blended, span_text, time_colours, time_tables
 from selfstorm.frames import Array
 
 BUDGET = 3_000_000  # values blended at most each time: about 20 ms
@@ -23,16 +23,17 @@ class TimeItem(FieldItem):
     def __init__(self, view: Any) -> None:
         super().__init__(view)
         self._pictures: tuple[Array, ...] = ()
+        self._levels: tuple[Levels, ...] = ()
         self._reduced: dict[int, Array] = {}  # by identity: the pictures are read-only and held here
         self._reduced_to: Crop | None = None
 
     def show_windows(
-        self, pictures: tuple[Array, ...], levels: tuple[float, float], tables: Array, field: Field
+        self, pictures: tuple[Array, ...], levels: tuple[Levels, ...], tables: Array, field: Field
     ) -> None:
-        """Draw pictures (H, W), oldest first, over the field from now on; tables: one (N,) uint32 for each."""
-        self._pictures, known = pictures, {id(one) for one in pictures}
+        """Draw pictures (H, W), oldest first, over the field from now on; levels, tables (N,) uint32: one for each."""
+        self._pictures, self._levels, known = pictures, levels, {id(one) for one in pictures}
         self._reduced = {key: blocks for key, blocks in self._reduced.items() if key in known}
-        self.show_pixels(pictures[-1], levels, tables, field)
+        self.show_pixels(pictures[-1], levels[-1], tables, field)
 
     def forget(self) -> None:
         """Hold no picture any more."""
@@ -46,7 +47,7 @@ class TimeItem(FieldItem):
         known = self._reduced if crop == self._reduced_to else {}
         self._reduced_to = crop
         self._reduced = {id(one): known[id(one)] if id(one) in known else reduced(one, crop) for one in self._pictures}
-        return blended(self._reduced.values(), self.levels, table)
+        return blended(self._reduced.values(), self._levels, table)
 
 
 class TimeOverlay:
@@ -54,6 +55,7 @@ class TimeOverlay:
 
     def __init__(self, view: Any) -> None:
         self.pairs: tuple[Pair, ...] = ()
+        self._levels: dict[Pair, tuple[Contrast, Levels]] = {}
         self.legend = Legend(view)
         self.item = TimeItem(view)
         self.item.setZValue(5)
@@ -61,17 +63,30 @@ class TimeOverlay:
         view.addItem(self.item, ignoreBounds=True)
 
     def draw(self, contrast: Contrast, field: Field | None) -> None:
-        """Draw the windows, all with the levels of the newest."""
+        """Draw the windows, each with its own levels unless the contrast is locked.
+
+        A window that was made in another way, or bleached, is thus as bright as the others.
+        """
         self.item.setVisible(bool(self.pairs) and field is not None)
         if not self.pairs or field is None:
             self.item.forget()
+            self._levels = {}
             self.legend.hide()
             return
         count = len(self.pairs)
         pictures = tuple(pair.sr.pixels for pair in self.pairs)
-        self.item.show_windows(pictures, contrast.levels(pictures[-1]), time_tables(count, contrast.gamma), field)
+        self._levels = {
+            pair: (contrast, self._known_levels(pair, contrast) or contrast.levels(pair.sr.pixels))
+            for pair in self.pairs
+        }
+        levels = tuple(levels for _, levels in self._levels.values())
+        self.item.show_windows(pictures, levels, time_tables(count, contrast.gamma), field)
         if count > 1:
             title = f"Colour: when, {count} windows; white: all the time"
             self.legend.explain(title, time_colours(256), (span_text(self.pairs), f"window {self.pairs[-1].window[1]}"))
         else:
             self.legend.explain("Colour: when. One window so far")
+
+    def _known_levels(self, pair: Pair, contrast: Contrast) -> Levels | None:
+        known_for, levels = self._levels.get(pair, (None, None))
+        return levels if known_for == contrast else None

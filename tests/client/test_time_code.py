@@ -12,9 +12,9 @@ from client.time_code import blended, last_windows, span_text, time_colours, tim
 from client.time_overlay import BUDGET
 
 
-def pair(window, preview=False, **other):
+def pair(window, **other):
     one = header("sr.refined", window, **other)
-    return Pair(Picture(one, pixels(one.shape), 0.0, preview), None)
+    return Pair(Picture(one, pixels(one.shape), 0.0), None)
 
 
 def history_of(*pairs):
@@ -41,13 +41,6 @@ def test_windows_of_another_run_or_field_are_left_out(other):
     assert numbers(last_windows(history, 3, history.get(3), 10)) == [2, 3]
 
 
-def test_previews_are_left_out_unless_there_is_nothing_else():
-    history = history_of(pair(0), pair(1, preview=True), pair(2), pair(3, preview=True))
-    assert numbers(last_windows(history, 3, history.get(3), 2)) == [0, 2]
-    first = pair(0, preview=True)
-    assert last_windows(history_of(first), 0, first, 10) == (first,)
-
-
 def test_a_window_that_is_kept_no_longer_stands_alone():
     held = pair(0)
     assert last_windows(History(first=50).add(pair(60)), 0, held, 10) == (held,)
@@ -62,7 +55,7 @@ def test_what_moves_has_the_colour_of_its_moment_and_what_stays_is_white():
     windows = [np.zeros((1, count + 1), np.float32) for _ in range(count)]
     for place, one in enumerate(windows):
         one[0, place] = one[0, count] = 1.0
-    drawn = channels(blended(windows, (0.0, 1.0), time_tables(count, 1.0)))[0]
+    drawn = channels(blended(windows, [(0.0, 1.0)] * count, time_tables(count, 1.0)))[0]
     assert np.array_equal(drawn[:count], channels(time_colours(count)))
     assert drawn[count].min() > 160
     oldest, newest = drawn[0].astype(int), drawn[count - 1].astype(int)
@@ -72,7 +65,7 @@ def test_what_moves_has_the_colour_of_its_moment_and_what_stays_is_white():
 
 def test_dim_is_dark_and_gamma_brightens_it():
     dim = np.full((1, 1), 0.25, np.float32)
-    plain, bright = (channels(blended([dim], (0.0, 1.0), time_tables(1, gamma))) for gamma in (1.0, 0.5))
+    plain, bright = (channels(blended([dim], [(0.0, 1.0)], time_tables(1, gamma))) for gamma in (1.0, 0.5))
     assert 0 < plain.max() < bright.max() < 255
 
 
@@ -96,7 +89,7 @@ def colour(showing, x, y):
 
 @pytest.fixture
 def moved(showing, publisher):
-    """Windows 0 to 3, each brighter than the one before: all that is seen is of the last one of those shown."""
+    """Windows 0 to 3, each ten times as bright as the one before, and otherwise the same."""
     for window in range(1, 4):
         publisher.send_window(window, level=10**window)
         showing.until(lambda window=window: showing.shows(window))
@@ -109,8 +102,6 @@ def test_time_is_colour_coded_live_and_scrubbed_back(moved, publisher):
     assert numbers(overlay.pairs) == [0, 1, 2, 3]
     assert overlay.legend.text.startswith("Colour: when, 4 windows")
     assert overlay.legend.text.endswith("to window 3")
-    red, _, blue = colour(moved, 0.4, 0.75)
-    assert red > blue
     publisher.send_window(4, level=1e4)
     moved.until(lambda: numbers(overlay.pairs) == [0, 1, 2, 3, 4])
     moved.do("back")
@@ -118,10 +109,18 @@ def test_time_is_colour_coded_live_and_scrubbed_back(moved, publisher):
     assert numbers(overlay.pairs) == [0, 1, 2]
     window.sr.windows.setValue(2)
     assert numbers(overlay.pairs) == [1, 2]
-    assert not window.sr.controls.colours.isEnabled()
+    assert not window.sr.controls.colours.isVisible()
     moved.do("single")
     assert (overlay.pairs, overlay.legend.text, overlay.item.isVisible()) == ((), "", False)
-    assert window.sr.controls.colours.isEnabled()
+    assert window.sr.controls.colours.isVisible()
+
+
+def test_windows_are_as_bright_as_each_other_unless_the_contrast_is_locked(moved):
+    moved.do("time")
+    assert min(colour(moved, 0.4, 0.77)) > 100  # white: the same in all windows
+    moved.do("lock")
+    red, _, blue = colour(moved, 0.4, 0.77)
+    assert red > 100 > 50 > blue  # only the last is bright enough
 
 
 def test_what_was_reduced_is_not_reduced_again_and_nothing_is_kept_afterwards(moved, publisher):

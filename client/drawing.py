@@ -77,7 +77,7 @@ def _block_sides(length: int, side: int) -> Array:
 
 
 def coloured(values: Array, levels: tuple[float, float], table: Array) -> Array:
-    """(h, w) uint32 colours of a lookup table (N,), low..high over all of it; what is not finite is drawn darkest."""
+    """(h, w) colours of a lookup table (N,), low..high over all of it; what is not finite is drawn darkest."""
     low, high = levels
     places = (values - np.float32(low)) * np.float32((len(table) - 1) / (high - low))
     np.fmax(places, 0, out=places)  # fmax and fmin take the number where the other is none

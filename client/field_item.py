@@ -17,7 +17,8 @@ class FieldItem(QtWidgets.QGraphicsItem):
     """Lies over a field; nearest neighbour, so that a pixel looks like a pixel. view: the ViewBox that shows it.
 
     see_through: whether its colours have an alpha. split: where its left edge is cut off, in field coordinates; None
-    draws all. added: light is added to what is below. drawn, image: the part drawn last, and its colours.
+    draws all. covered: nothing of it would be seen, so it is not drawn. added: light is added to what is below. drawn,
+    image: the part drawn last, and its colours.
     """
 
     def __init__(self, view: Any, *, see_through: bool = False) -> None:
@@ -30,7 +31,7 @@ class FieldItem(QtWidgets.QGraphicsItem):
         self.levels = (0.0, 1.0)
         self.table: Array | None = None
         self.split: float | None = None
-        self.added = False
+        self.added, self.covered = False, False
         self.drawn: Crop | None = None
         self.image: QtGui.QImage | None = None
         self._colours: Array | None = None  # the image's memory
@@ -55,7 +56,7 @@ class FieldItem(QtWidgets.QGraphicsItem):
 
     def paint(self, painter: QtGui.QPainter, _option: object, _widget: object = None) -> None:
         """Draw; the colours are made anew only when picture or view changed."""
-        if self.pixels is None or self.table is None:
+        if self.pixels is None or self.table is None or self.covered:
             return
         height, width = self.pixels.shape
         rows, columns = height / self.field.height, width / self.field.width  # pixels per unit

@@ -133,6 +133,7 @@ class MainView(PicturePanel):
 
     def _draw_time(self) -> None:
         self.time.draw(self.controls.contrast, self.field)
+        self.image.covered = bool(self.time.pairs)
 
     def restyle(self) -> None:
         """Take on the application's look."""

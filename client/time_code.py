@@ -20,6 +20,7 @@ from client.pictures import Pair
 from selfstorm.frames import Array
 
 LEVELS = 256
+STEPS = np.arange(LEVELS, dtype=np.uint8)
 RAINBOW = "CET-R2"  # blue, green, yellow, red in perceptually even steps
 MOST_WINDOWS = 100
 USUAL_WINDOWS = 10
@@ -63,11 +64,16 @@ def time_tables(count: int, gamma: float) -> Array:
     return tables
 
 
-def blended(windows: Iterable[Array], levels: Iterable[Levels], tables: Array) -> Array:
-    """(h, w) uint32: the brightest of all windows (h, w) in each channel; tables: (N, LEVELS), one for each window."""
+def brightness(values: Array, levels: Levels) -> Array:
+    """(h, w) uint8: where values lie between two levels; what is not finite is dark."""
+    return coloured(values, levels, STEPS)
+
+
+def blended(windows: Iterable[Array], tables: Array) -> Array:
+    """(h, w) uint32: the brightest of all windows' brightness (h, w) in each channel; tables: (N, LEVELS)."""
     blend: Array | None = None
-    for values, between, table in zip(windows, levels, tables, strict=True):
-        colours = coloured(values, between, table)
+    for bright, table in zip(windows, tables, strict=True):
+        colours = table.take(bright, mode="clip")
         if blend is None:
             blend = colours
         else:

@@ -11,43 +11,50 @@ from client.field import Field
 from client.field_item import FieldItem
 from client.legend import Legend
 from client.pictures import Pair
-from client.time_code import Levels, blended, span_text, time_colours, time_tables
+from client.time_code import Levels, blended, brightness, span_text, time_colours, time_tables
 from selfstorm.frames import Array
 
 BUDGET = 3_000_000  # values blended at most each time: about 20 ms
 
 
+def block_px(windows: int, screen_area_px: float) -> float:
+    """How many screen pixels a block's side takes: 1, or so many that no more than BUDGET values are blended."""
+    return max(1.0, math.sqrt(windows * screen_area_px / BUDGET))
+
+
 class TimeItem(FieldItem):
-    """Blends pictures at the screen's resolution, or coarser where there are many; keeps what it has reduced."""
+    """Blends pictures at the screen's resolution, or coarser where there are many; keeps each one's brightness."""
 
     def __init__(self, view: Any) -> None:
         super().__init__(view)
         self._pictures: tuple[Array, ...] = ()
         self._levels: tuple[Levels, ...] = ()
-        self._reduced: dict[int, Array] = {}  # by identity: the pictures are read-only and held here
-        self._reduced_to: Crop | None = None
+        self._bright: dict[tuple[int, Levels], Array] = {}  # by identity: the pictures are read-only and held here
+        self._bright_of: Crop | None = None
 
     def show_windows(
         self, pictures: tuple[Array, ...], levels: tuple[Levels, ...], tables: Array, field: Field
     ) -> None:
         """Draw pictures (H, W), oldest first, over the field from now on; levels, tables (N,) uint32: one for each."""
         self._pictures, self._levels, known = pictures, levels, {id(one) for one in pictures}
-        self._reduced = {key: blocks for key, blocks in self._reduced.items() if key in known}
+        self._bright = {key: bright for key, bright in self._bright.items() if key[0] in known}
         self.show_pixels(pictures[-1], levels[-1], tables, field)
 
     def forget(self) -> None:
         """Hold no picture any more."""
-        self._pictures, self._reduced, self.pixels, self.image = (), {}, None, None
+        self._pictures, self._bright, self.pixels, self.image = (), {}, None, None
 
     def _least_px(self) -> float:
         seen = self._view.rect()
-        return max(1.0, math.sqrt(len(self._pictures) * seen.width() * seen.height() / BUDGET))
+        return block_px(len(self._pictures), seen.width() * seen.height())
 
     def _colour(self, crop: Crop, _pixels: Array, table: Array) -> Array:
-        known = self._reduced if crop == self._reduced_to else {}
-        self._reduced_to = crop
-        self._reduced = {id(one): known[id(one)] if id(one) in known else reduced(one, crop) for one in self._pictures}
-        return blended(self._reduced.values(), self._levels, table)
+        known = self._bright if crop == self._bright_of else {}
+        self._bright, self._bright_of = {}, crop
+        for one, levels in zip(self._pictures, self._levels, strict=True):
+            bright = known.get((id(one), levels))
+            self._bright[id(one), levels] = brightness(reduced(one, crop), levels) if bright is None else bright
+        return blended(self._bright.values(), table)
 
 
 class TimeOverlay:

@@ -8,8 +8,8 @@ from PySide6 import QtCore
 from client.drawing import Crop, crop_for
 from client.history import History
 from client.pictures import Pair, Picture
-from client.time_code import blended, last_windows, span_text, time_colours, time_tables
-from client.time_overlay import BUDGET
+from client.time_code import blended, brightness, last_windows, span_text, time_colours, time_tables
+from client.time_overlay import BUDGET, block_px
 
 
 def pair(window, **other):
@@ -55,7 +55,7 @@ def test_what_moves_has_the_colour_of_its_moment_and_what_stays_is_white():
     windows = [np.zeros((1, count + 1), np.float32) for _ in range(count)]
     for place, one in enumerate(windows):
         one[0, place] = one[0, count] = 1.0
-    drawn = channels(blended(windows, [(0.0, 1.0)] * count, time_tables(count, 1.0)))[0]
+    drawn = channels(blended([brightness(one, (0.0, 1.0)) for one in windows], time_tables(count, 1.0)))[0]
     assert np.array_equal(drawn[:count], channels(time_colours(count)))
     assert drawn[count].min() > 160
     oldest, newest = drawn[0].astype(int), drawn[count - 1].astype(int)
@@ -64,8 +64,8 @@ def test_what_moves_has_the_colour_of_its_moment_and_what_stays_is_white():
 
 
 def test_dim_is_dark_and_gamma_brightens_it():
-    dim = np.full((1, 1), 0.25, np.float32)
-    plain, bright = (channels(blended([dim], [(0.0, 1.0)], time_tables(1, gamma))) for gamma in (1.0, 0.5))
+    dim = brightness(np.full((1, 1), 0.25, np.float32), (0.0, 1.0))
+    plain, bright = (channels(blended([dim], time_tables(1, gamma))) for gamma in (1.0, 0.5))
     assert 0 < plain.max() < bright.max() < 255
 
 
@@ -127,20 +127,16 @@ def test_what_was_reduced_is_not_reduced_again_and_nothing_is_kept_afterwards(mo
     item = moved.window.sr.time.item
     moved.do("time")
     moved.window.grab()
-    before = dict(item._reduced)
+    before = dict(item._bright)
     publisher.send_window(4)
     moved.until(lambda: moved.shows(4))
     moved.window.grab()
-    assert len(item._reduced) == 5
-    assert all(item._reduced[key] is blocks for key, blocks in before.items())
+    assert len(item._bright) == 5
+    assert all(item._bright[key] is bright for key, bright in before.items())
     moved.do("single")
-    assert item._reduced == {}
+    assert item._bright == {}
 
 
-def test_many_windows_are_drawn_coarser(moved):
-    item = moved.window.sr.time.item
-    moved.do("time")
-    assert item._least_px() == pytest.approx(1.0, abs=0.2)
-    item._pictures = item._pictures * 25
-    seen = item._view.rect()
-    assert len(item._pictures) * seen.width() * seen.height() / item._least_px() ** 2 == pytest.approx(BUDGET)
+def test_many_windows_are_drawn_coarser():
+    assert block_px(3, 800 * 800) == 1.0
+    assert 100 * 800 * 800 / block_px(100, 800 * 800) ** 2 == pytest.approx(BUDGET)

@@ -8,10 +8,20 @@ from PySide6 import QtGui, QtWidgets
 
 from client.icons import icon
 
+ERROR_MAP = (
+    "Where the picture, imaged again through the microscope, is brighter or dimmer than the camera saw; "
+    "the picture below is drawn grey"
+)
+TIME = "The last windows in one picture: the colour says when, what stays is white"
+NO_ERROR_MAP = "There is no error map: the daemon has published none in this run"
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One action. keys: the first is shown. drawing: of its icon, if any. checked: None for no switch."""
+    """One action. keys: the first is shown. drawing: of its icon, if any. checked: None for no switch.
+
+    tip: what is not plain from its text.
+    """
 
     menu: str
     name: str
@@ -21,6 +31,7 @@ class Entry:
     checked: bool | None = None
     begins_group: bool = False
     needs_picture: bool = False
+    tip: str = ""
 
 
 ENTRIES = (
@@ -37,7 +48,9 @@ ENTRIES = (
     Entry("View", "single", "Super-resolved alone", ("1",), begins_group=True),
     Entry("View", "split", "Split: raw | super-resolved", ("2",)),
     Entry("View", "overlay", "Overlay: raw + super-resolved", ("3",)),
+    Entry("View", "time", "Colour-coded time", ("4",), tip=TIME),
     Entry("View", "raw", "Raw mean beside it", ("B",), checked=True),
+    Entry("View", "error_map", "Show error map", ("E",), checked=False, tip=ERROR_MAP),
     Entry("View", "lock", "Lock the contrast", ("K",), checked=False, begins_group=True),
     Entry("View", "invert", "Invert the colours", ("I",), checked=False),
     Entry("View", "light", "Light look", checked=False, begins_group=True),
@@ -66,6 +79,7 @@ def make_actions(window: QtWidgets.QMainWindow) -> dict[str, QtGui.QAction]:
         menu = menus.get(entry.menu)
         if menu is None:
             menu = menus[entry.menu] = window.menuBar().addMenu(entry.menu)
+            menu.setToolTipsVisible(True)
         if entry.begins_group:
             menu.addSeparator()
         action = QtGui.QAction(entry.text, window)
@@ -73,20 +87,25 @@ def make_actions(window: QtWidgets.QMainWindow) -> dict[str, QtGui.QAction]:
         if entry.checked is not None:
             action.setCheckable(True)
             action.setChecked(entry.checked)
+        if entry.tip:
+            action.setToolTip(entry.tip)
         menu.addAction(action)
         actions[entry.name] = action
     return actions
 
 
-def make_tool_bar(actions: dict[str, QtGui.QAction]) -> QtWidgets.QToolBar:
-    """A narrow bar of what is used most while looking."""
+def make_tool_bar(actions: dict[str, QtGui.QAction], grip: QtWidgets.QWidget) -> QtWidgets.QToolBar:
+    """A narrow bar of what is used most while looking. grip: to drag the picture by."""
     bar = QtWidgets.QToolBar("Tools", movable=False)
     bar.setObjectName("tools")
     for entry in ENTRIES:
         if entry.drawing:
             actions[entry.name].setToolTip(f"{entry.text} ({entry.keys[0]})")
-    for name in ("whole", "profile", "region", "", "copy", "save_view", "", "shortcuts"):
-        bar.addAction(actions[name]) if name else bar.addSeparator()
+    for name in ("whole", "profile", "region", "", "copy", "save_view", "grip", "", "shortcuts"):
+        if name == "grip":
+            bar.addWidget(grip)
+        else:
+            bar.addAction(actions[name]) if name else bar.addSeparator()
     draw_icons(actions)
     return bar
 
@@ -99,8 +118,10 @@ def draw_icons(actions: dict[str, QtGui.QAction]) -> None:
             actions[entry.name].setIconVisibleInMenu(False)
 
 
-def enable_actions(actions: dict[str, QtGui.QAction], *, picture: bool) -> None:
-    """Grey out what makes no sense while there is no picture."""
+def enable_actions(actions: dict[str, QtGui.QAction], *, picture: bool, error_map: bool) -> None:
+    """Grey out what makes no sense while there is no picture, or no error map."""
     for entry in ENTRIES:
         if entry.needs_picture:
             actions[entry.name].setEnabled(picture)
+    actions["error_map"].setEnabled(error_map)
+    actions["error_map"].setToolTip(ERROR_MAP if error_map else NO_ERROR_MAP)

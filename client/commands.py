@@ -8,6 +8,7 @@ from pathlib import Path
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.connect_dialog import ConnectDialog
+from client.drag_out import DragOut, StartDrag
 from client.field import field_of
 from client.help_pages import about_page, shortcuts_page
 from client.main_view import MODES
@@ -31,19 +32,26 @@ class Commands(QtCore.QObject):
     """Binds the window's actions. connect_asked, open_asked: what only the sitting can do.
 
     ask_save, ask_open: (title, proposed name, filter) -> a path, empty for none; Qt's own dialogs unless given.
+    start_drag: begins to drag a file, Qt's own unless given.
     """
 
     connect_asked = QtCore.Signal(str)
     open_asked = QtCore.Signal(str)
 
     def __init__(
-        self, window: ViewerWindow, settings: Settings, ask_save: AskPath | None = None, ask_open: AskPath | None = None
+        self,
+        window: ViewerWindow,
+        settings: Settings,
+        ask_save: AskPath | None = None,
+        ask_open: AskPath | None = None,
+        start_drag: StartDrag | None = None,
     ) -> None:
         super().__init__()
         self._window, self._settings = window, settings
         self._ask_save = ask_save or self._save_dialog
         self._ask_open = ask_open or self._open_dialog
         self._movie: MovieOut | None = None
+        self._drag_out = DragOut(start_drag)
         for name, do in (self._file() | self._view() | self._time() | self._help()).items():
             window.entries[name].triggered.connect(do)
         for name, tool, tab in (
@@ -51,6 +59,7 @@ class Commands(QtCore.QObject):
             ("region", window.region_box, window.region),
         ):
             window.entries[name].toggled.connect(lambda on, tool=tool, tab=tab: self._show_tool(on, tool, tab))
+        window.grip.pulled.connect(self._drag)
         self._keep_in_step()
 
     def _file(self) -> dict[str, Callable[..., object]]:
@@ -71,6 +80,7 @@ class Commands(QtCore.QObject):
             "whole": lambda: window.reset_view(),
             "zoom_in": lambda: view.scaleBy((1 / ZOOM, 1 / ZOOM)),
             "zoom_out": lambda: view.scaleBy((ZOOM, ZOOM)),
+            "error_map": window.sr.set_error_map,
             "lock": self._lock,
             "invert": lambda on: window.sr.controls.change(invert=on),
             "light": self._set_light,
@@ -147,10 +157,17 @@ class Commands(QtCore.QObject):
         self._window.say(text)
 
     def stop(self) -> None:
-        """Leave nothing half written."""
+        """Leave nothing half written, and no file that was only for dragging."""
         if self._movie is not None:
             self._movie.give_up()
             self._movie = None
+        self._drag_out.clear()
+
+    def _drag(self) -> None:
+        if (pair := self._shown()) is not None:
+            self._try(
+                lambda: self._drag_out.drag(self._window.grip, pair.sr), f"window {pair.window[1]} was dragged out"
+            )
 
     def _copy(self) -> None:
         if self._shown() is not None:
@@ -163,8 +180,8 @@ class Commands(QtCore.QObject):
             raise InputError("there is no picture yet")
         low, high = window.sr.image.levels
         contrast = window.sr.controls.contrast
-        drawn = f"{window.sr.controls.colours.currentText()} from {low:.4g} to {high:.4g}, gamma {contrast.gamma:g}"
-        return view_image(window.sr.plot, pair, drawn)
+        drawn = f"{window.sr.drawn} from {low:.4g} to {high:.4g}, gamma {contrast.gamma:g}"
+        return view_image(window.sr.plot, pair, "; ".join(filter(None, (drawn, *window.sr.legends))))
 
     def _lock(self, locked: bool) -> None:
         controls = self._window.sr.controls

@@ -56,9 +56,10 @@ class ContrastControls(QtWidgets.QWidget):
         """Take on the application's look."""
         self.more.restyle()
 
-    def table(self) -> Array:
-        """Lookup table of the chosen colour map, with gamma and invert."""
-        return lookup_table(self.colours.currentText(), self.contrast.gamma, invert=self.contrast.invert)
+    def table(self, colours: str = "") -> Array:
+        """Lookup table of a colour map, the chosen one unless another is named, with gamma and invert."""
+        name = colours or self.colours.currentText()
+        return lookup_table(name, self.contrast.gamma, invert=self.contrast.invert)
 
     def levels_for(self, pixels: Array) -> tuple[float, float]:
         """Levels to draw a picture with; automatic ones are shown in the boxes."""

@@ -61,6 +61,8 @@ def reading(pair: Pair, x: float, y: float) -> str:
     values = [f"super-resolved {_value(pair.sr, field, x, y):.4g}"]
     if pair.raw is not None:
         values.append(f"raw {_value(pair.raw, field, x, y):.4g} ADU")
+    if pair.error is not None:
+        values.append(f"error {_value(pair.error, field, x, y):+.3g} photons")
     place = f"x {x:.3f}  y {y:.3f} {field.unit}" if field.unit == "µm" else f"x {x:.1f}  y {y:.1f} {field.unit}"
     return "   ·   ".join((place, *values))
 

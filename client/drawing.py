@@ -9,6 +9,8 @@ import numpy as np
 
 from selfstorm.frames import Array
 
+ROUNDING = 1e-6
+
 
 @dataclass(frozen=True, slots=True)
 class Crop:
@@ -21,13 +23,17 @@ class Crop:
     side: int
 
 
-def crop_for(shape: tuple[int, int], y: tuple[float, float], x: tuple[float, float], screen_px: float) -> Crop | None:
+def crop_for(
+    shape: tuple[int, int], y: tuple[float, float], x: tuple[float, float], screen_px: float, least_px: float = 0.0
+) -> Crop | None:
     """What must be drawn of a picture of that shape where y and x, in its pixels, are in sight.
 
-    screen_px: how many screen pixels one of its pixels takes. Blocks lie at multiples of their side, so that panning
+    screen_px: how many screen pixels one of its pixels takes. least_px: how many a block takes at least; 0: no fewer
+    blocks than the screen has pixels, which is finest. Blocks lie at multiples of their side, so that panning
     does not make the picture flicker. None where nothing of it is in sight.
     """
-    side = max(1, int(1 / screen_px)) if screen_px > 0 else 1
+    side = (math.ceil(least_px / screen_px - ROUNDING) if least_px else int(1 / screen_px)) if screen_px > 0 else 1
+    side = max(1, side)
     top, bottom = _span(shape[0], *y, side)
     left, right = _span(shape[1], *x, side)
     return Crop(top, bottom, left, right, side) if bottom > top and right > left else None
@@ -71,7 +77,7 @@ def _block_sides(length: int, side: int) -> Array:
 
 
 def coloured(values: Array, levels: tuple[float, float], table: Array) -> Array:
-    """(h, w) uint32 colours of a lookup table (N,), low..high over all of it; what is not finite is drawn darkest."""
+    """(h, w) colours of a lookup table (N,), low..high over all of it; what is not finite is drawn darkest."""
     low, high = levels
     places = (values - np.float32(low)) * np.float32((len(table) - 1) / (high - low))
     np.fmax(places, 0, out=places)  # fmax and fmin take the number where the other is none

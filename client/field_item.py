@@ -16,19 +16,22 @@ Mode = QtGui.QPainter.CompositionMode
 class FieldItem(QtWidgets.QGraphicsItem):
     """Lies over a field; nearest neighbour, so that a pixel looks like a pixel. view: the ViewBox that shows it.
 
-    split: where its left edge is cut off, in field coordinates; None draws all. added: light is added to what is below.
-    drawn, image: the part drawn last, and its colours.
+    see_through: whether its colours have an alpha. split: where its left edge is cut off, in field coordinates; None
+    draws all. covered: nothing of it would be seen, so it is not drawn. added: light is added to what is below. drawn,
+    image: the part drawn last, and its colours.
     """
 
-    def __init__(self, view: Any) -> None:
+    def __init__(self, view: Any, *, see_through: bool = False) -> None:
         super().__init__()
         self._view = view
+        formats = QtGui.QImage.Format
+        self._format = formats.Format_ARGB32 if see_through else formats.Format_RGB32
         self.field = Field(1.0, 1.0, "px")
         self.pixels: Array | None = None
         self.levels = (0.0, 1.0)
         self.table: Array | None = None
         self.split: float | None = None
-        self.added = False
+        self.added, self.covered = False, False
         self.drawn: Crop | None = None
         self.image: QtGui.QImage | None = None
         self._colours: Array | None = None  # the image's memory
@@ -53,14 +56,14 @@ class FieldItem(QtWidgets.QGraphicsItem):
 
     def paint(self, painter: QtGui.QPainter, _option: object, _widget: object = None) -> None:
         """Draw; the colours are made anew only when picture or view changed."""
-        if self.pixels is None or self.table is None:
+        if self.pixels is None or self.table is None or self.covered:
             return
         height, width = self.pixels.shape
         rows, columns = height / self.field.height, width / self.field.width  # pixels per unit
         seen = self._view.viewRect()
         screen_px = abs(painter.deviceTransform().m11()) / columns
         spans = (seen.top() * rows, seen.bottom() * rows), (seen.left() * columns, seen.right() * columns)
-        crop = crop_for((height, width), *spans, screen_px)
+        crop = crop_for((height, width), *spans, screen_px, self._least_px())
         if crop is None:
             return
         if self.image is None or crop != self.drawn:
@@ -80,8 +83,13 @@ class FieldItem(QtWidgets.QGraphicsItem):
     def _render(self, crop: Crop) -> None:
         if self.pixels is None or self.table is None:
             return
-        values = reduced(self.pixels, crop)
-        colours = coloured(values, self.levels, self.table)
+        colours = self._colour(crop, self.pixels, self.table)
         height, width = colours.shape
         self._colours, self.drawn = colours, crop
-        self.image = QtGui.QImage(colours.data, width, height, 4 * width, QtGui.QImage.Format.Format_RGB32)
+        self.image = QtGui.QImage(colours.data, width, height, 4 * width, self._format)
+
+    def _least_px(self) -> float:
+        return 0.0
+
+    def _colour(self, crop: Crop, pixels: Array, table: Array) -> Array:
+        return coloured(reduced(pixels, crop), self.levels, table)

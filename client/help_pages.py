@@ -21,6 +21,7 @@ Made with Qt for Python (LGPL) and pyqtgraph (MIT)."""
 MOUSE = (
     ("Drag", "move both pictures"),
     ("Wheel", "zoom both pictures about the mouse"),
+    ("Drag the grip", "at the left: the picture as a file, into Fiji or napari"),
     ("Drag the line", "split view: more of the one or the other"),
 )
 

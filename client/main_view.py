@@ -6,24 +6,33 @@ import pyqtgraph as pg
 from PySide6 import QtCore, QtWidgets
 
 from client.buttons import DrawnButton
+from client.error_overlay import ErrorOverlay
 from client.field import Field
 from client.field_item import FieldItem
 from client.look import theme
 from client.picture_panel import PicturePanel
-from client.pictures import Picture
+from client.pictures import Pair, Picture
+from client.time_code import MOST_WINDOWS, USUAL_WINDOWS
+from client.time_overlay import TimeOverlay
+from selfstorm.frames import Array
 
 MODES = {
     "single": "Super-resolved alone",
     "split": "Split: the raw mean left of a line that you drag",
     "overlay": "Overlay: super-resolved light added to the raw mean",
+    "time": "Colour-coded time: the last windows in one picture, the colour says when",
 }
 SLIDER_WIDTH_PX = 70
 
 
 class MainView(PicturePanel):
-    """A picture panel with a second picture of the same field below the first. mode_changed: one of MODES."""
+    """A picture panel with a second picture of the same field below the first. mode_changed: one of MODES.
+
+    windows_changed: another number of windows is to be colour-coded.
+    """
 
     mode_changed = QtCore.Signal(str)
+    windows_changed = QtCore.Signal()
 
     def __init__(self) -> None:
         self.buttons: dict[str, DrawnButton] = {}
@@ -33,6 +42,7 @@ class MainView(PicturePanel):
         self.under.setZValue(-10)
         self.under.hide()
         self.view.addItem(self.under, ignoreBounds=True)
+        self.error, self.time = ErrorOverlay(self.view), TimeOverlay(self.view)
         self.line = pg.InfiniteLine(
             angle=90,
             movable=True,
@@ -52,6 +62,10 @@ class MainView(PicturePanel):
         self.light.setFixedWidth(SLIDER_WIDTH_PX)
         self.light.valueChanged.connect(self._arrange)
         self.light.hide()
+        self.windows = QtWidgets.QSpinBox(minimum=2, maximum=MOST_WINDOWS, value=USUAL_WINDOWS)
+        self.windows.setToolTip("How many windows are drawn in one picture, as far as they are kept")
+        self.windows.valueChanged.connect(self.windows_changed)
+        self.windows.hide()
         self._add_modes()
 
     def _add_modes(self) -> None:
@@ -64,7 +78,8 @@ class MainView(PicturePanel):
             self.buttons[mode] = button
             self.header.insertWidget(2 + place, button)
         self.header.insertWidget(2 + len(MODES), self.light)
-        self.header.insertSpacing(3 + len(MODES), 12)
+        self.header.insertWidget(3 + len(MODES), self.windows)
+        self.header.insertSpacing(4 + len(MODES), 12)
 
     def set_mode(self, mode: str) -> None:
         """Show it in another way."""
@@ -80,6 +95,45 @@ class MainView(PicturePanel):
         else:
             self.under.pixels = None
         self._arrange()
+
+    def show_error(self, picture: Picture | None) -> None:
+        """The error map of the same window, where it has one."""
+        self.error.take(picture, self.field)
+        self._arrange()
+
+    def set_error_map(self, on: bool) -> None:
+        """Lay the error map over the picture, which is then drawn grey: its colours must not be taken for the map's."""
+        self.error.on = on
+        self._arrange()
+        self._draw()
+
+    def show_time(self, pairs: tuple[Pair, ...]) -> None:
+        """The windows to draw in one picture, oldest first; none where time is not colour-coded."""
+        if pairs != self.time.pairs:
+            self.time.pairs = pairs
+            self._draw_time()
+
+    @property
+    def drawn(self) -> str:
+        """In which colours the picture is drawn, in words."""
+        name = self.controls.colours.currentText()
+        return "colour-coded time" if self.mode == "time" else "grey" if self.error.on else name
+
+    @property
+    def legends(self) -> tuple[str, ...]:
+        """What the legends on the picture say."""
+        return self.error.legend.text, self.time.legend.text
+
+    def _table(self) -> Array:
+        return self.controls.table("grey" if self.error.on else "")
+
+    def _draw(self) -> None:
+        super()._draw()
+        self._draw_time()
+
+    def _draw_time(self) -> None:
+        self.time.draw(self.controls.contrast, self.field)
+        self.image.covered = bool(self.time.pairs)
 
     def restyle(self) -> None:
         """Take on the application's look."""
@@ -99,4 +153,10 @@ class MainView(PicturePanel):
         self.under.setOpacity(self.light.value() / 100 if overlay else 1.0)
         self.line.setVisible(split)
         self.light.setVisible(self.mode == "overlay")
-        self.image.show_part(self.line.value() if split else None, added=overlay)
+        self.windows.setVisible(self.mode == "time")
+        self.controls.colours.setVisible(self.mode != "time")
+        self.controls.colours.setEnabled(not self.error.on)
+        cut = self.line.value() if split else None
+        self.image.show_part(cut, added=overlay)
+        preview = self.picture is not None and self.picture.preview
+        self.error.arrange(cut, preview=preview, wanted=self.mode != "time")

@@ -21,12 +21,17 @@ def save_data(path: Path, pair: Pair) -> tuple[Path, ...]:
     if pair.raw is not None:
         files.append((path.with_name(f"{stem}-raw{dot}{suffix}"), pair.raw))
     for file, picture in files:
-        try:
-            with OmeTiffWriter(file, picture.header.pixel_nm) as writer:
-                _add(writer, picture, marked=False)
-        except OSError as error:
-            raise _not_written(file, error) from None
+        save_picture(file, picture)
     return tuple(file for file, _ in files)
+
+
+def save_picture(path: Path, picture: Picture) -> None:
+    """One picture with its account. Raises InputError."""
+    try:
+        with OmeTiffWriter(path, picture.header.pixel_nm) as writer:
+            _add(writer, picture, marked=False)
+    except OSError as error:
+        raise _not_written(path, error) from None
 
 
 class MovieOut(QtCore.QObject):

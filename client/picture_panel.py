@@ -12,6 +12,7 @@ from client.labels import named_label
 from client.look import theme
 from client.pictures import Picture
 from client.scale_bar import ScaleBar
+from selfstorm.frames import Array
 
 AXIS_WIDTH_PX = 46
 STALE_OPACITY = 0.45
@@ -150,9 +151,12 @@ class PicturePanel(QtWidgets.QWidget):
             return
         pixels = self.picture.pixels
         known = self.image.field
-        self.image.show_pixels(pixels, self.controls.levels_for(pixels), self.controls.table(), self.field)
+        self.image.show_pixels(pixels, self.controls.levels_for(pixels), self._table(), self.field)
         if self.field != known:
             self.view.itemBoundsChanged(self.image)
+
+    def _table(self) -> Array:
+        return self.controls.table()
 
 
 def _room_for(chip: QtWidgets.QLabel) -> QtWidgets.QWidget:

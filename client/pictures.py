@@ -25,10 +25,14 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
-    """The two pictures of one window. sr: (s*H, s*W); raw: (H, W), None in a saved movie, which holds no raw means."""
+    """The pictures of one window. sr: (s*H, s*W); raw: (H, W), None in a saved movie, which holds no raw means.
+
+    error: (H, W) photons, the super-resolved picture imaged again less the raw mean; None where none was published.
+    """
 
     sr: Picture
     raw: Picture | None
+    error: Picture | None = None
 
     @property
     def window(self) -> tuple[str, int]:
@@ -42,12 +46,11 @@ class Pair:
 
     @property
     def pixel_bytes(self) -> int:
-        """Memory that the pixels of both take."""
-        return self.sr.pixels.nbytes + (0 if self.raw is None else self.raw.pixels.nbytes)
+        """Memory that the pixels of all take."""
+        return sum(one.pixels.nbytes for one in (self.sr, self.raw, self.error) if one is not None)
 
     def fits(self) -> bool:
-        """Whether both pictures cover the same field."""
-        if self.raw is None:
-            return True
-        scale, (height, width) = self.sr.header.scale, self.raw.header.shape
-        return self.sr.header.shape == (scale * height, scale * width)
+        """Whether all cover the same field."""
+        scale = self.sr.header.scale
+        sides = [one.header.shape for one in (self.raw, self.error) if one is not None]
+        return all(self.sr.header.shape == (scale * height, scale * width) for height, width in sides)

@@ -40,6 +40,8 @@ def picture_lines(header: PictureHeader) -> tuple[str, ...]:
         f"{size}, {header.scale}x finer than the camera",
         "" if header.emitters_per_frame is None else f"{header.emitters_per_frame:.3g} emitters per frame",
         "" if header.misfit is None else f"misfit {header.misfit:.3g}",
+        "" if header.resolution_nm is None else f"estimated resolution {header.resolution_nm:.0f} nm",
+        "" if header.agreement is None else f"agreement with the camera {header.agreement:.3f}",
         "" if header.latency_ms is None else f"latency {duration(header.latency_ms)}",
         f"on {header.device}" if header.device else "",
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from PySide6 import QtWidgets
 
 from client.commands import AskPath, Commands
+from client.drag_out import StartDrag
 from client.main_view import MODES
 from client.movie_in import open_movie
 from client.playhead import Playhead, seek
@@ -41,11 +42,12 @@ class Sitting:
         clock: Callable[[], float] = time.monotonic,
         ask_save: AskPath | None = None,
         ask_open: AskPath | None = None,
+        start_drag: StartDrag | None = None,
     ) -> None:
         self._settings, self._clock = settings, clock
         self._subscriber: Subscriber | None = None
         self.window = ViewerWindow()
-        self.commands = Commands(self.window, settings, ask_save, ask_open)
+        self.commands = Commands(self.window, settings, ask_save, ask_open, start_drag)
         self.presenter = Presenter(Nothing(), self.window, ViewerState(""), clock)
         self.window.moved.connect(self.presenter.move)
         self.window.closed.connect(self._keep_layout)

@@ -26,9 +26,10 @@ class ViewerState:
     """Everything the window shows.
 
     run: of the newest message. heard_s: the last sign of life: a status message, or a run's first message. info: of the
-    newest stream, which names no run. sr, raw: the newest halves. window_at_s: when the newest window was first shown;
-    interval_s: the time between the last two. unreadable: messages that could not be used. skipped: windows replaced by
-    newer ones before they were drawn. movie: the file looked at; empty while a daemon is listened to.
+    newest stream, which names no run. sr, raw: the newest halves; error: the newest error map. window_at_s: when the
+    newest window was first shown; interval_s: the time between the last two. unreadable: messages that could not be
+    used. skipped: windows replaced by newer ones before they were drawn. movie: the file looked at; empty while a
+    daemon is listened to.
     """
 
     endpoint: str
@@ -41,6 +42,7 @@ class ViewerState:
     losses: Losses = field(default_factory=Losses)
     sr: Picture | None = None
     raw: Picture | None = None
+    error: Picture | None = None
     history: History = field(default_factory=History)
     playhead: Playhead = field(default_factory=Playhead)
     trend: tuple[Sample, ...] = ()
@@ -74,6 +76,8 @@ def reduce_message(state: ViewerState, received: Received, now: float) -> Viewer
     match message:
         case PictureHeader() if received.pixels is not None and received.kind == "raw.mean":
             return _pair_up(replace(state, raw=Picture(message, received.pixels, now)))
+        case PictureHeader() if received.pixels is not None and received.kind == "quality":
+            return _take_error(replace(state, error=Picture(message, received.pixels, now)))
         case PictureHeader() if received.pixels is not None:
             return _take_sr(state, Picture(message, received.pixels, now, preview=received.kind == "sr.preview"))
         case Status():
@@ -100,7 +104,8 @@ def _meet_run(state: ViewerState, run: str, now: float) -> ViewerState:
     """Forget what belonged to another run; the picture stays, and is marked, until the new run has one."""
     if run == state.run:
         return state
-    return replace(state, run=run, heard_s=now, status=None, losses=Losses(), sr=None, raw=None, interval_s=None)
+    state = replace(state, status=None, losses=Losses(), sr=None, raw=None, error=None, interval_s=None)
+    return replace(state, run=run, heard_s=now)
 
 
 def _take_sr(state: ViewerState, sr: Picture) -> ViewerState:
@@ -109,7 +114,7 @@ def _take_sr(state: ViewerState, sr: Picture) -> ViewerState:
     if number is not None and known is not None:
         if sr.preview or not known.sr.preview:
             return state  # the daemon sends its last results again whenever another viewer joins
-        return _show(state, Pair(sr, known.raw), number)
+        return _show(state, replace(known, sr=sr), number)
     waits = state.sr is not None and state.sr.window == sr.window and not state.sr.preview
     if _comes_late(state.newest, sr) or (waits and sr.preview):
         return state
@@ -120,7 +125,22 @@ def _pair_up(state: ViewerState) -> ViewerState:
     sr, raw = state.sr, state.raw
     if sr is None or raw is None or sr.window != raw.window or _comes_late(state.newest, sr):
         return state
-    return _show(state, Pair(sr, raw), None)
+    return _take_error(_show(state, Pair(sr, raw), None))
+
+
+def _take_error(state: ViewerState) -> ViewerState:
+    """Lay the newest error map by its window's pictures; it may come before them, and again for another viewer."""
+    error = state.error
+    number = None if error is None else state.history.number_of(error.window)
+    known = None if number is None else state.history.get(number)
+    if error is None or number is None or known is None:
+        return state
+    if known.error is not None and known.error.header.published_unix_ns == error.header.published_unix_ns:
+        return state
+    pair = replace(known, error=error)
+    if not pair.fits():
+        return reduce_unreadable(state, f"an error map of {error.header.shape} does not cover the field of its picture")
+    return replace(state, history=state.history.put(number, pair))
 
 
 def _show(state: ViewerState, pair: Pair, number: int | None) -> ViewerState:

@@ -21,7 +21,7 @@ STOP_S = 5.0
 
 # Two of each picture, not one: the newest super-resolved picture may come before its raw mean, and the pair
 # before it is then the newest that can be shown. All events are wanted; the bound is for a daemon gone mad.
-KEPT = {"sr.preview": 2, "sr.refined": 2, "raw.mean": 2, "event": 1000}
+KEPT = {"sr.preview": 2, "sr.refined": 2, "raw.mean": 2, "quality": 2, "event": 1000}
 KEPT_OTHERWISE = 1
 UNREADABLE = "unreadable"
 

@@ -1,4 +1,4 @@
-"""How it went: misfit, latency, emitters per frame and skipped windows, window by window."""
+"""How it went, window by window: misfit, latency, emitters per frame, skipped windows, and what is estimated."""
 
 from __future__ import annotations
 
@@ -20,10 +20,14 @@ TITLES = {
     "emitters": "Emitters per frame",
     "skipped": "Windows skipped, in all",
 }
+ESTIMATES = {"resolution": "Estimated resolution (nm)", "agreement": "Agreement with the raw mean"}
 
 
 class TrendPanel(QtWidgets.QWidget):
-    """Four small plots over the number of windows shown; made and drawn only when they are looked at."""
+    """Small plots over the number of windows shown; made and drawn only when they are looked at.
+
+    Those of what the daemon need not estimate come with the first estimate.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,16 +45,19 @@ class TrendPanel(QtWidgets.QWidget):
             self._make_plots()
 
     def _make_plots(self) -> None:
-        for place, (name, title) in enumerate(TITLES.items()):
-            plot = self.plots[name] = plain_plot()
-            self.curves[name] = plot.plot()
-            row, column = 2 * (place // 2), place % 2
-            self._grid.addWidget(named_label("caption", title), row, column)
-            self._grid.addWidget(plot, row + 1, column)
-            self._grid.setRowStretch(row + 1, 1)
+        for name, title in TITLES.items():
+            self._make_plot(name, title)
         self.curves["preview"] = self.plots["latency"].plot()
         self.plots["skipped"].getViewBox().setLimits(yMin=0, minYRange=1)
         self.restyle()
+
+    def _make_plot(self, name: str, title: str) -> None:
+        row, column = 2 * (len(self.plots) // 2), len(self.plots) % 2
+        plot = self.plots[name] = plain_plot()
+        self.curves[name] = plot.plot()
+        self._grid.addWidget(named_label("caption", title), row, column)
+        self._grid.addWidget(plot, row + 1, column)
+        self._grid.setRowStretch(row + 1, 1)
 
     def restyle(self) -> None:
         """Take on the application's look."""
@@ -73,6 +80,16 @@ class TrendPanel(QtWidgets.QWidget):
         self._draw("preview", windows, _values(trend, "preview_ms", 1e-3))
         self._draw("emitters", windows, _values(trend, "emitters_per_frame", 1))
         self._draw("skipped", windows, _values(trend, "skipped", 1))
+        self._draw_estimate("resolution", windows, _values(trend, "resolution_nm", 1))
+        self._draw_estimate("agreement", windows, _values(trend, "agreement", 1))
+
+    def _draw_estimate(self, name: str, windows: Array, values: Array) -> None:
+        if name not in self.plots:
+            if not np.isfinite(values).any():
+                return
+            self._make_plot(name, ESTIMATES[name])
+            self.restyle()
+        self._draw(name, windows, values)
 
     def _draw(self, name: str, windows: Array, values: Array) -> None:
         known = np.isfinite(values)

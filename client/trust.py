@@ -8,6 +8,7 @@ from typing import Literal
 from client.freshness import past_text, seconds, silence_s, stale_reason
 from client.losses import missing_frames
 from client.state import ViewerState
+from client.trends import last_known
 from daemon.protocol.messages import Status
 
 Level = Literal["good", "warning", "bad", "none"]
@@ -16,6 +17,7 @@ NEWS_S = 60.0
 SLOW_RATE = 0.8
 LATE_MS, VERY_LATE_MS = 5_000.0, 15_000.0
 TRUSTED_MISFIT, BAD_MISFIT = 0.1, 0.3
+TRUSTED_AGREEMENT, BAD_AGREEMENT = 0.9, 0.7
 FEW, MANY = 0.001, 0.01
 FEW_WINDOWS, MANY_WINDOWS = 0.1, 0.5
 
@@ -31,7 +33,7 @@ class Lamp:
 
 
 def lamps(state: ViewerState, now: float) -> tuple[Lamp, ...]:
-    """All of them, always the same ones in the same order."""
+    """All of them, in the same order; the last ones as soon as the daemon has estimated what they say."""
     connection = _connection(state, now)
     status = state.status
     if state.movie:
@@ -39,7 +41,8 @@ def lamps(state: ViewerState, now: float) -> tuple[Lamp, ...]:
     if status is None or connection.level == "bad":
         unknown = "Known as soon as the daemon is heard."
         names = ("Camera", "Window", "Latency", "Missing", "Rejected", "Skipped", "Model", "Misfit")
-        return (connection, *(Lamp(name, "–", "none", unknown) for name in names))
+        estimates = (one.name for one in _estimates(state))
+        return (connection, *(Lamp(name, "–", "none", unknown) for name in (*names, *estimates)))
     return (
         connection,
         _camera(state, status),
@@ -50,6 +53,7 @@ def lamps(state: ViewerState, now: float) -> tuple[Lamp, ...]:
         _skipped(state, status, now),
         _model(state),
         _misfit(state),
+        *_estimates(state),
     )
 
 
@@ -197,8 +201,7 @@ def _model(state: ViewerState) -> Lamp:
 
 
 def _misfit(state: ViewerState) -> Lamp:
-    # A preview may name none: the last that was named stands until its refined picture does.
-    misfit = next((one.misfit for one in reversed(state.trend) if one.misfit is not None), None)
+    misfit = last_known(state.trend, "misfit")
     if misfit is None:
         return Lamp("Misfit", "–", "none", "What the model leaves unexplained of the mean frame.")
     value = f"{misfit:.1%}"
@@ -207,6 +210,30 @@ def _misfit(state: ViewerState) -> Lamp:
         why = f"The model leaves {value} of the mean frame unexplained: check pixel size, optics, camera and focus."
         return Lamp("Misfit", value, level, why)
     return Lamp("Misfit", value, "good", "What the model leaves unexplained of the mean frame's variance.")
+
+
+def _estimates(state: ViewerState) -> tuple[Lamp, ...]:
+    """What the daemon estimates of the pictures' quality; nothing where it does not."""
+    shown = []
+    resolution_nm = last_known(state.trend, "resolution_nm")
+    if resolution_nm is not None:
+        why = "Estimated from the picture itself: finer structures in it are not to be trusted."
+        shown.append(Lamp("Resolution", f"{resolution_nm:.0f} nm", "good", why))
+    agreement = last_known(state.trend, "agreement")
+    if agreement is not None:
+        shown.append(_agreement(agreement))
+    return tuple(shown)
+
+
+def _agreement(agreement: float) -> Lamp:
+    value = f"{agreement:.3f}"
+    if agreement >= TRUSTED_AGREEMENT:
+        return Lamp(
+            "Agreement", value, "good", "The picture imaged again through the microscope, against the raw mean."
+        )
+    level: Level = "bad" if agreement < BAD_AGREEMENT else "warning"
+    why = f"Imaged again through the microscope, the picture agrees with the raw mean only to {value} of 1: "
+    return Lamp("Agreement", value, level, why + "check pixel size, optics and focus; the error map (E) shows where.")
 
 
 def _loss(count: int, total: int, rose_s: float | None, now: float, few: float, many: float) -> Level:

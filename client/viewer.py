@@ -6,6 +6,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.actions import draw_icons, enable_actions, make_actions, make_tool_bar
 from client.crosshair import Crosshair, reading
+from client.drag_out import DragGrip
 from client.event_list import EventList
 from client.field import field_of
 from client.freshness import past_text, stale_reason
@@ -16,11 +17,13 @@ from client.main_view import MainView
 from client.picture_notes import PictureNotes
 from client.picture_panel import PicturePanel
 from client.pictures import Pair
+from client.playhead import place
 from client.profile_panel import ProfilePanel
 from client.region_panel import RegionPanel
 from client.sentences import empty_text
 from client.state import ViewerState
 from client.time_bar import TimeBar
+from client.time_code import last_windows
 from client.tools import ProfileLine, RegionBox
 from client.trend_panel import TrendPanel
 from client.trust import aside, lamps
@@ -47,7 +50,8 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.state: ViewerState | None = None
         self._drawn: Pair | None = None
         self.entries = make_actions(self)
-        self.addToolBar(QtCore.Qt.ToolBarArea.LeftToolBarArea, make_tool_bar(self.entries))
+        self.grip = DragGrip()
+        self.addToolBar(QtCore.Qt.ToolBarArea.LeftToolBarArea, make_tool_bar(self.entries, self.grip))
         self.strip, self.time_bar = TrustStrip(), TimeBar()
         self.sr, self.raw = MainView(), PicturePanel("Raw mean", "grey", axes=False)
         self.links = LinkedViews(leader=self.sr.view, follower=self.raw.view)
@@ -97,6 +101,8 @@ class ViewerWindow(QtWidgets.QMainWindow):
     def _connect(self) -> None:
         self.time_bar.moved.connect(self.moved)
         self.raw.controls.changed.connect(lambda: self._draw_under(self._drawn))
+        self.sr.mode_changed.connect(self._draw_time)
+        self.sr.windows_changed.connect(self._draw_time)
         self.crosshair.moved.connect(self._read)
         self.crosshair.left.connect(lambda: self.reading.set_full_text(HINT))
         self.profile_line.changed.connect(self._measure)
@@ -117,7 +123,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
             return
         dress(application, name)
         draw_icons(self.entries)
-        parts = (self.time_bar, self.sr, self.raw, self.events, self.trends, self.profile)
+        parts = (self.grip, self.time_bar, self.sr, self.raw, self.events, self.trends, self.profile)
         for part in parts:
             part.restyle()
 
@@ -126,6 +132,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.state = state
         if state.shown is not self._drawn:
             self._draw(state.shown, state)
+        self._draw_time()
         self._mark_pictures(state, now)
         self.strip.show_lamps(lamps(state, now), aside(state))
         self.time_bar.show_time(state, live=not stale_reason(state, now))
@@ -133,7 +140,9 @@ class ViewerWindow(QtWidgets.QMainWindow):
         unread = f" ({self.events.unread})" if self.events.unread else ""
         self.tabs.setTabText(self.tabs.indexOf(self.events), f"Events{unread}")
         self.trends.show_trend(state.trend)
-        enable_actions(self.entries, picture=state.shown is not None)
+        maps = state.error is not None or (state.shown is not None and state.shown.error is not None)
+        self.grip.setEnabled(state.shown is not None)
+        enable_actions(self.entries, picture=state.shown is not None, error_map=maps)
         # A saved movie has no raw means: what they would take is given to the rest.
         self.raw.setVisible(self.entries["raw"].isChecked() and not state.movie)
 
@@ -144,6 +153,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
             # The follower first: it then has its picture when the leader's range reaches it.
             self.raw.show_picture(pair.raw, field)
             self.sr.show_picture(pair.sr, field)
+            self.sr.show_error(pair.error)
             self.notes.show_header(pair.sr.header, state.info)
         else:
             self.raw.clear()
@@ -151,6 +161,15 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self._draw_under(pair)
         self._measure()
         self._measure_region()
+
+    def _draw_time(self, *_: object) -> None:
+        """Which windows are drawn in one picture, where that is asked for."""
+        state, pair = self.state, self._drawn
+        if self.sr.mode != "time" or state is None or pair is None:
+            self.sr.show_time(())
+            return
+        number = place(state.playhead, state.history)
+        self.sr.show_time(last_windows(state.history, number, pair, self.sr.windows.value()))
 
     def _draw_under(self, pair: Pair | None) -> None:
         self.sr.show_under(None if pair is None else pair.raw, self.raw.image)

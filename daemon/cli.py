@@ -10,11 +10,12 @@ from pathlib import Path
 
 import click
 
-from daemon.config import check_loopback, load, source_of
+from daemon.config import ServerSection, check_loopback, load, source_of
 from daemon.control_commands import COMMANDS, account
 from daemon.stop_signals import StopSignals
 from selfstorm import console
 
+RESULTS = ServerSection().results
 FRAMES = "tcp://127.0.0.1:5710"
 
 
@@ -88,6 +89,19 @@ def publish(source: str, bind: str) -> None:
     with StopSignals(stop.set):
         for sentence in published(section, bind, stop):
             click.echo(sentence)
+
+
+@cli.command()
+@click.option("--connect", metavar="ENDPOINT", default=RESULTS, show_default=True, help="Where the daemon publishes.")
+@click.option("--once", is_flag=True, help="Print it once and leave; exit code 1 where no daemon is heard within 5 s.")
+def watch(connect: str, once: bool) -> int:
+    """Watch a daemon in a terminal, without a window: counters, how they went, events. Ctrl-C ends it.
+
+    Where the output is no terminal, a plain line a second is printed instead, for logs.
+    """
+    from daemon.watch.terminal import watch as watched
+
+    return watched(connect, once=once)
 
 
 @cli.command("replay-run")

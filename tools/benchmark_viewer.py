@@ -33,7 +33,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=10_000)
     parser.add_argument("--rate", type=float, default=20.0, help="pictures a second")
-    parser.add_argument("--mode", choices=["single", "split", "overlay"], default="single")
+    parser.add_argument("--mode", choices=["single", "split", "overlay", "time"], default="single")
     parser.add_argument("--limit-ms", type=float, default=50.0, help="what the 95th percentile must stay below")
     parser.add_argument("--publish", metavar="ENDPOINT", help=argparse.SUPPRESS)
     chosen = parser.parse_args()

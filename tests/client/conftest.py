@@ -4,6 +4,7 @@ import gc
 import os
 import threading
 import weakref
+from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
@@ -65,13 +66,16 @@ class Seen:
     """A sitting as a test sees it; `until` waits for what the window shows."""
 
     def __init__(self, qtbot, store):
-        self.answers = {}
-        self.sitting = Sitting(Settings(store), ask_save=self._answer, ask_open=self._answer)
+        self.answers, self.dragged = {}, []
+        self.sitting = Sitting(Settings(store), ask_save=self._answer, ask_open=self._answer, start_drag=self._drop)
         self.window = self.sitting.window
         self._qtbot = qtbot
 
     def _answer(self, title, *_):
         return str(self.answers.get(title, ""))
+
+    def _drop(self, _source, data):
+        self.dragged.append(Path(data.urls()[0].toLocalFile()))
 
     @property
     def state(self):

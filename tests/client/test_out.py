@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tifffile
 from client_stream import header, pixels
-from PySide6 import QtGui, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6.QtCore import Qt
 
 from client.movie_in import open_movie
 from client.movie_out import save_data
@@ -70,6 +71,35 @@ def test_a_file_that_cannot_be_written_is_said_and_nothing_breaks(showing, tmp_p
         showing.answers[title] = tmp_path / "nowhere" / "file.png"
         showing.do(name)
         assert "nowhere" in showing.window.said.text()
+
+
+def pull(qtbot, grip, far=40):
+    qtbot.mousePress(grip, Qt.MouseButton.LeftButton, pos=QtCore.QPoint(5, 5))
+    qtbot.mouseMove(grip, QtCore.QPoint(5 + far, 5))
+    qtbot.mouseRelease(grip, Qt.MouseButton.LeftButton)
+
+
+def test_the_picture_shown_is_dragged_out_as_a_file_that_goes_with_the_viewer(showing, publisher, qtbot):
+    publisher.send_window(1, level=3)
+    showing.until(lambda: showing.shows(1))
+    showing.do("back")
+    pull(qtbot, showing.window.grip, far=2)
+    assert showing.dragged == []
+    pull(qtbot, showing.window.grip)
+    (path,) = showing.dragged
+    saved = read_pictures(path)
+    assert saved.pictures.dtype == np.float32
+    assert np.array_equal(saved.pictures[0], showing.window.sr.picture.pixels)
+    assert (saved.pixel_nm, saved.records[0]["window"]) == (25.0, 0)
+    assert "dragged out" in showing.window.said.text()
+    showing.sitting.stop()
+    assert not path.parent.exists()
+
+
+def test_there_is_nothing_to_drag_before_the_first_picture(sitting, qtbot):
+    sitting.until(lambda: not sitting.window.grip.isEnabled())
+    pull(qtbot, sitting.window.grip)
+    assert sitting.dragged == []
 
 
 def test_the_view_is_copied_to_the_clipboard(showing):

@@ -179,6 +179,8 @@ def test_an_empty_window_explains_itself():
 
 def test_a_picture_describes_itself():
     one = header(missing=40, missing_seqs=tuple(range(20)), model="cold", optics="Airy", camera="gain 2", misfit=1.25)
+    assert "resolution" not in "\n".join(picture_lines(one))
+    one = one.model_copy(update={"resolution_nm": 47.2, "agreement": 0.9876})
     text = "\n".join(picture_lines(one))
     for part in (
         "100 used",
@@ -188,6 +190,8 @@ def test_a_picture_describes_itself():
         "optics: Airy",
         "camera: gain 2",
         "misfit 1.25",
+        "estimated resolution 47 nm",
+        "agreement with the camera 0.988",
     ):
         assert part in text
 

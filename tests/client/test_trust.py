@@ -159,6 +159,24 @@ def test_a_misfit_says_what_to_check(misfit, level):
     assert ("check pixel size" in one.why) == (level != "good")
 
 
+@pytest.mark.parametrize(("agreement", "level"), [(0.99, "good"), (0.9, "good"), (0.85, "warning"), (0.6, "bad")])
+def test_a_picture_that_disagrees_with_the_camera_says_what_to_check(agreement, level):
+    one = lamp(with_picture(seen(said()), agreement=agreement), "Agreement")
+    assert (one.level, one.value) == (level, f"{agreement:.3f}")
+    assert ("check pixel size" in one.why) == (level != "good")
+
+
+def test_what_the_daemon_estimates_has_a_lamp_once_it_does_and_keeps_it():
+    known = with_picture(seen(said()))
+    assert not {"Resolution", "Agreement"} & {one.name for one in lamps(known, 0.0)}
+    known = with_picture(known, window=1, resolution_nm=47.4, agreement=0.98)
+    names = [one.name for one in lamps(known, 0.0)]
+    assert names[-2:] == ["Resolution", "Agreement"]
+    assert lamp(known, "Resolution").value == "47 nm"
+    assert [one.name for one in lamps(with_picture(known, window=2), 0.0)] == names
+    assert [one.name for one in lamps(known, 99.0)] == names
+
+
 def test_the_gravest_comes_first():
     state = with_picture(seen(said(rate_hz=0.0, model_state="cold")), misfit=0.5)
     level, text = sentence(lamps(state, 0.0))

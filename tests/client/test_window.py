@@ -254,6 +254,19 @@ def test_trends_are_drawn_when_they_are_looked_at(showing, publisher):
     assert (drawn("preview"), drawn("misfit"), drawn("emitters")) == ([0.04], [2.0], [12.0])
 
 
+def test_plots_of_what_is_estimated_come_with_the_first_estimate(showing, publisher):
+    trends = showing.window.trends
+    showing.window.tabs.setCurrentWidget(trends)
+    showing.until(lambda: "misfit" in trends.plots)
+    assert not {"resolution", "agreement"} & set(trends.plots)
+    publisher.send_window(1, resolution_nm=47.0, agreement=0.95)
+    showing.until(lambda: {"resolution", "agreement"} <= set(trends.plots))
+    assert trends.curves["resolution"].getData()[1].tolist() == [47.0]
+    showing.window.resize(1280, 800)
+    for cell in showing.window.strip.cells.values():
+        assert cell.value.sizeHint().width() <= cell.width()
+
+
 def test_the_receiver_stops_at_once_without_a_daemon(port):
     subscriber = Subscriber(f"tcp://127.0.0.1:{port}", time.monotonic)
     subscriber.start()

@@ -1,0 +1,166 @@
+"""The account as a panel for a terminal, or as one plain line for a log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from daemon.protocol.messages import Event, Status
+from daemon.watch.account import SPAN_S, Account, Samples, cells, silence_s
+
+BARS, ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-~+=*#"
+SPARK_CELLS = 30
+VALUE_WIDTH = 11
+SHOWN_EVENTS = 8
+STYLES = {"info": "dim", "warning": "yellow", "error": "bold red"}
+STATE_STYLES = {"running": "bold green", "failed": "bold red"}
+START = "start one with 'selfstorm-daemon run CONFIG.toml'"
+
+Row = tuple[str, Text]
+
+
+class View:
+    """Draws an account as it is at the moment `now`; what a console cannot show is drawn in ASCII."""
+
+    def __init__(self, account: Account, now: float) -> None:
+        self._account, self._now = account, now
+
+    def __rich_console__(self, _console: Console, options: ConsoleOptions) -> RenderResult:
+        grid = Table.grid(padding=(0, 2))
+        grid.add_column(style="dim", no_wrap=True)
+        grid.add_column(overflow="fold")
+        for name, text in rows(self._account, self._now, ASCII_BARS if options.ascii_only else BARS):
+            grid.add_row(name, text)
+        yield Panel(grid, title=f"Self-STORM live  {printable(self._account.endpoint)}", title_align="left")
+
+
+def rows(account: Account, now: float, bars: str) -> Iterator[Row]:
+    """Name and text of each row, in their order."""
+    yield "state", state_text(account, now)
+    if account.unreadable:
+        yield "unread", Text(f"{account.unreadable} messages: {printable(account.unreadable_text)}", "yellow")
+    if (status := account.status) is not None:
+        yield from _counters(status)
+    for name, samples, unit, factor in (
+        ("rate", account.rates, "/s", 1.0),
+        ("latency", account.latencies, "ms", 1.0),
+        ("misfit", account.misfits, "%", 100.0),
+    ):
+        if samples:
+            yield name, _spark(samples, now, unit, factor, bars)
+    yield from _picture(account)
+    for event in account.events[-SHOWN_EVENTS:]:
+        yield "event", Text(event_line(event), STYLES[event.level])
+
+
+def state_text(account: Account, now: float) -> Text:
+    """Whether the daemon lives, and what it does."""
+    quiet_s, status = silence_s(account, now), account.status
+    if quiet_s is None:
+        return Text(f"waiting for a daemon; {START}", "yellow")
+    if quiet_s:
+        return Text(
+            f"SILENT for {quiet_s:.0f} s; what stands here is old. It is picked up when it comes back", "bold red"
+        )
+    if status is None:
+        return Text("connected", "green")
+    detail = f": {printable(status.detail)}" if status.detail else ""
+    paused = ", paused" if status.paused else ""
+    return Text(f"{status.state}{paused}{detail}", STATE_STYLES.get(status.state, "yellow"))
+
+
+def _counters(status: Status) -> Iterator[Row]:
+    frames = status.frames
+    restarts = f", restarted {status.source_restarts} times" if status.source_restarts else ""
+    yield "source", Text(f"{printable(status.source) or '-'} ({status.source_state or 'not started'}{restarts})")
+    yield "frames", Text(f"sent {frames.sent} = received {frames.received} + missing {frames.missing}")
+    lost = frames.lost_at_source + frames.missing + frames.rejected + frames.estimated_lost_in_outages
+    yield "lost", Text(losses(status), "yellow" if lost else "")
+    yield "windows", Text(_windows(status), "yellow" if status.windows.failed else "")
+    yield "effort", Text(f"{printable(status.effort) or '-'}; model {printable(status.model_state) or '-'}")
+    if status.device:
+        yield "device", Text(printable(status.device))
+    if status.recording:
+        recorded = f"{status.recorded_frames} frames, {status.recording_missing} missing"
+        yield (
+            "recorded",
+            Text(f"{recorded}: {printable(status.recording)}", "yellow" if status.recording_missing else ""),
+        )
+
+
+def losses(status: Status) -> str:
+    """How many frames were lost, place by place along their way."""
+    frames = status.frames
+    places = f"at the source {frames.lost_at_source}, in transit {frames.missing}, in the daemon {frames.rejected}"
+    outages = frames.estimated_lost_in_outages
+    return f"{places}; about {outages} in outages" if outages else places
+
+
+def _windows(status: Status) -> str:
+    windows = status.windows
+    fates = f"published {windows.published}, skipped {windows.skipped}, failed {windows.failed}"
+    return f"complete {windows.complete}: {fates}"
+
+
+def _picture(account: Account) -> Iterator[Row]:
+    if (header := account.picture) is None:
+        return
+    resolution = "-" if header.resolution_nm is None else f"{header.resolution_nm:.0f} nm (estimated)"
+    agreement = "" if header.agreement is None else f"; agreement with the camera {header.agreement:.3f}"
+    yield "resolution", Text(f"{resolution}{agreement}")
+    for note in header.notes:
+        yield "caution", Text(printable(note), "yellow")
+
+
+def _spark(samples: Samples, now: float, unit: str, factor: float, bars: str) -> Text:
+    """The newest value, how it went, and how high the highest bar is; bars stand on 0."""
+    drawn = cells(samples, now, SPARK_CELLS)
+    top = max((value for value in drawn if value is not None), default=0.0)
+    line = "".join(" " if value is None else bars[_level(value, top, len(bars))] for value in drawn)
+    value = f"{_figure(factor * samples[-1][1])} {unit}".ljust(VALUE_WIDTH)
+    return Text.assemble(value, (line, "cyan"), (f"  {SPAN_S / 60:.0f} min, max {_figure(factor * top)}", "dim"))
+
+
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _level(value: float, top: float, levels: int) -> int:
+    return min(max(int(value / top * levels), 0), levels - 1) if top > 0 else 0
+
+
+def event_line(event: Event) -> str:
+    """'12:10:20  WARNING  3 frames never arrived  [frames.missing]', in local time."""
+    clock = f"{datetime.fromtimestamp(event.unix_ns / 1e9):%H:%M:%S}"
+    return f"{clock}  {event.level.upper()}  {printable(event.text)}  [{printable(event.code)}]"
+
+
+def plain_line(account: Account, now: float) -> str:
+    """The account on one line, for a log."""
+    status, header = account.status, account.picture
+    state = state_text(account, now).plain
+    if status is None or silence_s(account, now):
+        return state
+    frames = status.frames
+    parts = [
+        state,
+        f"{status.rate_hz:.1f} /s",
+        f"sent {frames.sent} = received {frames.received} + missing {frames.missing}",
+        f"lost {losses(status)}",
+        f"windows {_windows(status)}",
+        "" if status.latency_ms is None else f"latency {status.latency_ms:.0f} ms",
+        "" if header is None or header.misfit is None else f"misfit {header.misfit:.3g}",
+        "" if header is None or header.resolution_nm is None else f"resolution {header.resolution_nm:.0f} nm",
+        f"model {printable(status.model_state)}" if status.model_state else "",
+    ]
+    return " | ".join(part for part in parts if part)
+
+
+def printable(text: str) -> str:
+    """On one line, without what a terminal might take for a command: the text came over the wire."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

@@ -1,0 +1,120 @@
+"""The terminal monitor: listens to a daemon's results and draws, all in one thread, until Ctrl-C."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+
+import click
+import zmq
+from rich.console import Console
+from rich.live import Live
+
+from daemon.protocol.codec import MalformedMessageError, decode
+from daemon.stop_signals import StopSignals
+from daemon.watch.account import Account, take, take_unreadable
+from daemon.watch.panel import START, View, event_line, plain_line
+from selfstorm.errors import InputError
+
+POLL_MS = 100
+DRAW_S, LINE_S = 0.25, 1.0
+ONCE_S, SETTLE_S = 5.0, 0.3  # the last pictures and events come with the first status, in no promised order
+QUEUE_MESSAGES = 4
+TOPICS = (b"event", b"sr.refined", b"status")  # no more pictures over the wire than are read
+FOUND, NO_DAEMON = 0, 1
+
+Ready = Callable[[Account, float], bool]
+
+
+def watch(endpoint: str, *, once: bool) -> int:
+    """Show what the daemon at a results endpoint does, until Ctrl-C or, with `once`, as soon as it is known.
+
+    Returns the exit code. Raises InputError for an address that is none.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a log's encoding may know no µ
+    console, stop = Console(), threading.Event()
+    with StopSignals(stop.set), _connected(endpoint) as socket:
+        listener = Listener(socket, endpoint, stop)
+        if once:
+            return _once(listener, console)
+        if console.is_terminal:
+            _draw(listener, console)
+        else:
+            _print_lines(listener)
+    return FOUND
+
+
+class Listener:
+    """Takes in messages one by one, in between the moments at which something is to be shown."""
+
+    def __init__(self, socket: zmq.Socket[bytes], endpoint: str, stop: threading.Event) -> None:
+        self._socket, self._stop = socket, stop
+        self.account = Account(endpoint)
+
+    def every(self, interval_s: float) -> Iterator[float]:
+        """The time, again and again after so many seconds, until it is time to stop."""
+        while not self._stop.is_set():
+            now = time.monotonic()
+            yield now
+            self._listen(now + interval_s)
+
+    def _listen(self, until_s: float) -> None:
+        while not self._stop.is_set() and (left_s := until_s - time.monotonic()) > 0:
+            if self._socket.poll(min(POLL_MS, 1 + int(1000 * left_s))):
+                parts = [frame.buffer for frame in self._socket.recv_multipart(copy=False)]
+                try:
+                    self.account = take(self.account, decode(parts), time.monotonic())
+                except MalformedMessageError as error:
+                    self.account = take_unreadable(self.account, str(error))
+
+
+@contextmanager
+def _connected(endpoint: str) -> Iterator[zmq.Socket[bytes]]:
+    with zmq.Context() as context, context.socket(zmq.SUB) as socket:
+        socket.linger = 0
+        socket.rcvhwm = QUEUE_MESSAGES  # holds only when set before connecting
+        socket.ipv6 = "[" in endpoint
+        for topic in TOPICS:
+            socket.subscribe(topic)
+        try:
+            socket.connect(endpoint)
+        except zmq.ZMQError as error:
+            what = f"is no address ({error.strerror})"
+            raise InputError(what, where=endpoint, mend="write tcp://HOST:PORT") from None
+        yield socket
+
+
+def _draw(listener: Listener, console: Console) -> None:
+    with Live(console=console, screen=True, auto_refresh=False) as live:
+        for now in listener.every(DRAW_S):
+            live.update(View(listener.account, now), refresh=True)
+
+
+def _print_lines(listener: Listener) -> None:
+    """A line a second, and one for each event."""
+    told: set[tuple[str, int]] = set()
+    for now in listener.every(LINE_S):
+        events = [one for one in listener.account.events if (one.run, one.number) not in told]
+        told = {(one.run, one.number) for one in listener.account.events}
+        for event in events:
+            click.echo(event_line(event))
+        click.echo(f"{datetime.now():%H:%M:%S}  {plain_line(listener.account, now)}")
+
+
+def _once(listener: Listener, console: Console) -> int:
+    begun_s, heard_s = time.monotonic(), 0.0
+    for now in listener.every(SETTLE_S):
+        if listener.account.status is not None and heard_s:
+            console.print(View(listener.account, now))
+            return FOUND
+        heard_s = now if listener.account.status is not None else 0.0
+        if now - begun_s > ONCE_S:
+            break
+    click.echo(f"no daemon at {listener.account.endpoint} within {ONCE_S:g} s: {START}", err=True)
+    return NO_DAEMON

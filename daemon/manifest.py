@@ -64,6 +64,7 @@ class EffortLine(Line):
     optics: bool
     quick: bool
     ahead: Estimate | None = None
+    judged: bool = True
 
 
 class WindowLine(Line):

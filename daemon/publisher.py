@@ -47,14 +47,16 @@ class Publisher:
         """The stream that now runs; told to the viewers."""
         self._info = info
 
-    def pictures(self, kind: str, sr: Picture, raw: Picture | None) -> None:
-        """Publish a window's picture, and the mean of its camera frames unless it was sent before.
+    def pictures(self, kind: str, sr: Picture, raw: Picture | None, quality: Picture | None = None) -> None:
+        """Publish a window's picture, the mean of its camera frames unless it was sent before, and its error map.
 
         The oldest waiting ones are dropped, and counted, when nobody sends them on.
         """
         messages = {kind: encode(kind, *sr)}
         if raw is not None:
             messages["raw.mean"] = encode("raw.mean", *raw)
+        if quality is not None:
+            messages["quality"] = encode("quality", *quality)
         while True:
             try:
                 return self._pictures.put_nowait(messages)
@@ -88,6 +90,8 @@ class Publisher:
             return
         for parts in messages.values():
             self._send(socket, parts)
+        if "sr.refined" in messages:
+            self._last.pop("quality", None)  # who comes late gets the error map of the picture it is of, or none
         self._last |= messages
 
     def _send_new_events(self, socket: zmq.Socket[bytes]) -> None:

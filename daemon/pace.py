@@ -29,7 +29,7 @@ FIRST_GUESS = {
     "optics": 150.0,
     "preview": PREVIEW_LAYERS + 5.0,
     "drawing": 45.0,
-    "quality": 20.0,
+    "quality": 14.0,
     "other": 10.0,
 }
 

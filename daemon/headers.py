@@ -8,7 +8,7 @@ from daemon.health import Health
 from daemon.protocol.messages import MAX_LISTED_MISSING, PictureHeader
 from daemon.stopwatch import Stopwatch
 from selfstorm.effort import Effort
-from selfstorm.frames import Window
+from selfstorm.frames import Array, Window
 from selfstorm.model import Settings
 from selfstorm.reconstruction import Reconstruction
 
@@ -59,6 +59,8 @@ def header_of(
         device=device,
         fine_tuning=str(result.fit or ""),
         misfit=result.misfit,
+        resolution_nm=result.resolution_nm,
+        agreement=result.agreement,
         emitters_per_frame=len(found) / result.frames if found is not None else None,
         latency_ms=(now_unix_ns - window.frames[-1].received_unix_ns) / 1e6,
         stage_ms=stopwatch.milliseconds,
@@ -73,4 +75,21 @@ def raw_header_of(header: PictureHeader, result: Reconstruction) -> PictureHeade
     """The header of the mean of the same camera frames."""
     shape: Any = result.raw_mean.shape
     pixel_nm = header.pixel_nm * result.scale if header.pixel_nm else None
-    return header.model_copy(update={"shape": shape, "pixel_nm": pixel_nm, "scale": 1, "estimate": "mean"})
+    own = {
+        "shape": shape,
+        "pixel_nm": pixel_nm,
+        "scale": 1,
+        "estimate": "mean",
+        "resolution_nm": None,
+        "agreement": None,
+    }
+    return header.model_copy(update=own)
+
+
+def quality_of(header: PictureHeader, result: Reconstruction) -> tuple[PictureHeader, Array] | None:
+    """The error map of a picture with its header, None where there is none."""
+    if result.error_map is None:
+        return None
+    seen = raw_header_of(header, result)
+    kept = {"estimate": "error map", "resolution_nm": header.resolution_nm, "agreement": header.agreement}
+    return seen.model_copy(update=kept), result.error_map

@@ -67,6 +67,7 @@ class EffortLine(Line):
     optics: bool
     quick: bool
     ahead: Estimate | None = None
+    judged: bool = True
 
 
 class WindowLine(Line):

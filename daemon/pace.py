@@ -29,6 +29,7 @@ FIRST_GUESS = {
     "optics": 150.0,
     "preview": PREVIEW_LAYERS + 5.0,
     "drawing": 45.0,
+    "quality": 14.0,
     "other": 10.0,
 }
 
@@ -110,6 +111,8 @@ class Pace:
             layers += demand.unseen * cost[f"emitters {effort.quality}"]
         if effort.estimate == "fused":
             layers += demand.unseen * cost[f"localisations {effort.quality}"] + cost["drawing"]
+        if effort.judged:
+            layers += cost["quality"]
         return layers * self._layer_s
 
     def took(self, effort: Effort, demand: Demand, seconds: Mapping[str, float], looked_at: int) -> None:

@@ -57,13 +57,19 @@ class Publisher:
         """The stream that now runs; told to the viewers."""
         self._info = info
 
-    def pictures(self, kind: str, sr: Picture, raw: Picture | None) -> None:
-        """Publish a window's picture, and the mean of its camera frames unless it was sent before.
+    def pictures(self, kind: str, sr: Picture, raw: Picture | None, quality: Picture | None = None) -> None:
+        """Publish a window's picture, the mean of its camera frames unless it was sent before, and its error map.
 
         The oldest waiting ones are dropped, and counted, when nobody sends them on.
         """
-        pictures = {kind: sr} if raw is None else {kind: sr, "raw.mean": raw}
-        self.last = self.last | pictures  # replaced whole: other threads look
+        pictures = {kind: sr}
+        if raw is not None:
+            pictures["raw.mean"] = raw
+        if quality is not None:
+            pictures["quality"] = quality
+        # Replaced whole, for other threads look. An error map stays no longer than the picture it is of.
+        kept = {name: last for name, last in self.last.items() if (kind, name) != ("sr.refined", "quality")}
+        self.last = kept | pictures
         while True:
             try:
                 return self._pictures.put_nowait(pictures)

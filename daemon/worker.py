@@ -6,7 +6,7 @@ import logging
 import threading
 import time
 
-from daemon.headers import header_of, raw_header_of
+from daemon.headers import header_of, quality_of, raw_header_of
 from daemon.health import Health
 from daemon.keeper import Keeper
 from daemon.live_settings import LiveSettings
@@ -153,7 +153,8 @@ class Worker(threading.Thread):
             learned=made.learned if made else True,
         )
         raw = None if again else (raw_header_of(header, result), result.raw_mean)
-        self._publisher.pictures("sr.refined" if made else "sr.preview", (header, result.picture), raw)
+        kind = "sr.refined" if made else "sr.preview"
+        self._publisher.pictures(kind, (header, result.picture), raw, quality_of(header, result))
         if made is not None and self._movie is not None:
             self._movie.add(header, result.picture)
         return header.latency_ms or 0.0

@@ -16,7 +16,8 @@ class Effort:
     estimate: 'density', what fluctuates; 'emitters', the sum of the frames' emitter maps; 'fused', localisations
     together with the maps. optics: look at them again where it is time to. quick: fewer layers of the density network,
     and what is remembered put together as it was the last time. ahead: look for the emitters of the newest frames
-    already, as far as that estimate needs them, for the pictures of windows to come.
+    already, as far as that estimate needs them, for the pictures of windows to come. judged: say how
+    good the picture is.
     """
 
     name: str
@@ -25,11 +26,12 @@ class Effort:
     optics: bool = True
     quick: bool = False
     ahead: Estimate | None = None
+    judged: bool = True
 
     @property
     def preview(self) -> Effort:
         """What a preview is made with."""
-        return replace(self, name="preview", estimate="density")
+        return replace(self, name="preview", estimate="density", judged=False)
 
 
 def steps_down(full: Effort) -> list[Effort]:
@@ -40,5 +42,5 @@ def steps_down(full: Effort) -> list[Effort]:
     if full.estimate == "fused":
         steps.append(replace(full, name="emitters", estimate="emitters", quality="fast"))
     if full.estimate != "density":
-        steps.append(replace(full, name="density", estimate="density", quality="fast"))
-    return [*steps, replace(steps[-1], name="quick density", optics=False, quick=True)]
+        steps.append(replace(full, name="density", estimate="density", quality="fast", judged=False))
+    return [*steps, replace(steps[-1], name="quick density", optics=False, quick=True, judged=False)]

@@ -15,7 +15,7 @@ import tifffile
 
 from selfstorm.errors import InputError
 from selfstorm.formats.pixel_size import stated_pixel_nm
-from selfstorm.formats.tiff import open_tiff
+from selfstorm.formats.tiff import as_damage, open_tiff
 from selfstorm.frames import Array
 
 NM_PER_CM = 1e7
@@ -117,7 +117,7 @@ class Pictures:
 
 def read_pictures(path: Path) -> Pictures:
     """All pictures of a TIFF, one or many."""
-    with open_tiff(path) as file:
+    with open_tiff(path) as file, as_damage(path):
         pictures = np.squeeze(file.series[0].asarray())
         if pictures.ndim == 2:
             pictures = pictures[None]

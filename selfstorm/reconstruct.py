@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.background import fit_background
@@ -20,6 +19,7 @@ from selfstorm.frames import Array
 from selfstorm.localize import Localizations
 from selfstorm.memory import Memory
 from selfstorm.model import SequenceModel
+from selfstorm.quality import DISTRUST, judged, resampled, resolution_nm
 from selfstorm.reconstruction import Reconstruction, State
 from selfstorm.render import fuse, render
 from selfstorm.statistics import Sums, statistics_of
@@ -117,7 +117,7 @@ def _picture(
     imaged = model.imaging.forward(m)
     brightness, background = fit_background(window.mean, imaged)
     seen, expected = window.mean, brightness * imaged + background
-    picture, looked_at, found = grid.crop(m), 0, None
+    picture, around, looked_at, found = grid.crop(m), m, 0, None
     wanted = effort.ahead if effort.estimate == "density" else effort.estimate
     if wanted is not None:
         emitters = brightness * m + steady_light(model.imaging, seen, expected, len(window), grid.scale)
@@ -133,15 +133,23 @@ def _picture(
         totals = [strip.total for strip in film if strip.total is not None]
         total, found = torch.stack(totals).sum(0), localizations_of(film)
         seen, expected = window.seen, model.imaging.forward(total) / len(window) + background
-        picture = grid.crop(total)
+        picture, around = grid.crop(total), total
         if effort.estimate == "fused" and found is not None:
             drawn = render(found, emitters, grid, len(window), settings.scale)
             picture = fuse(drawn, picture, found.crowding, settings.pixel_nm / settings.scale, len(window))
             told.mark("drawing")
     misfit = _misfit(seen, expected, len(window))
-    drawn_picture = _resampled(picture, grid.height * settings.scale).cpu().numpy()
+    picture = resampled(picture, grid.height * settings.scale)
+    drawn_picture = picture.cpu().numpy()
     if not np.isfinite(drawn_picture).all():
         raise FloatingPointError("the reconstruction of this window is not finite")
+    judgement = resolution = None
+    doubtful = False
+    if effort.judged:
+        judgement = judged(picture, around, model.imaging, grid, window.seen)
+        resolution = None if found is None else resolution_nm(found, grid)
+        doubtful = judgement.doubtful and effort.estimate != "density"  # a density is not linear in light
+        told.mark("quality")
     return Reconstruction(
         picture=drawn_picture,
         raw_mean=window.raw_mean,
@@ -154,10 +162,13 @@ def _picture(
         optics=str(model.psf),
         camera=str(model.camera),
         misfit=misfit,
-        notes=_notes(model, misfit, found) + window.notes + memory.notes(window.first, settings.pixel_nm),
+        notes=_notes(model, misfit, found, doubtful) + window.notes + memory.notes(window.first, settings.pixel_nm),
         memory=memory.said(int(window.numbers[0])),
         psf=model.psf,
         localizations=found,
+        resolution_nm=resolution,
+        agreement=None if judgement is None else judgement.agreement,
+        error_map=None if judgement is None else judgement.error_map,
     )
 
 
@@ -165,15 +176,6 @@ def _state(model: SequenceModel, memory: Memory) -> State:
     if model.density is not None:
         return "warm"
     return "cold" if memory.since < 0 else "scene changed"
-
-
-def _resampled(picture: Tensor, rows: int) -> Tensor:
-    """The picture on so many rows of square cells; photons stay what they are."""
-    share = rows / picture.shape[0]
-    if share == 1:
-        return picture
-    shape = rows, round(picture.shape[1] * share)
-    return F.interpolate(picture[None, None], size=shape, mode="area")[0, 0] / share**2
 
 
 def _misfit(mean: Tensor, expected: Tensor, frames: int) -> float:
@@ -187,8 +189,10 @@ def _misfit(mean: Tensor, expected: Tensor, frames: int) -> float:
     return min(max(left, 0.0) / shown, 1.0) if shown > noise else 0.0
 
 
-def _notes(model: SequenceModel, misfit: float, found: Localizations | None) -> tuple[str, ...]:
+def _notes(model: SequenceModel, misfit: float, found: Localizations | None, doubtful: bool) -> tuple[str, ...]:
     notes = [f"{part}" for part in (model.psf, model.camera) if "assumed" in part.origin]
+    if doubtful:
+        notes.append(DISTRUST)
     if misfit > TRUSTED_MISFIT:
         notes.append(f"the model leaves {misfit:.0%} of the mean frame unexplained: check optics and camera")
     if hot := int(model.hot.sum()):

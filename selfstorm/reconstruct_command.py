@@ -28,6 +28,9 @@ from selfstorm.optics_options import chosen_psf
 @click.option("--stride", type=click.IntRange(1), help="Frames from one window to the next. Default: the window.")
 @click.option("--estimate", type=click.Choice(["density", "emitters", "fused"]), default="fused", show_default=True)
 @click.option("--localizations", type=click.Path(path_type=Path), metavar="OUT.csv", help="ThunderSTORM's table.")
+@click.option(
+    "--error-map", type=click.Path(path_type=Path), metavar="OUT.tif", help="What the pictures leave unexplained."
+)
 @click.option("--quality", type=click.Choice(["best", "fast"]), default="best", show_default=True)
 @click.option("--tuning-steps", type=click.IntRange(0, 100), default=8, show_default=True, help="By gradient; 0: none.")
 @click.option("--model", type=click.Choice(["unrolled", "paper"]), default="unrolled", show_default=True)
@@ -49,6 +52,7 @@ def reconstruct(
     stride: int | None,
     estimate: Any,
     localizations: Path | None,
+    error_map: Path | None,
     quality: Any,
     tuning_steps: int,
     model: Any,
@@ -74,6 +78,8 @@ def reconstruct(
         raise click.UsageError("--start-from and --save-model are for our own model alone.")
     if localizations is not None and (estimate != "fused" or model != "unrolled"):
         raise click.UsageError("--localizations come with --estimate fused of our own model alone.")
+    if error_map is not None and model != "unrolled":
+        raise click.UsageError("--error-map comes with our own model alone: the paper's knows no optics.")
     psf = chosen_psf(na, wavelength_nm, psf_sigma_nm)
     torch_device = prepare_device(device)
     with MovieFile(movie, _selection(selected)) as file:
@@ -101,14 +107,21 @@ def reconstruct(
     with ExitStack() as open_files:
         writer = open_files.enter_context(OmeTiffWriter(output, pixel_nm / settings.scale))
         table = open_files.enter_context(ThunderstormWriter(localizations)) if localizations else None
+        errors = open_files.enter_context(OmeTiffWriter(error_map, pixel_nm)) if error_map else None
         progress = open_files.enter_context(click.progressbar(length=windows * length, label="reconstructing"))
         tabled = 0
         for start, result in reconstruct_movie(raw, learning, length, stride, progress.update):
             writer.add(result.picture, _record(start, length, result))
+            if errors is not None and result.error_map is not None:
+                errors.add(
+                    result.error_map, {"first_frame": start, "last_frame": start + length - 1, "unit": "photons"}
+                )
             if table is not None and result.localizations is not None and result.psf is not None:
                 table.append(result.localizations.where(result.localizations.frame >= tabled), result.psf)
                 tabled = start + length
     click.echo(f"{result.optics}; {result.camera}; misfit {result.misfit:.3f}")
+    if how_good := _how_good(result):
+        click.echo(how_good)
     if result.fit is not None:
         click.echo(f"fine-tuning of the optics {result.fit}")
     for note in result.notes:
@@ -119,11 +132,23 @@ def reconstruct(
         click.echo(f"wrote what was learned to {save_model}")
     if table is not None:
         click.echo(f"wrote {table.rows} localisations to {localizations}")
+    if errors is not None:
+        click.echo(f"wrote what the pictures leave unexplained to {error_map}")
+
+
+def _how_good(result: Any) -> str:
+    """What is known of the last picture's quality in a line, empty where nothing is."""
+    said = []
+    if result.agreement is not None:
+        said.append(f"agreement with the camera's mean {result.agreement:.3f}")
+    if result.resolution_nm is not None:
+        said.append(f"estimated resolution {result.resolution_nm:.0f} nm")
+    return "; ".join(said)
 
 
 def _record(start: int, length: int, result: Any) -> dict[str, Any]:
     """What a picture was made from, for its file."""
-    apart = {"picture", "raw_mean", "fit", "psf", "localizations"}
+    apart = {"picture", "raw_mean", "fit", "psf", "localizations", "error_map"}
     account = {f.name: getattr(result, f.name) for f in fields(result) if f.name not in apart}
     account["fine_tuning"] = str(result.fit or "")
     return {"first_frame": start, "last_frame": start + length - 1, **account}

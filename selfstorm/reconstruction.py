@@ -22,6 +22,8 @@ class Reconstruction:
     unexplained, 0 at best. looked_at: frames whose emitters were looked for. notes: what was assumed, and when not to
     trust it. memory: which frames the density was made from. fit: what fine-tuning did, None where it was not its turn.
     psf: what the localisations were made with, which have the stream's frame numbers; both None where none were made.
+    resolution_nm, agreement, error_map: how good it is (selfstorm.quality); None where that was not looked at, or where
+    the frames do not tell.
     """
 
     picture: Array
@@ -40,3 +42,6 @@ class Reconstruction:
     fit: FitReport | None = None
     psf: Psf | None = None
     localizations: Localizations | None = None
+    resolution_nm: float | None = None
+    agreement: float | None = None
+    error_map: Array | None = None

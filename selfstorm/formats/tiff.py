@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import tifffile
 
-from selfstorm.errors import MovieError
+from selfstorm.errors import InputError, MovieError
 from selfstorm.formats import micromanager_tags
 from selfstorm.formats.axes import Selection, movie_axis
 from selfstorm.formats.ome_planes import plane_times_ms
@@ -31,33 +33,43 @@ class TiffReader:
         self._file = open_tiff(path)
         self._open = self._file.filehandle
         try:
-            series = self._series()
-            axes = [
-                (AXIS_NAMES.get(a, a), n) for a, n in zip(series.axes[:-2], series.shape[:-2], strict=True) if n > 1
-            ]
-            chosen = movie_axis(axes, select, path)
-            order = np.arange(int(np.prod(series.shape[:-2]))).reshape([size for _, size in axes])[chosen]
-            pages = self._all_pages(series)
-            self._pages = [pages[int(index)] for index in order]
-            self._check_whole()
-            self.length = len(self._pages)
-            self.height, self.width = series.shape[-2:]
-            self.dtype = np.dtype(series.dtype)
-            check_field(path, self.height, self.width, self.dtype)
-            self.pixel_nm = stated_pixel_nm(self._file)
-            self._times_ms = plane_times_ms(self._file, axes, chosen, self.length)
-            tags = self._tags(0)
-            self._begin_unix_ms = micromanager_tags.received_unix_ms(tags)
-            self.acquisition = micromanager_tags.acquisition(tags) if tags else Acquisition(rate_hz=self._rate_hz())
+            with as_damage(path):
+                self._describe(select)
         except BaseException:
             self._file.close()
             raise
 
+    def _describe(self, select: Selection) -> None:
+        """Find the movie's frames, and what is said of them."""
+        path = self._path
+        series = self._series()
+        axes = [(AXIS_NAMES.get(a, a), n) for a, n in zip(series.axes[:-2], series.shape[:-2], strict=True) if n > 1]
+        chosen = movie_axis(axes, select, path)
+        order = np.arange(int(np.prod(series.shape[:-2]))).reshape([size for _, size in axes])[chosen]
+        pages = self._all_pages(series)
+        self._pages = [pages[int(index)] for index in order]
+        self._check_whole()
+        self.length = len(self._pages)
+        self.height, self.width = series.shape[-2:]
+        self.dtype = np.dtype(series.dtype)
+        check_field(path, self.height, self.width, self.dtype)
+        self.pixel_nm = stated_pixel_nm(self._file)
+        self._times_ms = plane_times_ms(self._file, axes, chosen, self.length)
+        tags = self._tags(0)
+        self._begin_unix_ms = micromanager_tags.received_unix_ms(tags)
+        self.acquisition = micromanager_tags.acquisition(tags) if tags else Acquisition(rate_hz=self._rate_hz())
+
     def pixels(self, index: int) -> Array:
-        return np.asarray(self._page(index).asarray())
+        with as_damage(self._path):
+            pixels = np.asarray(self._page(index).asarray())
+        if pixels.shape != (self.height, self.width):
+            raise MovieError(f"has a frame {index} of shape {pixels.shape}", where=self._path, mend=AGAIN)
+        return pixels
 
     def stamp(self, index: int) -> Stamp:
-        if tags := self._tags(index):
+        with as_damage(self._path):
+            tags = self._tags(index)
+        if tags:
             return micromanager_tags.stamp(tags, index, self._begin_unix_ms)
         return Stamp(index, self._times_ms[index] if self._times_ms else None)
 
@@ -158,22 +170,35 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
         raise MovieError("no such file", where=path, mend="check the path")
     if path.is_dir():
         raise MovieError("is a folder", where=path, mend="give the TIFF file in it")
-    try:
-        with _Complaints() as complaints:
-            file = tifffile.TiffFile(path)
+    with as_damage(path), _Complaints() as complaints:
+        file = tifffile.TiffFile(path)
+        try:
             _ = file.series, len(file.pages)
-    except tifffile.TiffFileError as error:
-        raise MovieError(f"is not a readable TIFF ({error})", where=path, mend="give a TIFF or OME-TIFF") from None
-    except PermissionError:
-        raise MovieError("may not be read", where=path, mend="check its permissions") from None
-    except Exception as error:  # tifffile meets a broken file with whatever its parser raises
-        raise MovieError(
-            f"is damaged or truncated ({type(error).__name__}: {error})", where=path, mend="copy it again"
-        ) from None
+        except BaseException:
+            file.close()
+            raise
     if complaints.of_damage:
         file.close()
         raise MovieError(f"is truncated or damaged ({complaints.of_damage})", where=path, mend=AGAIN)
     return file
+
+
+@contextmanager
+def as_damage(path: Path) -> Iterator[None]:
+    """Whatever tifffile raises while it looks at a file, as a MovieError that says so."""
+    try:
+        yield
+    except InputError:
+        raise
+    except tifffile.TiffFileError as error:
+        raise MovieError(f"is not a readable TIFF ({error})", where=path, mend="give a TIFF or OME-TIFF") from None
+    except PermissionError:
+        raise MovieError("may not be read", where=path, mend="check its permissions") from None
+    except Exception as error:  # it meets a broken file with whatever its parser, or the decoder, raises
+        why = str(error).partition("\n")[0][:200]
+        raise MovieError(
+            f"is damaged or truncated ({type(error).__name__}: {why})", where=path, mend="copy it again"
+        ) from None
 
 
 class _Complaints(logging.Handler):

@@ -94,7 +94,7 @@ def test_it_recovers_when_another_program_ends():
 
 def test_frames_that_were_passed_by_are_caught_up_with_before_more_is_promised():
     """To look at a long window's frames all at once would take many strides."""
-    machine, demand = Machine(), replace(DEMAND, stride_s=1.8, unseen=1000)
+    machine, demand = Machine(), replace(DEMAND, stride_s=1.9, unseen=1000)
     pace = Pace(FULL, steady=False, layer_s=LAYER_S, clock=machine.clock)
     first = efforts(machine, 1, demand, pace)[0]
     assert (first.name, first.estimate, first.ahead) == ("density, catching up", "density", "fused")

@@ -16,12 +16,11 @@ from selfstorm.errors import InputError
 from selfstorm.evaluate import (
     FINE_NM,
     PictureScore,
-    frc_curve,
-    frc_resolution_nm,
     render,
     score_localizations,
     score_picture,
 )
+from selfstorm.frc import frc_curve, frc_resolution_nm
 from selfstorm.simulate import Movie, Scene
 from selfstorm.truth import TruthWriter, read_truth
 

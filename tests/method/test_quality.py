@@ -1,0 +1,196 @@
+"""How good a picture is, said without the truth: what is true agrees, what is left out shows, what blurs is coarse."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from click.testing import CliRunner
+
+from selfstorm.device import prepare_device
+from selfstorm.effort import Effort, steps_down
+from selfstorm.engine import new_model, picture_of, watch
+from selfstorm.evaluate import render
+from selfstorm.film import Place
+from selfstorm.localize import Localizations
+from selfstorm.model import SequenceModel, Settings
+from selfstorm.operators import Grid, Imaging
+from selfstorm.optics import Gaussian
+from selfstorm.quality import DISTRUST, judged, resolution_nm
+from selfstorm.reconstruct import reconstruct
+from selfstorm.reconstruct_command import reconstruct as command
+from selfstorm.simulate import Scene, simulate
+
+CPU = prepare_device("cpu")
+SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, quality="fast", tuning_steps=0)
+FRAMES = 120
+GRID = Grid(48, 56, 4, 100.0)
+IMAGING = Imaging(Gaussian(110.0), GRID, torch.zeros(()))
+BACKGROUND = 20.0
+
+
+@pytest.fixture(scope="module")
+def movie():
+    shots = list(simulate(Scene(height=48, width=56, density=2, offset_variation_adu=0.0, seed=3), frames=FRAMES))
+    return np.stack([pixels for pixels, _ in shots]), np.concatenate([emitters for _, emitters in shots])
+
+
+def emitters_of(movie):
+    """The true picture, (4H, 4W) photons, with what surrounds the field dark."""
+    _, table = movie
+    return torch.tensor(render(table[:, 1:3], (192, 224), 25.0, table[:, 3]), dtype=torch.float32)
+
+
+def seen_of(picture, seed=0):
+    """What a camera sees of it in the mean of the frames, with a slanted background."""
+    around = torch.zeros(GRID.cells)
+    GRID.crop(around).copy_(picture)
+    slant = BACKGROUND * (1 + torch.linspace(-0.4, 0.4, 56))
+    expected = IMAGING.forward(around).clamp(min=0) + FRAMES * slant
+    photons = np.random.default_rng(seed).poisson(expected.numpy()) / FRAMES
+    return torch.tensor(photons, dtype=torch.float32), (expected / FRAMES**2).sqrt()
+
+
+def judgement_of(picture, seen):
+    return judged(picture, torch.zeros(GRID.cells), IMAGING, GRID, seen)
+
+
+def test_true_emitters_agree_and_leave_noise_alone(movie):
+    seen, noise = seen_of(emitters_of(movie))
+    judgement = judgement_of(emitters_of(movie), seen)
+    assert judgement.agreement > 0.99
+    assert not judgement.doubtful
+    assert judgement.error_map.shape == (48, 56)
+    assert judgement.error_map.dtype == np.float32
+    assert np.std(judgement.error_map / noise.numpy()) < 1.3
+
+
+@pytest.mark.parametrize(("scale", "unit"), [(2, 1.0), (4, 1e-6), (8, 3000.0)])
+def test_neither_scale_nor_unit_of_a_picture_matters(movie, scale, unit):
+    seen, _ = seen_of(emitters_of(movie))
+    _, table = movie
+    shape = (48 * scale, 56 * scale)
+    picture = torch.tensor(unit * render(table[:, 1:3], shape, 100.0 / scale, table[:, 3]), dtype=torch.float32)
+    at_four = judgement_of(emitters_of(movie), seen)
+    judgement = judgement_of(picture, seen)
+    assert judgement.agreement == pytest.approx(at_four.agreement, abs=0.005)
+    assert np.abs(judgement.error_map - at_four.error_map).max() < 0.1 * seen.max()
+
+
+def test_the_map_shows_where_emitters_are_left_out_and_where_there_are_none(movie):
+    true = emitters_of(movie)
+    true[:, :112] = 0
+    true[80:84, 40:44] = 0.02 * true.sum() / 16
+    shown = true.clone()
+    shown[80:84, 40:44] = 0  # left out, at camera pixel (20, 10)
+    shown[120:124, 60:64] = 0.02 * true.sum() / 16  # made up, at camera pixel (30, 15)
+    error = judgement_of(shown, seen_of(true)[0]).error_map
+    assert np.unravel_index(error.argmax(), error.shape) in [(y, x) for y in (20, 21) for x in (10, 11)]
+    assert np.unravel_index(error.argmin(), error.shape) in [(y, x) for y in (30, 31) for x in (15, 16)]
+
+
+def test_another_scene_does_not_explain_the_mean(movie):
+    seen, _ = seen_of(emitters_of(movie))
+    judgement = judgement_of(emitters_of(movie).flip(0), seen)
+    assert judgement.agreement < 0.5
+    assert judgement.doubtful
+
+
+def test_a_mean_that_shows_nothing_says_nothing():
+    seen, _ = seen_of(torch.zeros(192, 224))
+    for picture in (torch.zeros(192, 224), torch.rand(192, 224, generator=torch.Generator().manual_seed(1))):
+        judgement = judgement_of(picture, seen)
+        assert (judgement.agreement, judgement.doubtful) == (None, False)
+        assert np.isfinite(judgement.error_map).all()
+
+
+def test_an_empty_picture_of_something_is_not_to_be_trusted(movie):
+    judgement = judgement_of(torch.zeros(192, 224), seen_of(emitters_of(movie))[0])
+    assert (judgement.agreement, judgement.doubtful) == (0.0, True)
+
+
+def localizations(count, sd_nm, seed=0):
+    """Emitters on 30 straight fibres across the field, each found with that error, in frames 0 to 99."""
+    rng = np.random.default_rng(seed)
+    centre, angle = rng.uniform(0, 4800, (30, 2)), rng.uniform(0, np.pi, 30)
+    fibre, along = rng.integers(0, 30, count), rng.uniform(-4000, 4000, count)
+    y = centre[fibre, 0] + along * np.sin(angle[fibre]) + rng.normal(0, sd_nm, count)
+    x = centre[fibre, 1] + along * np.cos(angle[fibre]) + rng.normal(0, sd_nm, count)
+    frame = torch.tensor(np.sort(rng.integers(0, 100, count)))
+    one = torch.ones(count)
+    values = (torch.tensor(y), torch.tensor(x), one, torch.ones(count, 2), one, one, one)
+    return Localizations(frame, *values)
+
+
+def test_the_worse_emitters_are_known_the_coarser_it_is():
+    found = [resolution_nm(localizations(60_000, sd_nm), GRID) for sd_nm in (5.0, 20.0, 40.0)]
+    assert found == sorted(found)
+    assert 25 <= found[0] < 40
+    assert found[2] > 1.5 * found[1] > 60
+
+
+def test_the_number_of_the_first_frame_does_not_matter():
+    found = localizations(20_000, 20.0)
+    later = replace(found, frame=found.frame + 12_345)
+    assert resolution_nm(later, GRID) == resolution_nm(found, GRID)
+
+
+def test_nothing_is_said_of_few_emitters_or_of_none_that_repeat():
+    assert resolution_nm(localizations(100, 5.0), GRID) is None
+    everywhere = localizations(3000, 5000.0)
+    assert resolution_nm(everywhere, GRID) is None
+
+
+@pytest.mark.parametrize("estimate", ["density", "emitters", "fused"])
+def test_every_estimate_is_judged_and_a_good_one_is_trusted(movie, estimate):
+    raw, _ = movie
+    model = SequenceModel.learned_from(replace(SETTINGS, estimate=estimate), raw, CPU)
+    result = reconstruct(model, raw)
+    assert result.agreement > (0.75 if estimate == "density" else 0.9)
+    assert result.error_map.shape == raw.shape[1:]
+    assert DISTRUST not in result.notes
+    assert (result.resolution_nm is not None) == (estimate == "fused")
+
+
+def test_a_picture_of_another_scene_says_not_to_trust_it(movie):
+    """Maps that were kept with other frames: as if a scene had changed unnoticed."""
+    raw, _ = movie
+    model = SequenceModel.learned_from(replace(SETTINGS, estimate="emitters"), raw, CPU)
+    assert DISTRUST not in reconstruct(model, raw).notes
+    model.film = tuple(replace(strip, total=strip.total.flip(0)) for strip in model.film)
+    again = picture_of(model, Place(np.arange(FRAMES), 0, FRAMES))
+    assert again.agreement < 0.5
+    assert DISTRUST in again.notes
+
+
+def test_what_is_made_in_a_hurry_is_not_judged(movie):
+    raw, _ = movie
+    for effort in steps_down(Effort("full", "fused", "fast")):
+        model = SequenceModel.learned_from(SETTINGS, raw[:20], CPU)
+        result = reconstruct(model, raw[:20], effort=effort)
+        assert (result.error_map is not None) == (effort.name in ("full", "emitters"))
+        if not effort.judged:
+            assert (result.agreement, result.resolution_nm) == (None, None)
+
+
+def test_the_papers_model_knows_no_optics_to_judge_by(movie):
+    raw, _ = movie
+    model = new_model(replace(SETTINGS, model="paper"), raw[:16], CPU)
+    place = Place(np.arange(16), 0, 16)
+    watch(model, raw[:16], place)
+    result = picture_of(model, place)
+    assert (result.agreement, result.resolution_nm, result.error_map) == (None, None, None)
+
+
+def test_the_command_says_it_and_writes_the_map(movie, tmp_path):
+    tifffile.imwrite(tmp_path / "movie.tif", movie[0][:40], photometric="minisblack")
+    line = [tmp_path / "movie.tif", "--pixel-nm", 100, "--psf-sigma-nm", 110, "--device", "cpu", "--quality", "fast"]
+    line += ["--scale", 4, "--tuning-steps", 0, "--window", 20, "--error-map", tmp_path / "error.tif"]
+    said = CliRunner().invoke(command, [str(word) for word in line], catch_exceptions=False)
+    assert "agreement with the camera's mean 0." in said.output
+    maps = tifffile.imread(tmp_path / "error.tif")
+    assert (maps.shape, maps.dtype) == ((2, 48, 56), np.float32)
+    assert "wrote what the pictures leave unexplained" in said.output
+    refused = CliRunner().invoke(command, [str(word) for word in [*line, "--model", "paper"]])
+    assert "knows no optics" in refused.output

@@ -16,7 +16,7 @@ import tifffile
 from selfstorm.errors import InputError
 from selfstorm.formats.pixel_size import stated_pixel_nm
 from selfstorm.formats.tiff import as_damage, open_tiff
-from selfstorm.frames import Array
+from selfstorm.frames import MAX_SIDE_PX, Array
 
 NM_PER_CM = 1e7
 
@@ -125,6 +125,8 @@ def read_pictures(path: Path) -> Pictures:
             raise InputError(
                 f"holds an array of {pictures.shape}", where=path, mend="give grey pictures, one or a stack"
             )
+        if not (min(pictures.shape) > 0 and max(pictures.shape[1:]) <= MAX_SIDE_PX):
+            raise InputError(f"holds pictures of {pictures.shape[1:]} pixels", where=path, mend="copy it again")
         return Pictures(pictures, stated_pixel_nm(file), _records(file))
 
 

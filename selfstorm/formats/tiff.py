@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,8 @@ from selfstorm.frames import Array
 
 AXIS_NAMES = {"T": "time", "C": "channel", "Z": "z", "R": "position", "P": "position"}
 TAG = "MicroManagerMetadata"
+MOST_FRAMES = 50_000_000
+MOST_PACKED = 100_000  # times smaller than its pixels a compressed frame may be: an empty one nearly is
 AGAIN = "copy it again from where it came from"
 
 
@@ -45,6 +48,7 @@ class TiffReader:
         series = self._series()
         axes = [(AXIS_NAMES.get(a, a), n) for a, n in zip(series.axes[:-2], series.shape[:-2], strict=True) if n > 1]
         chosen = movie_axis(axes, select, path)
+        self._check_count(series)
         order = np.arange(int(np.prod(series.shape[:-2]))).reshape([size for _, size in axes])[chosen]
         pages = self._all_pages(series)
         self._pages = [pages[int(index)] for index in order]
@@ -111,6 +115,12 @@ class TiffReader:
         shape, dtype = first.shape, first.dtype.newbyteorder(self._file.byteorder)
         return [_RawPage(self._file, series.dataoffset, i, shape, dtype) for i in range(count)]
 
+    def _check_count(self, series: Any) -> None:
+        """Raises MovieError where a header promises more frames than the file has bytes, before any are listed."""
+        count, size = math.prod(series.shape[:-2]), self._path.stat().st_size
+        if count > MOST_FRAMES or (series.dataoffset is not None and series.dataoffset + series.nbytes > size):
+            raise MovieError(f"is truncated: {count} frames in {size} bytes", where=self._path, mend=AGAIN)
+
     def _check_whole(self) -> None:
         sizes: dict[str, int] = {}
         for index, page in enumerate(self._pages):
@@ -119,6 +129,11 @@ class TiffReader:
             size = sizes[name] = sizes.get(name) or Path(name).stat().st_size
             spans = list(zip(page.dataoffsets, page.databytecounts, strict=True))
             end = max(offset + count for offset, count in spans)
+            promised = math.prod(page.shape) * page.dtype.itemsize
+            stored = sum(count for _, count in spans)
+            if promised > stored * (1 if page.compression == 1 else MOST_PACKED):
+                what = f"frame {index} of {len(self._pages)} has {promised} bytes of pixels in {stored}"
+                raise MovieError(f"is damaged: {what}", where=name, mend=AGAIN)
             if end > size or not all(spans[0]):
                 ends = f"ends at byte {end}, the file at {size}" if all(spans[0]) else "is not there"
                 raise MovieError(f"is truncated: frame {index} of {len(self._pages)} {ends}", where=name, mend=AGAIN)
@@ -154,14 +169,14 @@ class _RawPage:
     def __init__(
         self, file: tifffile.TiffFile, start: int, index: int, shape: tuple[int, int], dtype: np.dtype[Any]
     ) -> None:
-        self.parent, self._shape, self._stored = file, shape, dtype
+        self.parent, self.shape, self.dtype, self.compression = file, shape, dtype, 1
         self.databytecounts = (int(np.prod(shape)) * dtype.itemsize,)
         self.dataoffsets = (start + index * self.databytecounts[0],)
 
     def asarray(self) -> Array:
         self.parent.filehandle.seek(self.dataoffsets[0])
         data = self.parent.filehandle.read(self.databytecounts[0])
-        return np.frombuffer(data, self._stored).reshape(self._shape)
+        return np.frombuffer(data, self.dtype).reshape(self.shape)
 
 
 def open_tiff(path: Path) -> tifffile.TiffFile:

@@ -310,7 +310,15 @@ def test_a_manifest(tmp_path):
     )
     run = RunLine(run="r", started_unix_ns=1, config=config, versions={}, device="cpu", torch_threads=1)
     effort = EffortLine(name="full", estimate="density", quality="fast", optics=False, quick=True)
-    place = {"index": 0, "stream": INFO.stream, "first_seq": 0, "last_seq": 9, "seqs": list(range(10)), "before": []}
+    place = {
+        "index": 0,
+        "stream": INFO.stream,
+        "first_seq": 0,
+        "last_seq": 9,
+        "seqs": list(range(10)),
+        "before": [],
+        "stride": 5,
+    }
     window = WindowLine(
         **place, number_less_seq=0, effort=effort, learned=True, model_hash="", picture_hash="", misfit=0.0
     )

@@ -1,4 +1,4 @@
-"""The `selfstorm-daemon` command: run, publish, status, stop, replay-run, check."""
+"""The `selfstorm-daemon` command: run, publish, status, stop, replay-run, check, keys."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from pathlib import Path
 import click
 
 from daemon.asking import ask
-from daemon.config import ServerSection, check_loopback, load, source_of
+from daemon.asking_options import asks
+from daemon.config import load, source_of
+from daemon.keys_command import keys
+from daemon.loopback import from_elsewhere, is_loopback
 from daemon.protocol.messages import Status
 from daemon.stop_signals import StopSignals
 from selfstorm import console
 
-CONTROL = ServerSection().control
 FRAMES = "tcp://127.0.0.1:5710"
-control_option = click.option("--control", default=CONTROL, show_default=True, help="The daemon's control endpoint.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -72,9 +73,9 @@ def run(
     from daemon.service import Service
 
     service = Service(settings)
-    click.echo(
-        f"results on {settings.server.results}; watch with: selfstorm-viewer --connect {settings.server.results}"
-    )
+    results = settings.server.results
+    key = "" if is_loopback(results) else " --key NAME.key"
+    click.echo(f"results on {results}; watch with: selfstorm-viewer --connect {from_elsewhere(results)}{key}")
     final = service.run()
     click.echo(final.model_dump_json(indent=2) if as_json else account(final))
 
@@ -82,32 +83,36 @@ def run(
 @cli.command()
 @click.argument("source")
 @click.option("--bind", default=FRAMES, show_default=True, help="Where the daemon finds the frames.")
-def publish(source: str, bind: str) -> None:
+@click.option(
+    "--keyring", metavar="DIR", type=click.Path(path_type=Path), help="As for keys; [server] keys if not given."
+)
+def publish(source: str, bind: str, keyring: Path | None) -> None:
     """Run the camera process of SOURCE, a URI or a CONFIG.toml, for a daemon elsewhere (its source: zmq:HOST:PORT)."""
     from daemon.publish import publish as published
 
-    section = load(Path(source), {}).source if source.endswith(".toml") else source_of(source)
-    check_loopback(bind)
+    config = load(Path(source), {}) if source.endswith(".toml") else None
+    section = config.source if config is not None else source_of(source)
+    folder = keyring or (config.server.keys if config is not None else None)
     stop = threading.Event()
     with StopSignals(stop.set):
-        for sentence in published(section, bind, stop):
+        for sentence in published(section, bind, stop, folder):
             click.echo(sentence)
 
 
 @cli.command()
-@control_option
+@asks
 @click.option("--json", "as_json", is_flag=True, help="Every figure, for programs.")
-def status(control: str, as_json: bool) -> None:
+def status(control: str, key: Path | None, as_json: bool) -> None:
     """What the running daemon has done so far."""
-    result = ask(control, "status")
+    result = ask(control, "status", key=key)
     click.echo(json.dumps(result, indent=2) if as_json else account(Status.model_validate(result)))
 
 
 @cli.command()
-@control_option
-def stop(control: str) -> None:
+@asks
+def stop(control: str, key: Path | None) -> None:
     """Ask the running daemon to finish what it has and end."""
-    ask(control, "stop")
+    ask(control, "stop", key=key)
     click.echo("stopping")
 
 
@@ -149,6 +154,9 @@ def check(config: Path | None, source: str | None, record: Path | None) -> int:
         problems += finding.level == "problem"
     click.echo(f"{problems} problem{'s' * (problems != 1)}")
     return int(problems > 0)
+
+
+cli.add_command(keys)
 
 
 def account(status: Status) -> str:

@@ -9,6 +9,7 @@ import time
 import zmq
 
 from daemon.endpoint import Endpoint
+from daemon.guests import Guests
 from daemon.health import Health
 from daemon.protocol.codec import Buffer, encode
 from daemon.protocol.messages import PictureHeader
@@ -32,9 +33,9 @@ class Publisher:
     Who comes late is sent the last pictures, the stream's description, the last events and the status at once.
     """
 
-    def __init__(self, address: str, health: Health) -> None:
+    def __init__(self, address: str, health: Health, guests: Guests | None = None) -> None:
         self._health = health
-        self._endpoint = Endpoint("publisher", address, zmq.XPUB, OPTIONS, self._publish)
+        self._endpoint = Endpoint("publisher", address, zmq.XPUB, OPTIONS, self._publish, guests, sends_out=True)
         self._pictures: queue.Queue[dict[str, list[Buffer]]] = queue.Queue(WAITING_PICTURES)
         self._info: StreamInfo | None = None
         self._info_sent: StreamInfo | None = None
@@ -67,6 +68,8 @@ class Publisher:
     def _publish(self, socket: zmq.Socket[bytes]) -> None:
         status_due_s = 0.0
         while not (self._endpoint.stopping.is_set() and self._pictures.empty()):
+            if self._endpoint.begins_again:
+                return
             if self._info is not self._info_sent and self._info is not None:
                 self._info_sent = self._info
                 self._send(socket, encode("info", self._info_sent))

@@ -22,10 +22,14 @@ from pathlib import Path
 from uuid import uuid4
 
 from daemon.config import Config
+from daemon.connection import load_key
 from daemon.control import Control
 from daemon.external_source import ExternalSource
+from daemon.guests import Guests
 from daemon.health import Health
 from daemon.intake import Intake
+from daemon.keys import Keyring
+from daemon.loopback import is_loopback
 from daemon.metrics import MetricsServer
 from daemon.protocol.messages import Status
 from daemon.publisher import Publisher
@@ -49,13 +53,22 @@ class Service:
         self._config = config
         self.health = Health(run=uuid4().hex)
         self._stop = threading.Event()
+        guests = self._guests()  # before anything is made on disk
         self._movie = MovieOut(config.save, self.health) if config.save else None
         self._queue = WindowQueue(lossless=config.lossless)
-        self._publisher = Publisher(config.server.results, self.health)
-        self._control = Control(config.server.control, self.health, self._stop.set)
+        self._publisher = Publisher(config.server.results, self.health, guests)
+        self._control = Control(config.server.control, self.health, self._stop.set, guests)
         if config.record:
             _make_folder(config.record)
         self._worker = Worker(config, self.health, self._queue, self._publisher, self._movie)
+
+    def _guests(self) -> Guests | None:
+        """Who may come in from other machines, None where none can reach us. Raises InputError without keys."""
+        server = self._config.server
+        reachable = next((one for one in (server.results, server.control) if not is_loopback(one)), None)
+        if reachable is None:
+            return None
+        return Guests(Keyring(server.keys), reachable, lambda why: self.health.event("warning", "key_refused", why))
 
     def run(self) -> Status:
         """Run until the source ends, the duration is over or someone stops it; returns the final account.
@@ -83,6 +96,7 @@ class Service:
             cleanup.append(MetricsServer(config.server.metrics_port, health).stop)
         camera = self._camera()
         cleanup.append(camera.stop)
+        key = load_key(config.source.key) if config.source.key is not None else None
         intake = Intake(
             camera.endpoint,
             health,
@@ -91,10 +105,13 @@ class Service:
             stride=config.reconstruction.stride,
             begins=self._publisher.describe,
             late=not camera.ends_with_source,
+            key=key,
         )
         recorder = None
         if config.record:
-            recorder = RecorderSupervisor(camera.endpoint, config.record, health, late=not camera.ends_with_source)
+            recorder = RecorderSupervisor(
+                camera.endpoint, config.record, health, late=not camera.ends_with_source, key=config.source.key
+            )
             cleanup.append(recorder.stop)
         self._worker.start()
         intake.start()
@@ -135,6 +152,8 @@ class Service:
             camera.check(intake.heard_s, intake.resume_at)
             if camera.away:
                 intake.source_gone()
+                if intake.shut_out:
+                    self.health.report(detail=intake.shut_out)
 
     def _drain(self, camera: Camera, intake: Intake, recorder: RecorderSupervisor | None) -> None:
         """Stop the camera, take in what is under way, finish the windows that wait, close the files."""

@@ -90,9 +90,12 @@ class Asker:
         )
 
     def _reply_to(self, request: Request) -> Received | None:
+        known = self._connection.fault
         deadline_s = time.monotonic() + self._timeout_ms / ATTEMPTS / 1000
         while (left_s := deadline_s - time.monotonic()) > 0:
             if not self._connection.poll(int(left_s * 1000) + 1):
+                if self._connection.fault != known:
+                    return None
                 continue
             received = decode(self._socket.recv_multipart())
             answer = received.message

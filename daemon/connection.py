@@ -15,7 +15,7 @@ from zmq.utils.monitor import recv_monitor_message
 from daemon.protocol.key_file import AGAIN, KeyFile, load_key_file
 from selfstorm.errors import InputError
 
-RETRY_S = 3.0
+RETRY_S = 2.0
 RECONNECT_MS, RECONNECT_MOST_MS = 100, 2000
 EVENTS = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED

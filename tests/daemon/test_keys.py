@@ -5,6 +5,7 @@
 
 import json
 import subprocess
+from contextlib import closing
 
 import pytest
 import zmq
@@ -14,7 +15,7 @@ from daemon_process import DAEMON, Results, command, free_ports, posix, simulate
 from daemon.asking import Asker, ask
 from daemon.config import load
 from daemon.connection import Connection, new_pair
-from daemon.door import Door
+from daemon.door import REFUSALS, Door
 from daemon.endpoint import Endpoint
 from daemon.guests import MOST_REASONS, Guests
 from daemon.keys import Keyring, write
@@ -44,7 +45,7 @@ def key_of(ring, name, role=None):
 
 def refusal(endpoint, key, verb="status"):
     with pytest.raises(InputError) as caught:
-        ask(endpoint, verb, key=key, timeout_ms=4000)
+        ask(endpoint, verb, key=key, timeout_ms=3000)
     return str(caught.value)
 
 
@@ -160,22 +161,17 @@ def test_publishing_to_other_machines_without_keys_is_one_line(tmp_path):
 
 def test_while_nobody_stands_at_the_door_nobody_comes_in(ring):
     key = key_of(ring, "laptop", "view")
-    guests = Guests(ring, ADDRESS, lambda why: None)
     with zmq.Context() as context, context.socket(zmq.ROUTER) as server, context.socket(zmq.DEALER) as client:
         server.linger = client.linger = 0
-        door = Door(context, guests)
-        door.guard(server)
-        port = server.bind_to_random_port("tcp://127.0.0.1")
-        connection = Connection(client, f"tcp://127.0.0.1:{port}", key)
-        client.send(b"let me in")
-
-        def refused():
-            connection.poll(50)
-            return connection.fault
-
-        wait_until(refused)
-        assert not server.poll(0)
-        connection.close()
+        Door(context, Guests(ring, ADDRESS, lambda why: None)).guard(server)
+        with context.socket(zmq.PAIR) as refused:
+            refused.connect(REFUSALS)
+            port = server.bind_to_random_port("tcp://127.0.0.1")
+            with closing(Connection(client, f"tcp://127.0.0.1:{port}", key)) as connection:
+                client.send(b"let me in")
+                assert refused.poll(20_000)
+                connection.poll(0)
+            assert not server.poll(0)
 
 
 def test_the_keyring_is_read_again_and_one_that_is_damaged_lets_nobody_in(ring):

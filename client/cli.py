@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from client.address import DEFAULT, fault
+from daemon.connection import load_key
 from selfstorm.console import run
 from selfstorm.errors import InputError
 
@@ -33,6 +34,12 @@ def _endpoint(_context: click.Context, _parameter: click.Parameter, value: str) 
     help="Where the daemon publishes its results.",
 )
 @click.option(
+    "--key",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The key for a daemon on another machine, made there: selfstorm-daemon keys new NAME.",
+)
+@click.option(
     "--screenshot",
     metavar="FILE.png",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -54,11 +61,14 @@ def _endpoint(_context: click.Context, _parameter: click.Parameter, value: str) 
     show_default=True,
     help="Save the screenshot after this long in any case, and leave with exit code 1.",
 )
-def viewer(movie: Path | None, connect: str, screenshot: Path | None, after_windows: int, timeout_s: float) -> int:
+def viewer(
+    movie: Path | None, connect: str, key: Path | None, screenshot: Path | None, after_windows: int, timeout_s: float
+) -> int:
     """Watch a running selfstorm-daemon: the super-resolved picture beside the raw mean of the same frames.
 
     With MOVIE, look at a saved movie instead (OME-TIFF, as the daemon's --save writes it).
     """
+    key_file = load_key(key) if key is not None else None
     if screenshot is not None and not screenshot.absolute().parent.is_dir():
         raise InputError("the folder for the screenshot is not there", where=screenshot)
     try:
@@ -68,7 +78,7 @@ def viewer(movie: Path | None, connect: str, screenshot: Path | None, after_wind
         from client.session import watch
     except ImportError as error:
         raise _not_loaded(error) from error
-    return watch(connect, movie, screenshot, after_windows, timeout_s)
+    return watch(connect, key_file, movie, screenshot, after_windows, timeout_s)
 
 
 def _not_loaded(error: ImportError) -> InputError:

@@ -47,11 +47,12 @@ class Info:
 class Daemon:
     """One running daemon; for one thread. Every method waits for the answer, at most timeout_ms.
 
+    key: the file of a key, for a daemon on another machine.
     All raise selfstorm.errors.InputError where no daemon answers or it refuses, with its reason.
     """
 
-    def __init__(self, endpoint: str = DEFAULT, *, timeout_ms: int = ANSWER_MS) -> None:
-        self._asker = Asker(endpoint, timeout_ms)
+    def __init__(self, endpoint: str = DEFAULT, *, key: Path | None = None, timeout_ms: int = ANSWER_MS) -> None:
+        self._asker = Asker(endpoint, timeout_ms, key)
 
     def __enter__(self) -> Self:
         return self

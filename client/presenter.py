@@ -10,8 +10,8 @@ from PySide6 import QtCore
 
 from client.history import History
 from client.playhead import Playhead, advance
-from client.state import ViewerState, reduce_message, reduce_skipped, reduce_unreadable
-from client.subscriber import UNREADABLE, Batch
+from client.state import ViewerState, reduce_message, reduce_shut_out, reduce_skipped, reduce_unreadable
+from client.subscriber import UNREADABLE, Batch, ShutOut
 
 TICK_MS = 33
 
@@ -74,6 +74,8 @@ def reduce_batch(state: ViewerState, batch: Batch) -> ViewerState:
     for arrival in batch.arrivals:
         if isinstance(arrival.content, str):
             state = reduce_unreadable(state, arrival.content, 1 + batch.replaced[UNREADABLE])
+        elif isinstance(arrival.content, ShutOut):
+            state = reduce_shut_out(state, arrival.content.why)
         else:
             state = reduce_message(state, arrival.content, arrival.at_s)
     undrawn = max(state.windows - before - 1, 0)

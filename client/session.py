@@ -15,10 +15,13 @@ from client.screen import require_screen
 from client.screenshot import TIMED_OUT, Screenshot
 from client.settings import Settings
 from client.sitting import Sitting
+from daemon.protocol.key_file import KeyFile
 from selfstorm.console import INTERRUPTED
 
 
-def watch(endpoint: str, movie: Path | None, screenshot: Path | None, windows: int, timeout_s: float) -> int:
+def watch(
+    endpoint: str, key: KeyFile | None, movie: Path | None, screenshot: Path | None, windows: int, timeout_s: float
+) -> int:
     """Show a movie, or what is published at the endpoint, until the window is closed. Returns the exit code.
 
     Raises InputError where no window can be opened, the movie not read, or the screenshot not written.
@@ -40,7 +43,7 @@ def watch(endpoint: str, movie: Path | None, screenshot: Path | None, windows: i
         if movie is not None:
             sitting.open(movie)
         else:
-            sitting.connect(endpoint)
+            sitting.connect(endpoint, key)
         shot = Screenshot(sitting.window, sitting.presenter, windows, timeout_s) if screenshot else None
         sitting.window.show()
         code = application.exec()

@@ -20,6 +20,7 @@ from client.state import ViewerState
 from client.subscriber import Batch, Subscriber
 from client.trends import Sample, with_window
 from client.viewer import ViewerWindow
+from daemon.protocol.key_file import KeyFile
 from selfstorm.errors import InputError
 
 LAYOUTS = ("picture_area", "side")
@@ -46,6 +47,7 @@ class Sitting:
     ) -> None:
         self._settings, self._clock = settings, clock
         self._subscriber: Subscriber | None = None
+        self._keys: dict[str, KeyFile] = {}
         self.window = ViewerWindow()
         self.commands = Commands(self.window, settings, ask_save, ask_open, start_drag)
         self.presenter = Presenter(Nothing(), self.window, ViewerState(""), clock)
@@ -55,10 +57,12 @@ class Sitting:
         self.commands.open_asked.connect(self._try_to_open)
         self._restore_layout()
 
-    def connect(self, endpoint: str) -> None:
-        """Listen to a daemon; what was shown before is forgotten."""
+    def connect(self, endpoint: str, key: KeyFile | None = None) -> None:
+        """Listen to a daemon; what was shown before is forgotten. key: for this daemon from now on."""
         self._stop_listening()
-        self._subscriber = Subscriber(endpoint, self._clock)
+        if key is not None:
+            self._keys[endpoint] = key
+        self._subscriber = Subscriber(endpoint, self._clock, self._keys.get(endpoint))
         self._subscriber.start()
         self.presenter.begin(self._subscriber, ViewerState(endpoint))
         self._settings.connected(endpoint)

@@ -28,8 +28,8 @@ class ViewerState:
     run: of the newest message. heard_s: the last sign of life: a status message, or a run's first message. info: of the
     newest stream, which names no run. sr, raw: the newest halves; error: the newest error map. window_at_s: when the
     newest window was first shown; interval_s: the time between the last two. unreadable: messages that could not be
-    used. skipped: windows replaced by newer ones before they were drawn. movie: the file looked at; empty while a
-    daemon is listened to.
+    used. shut_out: why the daemon does not let us in. skipped: windows replaced by newer ones before they were drawn.
+    movie: the file looked at; empty while a daemon is listened to.
     """
 
     endpoint: str
@@ -51,6 +51,7 @@ class ViewerState:
     events: tuple[Event, ...] = ()
     unreadable: int = 0
     unreadable_text: str = ""
+    shut_out: str = ""
     skipped: int = 0
 
     @property
@@ -93,6 +94,11 @@ def reduce_message(state: ViewerState, received: Received, now: float) -> Viewer
 def reduce_unreadable(state: ViewerState, text: str, count: int = 1) -> ViewerState:
     """Count messages that could not be used and keep why."""
     return replace(state, unreadable=state.unreadable + count, unreadable_text=text)
+
+
+def reduce_shut_out(state: ViewerState, why: str) -> ViewerState:
+    """The daemon does not let us in; or, without a reason, does again."""
+    return replace(state, shut_out=why)
 
 
 def reduce_skipped(state: ViewerState, windows: int) -> ViewerState:

@@ -1,7 +1,7 @@
 """The receiver thread: the daemon's results socket -> an inbox that never grows.
 
 The socket is made, used and closed in the thread. A daemon that goes and comes back is picked up by ZeroMQ's
-own reconnecting.
+own reconnecting; one that does not let us in says why.
 """
 
 from __future__ import annotations
@@ -9,11 +9,15 @@ from __future__ import annotations
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 
 import zmq
 
+from daemon.connection import Connection
 from daemon.protocol.codec import MalformedMessageError, Received, decode
+from daemon.protocol.key_file import KeyFile
+from selfstorm.errors import InputError
 
 POLL_MS = 100
 QUEUE_MESSAGES = 20
@@ -23,14 +27,21 @@ STOP_S = 5.0
 # before it is then the newest that can be shown. All events are wanted; the bound is for a daemon gone mad.
 KEPT = {"sr.preview": 2, "sr.refined": 2, "raw.mean": 2, "quality": 2, "event": 1000}
 KEPT_OTHERWISE = 1
-UNREADABLE = "unreadable"
+UNREADABLE, SHUT_OUT = "unreadable", "shut out"
+
+
+@dataclass(frozen=True, slots=True)
+class ShutOut:
+    """The daemon does not let us in. why: a sentence, and what to do about it."""
+
+    why: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrival:
-    """One message as it came. content: the decoded message, or why it could not be read."""
+    """One message as it came. content: the decoded message, why it could not be read, or that there will be none."""
 
-    content: Received | str
+    content: Received | ShutOut | str
     at_s: float
 
 
@@ -53,8 +64,7 @@ class Inbox:
 
     def put(self, arrival: Arrival) -> None:
         """Add one; the oldest of its kind gives way when there are too many."""
-        kind = arrival.content if isinstance(arrival.content, str) else arrival.content.kind
-        kind = UNREADABLE if isinstance(arrival.content, str) else kind
+        kind = _kind(arrival.content)
         with self._lock:
             kept = self._kept.setdefault(kind, deque(maxlen=KEPT.get(kind, KEPT_OTHERWISE)))
             self._replaced[kind] += len(kept) == kept.maxlen
@@ -70,11 +80,20 @@ class Inbox:
         return Batch(tuple(arrival for _, arrival in arrivals), replaced)
 
 
-class Subscriber:
-    """Listens at one endpoint from start() to stop(). clock: seconds, steadily running."""
+def _kind(content: Received | ShutOut | str) -> str:
+    match content:
+        case str():
+            return UNREADABLE
+        case ShutOut():
+            return SHUT_OUT
+    return content.kind
 
-    def __init__(self, endpoint: str, clock: Callable[[], float]) -> None:
-        self._endpoint = endpoint
+
+class Subscriber:
+    """Listens at one endpoint from start() to stop(). clock: seconds, steadily running. key: for a daemon elsewhere."""
+
+    def __init__(self, endpoint: str, clock: Callable[[], float], key: KeyFile | None = None) -> None:
+        self._endpoint, self._key = endpoint, key
         self._clock = clock
         self._inbox = Inbox()
         self._stop = threading.Event()
@@ -96,19 +115,22 @@ class Subscriber:
     def _listen(self) -> None:
         try:
             with zmq.Context() as context, context.socket(zmq.SUB) as socket:
-                self._connect(socket)
-                while not self._stop.is_set():
-                    if socket.poll(POLL_MS):
-                        self._receive(socket)
-        except zmq.ZMQError as error:
+                socket.linger = 0
+                socket.rcvhwm = QUEUE_MESSAGES  # holds only when set before connecting
+                socket.subscribe(b"")
+                with closing(Connection(socket, self._endpoint, self._key)) as connection:
+                    self._receive_all(socket, connection)
+        except (InputError, zmq.ZMQError) as error:
             self._inbox.put(Arrival(f"cannot listen at {self._endpoint}: {error}", self._clock()))
 
-    def _connect(self, socket: zmq.Socket[bytes]) -> None:
-        socket.linger = 0
-        socket.rcvhwm = QUEUE_MESSAGES  # holds only when set before connecting
-        socket.ipv6 = "[" in self._endpoint
-        socket.subscribe(b"")
-        socket.connect(self._endpoint)
+    def _receive_all(self, socket: zmq.Socket[bytes], connection: Connection) -> None:
+        told = ""
+        while not self._stop.is_set():
+            if connection.poll(POLL_MS):
+                self._receive(socket)
+            if connection.fault != told:
+                told = connection.fault
+                self._inbox.put(Arrival(ShutOut(told), self._clock()))
 
     def _receive(self, socket: zmq.Socket[bytes]) -> None:
         parts = [frame.buffer for frame in socket.recv_multipart(copy=False)]

@@ -84,6 +84,8 @@ def _connection(state: ViewerState, now: float) -> Lamp:
     if state.movie:
         return Lamp("File", state.movie, "good", "A saved movie: nothing is live here.")
     quiet_s, status = silence_s(state, now), state.status
+    if state.shut_out:
+        return Lamp("Daemon", "refused", "bad", f"{state.endpoint}: {state.shut_out}.")
     if quiet_s is None and state.unreadable:
         why = f"{state.endpoint} sends what this viewer cannot read: {state.unreadable_text}."
         return Lamp("Daemon", "unreadable", "bad", why)

@@ -5,13 +5,17 @@ For programs and people alike: the commands of `selfstorm-daemon`, the viewer an
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
 import zmq
 
+from daemon.connection import Connection
 from daemon.protocol.codec import MalformedMessageError, Received, decode, encode
+from daemon.protocol.key_file import KeyFile
 from daemon.protocol.messages import Reply, Request, View
 from selfstorm.errors import InputError
 
@@ -23,20 +27,21 @@ class Asker:
     """A connection to one daemon's control endpoint; used by one thread, closed by the end of `with`.
 
     A question that stays unanswered is sent again under the same id, which the daemon answers without doing it twice.
+    key: a key file, or its path, for a daemon beyond loopback.
     """
 
-    def __init__(self, endpoint: str, timeout_ms: int = ANSWER_MS) -> None:
+    def __init__(self, endpoint: str, timeout_ms: int = ANSWER_MS, key: KeyFile | Path | None = None) -> None:
         self._endpoint, self._timeout_ms = endpoint, timeout_ms
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.IPV6, int("[" in endpoint))
+        self._socket.setsockopt(zmq.SNDTIMEO, timeout_ms)  # where the key was refused there is nowhere to send to
         try:
-            self._socket.connect(endpoint)
-        except zmq.ZMQError as error:
-            self.close()
-            what = f"is no address ({error.strerror})"
-            raise InputError(what, where=endpoint, mend="write tcp://HOST:PORT") from None
+            self._connection = Connection(self._socket, endpoint, key)
+        except InputError:
+            self._socket.close()
+            self._context.term()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -48,6 +53,7 @@ class Asker:
 
     def close(self) -> None:
         """Let the connection go."""
+        self._connection.close()
         self._socket.close()
         self._context.term()
 
@@ -63,11 +69,16 @@ class Asker:
 
     def _answer(self, verb: str, arguments: dict[str, Any]) -> Received:
         request = Request(id=uuid4().hex, verb=verb, arguments=arguments)
+        self._connection.forgive()
         try:
             for _ in range(ATTEMPTS):
                 self._socket.send_multipart(encode("request", request))
                 if (answer := self._reply_to(request)) is not None:
                     return answer
+                if self._connection.fault:
+                    raise InputError(self._connection.fault, where=self._endpoint)
+        except zmq.Again:
+            pass
         except MalformedMessageError as error:
             raise InputError(f"does not speak our protocol ({error})", where=self._endpoint) from None
         raise InputError(
@@ -77,7 +88,13 @@ class Asker:
         )
 
     def _reply_to(self, request: Request) -> Received | None:
-        while self._socket.poll(self._timeout_ms // ATTEMPTS):
+        known = self._connection.fault
+        deadline_s = time.monotonic() + self._timeout_ms / ATTEMPTS / 1000
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            if not self._connection.poll(int(left_s * 1000) + 1):
+                if self._connection.fault != known:
+                    return None
+                continue
             received = decode(self._socket.recv_multipart())
             answer = received.message
             if isinstance(answer, View) and answer.id == request.id:
@@ -89,7 +106,9 @@ class Asker:
         return None
 
 
-def ask(endpoint: str, verb: str, timeout_ms: int = ANSWER_MS, **arguments: Any) -> dict[str, Any]:
+def ask(
+    endpoint: str, verb: str, timeout_ms: int = ANSWER_MS, key: KeyFile | Path | None = None, **arguments: Any
+) -> dict[str, Any]:
     """One question; see Asker."""
-    with Asker(endpoint, timeout_ms) as asker:
+    with Asker(endpoint, timeout_ms, key) as asker:
         return asker.ask(verb, **arguments)

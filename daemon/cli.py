@@ -10,8 +10,10 @@ from pathlib import Path
 
 import click
 
-from daemon.config import ServerSection, check_loopback, load, source_of
+from daemon.config import ServerSection, load, source_of
 from daemon.control_commands import COMMANDS, account
+from daemon.keys_command import keys
+from daemon.loopback import from_elsewhere, is_loopback
 from daemon.stop_signals import StopSignals
 from selfstorm import console
 
@@ -69,9 +71,9 @@ def run(
     from daemon.service import Service
 
     service = Service(settings)
-    click.echo(
-        f"results on {settings.server.results}; watch with: selfstorm-viewer --connect {settings.server.results}"
-    )
+    results = settings.server.results
+    key = "" if is_loopback(results) else " --key NAME.key"
+    click.echo(f"results on {results}; watch with: selfstorm-viewer --connect {from_elsewhere(results)}{key}")
     final = service.run()
     click.echo(final.model_dump_json(indent=2) if as_json else account(final))
 
@@ -79,15 +81,19 @@ def run(
 @cli.command()
 @click.argument("source")
 @click.option("--bind", default=FRAMES, show_default=True, help="Where the daemon finds the frames.")
-def publish(source: str, bind: str) -> None:
+@click.option(
+    "--keyring", metavar="DIR", type=click.Path(path_type=Path), help="As for keys; [server] keys if not given."
+)
+def publish(source: str, bind: str, keyring: Path | None) -> None:
     """Run the camera process of SOURCE, a URI or a CONFIG.toml, for a daemon elsewhere (its source: zmq:HOST:PORT)."""
     from daemon.publish import publish as published
 
-    section = load(Path(source), {}).source if source.endswith(".toml") else source_of(source)
-    check_loopback(bind)
+    config = load(Path(source), {}) if source.endswith(".toml") else None
+    section = config.source if config is not None else source_of(source)
+    folder = keyring or (config.server.keys if config is not None else None)
     stop = threading.Event()
     with StopSignals(stop.set):
-        for sentence in published(section, bind, stop):
+        for sentence in published(section, bind, stop, folder):
             click.echo(sentence)
 
 
@@ -144,7 +150,7 @@ def check(config: Path | None, source: str | None, record: Path | None) -> int:
     return int(problems > 0)
 
 
-for command in COMMANDS:
+for command in (*COMMANDS, keys):
     cli.add_command(command)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import re
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from daemon.loopback import is_loopback
 from selfstorm.errors import InputError
 from selfstorm.frames import Region
 
@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from selfstorm.scene import Scene
 
 SCHEMES = ("simulate", "replay", "ndtiff", "mmcore", "micromanager", "zmq")
-LOCAL = ("127.0.0.1", "localhost", "[::1]")
-LOOPBACK = r"^tcp://(127\.0\.0\.1|localhost|\[::1\]):(\*|\d{1,5})$"
+ADDRESS = r"^tcp://(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]):(\*|\d{1,5})$"
 
-Endpoint = Annotated[str, Field(pattern=LOOPBACK)]
+Endpoint = Annotated[str, Field(pattern=ADDRESS)]
 
 
 class Section(BaseModel):
@@ -58,10 +57,12 @@ class AcquisitionSection(Section):
 class SourceSection(Section):
     """[source]: where frames come from. frames: stop after so many.
 
+    key: file that lets us in where frames come from another machine.
     timing, speed, loop: how a recording is replayed. select: of a recording with more axes than time, which place.
     """
 
     uri: str = "simulate:"
+    key: Path | None = None
     rate_hz: Annotated[float, Field(gt=0, le=100_000)] | None = None
     frames: Annotated[int, Field(ge=1)] | None = None
     timing: Literal["rate", "recorded"] = "rate"
@@ -114,7 +115,9 @@ class SourceSection(Section):
         if self.speed != 1 and self.timing != "recorded":
             raise ValueError('speed needs timing = "recorded"; at a rate of your own, set rate_hz')
         if self.scheme == "zmq":
-            _loopback(self.place, self.uri)
+            _check_publisher(self.place, self.uri, self.key)
+        elif self.key is not None:
+            raise ValueError('key is for frames from another machine: write uri = "zmq:HOST:PORT"')
         if self.acquisition is not None and self.scheme != "micromanager":
             raise ValueError('[source.acquisition] is started in Micro-Manager: write uri = "micromanager:"')
         if self.scheme == "simulate":
@@ -130,26 +133,16 @@ def source_of(uri: str) -> SourceSection:
         raise InputError(str(error.errors(include_url=False)[0]["msg"]).removeprefix("Value error, ")) from None
 
 
-def check_loopback(endpoint: str) -> None:
-    """Raises InputError for an address that other machines can reach: what goes there is not encrypted."""
-    if not re.match(LOOPBACK, endpoint):
-        raise InputError(
-            "frames are not encrypted and are published on this machine only",
-            where=endpoint,
-            mend="bind tcp://127.0.0.1:5710, and on the other machine open an SSH tunnel: "
-            "'ssh -L 5710:127.0.0.1:5710 USER@THIS-PC'",
-        )
-
-
-def _loopback(place: str, uri: str) -> None:
-    """Frames are not encrypted: they may come from this machine, or through an SSH tunnel that ends on it."""
+def _check_publisher(place: str, uri: str, key: Path | None) -> None:
+    """Frames come from this machine, or through a tunnel that ends on it; or from another one that knows our key."""
     host, _, port = place.rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) < 65536):
         raise ValueError(f"'{uri}' is not zmq:HOST:PORT: write zmq:127.0.0.1:5710")
-    if host not in LOCAL:
+    if not is_loopback(f"tcp://{place}") and key is None:
         raise ValueError(
-            f"frames are not encrypted and are not taken from {host} directly: open an SSH tunnel, "
-            f"'ssh -L {port}:127.0.0.1:{port} USER@{host}', and write zmq:127.0.0.1:{port}"
+            f'{host} gives its frames only to whom it knows: write key = "NAME.key" under [source]; on {host}, '
+            f"'selfstorm-daemon keys new NAME' makes that file, and 'selfstorm-daemon publish SOURCE --bind "
+            f"tcp://0.0.0.0:{port}' publishes"
         )
 
 
@@ -197,13 +190,14 @@ class ReconstructionSection(Section):
 
 
 class ServerSection(Section):
-    """[server]: where viewers and commands find the daemon. Loopback only: nothing here is encrypted.
+    """[server]: where viewers and commands find the daemon; beyond loopback only those whose keys it knows.
 
-    metrics_port: for Prometheus; none where it is not set.
+    keys: folder of the keyring, the user's own if not given. metrics_port: for Prometheus; none where it is not set.
     """
 
     results: Endpoint = "tcp://127.0.0.1:5711"
     control: Endpoint = "tcp://127.0.0.1:5712"
+    keys: Path | None = None
     metrics_port: Annotated[int, Field(ge=1, le=65_535)] | None = None
 
 
@@ -266,7 +260,10 @@ def _anchor(raw: dict[str, Any], folder: Path) -> None:
     for key in ("record", "save", "checkpoint", "folder"):
         if isinstance(raw.get(key), str):
             raw[key] = folder / raw[key]
-    source = raw.get("source")
+    source, server = raw.get("source"), raw.get("server")
+    for table, key in ((source, "key"), (server, "keys")):
+        if isinstance(table, dict) and isinstance(table.get(key), str):
+            table[key] = folder / table[key]
     if isinstance(source, dict) and isinstance(uri := source.get("uri"), str):
         scheme, colon, place = uri.partition(":")
         if place and scheme in ("replay", "ndtiff", "mmcore"):
@@ -284,7 +281,8 @@ def explained(error: ValidationError, path: Path | str) -> InputError:
         )
     what = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "string_pattern_mismatch":
-        what = f"{fault['input']!r} is not a loopback address; write tcp://127.0.0.1:PORT"
+        how = "write tcp://127.0.0.1:PORT, or tcp://0.0.0.0:PORT for other machines"
+        what = f"{fault['input']!r} is no address to listen on; {how}"
     elif fault["type"] != "value_error":
         what = f"{fault['input']!r}: {what[0].lower()}{what[1:]}"
     return InputError(f"{'.'.join(names)}: {what}", where=path, mend="mend that key")

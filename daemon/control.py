@@ -13,7 +13,9 @@ import zmq
 
 from daemon.desk import Desk
 from daemon.endpoint import Endpoint
+from daemon.guests import Guests
 from daemon.health import Health
+from daemon.peers import Peer, peer_of, refusal
 from daemon.protocol.codec import MalformedMessageError, announced_version, decode, encode
 from daemon.protocol.messages import VERSION, Reply, Request
 from daemon.protocol.verbs import LOOKING, RefusedRequestError
@@ -45,9 +47,9 @@ Parts = list[bytes | memoryview]
 class Control:
     """Hands every request to the desk, and its answer back."""
 
-    def __init__(self, address: str, health: Health, desk: Desk) -> None:
+    def __init__(self, address: str, health: Health, desk: Desk, guests: Guests | None = None) -> None:
         self._desk = desk
-        self._endpoint = Endpoint("control", address, zmq.ROUTER, OPTIONS, self._serve)
+        self._endpoint = Endpoint("control", address, zmq.ROUTER, OPTIONS, self._serve, guests)
         self._refusals = Refusals(health, "a request", "refused_requests")
         self._each, self._all = RateLimit(REQUESTS_HZ, REQUESTS_AT_ONCE), RateLimit(ALL_REQUESTS_HZ, ALL_AT_ONCE)
         self._answered: OrderedDict[str, Parts] = OrderedDict()
@@ -59,19 +61,23 @@ class Control:
                 continue
             while not self._all.allows(b""):
                 self._endpoint.stopping.wait(1 / ALL_REQUESTS_HZ)
-            peer, *parts = socket.recv_multipart()
-            socket.send_multipart([peer, *self._answer(peer, parts)], copy=False)
+            back, *frames = socket.recv_multipart(copy=False)
+            peer = peer_of(back, self._endpoint.guests)
+            answer = self._answer(back.bytes, peer, [frame.bytes for frame in frames])
+            socket.send_multipart([back.bytes, *answer], copy=False)
 
-    def _answer(self, peer: bytes, parts: list[bytes]) -> Parts:
+    def _answer(self, connection: bytes, peer: Peer, parts: list[bytes]) -> Parts:
         """The answer to one message, whatever it is."""
         request_id = ""
         try:
-            if not self._each.allows(peer):
+            if not self._each.allows(connection):
                 raise RefusedRequestError(f"more than {REQUESTS_HZ:.0f} requests a second")
             request = decode(parts).message
             if not isinstance(request, Request):
                 raise RefusedRequestError("that is no request")
             request_id = request.id
+            if why_not := refusal(peer, request.verb, self._endpoint.guests):
+                raise RefusedRequestError(why_not)
             if (known := self._answered.get(request_id)) is not None:
                 return known
             answer = self._desk.answer(request)

@@ -3,35 +3,34 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import click
 
 from daemon.asking import ask
-from daemon.config import ServerSection
+from daemon.asking_options import asks
 from daemon.protocol.messages import Status
 from selfstorm.errors import InputError
 
-CONTROL = ServerSection().control
-control_option = click.option("--control", default=CONTROL, show_default=True, help="The daemon's control endpoint.")
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Every figure, for programs.")
 
 
 @click.command()
-@control_option
+@asks
 @as_json_option
-def status(control: str, as_json: bool) -> None:
+def status(control: str, key: Path | None, as_json: bool) -> None:
     """What the running daemon has done so far."""
-    result = ask(control, "status")
+    result = ask(control, "status", key=key)
     click.echo(json.dumps(result, indent=2) if as_json else account(Status.model_validate(result)))
 
 
 @click.command()
-@control_option
+@asks
 @as_json_option
-def info(control: str, as_json: bool) -> None:
+def info(control: str, key: Path | None, as_json: bool) -> None:
     """What runs: version, camera, and the settings that `set` can change."""
-    result = ask(control, "info")
+    result = ask(control, "info", key=key)
     if as_json:
         click.echo(json.dumps(result, indent=2))
         return
@@ -47,15 +46,15 @@ def info(control: str, as_json: bool) -> None:
 
 @click.command("set")
 @click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE...")
-@control_option
-def set_(changes: tuple[str, ...], control: str) -> None:
+@asks
+def set_(changes: tuple[str, ...], control: str, key: Path | None) -> None:
     """Change settings while the daemon runs, all or none: keys as in CONFIG.toml, 'none' to leave one out again.
 
     \b
     selfstorm-daemon set reconstruction.stride=25 optics.psf_sigma_nm=120
     selfstorm-daemon set reconstruction.region=[128,128,256,256]
     """
-    changed = ask(control, "set", changes=dict(map(_change, changes)))["changed"]
+    changed = ask(control, "set", key=key, changes=dict(map(_change, changes)))["changed"]
     for key, (before, after) in changed.items():
         click.echo(f"{key}: {_written(before)} -> {_written(after)}")
     if not changed:
@@ -63,59 +62,59 @@ def set_(changes: tuple[str, ...], control: str) -> None:
 
 
 @click.command()
-@control_option
-def pause(control: str) -> None:
+@asks
+def pause(control: str, key: Path | None) -> None:
     """Make no pictures until 'resume'; frames are still taken in, counted and recorded."""
-    ask(control, "pause")
+    ask(control, "pause", key=key)
     click.echo("paused")
 
 
 @click.command()
-@control_option
-def resume(control: str) -> None:
+@asks
+def resume(control: str, key: Path | None) -> None:
     """Make pictures again."""
-    ask(control, "resume")
+    ask(control, "resume", key=key)
     click.echo("running")
 
 
 @click.command("reset-model")
-@control_option
-def reset_model(control: str) -> None:
+@asks
+def reset_model(control: str, key: Path | None) -> None:
     """Forget what was learned: the next window starts anew."""
-    ask(control, "reset-model")
+    ask(control, "reset-model", key=key)
     click.echo("the model starts anew with the next window")
 
 
 @click.command()
-@control_option
-def snapshot(control: str) -> None:
+@asks
+def snapshot(control: str, key: Path | None) -> None:
     """Save the picture shown last, and the raw mean beside it, on the daemon's machine."""
-    click.echo(ask(control, "snapshot")["file"])
+    click.echo(ask(control, "snapshot", key=key)["file"])
 
 
 @click.command()
 @click.argument("what", type=click.Choice(["start", "stop"]))
-@control_option
-def record(what: str, control: str) -> None:
+@asks
+def record(what: str, control: str, key: Path | None) -> None:
     """Record the raw frames from now on, or no more."""
-    result = ask(control, f"record-{what}")
+    result = ask(control, f"record-{what}", key=key)
     click.echo(f"recording into {result['folder']}" if what == "start" else "recording ended")
 
 
 @click.command()
 @click.argument("text", default="")
-@control_option
-def mark(text: str, control: str) -> None:
+@asks
+def mark(text: str, control: str, key: Path | None) -> None:
     """Mark this moment, for all viewers and in the run's manifest."""
-    ask(control, "mark", text=text)
+    ask(control, "mark", key=key, text=text)
     click.echo("marked")
 
 
 @click.command()
-@control_option
-def stop(control: str) -> None:
+@asks
+def stop(control: str, key: Path | None) -> None:
     """Ask the running daemon to finish what it has and end."""
-    ask(control, "stop")
+    ask(control, "stop", key=key)
     click.echo("stopping")
 
 

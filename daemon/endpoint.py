@@ -1,17 +1,31 @@
-"""A thread with one bound socket, made, used and closed by that thread."""
+"""A thread with one bound socket, made, used and closed by that thread; beyond loopback, behind a door."""
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 
 import zmq
 
+from daemon.door import Door
+from daemon.guests import Guests
+from daemon.loopback import is_loopback
 from selfstorm.errors import InputError
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 0.2
 
 
 class Endpoint:
-    """Binds a socket of `kind` with `options` and lets `serve` use it until `stopping` is set."""
+    """Binds a socket of `kind` with `options` and lets `serve` use it until `leaving`.
+
+    guests: who may come in where the address is not a loopback one. sends_out: what is sent reaches everybody who is
+    connected, so that a revoked key's connection must be cut: the socket is closed and bound again, others reconnect.
+    Raises InputError where other machines can reach the address and there are no guests.
+    """
 
     def __init__(
         self,
@@ -20,11 +34,24 @@ class Endpoint:
         kind: int,
         options: Mapping[int, int],
         serve: Callable[[zmq.Socket[bytes]], None],
+        guests: Guests | None = None,
+        *,
+        sends_out: bool = False,
     ) -> None:
+        if not is_loopback(address) and guests is None:
+            raise InputError("other machines can reach this address, and there are no keys", where=address)
+        self.guests = None if is_loopback(address) else guests
         self._address, self._kind, self._options, self._serve = address, kind, options, serve
+        self._cuts = sends_out
         self._bound, self._refused = threading.Event(), ""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.stopping = threading.Event()
+        self._door: Door | None = None
+
+    @property
+    def begins_again(self) -> bool:
+        """Whether `serve` should return at once, to be called again with a new socket: somebody was revoked."""
+        return self._cuts and self._door is not None and self._door.left.is_set()
 
     def listen(self) -> None:
         """Start, and return once the address is bound; raises InputError when it cannot be."""
@@ -43,9 +70,26 @@ class Endpoint:
         self._thread.join()
 
     def _run(self) -> None:
-        with zmq.Context() as context, context.socket(self._kind) as socket:
+        self._session()
+        first_fault = self._refused
+        while not first_fault and not self.stopping.is_set():
+            self._session()
+            if self._refused:
+                log.warning("cannot listen on %s again yet (%s)", self._address, self._refused)
+                self.stopping.wait(RETRY_S)
+
+    def _session(self) -> None:
+        """One socket, from bind to close."""
+        with ExitStack() as stack:
+            context = stack.enter_context(zmq.Context())
+            self._door = stack.enter_context(Door(context, self.guests)) if self.guests is not None else None
+            socket = stack.enter_context(context.socket(self._kind))
             for option, value in self._options.items():  # high-water marks work only before bind
                 socket.setsockopt(option, value)
+            socket.setsockopt(zmq.IPV6, int("[" in self._address))
+            if self._door is not None:
+                self._door.guard(socket)
+            self._refused = ""
             try:
                 socket.bind(self._address)
             except zmq.ZMQError as error:
@@ -53,3 +97,5 @@ class Endpoint:
             self._bound.set()
             if not self._refused:
                 self._serve(socket)
+            if self.begins_again:
+                socket.linger = 0

@@ -6,6 +6,7 @@ import time
 
 from daemon.config import SourceSection
 from daemon.health import Health
+from daemon.loopback import is_loopback
 
 SILENCE_S = 3.0
 
@@ -20,9 +21,10 @@ class ExternalSource:
         self._health = health
         self.endpoint, self.subscribers = f"tcp://{source.place}", 0
         self.away = True
+        local = is_loopback(self.endpoint)
+        look = "whether the SSH tunnel is up if it is on another machine" if local else "whether a firewall is between"
         self._waiting = (
-            f"for a publisher on {self.endpoint}: start one there ('selfstorm-daemon publish SOURCE'), and look "
-            "whether the SSH tunnel is up if it is on another machine"
+            f"for a publisher on {self.endpoint}: start one there ('selfstorm-daemon publish SOURCE'), and look {look}"
         )
         self._heard_at_first_s: float | None = None
         health.report(source=source.uri, source_state="waiting", detail=self._waiting)

@@ -6,18 +6,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import zmq
 
+from daemon.connection import Connection
 from daemon.health import Health
 from daemon.live_settings import LiveSettings
 from daemon.protocol.codec import MAX_PIXEL_BYTES, MalformedMessageError, Received, decode
+from daemon.protocol.key_file import KeyFile
 from daemon.protocol.messages import FrameHeader, Heartbeat
 from daemon.refusals import Refusals
 from daemon.stream_intake import Outage, RefusedError, StreamIntake
 from daemon.windows import SlidingWindows, WindowQueue
+from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo, Window
 
 log = logging.getLogger(__name__)
@@ -29,17 +33,29 @@ POLL_MS = 100
 
 
 class FrameSubscriber:
-    """A SUB socket on a frame stream; made, used and closed by one thread. kind: take such messages only."""
+    """A SUB socket on a frame stream; made, used and closed by one thread. kind: take such messages only.
 
-    def __init__(self, endpoint: str, kind: str = "") -> None:
+    key: for a publisher beyond loopback. Raises InputError where it is none.
+    """
+
+    def __init__(self, endpoint: str, kind: str = "", key: KeyFile | Path | None = None) -> None:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.SUB)
         self._socket.set_hwm(HIGH_WATER)  # works only before connect
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_PIXEL_BYTES)
         self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
         self._socket.subscribe(kind.encode())
-        self._socket.connect(endpoint)
+        try:
+            self._connection = Connection(self._socket, endpoint, key, '[source] key = "NAME.key"')
+        except InputError:
+            self._socket.close()
+            self._context.term()
+            raise
+
+    @property
+    def fault(self) -> str:
+        """Why the publisher does not let us in, as far as it is known."""
+        return self._connection.fault
 
     def __enter__(self) -> Self:
         return self
@@ -47,12 +63,13 @@ class FrameSubscriber:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._connection.close()
         self._socket.close()
         self._context.term()
 
     def receive(self, timeout_ms: int = POLL_MS) -> Received | None:
         """The next message, None when none came in time. Raises MalformedMessageError."""
-        if not self._socket.poll(timeout_ms):
+        if not self._connection.poll(timeout_ms):
             return None
         return decode([part.buffer for part in self._socket.recv_multipart(copy=False)])
 
@@ -72,6 +89,7 @@ class Intake(threading.Thread):
         settings: LiveSettings,
         begins: Callable[[StreamInfo], None],
         late: bool = False,
+        key: KeyFile | None = None,
     ) -> None:
         super().__init__(name="intake", daemon=True)
         self._endpoint, self._health, self._queue = endpoint, health, queue
@@ -81,9 +99,10 @@ class Intake(threading.Thread):
         self._halt = threading.Event()
         self.stream: StreamIntake | None = None
         self.source_state, self.source_detail = "starting", ""
-        self._late = late
+        self._late, self._key = late, key
         self._outage, self._back_s, self._unknown_since_s = False, 0.0, 0.0
         self._refusals = Refusals(health)
+        self.shut_out = ""
         self._heard_s, self._handing_over = time.monotonic(), False
 
     @property
@@ -107,13 +126,14 @@ class Intake(threading.Thread):
 
     def run(self) -> None:
         try:
-            with FrameSubscriber(self._endpoint) as subscriber:
+            with FrameSubscriber(self._endpoint, key=self._key) as subscriber:
                 while not self._halt.is_set():
                     try:
                         received = subscriber.receive()
                         if received is not None:
                             self._heard_s = time.monotonic()
                             self._sort(received)
+                        self._shut_out(subscriber.fault)
                     except (MalformedMessageError, RefusedError) as error:
                         self._refuse(str(error))
                     except Exception as error:  # whatever a stranger sends, the stream goes on
@@ -121,6 +141,12 @@ class Intake(threading.Thread):
                         self._refuse(f"{type(error).__name__}: {error}")
         finally:
             self._queue.close()
+
+    def _shut_out(self, why: str) -> None:
+        """Tell why the publisher does not let us in, once for each time."""
+        if why and why != self.shut_out:
+            self._health.event("warning", "key_refused", f"{self._endpoint}: {why}")
+        self.shut_out = why
 
     def _refuse(self, why: str) -> None:
         self._health.frames(malformed_messages=1)

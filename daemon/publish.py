@@ -8,11 +8,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from uuid import uuid4
 
 from daemon.config import SourceSection
 from daemon.health import Health
 from daemon.intake import FrameSubscriber
+from daemon.keys import Keyring
+from daemon.loopback import from_here, is_loopback
 from daemon.protocol.codec import MalformedMessageError
 from daemon.protocol.messages import Heartbeat
 from daemon.supervisor import CameraSupervisor
@@ -21,15 +24,22 @@ from selfstorm.errors import InputError
 TICK_MS = 200
 
 
-def publish(source: SourceSection, endpoint: str, stop: threading.Event) -> Iterator[str]:
-    """Publish until stopped or the source ends; a sentence whenever something changes. Raises InputError."""
+def publish(source: SourceSection, endpoint: str, stop: threading.Event, keyring: Path | None = None) -> Iterator[str]:
+    """Publish until stopped or the source ends; a sentence whenever something changes. Raises InputError.
+
+    keyring: folder of who may have the frames, where other machines can reach the endpoint.
+    """
     if source.scheme == "zmq":
         raise InputError("is a publisher already", where=source.uri, mend="connect the daemon to it")
+    ring = Keyring(keyring)
+    if not is_loopback(endpoint):
+        ring.required(endpoint)
     health = Health(run=uuid4().hex)
-    camera = CameraSupervisor(source, health, subscribers=0, lossless=False, endpoint=endpoint)
+    camera = CameraSupervisor(source, health, subscribers=0, lossless=False, endpoint=endpoint, keyring=keyring)
     try:
         yield f"publishing {source.uri} on {camera.endpoint}"
-        with FrameSubscriber(camera.endpoint, kind="heartbeat") as subscriber:
+        key = None if is_loopback(camera.endpoint) else ring.own_key()
+        with FrameSubscriber(from_here(camera.endpoint), kind="heartbeat", key=key) as subscriber:
             yield from _watch(camera, health, subscriber, stop)
     finally:
         camera.stop()

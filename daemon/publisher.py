@@ -9,6 +9,7 @@ import time
 import zmq
 
 from daemon.endpoint import Endpoint
+from daemon.guests import Guests
 from daemon.health import Health
 from daemon.protocol.codec import Buffer, encode
 from daemon.protocol.messages import PictureHeader
@@ -41,9 +42,9 @@ class Publisher:
     the newest picture of each kind.
     """
 
-    def __init__(self, address: str, health: Health) -> None:
+    def __init__(self, address: str, health: Health, guests: Guests | None = None) -> None:
         self._health = health
-        self._endpoint = Endpoint("publisher", address, zmq.XPUB, OPTIONS, self._publish)
+        self._endpoint = Endpoint("publisher", address, zmq.XPUB, OPTIONS, self._publish, guests, sends_out=True)
         self._pictures: queue.Queue[dict[str, Picture]] = queue.Queue(WAITING_PICTURES)
         self.last: dict[str, Picture] = {}
         self._info: StreamInfo | None = None
@@ -83,6 +84,8 @@ class Publisher:
         status_due_s = catch_up_due_s = 0.0
         newcomers = False
         while not (self._endpoint.stopping.is_set() and self._pictures.empty()):
+            if self._endpoint.begins_again:
+                return
             if self._info is not self._info_sent and self._info is not None:
                 self._info_sent = self._info
                 self._send(socket, encode("info", self._info_sent))

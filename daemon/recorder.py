@@ -1,6 +1,6 @@
 """The recorder: its own process on the same frame stream, so that no reconstruction ever slows it.
 
-    python -m daemon.recorder --connect ENDPOINT --folder DIR [--stream STREAM --next-seq N] [--late]
+    python -m daemon.recorder --connect ENDPOINT --folder DIR [--stream STREAM --next-seq N] [--key FILE] [--late]
 
 Each stream becomes NAME.tif (BigTIFF, a page a frame, described by the stream's JSON) and NAME.jsonl (a line a frame,
 in the wire's field names). Both are whole after every frame: what was recorded is readable after a `kill -9` and on a
@@ -22,6 +22,7 @@ from daemon.intake import FrameSubscriber
 from daemon.ledger import Ledger
 from daemon.protocol.codec import MalformedMessageError, Received
 from daemon.protocol.messages import FrameHeader, Heartbeat
+from selfstorm.errors import InputError
 from selfstorm.frames import Array, StreamInfo
 
 TELL_S = 0.5
@@ -121,13 +122,14 @@ class Recorder:
 @click.option("--folder", type=click.Path(path_type=Path), required=True)
 @click.option("--stream", default="", help="What was recorded of this stream before NEXT-SEQ is not missing.")
 @click.option("--next-seq", type=int, default=0)
+@click.option("--key", type=click.Path(path_type=Path), help="The key file for a publisher beyond loopback.")
 @click.option("--late", is_flag=True, help="The first stream may have begun long ago: what was sent is not missing.")
-def main(endpoint: str, folder: Path, stream: str, next_seq: int, late: bool) -> None:
+def main(endpoint: str, folder: Path, stream: str, next_seq: int, key: Path | None, late: bool) -> None:
     """Record a frame stream until standard input closes."""
     stop = asked_to_stop()
     recorder = Recorder(folder, stream, next_seq, late=late)
     try:
-        with FrameSubscriber(endpoint) as subscriber:
+        with FrameSubscriber(endpoint, key=key) as subscriber:
             recorder.tell(now=True)
             while not stop.is_set():
                 _step(subscriber, recorder)
@@ -137,6 +139,9 @@ def main(endpoint: str, folder: Path, stream: str, next_seq: int, late: bool) ->
                 pass
         recorder.close()
         recorder.tell(now=True)
+    except InputError as error:
+        tell(error=str(error))
+        sys.exit(2)
     except OSError as error:
         recorder.tell(now=True)
         with contextlib.suppress(OSError):

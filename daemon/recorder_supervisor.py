@@ -17,8 +17,11 @@ class RecorderSupervisor:
     late: the first stream may have begun long ago. stopped: it cannot record any more.
     """
 
-    def __init__(self, endpoint: str, folder: Path, health: Health, *, late: bool = False) -> None:
+    def __init__(
+        self, endpoint: str, folder: Path, health: Health, *, late: bool = False, key: Path | None = None
+    ) -> None:
         self._arguments = ["--connect", endpoint, "--folder", str(folder)]
+        self._arguments += ["--key", str(key)] if key is not None else []
         self._health = health
         self._child = Child("daemon.recorder", [*self._arguments, *(["--late"] if late else [])])
         self._said: dict[str, Any] = {"recorded": 0, "missing": 0, "stream": "", "next_seq": 0}

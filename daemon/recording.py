@@ -14,11 +14,11 @@ from selfstorm.errors import InputError
 class Recording:
     """At most one recorder. Asked from any thread; the main loop's `check` starts and stops it.
 
-    folder: where recordings go that somebody asks for, each into a folder of its own.
+    folder: where recordings go that somebody asks for, each into a folder of its own. key: for frames from elsewhere.
     """
 
-    def __init__(self, folder: Path, health: Health) -> None:
-        self._folder, self._health = folder, health
+    def __init__(self, folder: Path, health: Health, *, key: Path | None = None) -> None:
+        self._folder, self._health, self._key = folder, health, key
         self._lock = threading.Lock()
         self._wanted: Path | None = None
         self._late = True
@@ -59,7 +59,7 @@ class Recording:
             self.close()
             self._health.report(recording="")
         if self._recorder is None and wanted is not None:
-            self._recorder = RecorderSupervisor(endpoint, wanted, self._health, late=late)
+            self._recorder = RecorderSupervisor(endpoint, wanted, self._health, late=late, key=self._key)
             self._recorded_in = wanted
         if self._recorder is not None:
             self._recorder.check()

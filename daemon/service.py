@@ -23,12 +23,16 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from daemon.config import Config
+from daemon.connection import load_key
 from daemon.control import Control
 from daemon.desk import Desk
 from daemon.external_source import ExternalSource
+from daemon.guests import Guests
 from daemon.health import Health
 from daemon.intake import Intake
+from daemon.keys import Keyring
 from daemon.live_settings import LiveSettings
+from daemon.loopback import is_loopback
 from daemon.metrics import MetricsServer
 from daemon.protocol.messages import Status
 from daemon.publisher import Publisher
@@ -54,12 +58,13 @@ class Service:
         self._config = config
         self.health = Health(run=uuid4().hex)
         self._stop = threading.Event()
+        guests = self._guests()  # before anything is made on disk
         self._movie = MovieOut(config.save, self.health) if config.save else None
         self._queue = WindowQueue(lossless=config.lossless)
-        self._publisher = Publisher(config.server.results, self.health)
+        self._publisher = Publisher(config.server.results, self.health, guests)
         self._settings = LiveSettings(config)
         self._worker = Worker(self._settings, self.health, self._queue, self._publisher, self._movie)
-        self._recording = Recording(config.folder, self.health)
+        self._recording = Recording(config.folder, self.health, key=config.source.key)
         self._snapshots = Snapshots(config.folder, self.health)
         self._intake: Intake | None = None
         desk = Desk(
@@ -73,7 +78,15 @@ class Service:
             stream=self._stream,
             stop_service=self._stop.set,
         )
-        self._control = Control(config.server.control, self.health, desk)
+        self._control = Control(config.server.control, self.health, desk, guests)
+
+    def _guests(self) -> Guests | None:
+        """Who may come in from other machines, None where none can reach us. Raises InputError without keys."""
+        server = self._config.server
+        reachable = next((one for one in (server.results, server.control) if not is_loopback(one)), None)
+        if reachable is None:
+            return None
+        return Guests(Keyring(server.keys), reachable, lambda why: self.health.event("warning", "key_refused", why))
 
     def run(self) -> Status:
         """Run until the source ends, the duration is over or someone stops it; returns the final account.
@@ -104,6 +117,7 @@ class Service:
         camera = self._camera()
         cleanup.append(camera.stop)
         late = not camera.ends_with_source
+        key = load_key(config.source.key) if config.source.key is not None else None
         intake = self._intake = Intake(
             camera.endpoint,
             health,
@@ -111,6 +125,7 @@ class Service:
             settings=self._settings,
             begins=self._publisher.describe,
             late=late,
+            key=key,
         )
         cleanup.append(self._recording.close)
         if config.record:
@@ -157,6 +172,8 @@ class Service:
             camera.check(intake.heard_s, intake.resume_at)
             if camera.away:
                 intake.source_gone()
+                if intake.shut_out:
+                    self.health.report(detail=intake.shut_out)
 
     def _drain(self, camera: Camera, intake: Intake) -> None:
         """Stop the camera, take in what is under way, finish the windows that wait, close the files."""

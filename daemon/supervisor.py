@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import time
 from collections import deque
+from pathlib import Path
 
 from daemon.children import Child
 from daemon.config import SourceSection
@@ -29,16 +30,23 @@ ANY_PORT = "tcp://127.0.0.1:*"
 class CameraSupervisor:
     """One camera process at a time, always at the same endpoint once it has one.
 
-    subscribers: how many it waits for before it begins.
+    subscribers: how many it waits for before it begins. keyring: for an endpoint beyond loopback.
     """
 
     ends_with_source = True
 
     def __init__(
-        self, source: SourceSection, health: Health, *, subscribers: int, lossless: bool, endpoint: str = ANY_PORT
+        self,
+        source: SourceSection,
+        health: Health,
+        *,
+        subscribers: int,
+        lossless: bool,
+        endpoint: str = ANY_PORT,
+        keyring: Path | None = None,
     ) -> None:
         self._source, self._health = source, health
-        self.subscribers, self._lossless = subscribers, lossless
+        self.subscribers, self._lossless, self._keyring = subscribers, lossless, keyring
         self._restarts: deque[float] = deque()
         self._restart_due_s = 0.0
         self._total_restarts = 0
@@ -49,6 +57,7 @@ class CameraSupervisor:
     def _start(self, endpoint: str, resume_at: int) -> str:
         arguments = [self._source.model_dump_json(), "--bind", endpoint]
         arguments += ["--subscribers", str(self.subscribers), "--resume-at", str(resume_at)]
+        arguments += ["--keyring", str(self._keyring)] if self._keyring is not None else []
         child = Child("daemon.sources", [*arguments, *(["--lossless"] if self._lossless else [])])
         said = self._announcement(child)
         if "endpoint" not in said:

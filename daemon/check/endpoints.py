@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from daemon.asking import ask
 from daemon.check.finding import Finding, ok, problem, warning
 from daemon.config import ServerSection
+from daemon.keys import Keyring
+from daemon.loopback import from_here, is_loopback
 from daemon.protocol.messages import Status
 from selfstorm.errors import InputError
 
@@ -19,7 +21,8 @@ def running(server: ServerSection) -> Status | None:
     if _is_free(server.control):
         return None
     try:
-        return Status.model_validate(ask(server.control, "status", ANSWER_MS))
+        key = None if is_loopback(server.control) else Keyring(server.keys).own_key()
+        return Status.model_validate(ask(from_here(server.control), "status", ANSWER_MS, key))
     except (InputError, ValueError):
         return None
 
@@ -34,6 +37,8 @@ def endpoints(server: ServerSection, status: Status | None) -> Iterator[Finding]
         )
         return
     for name, address in (("results", server.results), ("control", server.control)):
+        if not is_loopback(address):
+            yield from _keys(server, name, address)
         if _is_free(address):
             yield ok("ports", f"{name}: {address} is free")
         else:
@@ -44,11 +49,22 @@ def endpoints(server: ServerSection, status: Status | None) -> Iterator[Finding]
             )
 
 
+def _keys(server: ServerSection, name: str, address: str) -> Iterator[Finding]:
+    ring = Keyring(server.keys)
+    try:
+        ring.required(address)
+    except InputError as error:
+        yield problem("keys", f"{name}: {error.where}: {error.what}", error.mend)
+    else:
+        names = ", ".join(f"{one.name} ({one.role})" for one in ring.admitted())
+        yield ok("keys", f"{name}: {address} lets in {names}")
+
+
 def _is_free(address: str) -> bool:
     host, _, port = address.removeprefix("tcp://").rpartition(":")
     if port == "*":
         return True
-    host = host.strip("[]")
+    host = "" if host == "*" else host.strip("[]")
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         try:
             probe.bind((host, int(port)))

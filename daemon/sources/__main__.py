@@ -1,6 +1,6 @@
 """A camera process: one source, published as a frame stream.
 
-    python -m daemon.sources SOURCE.json --bind ENDPOINT [--subscribers N] [--resume-at N] [--lossless]
+    python -m daemon.sources SOURCE.json --bind ENDPOINT [--subscribers N] [--resume-at N] [--keyring DIR] [--lossless]
 
 The first line it prints is JSON: {"endpoint": ...} once it listens, or {"error": ...}. It ends when its standard
 input closes, so it never outlives the daemon that started it, however that ended.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from pathlib import Path
 
 import click
 
@@ -71,14 +72,15 @@ def publish(source: Source, publisher: StreamPublisher, stop: threading.Event, m
 @click.option("--bind", "endpoint", required=True)
 @click.option("--subscribers", type=int, default=1)
 @click.option("--resume-at", type=int, default=0)
+@click.option("--keyring", type=click.Path(path_type=Path), help="The keys for an address beyond loopback.")
 @click.option("--lossless", is_flag=True)
-def main(section: str, endpoint: str, subscribers: int, resume_at: int, lossless: bool) -> None:
+def main(section: str, endpoint: str, subscribers: int, resume_at: int, keyring: Path | None, lossless: bool) -> None:
     """Run one camera process."""
     stop = asked_to_stop()
     try:
         settings = SourceSection.model_validate_json(section)
         source = open_source(settings, stop, resume_at)
-        with StreamPublisher(endpoint, stop, lossless=lossless or settings.can_wait) as publisher:
+        with StreamPublisher(endpoint, stop, lossless=lossless or settings.can_wait, keyring=keyring) as publisher:
             tell(endpoint=publisher.endpoint)
             publisher.wait_for_subscribers(subscribers)
             publish(source, publisher, stop, settings.frames and max(0, settings.frames - resume_at))

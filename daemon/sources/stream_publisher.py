@@ -5,18 +5,27 @@ Live, a subscriber that cannot follow loses frames and the numbering shows it. L
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
+from contextlib import ExitStack
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
 import zmq
 
+from daemon.door import Door
+from daemon.guests import Guests
+from daemon.keys import Keyring
+from daemon.loopback import is_loopback
 from daemon.protocol.codec import encode
 from daemon.protocol.messages import FrameHeader, Heartbeat
 from daemon.sources.camera import Shot
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
+
+log = logging.getLogger(__name__)
 
 HIGH_WATER = 400
 TICK_MS = 100
@@ -26,27 +35,46 @@ NO_STREAM = "none"
 
 
 class StreamPublisher:
-    """Publishes info, frames and heartbeats; counts what it sent."""
+    """Publishes info, frames and heartbeats; counts what it sent.
 
-    def __init__(self, endpoint: str, stop: threading.Event, *, lossless: bool) -> None:
+    keyring: folder of who is let in where other machines can reach the endpoint. Raises InputError where it cannot be
+    bound, or there are no keys for it.
+    """
+
+    def __init__(self, endpoint: str, stop: threading.Event, *, lossless: bool, keyring: Path | None = None) -> None:
         self._stop, self._lossless = stop, lossless
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.XPUB)
-        self._socket.set_hwm(HIGH_WATER)  # works only before bind
-        self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # every subscriber is heard, not only the first
-        self._socket.setsockopt(zmq.XPUB_NODROP, int(lossless))
-        self._socket.setsockopt(zmq.LINGER, 500)
-        try:
-            self._socket.bind(endpoint)
-        except zmq.ZMQError as error:
-            self._socket.close()
-            self._context.term()
-            raise InputError(f"cannot listen there ({error.strerror})", where=endpoint) from None
+        self._guests = None if is_loopback(endpoint) else Guests(Keyring(keyring), endpoint, _refused)
+        self._open(endpoint)
         self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._info: StreamInfo | None = None
         self._next_seq, self._lost, self._lost_in_camera, self._subscribers = 0, 0, 0, 0
         self._state: Literal["waiting", "running", "ended", "failed"] = "waiting"
         self._detail, self._beat_due_s = "", 0.0
+
+    def _open(self, endpoint: str) -> None:
+        with ExitStack() as stack:
+            context = stack.enter_context(zmq.Context())
+            self._door = stack.enter_context(Door(context, self._guests)) if self._guests is not None else None
+            self._socket = stack.enter_context(context.socket(zmq.XPUB))
+            self._socket.set_hwm(HIGH_WATER)  # works only before bind
+            self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # every subscriber is heard, not only the first
+            self._socket.setsockopt(zmq.XPUB_NODROP, int(self._lossless))
+            self._socket.setsockopt(zmq.LINGER, 500)
+            self._socket.setsockopt(zmq.IPV6, int("[" in endpoint))
+            if self._door is not None:
+                self._door.guard(self._socket)
+            try:
+                self._socket.bind(endpoint)
+            except zmq.ZMQError as error:
+                raise InputError(f"cannot listen there ({error.strerror})", where=endpoint) from None
+            self._opened = stack.pop_all()
+
+    def _cut(self) -> None:
+        """Begin again with a new socket: somebody was revoked and must hear no more. The others connect again."""
+        self._socket.linger = 0
+        self._opened.close()
+        self._open(self.endpoint)
+        self._beat_due_s = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -54,8 +82,7 @@ class StreamPublisher:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._socket.close()
-        self._context.term()
+        self._opened.close()
 
     def wait_for_subscribers(self, count: int) -> None:
         """Return once `count` subscribers are there: what is sent before them nobody sees."""
@@ -101,6 +128,8 @@ class StreamPublisher:
 
     def beat(self) -> None:
         """Send a heartbeat, and the description for those who come late, when it is time."""
+        if self._door is not None and self._door.left.is_set():
+            self._cut()
         now = time.monotonic()
         if now < self._beat_due_s:
             return
@@ -135,3 +164,7 @@ class StreamPublisher:
             else:
                 return True
         return False
+
+
+def _refused(why: str) -> None:
+    log.warning("key_refused: %s", why)

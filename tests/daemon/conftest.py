@@ -21,8 +21,8 @@ def start(tmp_path):
     """start(settings, *flags): a running daemon, killed at the end whatever happens."""
     with ExitStack() as stack:
 
-        def start_one(settings, *flags):
-            return stack.enter_context(Daemon(tmp_path, settings, *flags)).started()
+        def start_one(settings, *flags, **named):
+            return stack.enter_context(Daemon(tmp_path, settings, *flags, **named)).started()
 
         yield start_one
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ import pytest
 import zmq
 
 from daemon.asking import ask
+from daemon.connection import Connection
 from daemon.protocol.codec import Received, decode
 from daemon.protocol.messages import Status
 from selfstorm.errors import InputError
@@ -93,13 +94,18 @@ def simulated(*, rate_hz=60, window=20, stride=20, **settings):
 
 
 class Daemon:
-    """`selfstorm-daemon run` on its own ports; leaving the context kills it and whatever it started."""
+    """`selfstorm-daemon run` on its own ports; leaving the context kills it and whatever it started.
 
-    def __init__(self, folder, settings, *flags):
+    ring: the keyring where it listens beyond what counts as loopback; 127.0.0.2 does not, and no other machine has it.
+    """
+
+    def __init__(self, folder, settings, *flags, ring=None):
         results, control = free_ports(2)
-        self.results, self.control = f"tcp://127.0.0.1:{results}", f"tcp://127.0.0.1:{control}"
+        host, self.key = ("127.0.0.2", ring.own_key()) if ring else ("127.0.0.1", None)
+        self.results, self.control = f"tcp://{host}:{results}", f"tcp://{host}:{control}"
         self.config = folder / "daemon.toml"
         server = {"results": self.results, "control": self.control}
+        server |= {"keys": str(ring.folder)} if ring else {}
         self.config.write_text(as_toml({**settings, "server": server}), encoding="utf-8")
         self._folder, self._flags = folder, flags
 
@@ -135,7 +141,7 @@ class Daemon:
         return (self._folder / "err.txt").read_text()
 
     def status(self):
-        return Status.model_validate(ask(self.control, "status", timeout_ms=10_000))
+        return Status.model_validate(ask(self.control, "status", timeout_ms=10_000, key=self.key))
 
     def started(self):
         """Itself, once it answers."""
@@ -146,7 +152,7 @@ class Daemon:
         if self._process.poll() is not None:
             pytest.fail(f"the daemon ended with {self._process.returncode}: {self.err}")
         try:
-            return bool(ask(self.control, "status", timeout_ms=200))
+            return bool(ask(self.control, "status", timeout_ms=200, key=self.key))
         except InputError:
             return False
 
@@ -196,8 +202,9 @@ def runs(pid):
 class Results:
     """A viewer without a window: all that is published, as it came."""
 
-    def __init__(self, endpoint):
-        self._endpoint = endpoint
+    def __init__(self, endpoint, key=None):
+        self._endpoint, self._key = endpoint, key
+        self.fault = ""
         self._halt = threading.Event()
         self._thread = threading.Thread(target=self._listen, daemon=True)
         self.all: list[Received] = []
@@ -257,10 +264,11 @@ class Results:
         with zmq.Context() as context, context.socket(zmq.SUB) as socket:
             socket.linger = 0
             socket.subscribe(b"")
-            socket.connect(self._endpoint)
-            while not self._halt.is_set():
-                if socket.poll(50):
-                    self.all.append(decode(socket.recv_multipart()))
+            with closing(Connection(socket, self._endpoint, self._key)) as connection:
+                while not self._halt.is_set():
+                    if connection.poll(50):
+                        self.all.append(decode(socket.recv_multipart()))
+                    self.fault = connection.fault
 
 
 def command(line, cwd=None):

@@ -6,6 +6,7 @@ import pytest
 from daemon_process import as_toml
 
 from daemon.config import load
+from daemon.loopback import is_loopback
 from selfstorm.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -48,7 +49,7 @@ def test_an_empty_file_is_a_simulation_with_everything_as_documented(tmp_path):
         ("[source.mmcore]\nexposure = 3", "[source.mmcore]: unknown key 'exposure'", "did you mean 'exposure_ms'?"),
         ("[optcs]\nna = 1.4", "unknown key 'optcs'", "did you mean 'optics'?"),
         ("losless = true", "unknown key 'losless'", "did you mean 'lossless'?"),
-        ("[server]\nqqqq = 1", "[server]: unknown key 'qqqq'", "known keys: results, control, metrics_port"),
+        ("[server]\nqqqq = 1", "[server]: unknown key 'qqqq'", "known keys: results, control, keys, metrics_port"),
     ],
 )
 def test_an_unknown_key_names_its_section_and_the_nearest_known_one(tmp_path, text, said, mend):
@@ -84,9 +85,10 @@ def test_an_unknown_key_names_its_section_and_the_nearest_known_one(tmp_path, te
         ("[source.select]\nchannel = 1.5", "source.select.channel"),
         ('[source]\nuri = "ftp:movie.tif"', "'ftp:movie.tif' is no source: it starts with one of simulate:, replay:"),
         ('[source]\nuri = "simulate"', "'simulate' is no source"),
-        ('[server]\nresults = "tcp://0.0.0.0:5711"', "'tcp://0.0.0.0:5711' is not a loopback address"),
-        ('[server]\ncontrol = "tcp://*:5712"', "'tcp://*:5712' is not a loopback address"),
-        ('[server]\ncontrol = "tcp://127.0.0.1.example.org:5712"', "is not a loopback address"),
+        ('[server]\nresults = "0.0.0.0:5711"', "'0.0.0.0:5711' is no address to listen on; write tcp://127.0.0.1:PORT"),
+        ('[server]\ncontrol = "ipc:///tmp/daemon"', "is no address to listen on"),
+        ('[source]\nkey = "a.key"', "key is for frames from another machine"),
+        ('[source]\nuri = "zmq:gpu-pc:5710"', 'gpu-pc gives its frames only to whom it knows: write key = "NAME.key"'),
         ("[source", "is not TOML"),
         ("lossless = true\nlossless = false", "is not TOML"),
     ],
@@ -154,3 +156,13 @@ def test_pairs_of_the_scene_can_be_written_in_toml(tmp_path):
 def test_frames_that_lie_on_a_disk_wait_unless_somebody_paces_them(tmp_path, source, waits):
     config = load(written(tmp_path, as_toml({"source": source})), {})
     assert config.source.can_wait == waits
+
+
+def test_addresses_and_keys_for_other_machines(tmp_path):
+    server = {"results": "tcp://*:5711", "control": "tcp://microscope-pc.example.org:5712", "keys": "ring"}
+    text = as_toml({"source": {"uri": "zmq:gpu-pc:5710", "key": "a.key"}, "server": server})
+    config = load(written(tmp_path, text), {})
+    assert (config.server.keys, config.source.key) == (tmp_path / "ring", tmp_path / "a.key")
+    reachable = ["tcp://127.0.0.1.example.org:1", "tcp://127.0.0.2:1", "tcp://0.0.0.0:1", "tcp://*:1", "tcp://[::]:1"]
+    assert not [one for one in reachable if is_loopback(one)]
+    assert all(is_loopback(one) for one in ("tcp://127.0.0.1:5711", "tcp://localhost:*", "tcp://[::1]:5711"))

@@ -1,0 +1,26 @@
+"""The options every command has that asks a running daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from daemon.config import ServerSection
+
+control_option = click.option(
+    "--control", default=ServerSection().control, show_default=True, help="The daemon's control endpoint."
+)
+key_option = click.option(
+    "--key",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="The key for a daemon beyond loopback, made with 'keys new'.",
+)
+
+
+def asks(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorates a command that asks a daemon: it gets `control`, an endpoint, and `key`, a path or None."""
+    return control_option(key_option(command))

@@ -1,0 +1,78 @@
+"""The key of a viewer or program, as a file that its owner keeps: NAME.key.
+
+It holds a secret: whoever has the file is let in until the name is revoked at the daemon.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from selfstorm.errors import InputError
+
+MAX_BYTES = 2**20
+Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
+KEY_CHARACTERS, GROUP = 40, 5
+AGAIN = "make another: selfstorm-daemon keys new NAME"
+
+
+def _decodes(text: str) -> str:
+    """Five characters stand for four bytes, and may say more than four bytes hold."""
+    if len(text) != KEY_CHARACTERS or not set(text) <= set(Z85):
+        raise ValueError(f"a key is {KEY_CHARACTERS} characters of Z85")
+    for start in range(0, KEY_CHARACTERS, GROUP):
+        number = 0
+        for character in text[start : start + GROUP]:
+            number = number * len(Z85) + Z85.index(character)
+        if number >= 2**32:
+            raise ValueError("the key does not decode")
+    return text
+
+
+KeyText = Annotated[str, AfterValidator(_decodes)]
+KeyName = Annotated[str, Field(pattern=r"\A[A-Za-z0-9._-]{1,64}\z")]
+
+
+class KeyModel(BaseModel):
+    """Base of all that is kept about keys: immutable, strict, nothing unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+
+class KeyFile(KeyModel):
+    """A pair of keys with a name. server: public key of the daemon it is for, the only one it will talk to."""
+
+    format: Literal["selfstorm-key"] = "selfstorm-key"
+    version: Literal[1] = 1
+    name: KeyName
+    public: KeyText
+    secret: KeyText
+    server: KeyText
+
+
+Model = TypeVar("Model", bound=KeyModel)
+
+
+def read_model(path: Path, kind: type[Model], mend: str) -> Model:
+    """A file as what it should be. Raises InputError; no secret is in what it says."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=path, mend=mend) from None
+    if len(text) > MAX_BYTES:
+        raise InputError(f"has more than {MAX_BYTES:,} bytes: no key is that long", where=path, mend=mend)
+    try:
+        return kind.model_validate_json(text)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in fault["loc"])
+        why = str(fault["msg"]).removeprefix("Value error, ")
+        raise InputError(f"is damaged ({f'{place}: ' if place else ''}{why})", where=path, mend=mend) from None
+
+
+def load_key_file(path: Path) -> KeyFile:
+    """The key in a file. Raises InputError."""
+    return read_model(path, KeyFile, AGAIN)

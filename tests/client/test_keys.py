@@ -1,0 +1,94 @@
+"""A daemon that does not let the viewer in: said where the picture would be, and over as soon as it does."""
+
+import threading
+
+import pytest
+import zmq
+from client_stream import free_port, status
+
+from client.sentences import empty_text
+from client.state import ViewerState, reduce_shut_out
+from daemon.connection import new_pair
+from daemon.endpoint import Endpoint
+from daemon.guests import Guests
+from daemon.keys import Keyring, write
+from daemon.protocol.codec import encode
+from daemon.protocol.key_file import KeyFile
+
+PERIOD_S = 0.05
+
+
+@pytest.fixture
+def ring(tmp_path):
+    one = Keyring(tmp_path / "ring")
+    one.make_pair()
+    one.allow("somebody", new_pair()[0], "view")
+    return one
+
+
+@pytest.fixture
+def key(ring):
+    public, secret = new_pair()
+    return KeyFile(name="laptop", public=public, secret=secret, server=ring.pair().public)
+
+
+@pytest.fixture
+def address(ring):
+    """A daemon's heartbeat on an address that counts as one beyond loopback."""
+    address = f"tcp://127.0.0.2:{free_port()}"
+
+    def publish(socket):
+        while not (endpoint.stopping.is_set() or endpoint.begins_again):
+            socket.send_multipart(encode("status", status()))
+            pause.wait(PERIOD_S)
+
+    pause = threading.Event()
+    guests = Guests(ring, address, lambda why: None)
+    endpoint = Endpoint("publisher", address, zmq.XPUB, {zmq.LINGER: 0}, publish, guests, sends_out=True)
+    endpoint.listen()
+    yield address
+    endpoint.stop()
+
+
+def refused(sitting, why):
+    lamp = sitting.lamp("Daemon")
+    return lamp.value == "refused" and why in lamp.why
+
+
+def test_a_viewer_is_told_that_it_needs_a_key(sitting, address):
+    sitting.sitting.connect(address)
+    sitting.until(lambda: refused(sitting, "the daemon wants a key: --key NAME.key"))
+    assert sitting.state.run == ""
+
+
+def test_a_viewer_is_told_of_another_daemons_key(sitting, address, key):
+    sitting.sitting.connect(address, key.model_copy(update={"server": new_pair()[0]}))
+    sitting.until(lambda: refused(sitting, "another key of its own"))
+
+
+def test_a_key_is_admitted_revoked_and_admitted_again_while_the_window_is_open(sitting, address, ring, key):
+    sitting.sitting.connect(address, key)
+    sitting.until(lambda: refused(sitting, "the daemon refused this key"))
+    ring.allow("laptop", key.public, "view")
+    sitting.until(sitting.connected)
+    ring.revoke("laptop")
+    sitting.until(lambda: refused(sitting, "or was revoked"))
+    ring.allow("laptop", key.public, "view")
+    sitting.until(sitting.connected)
+    assert sitting.state.unreadable == 0
+
+
+def test_where_the_picture_would_be_stands_why_there_is_none():
+    state = reduce_shut_out(ViewerState("tcp://there:5711"), "the daemon wants a key")
+    assert empty_text(state, 0.0) == "No entry at tcp://there:5711\n\nthe daemon wants a key"
+
+
+def test_a_key_file_that_is_none_is_one_line(tmp_path, key):
+    from test_command import viewer
+
+    write(tmp_path / "a.key", key)
+    (tmp_path / "b.key").write_text((tmp_path / "a.key").read_text()[:-20])
+    done = viewer("--key", tmp_path / "b.key")
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "b.key: is damaged" in done.stderr
+    assert key.secret not in done.stderr

@@ -8,7 +8,7 @@ import msgpack
 import numpy as np
 import pytest
 import zmq
-from daemon_process import Daemon, Results, account_closes, command, simulated, wait_until
+from daemon_process import DAEMON, Daemon, Results, account_closes, command, simulated, wait_until
 
 from client import Daemon as Asked
 from daemon.control import REQUESTS_AT_ONCE
@@ -272,7 +272,7 @@ def test_commands_say_what_they_did(running):
     daemon, _, asked = running
 
     def said(*words):
-        done = command(["selfstorm-daemon", *words, "--control", daemon.control])
+        done = command([*DAEMON, *words, "--control", daemon.control])
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
@@ -282,7 +282,7 @@ def test_commands_say_what_they_did(running):
     assert said("pause") == "paused"
     assert said("status").startswith("running (paused)")
     assert said("resume") == "running"
-    wrong = command(["selfstorm-daemon", "set", "stride", "--control", daemon.control])
+    wrong = command([*DAEMON, "set", "stride", "--control", daemon.control])
     assert (wrong.returncode, wrong.stderr.strip()) == (
         2,
         "error: 'stride' changes nothing; write KEY=VALUE, such as reconstruction.stride=25",

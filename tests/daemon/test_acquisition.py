@@ -48,6 +48,8 @@ def everything(core, stop, **wanted):
 
 def test_every_frame_comes_in_order_and_the_settings_go_back(core, stop):
     core.update_system_state_cache()
+    core.set_shutter_open(False)  # the demonstration shutter begins open or closed, as it happens
+    core.update_system_state_cache()
     before, exposure_ms = state_of(core), core.get_exposure()
     watched = everything(core, stop, frames=300, exposure_ms=5.0, **CHANNEL)
     info, *shots = watched.all

@@ -45,7 +45,7 @@ def mended(frames: Array, hot: Array) -> Array:
 
 def levels(frames: Array) -> Array:
     """(T,) how bright frames (T, H, W) are all over: their medians."""
-    return np.asarray(np.median(frames.reshape(len(frames), -1), 1))
+    return np.asarray(np.median(frames.reshape(len(frames), frames.shape[1] * frames.shape[2]), 1))
 
 
 def flashes(level: Array, known: Array) -> Array:

@@ -15,8 +15,8 @@ import tifffile
 
 from selfstorm.errors import InputError
 from selfstorm.formats.pixel_size import stated_pixel_nm
-from selfstorm.formats.tiff import open_tiff
-from selfstorm.frames import Array
+from selfstorm.formats.tiff import as_damage, check_promise, open_tiff
+from selfstorm.frames import MAX_SIDE_PX, Array
 
 NM_PER_CM = 1e7
 
@@ -117,7 +117,8 @@ class Pictures:
 
 def read_pictures(path: Path) -> Pictures:
     """All pictures of a TIFF, one or many."""
-    with open_tiff(path) as file:
+    with open_tiff(path) as file, as_damage(path):
+        check_promise(path, file.series[0])
         pictures = np.squeeze(file.series[0].asarray())
         if pictures.ndim == 2:
             pictures = pictures[None]
@@ -125,6 +126,8 @@ def read_pictures(path: Path) -> Pictures:
             raise InputError(
                 f"holds an array of {pictures.shape}", where=path, mend="give grey pictures, one or a stack"
             )
+        if not (min(pictures.shape) > 0 and max(pictures.shape[1:]) <= MAX_SIDE_PX):
+            raise InputError(f"holds pictures of {pictures.shape[1:]} pixels", where=path, mend="copy it again")
         return Pictures(pictures, stated_pixel_nm(file), _records(file))
 
 

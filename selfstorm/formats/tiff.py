@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -10,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 import tifffile
 
-from selfstorm.errors import MovieError
+from selfstorm.errors import InputError, MovieError
 from selfstorm.formats import micromanager_tags
 from selfstorm.formats.axes import Selection, movie_axis
 from selfstorm.formats.ome_planes import plane_times_ms
@@ -20,6 +23,7 @@ from selfstorm.frames import Array
 
 AXIS_NAMES = {"T": "time", "C": "channel", "Z": "z", "R": "position", "P": "position"}
 TAG = "MicroManagerMetadata"
+MOST_PACKED = 100_000  # times smaller than its pixels a compressed frame may be: an empty one nearly is
 AGAIN = "copy it again from where it came from"
 
 
@@ -31,33 +35,44 @@ class TiffReader:
         self._file = open_tiff(path)
         self._open = self._file.filehandle
         try:
-            series = self._series()
-            axes = [
-                (AXIS_NAMES.get(a, a), n) for a, n in zip(series.axes[:-2], series.shape[:-2], strict=True) if n > 1
-            ]
-            chosen = movie_axis(axes, select, path)
-            order = np.arange(int(np.prod(series.shape[:-2]))).reshape([size for _, size in axes])[chosen]
-            pages = self._all_pages(series)
-            self._pages = [pages[int(index)] for index in order]
-            self._check_whole()
-            self.length = len(self._pages)
-            self.height, self.width = series.shape[-2:]
-            self.dtype = np.dtype(series.dtype)
-            check_field(path, self.height, self.width, self.dtype)
-            self.pixel_nm = stated_pixel_nm(self._file)
-            self._times_ms = plane_times_ms(self._file, axes, chosen, self.length)
-            tags = self._tags(0)
-            self._begin_unix_ms = micromanager_tags.received_unix_ms(tags)
-            self.acquisition = micromanager_tags.acquisition(tags) if tags else Acquisition(rate_hz=self._rate_hz())
+            with as_damage(path):
+                self._describe(select)
         except BaseException:
             self._file.close()
             raise
 
+    def _describe(self, select: Selection) -> None:
+        """Find the movie's frames, and what is said of them."""
+        path = self._path
+        series = self._series()
+        axes = [(AXIS_NAMES.get(a, a), n) for a, n in zip(series.axes[:-2], series.shape[:-2], strict=True) if n > 1]
+        chosen = movie_axis(axes, select, path)
+        check_promise(path, series)
+        order = np.arange(int(np.prod(series.shape[:-2]))).reshape([size for _, size in axes])[chosen]
+        pages = self._all_pages(series)
+        self._pages = [pages[int(index)] for index in order]
+        self._check_whole()
+        self.length = len(self._pages)
+        self.height, self.width = series.shape[-2:]
+        self.dtype = np.dtype(series.dtype)
+        check_field(path, self.height, self.width, self.dtype)
+        self.pixel_nm = stated_pixel_nm(self._file)
+        self._times_ms = plane_times_ms(self._file, axes, chosen, self.length)
+        tags = self._tags(0)
+        self._begin_unix_ms = micromanager_tags.received_unix_ms(tags)
+        self.acquisition = micromanager_tags.acquisition(tags) if tags else Acquisition(rate_hz=self._rate_hz())
+
     def pixels(self, index: int) -> Array:
-        return np.asarray(self._page(index).asarray())
+        with as_damage(self._path):
+            pixels = np.asarray(self._page(index).asarray())
+        if pixels.shape != (self.height, self.width):
+            raise MovieError(f"has a frame {index} of shape {pixels.shape}", where=self._path, mend=AGAIN)
+        return pixels
 
     def stamp(self, index: int) -> Stamp:
-        if tags := self._tags(index):
+        with as_damage(self._path):
+            tags = self._tags(index)
+        if tags:
             return micromanager_tags.stamp(tags, index, self._begin_unix_ms)
         return Stamp(index, self._times_ms[index] if self._times_ms else None)
 
@@ -107,6 +122,11 @@ class TiffReader:
             size = sizes[name] = sizes.get(name) or Path(name).stat().st_size
             spans = list(zip(page.dataoffsets, page.databytecounts, strict=True))
             end = max(offset + count for offset, count in spans)
+            promised = math.prod(page.shape) * page.dtype.itemsize
+            stored = sum(count for _, count in spans)
+            if promised > stored * (1 if page.compression == 1 else MOST_PACKED):
+                what = f"frame {index} of {len(self._pages)} has {promised} bytes of pixels in {stored}"
+                raise MovieError(f"is damaged: {what}", where=name, mend=AGAIN)
             if end > size or not all(spans[0]):
                 ends = f"ends at byte {end}, the file at {size}" if all(spans[0]) else "is not there"
                 raise MovieError(f"is truncated: frame {index} of {len(self._pages)} {ends}", where=name, mend=AGAIN)
@@ -142,14 +162,14 @@ class _RawPage:
     def __init__(
         self, file: tifffile.TiffFile, start: int, index: int, shape: tuple[int, int], dtype: np.dtype[Any]
     ) -> None:
-        self.parent, self._shape, self._stored = file, shape, dtype
+        self.parent, self.shape, self.dtype, self.compression = file, shape, dtype, 1
         self.databytecounts = (int(np.prod(shape)) * dtype.itemsize,)
         self.dataoffsets = (start + index * self.databytecounts[0],)
 
     def asarray(self) -> Array:
         self.parent.filehandle.seek(self.dataoffsets[0])
         data = self.parent.filehandle.read(self.databytecounts[0])
-        return np.frombuffer(data, self._stored).reshape(self._shape)
+        return np.frombuffer(data, self.dtype).reshape(self.shape)
 
 
 def open_tiff(path: Path) -> tifffile.TiffFile:
@@ -158,22 +178,43 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
         raise MovieError("no such file", where=path, mend="check the path")
     if path.is_dir():
         raise MovieError("is a folder", where=path, mend="give the TIFF file in it")
-    try:
-        with _Complaints() as complaints:
-            file = tifffile.TiffFile(path)
+    with as_damage(path), _Complaints() as complaints:
+        file = tifffile.TiffFile(path)
+        try:
             _ = file.series, len(file.pages)
-    except tifffile.TiffFileError as error:
-        raise MovieError(f"is not a readable TIFF ({error})", where=path, mend="give a TIFF or OME-TIFF") from None
-    except PermissionError:
-        raise MovieError("may not be read", where=path, mend="check its permissions") from None
-    except Exception as error:  # tifffile meets a broken file with whatever its parser raises
-        raise MovieError(
-            f"is damaged or truncated ({type(error).__name__}: {error})", where=path, mend="copy it again"
-        ) from None
+        except BaseException:
+            file.close()
+            raise
     if complaints.of_damage:
         file.close()
         raise MovieError(f"is truncated or damaged ({complaints.of_damage})", where=path, mend=AGAIN)
     return file
+
+
+def check_promise(path: Path, series: Any) -> None:
+    """Raises MovieError where a header promises more pixels than the files hold, before memory is taken for them."""
+    files = {page.parent.filehandle.path for page in series.pages if page is not None}
+    size = sum(Path(name).stat().st_size for name in files)
+    if series.nbytes > size * (1 if series.keyframe.compression == 1 else MOST_PACKED):
+        raise MovieError(f"is truncated: {series.nbytes} bytes of pixels in {size}", where=path, mend=AGAIN)
+
+
+@contextmanager
+def as_damage(path: Path) -> Iterator[None]:
+    """Whatever tifffile raises while it looks at a file, as a MovieError that says so."""
+    try:
+        yield
+    except InputError:
+        raise
+    except tifffile.TiffFileError as error:
+        raise MovieError(f"is not a readable TIFF ({error})", where=path, mend="give a TIFF or OME-TIFF") from None
+    except PermissionError:
+        raise MovieError("may not be read", where=path, mend="check its permissions") from None
+    except Exception as error:  # it meets a broken file with whatever its parser, or the decoder, raises
+        why = str(error).partition("\n")[0][:200]
+        raise MovieError(
+            f"is damaged or truncated ({type(error).__name__}: {why})", where=path, mend="copy it again"
+        ) from None
 
 
 class _Complaints(logging.Handler):

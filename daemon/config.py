@@ -236,7 +236,7 @@ def load(path: Path, overrides: dict[str, Any]) -> Config:
         raise InputError("no such file", where=path, mend="examples are in configs/") from None
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", where=path) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"is not TOML: {error}", where=path, mend="mend that line") from None
     _anchor(raw, path.parent)
     for key, value in overrides.items():

@@ -129,7 +129,7 @@ def _read(path: Path) -> tuple[Facts, dict[str, Tensor]]:
         raise InputError("no such file", where=path, mend="give a checkpoint that selfstorm wrote") from None
     except OSError as fault:
         raise InputError(f"cannot be read ({fault.strerror})", where=path) from fault
-    except (SafetensorError, ValidationError, ValueError) as fault:
+    except (SafetensorError, ValidationError, ValueError, RecursionError) as fault:
         raise _damaged(path, fault) from fault
     if not all(np.isfinite(tensor.numpy()).all() for tensor in tensors.values()):
         raise _damaged(path, "values that are not finite")

@@ -5,6 +5,8 @@ SelfStormError
     └── MovieError    a movie that cannot be read as (T, H, W)
 """
 
+LONGEST = 1000  # characters of a fault: a damaged file is quoted, but not all of it
+
 
 class SelfStormError(Exception):
     """Base of every error this package raises on purpose."""
@@ -17,6 +19,7 @@ class InputError(SelfStormError):
     """
 
     def __init__(self, what: str, *, where: object = "", mend: str = "") -> None:
+        what = what if len(what) <= LONGEST else f"{what[:LONGEST]}..."
         self.what, self.where, self.mend = what, str(where).rstrip(":"), mend
         super().__init__("; ".join(part for part in (f"{self.where}: {what}" if self.where else what, mend) if part))
 

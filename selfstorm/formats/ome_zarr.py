@@ -100,7 +100,7 @@ def _attributes(path: Path) -> dict[str, Any]:
                 found: Any = json.loads((path / name).read_text(encoding="utf-8"))
                 for key in keys:
                     found = found.get(key, found if key == "ome" else {})
-            except (ValueError, AttributeError):
+            except (ValueError, AttributeError, RecursionError):
                 raise MovieError("is not JSON", where=path / name, mend="copy it again") from None
             if isinstance(found, dict):
                 return found

@@ -181,7 +181,7 @@ def _lines(path: Path, info: StreamInfo) -> Iterator[tuple[int, int, int, float]
                 if not all(type(n) is int and -(2**63) <= n < 2**63 for n in numbers) or numbers[0] < 0:
                     raise ValueError
                 camera_ms = math.nan if header.get("camera_ms") is None else float(header["camera_ms"])
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, KeyError, TypeError, RecursionError):
                 raise MovieError(
                     f"line {at} does not describe a frame of the recording", where=path, mend="copy it again"
                 ) from None

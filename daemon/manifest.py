@@ -52,8 +52,8 @@ class RunLine(Line):
     started_unix_ns: int
     config: Config
     versions: dict[str, str]
-    device: str
-    torch_threads: int
+    device: Annotated[str, Field(pattern=r"^\S")]
+    torch_threads: Annotated[int, Field(ge=1, le=4096)]
     checkpoint: str = ""
     checkpoint_sha256: str = ""
 

@@ -25,6 +25,7 @@ from selfstorm.frames import Array, Frame, StreamInfo, Window
 from selfstorm.movies import MovieFile
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.simulate import simulate
+from selfstorm.window import TooFewFramesError
 
 MOST_LINE = 64 * 2**20
 MEND = "give a manifest that selfstorm-daemon wrote"
@@ -71,7 +72,11 @@ def repeat(manifest: Path) -> Iterator[Repeated]:
                 again.forget()
             elif line.window is not None and info is not None and pixels is not None:
                 window = _window(line.window, info, pixels)
-                made = again.reconstruct(window, Stopwatch(), effort=Effort(**line.window.effort.model_dump()))
+                effort = Effort(**line.window.effort.model_dump())
+                try:
+                    made = again.reconstruct(window, Stopwatch(), effort=effort)
+                except TooFewFramesError as error:
+                    raise InputError(f"window {window.index}: {error}", where=manifest, mend=MEND) from None
                 yield Repeated(line.window, made.result, picture_hash(made.result.picture) == line.window.picture_hash)
 
 

@@ -39,7 +39,11 @@ class MovieFile:
 
     def __init__(self, path: Path, select: Mapping[str, int | str] = NO_SELECTION) -> None:
         self.path = path
-        self._reader = _reader(path, select)
+        try:
+            self._reader = _reader(path, select)
+        except OSError as error:
+            why = f"cannot be read ({error.strerror or error})"
+            raise MovieError(why, where=path, mend="check the name, the disk and the rights") from None
         self.length, self.height, self.width = self._reader.length, self._reader.height, self._reader.width
         stored = self._reader.dtype
         self.dtype = "float32" if stored == np.float64 else stored.newbyteorder("=").name

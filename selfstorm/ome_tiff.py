@@ -15,7 +15,7 @@ import tifffile
 
 from selfstorm.errors import InputError
 from selfstorm.formats.pixel_size import stated_pixel_nm
-from selfstorm.formats.tiff import as_damage, open_tiff
+from selfstorm.formats.tiff import as_damage, check_promise, open_tiff
 from selfstorm.frames import MAX_SIDE_PX, Array
 
 NM_PER_CM = 1e7
@@ -118,6 +118,7 @@ class Pictures:
 def read_pictures(path: Path) -> Pictures:
     """All pictures of a TIFF, one or many."""
     with open_tiff(path) as file, as_damage(path):
+        check_promise(path, file.series[0])
         pictures = np.squeeze(file.series[0].asarray())
         if pictures.ndim == 2:
             pictures = pictures[None]

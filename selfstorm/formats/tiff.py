@@ -23,7 +23,6 @@ from selfstorm.frames import Array
 
 AXIS_NAMES = {"T": "time", "C": "channel", "Z": "z", "R": "position", "P": "position"}
 TAG = "MicroManagerMetadata"
-MOST_FRAMES = 50_000_000
 MOST_PACKED = 100_000  # times smaller than its pixels a compressed frame may be: an empty one nearly is
 AGAIN = "copy it again from where it came from"
 
@@ -48,7 +47,7 @@ class TiffReader:
         series = self._series()
         axes = [(AXIS_NAMES.get(a, a), n) for a, n in zip(series.axes[:-2], series.shape[:-2], strict=True) if n > 1]
         chosen = movie_axis(axes, select, path)
-        self._check_count(series)
+        check_promise(path, series)
         order = np.arange(int(np.prod(series.shape[:-2]))).reshape([size for _, size in axes])[chosen]
         pages = self._all_pages(series)
         self._pages = [pages[int(index)] for index in order]
@@ -114,12 +113,6 @@ class TiffReader:
             )
         shape, dtype = first.shape, first.dtype.newbyteorder(self._file.byteorder)
         return [_RawPage(self._file, series.dataoffset, i, shape, dtype) for i in range(count)]
-
-    def _check_count(self, series: Any) -> None:
-        """Raises MovieError where a header promises more frames than the file has bytes, before any are listed."""
-        count, size = math.prod(series.shape[:-2]), self._path.stat().st_size
-        if count > MOST_FRAMES or (series.dataoffset is not None and series.dataoffset + series.nbytes > size):
-            raise MovieError(f"is truncated: {count} frames in {size} bytes", where=self._path, mend=AGAIN)
 
     def _check_whole(self) -> None:
         sizes: dict[str, int] = {}
@@ -196,6 +189,14 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
         file.close()
         raise MovieError(f"is truncated or damaged ({complaints.of_damage})", where=path, mend=AGAIN)
     return file
+
+
+def check_promise(path: Path, series: Any) -> None:
+    """Raises MovieError where a header promises more pixels than the files hold, before memory is taken for them."""
+    files = {page.parent.filehandle.path for page in series.pages if page is not None}
+    size = sum(Path(name).stat().st_size for name in files)
+    if series.nbytes > size * (1 if series.keyframe.compression == 1 else MOST_PACKED):
+        raise MovieError(f"is truncated: {series.nbytes} bytes of pixels in {size}", where=path, mend=AGAIN)
 
 
 @contextmanager

@@ -8,16 +8,16 @@ from pathlib import Path
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.connect_dialog import ConnectDialog
-from client.drag_out import DragOut, StartDrag
-from client.field import field_of
 from client.help_pages import about_page, shortcuts_page
 from client.main_view import MODES
-from client.movie_out import MovieOut, save_data
-from client.pictures import Pair
-from client.playhead import follow, mark, seek, step, to_mark
+from client.out.drag_out import DragOut, StartDrag
+from client.out.movie_out import MovieOut, save_data
+from client.out.view_out import save_image, view_image
+from client.picture.field import field_of
+from client.picture.pictures import Pair
 from client.settings import Settings
+from client.timeline.playhead import follow, mark, seek, step, to_mark
 from client.tools import ProfileLine, RegionBox
-from client.view_out import save_image, view_image
 from client.viewer import ViewerWindow
 from selfstorm.errors import InputError
 

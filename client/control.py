@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from daemon.asking import ANSWER_MS, Asker
+from daemon.control.asking import ANSWER_MS, Asker
 from daemon.protocol.messages import Event, PictureHeader, Status, View
 from selfstorm.frames import Array, Region, StreamInfo
 

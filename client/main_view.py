@@ -6,14 +6,14 @@ import pyqtgraph as pg
 from PySide6 import QtCore, QtWidgets
 
 from client.buttons import DrawnButton
-from client.error_overlay import ErrorOverlay
-from client.field import Field
-from client.field_item import FieldItem
 from client.look import theme
-from client.picture_panel import PicturePanel
-from client.pictures import Pair, Picture
-from client.time_code import MOST_WINDOWS, USUAL_WINDOWS
-from client.time_overlay import TimeOverlay
+from client.picture.error_overlay import ErrorOverlay
+from client.picture.field import Field
+from client.picture.field_item import FieldItem
+from client.picture.panel import PicturePanel
+from client.picture.pictures import Pair, Picture
+from client.picture.time_code import MOST_WINDOWS, USUAL_WINDOWS
+from client.picture.time_overlay import TimeOverlay
 from selfstorm.frames import Array
 
 MODES = {

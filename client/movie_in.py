@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from client.history import History
-from client.pictures import Pair, Picture
+from client.picture.pictures import Pair, Picture
+from client.timeline.history import History
 from daemon.protocol.messages import PictureHeader
 from selfstorm.errors import InputError
-from selfstorm.ome_tiff import read_pictures
+from selfstorm.formats.ome_tiff import read_pictures
 
 MAX_BYTES = 4 * 2**30
 GB = 1e9

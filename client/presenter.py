@@ -8,10 +8,10 @@ from typing import Protocol
 
 from PySide6 import QtCore
 
-from client.history import History
-from client.playhead import Playhead, advance
 from client.state import ViewerState, reduce_message, reduce_shut_out, reduce_skipped, reduce_unreadable
 from client.subscriber import UNREADABLE, Batch, ShutOut
+from client.timeline.history import History
+from client.timeline.playhead import Playhead, advance
 
 TICK_MS = 33
 

@@ -10,15 +10,15 @@ from pathlib import Path
 from PySide6 import QtWidgets
 
 from client.commands import AskPath, Commands
-from client.drag_out import StartDrag
 from client.main_view import MODES
 from client.movie_in import open_movie
-from client.playhead import Playhead, seek
+from client.out.drag_out import StartDrag
 from client.presenter import Presenter
 from client.settings import Settings
 from client.state import ViewerState
 from client.subscriber import Batch, Subscriber
-from client.trends import Sample, with_window
+from client.timeline.playhead import Playhead, seek
+from client.trust.trends import Sample, with_window
 from client.viewer import ViewerWindow
 from daemon.protocol.key_file import KeyFile
 from selfstorm.errors import InputError

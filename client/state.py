@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from client.history import History
-from client.losses import Losses, note_losses
-from client.pictures import Pair, Picture
-from client.playhead import Playhead, looked_at
-from client.trends import Sample, with_window
+from client.picture.pictures import Pair, Picture
+from client.timeline.history import History
+from client.timeline.playhead import Playhead, looked_at
+from client.trust.losses import Losses, note_losses
+from client.trust.trends import Sample, with_window
 from daemon.protocol.codec import Received
 from daemon.protocol.messages import Event, PictureHeader, Status
 from selfstorm.frames import StreamInfo

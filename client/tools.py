@@ -7,10 +7,10 @@ from typing import Any
 import pyqtgraph as pg
 from PySide6 import QtCore, QtGui
 
-from client.field import Field
 from client.look import theme
-from client.profile import Point
-from client.region import Region, region_of
+from client.picture.field import Field
+from client.picture.profile import Point
+from client.picture.region import Region, region_of
 
 ON_TOP = 850
 

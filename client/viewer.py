@@ -5,29 +5,29 @@ from __future__ import annotations
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.actions import draw_icons, enable_actions, make_actions, make_tool_bar
-from client.crosshair import Crosshair, reading
-from client.drag_out import DragGrip
-from client.event_list import EventList
-from client.field import field_of
-from client.freshness import past_text, stale_reason
 from client.labels import ElidedLabel, named_label
-from client.linked_views import LinkedViews
 from client.look import dress, theme
 from client.main_view import MainView
-from client.picture_notes import PictureNotes
-from client.picture_panel import PicturePanel
-from client.pictures import Pair
-from client.playhead import place
-from client.profile_panel import ProfilePanel
-from client.region_panel import RegionPanel
-from client.sentences import empty_text
+from client.out.drag_out import DragGrip
+from client.picture.crosshair import Crosshair, reading
+from client.picture.field import field_of
+from client.picture.linked_views import LinkedViews
+from client.picture.notes import PictureNotes
+from client.picture.panel import PicturePanel
+from client.picture.pictures import Pair
+from client.picture.profile_panel import ProfilePanel
+from client.picture.region_panel import RegionPanel
+from client.picture.time_code import last_windows
 from client.state import ViewerState
-from client.time_bar import TimeBar
-from client.time_code import last_windows
+from client.timeline.playhead import place
+from client.timeline.time_bar import TimeBar
 from client.tools import ProfileLine, RegionBox
-from client.trend_panel import TrendPanel
-from client.trust import aside, lamps
-from client.trust_strip import TrustStrip
+from client.trust.event_list import EventList
+from client.trust.freshness import past_text, stale_reason
+from client.trust.judgement import aside, lamps
+from client.trust.sentences import empty_text
+from client.trust.strip import TrustStrip
+from client.trust.trend_panel import TrendPanel
 from client.welcome import WelcomeCard
 
 SIZE_PX = (1280, 800)

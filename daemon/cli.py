@@ -11,9 +11,9 @@ from pathlib import Path
 import click
 
 from daemon.config import ServerSection, load, source_of
-from daemon.control_commands import COMMANDS, account
-from daemon.keys_command import keys
-from daemon.loopback import from_elsewhere, is_loopback
+from daemon.control.commands import COMMANDS, account
+from daemon.keys.command import keys
+from daemon.keys.loopback import from_elsewhere, is_loopback
 from daemon.stop_signals import StopSignals
 from selfstorm import console
 
@@ -116,7 +116,7 @@ def watch(connect: str, once: bool) -> int:
 def replay_run(manifest: Path, save: Path | None) -> int:
     """Repeat the run that wrote MANIFEST, and say whether its pictures come out equal; exit code 1 where one is not."""
     from daemon.replay_run import repeat
-    from selfstorm.ome_tiff import OmeTiffWriter
+    from selfstorm.formats.ome_tiff import OmeTiffWriter
 
     made, equal = 0, 0
     with ExitStack() as open_files:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from daemon.loopback import is_loopback
+from daemon.keys.loopback import is_loopback
 from selfstorm.errors import InputError
 from selfstorm.frames import Region
 
 if TYPE_CHECKING:
-    from selfstorm.scene import Scene
+    from selfstorm.simulation.scene import Scene
 
 SCHEMES = ("simulate", "replay", "ndtiff", "mmcore", "micromanager", "zmq")
 ADDRESS = r"^tcp://(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]):(\*|\d{1,5})$"
@@ -89,7 +89,7 @@ class SourceSection(Section):
 
     def scene(self) -> Scene:
         """The simulated scene of [source.simulate]."""
-        from selfstorm.scene import Scene
+        from selfstorm.simulation.scene import Scene
 
         # A pair is a list in TOML and JSON.
         keys: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in self.simulate.items()}

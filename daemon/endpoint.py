@@ -9,9 +9,9 @@ from contextlib import ExitStack
 
 import zmq
 
-from daemon.door import Door
-from daemon.guests import Guests
-from daemon.loopback import is_loopback
+from daemon.keys.door import Door
+from daemon.keys.guests import Guests
+from daemon.keys.loopback import is_loopback
 from selfstorm.errors import InputError
 
 log = logging.getLogger(__name__)

@@ -7,10 +7,10 @@ from typing import Any
 from daemon.health import Health
 from daemon.protocol.messages import MAX_LISTED_MISSING, PictureHeader
 from daemon.stopwatch import Stopwatch
-from selfstorm.effort import Effort
 from selfstorm.frames import Array, Window
 from selfstorm.model import Settings
 from selfstorm.reconstruction import Reconstruction
+from selfstorm.sequence.effort import Effort
 
 
 def header_of(

@@ -13,8 +13,8 @@ from typing import Self
 import zmq
 
 from daemon.connection import Connection
+from daemon.control.live_settings import LiveSettings
 from daemon.health import Health
-from daemon.live_settings import LiveSettings
 from daemon.protocol.codec import MAX_PIXEL_BYTES, MalformedMessageError, Received, decode
 from daemon.protocol.key_file import KeyFile
 from daemon.protocol.messages import FrameHeader, Heartbeat
@@ -175,7 +175,7 @@ class Intake(threading.Thread):
         state, detail = heartbeat.state, heartbeat.detail
         self._back_s = self._back_s or time.monotonic()
         if state == "waiting" and (state, detail) != (self.source_state, self.source_detail):
-            self._health.event("info", "source_waits", detail or "the source waits")
+            self._health.event("info", "source_waits", f"the source waits {detail}")
         self.source_state, self.source_detail = state, detail
         self._health.report(source_state=state, detail=detail)
 

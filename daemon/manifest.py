@@ -28,8 +28,8 @@ from daemon.config import CameraSection, Config, OpticsSection, ReconstructionSe
 from daemon.health import Health
 from daemon.protocol.messages import Event
 from daemon.reconstructor import Made
-from selfstorm.effort import Estimate, Quality
 from selfstorm.frames import Array, Region, StreamInfo, Window
+from selfstorm.sequence.effort import Estimate, Quality
 
 SUFFIX = ".manifest.ndjson"
 PACKAGES = ("selfstorm", "torch", "numpy", "scipy", "pyzmq")
@@ -59,7 +59,7 @@ class RunLine(Line):
 
 
 class EffortLine(Line):
-    """selfstorm.effort.Effort."""
+    """selfstorm.sequence.effort.Effort."""
 
     name: str
     estimate: Estimate

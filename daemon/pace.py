@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from selfstorm.density import PREVIEW_LAYERS, QUICK_LAYERS
-from selfstorm.effort import Effort, Estimate, steps_down
+from selfstorm.sequence.effort import Effort, Estimate, steps_down
 
 CLIMB, STAY = 0.7, 0.85  # of a stride's time may be planned for, to do more than before and to go on as before
 # More than a stride's time, once, to look at frames that were passed by: one window waits, none is skipped.

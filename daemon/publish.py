@@ -14,8 +14,8 @@ from uuid import uuid4
 from daemon.config import SourceSection
 from daemon.health import Health
 from daemon.intake import FrameSubscriber
-from daemon.keys import Keyring
-from daemon.loopback import from_here, is_loopback
+from daemon.keys.loopback import from_here, is_loopback
+from daemon.keys.store import Keyring
 from daemon.protocol.codec import MalformedMessageError
 from daemon.protocol.messages import Heartbeat
 from daemon.supervisor import CameraSupervisor

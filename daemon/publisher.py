@@ -9,8 +9,8 @@ import time
 import zmq
 
 from daemon.endpoint import Endpoint
-from daemon.guests import Guests
 from daemon.health import Health
+from daemon.keys.guests import Guests
 from daemon.protocol.codec import Buffer, encode
 from daemon.protocol.messages import PictureHeader
 from daemon.refusals import Refusals

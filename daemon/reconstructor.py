@@ -22,15 +22,15 @@ from daemon.pace import Demand, Pace
 from daemon.stopwatch import Stopwatch
 from selfstorm.checkpoint import fingerprint, load_model
 from selfstorm.density import cold_layers
-from selfstorm.effort import Effort
 from selfstorm.emitters import MAP_BYTES
-from selfstorm.engine import Model, new_model, picture_of, watch
 from selfstorm.errors import InputError
-from selfstorm.film import Place, unseen
 from selfstorm.frame_by_frame import Watchers
 from selfstorm.frames import Frame, StreamInfo, Window
 from selfstorm.model import SequenceModel, Settings
 from selfstorm.reconstruction import Reconstruction
+from selfstorm.sequence.effort import Effort
+from selfstorm.sequence.engine import Model, new_model, picture_of, watch
+from selfstorm.sequence.film import Place, unseen
 
 WATCHED_TOGETHER = 128  # frames: what is made of them has to fit the memory
 LEAST_MAP_BYTES = 2**20

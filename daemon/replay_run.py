@@ -18,14 +18,14 @@ from daemon.reconstructor import Reconstructor
 from daemon.settings import settings_of
 from daemon.stopwatch import Stopwatch
 from selfstorm.device import prepare_device
-from selfstorm.effort import Effort
 from selfstorm.errors import InputError
+from selfstorm.formats.movies import MovieFile
 from selfstorm.formats.recording import RecordingReader
 from selfstorm.frames import Array, Frame, StreamInfo, Window
-from selfstorm.movies import MovieFile
 from selfstorm.reconstruction import Reconstruction
+from selfstorm.sequence.effort import Effort
+from selfstorm.sequence.window import TooFewFramesError
 from selfstorm.simulate import simulate
-from selfstorm.window import TooFewFramesError
 
 MOST_LINE = 64 * 2**20
 MEND = "give a manifest that selfstorm-daemon wrote"

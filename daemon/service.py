@@ -24,25 +24,25 @@ from uuid import uuid4
 
 from daemon.config import Config
 from daemon.connection import load_key
-from daemon.control import Control
-from daemon.desk import Desk
+from daemon.control.desk import Desk
+from daemon.control.live_settings import LiveSettings
+from daemon.control.router import Control
+from daemon.control.snapshots import Snapshots
 from daemon.external_source import ExternalSource
-from daemon.guests import Guests
 from daemon.health import Health
 from daemon.intake import Intake
-from daemon.keys import Keyring
-from daemon.live_settings import LiveSettings
-from daemon.loopback import is_loopback
+from daemon.keys.guests import Guests
+from daemon.keys.loopback import is_loopback
+from daemon.keys.store import Keyring
 from daemon.metrics import MetricsServer
 from daemon.protocol.messages import Status
 from daemon.publisher import Publisher
-from daemon.recording import Recording
-from daemon.snapshots import Snapshots
+from daemon.recording.on_request import Recording
+from daemon.recording.writer import MovieOut
 from daemon.stop_signals import StopSignals
 from daemon.supervisor import CameraSupervisor
 from daemon.windows import WindowQueue
 from daemon.worker import Worker
-from daemon.writer import MovieOut
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 

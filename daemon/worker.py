@@ -6,23 +6,23 @@ import logging
 import threading
 import time
 
+from daemon.control.live_settings import LiveSettings
 from daemon.headers import header_of, quality_of, raw_header_of
 from daemon.health import Health
 from daemon.keeper import Keeper
-from daemon.live_settings import LiveSettings
 from daemon.manifest import Manifest
 from daemon.publisher import Publisher
 from daemon.reconstructor import Made, Reconstructor
+from daemon.recording.writer import MovieOut
 from daemon.settings import settings_of
 from daemon.stopwatch import Stopwatch
 from daemon.windows import WindowQueue
-from daemon.writer import MovieOut
 from selfstorm.device import describe, prepare_device
-from selfstorm.effort import Effort
 from selfstorm.errors import InputError
 from selfstorm.frames import Window
 from selfstorm.model import SequenceModel
 from selfstorm.reconstruction import Reconstruction
+from selfstorm.sequence.effort import Effort
 
 log = logging.getLogger(__name__)
 

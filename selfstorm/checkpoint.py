@@ -20,9 +20,9 @@ from torch import Tensor
 
 from selfstorm.camera import Camera
 from selfstorm.errors import InputError
-from selfstorm.field_moments import FieldMoments
 from selfstorm.model import SequenceModel, Settings
 from selfstorm.optics import psf_from_dict, psf_to_dict
+from selfstorm.psf.field_moments import FieldMoments
 
 MOST_BYTES = 4 * 2**30
 MOST_HEADER = 1_000_000

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from selfstorm import console
-from selfstorm.benchmark_command import benchmark
+from selfstorm.benchmark.command import benchmark
 from selfstorm.errors import InputError
 from selfstorm.reconstruct_command import reconstruct
 
@@ -27,7 +27,7 @@ cli.add_command(benchmark)
 
 def _scene_options(command: Any) -> Any:
     """An option for every number of a Scene, named like it."""
-    from selfstorm.scene import Scene
+    from selfstorm.simulation.scene import Scene
 
     for field in reversed(fields(Scene)):
         if isinstance(field.default, int | float) or field.default is None:
@@ -44,10 +44,10 @@ def _scene_options(command: Any) -> Any:
 @_scene_options
 def simulate(output: Path, truth: Path, frames: int, **scene: Any) -> None:
     """Simulate a movie of a living cell, and where every emitter was."""
-    from selfstorm.ome_tiff import OmeTiffWriter
-    from selfstorm.scene import Scene
+    from selfstorm.formats.ome_tiff import OmeTiffWriter
+    from selfstorm.formats.truth import TruthWriter
     from selfstorm.simulate import simulate as movie
-    from selfstorm.truth import TruthWriter
+    from selfstorm.simulation.scene import Scene
 
     shots = movie(Scene(**scene), frames=frames)
     part = truth.with_name(truth.name + ".part")
@@ -73,8 +73,8 @@ def simulate(output: Path, truth: Path, frames: int, **scene: Any) -> None:
 def evaluate(picture: Path, truth: Path, pixel_nm: float | None, frames: str | None) -> None:
     """Score PICTURE against the TRUTH: Pearson, PSNR, SSIM, ground-truth FRC. A line for every window."""
     from selfstorm.evaluate import score_picture
-    from selfstorm.ome_tiff import read_pictures
-    from selfstorm.truth import read_truth
+    from selfstorm.formats.ome_tiff import read_pictures
+    from selfstorm.formats.truth import read_truth
 
     file = read_pictures(picture)
     pixel_nm = pixel_nm or file.pixel_nm

@@ -24,7 +24,7 @@ from torch import Tensor
 from selfstorm.optics import Psf
 from selfstorm.optics_gradient import Optics, first, parameters, smooth, with_parameters
 from selfstorm.optics_loss import FAR_LAGS, Half, Loss
-from selfstorm.pupil import Pupil
+from selfstorm.psf.pupil import Pupil
 from selfstorm.statistics import shifted
 
 Outcome = Literal["kept", "rolled back", "not needed", "not possible"]

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from selfstorm.effort import Estimate, Quality
 from selfstorm.emitters import QUALITY, batches, emitter_maps
-from selfstorm.film import Strip, to_look_at
 from selfstorm.frames import Array
 from selfstorm.localize import EFFORT, Localizations, candidates, joined, localize
 from selfstorm.model import SequenceModel
-from selfstorm.spot_model import Emitters
+from selfstorm.psf.spot_model import Emitters
+from selfstorm.sequence.effort import Estimate, Quality
+from selfstorm.sequence.film import Strip, to_look_at
 
 LEAST_PHOTONS = 1e-3
 FITTED_TOGETHER = 1500  # emitters: 600 to 3000 are about as fast, and their memory is bounded

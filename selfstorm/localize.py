@@ -20,7 +20,7 @@ from torch import Tensor
 from selfstorm.errors import InputError
 from selfstorm.operators import Grid
 from selfstorm.optics import Psf
-from selfstorm.spot_model import CORE_PX, Canvas, Emitters, Layout, Patches, Windows, profiles
+from selfstorm.psf.spot_model import CORE_PX, Canvas, Emitters, Layout, Patches, Windows, profiles
 
 LEAST_MAP_PHOTONS = 30.0
 LEAST_MAP_PEAK = 0.3  # photons of a cell in the blurred map: below, no 5 x 5 cells hold as many

@@ -12,18 +12,18 @@ from torch import Tensor
 
 from selfstorm.camera import Camera, calibrate
 from selfstorm.defects import flashes, hot_pixels, levels, mended
-from selfstorm.effort import Effort, Estimate, Quality
 from selfstorm.emitters import MAP_BYTES
 from selfstorm.errors import InputError
-from selfstorm.field_moments import FieldMoments
-from selfstorm.film import Film
 from selfstorm.finetune import TUNED, Budget, FitReport, finetune
 from selfstorm.frames import Array
 from selfstorm.haze import Haze
-from selfstorm.memory import Memory
 from selfstorm.operators import Grid, Imaging, LaggedCovariance
 from selfstorm.optics import Psf
-from selfstorm.psf_from_data import find_psf
+from selfstorm.psf.field_moments import FieldMoments
+from selfstorm.psf.from_data import find_psf
+from selfstorm.sequence.effort import Effort, Estimate, Quality
+from selfstorm.sequence.film import Film
+from selfstorm.sequence.memory import Memory
 
 ModelName = Literal["unrolled", "paper"]
 LEAST_SIDE_PX = 4

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from selfstorm.engine import Model, picture_of, watch
 from selfstorm.errors import InputError
-from selfstorm.film import Place
 from selfstorm.frame_by_frame import Watchers
 from selfstorm.frames import Array, window_starts
 from selfstorm.reconstruction import Reconstruction
-from selfstorm.window import LEAST_FRAMES
+from selfstorm.sequence.engine import Model, picture_of, watch
+from selfstorm.sequence.film import Place
+from selfstorm.sequence.window import LEAST_FRAMES
 
 
 def check_windows(frames: int, window: int, stride: int) -> int:

@@ -17,8 +17,8 @@ from scipy.special import erf, j1
 
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
-from selfstorm.pupil import Pupil
-from selfstorm.separable import Integral, Mode, modes_of_kernel
+from selfstorm.psf.pupil import Pupil
+from selfstorm.psf.separable import Integral, Mode, modes_of_kernel
 
 AIRY_RANK = 2
 MOST_REACH_NM = 1e5  # of a description from outside

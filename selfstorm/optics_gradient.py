@@ -15,10 +15,10 @@ from scipy.fft import next_fast_len
 from torch import Tensor
 
 from selfstorm.density import density
-from selfstorm.field_moments import FIELD_LAGS
 from selfstorm.operators import LAGS, PAD_PX, LaggedCovariance, unseen_infinite
 from selfstorm.optics import Airy, Ellipse, Gaussian, Psf, reach_px
-from selfstorm.pupil import ABERRATIONS, SAMPLES, Pupil, zernikes
+from selfstorm.psf.field_moments import FIELD_LAGS
+from selfstorm.psf.pupil import ABERRATIONS, SAMPLES, Pupil, zernikes
 from selfstorm.statistics import WindowStatistics
 
 SCALE = 3  # cells along a pixel of a training problem

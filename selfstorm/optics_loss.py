@@ -7,11 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from selfstorm.field_moments import FieldMoments
 from selfstorm.optics import Psf
 from selfstorm.optics_gradient import Covariance, Optics, learned_density, parameters, smooth
-from selfstorm.psf_fit import Target
-from selfstorm.pupil import Pupil
+from selfstorm.psf.field_moments import FieldMoments
+from selfstorm.psf.fit import Target
+from selfstorm.psf.pupil import Pupil
 from selfstorm.statistics import shifted, trend, window_statistics
 
 Lags = tuple[tuple[int, int], ...]

@@ -11,21 +11,21 @@ from torch import Tensor
 
 from selfstorm.background import fit_background
 from selfstorm.density import PREVIEW_LAYERS, QUICK_LAYERS, cold_layers, density, warmed
-from selfstorm.effort import Effort
 from selfstorm.errors import InputError
-from selfstorm.film import Place, spans
 from selfstorm.frame_by_frame import Light, Watchers, localizations_of, look
 from selfstorm.frames import Array
 from selfstorm.localize import Localizations
-from selfstorm.memory import Memory
 from selfstorm.model import SequenceModel
 from selfstorm.quality import DISTRUST, judged, resampled, resolution_nm
 from selfstorm.reconstruction import Reconstruction, State
 from selfstorm.render import fuse, render
+from selfstorm.sequence.effort import Effort
+from selfstorm.sequence.film import Place, spans
+from selfstorm.sequence.memory import Memory
+from selfstorm.sequence.watch import watch
+from selfstorm.sequence.window import LEAST_FRAMES, WindowFrames
 from selfstorm.statistics import Sums, statistics_of
 from selfstorm.steady import steady_light
-from selfstorm.watch import watch
-from selfstorm.window import LEAST_FRAMES, WindowFrames
 
 LEAST_BACKGROUND = 1e-2  # photons
 TRUSTED_MISFIT = 0.1

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from selfstorm.errors import InputError
-from selfstorm.optics_options import chosen_psf
+from selfstorm.psf.options import chosen_psf
 
 
 @click.command()
@@ -67,12 +67,12 @@ def reconstruct(
     from selfstorm.checkpoint import load_model
     from selfstorm.checkpoint import save_model as write_model
     from selfstorm.device import describe, prepare_device
-    from selfstorm.engine import Model, new_model
+    from selfstorm.formats.movies import MovieFile
+    from selfstorm.formats.ome_tiff import OmeTiffWriter
+    from selfstorm.formats.thunderstorm import ThunderstormWriter
     from selfstorm.model import SequenceModel, Settings
-    from selfstorm.movies import MovieFile
     from selfstorm.offline import check_windows, reconstruct_movie
-    from selfstorm.ome_tiff import OmeTiffWriter
-    from selfstorm.thunderstorm import ThunderstormWriter
+    from selfstorm.sequence.engine import Model, new_model
 
     if model == "paper" and (start_from or save_model):
         raise click.UsageError("--start-from and --save-model are for our own model alone.")

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selfstorm.blinking import Blinking, activation_rate
 from selfstorm.errors import InputError
-from selfstorm.scene import Scene, Stream, generator
-from selfstorm.spots import AiryPsf, GaussianPsf, Psf, place
-from selfstorm.structures import Filaments
+from selfstorm.simulation.blinking import Blinking, activation_rate
+from selfstorm.simulation.scene import Scene, Stream, generator
+from selfstorm.simulation.spots import AiryPsf, GaussianPsf, Psf, place
+from selfstorm.simulation.structures import Filaments
 
 __all__ = [
     "EMITTER_COLUMNS",

@@ -17,11 +17,11 @@ from typing import Any
 import click
 import numpy as np
 
-from daemon.asking import ask
 from daemon.config import Config, load
+from daemon.control.asking import ask
 from selfstorm.errors import InputError
 from selfstorm.evaluate import score_picture
-from selfstorm.ome_tiff import Pictures, read_pictures
+from selfstorm.formats.ome_tiff import Pictures, read_pictures
 from selfstorm.simulate import Movie
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -27,7 +27,7 @@ import msgpack
 import numpy as np
 import zmq
 
-from daemon.asking import ask
+from daemon.control.asking import ask
 from daemon.protocol.messages import Status
 from selfstorm.errors import InputError
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator
 
-from daemon.asking import ask
 from daemon.check.finding import Finding, ok, problem, warning
 from daemon.config import ServerSection
-from daemon.keys import Keyring
-from daemon.loopback import from_here, is_loopback
+from daemon.control.asking import ask
+from daemon.keys.loopback import from_here, is_loopback
+from daemon.keys.store import Keyring
 from daemon.protocol.messages import Status
 from selfstorm.errors import InputError
 

@@ -14,9 +14,9 @@ from daemon.config import SourceSection
 from daemon.sources.camera import Happening, Lost, Pace, Shot
 from daemon.sources.numbering import Numbering
 from selfstorm.errors import InputError, MovieError
+from selfstorm.formats.movies import MovieFile
 from selfstorm.formats.reader import Stamp
 from selfstorm.frames import PixelType, StreamInfo
-from selfstorm.movies import MovieFile
 
 SAMPLED_FRAMES = 200
 MOST_CHARACTERS = 256  # of the camera in a stream's description

@@ -15,10 +15,10 @@ from typing import Literal, Self
 
 import zmq
 
-from daemon.door import Door
-from daemon.guests import Guests
-from daemon.keys import Keyring
-from daemon.loopback import is_loopback
+from daemon.keys.door import Door
+from daemon.keys.guests import Guests
+from daemon.keys.loopback import is_loopback
+from daemon.keys.store import Keyring
 from daemon.protocol.codec import encode
 from daemon.protocol.messages import FrameHeader, Heartbeat
 from daemon.sources.camera import Shot

@@ -1,4 +1,4 @@
-"""The daemon's own recordings, as daemon/recorder.py writes them: NAME.tif, a page a frame; NAME.jsonl, a line a frame.
+"""The recordings that daemon/recording/recorder.py writes: NAME.tif, a page a frame; NAME.jsonl, a line a frame.
 
 What a kill left of one is read as far as both files go together.
 """

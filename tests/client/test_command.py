@@ -10,7 +10,7 @@ from client_stream import free_port
 
 from client.screen import require_screen
 from selfstorm.errors import InputError
-from selfstorm.ome_tiff import OmeTiffWriter
+from selfstorm.formats.ome_tiff import OmeTiffWriter
 
 COMMAND = (sys.executable, "-c", "from client.cli import main; main()")
 PNG = b"\x89PNG\r\n"

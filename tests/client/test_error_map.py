@@ -7,11 +7,11 @@ import pytest
 from client_stream import header, pixels
 from PySide6 import QtCore
 
-from client.crosshair import reading
-from client.error_map import error_range, error_table
-from client.history import PAIR_BYTES
-from client.playhead import seek
+from client.picture.crosshair import reading
+from client.picture.error_map import error_range, error_table
 from client.state import ViewerState, reduce_message
+from client.timeline.history import PAIR_BYTES
+from client.timeline.playhead import seek
 from daemon.protocol.codec import Received, encode
 
 

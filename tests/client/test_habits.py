@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt
 
 from client.actions import ENTRIES
 from client.connect_dialog import ConnectDialog
-from client.region import Region
+from client.picture.region import Region
 
 
 @pytest.fixture

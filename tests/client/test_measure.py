@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from client_stream import header
 
-from client.field import Field
-from client.pictures import Pair, Picture
-from client.profile import along, fwhm, profiles, width_text
-from client.region import Region, region_lines, region_of
+from client.picture.field import Field
+from client.picture.pictures import Pair, Picture
+from client.picture.profile import along, fwhm, profiles, width_text
+from client.picture.region import Region, region_lines, region_of
 
 FIELD = Field(1.6, 1.6, "µm")
 SIGMA_PER_FWHM = 2 * np.sqrt(2 * np.log(2))

@@ -8,10 +8,10 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Qt
 
 from client.movie_in import open_movie
-from client.movie_out import save_data
-from client.pictures import Pair, Picture
+from client.out.movie_out import save_data
+from client.picture.pictures import Pair, Picture
 from selfstorm.errors import InputError
-from selfstorm.ome_tiff import OmeTiffWriter, read_pictures
+from selfstorm.formats.ome_tiff import OmeTiffWriter, read_pictures
 
 
 def pair(window, level=1.0, preview=False, **other):

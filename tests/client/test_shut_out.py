@@ -6,12 +6,12 @@ import pytest
 import zmq
 from client_stream import free_port, status
 
-from client.sentences import empty_text
 from client.state import ViewerState, reduce_shut_out
+from client.trust.sentences import empty_text
 from daemon.connection import new_pair
 from daemon.endpoint import Endpoint
-from daemon.guests import Guests
-from daemon.keys import Keyring, write
+from daemon.keys.guests import Guests
+from daemon.keys.store import Keyring, write
 from daemon.protocol.codec import encode
 from daemon.protocol.key_file import KeyFile
 

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from client_stream import STREAM, event, header, pixels, status
 
-from client.freshness import picture_age_s, seconds, silence_s, stale_reason
 from client.presenter import reduce_batch
-from client.sentences import empty_text, event_line, picture_lines, unreadable_line
 from client.state import MAX_EVENTS, ViewerState, reduce_message, reduce_unreadable
 from client.subscriber import Arrival, Inbox
+from client.trust.freshness import picture_age_s, seconds, silence_s, stale_reason
+from client.trust.sentences import empty_text, event_line, picture_lines, unreadable_line
 from daemon.protocol.codec import Received
 from daemon.protocol.messages import Heartbeat
 from selfstorm.frames import StreamInfo

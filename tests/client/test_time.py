@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from client_stream import header, pixels, status
 
-from client.history import PAIR_BYTES, History
-from client.losses import Losses, note_losses
-from client.pictures import Pair, Picture
-from client.playhead import (
+from client.picture.pictures import Pair, Picture
+from client.timeline.history import PAIR_BYTES, History
+from client.timeline.playhead import (
     PLAY_HZ,
     Playhead,
     advance,
@@ -22,7 +21,8 @@ from client.playhead import (
     step,
     to_mark,
 )
-from client.trends import MAX_SAMPLES, with_window
+from client.trust.losses import Losses, note_losses
+from client.trust.trends import MAX_SAMPLES, with_window
 from daemon.protocol.messages import FrameCounts
 
 TICK_S = 1 / PLAY_HZ

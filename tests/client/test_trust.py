@@ -5,10 +5,10 @@ from dataclasses import replace
 import pytest
 from client_stream import STREAM, header, pixels, status
 
-from client.freshness import past_text
-from client.playhead import seek
 from client.state import ViewerState, reduce_message, reduce_unreadable
-from client.trust import NEWS_S, aside, duration, lamps, sentence
+from client.timeline.playhead import seek
+from client.trust.freshness import past_text
+from client.trust.judgement import NEWS_S, aside, duration, lamps, sentence
 from daemon.protocol.codec import Received
 from daemon.protocol.messages import FrameCounts, StageLatency, WindowCounts
 from selfstorm.frames import StreamInfo

@@ -8,8 +8,8 @@ import zmq
 from client_stream import Publisher, event
 from PySide6 import QtCore
 
-from client.contrast_controls import short_number, typed_number
-from client.crosshair import reading
+from client.picture.contrast_controls import short_number, typed_number
+from client.picture.crosshair import reading
 from client.subscriber import Subscriber
 from daemon.protocol.codec import encode
 

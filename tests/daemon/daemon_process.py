@@ -15,13 +15,13 @@ import numpy as np
 import pytest
 import zmq
 
-from daemon.asking import ask
 from daemon.connection import Connection
+from daemon.control.asking import ask
 from daemon.protocol.codec import Received, decode
 from daemon.protocol.messages import Status
 from selfstorm.errors import InputError
-from selfstorm.scene import Scene
 from selfstorm.simulate import simulate
+from selfstorm.simulation.scene import Scene
 
 DAEMON = (sys.executable, "-c", "from daemon.cli import main; main()")
 SELFSTORM = (sys.executable, "-c", "from selfstorm.cli import main; main()")

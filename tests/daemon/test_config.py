@@ -6,7 +6,7 @@ import pytest
 from daemon_process import as_toml
 
 from daemon.config import load
-from daemon.loopback import is_loopback
+from daemon.keys.loopback import is_loopback
 from selfstorm.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "configs"

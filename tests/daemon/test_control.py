@@ -11,13 +11,13 @@ import zmq
 from daemon_process import DAEMON, Daemon, Results, account_closes, command, simulated, wait_until
 
 from client import Daemon as Asked
-from daemon.control import REQUESTS_AT_ONCE
+from daemon.control.router import REQUESTS_AT_ONCE
+from daemon.control.views import averaged
 from daemon.protocol.codec import decode, encode
 from daemon.protocol.messages import VERSION, Request
 from daemon.protocol.verbs import VERBS
-from daemon.views import averaged
 from selfstorm.errors import InputError
-from selfstorm.ome_tiff import read_pictures
+from selfstorm.formats.ome_tiff import read_pictures
 
 RUNNING = simulated(rate_hz=40, folder="out")
 

@@ -19,19 +19,19 @@ from client.movie_in import open_movie
 from daemon.config import Config, load
 from daemon.manifest import EffortLine, ManifestLine, RunLine, WindowLine
 from daemon.protocol.messages import FrameHeader
-from daemon.recorder import Recording
+from daemon.recording.recorder import Recording
 from daemon.replay_run import repeat
 from selfstorm.checkpoint import load_model, save_model
 from selfstorm.device import prepare_device
 from selfstorm.errors import InputError
+from selfstorm.formats.movies import MovieFile
 from selfstorm.formats.ndtiff_index import NUMBERS
+from selfstorm.formats.ome_tiff import OmeTiffWriter
+from selfstorm.formats.thunderstorm import COLUMNS, read_thunderstorm
+from selfstorm.formats.truth import read_truth
 from selfstorm.frames import StreamInfo
 from selfstorm.model import SequenceModel, Settings
-from selfstorm.movies import MovieFile
-from selfstorm.ome_tiff import OmeTiffWriter
 from selfstorm.optics import Gaussian
-from selfstorm.thunderstorm import COLUMNS, read_thunderstorm
-from selfstorm.truth import read_truth
 
 pytestmark = pytest.mark.timeout(60)
 FRAMES = np.random.default_rng(0).integers(1, 4000, (10, 9, 13)).astype(np.uint16)

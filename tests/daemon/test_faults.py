@@ -25,9 +25,9 @@ from daemon_process import (
     wait_until,
 )
 
-from selfstorm.movies import MovieFile
-from selfstorm.scene import Scene
+from selfstorm.formats.movies import MovieFile
 from selfstorm.simulate import simulate
+from selfstorm.simulation.scene import Scene
 
 WINDOW = 20
 VIEWER = """
@@ -116,7 +116,7 @@ def test_a_killed_recorder_goes_on_in_a_new_file(running):
 
     before = wait_until(some_recorded)
     told = len(running.results.events("recorder_lost"))
-    os.kill(running.daemon.child("daemon.recorder"), signal.SIGKILL)
+    os.kill(running.daemon.child("daemon.recording.recorder"), signal.SIGKILL)
     assert "not recorded" in running.results.event("recorder_lost", told).text
     after = wait_until(in_a_new_file)
     # Frames of the first file are not missing in the second one.
@@ -164,7 +164,7 @@ def test_a_killed_daemon_leaves_no_process_and_everything_it_wrote(tmp_path, sta
     with Results(daemon.results) as results:
         status = wait_until(much)
         wait_until(results.has("sr.refined"))
-    children = [daemon.child(module) for module in ("daemon.sources", "daemon.recorder")]
+    children = [daemon.child(module) for module in ("daemon.sources", "daemon.recording.recorder")]
     daemon.send(signal.SIGKILL)
     assert daemon.exit_code() == -signal.SIGKILL
 
@@ -197,7 +197,7 @@ def test_a_recording_that_cannot_go_on_holds_nothing_up(tmp_path, start):
     with Results(daemon.results) as results:
         daemon.published(1)
         (tmp_path / "raw").rename(tmp_path / "elsewhere")  # the recorder that is started next has no folder
-        os.kill(daemon.child("daemon.recorder"), signal.SIGKILL)
+        os.kill(daemon.child("daemon.recording.recorder"), signal.SIGKILL)
         assert "the stream goes on" in results.event("recording_stopped").text
         results.more("sr.refined", 1)
         os.kill(daemon.child("daemon.sources"), signal.SIGKILL)

@@ -15,8 +15,8 @@ from daemon.intake import FrameSubscriber
 from daemon.sources.camera import Shot
 from daemon.sources.stream_publisher import StreamPublisher
 from selfstorm.frames import StreamInfo
-from selfstorm.scene import Scene
 from selfstorm.simulate import simulate
+from selfstorm.simulation.scene import Scene
 
 ANY_PORT = "tcp://127.0.0.1:*"
 

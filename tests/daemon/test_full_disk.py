@@ -9,9 +9,9 @@ from daemon_process import Results, account_closes, posix, simulated
 
 from daemon.protocol.codec import Received
 from daemon.protocol.messages import FrameHeader
-from daemon.recorder import Recorder
+from daemon.recording.recorder import Recorder
+from selfstorm.formats.movies import MovieFile
 from selfstorm.frames import StreamInfo
-from selfstorm.movies import MovieFile
 
 INFO = StreamInfo(stream="stream-1", source="here", height=24, width=40, dtype="uint16", pixel_nm=108.3)
 FRAMES = np.random.default_rng(4).integers(0, 60_000, (60, 24, 40), np.uint16)
@@ -90,7 +90,7 @@ def test_the_daemon_says_so_and_goes_on(tmp_path, start):
     with Results(daemon.results) as results:
         room = 200_000
         resource = pytest.importorskip("resource")
-        resource.prlimit(daemon.child("daemon.recorder"), resource.RLIMIT_FSIZE, (room, room))
+        resource.prlimit(daemon.child("daemon.recording.recorder"), resource.RLIMIT_FSIZE, (room, room))
         told = results.event("recording_stopped").text
         assert "File too large; what was recorded before is whole; the stream goes on" in told
         results.more("sr.refined", 2)

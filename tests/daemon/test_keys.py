@@ -12,14 +12,14 @@ import zmq
 from click.testing import CliRunner
 from daemon_process import DAEMON, Results, command, free_ports, posix, simulated, wait_until, write_config
 
-from daemon.asking import Asker, ask
 from daemon.config import load
 from daemon.connection import Connection, new_pair
-from daemon.door import REFUSALS, Door
+from daemon.control.asking import Asker, ask
 from daemon.endpoint import Endpoint
-from daemon.guests import MOST_REASONS, Guests
-from daemon.keys import Keyring, write
-from daemon.keys_command import keys
+from daemon.keys.command import keys
+from daemon.keys.door import REFUSALS, Door
+from daemon.keys.guests import MOST_REASONS, Guests
+from daemon.keys.store import Keyring, write
 from daemon.protocol.key_file import KeyFile, load_key_file
 from daemon.service import Service
 from selfstorm.errors import InputError

@@ -8,9 +8,9 @@ import pytest
 import tifffile
 from daemon_process import DAEMON, SELFSTORM, command, free_ports, write_config
 
-from selfstorm.ome_tiff import read_pictures
-from selfstorm.scene import Scene
+from selfstorm.formats.ome_tiff import read_pictures
 from selfstorm.simulate import simulate
+from selfstorm.simulation.scene import Scene
 
 FRAMES, WINDOW, STRIDE = 130, 40, 30
 WINDOWS = 4

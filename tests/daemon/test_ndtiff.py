@@ -17,8 +17,8 @@ from daemon.sources.camera import Lost, Shot, Waiting
 from daemon.sources.growing import GrowingDataSet
 from daemon.sources.ndtiff import NDTiff
 from selfstorm.errors import InputError, MovieError
+from selfstorm.formats.movies import MovieFile
 from selfstorm.frames import StreamInfo
-from selfstorm.movies import MovieFile
 
 ndtiff_dataset = pytest.importorskip("ndstorage.ndtiff_dataset")
 

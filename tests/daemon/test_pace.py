@@ -6,7 +6,7 @@ import pytest
 
 from daemon.pace import FIRST_GUESS, Demand, Pace
 from selfstorm.density import QUICK_LAYERS
-from selfstorm.effort import Effort, steps_down
+from selfstorm.sequence.effort import Effort, steps_down
 
 FULL = Effort("full", "fused", "fast")
 LAYER_S = 0.002

@@ -13,12 +13,12 @@ from daemon.reconstructor import Reconstructor
 from daemon.stopwatch import Stopwatch
 from selfstorm.checkpoint import fingerprint, save_model
 from selfstorm.device import prepare_device
-from selfstorm.effort import Effort
 from selfstorm.frames import Frame, StreamInfo, Window
 from selfstorm.model import Settings
 from selfstorm.optics import Gaussian
-from selfstorm.scene import Scene
+from selfstorm.sequence.effort import Effort
 from selfstorm.simulate import simulate
+from selfstorm.simulation.scene import Scene
 
 CPU = prepare_device("cpu")
 LENGTH, STRIDE = 40, 20

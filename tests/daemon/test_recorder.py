@@ -11,8 +11,8 @@ from daemon_process import DEADLINE_S
 
 from daemon.sources.camera import Shot
 from daemon.sources.stream_publisher import StreamPublisher
+from selfstorm.formats.movies import MovieFile
 from selfstorm.frames import StreamInfo
-from selfstorm.movies import MovieFile
 
 FRAMES = np.random.default_rng(4).integers(0, 60_000, (12, 6, 8), np.uint16)
 
@@ -26,7 +26,15 @@ def recorder(folder, *flags, heard=True, missed=()):
     said, stop = [], threading.Event()
     with StreamPublisher("tcp://127.0.0.1:*", stop, lossless=False) as publisher:
         begin(publisher, frames=missed)
-        line = [sys.executable, "-m", "daemon.recorder", "--connect", publisher.endpoint, "--folder", str(folder)]
+        line = [
+            sys.executable,
+            "-m",
+            "daemon.recording.recorder",
+            "--connect",
+            publisher.endpoint,
+            "--folder",
+            str(folder),
+        ]
         with subprocess.Popen([*line, *flags], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
             giving_up = threading.Timer(DEADLINE_S, stop.set)
             giving_up.start()

@@ -15,8 +15,8 @@ from daemon.config import SourceSection
 from daemon.sources.camera import Lost, Shot
 from daemon.sources.replay import Replay, Timeline
 from selfstorm.errors import InputError, MovieError
+from selfstorm.formats.movies import MovieFile
 from selfstorm.frames import StreamInfo
-from selfstorm.movies import MovieFile
 
 FRAMES = np.random.default_rng(7).poisson(100, (12, 9, 13)).astype(np.uint16)
 SEQS = (0, 1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16)  # two and three frames are missing

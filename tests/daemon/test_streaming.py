@@ -13,7 +13,7 @@ from daemon_process import DAEMON, Daemon, Results, account_closes, command, fre
 from daemon.health import Health
 from daemon.metrics import MetricsServer
 from selfstorm.errors import InputError
-from selfstorm.ome_tiff import read_pictures
+from selfstorm.formats.ome_tiff import read_pictures
 
 WINDOW, STRIDE = 24, 12
 

@@ -9,12 +9,13 @@ import torch
 from click.testing import CliRunner
 from skimage.io import imread
 
-from selfstorm import baselines, benchmark_methods
-from selfstorm.benchmark import chosen_methods, run, truth_of
-from selfstorm.benchmark_command import benchmark
-from selfstorm.benchmark_figure import densest_part
-from selfstorm.benchmark_methods import METHODS, Task
-from selfstorm.benchmark_report import numbers, table
+from selfstorm.benchmark import baselines
+from selfstorm.benchmark import methods as benchmark_methods
+from selfstorm.benchmark.command import benchmark
+from selfstorm.benchmark.comparison import chosen_methods, run, truth_of
+from selfstorm.benchmark.figure import densest_part
+from selfstorm.benchmark.methods import METHODS, Task
+from selfstorm.benchmark.report import numbers, table
 from selfstorm.console import run as run_command
 from selfstorm.device import prepare_device
 from selfstorm.errors import InputError
@@ -22,7 +23,7 @@ from selfstorm.model import Settings
 from selfstorm.operators import Grid, Imaging
 from selfstorm.optics import Gaussian
 from selfstorm.simulate import Scene, place, simulate
-from selfstorm.spots import GaussianPsf
+from selfstorm.simulation.spots import GaussianPsf
 
 PIXEL_NM, SIGMA_NM = 100.0, 110.0
 SETTINGS = Settings(PIXEL_NM, Gaussian(SIGMA_NM), 100.0, 4.0, 4)

@@ -12,9 +12,9 @@ from selfstorm.checkpoint import load_model, save_model
 from selfstorm.cli import cli
 from selfstorm.device import prepare_device
 from selfstorm.errors import InputError
-from selfstorm.film import Place
 from selfstorm.model import SequenceModel, Settings
 from selfstorm.reconstruct import reconstruct
+from selfstorm.sequence.film import Place
 from selfstorm.simulate import Scene, simulate
 
 CPU = prepare_device("cpu")

@@ -8,8 +8,8 @@ from selfstorm.device import prepare_device
 from selfstorm.model import SequenceModel, Settings
 from selfstorm.optics import Gaussian
 from selfstorm.reconstruct import reconstruct
+from selfstorm.sequence.window import TooFewFramesError
 from selfstorm.simulate import GaussianPsf, Scene, place, simulate
-from selfstorm.window import TooFewFramesError
 
 CPU = prepare_device("cpu")
 

@@ -20,9 +20,9 @@ from selfstorm.evaluate import (
     score_localizations,
     score_picture,
 )
+from selfstorm.formats.truth import TruthWriter, read_truth
 from selfstorm.frc import frc_curve, frc_resolution_nm
 from selfstorm.simulate import Movie, Scene
-from selfstorm.truth import TruthWriter, read_truth
 
 Array = NDArray[Any]
 DATA = Path(__file__).parents[3] / "shared" / "data"

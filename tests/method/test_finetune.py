@@ -15,10 +15,10 @@ from selfstorm.operators import LAGS, Grid, LaggedCovariance
 from selfstorm.optics import Airy, Ellipse, Gaussian
 from selfstorm.optics_gradient import SCALE, Covariance, Optics, first, parameters, smooth, with_parameters
 from selfstorm.optics_loss import Half, Loss
-from selfstorm.psf_moments import autocorrelation
-from selfstorm.pupil import Pupil
-from selfstorm.scene import Scene
+from selfstorm.psf.moments import autocorrelation
+from selfstorm.psf.pupil import Pupil
 from selfstorm.simulate import simulate
+from selfstorm.simulation.scene import Scene
 from selfstorm.statistics import shifted
 
 KINDS = {

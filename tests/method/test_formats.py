@@ -12,9 +12,9 @@ from ndstorage.ndtiff_dataset import NDTiffDataset
 
 from selfstorm.errors import MovieError
 from selfstorm.formats import micromanager_tags
+from selfstorm.formats.movies import MovieFile
 from selfstorm.formats.ndtiff_index import IndexFaultError, read_entry
 from selfstorm.formats.reader import Acquisition
-from selfstorm.movies import MovieFile
 from selfstorm.reconstruct_command import _selection
 
 FRAMES = np.random.default_rng(0).integers(1, 4000, (12, 9, 13)).astype(np.uint16)

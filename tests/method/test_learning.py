@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from selfstorm.camera import calibrate
-from selfstorm.light import frame_gains
-from selfstorm.psf_from_data import NOMINAL_SIGMA_NM, learn_psf
+from selfstorm.psf.from_data import NOMINAL_SIGMA_NM, learn_psf
+from selfstorm.sequence.light import frame_gains
 from selfstorm.simulate import Scene, simulate
 from selfstorm.statistics import window_statistics
 

@@ -9,11 +9,11 @@ import torch
 
 from selfstorm.device import prepare_device
 from selfstorm.haze import Haze, far_covariance
-from selfstorm.light import frame_gains
 from selfstorm.model import SequenceModel, Settings
 from selfstorm.operators import Grid
 from selfstorm.optics import Gaussian
 from selfstorm.reconstruct import reconstruct
+from selfstorm.sequence.light import frame_gains
 from selfstorm.simulate import Movie, Scene, simulate
 from selfstorm.statistics import trend
 

@@ -14,17 +14,17 @@ from selfstorm.device import prepare_device
 from selfstorm.emitters import QUALITY, batches, emitter_maps
 from selfstorm.errors import InputError
 from selfstorm.evaluate import score_localizations, score_picture
-from selfstorm.film import Strip
+from selfstorm.formats.thunderstorm import COLUMNS, ThunderstormWriter, read_thunderstorm
+from selfstorm.formats.truth import read_truth
 from selfstorm.frame_by_frame import Light, Watchers, look
 from selfstorm.localize import Effort, candidates, joined, localize
 from selfstorm.model import SequenceModel, Settings
 from selfstorm.operators import Grid, Imaging, LaggedCovariance
 from selfstorm.optics import Airy, Gaussian
 from selfstorm.render import fuse, render
+from selfstorm.sequence.film import Strip
 from selfstorm.simulate import AiryPsf, GaussianPsf, place
 from selfstorm.statistics import window_statistics
-from selfstorm.thunderstorm import COLUMNS, ThunderstormWriter, read_thunderstorm
-from selfstorm.truth import read_truth
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="no ../shared/data beside the repository")

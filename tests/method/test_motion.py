@@ -7,14 +7,14 @@ import torch
 from selfstorm.density import density
 from selfstorm.device import prepare_device
 from selfstorm.evaluate import score_picture
-from selfstorm.film import Place
-from selfstorm.light import frame_gains
-from selfstorm.memory import Memory
 from selfstorm.model import SequenceModel, Settings
-from selfstorm.motion import brought, velocities
 from selfstorm.offline import reconstruct_movie
 from selfstorm.optics import Gaussian
 from selfstorm.reconstruct import reconstruct
+from selfstorm.sequence.film import Place
+from selfstorm.sequence.light import frame_gains
+from selfstorm.sequence.memory import Memory
+from selfstorm.sequence.motion import brought, velocities
 from selfstorm.simulate import Scene, simulate
 from selfstorm.statistics import statistics_of, sums_of, trend, window_statistics
 

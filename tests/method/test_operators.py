@@ -6,9 +6,9 @@ import torch
 
 from selfstorm.operators import LAGS, Grid, Imaging, LaggedCovariance
 from selfstorm.optics import Airy, Ellipse, Gaussian
-from selfstorm.pupil import Pupil
+from selfstorm.psf.pupil import Pupil
 from selfstorm.simulate import GaussianPsf, place
-from selfstorm.spots import AberratedPsf
+from selfstorm.simulation.spots import AberratedPsf
 
 LIKE = torch.zeros((), dtype=torch.float64)
 SHAPES = [(64, 64), (17, 23), (101, 40), (7, 130)]

@@ -7,11 +7,11 @@ import pytest
 import torch
 from skimage.filters import meijering
 
-from selfstorm.engine import new_model, picture_of, watch
 from selfstorm.errors import InputError
-from selfstorm.film import Place
 from selfstorm.model import Settings
 from selfstorm.paper import PaperModel, PaperSettings, SmoothThreshold, normalise, optimiser_of, picture, train
+from selfstorm.sequence.engine import new_model, picture_of, watch
+from selfstorm.sequence.film import Place
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "data" / "selfstorm_reference_parity.npz"
 needs_reference = pytest.mark.skipif(not REFERENCE.is_file(), reason="no ../shared/data beside the repository")

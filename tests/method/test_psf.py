@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from selfstorm.errors import InputError
-from selfstorm.field_moments import FIELD_LAGS, MOST_BLOCKS, FieldMoments
 from selfstorm.optics import Airy, Ellipse, Gaussian, equivalent_sigma_nm, psf_from_dict, psf_to_dict
-from selfstorm.psf_fit import Target, fit_round
-from selfstorm.psf_from_data import NOMINAL_SIGMA_NM, find_psf, learn_psf
-from selfstorm.psf_moments import autocorrelation
-from selfstorm.pupil import Pupil
+from selfstorm.psf.field_moments import FIELD_LAGS, MOST_BLOCKS, FieldMoments
+from selfstorm.psf.fit import Target, fit_round
+from selfstorm.psf.from_data import NOMINAL_SIGMA_NM, find_psf, learn_psf
+from selfstorm.psf.moments import autocorrelation
+from selfstorm.psf.pupil import Pupil
 from selfstorm.simulate import Scene, simulate
 
 AIRY = Airy(1.4, 670.0)

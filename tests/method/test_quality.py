@@ -9,10 +9,7 @@ import torch
 from click.testing import CliRunner
 
 from selfstorm.device import prepare_device
-from selfstorm.effort import Effort, steps_down
-from selfstorm.engine import new_model, picture_of, watch
 from selfstorm.evaluate import render
-from selfstorm.film import Place
 from selfstorm.localize import Localizations
 from selfstorm.model import SequenceModel, Settings
 from selfstorm.operators import Grid, Imaging
@@ -20,6 +17,9 @@ from selfstorm.optics import Gaussian
 from selfstorm.quality import DISTRUST, judged, resolution_nm
 from selfstorm.reconstruct import reconstruct
 from selfstorm.reconstruct_command import reconstruct as command
+from selfstorm.sequence.effort import Effort, steps_down
+from selfstorm.sequence.engine import new_model, picture_of, watch
+from selfstorm.sequence.film import Place
 from selfstorm.simulate import Scene, simulate
 
 CPU = prepare_device("cpu")

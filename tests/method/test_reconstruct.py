@@ -8,17 +8,17 @@ import tifffile
 import torch
 
 from selfstorm.device import prepare_device
-from selfstorm.effort import Effort
 from selfstorm.errors import InputError
 from selfstorm.evaluate import score_picture
-from selfstorm.film import Place, numbers_of
+from selfstorm.formats.truth import read_truth
 from selfstorm.model import SequenceModel, Settings
 from selfstorm.offline import reconstruct_movie
 from selfstorm.optics import Airy, Gaussian
 from selfstorm.reconstruct import reconstruct
+from selfstorm.sequence.effort import Effort
+from selfstorm.sequence.film import Place, numbers_of
+from selfstorm.sequence.window import TooFewFramesError
 from selfstorm.simulate import GaussianPsf, Scene, place, simulate
-from selfstorm.truth import read_truth
-from selfstorm.window import TooFewFramesError
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="no ../shared/data beside the repository")

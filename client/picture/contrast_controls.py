@@ -1,0 +1,135 @@
+"""The controls over a picture: colour map, automatic contrast or two locked levels, and more behind a button."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from PySide6 import QtCore, QtWidgets
+
+from client.buttons import DrawnButton
+from client.picture.colour_maps import NAMES, lookup_table
+from client.picture.contrast import Contrast
+from client.picture.contrast_menu import ContrastMenu
+from selfstorm.frames import Array
+
+LEVEL_WIDTH_PX = 68
+
+
+class ContrastControls(QtWidgets.QWidget):
+    """Emits `changed` when the picture must be drawn anew. Typing a level locks both."""
+
+    changed = QtCore.Signal()
+
+    def __init__(self, colours: str) -> None:
+        super().__init__()
+        self.contrast = Contrast()
+        self.colours = QtWidgets.QComboBox()
+        self.colours.addItems(NAMES)
+        self.colours.setCurrentText(colours)
+        self.colours.setToolTip("Colour map")
+        self.auto = QtWidgets.QPushButton("Auto")
+        self.auto.setCheckable(True)
+        self.auto.setChecked(True)
+        self.auto.setToolTip("Contrast follows each picture; off locks the levels for all pictures to come")
+        self.low = LevelBox("Drawn darkest; typing here locks the contrast")
+        self.high = LevelBox("Drawn brightest; typing here locks the contrast")
+        self.menu = ContrastMenu(self.contrast)
+        self.more = DrawnButton("contrast", "Percentiles of the automatic contrast, gamma, invert", flat=True)
+        self.more.setPopupMode(QtWidgets.QToolButton.ToolButtonPopupMode.InstantPopup)
+        self.more.setMenu(self.menu)
+        self.colours.currentTextChanged.connect(lambda _: self.changed.emit())
+        self.auto.toggled.connect(lambda auto: self.change(auto=auto, low=self.low.value(), high=self.high.value()))
+        self.menu.changed.connect(lambda values: self.change(**values))
+        for box in (self.low, self.high):
+            box.typed.connect(lambda: self.change(auto=False, low=self.low.value(), high=self.high.value()))
+        self._lay_out()
+
+    def _lay_out(self) -> None:
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(4)
+        for part in (self.colours, self.auto, self.low, QtWidgets.QLabel("–"), self.high, self.more):
+            row.addWidget(part)
+
+    def restyle(self) -> None:
+        """Take on the application's look."""
+        self.more.restyle()
+
+    def table(self, colours: str = "") -> Array:
+        """Lookup table of a colour map, the chosen one unless another is named, with gamma and invert."""
+        name = colours or self.colours.currentText()
+        return lookup_table(name, self.contrast.gamma, invert=self.contrast.invert)
+
+    def levels_for(self, pixels: Array) -> tuple[float, float]:
+        """Levels to draw a picture with; automatic ones are shown in the boxes."""
+        low, high = self.contrast.levels(pixels)
+        if self.contrast.auto:
+            self.low.show_value(low)
+            self.high.show_value(high)
+        return low, high
+
+    def change(self, **values: float | bool) -> None:
+        """Change some of the contrast's values and draw with them."""
+        self.contrast = replace(self.contrast, **values)  # type: ignore[arg-type]  # names checked by replace itself
+        with QtCore.QSignalBlocker(self.auto):
+            self.auto.setChecked(self.contrast.auto)
+        self.low.show_value(self.contrast.low)
+        self.high.show_value(self.contrast.high)
+        self.menu.show_contrast(self.contrast)
+        self.changed.emit()
+
+
+class LevelBox(QtWidgets.QLineEdit):
+    """A number typed freely; anything else is put back. typed: the user gave a number."""
+
+    typed = QtCore.Signal()
+
+    def __init__(self, tip: str) -> None:
+        super().__init__()
+        self._value = 0.0
+        self.setFixedWidth(LEVEL_WIDTH_PX)
+        self.setAlignment(QtCore.Qt.AlignmentFlag.AlignRight)
+        self.setToolTip(tip)
+        self.editingFinished.connect(self._take)
+
+    def value(self) -> float:
+        """The number, to its last digit, not as it is shown."""
+        return self._value
+
+    def show_value(self, value: float) -> None:
+        """Show a number, unless the user is typing one."""
+        self._value = value
+        if not (self.hasFocus() and self.isModified()):
+            self.setText(short_number(value))
+
+    def set_value(self, value: float) -> None:
+        """As if the user had typed it."""
+        self.setText(repr(value))
+        self.setModified(True)
+        self._take()
+
+    def _take(self) -> None:
+        if not self.isModified():
+            return
+        self.setModified(False)
+        number = typed_number(self.text())
+        if number is None:
+            self.setText(short_number(self._value))
+            return
+        self._value = number
+        self.typed.emit()
+
+
+def short_number(value: float) -> str:
+    """Four digits; whole numbers up to a million without an exponent, which would not fit the box."""
+    return f"{value:.0f}" if 1_000 <= abs(value) < 1_000_000 else f"{value:.4g}"
+
+
+def typed_number(text: str) -> float | None:
+    """The number a user typed, with a decimal point or comma; None where it is none."""
+    try:
+        number = float(text.strip().replace(",", "."))
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None

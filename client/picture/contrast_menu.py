@@ -1,0 +1,49 @@
+"""What is seldom changed of a contrast, behind a button: percentiles, gamma, invert."""
+
+from __future__ import annotations
+
+from PySide6 import QtCore, QtWidgets
+
+from client.picture.contrast import Contrast
+
+LIMITS = {"low_percent": (0.0, 49.0), "high_percent": (51.0, 100.0), "gamma": (0.2, 3.0)}
+LABELS = {"low_percent": "Darkest percentile", "high_percent": "Brightest percentile", "gamma": "Gamma"}
+STEP = 0.1
+
+
+class ContrastMenu(QtWidgets.QMenu):
+    """changed: the values the user changed, as a dictionary by Contrast's names."""
+
+    changed = QtCore.Signal(dict)
+
+    def __init__(self, contrast: Contrast) -> None:
+        super().__init__()
+        self.boxes = {name: _box(name) for name in LIMITS}
+        self.invert = QtWidgets.QCheckBox("Invert: bright is dark")
+        form = QtWidgets.QWidget()
+        rows = QtWidgets.QFormLayout(form)
+        for name, box in self.boxes.items():
+            rows.addRow(LABELS[name], box)
+            box.valueChanged.connect(lambda value, name=name: self.changed.emit({name: value}))
+        rows.addRow(self.invert)
+        self.invert.toggled.connect(lambda on: self.changed.emit({"invert": on}))
+        action = QtWidgets.QWidgetAction(self)
+        action.setDefaultWidget(form)
+        self.addAction(action)
+        self.show_contrast(contrast)
+
+    def show_contrast(self, contrast: Contrast) -> None:
+        """Show the values it has."""
+        for name, box in self.boxes.items():
+            with QtCore.QSignalBlocker(box):
+                box.setValue(getattr(contrast, name))
+        with QtCore.QSignalBlocker(self.invert):
+            self.invert.setChecked(contrast.invert)
+
+
+def _box(name: str) -> QtWidgets.QDoubleSpinBox:
+    box = QtWidgets.QDoubleSpinBox(decimals=2, singleStep=STEP)
+    box.setRange(*LIMITS[name])
+    if name != "gamma":
+        box.setSuffix(" %")
+    return box

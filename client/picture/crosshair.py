@@ -1,0 +1,72 @@
+"""One cursor in all views of a field: thin lines where the mouse points, and the place and values in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyqtgraph as pg
+from PySide6 import QtCore
+
+from client.picture.field import Field, field_of
+from client.picture.pictures import Pair, Picture
+
+LINE = (255, 255, 255, 110)
+ON_TOP = 900
+
+
+class Crosshair(QtCore.QObject):
+    """Follows the mouse over any of the plots (pyqtgraph PlotWidgets). moved: x, y in the field's unit."""
+
+    moved = QtCore.Signal(float, float)
+    left = QtCore.Signal()
+
+    def __init__(self, plots: tuple[Any, ...]) -> None:
+        super().__init__()
+        self.lines = []
+        for plot in plots:
+            lines = tuple(pg.InfiniteLine(angle=angle, pen=pg.mkPen(LINE), movable=False) for angle in (90, 0))
+            for line in lines:
+                line.setZValue(ON_TOP)
+                line.hide()
+                plot.getViewBox().addItem(line, ignoreBounds=True)
+            self.lines.append(lines)
+            plot.scene().sigMouseMoved.connect(lambda at, plot=plot: self._point(plot, at))
+            plot.viewport().installEventFilter(self)
+
+    def eventFilter(self, _watched: QtCore.QObject, event: QtCore.QEvent) -> bool:
+        """The mouse has left a plot."""
+        if event.type() == QtCore.QEvent.Type.Leave:
+            self._show(False)
+            self.left.emit()
+        return False
+
+    def _point(self, plot: Any, at: QtCore.QPointF) -> None:
+        place = plot.getViewBox().mapSceneToView(at)
+        for vertical, horizontal in self.lines:
+            vertical.setValue(place.x())
+            horizontal.setValue(place.y())
+        self._show(True)
+        self.moved.emit(place.x(), place.y())
+
+    def _show(self, shown: bool) -> None:
+        for line in (line for lines in self.lines for line in lines):
+            line.setVisible(shown)
+
+
+def reading(pair: Pair, x: float, y: float) -> str:
+    """Where this is and what both pictures say there; empty outside the field. x, y in the field's unit."""
+    field = field_of(pair)
+    if not (0 <= x < field.width and 0 <= y < field.height):
+        return ""
+    values = [f"super-resolved {_value(pair.sr, field, x, y):.4g}"]
+    if pair.raw is not None:
+        values.append(f"raw {_value(pair.raw, field, x, y):.4g} ADU")
+    if pair.error is not None:
+        values.append(f"error {_value(pair.error, field, x, y):+.3g} photons")
+    place = f"x {x:.3f}  y {y:.3f} {field.unit}" if field.unit == "µm" else f"x {x:.1f}  y {y:.1f} {field.unit}"
+    return "   ·   ".join((place, *values))
+
+
+def _value(picture: Picture, field: Field, x: float, y: float) -> float:
+    height, width = picture.pixels.shape
+    return float(picture.pixels[int(y / field.height * height), int(x / field.width * width)])

@@ -1,0 +1,171 @@
+"""One picture with its axes, scale bar, contrast controls, and marks for when it is a preview, past or stale."""
+
+from __future__ import annotations
+
+import pyqtgraph as pg
+from PySide6 import QtCore, QtWidgets
+
+from client.labels import named_label
+from client.look import theme
+from client.picture.contrast_controls import ContrastControls
+from client.picture.field import Field
+from client.picture.field_item import FieldItem
+from client.picture.pictures import Picture
+from client.picture.scale_bar import ScaleBar
+from selfstorm.frames import Array
+
+AXIS_WIDTH_PX = 46
+STALE_OPACITY = 0.45
+MARGINS_PX = (2, 8, 10, 2)  # room for the outermost tick labels
+DEEPEST_ZOOM = 500.0  # a field is never enlarged beyond this, nor shown smaller than a quarter of the view
+
+
+class PicturePanel(QtWidgets.QWidget):
+    """Draws (H, W) pictures over a field, y downwards. header: the row over the picture."""
+
+    def __init__(self, title: str, colours: str, *, axes: bool = True) -> None:
+        super().__init__()
+        self._axes = ("left", "bottom") if axes else ()
+        self.picture: Picture | None = None
+        self.field: Field | None = None
+        self.controls = ContrastControls(colours)
+        self.controls.changed.connect(self._draw)
+        self.plot = pg.PlotWidget(enableMenu=False)
+        self.view = self.plot.getViewBox()
+        self.image = FieldItem(self.view)
+        self.scale_bar = ScaleBar(self.view)
+        self.title = named_label("title", title)
+        self.chip = named_label("chip")
+        self.banner = named_label("banner", wrap=True)
+        self.message = named_label("message", wrap=True)
+        self._prepare_plot()
+        self._lay_out()
+        self.restyle()
+
+    def _prepare_plot(self) -> None:
+        self.view.addItem(self.image)
+        self.plot.hideButtons()
+        self.plot.getPlotItem().layout.setContentsMargins(*(MARGINS_PX if self._axes else (2, 2, 2, 2)))
+        self.view.invertY(True)
+        self.view.setDefaultPadding(0.0)
+        self.plot.getAxis("left").setWidth(AXIS_WIDTH_PX)
+        for side in ("left", "bottom"):
+            self.plot.getAxis(side).enableAutoSIPrefix(False)
+            self.plot.getAxis(side).hide()
+
+    def _lay_out(self) -> None:
+        self.chip.hide()
+        self.banner.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
+        self.banner.hide()
+        self.message.hide()
+        self.message.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
+        self.header = QtWidgets.QHBoxLayout()
+        self.header.setContentsMargins(4, 0, 2, 0)
+        self.header.addWidget(self.title)
+        self.header.addWidget(_room_for(self.chip), 1)
+        self.header.addWidget(self.controls)
+        self.frame = QtWidgets.QFrame()
+        self.frame.setObjectName("picture")
+        grid = QtWidgets.QGridLayout(self.frame)
+        grid.setContentsMargins(2, 2, 2, 2)
+        grid.addWidget(self.plot, 0, 0)
+        grid.addWidget(self.message, 0, 0, QtCore.Qt.AlignmentFlag.AlignCenter)
+        grid.addWidget(self.banner, 0, 0, QtCore.Qt.AlignmentFlag.AlignTop)
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(3)
+        column.addLayout(self.header)
+        column.addWidget(self.frame, 1)
+
+    def restyle(self) -> None:
+        """Take on the application's look."""
+        colours = theme()
+        self.plot.setBackground(colours.picture)
+        for side in ("left", "bottom"):
+            self.plot.getAxis(side).setTextPen(colours.dim)
+            self.plot.getAxis(side).setPen(colours.line)
+            if self.field is not None:
+                self._label_axis(side, self.field)
+        self.controls.restyle()
+        self.show_chip("", "")
+
+    def show_picture(self, picture: Picture | None, field: Field) -> None:
+        """Draw a picture over a field; the view stays where the user put it unless the field changed."""
+        self.picture = picture
+        self.image.setVisible(picture is not None)
+        if field != self.field:
+            self._take_field(field)
+        self._draw()
+
+    def clear(self) -> None:
+        """Show no picture, as at the start."""
+        self.picture, self.field, self.image.pixels = None, None, None
+        self.image.update()
+        for side in ("left", "bottom"):
+            self.plot.getAxis(side).hide()
+        self.scale_bar.hide()
+
+    def _take_field(self, field: Field) -> None:
+        self.field = field
+        for side in self._axes:
+            self._label_axis(side, field)
+            self.plot.getAxis(side).show()
+        longest = max(field.width, field.height)
+        least, most = longest / DEEPEST_ZOOM, 8 * longest
+        self.view.setLimits(minXRange=least, minYRange=least, maxXRange=most, maxYRange=most)
+        self.scale_bar.set_field(field)
+        self.reset_view()
+
+    def _label_axis(self, side: str, field: Field) -> None:
+        name = {"left": "y", "bottom": "x"}[side]
+        self.plot.getAxis(side).setLabel(f"{name} ({field.unit})", color=theme().dim)
+
+    def reset_view(self) -> None:
+        """Show the whole field, and keep doing so when the window is resized."""
+        self.view.enableAutoRange()
+
+    def show_stale(self, reason: str) -> None:
+        """Mark the picture as not live and say why; an empty reason takes the mark away."""
+        self.banner.setText(reason)
+        self.banner.setVisible(bool(reason))
+        self.view.childGroup.setOpacity(STALE_OPACITY if reason else 1.0)
+
+    def show_chip(self, text: str, colour: str) -> None:
+        """A word beside the title, and a dashed frame of its colour round the picture; empty takes both away."""
+        line = f"1px dashed {colour}" if text else "1px solid transparent"
+        if (text, line) == (self.chip.text(), self.frame.property("line")):
+            return
+        self.chip.setText(text)
+        self.chip.setVisible(bool(text))
+        self.chip.setStyleSheet(f"background: {colour};" if text else "")
+        self.frame.setProperty("line", line)
+        self.frame.setStyleSheet(f"QFrame#picture {{ border: {line}; }}")
+
+    def show_message(self, text: str) -> None:
+        """Say why there is no picture; empty takes it away."""
+        self.message.setText(text)
+        self.message.setVisible(bool(text))
+
+    def _draw(self) -> None:
+        if self.picture is None or self.field is None:
+            return
+        pixels = self.picture.pixels
+        known = self.image.field
+        self.image.show_pixels(pixels, self.controls.levels_for(pixels), self._table(), self.field)
+        if self.field != known:
+            self.view.itemBoundsChanged(self.image)
+
+    def _table(self) -> Array:
+        return self.controls.table()
+
+
+def _room_for(chip: QtWidgets.QLabel) -> QtWidgets.QWidget:
+    """A place that takes what room there is and asks for none: the pictures stay put whatever the chip says."""
+    place = QtWidgets.QWidget()
+    place.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred)
+    row = QtWidgets.QHBoxLayout(place)
+    row.setSizeConstraint(QtWidgets.QLayout.SizeConstraint.SetNoConstraint)
+    row.setContentsMargins(4, 0, 4, 0)
+    row.addWidget(chip, 0, QtCore.Qt.AlignmentFlag.AlignVCenter)
+    row.addStretch(1)
+    return place

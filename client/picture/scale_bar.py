@@ -1,0 +1,71 @@
+"""A bar of a round length in the corner of a picture, redrawn whenever the view changes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PySide6 import QtGui, QtWidgets
+
+from client.picture.field import Field, length_text, round_length
+
+SHARE_OF_VIEW = 0.28
+MARGIN_PX = 14
+THICK_PX = 4
+
+
+class ScaleBar:
+    """Sits in the lower right of a pyqtgraph ViewBox, at most about a quarter of its width."""
+
+    def __init__(self, view: Any) -> None:
+        self._view = view
+        self._field: Field | None = None
+        self.text = ""
+        self.bar = QtWidgets.QGraphicsRectItem(view)
+        self.bar.setBrush(QtGui.QColor("white"))
+        self.bar.setPen(QtGui.QPen(QtGui.QColor("black"), 1))
+        self._label = QtWidgets.QGraphicsSimpleTextItem(view)
+        self._label.setBrush(QtGui.QColor("white"))
+        font = QtWidgets.QApplication.font()
+        font.setBold(True)
+        self._label.setFont(font)
+        self._shade = QtWidgets.QGraphicsDropShadowEffect()
+        self._shade.setOffset(0, 0)
+        self._shade.setBlurRadius(6)
+        self._shade.setColor(QtGui.QColor("black"))
+        self._label.setGraphicsEffect(self._shade)
+        for item in (self.bar, self._label):
+            item.setZValue(1000)
+            item.hide()
+        view.sigRangeChanged.connect(self._redraw)
+        view.sigResized.connect(self._redraw)
+
+    def set_field(self, field: Field) -> None:
+        """Show the bar; the view's coordinates are the field's."""
+        self._field = field
+        self._redraw()
+
+    def hide(self) -> None:
+        """Show none until there is a field again."""
+        self._field = None
+        self.bar.hide()
+        self._label.hide()
+
+    def _redraw(self, *_: object) -> None:
+        if self._field is None:
+            return
+        rect, unit_per_px = self._view.rect(), self._view.viewPixelSize()[0]
+        length = round_length(SHARE_OF_VIEW * rect.width() * unit_per_px)
+        width_px = length / unit_per_px
+        # In the corner of the picture where that is in sight, else in the corner of the view.
+        (left_edge, _), (top_edge, _) = self._view.viewRange()
+        right = min(rect.right(), (self._field.width - left_edge) / unit_per_px) - MARGIN_PX
+        bottom = min(rect.bottom(), (self._field.height - top_edge) / unit_per_px) - MARGIN_PX
+        if right < width_px or bottom < MARGIN_PX:
+            right, bottom = rect.right() - MARGIN_PX, rect.bottom() - MARGIN_PX
+        self.bar.setRect(right - width_px, bottom - THICK_PX, width_px, THICK_PX)
+        self.text = length_text(length, self._field.unit)
+        self._label.setText(self.text)
+        text = self._label.boundingRect()
+        self._label.setPos(right - width_px / 2 - text.width() / 2, bottom - THICK_PX - text.height() - 2)
+        self.bar.show()
+        self._label.show()

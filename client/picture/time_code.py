@@ -1,0 +1,91 @@
+"""Colour-coded time: several windows in one picture, the colour says when, the brightness how much. Pure.
+
+As Fiji's Temporal-Color Code does it, the brightest of all windows counts in red, green and blue each: what moves has
+the colours of its moments, what stays is white.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+
+import numpy as np
+import pyqtgraph as pg
+
+from client.drawing import coloured
+from client.picture.colour_maps import OPAQUE
+from client.picture.pictures import Pair
+from client.timeline.history import History
+from client.trust.freshness import seconds
+from selfstorm.frames import Array
+
+LEVELS = 256
+STEPS = np.arange(LEVELS, dtype=np.uint8)
+RAINBOW = "CET-R2"  # blue, green, yellow, red in perceptually even steps
+MOST_WINDOWS = 100
+USUAL_WINDOWS = 10
+
+Levels = tuple[float, float]
+
+
+def last_windows(history: History, number: int, shown: Pair, count: int) -> tuple[Pair, ...]:
+    """At most `count` kept windows of one run and field, oldest first; `shown`, which has that number, is the last."""
+    chosen = [shown]
+    while len(chosen) < count and (before := history.get(number - len(chosen))) is not None and _alike(before, shown):
+        chosen.append(before)
+    return tuple(reversed(chosen))
+
+
+def _alike(one: Pair, other: Pair) -> bool:
+    a, b = one.sr.header, other.sr.header
+    return (a.run, a.shape, a.pixel_nm, a.region) == (b.run, b.shape, b.pixel_nm, b.region)
+
+
+def time_colours(count: int) -> Array:
+    """(count,) uint32 0xAARRGGBB from the oldest to the newest."""
+    rgb = _rainbow()[np.linspace(0, len(_rainbow()) - 1, count).round().astype(int)].astype(np.uint32)
+    colours: Array = OPAQUE | rgb[:, 0] << np.uint32(16) | rgb[:, 1] << np.uint32(8) | rgb[:, 2]
+    return colours
+
+
+@cache
+def _rainbow() -> Array:
+    table: Array = pg.colormap.get(RAINBOW).getLookupTable(nPts=256, alpha=False)
+    return table
+
+
+def time_tables(count: int, gamma: float) -> Array:
+    """(count, LEVELS) uint32: from black to each window's colour."""
+    share = np.linspace(0, 1, LEVELS) ** gamma
+    colours, tables = time_colours(count), np.full((count, LEVELS), OPAQUE)
+    for shift in (0, 8, 16):
+        channel = (colours >> np.uint32(shift) & np.uint32(255)).astype(float)
+        tables |= np.outer(channel, share).round().astype(np.uint32) << np.uint32(shift)
+    return tables
+
+
+def brightness(values: Array, levels: Levels) -> Array:
+    """(h, w) uint8: where values lie between two levels; what is not finite is dark."""
+    return coloured(values, levels, STEPS)
+
+
+def blended(windows: Iterable[Array], tables: Array) -> Array:
+    """(h, w) uint32: the brightest of all windows' brightness (h, w) in each channel; tables: (N, LEVELS)."""
+    blend: Array | None = None
+    for bright, table in zip(windows, tables, strict=True):
+        colours = table.take(bright, mode="clip")
+        if blend is None:
+            blend = colours
+        else:
+            channels = blend.view(np.uint8)
+            np.maximum(channels, colours.view(np.uint8), out=channels)
+    if blend is None:
+        raise ValueError("no windows to blend")
+    return blend
+
+
+def span_text(pairs: Sequence[Pair]) -> str:
+    """How long before the last of them the first one was."""
+    first, last = (pair.sr.header for pair in (pairs[0], pairs[-1]))
+    span_s = (last.published_unix_ns - first.published_unix_ns) / 1e9
+    return f"−{seconds(span_s)}" if span_s > 0 else f"−{last.window - first.window} windows"

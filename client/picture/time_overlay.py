@@ -1,0 +1,99 @@
+"""Colour-coded time in place of the large picture, with its legend."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from client.drawing import Crop, reduced
+from client.picture.contrast import Contrast
+from client.picture.field import Field
+from client.picture.field_item import FieldItem
+from client.picture.legend import Legend
+from client.picture.pictures import Pair
+from client.picture.time_code import Levels, blended, brightness, span_text, time_colours, time_tables
+from selfstorm.frames import Array
+
+BUDGET = 3_000_000  # values blended at most each time: about 20 ms
+
+
+def block_px(windows: int, screen_area_px: float) -> float:
+    """How many screen pixels a block's side takes: 1, or so many that no more than BUDGET values are blended."""
+    return max(1.0, math.sqrt(windows * screen_area_px / BUDGET))
+
+
+class TimeItem(FieldItem):
+    """Blends pictures at the screen's resolution, or coarser where there are many; keeps each one's brightness."""
+
+    def __init__(self, view: Any) -> None:
+        super().__init__(view)
+        self._pictures: tuple[Array, ...] = ()
+        self._levels: tuple[Levels, ...] = ()
+        self._bright: dict[tuple[int, Levels], Array] = {}  # by identity: the pictures are read-only and held here
+        self._bright_of: Crop | None = None
+
+    def show_windows(
+        self, pictures: tuple[Array, ...], levels: tuple[Levels, ...], tables: Array, field: Field
+    ) -> None:
+        """Draw pictures (H, W), oldest first, over the field from now on; levels, tables (N,) uint32: one for each."""
+        self._pictures, self._levels, known = pictures, levels, {id(one) for one in pictures}
+        self._bright = {key: bright for key, bright in self._bright.items() if key[0] in known}
+        self.show_pixels(pictures[-1], levels[-1], tables, field)
+
+    def forget(self) -> None:
+        """Hold no picture any more."""
+        self._pictures, self._bright, self.pixels, self.image = (), {}, None, None
+
+    def _least_px(self) -> float:
+        seen = self._view.rect()
+        return block_px(len(self._pictures), seen.width() * seen.height())
+
+    def _colour(self, crop: Crop, _pixels: Array, table: Array) -> Array:
+        known = self._bright if crop == self._bright_of else {}
+        self._bright, self._bright_of = {}, crop
+        for one, levels in zip(self._pictures, self._levels, strict=True):
+            bright = known.get((id(one), levels))
+            self._bright[id(one), levels] = brightness(reduced(one, crop), levels) if bright is None else bright
+        return blended(self._bright.values(), table)
+
+
+class TimeOverlay:
+    """pairs: the windows that are drawn, oldest first; empty while time is not colour-coded."""
+
+    def __init__(self, view: Any) -> None:
+        self.pairs: tuple[Pair, ...] = ()
+        self._levels: dict[Pair, tuple[Contrast, Levels]] = {}
+        self.legend = Legend(view)
+        self.item = TimeItem(view)
+        self.item.setZValue(5)
+        self.item.hide()
+        view.addItem(self.item, ignoreBounds=True)
+
+    def draw(self, contrast: Contrast, field: Field | None) -> None:
+        """Draw the windows, each with its own levels unless the contrast is locked.
+
+        A window that was made in another way, or bleached, is thus as bright as the others.
+        """
+        self.item.setVisible(bool(self.pairs) and field is not None)
+        if not self.pairs or field is None:
+            self.item.forget()
+            self._levels = {}
+            self.legend.hide()
+            return
+        count = len(self.pairs)
+        pictures = tuple(pair.sr.pixels for pair in self.pairs)
+        self._levels = {
+            pair: (contrast, self._known_levels(pair, contrast) or contrast.levels(pair.sr.pixels))
+            for pair in self.pairs
+        }
+        levels = tuple(levels for _, levels in self._levels.values())
+        self.item.show_windows(pictures, levels, time_tables(count, contrast.gamma), field)
+        if count > 1:
+            title = f"Colour: when, {count} windows; white: all the time"
+            self.legend.explain(title, time_colours(256), (span_text(self.pairs), f"window {self.pairs[-1].window[1]}"))
+        else:
+            self.legend.explain("Colour: when. One window so far")
+
+    def _known_levels(self, pair: Pair, contrast: Contrast) -> Levels | None:
+        known_for, levels = self._levels.get(pair, (None, None))
+        return levels if known_for == contrast else None

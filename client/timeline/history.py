@@ -1,0 +1,67 @@
+"""The last windows, as many as fit into a given memory. Immutable; no Qt."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from client.picture.pictures import Pair
+
+LIMIT_BYTES = 2**30
+PAIR_BYTES = 4096  # what a pair takes besides its pixels, about
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class History:
+    """Pairs numbered from 0 in the order in which their windows were first shown; the oldest give way.
+
+    first: number of the oldest one kept. used_bytes: never more than limit_bytes, unless one pair alone is.
+    """
+
+    limit_bytes: int = LIMIT_BYTES
+    first: int = 0
+    pairs: tuple[Pair, ...] = ()
+    used_bytes: int = 0
+
+    @property
+    def count(self) -> int:
+        """How many windows there ever were."""
+        return self.first + len(self.pairs)
+
+    @property
+    def last(self) -> int:
+        """Number of the newest; -1 before the first."""
+        return self.count - 1
+
+    @property
+    def newest(self) -> Pair | None:
+        """The newest pair."""
+        return self.pairs[-1] if self.pairs else None
+
+    def get(self, number: int) -> Pair | None:
+        """The pair of that number; None where it is kept no longer, or not there yet."""
+        return self.pairs[number - self.first] if self.first <= number < self.count else None
+
+    def number_of(self, window: tuple[str, int]) -> int | None:
+        """Number of a window's pair; the search begins with the newest."""
+        return next((self.last - i for i, pair in enumerate(reversed(self.pairs)) if pair.window == window), None)
+
+    def add(self, pair: Pair) -> History:
+        """With a pair after all others."""
+        return self._within(self.first, (*self.pairs, pair), self.used_bytes + _bytes(pair))
+
+    def put(self, number: int, pair: Pair) -> History:
+        """With this pair in place of the one kept under that number."""
+        place = number - self.first
+        used_bytes = self.used_bytes - _bytes(self.pairs[place]) + _bytes(pair)
+        return self._within(self.first, (*self.pairs[:place], pair, *self.pairs[place + 1 :]), used_bytes)
+
+    def _within(self, first: int, pairs: tuple[Pair, ...], used_bytes: int) -> History:
+        forgotten = 0
+        while used_bytes > self.limit_bytes and forgotten < len(pairs) - 1:
+            used_bytes -= _bytes(pairs[forgotten])
+            forgotten += 1
+        return replace(self, first=first + forgotten, pairs=pairs[forgotten:], used_bytes=used_bytes)
+
+
+def _bytes(pair: Pair) -> int:
+    return PAIR_BYTES + pair.pixel_bytes

@@ -1,0 +1,120 @@
+"""Which window is looked at: the newest, or one the user went back to. Pure; nothing moves unless the user asked.
+
+following --step, seek--> held --play--> playing --the end--> following (or from the start again: loop)
+     ^---------------------follow------------------'
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from client.picture.pictures import Pair
+from client.timeline.history import History
+
+PLAY_HZ = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment the user marked: number in the history, the window it was, and when that was published."""
+
+    number: int
+    run: str
+    window: int
+    unix_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Playhead:
+    """at: number of the window looked at, None while the newest is followed.
+
+    held: the pair itself, so that it stays on the screen when the history has forgotten it. due_s: when play goes on.
+    """
+
+    at: int | None = None
+    held: Pair | None = None
+    playing: bool = False
+    loop: bool = False
+    due_s: float = 0.0
+    marks: tuple[Mark, ...] = ()
+
+
+def looked_at(playhead: Playhead, history: History) -> Pair | None:
+    """The pair to show; a preview held is its refined picture as soon as there is one."""
+    if playhead.at is None:
+        return history.newest
+    return history.get(playhead.at) or playhead.held
+
+
+def place(playhead: Playhead, history: History) -> int:
+    """Number of the window looked at; -1 without any."""
+    return history.last if playhead.at is None else playhead.at
+
+
+def follow(playhead: Playhead) -> Playhead:
+    """Show the newest from now on."""
+    return replace(playhead, at=None, held=None, playing=False)
+
+
+def seek(playhead: Playhead, history: History, number: int) -> Playhead:
+    """Hold the window of that number, or the nearest one kept."""
+    if not history.pairs:
+        return playhead
+    number = min(max(number, history.first), history.last)
+    return replace(playhead, at=number, held=history.get(number), playing=False)
+
+
+def step(playhead: Playhead, history: History, windows: int) -> Playhead:
+    """Hold the window so many further on, or back."""
+    return seek(playhead, history, place(playhead, history) + windows)
+
+
+def play(playhead: Playhead, history: History, now: float) -> Playhead:
+    """Run through the windows from the one held; from the oldest when the newest is shown."""
+    if not history.pairs:
+        return playhead
+    start = place(playhead, history)
+    start = history.first if start >= history.last else start
+    return replace(seek(playhead, history, start), playing=True, due_s=now + 1 / PLAY_HZ)
+
+
+def pause(playhead: Playhead, history: History) -> Playhead:
+    """Hold what is shown, be it played or live."""
+    return seek(playhead, history, place(playhead, history))
+
+
+def advance(playhead: Playhead, history: History, now: float) -> Playhead:
+    """Where a playing playhead is by now: one window on when its time has come."""
+    if not playhead.playing or playhead.at is None or now < playhead.due_s:
+        return playhead
+    following = playhead.at + 1
+    if following > history.last:
+        if not playhead.loop:
+            return follow(playhead)
+        following = history.first
+    return replace(seek(playhead, history, following), playing=True, due_s=now + 1 / PLAY_HZ)
+
+
+def set_loop(playhead: Playhead, loop: bool) -> Playhead:
+    """Start again at the oldest when played to the end, or do not."""
+    return replace(playhead, loop=loop)
+
+
+def mark(playhead: Playhead, history: History) -> Playhead:
+    """Mark the window looked at; a mark that is there already is taken away."""
+    pair, number = looked_at(playhead, history), place(playhead, history)
+    if pair is None:
+        return playhead
+    others = tuple(one for one in playhead.marks if one.number != number)
+    if len(others) < len(playhead.marks):
+        return replace(playhead, marks=others)
+    marks = sorted((*others, Mark(number, *pair.window, pair.sr.header.published_unix_ns)), key=lambda one: one.number)
+    return replace(playhead, marks=tuple(marks))
+
+
+def to_mark(playhead: Playhead, history: History, direction: int) -> Playhead:
+    """Hold the nearest marked window after (+1) or before (-1) the one looked at; stay where there is none."""
+    here = place(playhead, history)
+    kept = [one.number for one in playhead.marks if history.first <= one.number <= history.last]
+    ahead = [number for number in kept if (number - here) * direction > 0]
+    return seek(playhead, history, min(ahead, key=lambda number: abs(number - here))) if ahead else playhead

@@ -1,0 +1,93 @@
+"""What the window says in words, made from the state. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from client.state import ViewerState
+from client.timeline.playhead import Mark
+from client.trust.freshness import silence_s
+from client.trust.judgement import duration
+from daemon.protocol.messages import Event, PictureHeader
+
+MAX_NAMED_MISSING = 8
+
+
+def empty_text(state: ViewerState, now: float) -> str:
+    """What stands where the picture will be, and what to do about it."""
+    if state.shut_out:
+        return f"No entry at {state.endpoint}\n\n{state.shut_out}"
+    if silence_s(state, now) is None:
+        start = "Start it with\n\nselfstorm-daemon run CONFIG.toml"
+        other = "or name another address with\n\nselfstorm-viewer --connect tcp://HOST:PORT"
+        return f"Waiting for a daemon at {state.endpoint}\n\n{start}\n\n{other}"
+    if silence_s(state, now):
+        return f"The daemon at {state.endpoint} has fallen silent.\n\nThe viewer reconnects by itself."
+    if state.status is None:
+        return "Connected.\n\nWaiting for the first window."
+    frames = f"{_several(state.status.frames.used, 'frame')} so far"
+    said = f"\n\n{state.status.detail}" if state.status.detail else ""
+    return f"Connected, the daemon is {state.status.state}.\n\nWaiting for the first window: {frames}.{said}"
+
+
+def picture_lines(header: PictureHeader) -> tuple[str, ...]:
+    """What the picture says of itself, less its warnings."""
+    used = f"window {header.window}: frames {header.first_seq} to {header.last_seq}, {header.frames} used"
+    missing = f"{header.missing} missing{_which(header)}" if header.missing else "none missing"
+    size = "pixel size unknown" if header.pixel_nm is None else f"{header.pixel_nm:.4g} nm per pixel"
+    made = (
+        f"model {header.model}" if header.model else "",
+        header.estimate,
+        f"effort {header.effort}" if header.effort not in ("", header.estimate) else "",
+        f"{size}, {header.scale}x finer than the camera",
+        "" if header.emitters_per_frame is None else f"{header.emitters_per_frame:.3g} emitters per frame",
+        "" if header.misfit is None else f"misfit {header.misfit:.3g}",
+        "" if header.resolution_nm is None else f"estimated resolution {header.resolution_nm:.0f} nm",
+        "" if header.agreement is None else f"agreement with the camera {header.agreement:.3f}",
+        "" if header.latency_ms is None else f"latency {duration(header.latency_ms)}",
+        f"on {header.device}" if header.device else "",
+    )
+    steps = ", ".join(f"{name} {duration(took_ms)}" for name, took_ms in header.stage_ms.items())
+    lines = (
+        f"{used}, {missing}",
+        " · ".join(part for part in made if part),
+        f"optics: {header.optics}" if header.optics else "",
+        f"fine-tuning of the optics {header.fine_tuning}" if header.fine_tuning else "",
+        f"camera: {header.camera}" if header.camera else "",
+        f"memory: {header.memory}" if header.memory else "",
+        f"steps: {steps}" if steps else "",
+        f"model hash: {header.model_hash}" if header.model_hash else "",
+    )
+    return tuple(line for line in lines if line)
+
+
+def _which(header: PictureHeader) -> str:
+    listed = header.missing_seqs[:MAX_NAMED_MISSING]
+    if not listed:
+        return ""
+    return f" ({', '.join(map(str, listed))}{', …' if header.missing > len(listed) else ''})"
+
+
+def event_line(event: Event) -> str:
+    """One event on one line, in local time."""
+    return f"{_clock(event.unix_ns)}  {event.level.upper()}  {' '.join(event.text.split())}  [{event.code}]"
+
+
+def mark_line(mark: Mark) -> str:
+    """One mark of the user's on one line."""
+    return f"{_clock(mark.unix_ns)}  MARK  window {mark.window}"
+
+
+def unreadable_line(state: ViewerState) -> str:
+    """How many messages could not be used and why; empty when all could."""
+    if not state.unreadable:
+        return ""
+    return f"WARNING  {_several(state.unreadable, 'message')} could not be read: {state.unreadable_text}"
+
+
+def _clock(unix_ns: int) -> str:
+    return f"{datetime.fromtimestamp(unix_ns / 1e9):%H:%M:%S}"
+
+
+def _several(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -1,0 +1,57 @@
+"""`snapshot`: the picture that was just shown, and the camera's mean of the same frames, as files of their own."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from pathlib import Path
+
+from daemon.health import Health
+from daemon.protocol.verbs import RefusedRequestError
+from daemon.publisher import Picture
+from selfstorm.errors import InputError
+from selfstorm.formats.ome_tiff import OmeTiffWriter
+
+MOST_WAITING = 4
+
+
+class Snapshots(threading.Thread):
+    """Writes into `folder`, which it makes when it is wanted. Neither the worker nor control waits for the disk."""
+
+    def __init__(self, folder: Path, health: Health) -> None:
+        super().__init__(name="snapshots", daemon=True)
+        self._folder, self._health = folder, health
+        self._waiting: queue.Queue[tuple[Path, Picture] | None] = queue.Queue(MOST_WAITING)
+
+    def save(self, picture: Picture, raw: Picture | None) -> Path:
+        """Have a picture written, and the raw mean if it is the same window's; where it will be.
+
+        An event says when it is there. Raises RefusedRequestError while too many wait.
+        """
+        header = picture[0]
+        name = f"snapshot-{header.run[:8]}-window-{header.window}"
+        wanted = [(self._folder / f"{name}.ome.tif", picture)]
+        if raw is not None and raw[0].window == header.window:
+            wanted.append((self._folder / f"{name}-raw.ome.tif", raw))
+        if self._waiting.qsize() + len(wanted) > MOST_WAITING:
+            raise RefusedRequestError("earlier snapshots are still being written")
+        for one in wanted:
+            self._waiting.put(one)
+        return wanted[0][0]
+
+    def close(self) -> None:
+        """Write what waits, and end."""
+        self._waiting.put(None)
+        self.join()
+
+    def run(self) -> None:
+        while (wanted := self._waiting.get()) is not None:
+            path, (header, pixels) = wanted
+            try:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with OmeTiffWriter(path, header.pixel_nm) as writer:
+                    writer.add(pixels, header.model_dump(mode="json", exclude={"shape", "dtype"}))
+            except (OSError, InputError) as error:
+                self._health.event("error", "snapshot_failed", f"{path}: {error}")
+            else:
+                self._health.event("info", "snapshot_saved", str(path))

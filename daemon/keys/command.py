@@ -1,0 +1,126 @@
+"""`selfstorm-daemon keys`: who may watch and control this machine's daemon from other machines."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+from pydantic import TypeAdapter, ValidationError
+
+from daemon.connection import new_pair
+from daemon.keys.store import Keyring, Role, write
+from daemon.protocol.key_file import KeyFile, KeyName, KeyText
+from selfstorm.errors import InputError
+
+RESULTS, PORT = "tcp://THIS-PC:5711", 5711
+keyring_option = click.option(
+    "--keyring",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The folder of the keys: [server] keys of the configuration. Your own one if not given.",
+)
+control_flag = click.option("--control", is_flag=True, help="Not only look: pause, set, stop.")
+
+
+@click.group()
+def keys() -> None:
+    """Who may watch and control the daemon from other machines."""
+
+
+@keys.command()
+@click.argument("name")
+@control_flag
+@click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="NAME.key if not given.")
+@click.option(
+    "--server-key", metavar="PUBLIC", help="Public key of a daemon elsewhere, where this key is not known yet."
+)
+@keyring_option
+def new(name: str, control: bool, output: Path | None, server_key: str | None, keyring: Path | None) -> None:
+    """Make a key for NAME, as a file to be copied to where it is used.
+
+    With --server-key it is made where it is used, and its secret never travels: what it prints is run at the daemon.
+    """
+    name = _name(name)
+    file = output or Path(f"{name}.key")
+    ring = Keyring(keyring)
+    public, secret = new_pair()
+    flag = " --control" if control else ""
+    if server_key is not None:
+        server = _key(server_key)
+        write(file, KeyFile(name=name, public=public, secret=secret, server=server), replace=False)
+        click.echo(f"{file} holds a secret: keep it here. On the daemon's machine:")
+        # "--": a key may begin with a dash
+        click.echo(f'    selfstorm-daemon keys allow{flag} -- {name} "{public}"')
+        return
+    ring.check_free(name)
+    server = ring.make_pair().public
+    write(file, KeyFile(name=name, public=public, secret=secret, server=server), replace=False)
+    ring.allow(name, public, _role(control))
+    click.echo(
+        f"{file} lets {name} {_may(_role(control))}: copy it to the other machine, over a safe way, and run there:"
+    )
+    click.echo(f"    selfstorm-viewer --connect {RESULTS} --key {file.name}")
+    click.echo(f'This daemon is reached there with results = "tcp://0.0.0.0:{PORT}" under [server].')
+
+
+@keys.command()
+@click.argument("name")
+@click.argument("public")
+@control_flag
+@keyring_option
+def allow(name: str, public: str, control: bool, keyring: Path | None) -> None:
+    """Let in NAME, whose key was made elsewhere and whose PUBLIC key is this."""
+    ring = Keyring(keyring)
+    ring.make_pair()
+    ring.allow(_name(name), _key(public), _role(control))
+    click.echo(f"{name} may {_may(_role(control))}")
+
+
+@keys.command("list")
+@keyring_option
+def list_keys(keyring: Path | None) -> None:
+    """Who is let in, and the daemon's public key, which is made now if there is none."""
+    ring = Keyring(keyring)
+    admitted = ring.admitted()
+    click.echo(f"the daemon's public key: {ring.make_pair().public}")
+    if not admitted:
+        click.echo("nobody is admitted")
+        return
+    width = max(len("name"), *(len(one.name) for one in admitted))
+    click.echo(f"{'name':{width}}  role     since       public")
+    for one in admitted:
+        since = time.strftime("%Y-%m-%d", time.gmtime(one.since_unix))
+        click.echo(f"{one.name:{width}}  {one.role:7}  {since}  {one.public}")
+
+
+@keys.command()
+@click.argument("name")
+@keyring_option
+def revoke(name: str, keyring: Path | None) -> None:
+    """Let NAME in no longer. A daemon that runs cuts the connection within a second."""
+    Keyring(keyring).revoke(name)
+    click.echo(f"{name} is let in no longer")
+
+
+def _role(control: bool) -> Role:
+    return "control" if control else "view"
+
+
+def _may(role: Role) -> str:
+    return "watch and control" if role == "control" else "watch"
+
+
+def _name(text: str) -> str:
+    try:
+        return str(TypeAdapter(KeyName).validate_python(text))
+    except ValidationError:
+        raise InputError("is no name", where=text, mend="take up to 64 letters, digits, '.', '_' and '-'") from None
+
+
+def _key(text: str) -> str:
+    try:
+        return str(TypeAdapter(KeyText).validate_python(text))
+    except ValidationError:
+        mend = "copy the 40 characters again, between quotation marks"
+        raise InputError("is no public key", where=repr(text), mend=mend) from None

@@ -1,0 +1,51 @@
+"""Who asks at the control endpoint, and what they may ask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import zmq
+
+from daemon.keys.guests import Guests, named
+from daemon.protocol.verbs import LOOKING
+
+ONLY_LOOKS = "this key may look and not control; ask for one with 'selfstorm-daemon keys new NAME --control'"
+REVOKED = "this key was revoked; on the daemon's machine: selfstorm-daemon keys list"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """admitted: no longer, where the key was revoked after the connection was made."""
+
+    name: str
+    may_control: bool
+    admitted: bool = True
+
+
+HERE = Peer("this machine", may_control=True)
+
+
+def peer_of(part: zmq.Frame, guests: Guests | None) -> Peer:
+    """Who sent a message, by any part of it; guests: None where only this machine can."""
+    if guests is None:
+        return HERE
+    try:
+        public = str(part.get("User-Id"))
+    except zmq.ZMQError:  # it came through no door
+        return Peer("somebody without a key", may_control=False, admitted=False)
+    guest = guests.of(public)
+    if guest is None:
+        return Peer(named(public), may_control=False, admitted=False)
+    return Peer(guest.name, may_control=guest.role == "control")
+
+
+def refusal(peer: Peer, verb: str, guests: Guests | None) -> str:
+    """Why a peer may not ask this, counted and told; empty where it may."""
+    if peer.admitted and (peer.may_control or verb in LOOKING):
+        return ""
+    if guests is not None:
+        does = (
+            "asked for something after it was revoked" if not peer.admitted else "asked for control and may only look"
+        )
+        guests.refuse(f"{peer.name} {does}")
+    return ONLY_LOOKS if peer.admitted else REVOKED

@@ -1,0 +1,180 @@
+"""The recorder: its own process on the same frame stream, so that no reconstruction ever slows it.
+
+    python -m daemon.recording.recorder --connect ENDPOINT --folder DIR [--stream S --next-seq N] [--key FILE] [--late]
+
+Each stream becomes NAME.tif (BigTIFF, a page a frame, described by the stream's JSON) and NAME.jsonl (a line a frame,
+in the wire's field names). Both are whole after every frame: what was recorded is readable after a `kill -9` and on a
+full disk. Progress goes to standard output as JSON lines; it ends when its standard input closes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from daemon.children import asked_to_stop, tell
+from daemon.intake import FrameSubscriber
+from daemon.ledger import Ledger
+from daemon.protocol.codec import MalformedMessageError, Received
+from daemon.protocol.messages import FrameHeader, Heartbeat
+from daemon.recording.big_tiff import AppendFile, BigTiff
+from selfstorm.errors import InputError
+from selfstorm.frames import Array, StreamInfo
+
+TELL_S = 0.5
+DRAIN_S = 5.0
+POLL_MS = 200
+
+
+class Recording:
+    """The two files of one stream, from first_seq on."""
+
+    def __init__(self, folder: Path, info: StreamInfo, first_seq: int) -> None:
+        self.path, self.info = _free_name(folder, info.stream), info
+        self.ledger = Ledger(info.stream, first_seq)
+        self._pixels = BigTiff(self.path, description=info.model_dump_json(), pixel_nm=info.pixel_nm)
+        self._index = AppendFile(self.path.with_suffix(".jsonl"))
+
+    def add(self, header: FrameHeader, pixels: Array) -> None:
+        """Append one frame, then its line. Raises OSError; what was recorded before stays whole."""
+        if header.seq < self.ledger.next_seq:
+            return
+        self._pixels.add(pixels)
+        self._index.add(header.model_dump_json().encode() + b"\n")
+        self.ledger.frame(header.seq)
+
+    def close(self) -> None:
+        """Close both files; an empty recording leaves none."""
+        self._pixels.close()
+        self._index.close()
+        if not self._pixels.pages:
+            self.path.unlink()
+            self.path.with_suffix(".jsonl").unlink()
+
+
+class Recorder:
+    """Writes stream after stream. A full disk ends the recording, and says so.
+
+    stream, next_seq: how far a recorder before this one came. late: the first stream began before anybody listened.
+    """
+
+    def __init__(self, folder: Path, stream: str, next_seq: int, *, late: bool = False) -> None:
+        self._folder, self._stream, self._next_seq, self._late = folder, stream, next_seq, late
+        self._recording: Recording | None = None
+        self._described: StreamInfo | None = None
+        self._before = {"recorded": 0, "missing": 0}
+        self._tell_due_s = 0.0
+
+    def take(self, received: Received) -> None:
+        """One message of the frame stream."""
+        message = received.message
+        if isinstance(message, StreamInfo):
+            if self._described is None or self._described.stream != message.stream:
+                self.close()
+                self._described = message
+                if not self._late:
+                    self._begin(message, self._next_seq if message.stream == self._stream else 0)
+        elif self._described is not None and isinstance(message, FrameHeader | Heartbeat):
+            if message.stream != self._described.stream:
+                return
+            recording = self._recording or self._begin(self._described, _position(message))
+            if not recording.ledger.believes(_position(message)):
+                return
+            if isinstance(message, FrameHeader) and received.pixels is not None:
+                recording.add(message, received.pixels)
+            elif isinstance(message, Heartbeat):
+                recording.ledger.reached(message.next_seq)
+            self._next_seq = recording.ledger.next_seq
+
+    def _begin(self, info: StreamInfo, first_seq: int) -> Recording:
+        recording = Recording(self._folder, info, first_seq)
+        self._recording, self._stream, self._late = recording, info.stream, False
+        return recording
+
+    def tell(self, *, now: bool = False) -> None:
+        """Say how far the recording is, twice a second."""
+        if now or time.monotonic() >= self._tell_due_s:
+            self._tell_due_s = time.monotonic() + TELL_S
+            file = str(self._recording.path) if self._recording else ""
+            tell(file=file, stream=self._stream, next_seq=self._next_seq, **self._counts())
+
+    def close(self) -> None:
+        """Finish the running recording."""
+        if self._recording is not None:
+            self._before = self._counts()
+            recording, self._recording = self._recording, None
+            recording.close()
+
+    def _counts(self) -> dict[str, int]:
+        ledger = self._recording.ledger if self._recording else None
+        return {
+            "recorded": self._before["recorded"] + (ledger.received if ledger else 0),
+            "missing": self._before["missing"] + (ledger.missing if ledger else 0),
+        }
+
+
+@click.command()
+@click.option("--connect", "endpoint", required=True)
+@click.option("--folder", type=click.Path(path_type=Path), required=True)
+@click.option("--stream", default="", help="What was recorded of this stream before NEXT-SEQ is not missing.")
+@click.option("--next-seq", type=int, default=0)
+@click.option("--key", type=click.Path(path_type=Path), help="The key file for a publisher beyond loopback.")
+@click.option("--late", is_flag=True, help="The first stream may have begun long ago: what was sent is not missing.")
+def main(endpoint: str, folder: Path, stream: str, next_seq: int, key: Path | None, late: bool) -> None:
+    """Record a frame stream until standard input closes."""
+    stop = asked_to_stop()
+    recorder = Recorder(folder, stream, next_seq, late=late)
+    try:
+        with FrameSubscriber(endpoint, key=key) as subscriber:
+            recorder.tell(now=True)
+            while not stop.is_set():
+                _step(subscriber, recorder)
+                recorder.tell()
+            deadline = time.monotonic() + DRAIN_S
+            while _step(subscriber, recorder) and time.monotonic() < deadline:
+                pass
+        recorder.close()
+        recorder.tell(now=True)
+    except InputError as error:
+        tell(error=str(error))
+        sys.exit(2)
+    except OSError as error:
+        recorder.tell(now=True)
+        with contextlib.suppress(OSError):
+            recorder.close()
+        tell(error=f"{folder}: {error.strerror}; what was recorded before is whole")
+        sys.exit(3)
+
+
+def _free_name(folder: Path, stream: str) -> Path:
+    """NAME.tif for a recording that begins now; another one if a recorder before us took it in the same second."""
+    name, number = time.strftime("%Y%m%d-%H%M%S") + f"-{stream[:8]}", 1
+    path = folder / f"{name}.tif"
+    while path.exists():
+        number += 1
+        path = folder / f"{name}-{number}.tif"
+    return path
+
+
+def _position(message: FrameHeader | Heartbeat) -> int:
+    return message.seq if isinstance(message, FrameHeader) else message.next_seq
+
+
+def _step(subscriber: FrameSubscriber, recorder: Recorder) -> bool:
+    """Take one message; False when none came, or the source says that none will."""
+    try:
+        received = subscriber.receive(POLL_MS)
+    except MalformedMessageError:
+        return True
+    if received is None:
+        return False
+    recorder.take(received)
+    return getattr(received.message, "state", "") != "ended"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,193 @@
+"""The command `selfstorm benchmark`: a movie with truth, or a simulated one, through every method; three files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from selfstorm.errors import InputError
+from selfstorm.psf.options import chosen_psf
+
+if TYPE_CHECKING:
+    from selfstorm.frames import Array
+    from selfstorm.model import Settings
+
+SIMULATED_FRAMES = 200
+# What the simulated movies are like, beyond the simulator's own defaults.
+SCENES: dict[str, dict[str, Any]] = {
+    "crowded": {"density": 5.5, "seed": 11},
+    "dim": {"density": 3.0, "photons": 300.0, "background_photons": 60.0, "seed": 12},
+}
+METHOD_HELP = "ours, paper, fista, richardson-lucy, sofi2, std, widefield, with commas; or all."
+
+
+@click.command()
+@click.argument("movie", type=click.Path(path_type=Path), required=False)
+@click.option("--truth", type=click.Path(path_type=Path), help="frame,y_nm,x_nm (.csv or .csv.gz)")
+@click.option("-o", "--output", type=click.Path(path_type=Path), default="benchmark", show_default=True, metavar="DIR")
+@click.option("--pixel-nm", type=click.FloatRange(1, 10_000), help="Camera pixel in the sample; else from metadata.")
+@click.option("--na", type=click.FloatRange(0.05, 1.8), help="Numerical aperture, with --wavelength-nm.")
+@click.option("--wavelength-nm", type=click.FloatRange(200, 2000), help="Emission wavelength, with --na.")
+@click.option("--psf-sigma-nm", type=click.FloatRange(10, 5000), help="Width of a Gaussian PSF.")
+@click.option("--offset-adu", type=float, help="Camera offset; else estimated.")
+@click.option("--gain", type=click.FloatRange(1e-3, 1e4), help="ADU per photon; else estimated.")
+@click.option("--scale", type=click.Choice(["2", "4", "8"]), default="8", show_default=True, help="Of our picture.")
+@click.option("--frames", type=click.IntRange(8), help=f"Only the first ones. Simulated: {SIMULATED_FRAMES}.")
+@click.option("--methods", default="all", show_default=True, metavar="NAMES", help=METHOD_HELP)
+@click.option(
+    "--paper-epochs", type=click.IntRange(0, 1000), default=5, show_default=True, help="25 as published; 0 and 1 too."
+)
+@click.option("--scene", type=click.Choice(list(SCENES)), default="crowded", show_default=True, help="Without MOVIE.")
+@click.option("--stream", is_flag=True, help="Measure the live engine instead: rates, latencies, window lengths.")
+@click.option("--sides", default="64,128,256", show_default=True, metavar="PIXELS", help="With --stream.")
+@click.option("--seconds", type=click.FloatRange(1, 3600), default=10, show_default=True, help="A run of --stream.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
+def benchmark(
+    movie: Path | None,
+    truth: Path | None,
+    output: Path,
+    pixel_nm: float | None,
+    na: float | None,
+    wavelength_nm: float | None,
+    psf_sigma_nm: float | None,
+    offset_adu: float | None,
+    gain: float | None,
+    scale: str,
+    frames: int | None,
+    methods: str,
+    paper_epochs: int,
+    scene: str,
+    stream: bool,
+    sides: str,
+    seconds: float,
+    device: str,
+) -> None:
+    """Compare our reconstruction of MOVIE with the published Self-STORM and classical methods.
+
+    All are scored against the TRUTH. Without MOVIE, one is simulated. Writes benchmark.json, benchmark.md and
+    benchmark.png into DIR; with --stream stream.json and stream.png.
+    """
+    if stream:
+        if movie is not None:
+            raise click.UsageError("--stream simulates its own movies.")
+        _stream(output, sides, seconds, device)
+        return
+    from selfstorm.benchmark.comparison import chosen_methods, run
+    from selfstorm.benchmark.figure import write_figure
+    from selfstorm.benchmark.methods import Task, three_digits
+    from selfstorm.benchmark.report import account, aligned, page, replacing, table
+    from selfstorm.device import describe, prepare_device
+    from selfstorm.model import Settings
+
+    names = chosen_methods(methods)
+    torch_device = prepare_device(device)
+    psf = chosen_psf(na, wavelength_nm, psf_sigma_nm)
+    if movie is not None:
+        if truth is None:
+            raise click.UsageError("there is nothing to score MOVIE against: give its --truth.")
+        raw, emitters, known, pixel_nm = _read(movie, truth, frames, pixel_nm)
+        settings = Settings(pixel_nm, psf, offset_adu, gain, int(scale))
+    else:
+        if any(given is not None for given in (truth, pixel_nm, psf, offset_adu, gain)):
+            raise click.UsageError("truth, pixel, optics and camera belong to a MOVIE: give one.")
+        raw, emitters, known, settings = _simulated(scene, frames or SIMULATED_FRAMES, int(scale))
+    _make_folder(output)
+    task = Task(raw, settings, torch_device, paper_epochs)
+    click.echo(f"{known['name']}: {len(raw)} frames of {raw.shape[1]}x{raw.shape[2]} on {describe(torch_device)}")
+    results = []
+    for result in run(task, emitters, names):
+        results.append(result)
+        pearson = f"Pearson {result.score.pearson:.4f}" if result.score else "nothing to score"
+        click.echo(f"{result.made.label}: {pearson} in {three_digits(result.made.took.seconds)} s")
+    record = account(task, known, results)
+    field_nm = raw.shape[1] * settings.pixel_nm, raw.shape[2] * settings.pixel_nm
+    with replacing(output / "benchmark.json") as part:
+        part.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    with replacing(output / "benchmark.md") as part:
+        part.write_text(page(record, results), encoding="utf-8")
+    with replacing(output / "benchmark.png") as part:
+        write_figure(part, results, emitters[:, 1:3], field_nm)
+    click.echo("\n" + "\n".join(aligned(table(results, len(raw)))))
+    click.echo(f"\nwrote benchmark.json, benchmark.md and benchmark.png into {output}")
+
+
+def _stream(output: Path, sides: str, seconds: float, device: str) -> None:
+    from selfstorm.benchmark.report import replacing
+    from selfstorm.benchmark.stream import measure
+    from selfstorm.benchmark.stream_figure import write_figure
+    from selfstorm.device import describe, prepare_device
+
+    if not all(side.strip().isdecimal() and 16 <= int(side) <= 4096 for side in sides.split(",")):
+        raise click.UsageError(f"--sides takes numbers of pixels with commas, 16 to 4096, not '{sides}'.")
+    _make_folder(output)
+    torch_device = prepare_device(device)
+    sides_px = tuple(int(side) for side in sides.split(","))
+    figures = measure(sides_px, seconds, torch_device, click.echo)
+    with replacing(output / "stream.json") as part:
+        record = {"device": describe(torch_device), **figures.as_dict()}
+        part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    with replacing(output / "stream.png") as part:
+        write_figure(part, figures, describe(torch_device))
+    for side_px in sides_px:
+        click.echo(f"{side_px} x {side_px} px: nothing skipped up to {figures.fastest(side_px):g} frames/s")
+    click.echo(f"wrote stream.json and stream.png into {output}")
+
+
+def _read(
+    movie: Path, truth: Path, frames: int | None, pixel_nm: float | None
+) -> tuple[Array, Array, dict[str, Any], float]:
+    """Frames, emitters, what is known of the file, and its pixel size."""
+    from selfstorm.benchmark.comparison import truth_of
+    from selfstorm.formats.movies import MovieFile
+    from selfstorm.formats.truth import read_truth
+    from selfstorm.offline import check_windows
+
+    with MovieFile(movie) as file:
+        pixel_nm = pixel_nm or file.pixel_nm
+        if pixel_nm is None:
+            raise InputError("pixel size unknown", where=movie, mend="give it with --pixel-nm")
+        raw = file.frames()[:frames]
+    check_windows(len(raw), len(raw), len(raw))
+    if movie.is_file():
+        with movie.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+    else:  # a folder: of its pixels
+        digest = hashlib.sha256(raw.tobytes()).hexdigest()
+    return raw, truth_of(read_truth(truth), len(raw), truth), {"name": movie.name, "sha256": digest}, pixel_nm
+
+
+def _simulated(name: str, frames: int, scale: int) -> tuple[Array, Array, dict[str, Any], Settings]:
+    """The same of a simulated movie, with its optics and camera given; the sha256 is that of its pixels."""
+    import numpy as np
+
+    from selfstorm.benchmark.comparison import truth_of
+    from selfstorm.model import Settings
+    from selfstorm.optics import Gaussian
+    from selfstorm.simulate import simulate
+    from selfstorm.simulation.scene import Scene
+
+    scene = Scene(**SCENES[name])
+    with click.progressbar(simulate(scene, frames=frames), length=frames, label="simulating") as progress:
+        shots = list(progress)
+    raw, emitters = np.stack([pixels for pixels, _ in shots]), np.concatenate([where for _, where in shots])
+    settings = Settings(
+        scene.pixel_nm, Gaussian(scene.psf_sigma_nm), scene.offset_adu, scene.gain_adu_per_electron, scale
+    )
+    digest = hashlib.sha256(raw.astype("<u2").tobytes()).hexdigest()
+    known = {"name": f"simulated, {name}", "sha256": digest, "scene": asdict(scene)}
+    return raw, truth_of(emitters, frames, "--scene"), known, settings
+
+
+def _make_folder(output: Path) -> None:
+    """Before hours are spent on what could not be written."""
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"cannot be made a folder ({error.strerror})", where=output, mend="choose another -o"
+        ) from None

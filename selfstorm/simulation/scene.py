@@ -1,0 +1,220 @@
+"""What a simulated movie shows: every parameter with its unit and range, and its random numbers."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from typing import Literal, get_args
+
+import numpy as np
+
+from selfstorm.errors import InputError
+from selfstorm.frames import MAX_SIDE_PX
+from selfstorm.simulation.spots import AberratedPsf, AiryPsf, GaussianPsf, Psf
+
+PhotonSpread = Literal["exponential", "lognormal"]
+MAX_SITES = 50_000_000
+_HAZE_SEED = 2**62  # far from the seeds people choose
+
+
+class Stream(IntEnum):
+    """Independent sources of randomness, so that asking more of one changes nothing in another."""
+
+    STRUCTURE = 0
+    BLINKING = 1
+    BLEACHING = 2
+    LIGHT = 3
+    CAMERA = 4
+    NOISE = 5
+
+
+def generator(seed: int, stream: Stream, frame: int = 0) -> np.random.Generator:
+    """Random numbers of one stream and frame, the same whatever was drawn before (counter-based Philox)."""
+    counter = np.array([0, 0, frame % 2**64, int(stream)], np.uint64)
+    return np.random.Generator(np.random.Philox(key=seed, counter=counter))
+
+
+# Smallest and largest value of each number, both allowed.
+_WHOLE_RANGES: dict[str, tuple[int, int]] = {
+    "height": (1, MAX_SIDE_PX),
+    "width": (1, MAX_SIDE_PX),
+    "filaments": (1, 100_000),
+    "saturation_adu": (1, 65_535),
+    "seed": (0, 2**63 - 1),
+}
+_RANGES: dict[str, tuple[float, float]] = {
+    "pixel_nm": (1, 10_000),
+    "psf_sigma_nm": (10, 5_000),
+    "psf_sigma_x_nm": (10, 5_000),
+    "psf_defocus_rad": (-3, 3),
+    "psf_astigmatism_rad": (-3, 3),
+    "psf_oblique_rad": (-3, 3),
+    "psf_coma_rad": (-3, 3),
+    "na": (0.05, 1.8),
+    "wavelength_nm": (200, 2_000),
+    "density": (0, 1_000),
+    "photons": (1, 1e6),
+    "photon_spread_relative": (0, 2),
+    "on_frames": (0.05, 1_000),
+    "thickness_nm": (0, 1_000),
+    "site_spacing_nm": (0.5, 1_000),
+    "speed_nm_per_frame": (0, 1_000),
+    "background_photons": (0, 1e6),
+    "bleaching_half_life_frames": (1, 1e12),
+    "flicker": (0, 0.5),
+    "haze_density": (0, 1_000),
+    "haze_photons": (1, 1e6),
+    "haze_blur_nm": (100, 5_000),
+    "offset_adu": (0, 60_000),
+    "offset_variation_adu": (0, 1_000),
+    "gain_adu_per_electron": (0.01, 1_000),
+    "gain_variation": (0, 0.2),
+    "read_noise_electrons": (0, 1_000),
+    "read_noise_variation": (0, 1.5),
+}
+_MAY_BE_ABSENT = {"psf_sigma_x_nm", "na", "wavelength_nm", "bleaching_half_life_frames"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A live cell under a microscope and its camera. A bad value raises InputError naming the field.
+
+    height, width: camera pixels; pixel_nm: their side in the sample.
+    psf_sigma_nm: Gaussian PSF, elliptic where psf_sigma_x_nm says another width along x; na with wavelength_nm: an
+    in-focus Airy PSF in its place, or that of a pupil with psf_defocus_rad, psf_astigmatism_rad (y against x),
+    psf_oblique_rad (the diagonals) and psf_coma_rad (along x), radians root mean square.
+    density: emitters per square micron per frame (rows of the truth), mean over the field at the start.
+    photons: mean photons of an emitter that is on for a whole frame. photon_spread: how they differ from one
+    on-period to the next; photon_spread_relative: sd of their logarithm, for 'lognormal' alone.
+    on_frames: mean length of an on-period.
+    filaments, thickness_nm: how many, and the diameter of the labelled tube. site_spacing_nm: labelled length
+    a dye. speed_nm_per_frame: root-mean-square speed of the bending and gliding filaments.
+    drift_nm_per_frame: (y, x) of the stage, without end: what leaves on one side comes back on the other.
+    background_photons: mean per pixel and frame. bleaching_half_life_frames: None for dyes that live for
+    ever. flicker: relative sd of the light from frame to frame.
+    haze_density, haze_photons: density and photons of blinking emitters far out of focus, on filaments of their
+    own, no part of the truth; haze_blur_nm: sigma of their Gaussian spot.
+    offset_adu, gain_adu_per_electron, read_noise_electrons: camera means (for the read noise the median
+    pixel's); offset_variation_adu: sd over the pixels; gain_variation: relative sd; read_noise_variation: sd
+    of its logarithm. saturation_adu: the largest count. Photons are those detected: one photon, one electron.
+    """
+
+    height: int = 64
+    width: int = 64
+    pixel_nm: float = 100.0
+    psf_sigma_nm: float = 110.0
+    psf_sigma_x_nm: float | None = None
+    na: float | None = None
+    wavelength_nm: float | None = None
+    psf_defocus_rad: float = 0.0
+    psf_astigmatism_rad: float = 0.0
+    psf_oblique_rad: float = 0.0
+    psf_coma_rad: float = 0.0
+    density: float = 2.0
+    photons: float = 800.0
+    photon_spread: PhotonSpread = "exponential"
+    photon_spread_relative: float = 0.5
+    on_frames: float = 2.5
+    filaments: int = 12
+    thickness_nm: float = 25.0
+    site_spacing_nm: float = 4.0
+    speed_nm_per_frame: float = 0.0
+    drift_nm_per_frame: tuple[float, float] = (0.0, 0.0)
+    background_photons: float = 40.0
+    bleaching_half_life_frames: float | None = None
+    flicker: float = 0.0
+    haze_density: float = 0.0
+    haze_photons: float = 2_000.0
+    haze_blur_nm: float = 500.0
+    offset_adu: float = 100.0
+    offset_variation_adu: float = 2.0
+    gain_adu_per_electron: float = 4.0
+    gain_variation: float = 0.02
+    read_noise_electrons: float = 1.5
+    read_noise_variation: float = 0.3
+    saturation_adu: int = 65_535
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in _WHOLE_RANGES.items():
+            _check(name, getattr(self, name), low, high, whole=True)
+        for name, (low_value, high_value) in _RANGES.items():
+            value = getattr(self, name)
+            if not (value is None and name in _MAY_BE_ABSENT):
+                _check(name, value, low_value, high_value)
+        if self.photon_spread not in get_args(PhotonSpread):
+            raise InputError(
+                f"{self.photon_spread!r} is no spread of photons",
+                where="photon_spread",
+                mend=f"give one of {', '.join(get_args(PhotonSpread))}",
+            )
+        self._check_drift()
+        if (self.na is None) != (self.wavelength_nm is None):
+            missing = "na" if self.na is None else "wavelength_nm"
+            raise InputError("an Airy PSF needs both na and wavelength_nm", where=missing, mend="give both, or neither")
+        if self.na is None and any(self._aberrations().values()):
+            raise InputError("a pupil's aberrations need its optics", where="na", mend="give na and wavelength_nm")
+
+    def _check_drift(self) -> None:
+        drift = self.drift_nm_per_frame
+        if not isinstance(drift, tuple) or len(drift) != 2:
+            raise InputError(f"{drift!r} is not a pair", where="drift_nm_per_frame", mend="give (y, x) in nm")
+        for value in drift:
+            _check("drift_nm_per_frame", value, -1_000, 1_000)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W), camera pixels."""
+        return self.height, self.width
+
+    @property
+    def field_nm(self) -> tuple[float, float]:
+        """(y, x) size of the field."""
+        return self.height * self.pixel_nm, self.width * self.pixel_nm
+
+    def psf(self) -> Psf:
+        """The point-spread function asked for: a pupil's where na and wavelength_nm are given, else Gaussian."""
+        if self.na is None or self.wavelength_nm is None:
+            return GaussianPsf(self.psf_sigma_nm, self.psf_sigma_x_nm)
+        aberrations = self._aberrations()
+        if any(aberrations.values()):
+            return AberratedPsf(self.na, self.wavelength_nm, **aberrations)
+        return AiryPsf(self.na, self.wavelength_nm)
+
+    def _aberrations(self) -> dict[str, float]:
+        return {
+            "defocus_rad": self.psf_defocus_rad,
+            "astigmatism_rad": self.psf_astigmatism_rad,
+            "oblique_rad": self.psf_oblique_rad,
+            "coma_x_rad": self.psf_coma_rad,
+        }
+
+    def haze(self) -> Scene:
+        """What lies far out of focus, as a scene of its own; the lamp and its flicker are the whole scene's."""
+        return replace(
+            self,
+            density=self.haze_density,
+            photons=self.haze_photons,
+            psf_sigma_nm=self.haze_blur_nm,
+            psf_sigma_x_nm=None,
+            na=None,
+            wavelength_nm=None,
+            psf_defocus_rad=0.0,
+            psf_astigmatism_rad=0.0,
+            psf_oblique_rad=0.0,
+            psf_coma_rad=0.0,
+            flicker=0.0,
+            haze_density=0.0,
+            seed=self.seed ^ _HAZE_SEED,
+        )
+
+
+def _check(name: str, value: object, low: float, high: float, *, whole: bool = False) -> None:
+    """Raise InputError unless value is a number (a whole one, if asked) from low to high."""
+    kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
+    mend = f"give a {'whole ' if whole else ''}number from {low:g} to {high:g}"
+    if isinstance(value, bool) or not isinstance(value, kinds):
+        raise InputError(f"{value!r} is not a {'whole ' if whole else ''}number", where=name, mend=mend)
+    if not (math.isfinite(float(value)) and low <= value <= high):
+        raise InputError(f"{value!r} is out of range", where=name, mend=mend)

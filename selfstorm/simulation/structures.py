@@ -1,0 +1,103 @@
+"""Living filaments: curved tubes covered with dyes, which bend, glide and drift in closed form."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfstorm.errors import InputError
+from selfstorm.simulation.scene import MAX_SITES, Scene, Stream, generator
+
+Floats = NDArray[np.float64]
+_KNOT_NM = 20.0  # spacing of the points that hold a filament's shape; between them it is straight (error < 0.1 nm)
+_TURNS_RAD = 0.3  # amplitude of each of the waves that make a filament's direction
+_TURN_LENGTH_NM = (4_000.0, 20_000.0)
+_GLIDE_NM = 400.0  # amplitude of the motion of a filament as a whole
+_BEND_NM = 130.0  # amplitude of each bending wave
+_BENDS = 3
+_BEND_LENGTH_NM = (3_000.0, 9_000.0)
+
+
+class Filaments:
+    """Dyes at fixed sites of moving filaments.
+
+    The filaments live on a torus: the field and a margin_nm all round. What leaves on one side comes back on
+    the other, so a movie may drift for ever, and emitters as dense as those in the field surround it.
+    Motion: every filament moves by a sum of waves a sin(w t + k s + phase) along its length s, one with k = 0
+    (it glides) and three bending ones, each in its own direction, so its velocity is smooth in time and along
+    it. Half of the mean square speed is in the glide.
+    """
+
+    def __init__(self, scene: Scene, margin_nm: float) -> None:
+        self.margin_nm = margin_nm
+        self.drift_nm_per_frame = np.asarray(scene.drift_nm_per_frame, float)
+        self.world_nm = np.asarray(scene.field_nm) + 2 * margin_nm
+        self.spacing_nm = scene.site_spacing_nm
+        length_nm = 1.2 * math.sqrt(float(self.world_nm.prod()))
+        self.sites_each = max(2, int(length_nm / self.spacing_nm))
+        self.sites = self.sites_each * scene.filaments
+        if self.sites > MAX_SITES:
+            raise InputError(
+                f"{self.sites} fluorophores are more than the {MAX_SITES} allowed",
+                where="filaments",
+                mend="give fewer filaments, a larger site_spacing_nm or a smaller field",
+            )
+        rng = generator(scene.seed, Stream.STRUCTURE)
+        self._knots_nm = _curves(rng, scene.filaments, self.sites_each * self.spacing_nm)
+        self._knots_nm += (rng.random((scene.filaments, 2)) * scene.field_nm)[:, None, :]
+        self._set_motion(rng, scene.filaments, scene.speed_nm_per_frame)
+        angle = rng.random(self.sites, dtype=np.float32) * np.float32(2 * math.pi)
+        self._offset_nm = np.float32(scene.thickness_nm / 2) * np.sin(angle)  # a labelled tube seen from above
+
+    def positions_nm(self, sites: NDArray[Any], time_frames: float) -> Floats:
+        """(N, 2) of the numbered sites: (y, x) nm from the corner of the first camera pixel."""
+        filament, along = np.divmod(sites, self.sites_each)
+        s_nm = (along + 0.5) * self.spacing_nm
+        phase = (
+            self._rate_per_frame[filament] * time_frames
+            + self._wave_per_nm[filament] * s_nm[:, None]
+            + self._phase[filament]
+        )
+        moved = np.einsum("nm,nmd->nd", np.sin(phase), self._amplitude_nm[filament])
+        at = self._on_curve(filament, s_nm, self._offset_nm[sites]) + moved + self.drift_nm_per_frame * time_frames
+        wrapped: Floats = np.mod(at + self.margin_nm, self.world_nm) - self.margin_nm
+        return wrapped
+
+    def _set_motion(self, rng: np.random.Generator, filaments: int, speed_nm_per_frame: float) -> None:
+        """Draw the waves (F, M) of each filament's motion, M = glide + bends."""
+        shape = filaments, 1 + _BENDS
+        size_nm = np.array([_GLIDE_NM] + [_BEND_NM] * _BENDS) * rng.uniform(0.7, 1.3, shape)
+        share = np.array([0.5] + [0.5 / _BENDS] * _BENDS)
+        # The mean square speed of a sin(w t) is (a w)^2 / 2.
+        self._rate_per_frame = speed_nm_per_frame * np.sqrt(2 * share) / size_nm * rng.choice([-1.0, 1.0], shape)
+        self._wave_per_nm = 2 * math.pi / rng.uniform(*_BEND_LENGTH_NM, shape)
+        self._wave_per_nm[:, 0] = 0
+        self._phase = rng.uniform(0, 2 * math.pi, shape)
+        direction = rng.uniform(0, 2 * math.pi, shape)
+        self._amplitude_nm = np.stack([np.sin(direction), np.cos(direction)], -1) * size_nm[..., None]
+
+    def _on_curve(self, filament: NDArray[Any], s_nm: Floats, offset_nm: NDArray[Any]) -> Floats:
+        """(N, 2) at s_nm along the filaments' resting shapes, offset_nm to the side."""
+        knot = (s_nm / _KNOT_NM).astype(np.intp)
+        start = self._knots_nm[filament, knot]
+        step = self._knots_nm[filament, knot + 1] - start
+        normal = step[:, ::-1] * [1.0, -1.0] / _KNOT_NM
+        at: Floats = start + step * (s_nm / _KNOT_NM - knot)[:, None] + normal * offset_nm[:, None]
+        return at
+
+
+def _curves(rng: np.random.Generator, count: int, length_nm: float) -> Floats:
+    """(F, K, 2) points _KNOT_NM apart on smoothly turning curves whose middle is at the origin."""
+    knots = math.ceil(length_nm / _KNOT_NM) + 2
+    s_nm = np.arange(knots - 1) * _KNOT_NM
+    angle = np.repeat(rng.uniform(0, 2 * math.pi, (count, 1)), knots - 1, axis=1)
+    for _ in range(3):
+        wave_nm = rng.uniform(*_TURN_LENGTH_NM, (count, 1))
+        angle += _TURNS_RAD * np.sin(2 * math.pi * (s_nm / wave_nm + rng.random((count, 1))))
+    points = np.zeros((count, knots, 2))
+    points[:, 1:] = np.cumsum(np.stack([np.sin(angle), np.cos(angle)], -1) * _KNOT_NM, axis=1)
+    centred: Floats = points - points[:, knots // 2][:, None]
+    return centred

@@ -28,7 +28,7 @@ class ExternalSource:
         )
         self._heard_at_first_s: float | None = None
         health.report(source=source.uri, source_state="waiting", detail=self._waiting)
-        health.event("info", "source_waits", f"the source waits {self._waiting}")
+        health.event("info", "source_waits", f"the source waits: {self._waiting}")
 
     def check(self, heard_s: float, resume_at: int) -> None:
         """Say whether the publisher is heard. heard_s: when intake last heard of it; resume_at is of no use here."""

@@ -175,7 +175,7 @@ class Intake(threading.Thread):
         state, detail = heartbeat.state, heartbeat.detail
         self._back_s = self._back_s or time.monotonic()
         if state == "waiting" and (state, detail) != (self.source_state, self.source_detail):
-            self._health.event("info", "source_waits", f"the source waits {detail}")
+            self._health.event("info", "source_waits", f"the source waits: {detail}")
         self.source_state, self.source_detail = state, detail
         self._health.report(source_state=state, detail=detail)
 

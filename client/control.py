@@ -10,8 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 from daemon.control.asking import ANSWER_MS, Asker
 from daemon.protocol.messages import Event, PictureHeader, Status, View
@@ -44,7 +43,7 @@ class Info:
     settings: dict[str, Any]
 
 
-class Daemon:
+class Daemon(Asker):
     """One running daemon; for one thread. Every method waits for the answer, at most timeout_ms.
 
     key: the file of a key, for a daemon on another machine.
@@ -52,27 +51,15 @@ class Daemon:
     """
 
     def __init__(self, endpoint: str = DEFAULT, *, key: Path | None = None, timeout_ms: int = ANSWER_MS) -> None:
-        self._asker = Asker(endpoint, timeout_ms, key)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let the connection go; the daemon runs on."""
-        self._asker.close()
+        super().__init__(endpoint, timeout_ms, key)
 
     def status(self) -> Status:
         """The account: what came, what was lost and where, what became of it."""
-        return Status.model_validate(self._asker.ask("status"))
+        return Status.model_validate(self.ask("status"))
 
     def info(self) -> Info:
         """Version, stream, and the settings that can be changed."""
-        told = self._asker.ask("info")
+        told = self.ask("info")
         stream = told["stream"]
         return Info(
             version=told["version"],
@@ -84,7 +71,7 @@ class Daemon:
 
     def events(self, since: int = 0) -> list[Event]:
         """At most 50 events from that number on; Status.events is how many there were."""
-        return [Event.model_validate(event) for event in self._asker.ask("events", since=since)["events"]]
+        return [Event.model_validate(event) for event in self.ask("events", since=since)["events"]]
 
     def view(
         self,
@@ -98,7 +85,7 @@ class Daemon:
         region: (y, x, height, width) in pixels of the whole picture. zoom: so many along a side are averaged into one.
         """
         had = None if unless is None else (unless.kind, unless.header.published_unix_ns)
-        received = self._asker.view(kind=kind, region=region, zoom=zoom, unless=had)
+        received = self.ask_view(kind=kind, region=region, zoom=zoom, unless=had)
         if received is None or received.pixels is None or not isinstance(received.message, View):
             return None
         view = received.message
@@ -106,41 +93,41 @@ class Daemon:
 
     def pause(self) -> None:
         """Make no pictures; frames are still taken in, counted and recorded."""
-        self._asker.ask("pause")
+        self.ask("pause")
 
     def resume(self) -> None:
         """Make pictures again."""
-        self._asker.ask("resume")
+        self.ask("resume")
 
     def stop(self) -> None:
         """Let the daemon finish what it has, close its files and end."""
-        self._asker.ask("stop")
+        self.ask("stop")
 
     def reset_model(self) -> None:
         """Forget what was learned: the next window starts anew."""
-        self._asker.ask("reset-model")
+        self.ask("reset-model")
 
     def set(self, changes: dict[str, Any]) -> dict[str, Any]:
         """Change settings by their keys in the configuration file; {key: (before, after)} of what has changed.
 
         All or none. None: as if the key were left out. Info.settings has the keys.
         """
-        changed: dict[str, Any] = self._asker.ask("set", changes=changes)["changed"]
+        changed: dict[str, Any] = self.ask("set", changes=changes)["changed"]
         return changed
 
     def snapshot(self) -> Path:
         """Save the picture shown last on the daemon's machine; the file, which an event says is written."""
-        return Path(self._asker.ask("snapshot")["file"])
+        return Path(self.ask("snapshot")["file"])
 
     def record_start(self) -> Path:
         """Record the raw frames from now on; the folder on the daemon's machine."""
-        return Path(self._asker.ask("record-start")["folder"])
+        return Path(self.ask("record-start")["folder"])
 
     def record_stop(self) -> None:
         """Record no more."""
-        self._asker.ask("record-stop")
+        self.ask("record-stop")
 
     def mark(self, text: str = "") -> int:
         """Mark this moment for all viewers and the run's manifest; the number of the event."""
-        number: int = self._asker.ask("mark", text=text)["event"]
+        number: int = self.ask("mark", text=text)["event"]
         return number

@@ -22,6 +22,7 @@ from selfstorm.camera import Camera
 from selfstorm.errors import InputError
 from selfstorm.model import SequenceModel, Settings
 from selfstorm.optics import psf_from_dict, psf_to_dict
+from selfstorm.places import replacing
 from selfstorm.psf.field_moments import FieldMoments
 
 MOST_BYTES = 4 * 2**30
@@ -74,11 +75,10 @@ def save_model(model: SequenceModel, path: Path, source: str) -> None:
         source=source,
         written_by=f"selfstorm {version('selfstorm')}, torch {torch.__version__}, {model.device}",
     )
-    part = path.with_name(path.name + ".part")
     try:
-        save_file(model.state_dict(), part, {"facts": facts.model_dump_json()})
-        part.replace(path)
-    except (OSError, SafetensorError) as fault:
+        with replacing(path) as part:
+            save_file(model.state_dict(), part, {"facts": facts.model_dump_json()})
+    except SafetensorError as fault:
         raise InputError(f"cannot be written ({fault})", where=path, mend="check the folder and the rights") from fault
 
 

@@ -12,6 +12,7 @@ import click
 from selfstorm import console
 from selfstorm.benchmark.command import benchmark
 from selfstorm.errors import InputError
+from selfstorm.places import replacing
 from selfstorm.reconstruct_command import reconstruct
 
 
@@ -50,16 +51,15 @@ def simulate(output: Path, truth: Path, frames: int, **scene: Any) -> None:
     from selfstorm.simulation.scene import Scene
 
     shots = movie(Scene(**scene), frames=frames)
-    part = truth.with_name(truth.name + ".part")
-    with OmeTiffWriter(output, scene["pixel_nm"]) as writer:
-        with (
-            TruthWriter(part) as emitters,
-            click.progressbar(shots, length=frames, label="simulating") as progress,
-        ):
-            for pixels, where in progress:
-                writer.add(pixels)
-                emitters.append(where)
-        part.replace(truth)
+    with (
+        replacing(truth) as part,
+        OmeTiffWriter(output, scene["pixel_nm"]) as writer,
+        TruthWriter(part) as emitters,
+        click.progressbar(shots, length=frames, label="simulating") as progress,
+    ):
+        for pixels, where in progress:
+            writer.add(pixels)
+            emitters.append(where)
     click.echo(f"wrote {output} and {truth}")
 
 

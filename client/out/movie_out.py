@@ -62,7 +62,7 @@ class MovieOut(QtCore.QObject):
         """Stop and remove what was written."""
         self._timer.stop()
         with contextlib.suppress(OSError):  # a disk that is full may refuse this too
-            self._writer.discard()
+            self._writer.abandon()
 
     def _go_on(self) -> None:
         try:

@@ -62,7 +62,7 @@ class Asker:
         answer = self._answer(verb, arguments).message
         return answer.result if isinstance(answer, Reply) else {}
 
-    def view(self, **arguments: Any) -> Received | None:
+    def ask_view(self, **arguments: Any) -> Received | None:
         """The answer to `view`: a View and its pixels; None where nothing is newer. Raises InputError likewise."""
         answer = self._answer("view", arguments)
         return answer if isinstance(answer.message, View) else None

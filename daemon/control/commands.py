@@ -63,30 +63,6 @@ def set_(changes: tuple[str, ...], control: str, key: Path | None) -> None:
 
 @click.command()
 @asks
-def pause(control: str, key: Path | None) -> None:
-    """Make no pictures until 'resume'; frames are still taken in, counted and recorded."""
-    ask(control, "pause", key=key)
-    click.echo("paused")
-
-
-@click.command()
-@asks
-def resume(control: str, key: Path | None) -> None:
-    """Make pictures again."""
-    ask(control, "resume", key=key)
-    click.echo("running")
-
-
-@click.command("reset-model")
-@asks
-def reset_model(control: str, key: Path | None) -> None:
-    """Forget what was learned: the next window starts anew."""
-    ask(control, "reset-model", key=key)
-    click.echo("the model starts anew with the next window")
-
-
-@click.command()
-@asks
 def snapshot(control: str, key: Path | None) -> None:
     """Save the picture shown last, and the raw mean beside it, on the daemon's machine."""
     click.echo(ask(control, "snapshot", key=key)["file"])
@@ -110,15 +86,30 @@ def mark(text: str, control: str, key: Path | None) -> None:
     click.echo("marked")
 
 
-@click.command()
-@asks
-def stop(control: str, key: Path | None) -> None:
-    """Ask the running daemon to finish what it has and end."""
-    ask(control, "stop", key=key)
-    click.echo("stopping")
+def _command(verb: str, help_text: str, done: str) -> click.Command:
+    """A verb without arguments, whose answer says nothing."""
+
+    @click.command(verb, help=help_text)
+    @asks
+    def command(control: str, key: Path | None) -> None:
+        ask(control, verb, key=key)
+        click.echo(done)
+
+    return command
 
 
-COMMANDS = (status, info, set_, pause, resume, reset_model, snapshot, record, mark, stop)
+COMMANDS = (
+    status,
+    info,
+    set_,
+    _command("pause", "Make no pictures until 'resume'; frames are still taken in, counted and recorded.", "paused"),
+    _command("resume", "Make pictures again.", "running"),
+    _command("reset-model", "Forget what was learned: the next window starts anew.", "the next window starts anew"),
+    snapshot,
+    record,
+    mark,
+    _command("stop", "Ask the running daemon to finish what it has and end.", "stopping"),
+)
 
 
 def account(status: Status) -> str:

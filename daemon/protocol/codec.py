@@ -17,6 +17,7 @@ import numpy as np
 import zstandard
 from pydantic import BaseModel, ValidationError
 
+from daemon.protocol.faults import first_fault
 from daemon.protocol.messages import KINDS, VERSION
 from selfstorm.frames import Array
 
@@ -119,9 +120,7 @@ def _message(kind: str, part: Buffer) -> BaseModel:
     try:
         return KINDS[kind].model_validate(header)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise MalformedMessageError(f"'{kind}' header, {where}: {first['msg']}") from None
+        raise MalformedMessageError(f"'{kind}' header, {first_fault(error)}") from None
 
 
 def _packed(pixels: memoryview) -> bytes:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from daemon.protocol.faults import first_fault
 from selfstorm.errors import InputError
 
 MAX_BYTES = 2**20
@@ -67,10 +68,7 @@ def read_model(path: Path, kind: type[Model], mend: str) -> Model:
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
-        fault = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in fault["loc"])
-        why = str(fault["msg"]).removeprefix("Value error, ")
-        raise InputError(f"is damaged ({f'{place}: ' if place else ''}{why})", where=path, mend=mend) from None
+        raise InputError(f"is damaged ({first_fault(error)})", where=path, mend=mend) from None
 
 
 def load_key_file(path: Path) -> KeyFile:

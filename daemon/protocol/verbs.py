@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, ValidationError
 
+from daemon.protocol.faults import first_fault
 from daemon.protocol.messages import MAX_ARGUMENTS, Count, Message
 from selfstorm.frames import MAX_SIDE_PX, Region
 
@@ -82,6 +83,4 @@ def arguments_of(verb: str, given: dict[str, Any]) -> Arguments:
     try:
         return VERBS[verb].model_validate(given)
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise RefusedRequestError(f"'{verb}', {where}: {first['msg']}") from None
+        raise RefusedRequestError(f"'{verb}', {first_fault(error)}") from None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from daemon.health import Health
 from daemon.recording.supervisor import RecorderSupervisor
-from selfstorm.errors import InputError
+from selfstorm.places import make_folder
 
 
 class Recording:
@@ -33,7 +33,7 @@ class Recording:
         with self._lock:
             if self._wanted is None:
                 wanted = folder or self._folder / f"recording-{datetime.now():%Y%m%d-%H%M%S-%f}"
-                _make_folder(wanted)
+                make_folder(wanted, "choose another folder to record into")
                 self._wanted, self._late = wanted, late
                 if folder is None:
                     self._health.event("info", "recording_started", f"into {wanted}")
@@ -72,12 +72,3 @@ class Recording:
         if self._recorder is not None:
             self._recorder.stop()
             self._recorder, self._recorded_in = None, None
-
-
-def _make_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot be made ({error.strerror})", where=folder, mend="choose another folder to record into"
-        ) from None

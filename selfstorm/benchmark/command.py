@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from selfstorm.errors import InputError
+from selfstorm.places import make_folder, replacing
 from selfstorm.psf.options import chosen_psf
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def benchmark(
     from selfstorm.benchmark.comparison import chosen_methods, run
     from selfstorm.benchmark.figure import write_figure
     from selfstorm.benchmark.methods import Task, three_digits
-    from selfstorm.benchmark.report import account, aligned, page, replacing, table
+    from selfstorm.benchmark.report import account, aligned, page, table
     from selfstorm.device import describe, prepare_device
     from selfstorm.model import Settings
 
@@ -96,7 +97,7 @@ def benchmark(
         if any(given is not None for given in (truth, pixel_nm, psf, offset_adu, gain)):
             raise click.UsageError("truth, pixel, optics and camera belong to a MOVIE: give one.")
         raw, emitters, known, settings = _simulated(scene, frames or SIMULATED_FRAMES, int(scale))
-    _make_folder(output)
+    make_folder(output, "choose another -o")
     task = Task(raw, settings, torch_device, paper_epochs)
     click.echo(f"{known['name']}: {len(raw)} frames of {raw.shape[1]}x{raw.shape[2]} on {describe(torch_device)}")
     results = []
@@ -117,14 +118,13 @@ def benchmark(
 
 
 def _stream(output: Path, sides: str, seconds: float, device: str) -> None:
-    from selfstorm.benchmark.report import replacing
     from selfstorm.benchmark.stream import measure
     from selfstorm.benchmark.stream_figure import write_figure
     from selfstorm.device import describe, prepare_device
 
     if not all(side.strip().isdecimal() and 16 <= int(side) <= 4096 for side in sides.split(",")):
         raise click.UsageError(f"--sides takes numbers of pixels with commas, 16 to 4096, not '{sides}'.")
-    _make_folder(output)
+    make_folder(output, "choose another -o")
     torch_device = prepare_device(device)
     sides_px = tuple(int(side) for side in sides.split(","))
     figures = measure(sides_px, seconds, torch_device, click.echo)
@@ -181,13 +181,3 @@ def _simulated(name: str, frames: int, scale: int) -> tuple[Array, Array, dict[s
     digest = hashlib.sha256(raw.astype("<u2").tobytes()).hexdigest()
     known = {"name": f"simulated, {name}", "sha256": digest, "scene": asdict(scene)}
     return raw, truth_of(emitters, frames, "--scene"), known, settings
-
-
-def _make_folder(output: Path) -> None:
-    """Before hours are spent on what could not be written."""
-    try:
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"cannot be made a folder ({error.strerror})", where=output, mend="choose another -o"
-        ) from None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -16,7 +15,6 @@ import torch
 from selfstorm.benchmark.comparison import Result, reference
 from selfstorm.benchmark.methods import Task, three_digits
 from selfstorm.device import describe
-from selfstorm.errors import InputError
 
 UNKNOWN = "-"
 Numbers = dict[str, float | None]
@@ -151,16 +149,3 @@ def _cpu_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A name to write to; the file gets its own when it is whole."""
-    part = path.with_name(path.name + ".part")
-    try:
-        yield part
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", where=path, mend="choose another place") from None
-    finally:
-        part.unlink(missing_ok=True)

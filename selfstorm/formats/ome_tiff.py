@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -17,11 +16,12 @@ from selfstorm.errors import InputError
 from selfstorm.formats.pixel_size import stated_pixel_nm
 from selfstorm.formats.tiff import as_damage, check_promise, open_tiff
 from selfstorm.frames import MAX_SIDE_PX, Array
+from selfstorm.places import GrowingFile, part_of
 
 NM_PER_CM = 1e7
 
 
-class OmeTiffWriter:
+class OmeTiffWriter(GrowingFile):
     """Writes pictures or frames of one shape and dtype, a page each, with an account of each as JSON if there is one.
 
     Until it is closed the file is called NAME.part: readable as a TIFF all along, also after the process was
@@ -32,7 +32,7 @@ class OmeTiffWriter:
     def __init__(self, path: Path, pixel_nm: float | None) -> None:
         if path.parent and not path.parent.is_dir():
             raise InputError("no such folder", where=path.parent, mend="make it first")
-        self.path, self.part = path, path.with_name(path.name + ".part")
+        self.path, self.part = path, part_of(path)
         self._pixel_nm = pixel_nm
         self._records: list[dict[str, Any]] = []
         self._count, self._shape, self._dtype = 0, (0, 0), ""
@@ -40,17 +40,6 @@ class OmeTiffWriter:
             self._writer = tifffile.TiffWriter(self.part, bigtiff=True)
         except OSError as error:
             raise InputError(f"cannot be written ({error.strerror})", where=path, mend="choose another place") from None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
 
     def add(self, picture: Array, record: Mapping[str, Any] | None = None) -> None:
         """Append one picture (H, W); record says what it was made from."""
@@ -82,7 +71,7 @@ class OmeTiffWriter:
         tifffile.tiffcomment(self.part, self._ome_xml().encode(), pageindex=0)
         self.part.replace(self.path)
 
-    def discard(self) -> None:
+    def abandon(self) -> None:
         """Remove what was written."""
         self._writer.close()
         self.part.unlink(missing_ok=True)

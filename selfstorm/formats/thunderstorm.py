@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 from selfstorm.errors import InputError
 from selfstorm.localize import Localizations
 from selfstorm.optics import Psf, equivalent_sigma_nm
+from selfstorm.places import GrowingFile, part_of
 
 COLUMNS = (
     "id",
@@ -33,7 +32,7 @@ _HEADER = ",".join(f'"{name}"' for name in COLUMNS) + "\n"
 _ROW = "%d,%d,%.2f,%.2f,%.1f,%.1f,%.2f,%.2f,%.2f\n"
 
 
-class ThunderstormWriter:
+class ThunderstormWriter(GrowingFile):
     """Appends localisations to NAME.part as they come; close() makes it NAME. A context manager.
 
     After an error within its block the file stays NAME.part: what is called NAME is complete.
@@ -41,7 +40,7 @@ class ThunderstormWriter:
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        self.part = self.path.with_name(self.path.name + ".part")
+        self.part = part_of(self.path)
         self.rows = 0
         try:
             self._file = self.part.open("w", encoding="utf-8", newline="")
@@ -81,17 +80,6 @@ class ThunderstormWriter:
     def abandon(self) -> None:
         """Leave what there is as NAME.part."""
         self._file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self.abandon()
 
 
 def read_thunderstorm(path: Path | str) -> NDArray[np.float64]:

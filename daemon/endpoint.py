@@ -47,11 +47,17 @@ class Endpoint:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.stopping = threading.Event()
         self._door: Door | None = None
+        self._again = threading.Event()
 
     @property
     def begins_again(self) -> bool:
-        """Whether `serve` should return at once, to be called again with a new socket: somebody was revoked."""
-        return self._cuts and self._door is not None and self._door.left.is_set()
+        """Whether `serve` should return at once, to be called again with a new socket: somebody must leave."""
+        revoked = self._cuts and self._door is not None and self._door.left.is_set()
+        return revoked or self._again.is_set()
+
+    def begin_again(self) -> None:
+        """Cut all connections and bind again; those who are well come back by themselves."""
+        self._again.set()
 
     def listen(self) -> None:
         """Start, and return once the address is bound; raises InputError when it cannot be."""
@@ -80,6 +86,7 @@ class Endpoint:
 
     def _session(self) -> None:
         """One socket, from bind to close."""
+        self._again.clear()
         with ExitStack() as stack:
             context = stack.enter_context(zmq.Context())
             self._door = stack.enter_context(Door(context, self.guests)) if self.guests is not None else None

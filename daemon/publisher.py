@@ -21,7 +21,9 @@ Picture = tuple[PictureHeader, Array]
 VIEWER_HIGH_WATER = 20
 WAITING_PICTURES = 8
 STATUS_S = 0.5
-MOST_HEARD_AT_ONCE = 100
+MOST_HEARD_AT_ONCE = 1000
+MOST_FOREIGN = 2000  # subscriptions to what is never published: libzmq keeps each until its peer leaves
+PUBLISHED = (b"info", b"status", b"event", b"sr.preview", b"sr.refined", b"raw.mean", b"quality")
 SUBSCRIBES, UNSUBSCRIBES = b"\x01", b"\x00"
 CATCH_UP_S = 1.0  # between two rounds for those who came: everybody hears them
 EVENTS_AT_ONCE = VIEWER_HIGH_WATER // 4  # more in one go would not fit beside the pictures
@@ -51,7 +53,7 @@ class Publisher:
         self._info_sent: StreamInfo | None = None
         self._dropped = 0
         self._refusals = Refusals(health, "a message of a viewer", "refused_of_viewers")
-        self._next_event = 0
+        self._next_event = self._foreign = 0
         self.listen, self.stop = self._endpoint.listen, self._endpoint.stop
 
     def describe(self, info: StreamInfo) -> None:
@@ -82,7 +84,7 @@ class Publisher:
 
     def _publish(self, socket: zmq.Socket[bytes]) -> None:
         status_due_s = catch_up_due_s = 0.0
-        newcomers = False
+        newcomers, self._foreign = False, 0
         while not (self._endpoint.stopping.is_set() and self._pictures.empty()):
             if self._endpoint.begins_again:
                 return
@@ -121,10 +123,18 @@ class Publisher:
             if not socket.poll(0):
                 break
             word = socket.recv()
-            if word[:1] == SUBSCRIBES:
+            if word[:1] == SUBSCRIBES and any(kind.startswith(word[1:]) for kind in PUBLISHED):
                 came = True
+            elif word[:1] == SUBSCRIBES:
+                self._refusals.refuse("a viewer subscribed to what is never published")
+                self._foreign += 1
             elif word[:1] != UNSUBSCRIBES:
                 self._refusals.refuse("a viewer sent what is no subscription")
+        if self._foreign > MOST_FOREIGN:
+            self._health.event(
+                "warning", "viewers_cut", f"all viewers connect anew: one subscribed {self._foreign} times in vain"
+            )
+            self._endpoint.begin_again()
         return came
 
     def _catch_up(self, socket: zmq.Socket[bytes]) -> None:

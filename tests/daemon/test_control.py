@@ -16,6 +16,7 @@ from daemon.control.views import averaged
 from daemon.protocol.codec import decode, encode
 from daemon.protocol.messages import VERSION, Request
 from daemon.protocol.verbs import VERBS
+from daemon.publisher import MOST_FOREIGN
 from selfstorm.errors import InputError
 from selfstorm.formats.ome_tiff import read_pictures
 
@@ -261,6 +262,24 @@ def test_who_asks_too_often_is_refused_and_others_are_not(running):
     refused = [reply.error for reply in replies if not reply.ok]
     assert set(refused) == {"more than 50 requests a second"}
     assert len(replies) - len(refused) >= REQUESTS_AT_ONCE
+
+
+def test_who_subscribes_to_ever_more_that_is_never_published_is_cut_and_others_come_back(running):
+    daemon, results, asked = running
+    why = "a viewer subscribed to what is never published"
+    with zmq.Context() as context, context.socket(zmq.XSUB) as socket:
+        socket.linger = socket.sndhwm = 0
+        socket.connect(daemon.results)
+        cut = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        for number in range(MOST_FOREIGN + 1):
+            socket.send(b"\x01" + number.to_bytes(8))
+        assert cut.poll(20_000), "the connection stays, and what it subscribed to"
+        cut.close()
+        socket.disable_monitor()
+    assert asked.status().refused_of_viewers[why] > MOST_FOREIGN
+    wait_until(lambda: "viewers_cut" in {event.code for event in asked.events(max(asked.status().events - 10, 0))})
+    shown = len(results.pictures("sr.refined"))
+    wait_until(lambda: len(results.pictures("sr.refined")) > shown)
 
 
 @pytest.mark.parametrize("verb", VERBS)

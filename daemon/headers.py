@@ -6,27 +6,25 @@ from typing import Any
 
 from daemon.health import Health
 from daemon.protocol.messages import MAX_LISTED_MISSING, PictureHeader
+from daemon.reconstructor import Made
 from daemon.stopwatch import Stopwatch
 from selfstorm.frames import Array, Window
 from selfstorm.model import Settings
 from selfstorm.reconstruction import Reconstruction
-from selfstorm.sequence.effort import Effort
 
 
 def header_of(
     window: Window,
-    result: Reconstruction,
+    made: Made,
     settings: Settings,
-    effort: Effort,
     health: Health,
     stopwatch: Stopwatch,
     *,
     device: str,
     now_unix_ns: int,
-    model_hash: str = "",
-    learned: bool = True,
 ) -> PictureHeader:
     """The header of a window's picture, published now."""
+    result, effort = made.result, made.effort
     notes = list(result.notes)
     if effort.name not in ("full", "preview"):
         notes.append(f"less was made of it, to keep up with the camera: '{effort.name}'")
@@ -50,9 +48,9 @@ def header_of(
         missing_seqs=window.missing[:MAX_LISTED_MISSING],
         estimate=result.estimate,
         effort=effort.name,
-        state=result.state if learned else "rolled back",
+        state=made.state,
         model=f"{settings.model}, {result.layers} layers",
-        model_hash=model_hash,
+        model_hash=made.model_hash,
         memory=result.memory,
         optics=result.optics,
         camera=result.camera,

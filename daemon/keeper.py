@@ -10,6 +10,7 @@ from daemon.health import Health
 from selfstorm.checkpoint import save_model
 from selfstorm.errors import InputError
 from selfstorm.model import SequenceModel
+from selfstorm.places import check_file
 
 EVERY_S = 5.0
 
@@ -22,10 +23,7 @@ class Keeper(threading.Thread):
 
     def __init__(self, path: Path, health: Health) -> None:
         super().__init__(name="keeper", daemon=True)
-        if not path.parent.is_dir():
-            raise InputError("no such folder", where=path.parent, mend="make it first")
-        if path.is_dir():
-            raise InputError("is a folder", where=path, mend="name a file in it")
+        check_file(path)
         self._path, self._health = path, health
         self._changed = threading.Condition()
         self._model: SequenceModel | None = None

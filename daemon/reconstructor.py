@@ -35,6 +35,7 @@ from selfstorm.sequence.film import Place, unseen
 WATCHED_TOGETHER = 128  # frames: what is made of them has to fit the memory
 LEAST_MAP_BYTES = 2**20
 PROBES = 3
+PREVIEW = Effort("preview", "density", "fast")  # the density, before anything else is made
 FORGOTTEN = "of a window that was not learned from"
 
 Tell = Callable[[Level, str, str], None]

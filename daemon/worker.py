@@ -11,8 +11,9 @@ from daemon.headers import header_of, quality_of, raw_header_of
 from daemon.health import Health
 from daemon.keeper import Keeper
 from daemon.manifest import Manifest
+from daemon.protocol.messages import PictureHeader
 from daemon.publisher import Publisher
-from daemon.reconstructor import Made, Reconstructor
+from daemon.reconstructor import PREVIEW, Made, Reconstructor
 from daemon.recording.writer import MovieOut
 from daemon.settings import settings_of
 from daemon.stopwatch import Stopwatch
@@ -22,12 +23,10 @@ from selfstorm.errors import InputError
 from selfstorm.frames import Window
 from selfstorm.model import SequenceModel
 from selfstorm.reconstruction import Reconstruction
-from selfstorm.sequence.effort import Effort
 
 log = logging.getLogger(__name__)
 
 WAIT_S = 0.2
-PREVIEW = Effort("preview", "density", "fast")
 
 
 class Worker(threading.Thread):
@@ -102,7 +101,8 @@ class Worker(threading.Thread):
             latencies["waiting"] = (time.time_ns() - window.frames[-1].received_unix_ns) / 1e6
 
         def preview(result: Reconstruction) -> None:
-            latencies["preview"] = self._publish(window, result, stopwatch, None)
+            header = self._publish("sr.preview", window, Made(result, PREVIEW, "", True), stopwatch)
+            latencies["preview"] = header.latency_ms or 0.0
 
         try:
             if not window.frames:
@@ -121,7 +121,10 @@ class Worker(threading.Thread):
             self._manifest.failed(window, str(error))
             return
         self._health.windows(published=1)
-        latencies["refined"] = self._publish(window, made.result, stopwatch, made, again="preview" in latencies)
+        header = self._publish("sr.refined", window, made, stopwatch, again="preview" in latencies)
+        latencies["refined"] = header.latency_ms or 0.0
+        if self._movie is not None:
+            self._movie.add(header, made.result.picture)
         self._health.latencies(stopwatch.milliseconds | latencies)
         self._health.report(latency_ms=latencies["refined"], effort=made.effort.name, model_state=made.state)
         self._manifest.window(window, made)
@@ -133,28 +136,16 @@ class Worker(threading.Thread):
             self._keeper.keep(model, f"{window.info.source}, stream {window.info.stream}, frame {window.last_seq}")
 
     def _publish(
-        self, window: Window, result: Reconstruction, stopwatch: Stopwatch, made: Made | None, *, again: bool = False
-    ) -> float:
-        """Publish a preview, or what was made; returns the milliseconds since the window's last frame.
+        self, kind: str, window: Window, made: Made, stopwatch: Stopwatch, *, again: bool = False
+    ) -> PictureHeader:
+        """Publish what was made; returns what it says of itself.
 
         again: the window's frames have been shown already.
         """
-        model = self._reconstructor.settings
+        settings, result = self._reconstructor.settings, made.result
         header = header_of(
-            window,
-            result,
-            model,
-            made.effort if made else PREVIEW,
-            self._health,
-            stopwatch,
-            device=self._device,
-            now_unix_ns=time.time_ns(),
-            model_hash=made.model_hash if made else "",
-            learned=made.learned if made else True,
+            window, made, settings, self._health, stopwatch, device=self._device, now_unix_ns=time.time_ns()
         )
         raw = None if again else (raw_header_of(header, result), result.raw_mean)
-        kind = "sr.refined" if made else "sr.preview"
         self._publisher.pictures(kind, (header, result.picture), raw, quality_of(header, result))
-        if made is not None and self._movie is not None:
-            self._movie.add(header, result.picture)
-        return header.latency_ms or 0.0
+        return header

@@ -12,7 +12,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
@@ -86,10 +86,6 @@ class Localizations:
 
     def where(self, keep: Tensor) -> Localizations:
         return Localizations(*(getattr(self, field.name)[keep] for field in fields(self)))
-
-    def from_frame(self, first: int) -> Localizations:
-        """The same, its frames counted on from `first`."""
-        return replace(self, frame=self.frame + first)
 
 
 def joined(parts: Iterable[Localizations]) -> Localizations:

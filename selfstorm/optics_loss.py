@@ -44,9 +44,10 @@ class Half:
         self.variance = (self.c * self.c).mean(0)
         moments = FieldMoments()
         moments.add(wider.numpy())
-        self.speaks = len(moments.pairs) > 0 and Target(moments, pixel_nm).noise < NOISY
-        if self.speaks:
+        self.speaks = False
+        if len(moments.pairs):
             self.target = Target(moments, pixel_nm)
+            self.speaks = self.target.noise < NOISY
 
     def agrees(self, psf: Psf) -> bool:
         """Whether the moments are those of this PSF, but for chance and what no picture would show."""

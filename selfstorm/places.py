@@ -20,6 +20,14 @@ def make_folder(folder: Path, mend: str) -> None:
         raise InputError(f"cannot be made a folder ({error.strerror})", where=folder, mend=mend) from None
 
 
+def check_file(path: Path) -> None:
+    """Raises InputError where no file of that name can be: there is no such folder, or it is one itself."""
+    if not path.parent.is_dir():
+        raise InputError("no such folder", where=path.parent, mend="make it first")
+    if path.is_dir():
+        raise InputError("is a folder", where=path, mend="name a file in it")
+
+
 def part_of(path: Path) -> Path:
     """What a file is called until it is whole."""
     return path.with_name(path.name + ".part")

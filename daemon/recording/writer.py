@@ -9,6 +9,7 @@ from daemon.protocol.messages import PictureHeader
 from selfstorm.errors import InputError
 from selfstorm.formats.ome_tiff import OmeTiffWriter
 from selfstorm.frames import Array
+from selfstorm.places import check_file
 
 
 class MovieOut:
@@ -22,10 +23,7 @@ class MovieOut:
         self._writer: OmeTiffWriter | None = None
         self._shape: tuple[int, ...] = ()
         self._files, self._failed = 0, False
-        if not path.parent.is_dir():
-            raise InputError("no such folder", where=path.parent, mend="make it first")
-        if path.is_dir():
-            raise InputError("is a folder", where=path, mend="name a file in it")
+        check_file(path)
         health.report(saving=str(path))
 
     def add(self, header: PictureHeader, picture: Array) -> None:

@@ -16,7 +16,7 @@ from selfstorm.errors import InputError
 from selfstorm.formats.pixel_size import stated_pixel_nm
 from selfstorm.formats.tiff import as_damage, check_promise, open_tiff
 from selfstorm.frames import MAX_SIDE_PX, Array
-from selfstorm.places import GrowingFile, part_of
+from selfstorm.places import GrowingFile, check_file, part_of
 
 NM_PER_CM = 1e7
 
@@ -30,8 +30,7 @@ class OmeTiffWriter(GrowingFile):
     """
 
     def __init__(self, path: Path, pixel_nm: float | None) -> None:
-        if path.parent and not path.parent.is_dir():
-            raise InputError("no such folder", where=path.parent, mend="make it first")
+        check_file(path)
         self.path, self.part = path, part_of(path)
         self._pixel_nm = pixel_nm
         self._records: list[dict[str, Any]] = []

@@ -22,7 +22,8 @@ VIEWER_HIGH_WATER = 20
 WAITING_PICTURES = 8
 STATUS_S = 0.5
 MOST_HEARD_AT_ONCE = 1000
-MOST_FOREIGN = 2000  # subscriptions to what is never published: libzmq keeps each until its peer leaves
+MOST_FOREIGN = 1000  # subscriptions to what is never published: libzmq keeps them until their peer is cut
+CUT_EVERY_S, FLOOD = 10.0, 20_000  # it cuts all peers, and who comes back with as many may stay so long, or to so many
 PUBLISHED = (b"info", b"status", b"event", b"sr.preview", b"sr.refined", b"raw.mean", b"quality")
 SUBSCRIBES, UNSUBSCRIBES = b"\x01", b"\x00"
 CATCH_UP_S = 1.0  # between two rounds for those who came: everybody hears them
@@ -54,6 +55,7 @@ class Publisher:
         self._dropped = 0
         self._refusals = Refusals(health, "a message of a viewer", "refused_of_viewers")
         self._next_event = self._foreign = 0
+        self._cut_s = -CUT_EVERY_S
         self.listen, self.stop = self._endpoint.listen, self._endpoint.stop
 
     def describe(self, info: StreamInfo) -> None:
@@ -130,17 +132,17 @@ class Publisher:
                 self._foreign += 1
             elif word[:1] != UNSUBSCRIBES:
                 self._refusals.refuse("a viewer sent what is no subscription")
-        if self._foreign > MOST_FOREIGN:
-            self._health.event(
-                "warning", "viewers_cut", f"all viewers connect anew: one subscribed {self._foreign} times in vain"
-            )
+        lately = time.monotonic() - self._cut_s < CUT_EVERY_S
+        if self._foreign > (FLOOD if lately else MOST_FOREIGN):
+            self._cut_s = time.monotonic()
             self._endpoint.begin_again()
         return came
 
     def _catch_up(self, socket: zmq.Socket[bytes]) -> None:
         if self._info_sent is not None:
             self._send(socket, encode("info", self._info_sent))
-        for event in self._health.events_since(self._next_event - VIEWER_HIGH_WATER // 2):
+        told = VIEWER_HIGH_WATER // 2
+        for event in self._health.events_since(self._next_event - told)[:told]:  # what is newer comes in its turn
             self._send(socket, encode("event", event))
         for kind, picture in self.last.items():
             self._send(socket, encode(kind, *picture))

@@ -179,8 +179,11 @@ def main(messages: int, seed: int) -> None:
             stack.callback(process.wait)
             stack.callback(process.kill)
         faults = _fuzz(attack, Movie(attack.frames), ports, processes, messages)
-        if "Traceback" in (text := (folder / "log.txt").read_text(errors="replace")):
+        text = (folder / "log.txt").read_text(errors="replace")
+        if "Traceback" in text:
             faults.append("a traceback: " + text[text.index("Traceback") :][:2000])
+        if _ended(processes):
+            faults.append(f"last words: {text[-2000:]}")
     for fault in faults:
         print(f"FAULT {fault}")
     sys.exit(1 if faults else 0)
@@ -198,6 +201,8 @@ def _fuzz(
     started_s = time.monotonic()
     for number in range(messages):
         if number % EVERY == 0:
+            if ended := _ended(processes):
+                return [*faults, f"{ended} within {number} messages"]
             movie.begin()
             movie.frames(5)
         if number == int(messages * WARM_UP):
@@ -222,7 +227,12 @@ def _fuzz(
             print(f"  {count:8d} {reason}")
         print(status.frames)
         print(status.windows)
-    return faults + [f"a process ended with {process.poll()}" for process in processes if process.poll() is not None]
+    return [*faults, ended] if (ended := _ended(processes)) else faults
+
+
+def _ended(processes: list[subprocess.Popen[bytes]]) -> str:
+    codes = [process.poll() for process in processes]
+    return "" if codes == [None, None] else f"daemon and camera process ended with {codes}"
 
 
 def _see_pictures(movie: Movie, control: str, faults: list[str]) -> None:

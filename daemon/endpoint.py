@@ -93,7 +93,7 @@ class Endpoint:
             socket = stack.enter_context(context.socket(self._kind))
             for option, value in self._options.items():  # high-water marks work only before bind
                 socket.setsockopt(option, value)
-            # With a domain, and nobody who asks for it, all come in but peers of ZMTP 1 and 2, which any bytes look like.
+            # With a domain nobody asks for all may come in but peers of ZMTP 1 and 2, which any bytes look like.
             socket.setsockopt(zmq.ZAP_DOMAIN, b"loopback")
             socket.setsockopt(zmq.IPV6, int("[" in self._address))
             if self._door is not None:

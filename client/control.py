@@ -8,12 +8,14 @@ with Daemon("tcp://127.0.0.1:5712") as daemon:
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
 from daemon.control.asking import ANSWER_MS, Asker
+from daemon.protocol.key_file import KeyFile
 from daemon.protocol.messages import Event, PictureHeader, Status, View
 from selfstorm.frames import Array, Region, StreamInfo
 
@@ -35,24 +37,36 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What runs. stream: the camera's, None before the first frame. settings: keys that `set` can change."""
+    """What runs. stream: the camera's, None before the first frame. settings: keys that `set` can change.
+
+    role: of who asks, 'view' or 'control'; empty where the daemon is too old to say.
+    """
 
     version: str
     protocol: tuple[int, int]
     verbs: tuple[str, ...]
     stream: StreamInfo | None
     settings: dict[str, Any]
+    role: str = ""
 
 
 class Daemon:
     """One running daemon; for one thread. Every method waits for the answer, at most timeout_ms.
 
-    key: the file of a key, for a daemon on another machine.
+    key: a key or the path of its file, for a daemon on another machine. leaving: once it is set, by any thread, no
+    answer is waited for any more.
     All raise selfstorm.errors.InputError where no daemon answers or it refuses, with its reason.
     """
 
-    def __init__(self, endpoint: str = DEFAULT, *, key: Path | None = None, timeout_ms: int = ANSWER_MS) -> None:
-        self._asker = Asker(endpoint, timeout_ms, key)
+    def __init__(
+        self,
+        endpoint: str = DEFAULT,
+        *,
+        key: KeyFile | Path | None = None,
+        timeout_ms: int = ANSWER_MS,
+        leaving: threading.Event | None = None,
+    ) -> None:
+        self._asker = Asker(endpoint, timeout_ms, key, leaving)
 
     def __enter__(self) -> Self:
         return self
@@ -71,7 +85,7 @@ class Daemon:
         return Status.model_validate(self._asker.ask("status"))
 
     def info(self) -> Info:
-        """Version, stream, and the settings that can be changed."""
+        """Version, stream, what the asker may do, and the settings that can be changed."""
         told = self._asker.ask("info")
         stream = told["stream"]
         return Info(
@@ -80,6 +94,7 @@ class Daemon:
             verbs=tuple(told["verbs"]),
             stream=None if stream is None else StreamInfo.model_validate(stream),
             settings=told["settings"],
+            role=told.get("role", ""),
         )
 
     def events(self, since: int = 0) -> list[Event]:

@@ -56,6 +56,7 @@ def test_a_daemon_lets_in_whom_it_knows_and_tells_the_others_why(start, ring):
     with Results(daemon.results, boss) as seen, Results(daemon.results, None) as shut_out:
         wait_until(seen.has("status", "sr.refined"))
         assert ask(daemon.control, "status", key=laptop)["version"]
+        assert [ask(daemon.control, "info", key=key)["role"] for key in (laptop, boss)] == ["view", "control"]
         assert "may look and not control" in refusal(daemon.control, laptop, "stop")
         assert "the daemon wants a key: --key NAME.key" in refusal(daemon.control, None)
         assert "the daemon refused this key: it is not admitted there, or was revoked" in refusal(

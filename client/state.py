@@ -172,11 +172,21 @@ def _show(state: ViewerState, pair: Pair, number: int | None) -> ViewerState:
     if number is not None:
         history = state.history.put(number, pair)
         return replace(state, history=history, trend=with_window(state.trend, number, pair))
-    same_run = state.newest is not None and state.newest.window[0] == pair.window[0]
-    interval_s = pair.at_s - state.window_at_s if state.window_at_s is not None and same_run else None
     history = state.history.add(pair)
     trend = with_window(state.trend, history.last, pair)
-    return replace(state, history=history, trend=trend, window_at_s=pair.at_s, interval_s=interval_s)
+    return replace(state, history=history, trend=trend, window_at_s=pair.at_s, interval_s=_interval_s(state, pair))
+
+
+def _interval_s(state: ViewerState, pair: Pair) -> float | None:
+    """From the newest window to this one, by the viewer's clock or the daemon's, whichever is longer.
+
+    Who joins late gets the last picture at once, and the next one perhaps a moment later.
+    """
+    newest = state.newest
+    if newest is None or state.window_at_s is None or newest.window[0] != pair.window[0]:
+        return None
+    published_ns = pair.sr.header.published_unix_ns - newest.sr.header.published_unix_ns
+    return max(pair.at_s - state.window_at_s, published_ns / 1e9)
 
 
 def _comes_late(newest: Pair | None, sr: Picture) -> bool:

@@ -35,6 +35,7 @@ from client.welcome import WelcomeCard
 SIZE_PX = (1280, 800)
 MAIN_PX, SIDE_PX = 806, 424
 RAW_PX, TABS_PX = 318, 262
+SAID_MS = 30_000
 HINT = "Point at a picture: place and values stand here."
 
 
@@ -69,6 +70,8 @@ class ViewerWindow(QtWidgets.QMainWindow):
         )
         self.reading, self.said = ElidedLabel("dim"), ElidedLabel("dim")
         self.reading.set_full_text(HINT)
+        self._said_long_ago = QtCore.QTimer(self, singleShot=True)
+        self._said_long_ago.timeout.connect(lambda: self.said.set_full_text(""))
         self._lay_out()
         self.welcome = WelcomeCard(self.centralWidget(), over=self.picture_area)
         self.welcome.hide()
@@ -118,8 +121,9 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.region_box.changed.connect(self._measure_region)
 
     def say(self, text: str) -> None:
-        """A short report of what was done, at the foot of the window, until the next."""
+        """A short report of what was done, at the foot of the window, until the next, or for half a minute."""
         self.said.set_full_text(text)
+        self._said_long_ago.start(SAID_MS)
 
     def reset_view(self) -> None:
         """Show the whole field in both pictures; the raw one follows."""
@@ -190,7 +194,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         stale = "" if past else stale_reason(state, now)
         preview = state.shown is not None and state.shown.sr.preview
         chips = [("PREVIEW", theme().preview)] if preview else []
-        chips += [(f"PAST  {past}", theme().past)] if past else []
+        chips += [(f"PAST {past} back", theme().past)] if past else []
         text = "   ".join(text for text, _ in chips)
         self.sr.show_chip(text, chips[-1][1] if chips else "")
         for panel in (self.sr, self.raw):

@@ -86,7 +86,8 @@ class Courier(QtCore.QObject):
         try:
             outcome = Outcome(errand, errand.do(daemon), done=True)
         except InputError as error:
-            outcome = Outcome(errand, f"{errand.name}: {error}", done=False)
+            why = "; ".join(filter(None, (error.what, error.mend)))  # less the address, which is known here
+            outcome = Outcome(errand, f"{errand.name}: {why}", done=False)
         if not self._leaving.is_set():
             self.came_back.emit(outcome)
 

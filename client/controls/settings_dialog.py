@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,8 @@ EXPLANATION = (
     "Changed for all viewers, from the next window on. Another scale, pixel size or PSF starts the model anew. "
     "An empty field says what is taken instead."
 )
+GAP_PX = 20
+MOST_ROWS = 2 + max(Counter(field.group for field in FIELDS).values())  # of a group, with its heading and a gap
 ASKING = "The daemon is being asked …"
 Input = QtWidgets.QComboBox | QtWidgets.QLineEdit
 
@@ -45,15 +48,19 @@ class SettingsDialog(QtWidgets.QDialog):
 
     def _form(self) -> QtWidgets.QGridLayout:
         """Two columns of groups: it fits a small screen."""
+        groups = tuple(dict.fromkeys(field.group for field in FIELDS))
         grid = QtWidgets.QGridLayout()
-        grid.setHorizontalSpacing(28)
-        for place, group in enumerate(dict.fromkeys(field.group for field in FIELDS)):
-            rows = QtWidgets.QFormLayout()
-            rows.addRow(named_label("heading", group))
-            for field in FIELDS:
-                if field.group == group and field.key in self.inputs:
-                    rows.addRow(field.label, self.inputs[field.key])
-            grid.addLayout(rows, place // 2, place % 2, QtCore.Qt.AlignmentFlag.AlignTop)
+        grid.setHorizontalSpacing(12)
+        grid.setColumnMinimumWidth(2, GAP_PX)
+        for place, group in enumerate(groups):
+            fields = [field for field in FIELDS if field.group == group and field.key in self.inputs]
+            row, column = place // 2 * MOST_ROWS, place % 2 * 3
+            grid.addWidget(named_label("heading", group), row, column, 1, 2)
+            for below, field in enumerate(fields, 1):
+                grid.addWidget(QtWidgets.QLabel(field.label), row + below, column)
+                grid.addWidget(self.inputs[field.key], row + below, column + 1)
+            if row:
+                grid.setRowMinimumHeight(row - 1, GAP_PX)
         return grid
 
     def accept(self) -> None:

@@ -172,6 +172,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         else:
             self.raw.clear()
             self.sr.clear()
+            self.notes.clear()
         self._draw_under(pair)
         self._measure()
         self._measure_region()

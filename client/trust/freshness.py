@@ -46,9 +46,16 @@ def stale_reason(state: ViewerState, now: float) -> str:
     age_s = picture_age_s(state, now) or 0.0
     if state.status is not None and state.status.paused:
         return f"PAUSED: this picture is {seconds(age_s)} old"
-    if age_s > max(OLD_AFTER_S, OLD_AFTER_INTERVALS * (state.interval_s or 0.0)):
+    if age_s > max(OLD_AFTER_S, OLD_AFTER_INTERVALS * _interval_s(state)):
         return f"OLD: no new picture for {seconds(age_s)}"
     return ""
+
+
+def _interval_s(state: ViewerState) -> float:
+    """What passes between two windows; of the first alone no more is known than how long its frames took."""
+    if state.interval_s is not None or state.newest is None or state.status is None or not state.status.rate_hz:
+        return state.interval_s or 0.0
+    return state.newest.sr.header.frames / state.status.rate_hz
 
 
 def past_text(state: ViewerState) -> str:

@@ -164,6 +164,7 @@ def test_a_wrong_address_is_said_in_the_dialog_and_a_good_one_connects(sitting, 
 def test_another_daemon_is_another_story(followed, open_window):
     followed.sitting.connect(Target("tcp://127.0.0.1:1"))
     assert followed.window.sr.picture is None
+    assert followed.window.notes.facts.text() == ""
     assert followed.state.windows == 0
     assert "Waiting" in followed.window.sr.message.text()
 

@@ -13,6 +13,14 @@ ERROR_MAP = (
     "the picture below is drawn grey"
 )
 TIME = "The last windows in one picture: the colour says when, what stays is white"
+PAUSE = "Make no pictures until resumed; frames are still taken in, counted and recorded"
+RECORD = "Keep the raw frames, in the folder of the daemon's configuration, on its machine"
+SNAPSHOT = "Save the newest picture and its raw mean on the daemon's machine"
+NOTE = "A line that all viewers list and the run's manifest keeps"
+SEND_REGION = "From the next window on only the region drawn here is reconstructed: faster, and all viewers see it"
+WHOLE_FIELD = "All of the camera's field again, from the next window on"
+SETTINGS = "Window, stride, scale, quality, optics, camera: from the next window on"
+RESET_MODEL = "Forget what was learned: the next window starts anew"
 NO_ERROR_MAP = "There is no error map: the daemon has published none in this run"
 
 
@@ -65,6 +73,15 @@ ENTRIES = (
     Entry("Time", "mark_after", "Next mark", ("]",), needs_picture=True),
     Entry("Tools", "profile", "Line profile", ("P",), "profile", checked=False, needs_picture=True),
     Entry("Tools", "region", "Region", ("R",), "region", checked=False, needs_picture=True),
+    Entry("Daemon", "daemon", "No daemon to control"),
+    Entry("Daemon", "pause", "Pause", ("Ctrl+P",), begins_group=True, tip=PAUSE),
+    Entry("Daemon", "record", "Record raw frames", ("Ctrl+R",), tip=RECORD),
+    Entry("Daemon", "snapshot", "Snapshot", ("Ctrl+T",), tip=SNAPSHOT),
+    Entry("Daemon", "note", "Mark with a note for all viewers…", ("Ctrl+M",), tip=NOTE),
+    Entry("Daemon", "send_region", "Send region to the daemon", ("Ctrl+Shift+R",), begins_group=True, tip=SEND_REGION),
+    Entry("Daemon", "whole_field", "Reconstruct the whole field", tip=WHOLE_FIELD),
+    Entry("Daemon", "settings", "Settings…", ("Ctrl+,",), begins_group=True, tip=SETTINGS),
+    Entry("Daemon", "reset_model", "Reset model…", tip=RESET_MODEL),
     Entry("Help", "shortcuts", "Keyboard shortcuts", ("?", "F1"), "help"),
     Entry("Help", "welcome", "First steps"),
     Entry("Help", "about", "About Self-STORM live"),

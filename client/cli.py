@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from client.address import DEFAULT, fault
+from client.address import DEFAULT, Target, fault
 from daemon.connection import load_key
 from selfstorm.console import run
 from selfstorm.errors import InputError
@@ -18,7 +18,7 @@ def main() -> None:
 
 
 def _endpoint(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    if wrong := fault(value):
+    if value and (wrong := fault(value)):
         raise click.BadParameter(wrong)
     return value
 
@@ -38,6 +38,13 @@ def _endpoint(_context: click.Context, _parameter: click.Parameter, value: str) 
     metavar="FILE",
     type=click.Path(path_type=Path),
     help="The key for a daemon on another machine, made there: selfstorm-daemon keys new NAME.",
+)
+@click.option(
+    "--control",
+    metavar="ENDPOINT",
+    default="",
+    callback=_endpoint,
+    help="Where the daemon takes requests; one port above --connect if not given.",
 )
 @click.option(
     "--screenshot",
@@ -62,13 +69,20 @@ def _endpoint(_context: click.Context, _parameter: click.Parameter, value: str) 
     help="Save the screenshot after this long in any case, and leave with exit code 1.",
 )
 def viewer(
-    movie: Path | None, connect: str, key: Path | None, screenshot: Path | None, after_windows: int, timeout_s: float
+    movie: Path | None,
+    connect: str,
+    key: Path | None,
+    control: str,
+    screenshot: Path | None,
+    after_windows: int,
+    timeout_s: float,
 ) -> int:
     """Watch a running selfstorm-daemon: the super-resolved picture beside the raw mean of the same frames.
 
     With MOVIE, look at a saved movie instead (OME-TIFF, as the daemon's --save writes it).
     """
-    key_file = load_key(key) if key is not None else None
+    if key is not None:
+        load_key(key)  # before Qt: a mistake costs nothing
     if screenshot is not None and not screenshot.absolute().parent.is_dir():
         raise InputError("the folder for the screenshot is not there", where=screenshot)
     try:
@@ -78,7 +92,7 @@ def viewer(
         from client.session import watch
     except ImportError as error:
         raise _not_loaded(error) from error
-    return watch(connect, key_file, movie, screenshot, after_windows, timeout_s)
+    return watch(Target(connect, control, key), movie, screenshot, after_windows, timeout_s)
 
 
 def _not_loaded(error: ImportError) -> InputError:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
+from client.address import DEFAULT, Target
 from client.connect_dialog import ConnectDialog
 from client.help_pages import about_page, shortcuts_page
 from client.main_view import MODES
@@ -29,13 +30,14 @@ AskPath = Callable[[str, str, str], str]
 
 
 class Commands(QtCore.QObject):
-    """Binds the window's actions. connect_asked, open_asked: what only the sitting can do.
+    """Binds the window's actions but those of the Daemon menu. connect_asked: a Target, and open_asked: a path, both
+    for the sitting.
 
     ask_save, ask_open: (title, proposed name, filter) -> a path, empty for none; Qt's own dialogs unless given.
     start_drag: begins to drag a file, Qt's own unless given.
     """
 
-    connect_asked = QtCore.Signal(str)
+    connect_asked = QtCore.Signal(object)
     open_asked = QtCore.Signal(str)
 
     def __init__(
@@ -119,7 +121,8 @@ class Commands(QtCore.QObject):
 
     def _connect(self) -> None:
         endpoint = self._window.state.endpoint if self._window.state else ""
-        dialog = ConnectDialog(self._window, endpoint, self._settings.recent)
+        here = self._settings.remembered(Target(endpoint or DEFAULT))
+        dialog = ConnectDialog(self._window, (here, *self._settings.recent), self._ask_open)
         dialog.chosen.connect(self.connect_asked)
         dialog.open()
 

@@ -8,11 +8,13 @@ with Daemon("tcp://127.0.0.1:5712") as daemon:
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from daemon.control.asking import ANSWER_MS, Asker
+from daemon.protocol.key_file import KeyFile
 from daemon.protocol.messages import Event, PictureHeader, Status, View
 from selfstorm.frames import Array, Region, StreamInfo
 
@@ -34,31 +36,43 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What runs. stream: the camera's, None before the first frame. settings: keys that `set` can change."""
+    """What runs. stream: the camera's, None before the first frame. settings: keys that `set` can change.
+
+    role: of who asks, 'view' or 'control'; empty where the daemon is too old to say.
+    """
 
     version: str
     protocol: tuple[int, int]
     verbs: tuple[str, ...]
     stream: StreamInfo | None
     settings: dict[str, Any]
+    role: str = ""
 
 
 class Daemon(Asker):
     """One running daemon; for one thread. Every method waits for the answer, at most timeout_ms.
 
-    key: the file of a key, for a daemon on another machine.
+    key: a key or the path of its file, for a daemon on another machine. leaving: once it is set, by any thread, no
+    answer is waited for any more.
     All raise selfstorm.errors.InputError where no daemon answers or it refuses, with its reason.
     """
 
-    def __init__(self, endpoint: str = DEFAULT, *, key: Path | None = None, timeout_ms: int = ANSWER_MS) -> None:
-        super().__init__(endpoint, timeout_ms, key)
+    def __init__(
+        self,
+        endpoint: str = DEFAULT,
+        *,
+        key: KeyFile | Path | None = None,
+        timeout_ms: int = ANSWER_MS,
+        leaving: threading.Event | None = None,
+    ) -> None:
+        super().__init__(endpoint, timeout_ms, key, leaving)
 
     def status(self) -> Status:
         """The account: what came, what was lost and where, what became of it."""
         return Status.model_validate(self.ask("status"))
 
     def info(self) -> Info:
-        """Version, stream, and the settings that can be changed."""
+        """Version, stream, what the asker may do, and the settings that can be changed."""
         told = self.ask("info")
         stream = told["stream"]
         return Info(
@@ -67,6 +81,7 @@ class Daemon(Asker):
             verbs=tuple(told["verbs"]),
             stream=None if stream is None else StreamInfo.model_validate(stream),
             settings=told["settings"],
+            role=told.get("role", ""),
         )
 
     def events(self, since: int = 0) -> list[Event]:

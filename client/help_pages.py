@@ -32,7 +32,7 @@ def shortcuts_page(parent: QtWidgets.QWidget) -> QtWidgets.QDialog:
     dialog.setWindowTitle("Keyboard shortcuts")
     columns = QtWidgets.QHBoxLayout()
     columns.setSpacing(28)
-    for menus in (("File", "View"), ("Time",), ("Tools", "Help")):
+    for menus in (("File", "View"), ("Time", "Tools"), ("Daemon", "Help")):
         column = QtWidgets.QGridLayout()
         column.setHorizontalSpacing(14)
         column.setVerticalSpacing(3)

@@ -89,6 +89,7 @@ QToolBar QToolButton, QToolButton#flat { background: transparent; border: 1px so
 QToolBar QToolButton:hover, QToolButton#flat:hover { background: $raised; }
 QToolBar QToolButton:checked, QToolButton#flat:checked { background: $accent; }
 QToolButton::menu-indicator { image: none; }
+QDialogButtonBox { dialogbuttonbox-buttons-have-icons: 0; }
 QComboBox { background: $raised; border: 1px solid $line; border-radius: 3px; padding: 2px 6px; }
 QComboBox QAbstractItemView { background: $raised; border: 1px solid $line; selection-background-color: $accent; }
 QDoubleSpinBox, QLineEdit { background: $base; border: 1px solid $line; border-radius: 3px; padding: 2px 3px; }

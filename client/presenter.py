@@ -61,6 +61,11 @@ class Presenter(QtCore.QObject):
         self.move(advance)
         self.ticked.emit()
 
+    def change(self, reducer: Callable[[ViewerState], ViewerState]) -> None:
+        """Take in what did not come with the messages; shown at once."""
+        self.state = reducer(self.state)
+        self._view.show_state(self.state, self._clock())
+
     def move(self, change: Move) -> None:
         """Look at another moment: what the user asked for, or where playing has got to; shown at once."""
         state, now = self.state, self._clock()

@@ -10,19 +10,17 @@ from pathlib import Path
 import click
 from PySide6 import QtCore, QtWidgets
 
+from client.address import Target
 from client.look import dress
 from client.out.screenshot import TIMED_OUT, Screenshot
 from client.screen import require_screen
 from client.settings import Settings
 from client.sitting import Sitting
-from daemon.protocol.key_file import KeyFile
 from selfstorm.console import INTERRUPTED
 
 
-def watch(
-    endpoint: str, key: KeyFile | None, movie: Path | None, screenshot: Path | None, windows: int, timeout_s: float
-) -> int:
-    """Show a movie, or what is published at the endpoint, until the window is closed. Returns the exit code.
+def watch(target: Target, movie: Path | None, screenshot: Path | None, windows: int, timeout_s: float) -> int:
+    """Show a movie, or what a daemon publishes, until the window is closed. Returns the exit code.
 
     Raises InputError where no window can be opened, the movie not read, or the screenshot not written.
     """
@@ -38,12 +36,13 @@ def watch(
     signal.signal(signal.SIGINT, lambda *_: application.exit(INTERRUPTED))
     # A screenshot shows the window as it comes, not as somebody left it.
     store = None if screenshot else QtCore.QSettings("selfstorm", "selfstorm-viewer")
-    sitting = Sitting(Settings(store))
+    settings = Settings(store)
+    sitting = Sitting(settings)
     try:
         if movie is not None:
             sitting.open(movie)
         else:
-            sitting.connect(endpoint, key)
+            sitting.connect(settings.remembered(target))
         shot = Screenshot(sitting.window, sitting.presenter, windows, timeout_s) if screenshot else None
         sitting.window.show()
         code = application.exec()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 from PySide6 import QtCore
+
+from client.address import Target
 
 MAX_RECENT = 8
 
@@ -41,14 +46,25 @@ class Settings:
         self._keep("mode", name)
 
     @property
-    def recent(self) -> tuple[str, ...]:
-        """Daemons connected to, the last one first."""
-        return tuple(one for one in self._text("recent").split() if one)
+    def recent(self) -> tuple[Target, ...]:
+        """Daemons connected to, the last one first, each with the path of its key; never a key itself."""
+        try:
+            kept = json.loads(self._text("recent") or "[]")
+            return tuple(Target(results, control, Path(key) if key else None) for results, control, key in kept)
+        except (ValueError, TypeError):  # somebody has edited the file, or an older viewer wrote it
+            return ()
 
-    def connected(self, endpoint: str) -> None:
+    def connected(self, target: Target) -> None:
         """A daemon was connected to."""
-        others = [one for one in self.recent if one != endpoint]
-        self._keep("recent", " ".join([endpoint, *others][:MAX_RECENT]))
+        others = [one for one in self.recent if one.results != target.results]
+        kept = [(one.results, one.control, str(one.key or "")) for one in (target, *others)]
+        self._keep("recent", json.dumps(kept[:MAX_RECENT]))
+
+    def remembered(self, target: Target) -> Target:
+        """The same daemon with the control address and key it had last, where none are given."""
+        known = next((one for one in self.recent if one.results == target.results), target)
+        kept = known.key if known.key is not None and known.key.is_file() else None
+        return Target(target.results, target.control or known.control, target.key or kept)
 
     def layout(self, name: str) -> QtCore.QByteArray:
         """Sizes of a part of the window, as Qt keeps them; empty when there are none."""

@@ -9,7 +9,9 @@ from pathlib import Path
 
 from PySide6 import QtWidgets
 
+from client.address import Target
 from client.commands import AskPath, Commands
+from client.controls.remote import Remote
 from client.main_view import MODES
 from client.movie_in import open_movie
 from client.out.drag_out import StartDrag
@@ -20,7 +22,7 @@ from client.subscriber import Batch, Subscriber
 from client.timeline.playhead import Playhead, seek
 from client.trust.trends import Sample, with_window
 from client.viewer import ViewerWindow
-from daemon.protocol.key_file import KeyFile
+from daemon.connection import load_key
 from selfstorm.errors import InputError
 
 LAYOUTS = ("picture_area", "side")
@@ -47,26 +49,26 @@ class Sitting:
     ) -> None:
         self._settings, self._clock = settings, clock
         self._subscriber: Subscriber | None = None
-        self._keys: dict[str, KeyFile] = {}
         self.window = ViewerWindow()
         self.commands = Commands(self.window, settings, ask_save, ask_open, start_drag)
         self.presenter = Presenter(Nothing(), self.window, ViewerState(""), clock)
         self.window.moved.connect(self.presenter.move)
+        self.remote = Remote(self.window, self.presenter)
         self.window.closed.connect(self._keep_layout)
-        self.commands.connect_asked.connect(self.connect)
+        self.commands.connect_asked.connect(self._try_to_connect)
         self.commands.open_asked.connect(self._try_to_open)
         self._restore_layout()
 
-    def connect(self, endpoint: str, key: KeyFile | None = None) -> None:
-        """Listen to a daemon; what was shown before is forgotten. key: for this daemon from now on."""
+    def connect(self, target: Target) -> None:
+        """Listen to a daemon; what was shown before is forgotten. Raises InputError where its key cannot be read."""
+        key = load_key(target.key) if target.key is not None else None
         self._stop_listening()
-        if key is not None:
-            self._keys[endpoint] = key
-        self._subscriber = Subscriber(endpoint, self._clock, self._keys.get(endpoint))
+        self._subscriber = Subscriber(target.results, self._clock, key)
         self._subscriber.start()
-        self.presenter.begin(self._subscriber, ViewerState(endpoint))
-        self._settings.connected(endpoint)
-        self.window.setWindowTitle(f"Self-STORM live – {endpoint}")
+        self.presenter.begin(self._subscriber, ViewerState(target.results))
+        self.remote.begin(target.control_address, key)
+        self._settings.connected(target)
+        self.window.setWindowTitle(f"Self-STORM live – {target.results}")
 
     def open(self, path: Path) -> None:
         """Look at a saved movie. Raises InputError; what is shown then stays."""
@@ -86,6 +88,12 @@ class Sitting:
         self.commands.stop()
         self._stop_listening()
 
+    def _try_to_connect(self, target: Target) -> None:
+        try:
+            self.connect(target)
+        except InputError as error:
+            self.window.say(str(error))
+
     def _try_to_open(self, path: str) -> None:
         try:
             self.open(Path(path))
@@ -93,6 +101,7 @@ class Sitting:
             self.window.say(str(error))
 
     def _stop_listening(self) -> None:
+        self.remote.stop()
         if self._subscriber is not None:
             self._subscriber.stop()
             self._subscriber = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from client.controls.reach import Reach
 from client.picture.pictures import Pair, Picture
 from client.timeline.history import History
 from client.timeline.playhead import Playhead, looked_at
@@ -19,6 +20,7 @@ from daemon.protocol.messages import Event, PictureHeader, Status
 from selfstorm.frames import StreamInfo
 
 MAX_EVENTS = 200
+THIS_VIEWER = "this viewer"  # as the run of events that no daemon told
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,7 +30,8 @@ class ViewerState:
     run: of the newest message. heard_s: the last sign of life: a status message, or a run's first message. info: of the
     newest stream, which names no run. sr, raw: the newest halves; error: the newest error map. window_at_s: when the
     newest window was first shown; interval_s: the time between the last two. unreadable: messages that could not be
-    used. shut_out: why the daemon does not let us in. skipped: windows replaced by newer ones before they were drawn.
+    used. shut_out: why the daemon does not let us in. reach: the way to its control. skipped: windows replaced by newer
+    ones before they were drawn.
     movie: the file looked at; empty while a daemon is listened to.
     """
 
@@ -52,6 +55,7 @@ class ViewerState:
     unreadable: int = 0
     unreadable_text: str = ""
     shut_out: str = ""
+    reach: Reach = field(default_factory=Reach)
     skipped: int = 0
 
     @property
@@ -99,6 +103,17 @@ def reduce_unreadable(state: ViewerState, text: str, count: int = 1) -> ViewerSt
 def reduce_shut_out(state: ViewerState, why: str) -> ViewerState:
     """The daemon does not let us in; or, without a reason, does again."""
     return replace(state, shut_out=why)
+
+
+def reduce_reach(state: ViewerState, reach: Reach) -> ViewerState:
+    """Something else is known of the way to the daemon's control."""
+    return replace(state, reach=reach)
+
+
+def reduce_refusal(state: ViewerState, text: str, unix_ns: int) -> ViewerState:
+    """What was asked of the daemon was not done: a line among the events, for this viewer alone."""
+    event = Event(run=THIS_VIEWER, number=unix_ns, unix_ns=unix_ns, level="warning", code="not_done", text=text[:2000])
+    return _take_event(state, event)
 
 
 def reduce_skipped(state: ViewerState, windows: int) -> ViewerState:
@@ -157,11 +172,21 @@ def _show(state: ViewerState, pair: Pair, number: int | None) -> ViewerState:
     if number is not None:
         history = state.history.put(number, pair)
         return replace(state, history=history, trend=with_window(state.trend, number, pair))
-    same_run = state.newest is not None and state.newest.window[0] == pair.window[0]
-    interval_s = pair.at_s - state.window_at_s if state.window_at_s is not None and same_run else None
     history = state.history.add(pair)
     trend = with_window(state.trend, history.last, pair)
-    return replace(state, history=history, trend=trend, window_at_s=pair.at_s, interval_s=interval_s)
+    return replace(state, history=history, trend=trend, window_at_s=pair.at_s, interval_s=_interval_s(state, pair))
+
+
+def _interval_s(state: ViewerState, pair: Pair) -> float | None:
+    """From the newest window to this one, by the viewer's clock or the daemon's, whichever is longer.
+
+    Who joins late gets the last picture at once, and the next one perhaps a moment later.
+    """
+    newest = state.newest
+    if newest is None or state.window_at_s is None or newest.window[0] != pair.window[0]:
+        return None
+    published_ns = pair.sr.header.published_unix_ns - newest.sr.header.published_unix_ns
+    return max(pair.at_s - state.window_at_s, published_ns / 1e9)
 
 
 def _comes_late(newest: Pair | None, sr: Picture) -> bool:

@@ -27,6 +27,7 @@ STOP_S = 5.0
 # before it is then the newest that can be shown. All events are wanted; the bound is for a daemon gone mad.
 KEPT = {"sr.preview": 2, "sr.refined": 2, "raw.mean": 2, "quality": 2, "event": 1000}
 KEPT_OTHERWISE = 1
+HOW = "File > Connect, or --key NAME.key"
 UNREADABLE, SHUT_OUT = "unreadable", "shut out"
 
 
@@ -118,7 +119,7 @@ class Subscriber:
                 socket.linger = 0
                 socket.rcvhwm = QUEUE_MESSAGES  # holds only when set before connecting
                 socket.subscribe(b"")
-                with closing(Connection(socket, self._endpoint, self._key)) as connection:
+                with closing(Connection(socket, self._endpoint, self._key, option=HOW)) as connection:
                     self._receive_all(socket, connection)
         except (InputError, zmq.ZMQError) as error:
             self._inbox.put(Arrival(f"cannot listen at {self._endpoint}: {error}", self._clock()))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.actions import draw_icons, enable_actions, make_actions, make_tool_bar
-from client.labels import ElidedLabel, named_label
+from client.controls.menu import show_daemon
+from client.labels import ElidedLabel
 from client.look import dress, theme
 from client.main_view import MainView
 from client.out.drag_out import DragGrip
@@ -16,6 +17,7 @@ from client.picture.notes import PictureNotes
 from client.picture.panel import PicturePanel
 from client.picture.pictures import Pair
 from client.picture.profile_panel import ProfilePanel
+from client.picture.region import Region
 from client.picture.region_panel import RegionPanel
 from client.picture.time_code import last_windows
 from client.state import ViewerState
@@ -33,15 +35,18 @@ from client.welcome import WelcomeCard
 SIZE_PX = (1280, 800)
 MAIN_PX, SIDE_PX = 806, 424
 RAW_PX, TABS_PX = 318, 262
+SAID_MS = 30_000
 HINT = "Point at a picture: place and values stand here."
 
 
 class ViewerWindow(QtWidgets.QMainWindow):
-    """moved: what is to be done to the playhead. closed: it is about to go. region_changed: a Region or None."""
+    """moved: what is to be done to the playhead. closed: it is about to go.
+
+    drawn_region: of the picture that is looked at, in its own camera pixels.
+    """
 
     moved = QtCore.Signal(object)
     closed = QtCore.Signal()
-    region_changed = QtCore.Signal(object)
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,6 +54,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.resize(*SIZE_PX)
         self.state: ViewerState | None = None
         self._drawn: Pair | None = None
+        self.drawn_region: Region | None = None
         self.entries = make_actions(self)
         self.grip = DragGrip()
         self.addToolBar(QtCore.Qt.ToolBarArea.LeftToolBarArea, make_tool_bar(self.entries, self.grip))
@@ -58,9 +64,14 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.crosshair = Crosshair((self.sr.plot, self.raw.plot))
         self.profile_line, self.region_box = ProfileLine(self.sr.view), RegionBox(self.sr.view)
         self.notes, self.events, self.trends = PictureNotes(), EventList(), TrendPanel()
-        self.profile, self.region = ProfilePanel(), RegionPanel()
-        self.reading, self.said = ElidedLabel("dim"), named_label("dim")
+        self.profile, self.region = (
+            ProfilePanel(),
+            RegionPanel([self.entries[name] for name in ("send_region", "whole_field")]),
+        )
+        self.reading, self.said = ElidedLabel("dim"), ElidedLabel("dim")
         self.reading.set_full_text(HINT)
+        self._said_long_ago = QtCore.QTimer(self, singleShot=True)
+        self._said_long_ago.timeout.connect(lambda: self.said.set_full_text(""))
         self._lay_out()
         self.welcome = WelcomeCard(self.centralWidget(), over=self.picture_area)
         self.welcome.hide()
@@ -85,8 +96,9 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.side.setStretchFactor(1, 1)
         foot = QtWidgets.QHBoxLayout()
         foot.setContentsMargins(4, 0, 2, 0)
+        self.said.setAlignment(QtCore.Qt.AlignmentFlag.AlignRight)
         foot.addWidget(self.reading, 1)
-        foot.addWidget(self.said)
+        foot.addWidget(self.said, 1)
         column = QtWidgets.QVBoxLayout()
         column.setContentsMargins(2, 2, 8, 4)
         column.setSpacing(4)
@@ -109,8 +121,9 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.region_box.changed.connect(self._measure_region)
 
     def say(self, text: str) -> None:
-        """A short report of what was done, at the foot of the window, until the next."""
-        self.said.setText(text)
+        """A short report of what was done, at the foot of the window, until the next, or for half a minute."""
+        self.said.set_full_text(text)
+        self._said_long_ago.start(SAID_MS)
 
     def reset_view(self) -> None:
         """Show the whole field in both pictures; the raw one follows."""
@@ -141,6 +154,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.tabs.setTabText(self.tabs.indexOf(self.events), f"Events{unread}")
         self.trends.show_trend(state.trend)
         maps = state.error is not None or (state.shown is not None and state.shown.error is not None)
+        show_daemon(self.entries, state, self.drawn_region)
         self.grip.setEnabled(state.shown is not None)
         enable_actions(self.entries, picture=state.shown is not None, error_map=maps)
         # A saved movie has no raw means: what they would take is given to the rest.
@@ -158,6 +172,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         else:
             self.raw.clear()
             self.sr.clear()
+            self.notes.clear()
         self._draw_under(pair)
         self._measure()
         self._measure_region()
@@ -180,7 +195,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         stale = "" if past else stale_reason(state, now)
         preview = state.shown is not None and state.shown.sr.preview
         chips = [("PREVIEW", theme().preview)] if preview else []
-        chips += [(f"PAST  {past}", theme().past)] if past else []
+        chips += [(f"PAST {past} back", theme().past)] if past else []
         text = "   ".join(text for text, _ in chips)
         self.sr.show_chip(text, chips[-1][1] if chips else "")
         for panel in (self.sr, self.raw):
@@ -199,8 +214,10 @@ class ViewerWindow(QtWidgets.QMainWindow):
         if self._drawn is not None:
             scale, shape = self._drawn.sr.header.scale, self._drawn.sr.pixels.shape
             region = self.region_box.region(field_of(self._drawn), (shape[0] // scale, shape[1] // scale))
+        self.drawn_region = region
         self.region.show_region(self._drawn, region)
-        self.region_changed.emit(region)
+        if self.state is not None:
+            show_daemon(self.entries, self.state, region)
 
     def closeEvent(self, event: QtGui.QCloseEvent) -> None:
         """Say so before it is gone."""

@@ -18,6 +18,7 @@ STEPS = (
         "Measure",
         "P draws a line and gives its width in nanometres; R a region. 2 splits the picture against the raw one.",
     ),
+    ("Control", "The Daemon menu pauses, records and changes settings; what is grey says why when you point at it."),
     ("Keep", "File saves the view, the data (32-bit OME-TIFF) or all windows kept. Closing this window stops nothing."),
 )
 START = "No daemon yet? In a terminal: selfstorm-daemon run configs/simulate.toml"

@@ -12,6 +12,7 @@ import click
 
 from daemon.config import ServerSection, load, source_of
 from daemon.control.commands import COMMANDS, account
+from daemon.control.options import key_option
 from daemon.keys.command import keys
 from daemon.keys.loopback import from_elsewhere, is_loopback
 from daemon.stop_signals import StopSignals
@@ -99,15 +100,16 @@ def publish(source: str, bind: str, keyring: Path | None) -> None:
 
 @cli.command()
 @click.option("--connect", metavar="ENDPOINT", default=RESULTS, show_default=True, help="Where the daemon publishes.")
+@key_option
 @click.option("--once", is_flag=True, help="Print it once and leave; exit code 1 where no daemon is heard within 5 s.")
-def watch(connect: str, once: bool) -> int:
+def watch(connect: str, key: Path | None, once: bool) -> int:
     """Watch a daemon in a terminal, without a window: counters, how they went, events. Ctrl-C ends it.
 
     Where the output is no terminal, a plain line a second is printed instead, for logs.
     """
     from daemon.watch.terminal import watch as watched
 
-    return watched(connect, once=once)
+    return watched(connect, key, once=once)
 
 
 @cli.command("replay-run")

@@ -96,6 +96,11 @@ class Connection:
             self.fault = ""
             self._knock_again()
 
+    def renew(self) -> None:
+        """Begin again; what was sent and nobody has taken yet is forgotten."""
+        self._drain()
+        self._knock_again()
+
     def _knock_again(self) -> None:
         self._retry_due_s = None
         with contextlib.suppress(zmq.ZMQError):  # ZeroMQ has given up already: nothing to disconnect

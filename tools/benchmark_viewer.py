@@ -88,6 +88,7 @@ def watch(chosen: argparse.Namespace) -> int:
     """The viewer's process: the real window, and a timer that notes how late it is called."""
     from PySide6 import QtCore, QtWidgets
 
+    from client.address import Target
     from client.look import dress
     from client.settings import Settings
     from client.sitting import Sitting
@@ -130,7 +131,7 @@ def watch(chosen: argparse.Namespace) -> int:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     publisher = subprocess.Popen(command, env=environment)
     try:
-        sitting.connect(endpoint)
+        sitting.connect(Target(endpoint))
         sitting.window.show()
         ticker.start(TICK_MS)
         looker.start(250)

@@ -27,6 +27,11 @@ class PictureNotes(QtWidgets.QScrollArea):
         self.setWidget(inner)
         self.notes.hide()
 
+    def clear(self) -> None:
+        """Say nothing, as at the start."""
+        self.facts.clear()
+        self.notes.hide()
+
     def show_header(self, header: PictureHeader, info: StreamInfo | None) -> None:
         """Describe a picture; info is used where it is of the picture's stream."""
         lines = picture_lines(header)

@@ -1,8 +1,8 @@
-"""The region's numbers. Sending it to the camera's side is for whoever listens to the window's region_changed."""
+"""The region's numbers, and what can be done with it."""
 
 from __future__ import annotations
 
-from PySide6 import QtWidgets
+from PySide6 import QtGui, QtWidgets
 
 from client.labels import named_label
 from client.picture.pictures import Pair
@@ -12,14 +12,18 @@ HINT = "Tools > Region (R) draws a rectangle on the picture; drag it or its corn
 
 
 class RegionPanel(QtWidgets.QWidget):
-    """Place, size and values of a rectangle in both pictures."""
+    """Place, size and values of a rectangle in both pictures. actions: a button each."""
 
-    def __init__(self) -> None:
+    def __init__(self, actions: list[QtGui.QAction]) -> None:
         super().__init__()
         self.text = named_label("facts", HINT, wrap=True)
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(8, 6, 8, 6)
         column.addWidget(self.text)
+        for action in actions:
+            button = QtWidgets.QToolButton()
+            button.setDefaultAction(action)
+            column.addWidget(button)
         column.addStretch(1)
 
     def show_region(self, pair: Pair | None, region: Region | None) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from PySide6 import QtGui, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.picture.field import Field, length_text, round_length
 
 SHARE_OF_VIEW = 0.28
 MARGIN_PX = 14
 THICK_PX = 4
+SHADE, SHADE_PX = 130, 5
 
 
 class ScaleBar:
@@ -28,13 +29,11 @@ class ScaleBar:
         font = QtWidgets.QApplication.font()
         font.setBold(True)
         self._label.setFont(font)
-        self._shade = QtWidgets.QGraphicsDropShadowEffect()
-        self._shade.setOffset(0, 0)
-        self._shade.setBlurRadius(6)
-        self._shade.setColor(QtGui.QColor("black"))
-        self._label.setGraphicsEffect(self._shade)
-        for item in (self.bar, self._label):
-            item.setZValue(1000)
+        self._shade = QtWidgets.QGraphicsRectItem(view)  # white on the brightest of a picture is read, too
+        self._shade.setBrush(QtGui.QColor(0, 0, 0, SHADE))
+        self._shade.setPen(QtGui.QPen(QtCore.Qt.PenStyle.NoPen))
+        for depth, item in enumerate((self._shade, self.bar, self._label)):
+            item.setZValue(1000 + depth)
             item.hide()
         view.sigRangeChanged.connect(self._redraw)
         view.sigResized.connect(self._redraw)
@@ -49,6 +48,7 @@ class ScaleBar:
         self._field = None
         self.bar.hide()
         self._label.hide()
+        self._shade.hide()
 
     def _redraw(self, *_: object) -> None:
         if self._field is None:
@@ -67,5 +67,7 @@ class ScaleBar:
         self._label.setText(self.text)
         text = self._label.boundingRect()
         self._label.setPos(right - width_px / 2 - text.width() / 2, bottom - THICK_PX - text.height() - 2)
-        self.bar.show()
-        self._label.show()
+        behind = self.bar.rect() | text.translated(self._label.pos())
+        self._shade.setRect(behind.adjusted(-SHADE_PX, 0, SHADE_PX, SHADE_PX))
+        for item in (self._shade, self.bar, self._label):
+            item.show()

@@ -44,17 +44,26 @@ def stale_reason(state: ViewerState, now: float) -> str:
     if state.status is not None and state.status.state in ("ended", "failed"):
         return f"NOT LIVE: the run has {state.status.state}, this is its last picture"
     age_s = picture_age_s(state, now) or 0.0
-    if age_s > max(OLD_AFTER_S, OLD_AFTER_INTERVALS * (state.interval_s or 0.0)):
+    if state.status is not None and state.status.paused:
+        return f"PAUSED: this picture is {seconds(age_s)} old"
+    if age_s > max(OLD_AFTER_S, OLD_AFTER_INTERVALS * _interval_s(state)):
         return f"OLD: no new picture for {seconds(age_s)}"
     return ""
 
 
+def _interval_s(state: ViewerState) -> float:
+    """What passes between two windows; of the first alone no more is known than how long its frames took."""
+    if state.interval_s is not None or state.newest is None or state.status is None or not state.status.rate_hz:
+        return state.interval_s or 0.0
+    return state.newest.sr.header.frames / state.status.rate_hz
+
+
 def past_text(state: ViewerState) -> str:
-    """Which moment is looked at, where the user went back; empty when not."""
+    """How long before the newest is what is looked at, where the user went back; empty when not."""
     if state.playhead.at is None or state.shown is None or state.newest is None or state.movie:
         return ""
     back_s = max(0, state.newest.sr.header.published_unix_ns - state.shown.sr.header.published_unix_ns) / 1e9
-    return f"{seconds(back_s)} before the newest"
+    return seconds(back_s)
 
 
 def seconds(duration_s: float) -> str:

@@ -74,7 +74,7 @@ def aside(state: ViewerState) -> str:
     if state.shown is None:
         return "There is no picture yet: the first comes after one window of frames."
     if past := past_text(state):
-        return f"You look back, {past}. The microscope goes on unseen: press End to go back to live."
+        return f"You look back, {past} before the newest. The microscope goes on unseen: press End to go back to live."
     if state.shown.sr.preview and not state.movie:
         return "This is a preview, the density at once; the refined picture of the same window follows."
     return ""
@@ -107,6 +107,9 @@ def _connection(state: ViewerState, now: float) -> Lamp:
             return Lamp("Daemon", "waiting", "warning", f"{detail or 'No camera yet: press Live in Micro-Manager'}.")
         case "starting" | "draining":
             return Lamp("Daemon", status.state, "good", "The daemon is starting, or finishing what it has.")
+    if status.paused:
+        why = "Somebody has paused it: frames are taken in and counted, no picture is made. Daemon > Resume goes on."
+        return Lamp("Daemon", "paused", "warning", why)
     return Lamp("Daemon", "running", "good", f"Connected to {state.endpoint}.")
 
 
@@ -130,7 +133,7 @@ def _window(state: ViewerState, status: Status, now: float) -> Lamp:
     if _recent(state.losses.failed_s, now):
         why = f"{failed} of {status.windows.complete} windows failed, lately too: Events says why."
         return Lamp("Window", value, "bad", why)
-    if stale and status.state == "running":
+    if stale and status.state == "running" and not status.paused:
         return Lamp("Window", value, "warning", f"{stale}.")
     if header.missing:
         total = header.missing + header.frames
@@ -182,6 +185,8 @@ def _skipped(state: ViewerState, status: Status, now: float) -> Lamp:
     value = f"{windows.skipped}"
     if level == "good" and not _recent(state.losses.skipped_s, now):
         return Lamp("Skipped", value, "good", f"Windows without a picture, of {windows.complete}; none lately.")
+    if status.paused:
+        return Lamp("Skipped", value, "none", f"{windows.skipped} windows without a picture; it is paused now.")
     why = f"{windows.skipped} of {windows.complete} windows have no picture: the computer cannot follow the camera; "
     level = "warning" if level == "good" else level
     return Lamp("Skipped", value, level, why + "take a longer stride, a smaller field, or a lower quality.")

@@ -12,7 +12,10 @@ MAX_SAMPLES = 5000
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One window. at_s: when it was first shown. skipped: windows skipped in its run until then."""
+    """One window. at_s: when it was first shown. skipped: windows skipped in its run until then.
+
+    What is said of quality is of the refined picture: a preview is less, and would make every window look bad at first.
+    """
 
     number: int
     at_s: float
@@ -30,19 +33,18 @@ def with_window(trend: tuple[Sample, ...], number: int, pair: Pair) -> tuple[Sam
     header = pair.sr.header
     if trend and trend[-1].number >= number:
         return tuple(_refined(one, header) if one.number == number else one for one in trend)
-    preview_ms, refined_ms = (header.latency_ms, None) if pair.sr.preview else (None, header.latency_ms)
     new = Sample(
         number,
         pair.at_s,
-        misfit=header.misfit,
-        resolution_nm=header.resolution_nm,
-        agreement=header.agreement,
-        emitters_per_frame=header.emitters_per_frame,
-        preview_ms=preview_ms,
-        refined_ms=refined_ms,
+        misfit=None,
+        resolution_nm=None,
+        agreement=None,
+        emitters_per_frame=None,
+        preview_ms=header.latency_ms if pair.sr.preview else None,
+        refined_ms=None,
         skipped=header.window_counts.skipped,
     )
-    return (*trend, new)[-MAX_SAMPLES:]
+    return (*trend, new if pair.sr.preview else _refined(new, header))[-MAX_SAMPLES:]
 
 
 def _refined(known: Sample, header: PictureHeader) -> Sample:

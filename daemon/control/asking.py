@@ -5,6 +5,7 @@ For programs and people alike: the commands of `selfstorm-daemon`, the viewer an
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 from types import TracebackType
@@ -21,17 +22,25 @@ from selfstorm.errors import InputError
 
 ANSWER_MS = 2000
 ATTEMPTS = 2
+POLL_MS = 100
 
 
 class Asker:
     """A connection to one daemon's control endpoint; used by one thread, closed by the end of `with`.
 
     A question that stays unanswered is sent again under the same id, which the daemon answers without doing it twice.
-    key: a key file, or its path, for a daemon beyond loopback.
+    key: a key file, or its path, for a daemon beyond loopback. leaving: once it is set, no answer is waited for.
     """
 
-    def __init__(self, endpoint: str, timeout_ms: int = ANSWER_MS, key: KeyFile | Path | None = None) -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        timeout_ms: int = ANSWER_MS,
+        key: KeyFile | Path | None = None,
+        leaving: threading.Event | None = None,
+    ) -> None:
         self._endpoint, self._timeout_ms = endpoint, timeout_ms
+        self._leaving = leaving or threading.Event()
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
@@ -75,12 +84,16 @@ class Asker:
                 self._socket.send_multipart(encode("request", request))
                 if (answer := self._reply_to(request)) is not None:
                     return answer
-                if self._connection.fault:
-                    raise InputError(self._connection.fault, where=self._endpoint)
+                if self._connection.fault or self._leaving.is_set():
+                    break
         except zmq.Again:
             pass
         except MalformedMessageError as error:
             raise InputError(f"does not speak our protocol ({error})", where=self._endpoint) from None
+        fault = self._connection.fault
+        self._connection.renew()  # a daemon that starts later must not do what its user has given up
+        if fault:
+            raise InputError(fault, where=self._endpoint)
         raise InputError(
             f"no daemon answered within {self._timeout_ms / 1000:g} s",
             where=self._endpoint,
@@ -91,8 +104,8 @@ class Asker:
         known = self._connection.fault
         deadline_s = time.monotonic() + self._timeout_ms / ATTEMPTS / 1000
         while (left_s := deadline_s - time.monotonic()) > 0:
-            if not self._connection.poll(int(left_s * 1000) + 1):
-                if self._connection.fault != known:
+            if not self._connection.poll(min(POLL_MS, int(left_s * 1000) + 1)):
+                if self._connection.fault != known or self._leaving.is_set():
                     return None
                 continue
             received = decode(self._socket.recv_multipart())

@@ -10,9 +10,10 @@ from daemon.control.live_settings import LiveSettings, values_of
 from daemon.control.snapshots import Snapshots
 from daemon.control.views import newest, view_of
 from daemon.health import Health
+from daemon.keys.store import Role
 from daemon.protocol.codec import Buffer, encode
 from daemon.protocol.messages import VERSION, Reply, Request
-from daemon.protocol.verbs import VERBS, Changes, Mark, RefusedRequestError, Since, ViewOf, arguments_of
+from daemon.protocol.verbs import VERBS, Changes, Mark, Nothing, RefusedRequestError, Since, ViewOf, arguments_of
 from daemon.publisher import Publisher
 from daemon.recording.on_request import Recording
 from daemon.windows import WindowQueue
@@ -51,7 +52,6 @@ class Desk:
         self._stream, self._paused = stream, False
         self._verbs: dict[str, Callable[[], dict[str, Any]]] = {
             "status": self._status,
-            "info": self._info,
             "pause": lambda: self._pause(True),
             "resume": lambda: self._pause(False),
             "stop": self._stop,
@@ -61,8 +61,8 @@ class Desk:
             "record-stop": self._record_stop,
         }
 
-    def answer(self, request: Request) -> list[Buffer]:
-        """Do what is asked for; the answer. Raises RefusedRequestError or InputError, with nothing done."""
+    def answer(self, request: Request, role: Role) -> list[Buffer]:
+        """Do what is asked for; the answer. role: of who asks. Raises RefusedRequestError or InputError."""
         arguments = arguments_of(request.verb, request.arguments)
         match arguments:
             case ViewOf():
@@ -71,6 +71,8 @@ class Desk:
                 result = self._set(arguments.changes)
             case Mark():
                 result = self._mark(arguments.text)
+            case Nothing() if request.verb == "info":
+                result = self._info(role)
             case Since():
                 result = self._events(arguments.since)
             case _:
@@ -80,12 +82,13 @@ class Desk:
     def _status(self) -> dict[str, Any]:
         return self._health.status().model_dump()
 
-    def _info(self) -> dict[str, Any]:
+    def _info(self, role: Role) -> dict[str, Any]:
         stream = self._stream()
         return {
             "version": version("selfstorm"),
             "protocol": VERSION,
             "verbs": list(VERBS),
+            "role": role,
             "stream": None if stream is None else stream.model_dump(),
             "settings": values_of(self._settings.current),
         }

@@ -80,7 +80,7 @@ class Control:
                 raise RefusedRequestError(why_not)
             if (known := self._answered.get(request_id)) is not None:
                 return known
-            answer = self._desk.answer(request)
+            answer = self._desk.answer(request, peer.role)
             if request.verb not in LOOKING:
                 self._keep(request_id, answer)
             return answer

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import zmq
 
 from daemon.keys.guests import Guests, named
+from daemon.keys.store import Role
 from daemon.protocol.verbs import LOOKING
 
 ONLY_LOOKS = "this key may look and not control; ask for one with 'selfstorm-daemon keys new NAME --control'"
@@ -20,6 +21,11 @@ class Peer:
     name: str
     may_control: bool
     admitted: bool = True
+
+    @property
+    def role(self) -> Role:
+        """As it is told to the peer."""
+        return "control" if self.may_control else "view"
 
 
 HERE = Peer("this machine", may_control=True)

@@ -20,7 +20,7 @@ class Account:
     """heard_s: the last message, by the monitor's clock. picture: of the newest refined picture, without its pixels.
 
     rates, latencies, misfits: (when, value) of the last SPAN_S seconds, in frames a second, ms, and shares of 1.
-    unreadable: messages that could not be used, and why the last one could not.
+    unreadable: messages that could not be used, and why the last one could not. shut_out: why we are not let in.
     """
 
     endpoint: str
@@ -34,6 +34,7 @@ class Account:
     misfits: Samples = ()
     unreadable: int = 0
     unreadable_text: str = ""
+    shut_out: str = ""
 
 
 def take(account: Account, received: Received, now: float) -> Account:

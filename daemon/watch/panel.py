@@ -61,6 +61,8 @@ def rows(account: Account, now: float, bars: str) -> Iterator[Row]:
 def state_text(account: Account, now: float) -> Text:
     """Whether the daemon lives, and what it does."""
     quiet_s, status = silence_s(account, now), account.status
+    if account.shut_out:
+        return Text(f"REFUSED: {printable(account.shut_out)}", "bold red")
     if quiet_s is None:
         return Text(f"waiting for a daemon; {START}", "yellow")
     if quiet_s:

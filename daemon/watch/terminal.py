@@ -7,19 +7,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import click
 import zmq
 from rich.console import Console
 from rich.live import Live
 
+from daemon.connection import Connection
 from daemon.protocol.codec import MalformedMessageError, decode
 from daemon.stop_signals import StopSignals
 from daemon.watch.account import Account, take, take_unreadable
 from daemon.watch.panel import START, View, event_line, plain_line
-from selfstorm.errors import InputError
 
 POLL_MS = 100
 DRAW_S, LINE_S = 0.25, 1.0
@@ -31,16 +33,17 @@ FOUND, NO_DAEMON = 0, 1
 Ready = Callable[[Account, float], bool]
 
 
-def watch(endpoint: str, *, once: bool) -> int:
+def watch(endpoint: str, key: Path | None = None, *, once: bool) -> int:
     """Show what the daemon at a results endpoint does, until Ctrl-C or, with `once`, as soon as it is known.
 
-    Returns the exit code. Raises InputError for an address that is none.
+    key: the file that lets us in beyond loopback. Returns the exit code. Raises InputError for an address or a key that
+    is none.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a log's encoding may know no µ
     console, stop = Console(), threading.Event()
-    with StopSignals(stop.set), _connected(endpoint) as socket:
-        listener = Listener(socket, endpoint, stop)
+    with StopSignals(stop.set), _connected(endpoint, key) as (socket, connection):
+        listener = Listener(socket, connection, endpoint, stop)
         if once:
             return _once(listener, console)
         if console.is_terminal:
@@ -53,8 +56,8 @@ def watch(endpoint: str, *, once: bool) -> int:
 class Listener:
     """Takes in messages one by one, in between the moments at which something is to be shown."""
 
-    def __init__(self, socket: zmq.Socket[bytes], endpoint: str, stop: threading.Event) -> None:
-        self._socket, self._stop = socket, stop
+    def __init__(self, socket: zmq.Socket[bytes], connection: Connection, endpoint: str, stop: threading.Event) -> None:
+        self._socket, self._connection, self._stop = socket, connection, stop
         self.account = Account(endpoint)
 
     def every(self, interval_s: float) -> Iterator[float]:
@@ -66,7 +69,10 @@ class Listener:
 
     def _listen(self, until_s: float) -> None:
         while not self._stop.is_set() and (left_s := until_s - time.monotonic()) > 0:
-            if self._socket.poll(min(POLL_MS, 1 + int(1000 * left_s))):
+            heard = self._connection.poll(min(POLL_MS, 1 + int(1000 * left_s)))
+            if self._connection.fault != self.account.shut_out:
+                self.account = replace(self.account, shut_out=self._connection.fault)
+            if heard:
                 parts = [frame.buffer for frame in self._socket.recv_multipart(copy=False)]
                 try:
                     self.account = take(self.account, decode(parts), time.monotonic())
@@ -75,19 +81,14 @@ class Listener:
 
 
 @contextmanager
-def _connected(endpoint: str) -> Iterator[zmq.Socket[bytes]]:
+def _connected(endpoint: str, key: Path | None) -> Iterator[tuple[zmq.Socket[bytes], Connection]]:
     with zmq.Context() as context, context.socket(zmq.SUB) as socket:
         socket.linger = 0
         socket.rcvhwm = QUEUE_MESSAGES  # holds only when set before connecting
-        socket.ipv6 = "[" in endpoint
         for topic in TOPICS:
             socket.subscribe(topic)
-        try:
-            socket.connect(endpoint)
-        except zmq.ZMQError as error:
-            what = f"is no address ({error.strerror})"
-            raise InputError(what, where=endpoint, mend="write tcp://HOST:PORT") from None
-        yield socket
+        with closing(Connection(socket, endpoint, key)) as connection:
+            yield socket, connection
 
 
 def _draw(listener: Listener, console: Console) -> None:
@@ -114,7 +115,8 @@ def _once(listener: Listener, console: Console) -> int:
             console.print(View(listener.account, now))
             return FOUND
         heard_s = now if listener.account.status is not None else 0.0
-        if now - begun_s > ONCE_S:
+        if now - begun_s > ONCE_S or listener.account.shut_out:
             break
-    click.echo(f"no daemon at {listener.account.endpoint} within {ONCE_S:g} s: {START}", err=True)
+    why = f"no daemon at {listener.account.endpoint} within {ONCE_S:g} s: {START}"
+    click.echo(listener.account.shut_out or why, err=True)
     return NO_DAEMON

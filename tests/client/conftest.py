@@ -13,6 +13,7 @@ import zmq
 from client_stream import Publisher, free_port
 from PySide6 import QtCore, QtWidgets
 
+from client.address import Target
 from client.look import dress
 from client.settings import Settings
 from client.sitting import Sitting
@@ -81,8 +82,8 @@ class Seen:
     def state(self):
         return self.sitting.presenter.state
 
-    def until(self, condition):
-        self._qtbot.waitUntil(condition, timeout=LONG_MS)
+    def until(self, condition, timeout_ms=LONG_MS):
+        self._qtbot.waitUntil(condition, timeout=timeout_ms)
 
     def do(self, name):
         """As if the user had chosen it from the menus."""
@@ -125,7 +126,7 @@ def sitting(open_window, port):
     """A window that listens where nobody speaks yet; the first steps are put away."""
     one = open_window()
     one.window.welcome.button.click()
-    one.sitting.connect(f"tcp://127.0.0.1:{port}")
+    one.sitting.connect(Target(f"tcp://127.0.0.1:{port}"))
     return one
 
 

@@ -1,5 +1,7 @@
 """The viewer and a real daemon process: connect, follow, go back, measure; the daemon killed and started again."""
 
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -9,14 +11,17 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "daemon"))
 
 from daemon_process import Daemon, simulated
 
+from client.address import Target
+
 
 def test_a_daemon_is_followed_looked_back_on_measured_killed_and_its_successor_found(open_window, tmp_path):
     seen, daemon = open_window(), Daemon(tmp_path, simulated(rate_hz=200, window=20, stride=20))
     seen.window.welcome.button.click()
     with daemon:
-        seen.sitting.connect(daemon.started().results)
+        seen.sitting.connect(Target(daemon.started().results, daemon.control))
         follow_and_look_back(seen, daemon)
         killed = seen.state.run
+        ask_one_that_does_not_answer(seen, daemon)
     seen.until(lambda: seen.lamp("Daemon").value == "disconnected")
     assert "STALE" in seen.window.sr.banner.text()
     with daemon:
@@ -24,6 +29,20 @@ def test_a_daemon_is_followed_looked_back_on_measured_killed_and_its_successor_f
         seen.until(lambda: seen.state.newest.window[0] != killed)
         seen.until(lambda: seen.lamp("Daemon").value == "running")
         seen.until(lambda: not seen.window.sr.banner.isVisible())
+        seen.until(seen.window.entries["pause"].isEnabled)
+        assert not daemon.status().paused, "what was asked of the one that was killed is not done by its successor"
+    listed = seen.window.events.list
+    lines = [listed.item(n).text() for n in range(listed.count())]
+    assert any("Pause: " in line and "[not_done]" in line for line in lines)
+
+
+def ask_one_that_does_not_answer(seen, daemon):
+    """The daemon is killed while it owes an answer."""
+    seen.until(seen.window.entries["pause"].isEnabled)
+    if os.name == "posix":
+        daemon.send(signal.SIGSTOP)
+    seen.do("pause")
+    assert seen.window.said.full_text == "Pause: the daemon is being asked …"
 
 
 def follow_and_look_back(seen, daemon):

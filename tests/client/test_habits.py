@@ -5,6 +5,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Qt
 
 from client.actions import ENTRIES
+from client.address import Target
 from client.connect_dialog import ConnectDialog
 from client.picture.region import Region
 
@@ -98,15 +99,13 @@ def test_the_line_profile_is_shown_for_what_is_looked_at(showing, publisher):
     assert showing.window.profile_line.ends is None
 
 
-def test_the_region_is_told_with_its_numbers(showing):
-    told = []
-    showing.window.region_changed.connect(told.append)
+def test_the_region_is_shown_with_its_numbers(showing):
     showing.do("region")
     showing.window.region_box.draw((0.2, 0.1), (0.3, 0.4), showing.window.sr.field)
-    assert told[-1] == Region(y=1, x=2, height=4, width=3)
+    assert showing.window.drawn_region == Region(y=1, x=2, height=4, width=3)
     assert "corner x 2, y 1" in showing.window.region.text.text()
     showing.do("region")
-    assert told[-1] is None
+    assert showing.window.drawn_region is None
 
 
 def test_the_raw_mean_beside_can_be_put_away(showing):
@@ -144,12 +143,12 @@ def test_what_needs_a_picture_is_grey_until_there_is_one(sitting, publisher):
     assert not {"connect", "open", "split", "live", "shortcuts"} & greyed
     sitting.until(sitting.connected)
     publisher.send_window(0)
-    others = [action for name, action in sitting.window.entries.items() if name != "error_map"]
+    others = [sitting.window.entries[one.name] for one in ENTRIES if one.menu != "Daemon" and one.name != "error_map"]
     sitting.until(lambda: all(action.isEnabled() for action in others))
 
 
 def test_a_wrong_address_is_said_in_the_dialog_and_a_good_one_connects(sitting, publisher):
-    sitting.sitting.connect("tcp://127.0.0.1:1")
+    sitting.sitting.connect(Target("tcp://127.0.0.1:1"))
     sitting.do("connect")
     (dialog,) = sitting.window.findChildren(ConnectDialog)
     assert dialog.address.itemText(0) == "tcp://127.0.0.1:1"
@@ -163,8 +162,9 @@ def test_a_wrong_address_is_said_in_the_dialog_and_a_good_one_connects(sitting, 
 
 
 def test_another_daemon_is_another_story(followed, open_window):
-    followed.sitting.connect("tcp://127.0.0.1:1")
+    followed.sitting.connect(Target("tcp://127.0.0.1:1"))
     assert followed.window.sr.picture is None
+    assert followed.window.notes.facts.text() == ""
     assert followed.state.windows == 0
     assert "Waiting" in followed.window.sr.message.text()
 

@@ -63,14 +63,14 @@ def test_the_view_is_saved_with_its_scale_bar_and_says_what_it_shows(showing, tm
     bar = showing.window.sr.scale_bar.bar
     at = showing.window.sr.plot.mapFromScene(bar.mapToScene(bar.rect().center()))
     assert image.pixelColor(at).getRgb()[:3] == (255, 255, 255)
-    assert "view.png" in showing.window.said.text()
+    assert "view.png" in showing.window.said.full_text
 
 
 def test_a_file_that_cannot_be_written_is_said_and_nothing_breaks(showing, tmp_path):
     for title, name in (("Save the view", "save_view"), ("Save the data", "save_data")):
         showing.answers[title] = tmp_path / "nowhere" / "file.png"
         showing.do(name)
-        assert "nowhere" in showing.window.said.text()
+        assert "nowhere" in showing.window.said.full_text
 
 
 def pull(qtbot, grip, far=40):
@@ -91,7 +91,7 @@ def test_the_picture_shown_is_dragged_out_as_a_file_that_goes_with_the_viewer(sh
     assert saved.pictures.dtype == np.float32
     assert np.array_equal(saved.pictures[0], showing.window.sr.picture.pixels)
     assert (saved.pixel_nm, saved.records[0]["window"]) == (25.0, 0)
-    assert "dragged out" in showing.window.said.text()
+    assert "dragged out" in showing.window.said.full_text
     showing.sitting.stop()
     assert not path.parent.exists()
 
@@ -116,8 +116,8 @@ def test_the_windows_kept_are_saved_as_a_movie_that_opens_again(showing, publish
     showing.until(lambda: showing.shows(3))
     path = showing.answers["Save the windows kept"] = tmp_path / "kept.ome.tif"
     showing.do("save_movie")
-    showing.until(lambda: "3 windows saved" in showing.window.said.text())
-    assert "1 of another size left out" in showing.window.said.text()
+    showing.until(lambda: "3 windows saved" in showing.window.said.full_text)
+    assert "1 of another size left out" in showing.window.said.full_text
     saved = read_pictures(path)
     assert [one["window"] for one in saved.records] == [0, 1, 3]
     assert [one["marked"] for one in saved.records] == [False, True, False]
@@ -133,7 +133,7 @@ def test_a_movie_that_cannot_be_written_to_its_end_is_said_and_removed(showing, 
     monkeypatch.setattr(OmeTiffWriter, "add", full)
     showing.answers["Save the windows kept"] = tmp_path / "kept.ome.tif"
     showing.do("save_movie")
-    showing.until(lambda: "No space left" in showing.window.said.text())
+    showing.until(lambda: "No space left" in showing.window.said.full_text)
     assert list(tmp_path.glob("kept*")) == []
 
 
@@ -167,7 +167,7 @@ def test_a_file_that_is_no_movie_is_said_and_what_is_shown_stays(showing, tmp_pa
     path.write_text("no movie")
     showing.answers["Open a movie"] = path
     showing.do("open")
-    assert "text.tif" in showing.window.said.text()
+    assert "text.tif" in showing.window.said.full_text
     assert showing.shows(0)
 
 

@@ -6,6 +6,7 @@ import pytest
 import zmq
 from client_stream import free_port, status
 
+from client.address import Target
 from client.state import ViewerState, reduce_shut_out
 from client.trust.sentences import empty_text
 from daemon.connection import new_pair
@@ -33,6 +34,17 @@ def key(ring):
 
 
 @pytest.fixture
+def kept(tmp_path):
+    """kept(key): the path of its file."""
+
+    def keep(key):
+        write(tmp_path / "laptop.key", key)
+        return tmp_path / "laptop.key"
+
+    return keep
+
+
+@pytest.fixture
 def address(ring):
     """A daemon's heartbeat on an address that counts as one beyond loopback."""
     address = f"tcp://127.0.0.2:{free_port()}"
@@ -56,18 +68,18 @@ def refused(sitting, why):
 
 
 def test_a_viewer_is_told_that_it_needs_a_key(sitting, address):
-    sitting.sitting.connect(address)
-    sitting.until(lambda: refused(sitting, "the daemon wants a key: --key NAME.key"))
+    sitting.sitting.connect(Target(address))
+    sitting.until(lambda: refused(sitting, "the daemon wants a key: File > Connect, or --key NAME.key"))
     assert sitting.state.run == ""
 
 
-def test_a_viewer_is_told_of_another_daemons_key(sitting, address, key):
-    sitting.sitting.connect(address, key.model_copy(update={"server": new_pair()[0]}))
+def test_a_viewer_is_told_of_another_daemons_key(sitting, address, key, kept):
+    sitting.sitting.connect(Target(address, key=kept(key.model_copy(update={"server": new_pair()[0]}))))
     sitting.until(lambda: refused(sitting, "another key of its own"))
 
 
-def test_a_key_is_admitted_revoked_and_admitted_again_while_the_window_is_open(sitting, address, ring, key):
-    sitting.sitting.connect(address, key)
+def test_a_key_is_admitted_revoked_and_admitted_again_while_the_window_is_open(sitting, address, ring, key, kept):
+    sitting.sitting.connect(Target(address, key=kept(key)))
     sitting.until(lambda: refused(sitting, "the daemon refused this key"))
     ring.allow("laptop", key.public, "view")
     sitting.until(sitting.connected)

@@ -140,6 +140,13 @@ def test_slow_windows_are_not_old_before_three_of_them():
     assert stale_reason(after(said(), state=state, now=130.0), 130.0).startswith("OLD")
 
 
+def test_the_first_window_is_not_old_before_its_frames_took_three_times_as_long():
+    state = after(said(rate_hz=5.0), *pair(0), now=0.0)
+    assert stale_reason(after(said(rate_hz=5.0), state=state, now=50.0), 50.0) == ""
+    assert stale_reason(after(said(rate_hz=5.0), state=state, now=70.0), 70.0).startswith("OLD")
+    assert stale_reason(after(said(rate_hz=0.0), state=state, now=10.0), 10.0).startswith("OLD")
+
+
 def test_a_late_joiner_learns_the_age_of_the_last_picture_from_the_daemons_own_clock():
     hour_ns = 3_600 * 10**9
     state = after(*pair(0, published_unix_ns=hour_ns), said(sent_unix_ns=2 * hour_ns), now=5.0)

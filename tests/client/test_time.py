@@ -145,7 +145,8 @@ def test_moments_are_marked_found_and_unmarked():
 def test_a_trend_has_one_sample_a_window_and_is_bounded():
     trend = ()
     for number in range(MAX_SAMPLES + 3):
-        trend = with_window(trend, number, pair(number, preview=True, latency_ms=10.0))
+        trend = with_window(trend, number, pair(number, preview=True, latency_ms=10.0, misfit=0.2))
+    assert trend[-1].misfit is None, "a preview's misfit is not the picture's"
     trend = with_window(trend, MAX_SAMPLES + 2, pair(MAX_SAMPLES + 2, latency_ms=90.0, misfit=0.02))
     assert len(trend) == MAX_SAMPLES
     assert (trend[-1].preview_ms, trend[-1].refined_ms, trend[-1].misfit) == (10.0, 90.0, 0.02)

@@ -7,7 +7,7 @@ from client_stream import STREAM, header, pixels, status
 
 from client.state import ViewerState, reduce_message, reduce_unreadable
 from client.timeline.playhead import seek
-from client.trust.freshness import past_text
+from client.trust.freshness import past_text, stale_reason
 from client.trust.judgement import NEWS_S, aside, duration, lamps, sentence
 from daemon.protocol.codec import Received
 from daemon.protocol.messages import FrameCounts, StageLatency, WindowCounts
@@ -190,7 +190,7 @@ def test_looking_back_is_said_and_never_that_all_is_well():
     state = with_picture(seen(said(sent_unix_ns=0, model_state="warm")), misfit=0.01, published_unix_ns=1)
     state = with_picture(state, window=1, misfit=0.01, published_unix_ns=9 * 10**9 + 1)
     state = replace(state, playhead=seek(state.playhead, state.history, 0))
-    assert past_text(state) == "9 s before the newest"
+    assert past_text(state) == "9 s"
     level, text = sentence(lamps(state, 0.0), aside(state))
     assert level == "none"
     assert "End" in text
@@ -216,3 +216,20 @@ def test_the_misfit_stays_while_a_preview_names_none():
         state = reduce_message(state, Received(kind, one, pixels(one.shape)), 0.0)
     assert state.newest.sr.preview
     assert lamp(state, "Misfit").value == "2.0%"
+
+
+def test_a_daemon_that_was_paused_is_no_slow_one():
+    state = with_picture(seen(said()))
+    paused = seen(said(paused=True, windows=WindowCounts(complete=9, published=1, skipped=8)), now=30.0, state=state)
+    assert stale_reason(paused, 30.0) == "PAUSED: this picture is 30 s old"
+    assert (lamp(paused, "Daemon", 30.0).value, lamp(paused, "Daemon", 30.0).level) == ("paused", "warning")
+    assert "Daemon > Resume" in lamp(paused, "Daemon", 30.0).why
+    assert lamp(paused, "Skipped", 30.0).level == "none"
+    assert lamp(paused, "Window", 30.0).level == "good"
+
+
+def test_the_second_picture_of_a_late_joiner_tells_how_often_they_come():
+    state = with_picture(seen(said(sent_unix_ns=0)), published_unix_ns=0)
+    state = with_picture(state, now=0.5, window=1, published_unix_ns=10_000_000_000)
+    assert state.interval_s == 10.0
+    assert stale_reason(seen(said(sent_unix_ns=0), now=20.0, state=state), 20.0) == ""

@@ -97,9 +97,11 @@ class Daemon:
     """`selfstorm-daemon run` on its own ports; leaving the context kills it and whatever it started.
 
     ring: the keyring where it listens beyond what counts as loopback; 127.0.0.2 does not, and no other machine has it.
+    program: what is run.
     """
 
-    def __init__(self, folder, settings, *flags, ring=None):
+    def __init__(self, folder, settings, *flags, ring=None, program=DAEMON):
+        self._program = program
         results, control = free_ports(2)
         host, self.key = ("127.0.0.2", ring.own_key()) if ring else ("127.0.0.1", None)
         self.results, self.control = f"tcp://{host}:{results}", f"tcp://{host}:{control}"
@@ -112,7 +114,7 @@ class Daemon:
     def __enter__(self):
         with (self._folder / "out.txt").open("w") as out, (self._folder / "err.txt").open("w") as err:
             self._process = subprocess.Popen(
-                [*DAEMON, "run", str(self.config), *map(str, self._flags)],
+                [*self._program, "run", str(self.config), *map(str, self._flags)],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

@@ -1,6 +1,8 @@
 """A daemon is asked for things while it runs: what is done, what is refused and why, and who gets to know."""
 
 import json
+import threading
+import time
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -82,6 +84,7 @@ def test_paused_it_takes_frames_in_and_makes_no_picture(running):
 
 def test_settings_change_from_the_next_window_on(running):
     _, results, asked = running
+    assert asked.info().role == "control"
     before = asked.info().settings
     changed = asked.set({"reconstruction.window": 30, "reconstruction.stride": 15, "optics.psf_sigma_nm": 130.0})
     assert changed["reconstruction.window"] == (before["reconstruction.window"], 30)
@@ -306,3 +309,31 @@ def test_commands_say_what_they_did(running):
         "error: 'stride' changes nothing; write KEY=VALUE, such as reconstruction.stride=25",
     )
     asked.set({"reconstruction.stride": 20})
+
+
+def test_what_nobody_answered_is_not_done_by_a_daemon_that_starts_later():
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as daemon:
+        daemon.linger = 0
+        port = daemon.bind_to_random_port("tcp://127.0.0.1")
+        daemon.unbind(f"tcp://127.0.0.1:{port}")
+        with Asked(f"tcp://127.0.0.1:{port}", timeout_ms=200) as asked:
+            with pytest.raises(InputError, match="no daemon answered"):
+                asked.reset_model()
+            daemon.bind(f"tcp://127.0.0.1:{port}")
+            while not daemon.poll(0):  # until it has connected again
+                with pytest.raises(InputError, match="no daemon answered"):
+                    asked.pause()
+            _, *parts = daemon.recv_multipart()
+    assert decode(parts).message.verb == "pause"
+
+
+def test_who_leaves_waits_for_no_answer():
+    leaving = threading.Event()
+    leaving.set()
+    begun_s = time.monotonic()
+    with (
+        Asked("tcp://127.0.0.1:1", timeout_ms=60_000, leaving=leaving) as asked,
+        pytest.raises(InputError, match="no daemon answered"),
+    ):
+        asked.status()
+    assert time.monotonic() - begun_s < 30

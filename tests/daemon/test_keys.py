@@ -49,13 +49,24 @@ def refusal(endpoint, key, verb="status"):
     return str(caught.value)
 
 
-def test_a_daemon_lets_in_whom_it_knows_and_tells_the_others_why(start, ring):
+def kept(folder, key):
+    """The path of a key's file."""
+    write(folder / f"{key.name}.key", key)
+    return folder / f"{key.name}.key"
+
+
+def watch_once(daemon, *words):
+    return command([*DAEMON, "watch", "--once", "--connect", daemon.results, *words])
+
+
+def test_a_daemon_lets_in_whom_it_knows_and_tells_the_others_why(start, ring, tmp_path):
     laptop, boss = key_of(ring, "laptop", "view"), key_of(ring, "boss", "control")
     daemon = start(simulated(), ring=ring)
     stranger, elsewhere = key_of(ring, "stranger"), boss.model_copy(update={"server": new_pair()[0]})
     with Results(daemon.results, boss) as seen, Results(daemon.results, None) as shut_out:
         wait_until(seen.has("status", "sr.refined"))
         assert ask(daemon.control, "status", key=laptop)["version"]
+        assert [ask(daemon.control, "info", key=key)["role"] for key in (laptop, boss)] == ["view", "control"]
         assert "may look and not control" in refusal(daemon.control, laptop, "stop")
         assert "the daemon wants a key: --key NAME.key" in refusal(daemon.control, None)
         assert "the daemon refused this key: it is not admitted there, or was revoked" in refusal(
@@ -64,6 +75,11 @@ def test_a_daemon_lets_in_whom_it_knows_and_tells_the_others_why(start, ring):
         assert "another key of its own than the one this key was made for" in refusal(daemon.control, elsewhere)
         wait_until(lambda: "wants a key" in shut_out.fault)
         assert shut_out.all == []
+        watched_without, watched = (watch_once(daemon, *words) for words in ((), ("--key", kept(tmp_path, laptop))))
+        assert (watched_without.returncode, watched_without.stderr.count("\n")) == (1, 1)
+        assert "the daemon wants a key: --key NAME.key" in watched_without.stderr
+        assert watched.returncode == 0, watched.stderr
+        assert "simulate:" in watched.stdout
 
         def all_told():
             told = " / ".join(event.text for event in seen.events("key_refused"))

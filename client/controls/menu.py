@@ -1,0 +1,61 @@
+"""The Daemon menu: what is in it can be chosen, or says why not."""
+
+from __future__ import annotations
+
+from PySide6 import QtGui
+
+from client.actions import ENTRIES
+from client.controls.reach import headline, shut
+from client.picture.region import Region
+from client.state import ViewerState
+
+CONNECT = "Opens File > Connect: another daemon, or another key"
+DRAW_FIRST = "Draw a region first: Tools > Region (R)."
+NO_PICTURE = "There is no picture yet."
+WHOLE_ALREADY = "The whole field is reconstructed already."
+REGION_KEY = "reconstruction.region"
+TIPS = {entry.name: entry.tip for entry in ENTRIES if entry.menu == "Daemon"}
+TEXTS = {entry.name: entry.text for entry in ENTRIES if entry.menu == "Daemon"}
+
+
+def show_daemon(entries: dict[str, QtGui.QAction], state: ViewerState, region: Region | None) -> None:
+    """Bring the menu's actions up to date. region: drawn on the picture that is looked at."""
+    movie = bool(state.movie)
+    no_way = shut(state.reach, movie=movie)
+    _set(entries["daemon"], headline(state.reach, movie=movie), f"{no_way or state.reach.address}\n{CONNECT}", True)
+    texts = TEXTS | _texts(state)
+    for name, tip in TIPS.items():
+        if name != "daemon":
+            why_not = no_way or _why_not(name, state, region)
+            _set(entries[name], texts[name], why_not or tip, not why_not)
+
+
+def _texts(state: ViewerState) -> dict[str, str]:
+    """What would be done now: one action both begins and ends."""
+    status = state.status
+    texts = {}
+    if status is not None and status.paused:
+        texts["pause"] = "Resume"
+    if status is not None and status.recording:
+        texts["record"] = "Stop recording"
+    return texts
+
+
+def _why_not(name: str, state: ViewerState, region: Region | None) -> str:
+    if name == "send_region" and region is None:
+        return DRAW_FIRST
+    if name == "snapshot" and state.newest is None:
+        return NO_PICTURE
+    if name == "whole_field" and state.reach.settings.get(REGION_KEY) is None:
+        return WHOLE_ALREADY
+    return ""
+
+
+def _set(action: QtGui.QAction, text: str, tip: str, enabled: bool) -> None:
+    """Nothing is touched that has not changed: a menu that is open keeps still."""
+    if action.text() != text:
+        action.setText(text)
+    if action.toolTip() != tip:
+        action.setToolTip(tip)
+    if action.isEnabled() != enabled:
+        action.setEnabled(enabled)

@@ -1,0 +1,38 @@
+"""A line about this moment, for all viewers."""
+
+from __future__ import annotations
+
+from PySide6 import QtCore, QtWidgets
+
+from client.labels import named_label
+
+LONGEST = 200  # characters: the protocol's limit
+EXPLANATION = "What happens at this moment? All viewers list it, and the run's manifest keeps it."
+WIDTH_PX = 420
+
+
+class NoteDialog(QtWidgets.QDialog):
+    """noted: what was written; nothing where the user writes nothing."""
+
+    noted = QtCore.Signal(str)
+
+    def __init__(self, parent: QtWidgets.QWidget) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Mark for all viewers")
+        self.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
+        self.line = QtWidgets.QLineEdit(maxLength=LONGEST)
+        self.line.setMinimumWidth(WIDTH_PX)
+        kinds = QtWidgets.QDialogButtonBox.StandardButton
+        buttons = QtWidgets.QDialogButtonBox(kinds.Ok | kinds.Cancel)
+        buttons.button(kinds.Ok).setText("Mark")
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        column = QtWidgets.QVBoxLayout(self)
+        for part in (named_label("dim", EXPLANATION, wrap=True), self.line, buttons):
+            column.addWidget(part)
+
+    def accept(self) -> None:
+        """Take what was written."""
+        if text := self.line.text().strip():
+            self.noted.emit(text)
+        super().accept()

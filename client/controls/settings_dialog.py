@@ -1,0 +1,102 @@
+"""The daemon's settings in a form. What is asked for is done by the daemon, all of it or nothing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from PySide6 import QtCore, QtWidgets
+
+from client.controls.settings_form import FIELDS, Field, changes_of, shown
+from client.labels import named_label
+from selfstorm.errors import InputError
+
+EXPLANATION = (
+    "Changed for all viewers, from the next window on. Another scale, pixel size or PSF starts the model anew. "
+    "An empty field says what is taken instead."
+)
+GAP_PX = 20
+MOST_ROWS = 2 + max(Counter(field.group for field in FIELDS).values())  # of a group, with its heading and a gap
+ASKING = "The daemon is being asked …"
+Input = QtWidgets.QComboBox | QtWidgets.QLineEdit
+
+
+class SettingsDialog(QtWidgets.QDialog):
+    """wanted: the changes as `set` takes them. settings: as they are now, those alone that the daemon has."""
+
+    wanted = QtCore.Signal(dict)
+
+    def __init__(self, parent: QtWidgets.QWidget, settings: Mapping[str, Any]) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Settings of the daemon")
+        self.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
+        self._settings = settings
+        self.inputs = {field.key: _input(field, settings[field.key]) for field in FIELDS if field.key in settings}
+        self.said = named_label("notes", wrap=True)
+        kinds = QtWidgets.QDialogButtonBox.StandardButton
+        self.buttons = QtWidgets.QDialogButtonBox(kinds.Ok | kinds.Cancel)
+        self.apply = self.buttons.button(kinds.Ok)
+        self.apply.setText("Apply")
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
+        column = QtWidgets.QVBoxLayout(self)
+        column.addWidget(named_label("dim", EXPLANATION, wrap=True))
+        column.addLayout(self._form())
+        column.addWidget(self.said)
+        column.addWidget(self.buttons)
+
+    def _form(self) -> QtWidgets.QGridLayout:
+        """Two columns of groups: it fits a small screen."""
+        groups = tuple(dict.fromkeys(field.group for field in FIELDS))
+        grid = QtWidgets.QGridLayout()
+        grid.setHorizontalSpacing(12)
+        grid.setColumnMinimumWidth(2, GAP_PX)
+        for place, group in enumerate(groups):
+            fields = [field for field in FIELDS if field.group == group and field.key in self.inputs]
+            row, column = place // 2 * MOST_ROWS, place % 2 * 3
+            grid.addWidget(named_label("heading", group), row, column, 1, 2)
+            for below, field in enumerate(fields, 1):
+                grid.addWidget(QtWidgets.QLabel(field.label), row + below, column)
+                grid.addWidget(self.inputs[field.key], row + below, column + 1)
+            if row:
+                grid.setRowMinimumHeight(row - 1, GAP_PX)
+        return grid
+
+    def accept(self) -> None:
+        """Ask for what was changed; the dialog closes when it is done."""
+        try:
+            changes = changes_of(self._settings, {key: _text(part) for key, part in self.inputs.items()})
+        except InputError as error:
+            self.refuse(str(error))
+            return
+        if not changes:
+            super().accept()
+            return
+        self.apply.setEnabled(False)
+        self.said.setText(ASKING)
+        self.wanted.emit(changes)
+
+    def refuse(self, why: str) -> None:
+        """Say why it was not done; everything stands as the user wrote it."""
+        self.said.setText(why)
+        self.apply.setEnabled(True)
+        self.adjustSize()
+
+
+def _input(field: Field, value: Any) -> Input:
+    if field.kind == "choice":
+        box = QtWidgets.QComboBox()
+        known = dict(field.choices)
+        for choice in known if value in known else {value: "", **known}:
+            box.addItem(known.get(choice, str(choice)), shown(choice))
+        box.setCurrentIndex(max(0, box.findData(shown(value))))
+        return box
+    line = QtWidgets.QLineEdit(shown(value))
+    line.setPlaceholderText(field.empty)
+    line.setMinimumWidth(190)
+    return line
+
+
+def _text(part: Input) -> str:
+    return str(part.currentData()) if isinstance(part, QtWidgets.QComboBox) else part.text()

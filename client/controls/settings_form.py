@@ -1,0 +1,93 @@
+"""The settings a user may change, in words, and from what stands in the form to what `set` takes. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from selfstorm.errors import InputError
+
+LEARNED = "learned from the frames"
+TOLD = "as the camera says, or learned"
+Kind = Literal["whole", "number", "choice"]
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One key of the configuration. empty: what it means to leave it out; '' where it must be given.
+
+    choices: (value, how it is called), of a choice.
+    """
+
+    group: str
+    key: str
+    label: str
+    kind: Kind
+    empty: str = ""
+    choices: tuple[tuple[Any, str], ...] = ()
+
+
+FIELDS = (
+    Field("Windows", "reconstruction.window", "Frames in a window", "whole"),
+    Field("Windows", "reconstruction.stride", "A new picture every … frames", "whole"),
+    Field("Windows", "reconstruction.budget", "Share of the computer's time, 0 to 1", "number"),
+    Field(
+        "Picture",
+        "reconstruction.scale",
+        "Finer than the camera",
+        "choice",
+        choices=((2, "2 times"), (4, "4 times"), (8, "8 times")),
+    ),
+    Field(
+        "Picture",
+        "reconstruction.estimate",
+        "What is estimated",
+        "choice",
+        choices=(
+            ("density", "density: fastest"),
+            ("emitters", "emitters"),
+            ("fused", "fused: emitters and localisations"),
+        ),
+    ),
+    Field(
+        "Picture",
+        "reconstruction.quality",
+        "Quality",
+        "choice",
+        choices=(("fast", "fast"), ("best", "best: 2 to 3 times slower")),
+    ),
+    Field("Picture", "reconstruction.tuning_steps", "Fine-tuning steps a window", "whole"),
+    Field("Optics", "optics.psf_sigma_nm", "PSF sigma, nm", "number", LEARNED),
+    Field("Optics", "optics.na", "or numerical aperture", "number", "none"),
+    Field("Optics", "optics.wavelength_nm", "with emission wavelength, nm", "number", "none"),
+    Field("Camera", "camera.pixel_nm", "Pixel in the sample, nm", "number", "as the camera says"),
+    Field("Camera", "camera.offset_adu", "Offset, ADU", "number", TOLD),
+    Field("Camera", "camera.gain_adu_per_electron", "Gain, ADU per electron", "number", TOLD),
+)
+
+
+def shown(value: Any) -> str:
+    """A value as it stands in the form."""
+    return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def changes_of(before: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
+    """The keys whose text is no longer that of the value before, with their new values. Raises InputError."""
+    fields = {field.key: field for field in FIELDS}
+    changed = {key: text.strip() for key, text in texts.items() if text.strip() != shown(before[key])}
+    return {key: _value(fields[key], text) for key, text in changed.items()}
+
+
+def _value(field: Field, text: str) -> Any:
+    if not text:
+        if field.empty:
+            return None
+        raise InputError(f"{field.label}: a number is wanted")
+    if field.kind == "choice":
+        return next((value for value, _ in field.choices if str(value) == text), text)
+    try:
+        return int(text) if field.kind == "whole" else float(text.replace(",", "."))
+    except ValueError:
+        kind = "whole number" if field.kind == "whole" else "number"
+        raise InputError(f"{field.label}: '{text}' is no {kind}") from None

@@ -1,0 +1,263 @@
+"""Control from the window of a real daemon process: with a key that may, one that may not, and none; refusals."""
+
+import sys
+from pathlib import Path
+
+import pytest
+from PySide6 import QtWidgets
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "daemon"))
+
+from client_stream import free_port
+from daemon_process import Daemon, simulated
+
+from client.address import Target, one_above
+from client.connect_dialog import ConnectDialog
+from client.controls import errands
+from client.controls.courier import MOST_WAITING, Courier
+from client.controls.note_dialog import NoteDialog
+from client.controls.reach import MOVIE, ONLY_LOOKS, Reach, headline, shut
+from client.controls.settings_dialog import SettingsDialog
+from client.controls.settings_form import FIELDS, changes_of
+from daemon.connection import new_pair
+from daemon.control.live_settings import SETTABLE
+from daemon.keys.store import Keyring, write
+from daemon.protocol.key_file import KeyFile
+from selfstorm.errors import InputError
+from selfstorm.formats.movies import MovieFile
+from selfstorm.formats.ome_tiff import read_pictures
+
+TWO = "import daemon.protocol.messages as messages; messages.VERSION = (2, 0)"
+NEWER = (sys.executable, "-c", f"{TWO}; from daemon.cli import main; main()")
+START_MS = 45_000  # of another process
+ASKING = {"pause", "record", "snapshot", "note", "settings", "reset_model"}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory):
+    """A daemon behind keys, and the paths of one that may control it and one that may not."""
+    folder = tmp_path_factory.mktemp("controls")
+    ring = Keyring(folder / "ring")
+    ring.make_pair()
+    paths = {}
+    for name, role in (("boss", "control"), ("laptop", "view")):
+        public, secret = new_pair()
+        ring.allow(name, public, role)
+        paths[role] = folder / f"{name}.key"
+        write(paths[role], KeyFile(name=name, public=public, secret=secret, server=ring.pair().public))
+    with Daemon(folder, simulated(rate_hz=100, folder="out"), ring=ring) as daemon:
+        yield daemon.started(), paths, folder
+
+
+@pytest.fixture
+def controlling(open_window, running):
+    """A window that was connected by its dialog, with the key that may control; it shows a picture."""
+    daemon, paths, _ = running
+    seen = open_window()
+    seen.window.welcome.button.click()
+    connect(seen, daemon, paths["control"])
+    seen.until(lambda: seen.window.entries["pause"].isEnabled() and seen.state.status is not None)
+    seen.until(lambda: seen.window.sr.picture is not None)
+    return seen
+
+
+def connect(seen, daemon, key):
+    seen.do("connect")
+    dialog = seen.window.findChildren(ConnectDialog)[-1]
+    dialog.address.setCurrentText(daemon.results)
+    dialog.control.setText(daemon.control)
+    dialog.key.setText(str(key))
+    dialog.accept()
+    assert dialog.fault.text() == ""
+
+
+def told(seen, *parts):
+    """Whether one line of the events has all of these."""
+    listed = seen.window.events.list
+    lines = [listed.item(place).text() for place in range(listed.count())]
+    return any(all(part in line for part in parts) for line in lines)
+
+
+def dialog_of(seen, kind):
+    seen.until(lambda: bool(seen.window.findChildren(kind)))
+    return seen.window.findChildren(kind)[-1]
+
+
+def test_paused_resumed_marked_and_begun_anew(controlling):
+    seen, entries = controlling, controlling.window.entries
+    assert entries["daemon"].text() == f"Controls {seen.state.reach.address}"
+    seen.do("pause")
+    seen.until(lambda: seen.state.status.paused)
+    assert (entries["pause"].text(), seen.window.said.full_text) == ("Resume", "paused: frames are still taken in")
+    seen.do("pause")
+    seen.until(lambda: not seen.state.status.paused)
+    assert entries["pause"].text() == "Pause"
+    seen.do("mark")
+    window = seen.state.playhead.marks[0].window
+    seen.until(lambda: told(seen, f"window {window}", "[mark]"))
+    seen.do("mark")  # takes it away here
+    seen.do("note")
+    note = dialog_of(seen, NoteDialog)
+    note.line.setText("the drug goes in")
+    note.accept()
+    seen.until(lambda: told(seen, "the drug goes in", "[mark]"))
+    seen.do("reset_model")
+    box = dialog_of(seen, QtWidgets.QMessageBox)
+    next(button for button in box.buttons() if button.text() == "Reset").click()
+    seen.until(lambda: told(seen, "[model_reset]"))
+
+
+def test_recorded_and_kept(controlling, running):
+    seen, out = controlling, running[2] / "out"
+    seen.do("record")
+    seen.until(lambda: seen.state.status.recorded_frames >= 20, START_MS)
+    assert seen.window.entries["record"].text() == "Stop recording"
+    seen.do("record")
+    seen.until(lambda: not seen.state.status.recording)
+    (index,) = out.rglob("*.jsonl")
+    with MovieFile(index.parent) as movie:
+        assert len(movie.frames()) >= 20
+    seen.do("snapshot")
+    seen.until(lambda: told(seen, "[snapshot_saved]"))
+    seen.until(lambda: "saved on the daemon's machine" in seen.window.said.full_text)
+    name = Path(seen.window.said.full_text.rpartition(": ")[2]).name
+    assert read_pictures(out / name).pictures[0].shape == seen.window.sr.picture.pixels.shape
+
+
+def test_settings_are_changed_or_refused_where_they_stand(controlling):
+    seen = controlling
+    seen.do("settings")
+    dialog = dialog_of(seen, SettingsDialog)
+    stride = dialog.inputs["reconstruction.stride"]
+    assert stride.text() == "20"
+    stride.setText("often")
+    dialog.accept()
+    assert dialog.said.text() == "A new picture every … frames: 'often' is no whole number"
+    stride.setText("0")
+    dialog.accept()
+    assert not dialog.apply.isEnabled()
+    seen.until(lambda: "reconstruction.stride: 0: input should be greater than" in dialog.said.text())
+    assert told(seen, "Settings: ", "greater than", "[not_done]")
+    stride.setText("10")
+    dialog.accept()
+    seen.until(lambda: told(seen, "reconstruction.stride: from 20 to 10"))
+    seen.until(lambda: not seen.window.findChildren(SettingsDialog))
+    seen.until(lambda: seen.state.reach.settings["reconstruction.stride"] == 10)
+
+
+def test_a_region_is_all_there_is_until_the_whole_field_is_wanted_again(controlling):
+    seen, entries = controlling, controlling.window.entries
+    assert "Tools > Region" in entries["send_region"].toolTip()
+    assert not entries["whole_field"].isEnabled()
+    send_region(seen, (0.4, 0.2), (1.8, 2.0))
+    seen.until(lambda: seen.window.sr.picture.header.region == (2, 4, 20, 18))
+    assert not seen.window.region_box.shown
+    assert seen.window.raw.picture.pixels.shape == (20, 18)
+    seen.until(lambda: not seen.window.sr.picture.preview)
+    send_region(seen, (0.2, 0.1), (1.2, 1.0))
+    seen.until(lambda: seen.window.sr.picture.header.region == (3, 6, 10, 12))
+    seen.until(entries["whole_field"].isEnabled)
+    seen.do("whole_field")
+    seen.until(lambda: seen.window.sr.picture.header.region is None)
+    assert seen.window.sr.picture.pixels.shape == (64, 64)
+
+
+def send_region(seen, corner, size):
+    seen.do("region")
+    seen.window.region_box.draw(corner, size, seen.window.sr.field)
+    assert seen.window.entries["send_region"].isEnabled()
+    seen.do("send_region")
+
+
+def test_a_key_that_only_looks_sees_all_and_is_told_why_it_may_not_do_more(open_window, running):
+    daemon, paths, _ = running
+    seen = open_window()
+    seen.window.welcome.button.click()
+    seen.sitting.connect(Target(daemon.results, daemon.control, paths["view"]))
+    seen.until(lambda: seen.window.entries["daemon"].text() == "Your key may look and not control")
+    seen.until(lambda: seen.window.sr.picture is not None)
+    assert {name for name in ASKING if seen.window.entries[name].isEnabled()} == set()
+    assert {seen.window.entries[name].toolTip() for name in ASKING} == {ONLY_LOOKS}
+    assert ONLY_LOOKS in seen.window.entries["daemon"].toolTip()
+    seen.do("mark")
+    assert seen.window.said.full_text == f"marked in this viewer alone: {ONLY_LOOKS}"
+    seen.sitting.remote._send(errands.pause(True))  # a daemon that does not tell the role refuses by itself
+    seen.until(lambda: told(seen, "Pause: ", "this key may look and not control", "[not_done]"))
+    assert not seen.state.status.paused
+
+
+def test_a_daemon_is_remembered_with_its_key_and_without_one_it_says_what_it_wants(open_window, running):
+    daemon, paths, _ = running
+    first = open_window()
+    first.sitting.connect(Target(daemon.results, daemon.control, paths["control"]))
+    second = open_window()
+    second.do("connect")
+    dialog = dialog_of(second, ConnectDialog)
+    dialog.address.setCurrentText("tcp://elsewhere:5711")
+    assert dialog.control.placeholderText() == "tcp://elsewhere:5712"
+    dialog.address.setCurrentText(daemon.results)
+    assert (dialog.key.text(), dialog.control.text()) == (str(paths["control"]), daemon.control)
+    dialog._ask_open = lambda *_: str(daemon.config)
+    dialog.browse.click()
+    dialog.accept()
+    assert "daemon.toml: is damaged" in dialog.fault.text()
+    dialog.key.clear()
+    dialog.accept()
+    second.until(lambda: second.lamp("Daemon").value == "refused")
+    second.until(lambda: "the daemon wants a key" in second.window.entries["pause"].toolTip())
+    assert not second.window.entries["pause"].isEnabled()
+
+
+def test_a_daemon_of_another_version_is_said_in_the_strip_and_the_menu(open_window, tmp_path):
+    seen = open_window()
+    with Daemon(tmp_path, simulated(), program=NEWER) as daemon:
+        seen.sitting.connect(Target(daemon.results, daemon.control))
+        seen.until(lambda: seen.lamp("Daemon").value == "unreadable", START_MS)
+        assert "protocol 2.0, this side speaks 1." in seen.lamp("Daemon").why
+        seen.until(lambda: "update the older side" in seen.window.entries["pause"].toolTip())
+    assert not seen.window.entries["pause"].isEnabled()
+
+
+def test_what_waits_for_a_daemon_that_is_away_is_bounded_and_not_done_later(qtbot):
+    courier, back = Courier(f"tcp://127.0.0.1:{free_port()}", None), []
+    courier.came_back.connect(back.append)
+    assert [courier.send(errands.pause(True)) for _ in range(MOST_WAITING + 1)].count(True) == MOST_WAITING
+    courier.start()
+    qtbot.waitUntil(lambda: len(back) == MOST_WAITING, timeout=10_000)
+    assert all("not done" in one.said and not one.done for one in back)
+    courier.stop()
+
+
+def test_it_is_said_why_nothing_can_be_asked():
+    here = Reach("tcp://here:5712")
+    assert shut(here, movie=True) == MOVIE
+    assert "File > Connect" in shut(Reach())
+    assert headline(here) == "Asking tcp://here:5712 …"
+    away = Reach("tcp://here:5712", why="nobody answered.")
+    assert (shut(away), headline(away)) == ("nobody answered.", "tcp://here:5712 does not answer")
+    assert shut(Reach("tcp://here:5712", answered=True)) == "", "an old daemon that does not tell the role is asked"
+
+
+def test_a_form_asks_for_what_was_changed_alone():
+    before = {"reconstruction.stride": 20, "reconstruction.scale": 4, "optics.na": 1.4, "optics.psf_sigma_nm": None}
+    same = {"reconstruction.stride": "20", "reconstruction.scale": "4", "optics.na": "1.4", "optics.psf_sigma_nm": ""}
+    assert changes_of(before, same) == {}
+    texts = {"reconstruction.stride": " 25", "reconstruction.scale": "8", "optics.na": "", "optics.psf_sigma_nm": "1,5"}
+    assert changes_of(before, texts) == {
+        "reconstruction.stride": 25,
+        "reconstruction.scale": 8,
+        "optics.na": None,
+        "optics.psf_sigma_nm": 1.5,
+    }
+    with pytest.raises(InputError, match="a number is wanted"):
+        changes_of(before, {"reconstruction.stride": ""})
+
+
+def test_every_setting_but_the_region_is_in_the_form():
+    assert {field.key for field in FIELDS} == set(SETTABLE) - {"reconstruction.region"}
+
+
+def test_control_is_one_port_above_unless_said_otherwise():
+    assert one_above("tcp://[::1]:5711") == "tcp://[::1]:5712"
+    assert one_above("tcp://host:65535") == ""
+    assert Target("tcp://host:1", "tcp://host:9").control_address == "tcp://host:9"

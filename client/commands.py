@@ -10,10 +10,10 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from client.address import DEFAULT, Target
 from client.connect_dialog import ConnectDialog
 from client.help_pages import about_page, shortcuts_page
+from client.keep.drag_out import DragOut, StartDrag
+from client.keep.movie_out import MovieOut, save_data
+from client.keep.view_out import save_image, view_image
 from client.main_view import MODES
-from client.out.drag_out import DragOut, StartDrag
-from client.out.movie_out import MovieOut, save_data
-from client.out.view_out import save_image, view_image
 from client.picture.field import field_of
 from client.picture.pictures import Pair
 from client.settings import Settings

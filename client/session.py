@@ -11,8 +11,8 @@ import click
 from PySide6 import QtCore, QtWidgets
 
 from client.address import Target
+from client.keep.screenshot import TIMED_OUT, Screenshot
 from client.look import dress
-from client.out.screenshot import TIMED_OUT, Screenshot
 from client.screen import require_screen
 from client.settings import Settings
 from client.sitting import Sitting

@@ -12,9 +12,9 @@ from PySide6 import QtWidgets
 from client.address import Target
 from client.commands import AskPath, Commands
 from client.controls.remote import Remote
+from client.keep.drag_out import StartDrag
 from client.main_view import MODES
 from client.movie_in import open_movie
-from client.out.drag_out import StartDrag
 from client.presenter import Presenter
 from client.settings import Settings
 from client.state import ViewerState

@@ -6,10 +6,10 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.actions import draw_icons, enable_actions, make_actions, make_tool_bar
 from client.controls.menu import show_daemon
+from client.keep.drag_out import DragGrip
 from client.labels import ElidedLabel
 from client.look import dress, theme
 from client.main_view import MainView
-from client.out.drag_out import DragGrip
 from client.picture.crosshair import Crosshair, reading
 from client.picture.field import field_of
 from client.picture.linked_views import LinkedViews

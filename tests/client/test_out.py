@@ -7,8 +7,8 @@ from client_stream import header, pixels
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Qt
 
+from client.keep.movie_out import save_data
 from client.movie_in import open_movie
-from client.out.movie_out import save_data
 from client.picture.pictures import Pair, Picture
 from selfstorm.errors import InputError
 from selfstorm.formats.ome_tiff import OmeTiffWriter, read_pictures

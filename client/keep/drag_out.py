@@ -9,7 +9,7 @@ from pathlib import Path
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.buttons import DrawnButton
-from client.out.movie_out import save_picture
+from client.keep.movie_out import save_picture
 from client.picture.pictures import Picture
 
 TIP = "Drag me into Fiji or napari: the picture shown, as 32-bit OME-TIFF"

@@ -30,8 +30,8 @@ class ExternalSource:
         health.report(source=source.uri, source_state="waiting", detail=self._waiting)
         health.event("info", "source_waits", f"the source waits {self._waiting}")
 
-    def check(self, heard_s: float, resume_at: int) -> None:
-        """Say whether the publisher is heard. heard_s: when intake last heard of it; resume_at is of no use here."""
+    def check(self, heard_s: float, resume_at: int, sent: int) -> None:
+        """Say whether the publisher is heard. heard_s: when intake last heard of it; the others are of no use here."""
         if self._heard_at_first_s is None:
             self._heard_at_first_s = heard_s
         silent = heard_s == self._heard_at_first_s or time.monotonic() - heard_s > SILENCE_S

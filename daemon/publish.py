@@ -59,7 +59,8 @@ def _watch(
                 yield f"{now}; {beat.next_seq} frames sent, {beat.lost_at_source} lost at the source"
             if beat.state == "ended":
                 return
-        camera.check(heard_s, sum(sent.values()))
+        total = sum(sent.values())
+        camera.check(heard_s, total, total)
         for event in health.events_since(told):
             told = event.number + 1
             yield event.text

@@ -13,7 +13,7 @@ from daemon_process import DAEMON, DEADLINE_S, Daemon, command, free_ports, simu
 
 from daemon.config import SourceSection
 from daemon.sources import growing, ndtiff
-from daemon.sources.camera import Lost, Shot, Waiting
+from daemon.sources.camera import Lost, Resume, Shot, Waiting
 from daemon.sources.growing import GrowingDataSet
 from daemon.sources.ndtiff import NDTiff
 from selfstorm.errors import InputError, MovieError
@@ -62,7 +62,7 @@ class Writer:
 
 
 def followed(place, **keys):
-    return NDTiff(SourceSection(uri=f"ndtiff:{place}", **keys), threading.Event(), resume_at=0).happenings()
+    return NDTiff(SourceSection(uri=f"ndtiff:{place}", **keys), threading.Event(), Resume()).happenings()
 
 
 def to_its_end(place, **keys):

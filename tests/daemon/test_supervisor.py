@@ -41,7 +41,7 @@ def supervise(monkeypatch):
 def test_a_mistake_of_the_users_ends_it_without_a_restart(supervise):
     camera, health, _ = supervise("micromanager:", lambda: Ended(2, {"error": "it is several cameras at once"}))
     with pytest.raises(InputError, match="several cameras at once"):
-        camera.check(1000.0, 0)
+        camera.check(1000.0, 0, 0)
     assert health.events_since(0) == []
 
 
@@ -49,7 +49,7 @@ def test_a_mistake_of_the_users_ends_it_without_a_restart(supervise):
 def test_a_microscope_is_never_given_up_and_asked_less_and_less_often(supervise, uri):
     camera, health, now = supervise(uri, lambda: Ended(3, {"failed": "CameraError: no camera"}))
     for _ in range(600):
-        camera.check(now[0], 0)
+        camera.check(now[0], 0, 0)
         now[0] += 0.1
     events = [event.text for event in health.events_since(0) if event.code == "camera_process_lost"]
     waits = [float(text.rpartition("in ")[2].rstrip(" s")) for text in events]
@@ -64,7 +64,7 @@ def test_a_recording_that_cannot_be_played_is_given_up(supervise):
 
     def until_given_up():
         while True:
-            camera.check(now[0], 0)
+            camera.check(now[0], 0, 0)
             now[0] += 0.1
 
     with pytest.raises(InputError, match="for the 7th time in two minutes"):
@@ -79,7 +79,7 @@ def test_what_cannot_begin_again_is_tried_again(supervise):
     children.append(Ended(None))
     camera, health, now = supervise("mmcore:", lambda: children.pop(0))
     for _ in range(120):
-        camera.check(now[0], 0)
+        camera.check(now[0], 0, 0)
         now[0] += 0.1
     texts = [event.text for event in health.events_since(0)]
     assert any("could not begin again: Micro-Manager says: no such device" in text for text in texts)

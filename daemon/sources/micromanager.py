@@ -41,7 +41,7 @@ class MicroManager:
 
     def __init__(self, section: SourceSection, stop: threading.Event, resume: Resume) -> None:
         self._section, self._stop, self._resume = section, stop, resume
-        self._port = _port(section)
+        self._port = port_of(section)
         self._core_class = _core_class(section)
 
     def happenings(self) -> Iterator[Happening]:
@@ -118,7 +118,8 @@ class MicroManager:
         return core
 
 
-def _port(section: SourceSection) -> int:
+def port_of(section: SourceSection) -> int:
+    """The port of Micro-Manager's bridge on this machine. Raises InputError for an address that cannot work."""
     host, _, port = (section.place or f"{LOCAL[0]}:{PORT}").rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) < 65536):
         raise InputError(

@@ -12,8 +12,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from daemon.config import SourceSection
+from daemon.frame_subscriber import FrameSubscriber
 from daemon.health import Health
-from daemon.intake import FrameSubscriber
 from daemon.keys.loopback import from_here, is_loopback
 from daemon.keys.store import Keyring
 from daemon.protocol.codec import MalformedMessageError

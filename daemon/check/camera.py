@@ -12,7 +12,7 @@ from daemon.check.finding import Finding, ok, problem, warning
 from daemon.children import Child
 from daemon.config import Config
 from daemon.external_source import awaited
-from daemon.intake import FrameSubscriber
+from daemon.frame_subscriber import FrameSubscriber
 from daemon.ledger import Ledger
 from daemon.protocol.messages import FrameHeader, Heartbeat, Status
 from selfstorm.frames import StreamInfo

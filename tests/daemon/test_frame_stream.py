@@ -12,7 +12,7 @@ import tifffile
 import zmq
 from daemon_process import DEADLINE_S, SCENE, wait_until
 
-from daemon.intake import FrameSubscriber
+from daemon.frame_subscriber import FrameSubscriber
 from daemon.sources.camera import Shot
 from daemon.sources.stream_publisher import StreamPublisher
 from selfstorm.frames import StreamInfo

@@ -59,6 +59,35 @@ def test_a_microscope_is_never_given_up_and_asked_less_and_less_often(supervise,
     assert health.status().source_restarts >= len(BACKOFF_S)
 
 
+def test_what_is_left_to_the_next_process_reaches_it_or_is_told_at_the_end(supervise, monkeypatch):
+    owed, settled = ({"left": {"exposure_ms": 10.0}, "debt": "exposure 10 ms"}, {"left": {}, "debt": ""})
+    children, given = [Ended(-9, owed), Ended(None, settled, owed)], []
+    camera, health, now = supervise("micromanager:", lambda: children.pop(0))
+    begun = supervisor.Child
+    monkeypatch.setattr(supervisor, "Child", lambda module, arguments: given.append(arguments) or begun())
+    for _ in range(4):
+        camera.check(now[0], 7, 70)
+        now[0] += 0.2
+    lost, restarted = health.events_since(0)
+    assert "before exposure 10 ms was put back; it is restarted" in lost.text
+    assert restarted.code == "camera_process_restarted"
+    [arguments] = given
+    handed = {name: arguments[arguments.index(name) + 1] for name in ("--resume-at", "--sent", "--left")}
+    assert handed == {"--resume-at": "7", "--sent": "70", "--left": '{"exposure_ms": 10.0}'}
+    camera.stop()
+    [*_, last] = health.events_since(0)
+    assert (last.code, last.text.endswith("put it back: exposure 10 ms")) == ("settings_left", True)
+
+
+def test_a_process_that_says_why_before_it_ends_is_heard(supervise):
+    child = Ended(None, {"error": "it is several cameras at once"})
+    camera, _, _ = supervise("micromanager:", lambda: child)
+    camera.check(1000.0, 0, 0)
+    child.exit_code = 2
+    with pytest.raises(InputError, match="several cameras at once"):
+        camera.check(1000.0, 0, 0)
+
+
 def test_a_recording_that_cannot_be_played_is_given_up(supervise):
     camera, health, now = supervise("simulate:", lambda: Ended(-9))
 

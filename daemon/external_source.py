@@ -11,6 +11,15 @@ from daemon.keys.loopback import is_loopback
 SILENCE_S = 3.0
 
 
+def awaited(endpoint: str) -> str:
+    """What is waited for, and what to do about it, while nothing is heard from there."""
+    if is_loopback(endpoint):
+        look = "whether the SSH tunnel is up if it is on another machine"
+    else:
+        look = "whether name and port are right, and no firewall is between"
+    return f"a publisher on {endpoint}: start one there ('selfstorm-daemon publish SOURCE'), and look {look}"
+
+
 class ExternalSource:
     """Stands where the supervisor of a camera process stands; its publisher comes and goes as it likes."""
 
@@ -21,17 +30,13 @@ class ExternalSource:
         self._health = health
         self.endpoint, self.subscribers = f"tcp://{source.place}", 0
         self.away = True
-        local = is_loopback(self.endpoint)
-        look = "whether the SSH tunnel is up if it is on another machine" if local else "whether a firewall is between"
-        self._waiting = (
-            f"for a publisher on {self.endpoint}: start one there ('selfstorm-daemon publish SOURCE'), and look {look}"
-        )
+        self._waiting = f"for {awaited(self.endpoint)}"
         self._heard_at_first_s: float | None = None
         health.report(source=source.uri, source_state="waiting", detail=self._waiting)
         health.event("info", "source_waits", f"the source waits: {self._waiting}")
 
-    def check(self, heard_s: float, resume_at: int) -> None:
-        """Say whether the publisher is heard. heard_s: when intake last heard of it; resume_at is of no use here."""
+    def check(self, heard_s: float, resume_at: int, sent: int) -> None:
+        """Say whether the publisher is heard. heard_s: when intake last heard of it; the others are of no use here."""
         if self._heard_at_first_s is None:
             self._heard_at_first_s = heard_s
         silent = heard_s == self._heard_at_first_s or time.monotonic() - heard_s > SILENCE_S

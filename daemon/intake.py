@@ -6,72 +6,22 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-import zmq
-
-from daemon.connection import Connection
 from daemon.control.live_settings import LiveSettings
+from daemon.frame_subscriber import FrameSubscriber
 from daemon.health import Health
-from daemon.protocol.codec import MAX_PIXEL_BYTES, MalformedMessageError, Received, decode
+from daemon.protocol.codec import MalformedMessageError, Received
 from daemon.protocol.key_file import KeyFile
 from daemon.protocol.messages import FrameHeader, Heartbeat
 from daemon.refusals import Refusals
 from daemon.stream_intake import Outage, RefusedError, StreamIntake
 from daemon.windows import SlidingWindows, WindowQueue
-from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo, Window
 
 log = logging.getLogger(__name__)
 
 UNDESCRIBED_S = 2.0
-HIGH_WATER = 400
 REGION_TOO_LARGE = "the region does not fit, and all of the field is reconstructed:"
-POLL_MS = 100
-
-
-class FrameSubscriber:
-    """A SUB socket on a frame stream; made, used and closed by one thread. kind: take such messages only.
-
-    key: for a publisher beyond loopback. Raises InputError where it is none.
-    """
-
-    def __init__(self, endpoint: str, kind: str = "", key: KeyFile | Path | None = None) -> None:
-        self._context = zmq.Context()
-        self._socket = self._context.socket(zmq.SUB)
-        self._socket.set_hwm(HIGH_WATER)  # works only before connect
-        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_PIXEL_BYTES)
-        self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.subscribe(kind.encode())
-        try:
-            self._connection = Connection(self._socket, endpoint, key, '[source] key = "NAME.key"')
-        except InputError:
-            self._socket.close()
-            self._context.term()
-            raise
-
-    @property
-    def fault(self) -> str:
-        """Why the publisher does not let us in, as far as it is known."""
-        return self._connection.fault
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._connection.close()
-        self._socket.close()
-        self._context.term()
-
-    def receive(self, timeout_ms: int = POLL_MS) -> Received | None:
-        """The next message, None when none came in time. Raises MalformedMessageError."""
-        if not self._connection.poll(timeout_ms):
-            return None
-        return decode([part.buffer for part in self._socket.recv_multipart(copy=False)])
 
 
 class Intake(threading.Thread):

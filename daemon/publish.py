@@ -12,8 +12,8 @@ from pathlib import Path
 from uuid import uuid4
 
 from daemon.config import SourceSection
+from daemon.frame_subscriber import FrameSubscriber
 from daemon.health import Health
-from daemon.intake import FrameSubscriber
 from daemon.keys.loopback import from_here, is_loopback
 from daemon.keys.store import Keyring
 from daemon.protocol.codec import MalformedMessageError
@@ -59,7 +59,8 @@ def _watch(
                 yield f"{now}; {beat.next_seq} frames sent, {beat.lost_at_source} lost at the source"
             if beat.state == "ended":
                 return
-        camera.check(heard_s, sum(sent.values()))
+        total = sum(sent.values())
+        camera.check(heard_s, total, total)
         for event in health.events_since(told):
             told = event.number + 1
             yield event.text

@@ -169,7 +169,7 @@ class Service:
             self.health.report(state="waiting" if waiting else "running")
             self._recording.check(camera.endpoint)
             camera.subscribers = 2 if self._recording.wanted else 1
-            camera.check(intake.heard_s, intake.resume_at)
+            camera.check(intake.heard_s, intake.resume_at, self.health.counts()[0].sent)
             if camera.away:
                 intake.source_gone()
                 if intake.shut_out:

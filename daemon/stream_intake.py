@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from daemon.health import Health
 from daemon.ledger import LONGEST_GAP, Ledger
-from daemon.losses import Losses
+from daemon.losses import Losses, is_stored
 from daemon.protocol.messages import FrameHeader, Heartbeat
 from daemon.windows import SlidingWindows
 from selfstorm.frames import Array, Frame, StreamInfo, Window
@@ -48,7 +48,7 @@ class StreamIntake:
         self._health, self._complete = health, complete
         self._ledger = Ledger(info.stream, first_seq=first_seq)
         self._lost_in_buffer = self._lost_in_camera = self._left_out = 0
-        self._losses = Losses(health)
+        self._losses = Losses(health, info.source)
 
     def frame(self, header: FrameHeader, pixels: Array) -> None:
         """A frame of this stream has arrived. Raises RefusedError."""
@@ -100,13 +100,13 @@ class StreamIntake:
         self._lost_in_camera += in_camera
         self._health.frames(lost_at_source=in_buffer + in_camera)
         self._losses.tell("frames_missing", self._ledger.missing)
-        self._losses.tell("lost_at_source", self._lost_in_buffer)
+        self._losses.before_sending(self._lost_in_buffer)
         self._losses.tell("lost_in_camera", self._lost_in_camera)
 
     def _account(self, outage: Outage, number: int) -> None:
         """The first frame after the sender was away: what was lost meanwhile."""
         away_s = outage.away_s
-        if number == outage.last_number + 1:
+        if number == outage.last_number + 1 or is_stored(self.info.source):
             self._health.event("info", "source_resumed", f"frames go on with number {number} after {away_s:.1f} s")
             return
         lost = min(round(away_s * self.info.rate_hz), LONGEST_GAP) if self.info.rate_hz else 0

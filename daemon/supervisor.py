@@ -7,10 +7,12 @@ for Micro-Manager may be closed over lunch and a camera switched off over night.
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 from daemon.children import Child
 from daemon.config import SourceSection
@@ -24,6 +26,7 @@ BACKOFF_S = (0.2, 1.0, 2.0, 5.0, 10.0)
 MOST_RESTARTS, RESTART_SPAN_S = 6, 120.0
 SELF_CONTAINED = ("simulate", "replay")
 SILENT = {"micromanager": "Micro-Manager does not answer; was it closed?"}
+MOST_DEBT = 200  # characters
 ANY_PORT = "tcp://127.0.0.1:*"
 
 
@@ -52,18 +55,21 @@ class CameraSupervisor:
         self._total_restarts = 0
         self._started_s = 0.0
         self._child: Child | None = None
-        self.endpoint = self._start(endpoint, resume_at=0)
+        self._left, self._debt = "{}", ""
+        self._last_words: dict[str, Any] = {}
+        self.endpoint = self._start(endpoint, resume_at=0, sent=0)
 
-    def _start(self, endpoint: str, resume_at: int) -> str:
+    def _start(self, endpoint: str, resume_at: int, sent: int) -> str:
         arguments = [self._source.model_dump_json(), "--bind", endpoint]
-        arguments += ["--subscribers", str(self.subscribers), "--resume-at", str(resume_at)]
+        arguments += ["--subscribers", str(self.subscribers)]
+        arguments += ["--resume-at", str(resume_at), "--sent", str(sent), "--left", self._left]
         arguments += ["--keyring", str(self._keyring)] if self._keyring is not None else []
         child = Child("daemon.sources", [*arguments, *(["--lossless"] if self._lossless else [])])
         said = self._announcement(child)
         if "endpoint" not in said:
             child.stop()
             raise InputError(said.get("error", "the camera process ended before it began"))
-        self._child, self._started_s = child, time.monotonic()
+        self._child, self._started_s, self._last_words = child, time.monotonic(), {}
         return str(said["endpoint"])
 
     @staticmethod
@@ -76,27 +82,37 @@ class CameraSupervisor:
                 return child.said(1.0) or {}
         return {"error": f"the camera process did not start within {START_S:.0f} s"}
 
-    def check(self, heard_s: float, resume_at: int) -> None:
-        """Look after the process. heard_s: when intake last heard of it; resume_at: the frame number to go on from.
+    def check(self, heard_s: float, resume_at: int, sent: int) -> None:
+        """Look after the process. heard_s: when intake last heard of it.
 
-        Raises InputError when the user made a mistake, or it cannot be kept alive.
+        resume_at: the frame number to go on from. sent: frames so far. Raises InputError when the user made a mistake,
+        or it cannot be kept alive.
         """
         now = time.monotonic()
         if self._child is not None:
             fault = self._fault(self._child, max(heard_s, self._started_s), now)
             if fault:
                 self._child.stop(0.5)
+                self._hear(self._child)
                 self._child = None
-                self._schedule(fault, now)
+                self._schedule(fault + (f" before {self._debt} was put back" if self._debt else ""), now)
         elif now >= self._restart_due_s:
-            self._restart(now, resume_at)
+            self._restart(now, resume_at, sent)
 
-    def _restart(self, now: float, resume_at: int) -> None:
+    def _hear(self, child: Child) -> None:
+        """Take over what it leaves to the one after it, and its last words: they may come well before its end."""
+        while said := child.said():
+            if "left" in said:
+                self._left, self._debt = json.dumps(said["left"]), str(said["debt"])[:MOST_DEBT]
+            else:
+                self._last_words = said
+
+    def _restart(self, now: float, resume_at: int, sent: int) -> None:
         self._restarts.append(now)
         self._total_restarts += 1
         self._health.report(source_restarts=self._total_restarts)
         try:
-            self._start(self.endpoint, resume_at)
+            self._start(self.endpoint, resume_at, sent)
         except InputError as error:  # it was right at the start: a camera that is switched off, a file that is gone
             self._schedule(f"the camera process could not begin again: {error}", now)
         else:
@@ -116,7 +132,10 @@ class CameraSupervisor:
         """What is wrong with the process, nothing if nothing is. Raises InputError for a mistake of the user's."""
         code = child.exit_code
         if code is not None:
-            said = child.said(0.2) or {}
+            child.stop()  # all that it said has come then
+        self._hear(child)
+        if code is not None:
+            said = self._last_words
             if code == USER_ERROR and "error" in said:
                 raise InputError(said["error"])  # no restart mends it
             how = f"was killed ({_signal_name(-code)})" if code < 0 else f"ended with exit code {code}"
@@ -142,10 +161,15 @@ class CameraSupervisor:
             self._child.ask_to_stop()
 
     def stop(self) -> None:
-        """End the process and wait for it."""
+        """End the process and wait for it. What it leaves that nobody will put back any more is told."""
         if self._child is not None:
             self._child.stop()
+            self._hear(self._child)
             self._child = None
+        if self._debt:
+            why = "as an acquisition of ours had set it, for its camera process was ended before it could put it back"
+            self._health.event("warning", "settings_left", f"the microscope is {why}: {self._debt}")
+            self._debt = ""
 
 
 def _signal_name(number: int) -> str:

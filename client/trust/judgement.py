@@ -163,11 +163,18 @@ def _missing(state: ViewerState, status: Status, now: float) -> Lamp:
         return Lamp("Missing", f"{count}", "good", f"Frames that never arrived, of {frames.sent} sent.")
     parts = (
         (frames.missing, "on the way: the network or a busy computer"),
-        (frames.lost_at_source, "inside the camera: its buffer is full"),
+        (frames.lost_at_source, _at_source(status.source)),
         (frames.estimated_lost_in_outages, "while the camera process was away (estimate)"),
     )
     where = ", ".join(f"{lost} {fate}" for lost, fate in parts if lost)
     return Lamp("Missing", f"{count}", level, f"{count} of {frames.sent} frames never arrived ({where}).")
+
+
+def _at_source(uri: str) -> str:
+    """Where frames were lost that the source never sent."""
+    if uri.partition(":")[0] in ("replay", "ndtiff"):
+        return "missing in the recording"
+    return "in the camera or its buffer: Events says which"
 
 
 def _rejected(state: ViewerState, status: Status, now: float) -> Lamp:

@@ -11,7 +11,8 @@ import numpy as np
 from daemon.check.finding import Finding, ok, problem, warning
 from daemon.children import Child
 from daemon.config import Config
-from daemon.intake import FrameSubscriber
+from daemon.external_source import awaited
+from daemon.frame_subscriber import FrameSubscriber
 from daemon.ledger import Ledger
 from daemon.protocol.messages import FrameHeader, Heartbeat, Status
 from selfstorm.frames import StreamInfo
@@ -47,6 +48,12 @@ def camera(config: Config, seen: Seen, status: Status | None) -> Iterator[Findin
     if source.scheme == "mmcore" and source.place:
         yield ok("camera", f"left alone: loading {source.place} would start its devices")
         return
+    if source.scheme == "zmq":
+        endpoint = f"tcp://{source.place}"
+        with FrameSubscriber(endpoint, key=source.key) as subscriber:
+            yield from _look(subscriber, seen, f"waits for {awaited(endpoint)}")
+        yield from _calibration(config, seen)
+        return
     child = Child("daemon.sources", [source.model_dump_json(), "--bind", "tcp://127.0.0.1:*"])
     try:
         said = child.said(START_S) or {}
@@ -55,13 +62,14 @@ def camera(config: Config, seen: Seen, status: Status | None) -> Iterator[Findin
             yield problem("camera", why or "its process does not start", "" if why else "please report it")
             return
         with FrameSubscriber(said["endpoint"]) as subscriber:
-            yield from _look(subscriber, seen)
+            yield from _look(subscriber, seen, "it says nothing")
     finally:
         child.stop()
     yield from _calibration(config, seen)
 
 
-def _look(subscriber: FrameSubscriber, seen: Seen) -> Iterator[Finding]:
+def _look(subscriber: FrameSubscriber, seen: Seen, silent: str) -> Iterator[Finding]:
+    """Two seconds of frames. silent: what is wrong where nothing is heard at all."""
     ledger: Ledger | None = None
     lost, ended, first_s, last_s = 0, False, 0.0, 0.0
     deadline = time.monotonic() + FIRST_FRAME_S
@@ -69,18 +77,20 @@ def _look(subscriber: FrameSubscriber, seen: Seen) -> Iterator[Finding]:
         received = subscriber.receive()
         message = received.message if received is not None else None
         if isinstance(message, StreamInfo):
-            if ledger is None or ledger.stream != message.stream:
-                seen.info, ledger = message, Ledger(message.stream, 0)
+            if seen.info is None or seen.info.stream != message.stream:
+                seen.info, ledger = message, None
         elif isinstance(message, Heartbeat):
             seen.waits_for = message.detail if message.state == "waiting" else ""
             ended, lost = message.state == "ended", message.lost_at_source
-        elif isinstance(message, FrameHeader) and ledger is not None:
+        elif isinstance(message, FrameHeader) and seen.info is not None and message.stream == seen.info.stream:
             last_s = time.monotonic()
-            if not ledger.received:
+            if ledger is None:  # a publisher elsewhere began long ago
+                ledger = Ledger(message.stream, message.seq)
                 first_s, deadline = last_s, last_s + LOOK_S
             ledger.frame(message.seq)
-    if ledger is None or not ledger.received or seen.info is None:
-        why = f"waits {seen.waits_for}" if seen.waits_for.startswith("for") else seen.waits_for or "it says nothing"
+    if ledger is None or seen.info is None:
+        said = subscriber.fault or seen.waits_for or silent
+        why = f"waits {said}" if said.startswith("for") else said
         yield warning("camera", f"no frame within {FIRST_FRAME_S:g} s: {why}", "see to that, then check again")
         return
     info, took_s = seen.info, max(last_s - first_s, 1e-3)

@@ -13,10 +13,10 @@ from daemon.check.endpoints import endpoints, running
 from daemon.check.finding import Finding, bounded, ok
 from daemon.check.software import device, packages, python
 from daemon.config import Config, load
+from daemon.sources.micromanager import port_of
 from selfstorm.errors import InputError
 
 QUICK_S, DEVICE_S, CAMERA_S, DISK_S = 10.0, 90.0, 60.0, 60.0
-MICROMANAGER_PORT = 4827
 
 
 def examine(path: Path | None, overrides: dict[str, Any]) -> Iterator[Finding]:
@@ -32,10 +32,8 @@ def examine(path: Path | None, overrides: dict[str, Any]) -> Iterator[Finding]:
     if not loaded:
         return
     if config.source.scheme == "micromanager":
-        port = config.source.place.rpartition(":")[2]
-        at = int(port) if port.isdecimal() else MICROMANAGER_PORT
         there = True
-        for finding in bounded("Micro-Manager", lambda: bridge(at), QUICK_S):
+        for finding in bounded("Micro-Manager", lambda: bridge(port_of(config.source)), QUICK_S):
             yield finding
             there = there and finding.level != "problem"
         if not there:

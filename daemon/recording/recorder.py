@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from daemon.children import asked_to_stop, tell
-from daemon.intake import FrameSubscriber
+from daemon.frame_subscriber import FrameSubscriber
 from daemon.ledger import Ledger
 from daemon.protocol.codec import MalformedMessageError, Received
 from daemon.protocol.messages import FrameHeader, Heartbeat

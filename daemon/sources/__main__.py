@@ -1,6 +1,7 @@
 """A camera process: one source, published as a frame stream.
 
-    python -m daemon.sources SOURCE.json --bind ENDPOINT [--subscribers N] [--resume-at N] [--keyring DIR] [--lossless]
+    python -m daemon.sources SOURCE.json --bind ENDPOINT [--subscribers N] [--keyring DIR] [--lossless]
+                             [--resume-at NUMBER --sent N --left JSON]
 
 The first line it prints is JSON: {"endpoint": ...} once it listens, or {"error": ...}. It ends when its standard
 input closes, so it never outlives the daemon that started it, however that ended.
@@ -8,42 +9,44 @@ input closes, so it never outlives the daemon that started it, however that ende
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import click
 
 from daemon.children import asked_to_stop, tell
 from daemon.config import SourceSection
-from daemon.sources.camera import TICK_S, Lost, Shot, Source, Waiting
+from daemon.sources.camera import TICK_S, Left, Lost, Resume, Shot, Source, Waiting
 from daemon.sources.stream_publisher import StreamPublisher
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
 
-def open_source(section: SourceSection, stop: threading.Event, resume_at: int) -> Source:
-    """The source a URI names; resume_at: frame number to go on from, for those that can."""
+def open_source(section: SourceSection, stop: threading.Event, resume: Resume) -> Source:
+    """The source a URI names; resume: where to go on, for those that can."""
     if section.scheme == "simulate":
         from daemon.sources.simulate import SimulatedCamera
 
-        return SimulatedCamera(section, stop, resume_at)
+        return SimulatedCamera(section, stop, resume.number)
     if section.scheme == "replay":
         from daemon.sources.replay import Replay
 
-        return Replay(section, stop, resume_at)
+        return Replay(section, stop, resume.number)
     if section.scheme == "ndtiff":
         from daemon.sources.ndtiff import NDTiff
 
-        return NDTiff(section, stop, resume_at)
+        return NDTiff(section, stop, resume)
     if section.scheme == "mmcore":
         from daemon.sources.mmcore import MMCore
 
         return MMCore(section, stop)
     from daemon.sources.micromanager import MicroManager
 
-    return MicroManager(section, stop, resume_at)
+    return MicroManager(section, stop, resume)
 
 
 def publish(source: Source, publisher: StreamPublisher, stop: threading.Event, most_frames: int | None) -> None:
@@ -53,6 +56,8 @@ def publish(source: Source, publisher: StreamPublisher, stop: threading.Event, m
         match happening:
             case StreamInfo():
                 publisher.begin(happening)
+            case Shot() if sent == most_frames:  # the processes before this one have sent them all
+                break
             case Shot():
                 publisher.say("running")
                 publisher.send(happening)
@@ -62,28 +67,43 @@ def publish(source: Source, publisher: StreamPublisher, stop: threading.Event, m
             case Waiting(detail):
                 publisher.say("waiting", detail)
         publisher.beat()
-        if stop.is_set() or sent == most_frames:
+        if stop.is_set() or (sent and sent == most_frames):
             break
     publisher.say("ended", "the source has ended")
+
+
+def _leave(left: Left, debt: str) -> None:
+    tell(left=dict(left), debt=debt)
 
 
 @click.command()
 @click.argument("section")
 @click.option("--bind", "endpoint", required=True)
 @click.option("--subscribers", type=int, default=1)
-@click.option("--resume-at", type=int, default=0)
+@click.option("--resume-at", type=int, default=0, help="The number of the frame to go on with.")
+@click.option("--sent", type=int, default=0, help="Frames that camera processes before this one sent.")
+@click.option("--left", type=json.loads, default="{}", help="What the one before this one left to be known.")
 @click.option("--keyring", type=click.Path(path_type=Path), help="The keys for an address beyond loopback.")
 @click.option("--lossless", is_flag=True)
-def main(section: str, endpoint: str, subscribers: int, resume_at: int, keyring: Path | None, lossless: bool) -> None:
+def main(
+    section: str,
+    endpoint: str,
+    subscribers: int,
+    resume_at: int,
+    sent: int,
+    left: dict[str, Any],
+    keyring: Path | None,
+    lossless: bool,
+) -> None:
     """Run one camera process."""
     stop = asked_to_stop()
     try:
         settings = SourceSection.model_validate_json(section)
-        source = open_source(settings, stop, resume_at)
+        source = open_source(settings, stop, Resume(resume_at, sent, left, _leave))
         with StreamPublisher(endpoint, stop, lossless=lossless or settings.can_wait, keyring=keyring) as publisher:
             tell(endpoint=publisher.endpoint)
             publisher.wait_for_subscribers(subscribers)
-            publish(source, publisher, stop, settings.frames and max(0, settings.frames - resume_at))
+            publish(source, publisher, stop, settings.frames and max(0, settings.frames - sent))
             # The end is told again and again until somebody closes our input: a single end marker can get lost.
             while not stop.wait(TICK_S):
                 publisher.beat()

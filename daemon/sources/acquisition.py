@@ -1,7 +1,7 @@
 """An acquisition that the daemon starts itself: the one place where Micro-Manager's settings are touched.
 
 The sequence is ours, so its images are popped: every one comes, in order, accounted by its number. What was set before
-is set again at the end, whatever ends it.
+is set again at the end, whatever ends it: where it is a kill, the camera process after it does that first.
 """
 
 from __future__ import annotations
@@ -10,40 +10,70 @@ import contextlib
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from typing import Any
 from uuid import uuid4
 
 from daemon.config import AcquisitionSection
-from daemon.sources.camera import TICK_S, Happening, Lost, Pace, Shot, Waiting
+from daemon.sources.camera import TICK_S, Happening, Lost, Pace, Resume, Shot, Waiting
 from selfstorm.errors import InputError
 from selfstorm.frames import PixelType, StreamInfo
 
 POLL_S = 0.002
+LIVE = "live mode, or another acquisition, is on: stop it in Micro-Manager, then ours begins"
+OURS_OR_LIVE = "the acquisition that was broken off, or live mode, is still on: ours goes on when it has ended"
 PIXEL_TYPES: dict[int, PixelType] = {1: "uint8", 2: "uint16"}
 
 
 class Acquisition:
-    """`wanted.frames` frames less the first `taken`, then the end. core: pycromanager's Core, of either backend."""
+    """`wanted.frames` frames less the first `resume.number`, then the end.
 
-    def __init__(self, core: Any, source: str, wanted: AcquisitionSection, taken: int, stop: threading.Event) -> None:
-        self._core, self._source, self._wanted, self._taken, self._stop = core, source, wanted, taken, stop
+    core: pycromanager's Core, of either backend. resume.left: the settings as one before this one found them, if it was
+    killed before it put them back.
+    """
+
+    def __init__(
+        self, core: Any, source: str, wanted: AcquisitionSection, resume: Resume, stop: threading.Event
+    ) -> None:
+        self._core, self._source, self._wanted, self._resume, self._stop = core, source, wanted, resume, stop
+        self._taken = resume.number
 
     def happenings(self) -> Iterator[Happening]:
-        core = self._core
-        while core.is_sequence_running():
-            yield Waiting("live mode, or another acquisition, is on: stop it in Micro-Manager, then ours begins")
+        core, left = self._core, self._resume.left
+        while core.is_sequence_running():  # never stopped: ours ends by itself, should it be the one left behind
+            yield Waiting(OURS_OR_LIVE if left else LIVE)
             if self._stop.wait(TICK_S):
                 return
-        before = _Settings(core)
+        if left:
+            self._put_back(_Settings(**left))
+        before = _found(core, self._wanted, self._source)
+        self._resume.leave(asdict(before), before.in_words())
         try:
-            before.change(self._wanted, self._source)
+            self._change()
             yield self._describe()
             yield from self._snaps() if self._wanted.interval_ms else self._sequence()
         finally:
             with contextlib.suppress(Exception):  # the bridge may be what failed
-                if core.is_sequence_running():
-                    core.stop_sequence_acquisition()
-                before.restore()
+                self._put_back(before)
+
+    def _change(self) -> None:
+        core, wanted = self._core, self._wanted
+        if wanted.channel_group is not None:
+            core.set_config(wanted.channel_group, wanted.channel)
+            core.wait_for_config(wanted.channel_group, wanted.channel)
+        if wanted.exposure_ms is not None:
+            core.set_exposure(wanted.exposure_ms)
+
+    def _put_back(self, before: _Settings) -> None:
+        """Stop the sequence, if one of ours runs, and set everything as it was."""
+        core = self._core
+        if core.is_sequence_running():
+            core.stop_sequence_acquisition()
+        if before.exposure_ms is not None:
+            core.set_exposure(before.exposure_ms)
+        for device, name, value in before.properties:
+            core.set_property(device, name, value)
+        self._resume.leave({}, "")
 
     def _sequence(self) -> Iterator[Happening]:
         """At the camera's own pace."""
@@ -111,38 +141,32 @@ class Acquisition:
         )
 
 
+@dataclass(frozen=True, slots=True)
 class _Settings:
-    """What an acquisition changes, as it was before: the exposure, and every property its channel sets."""
+    """What an acquisition changes, as it was before: the exposure, and (device, property, value) of its channel."""
 
-    def __init__(self, core: Any) -> None:
-        self._core = core
-        self._exposure_ms: float | None = None
-        self._properties: list[tuple[str, str, str]] = []
+    exposure_ms: float | None
+    properties: list[tuple[str, str, str]]
 
-    def change(self, wanted: AcquisitionSection, source: str) -> None:
-        """Set exposure and channel. Raises InputError for a channel that is not there."""
-        core = self._core
-        if wanted.channel_group is not None and wanted.channel is not None:
-            if not core.is_config_defined(wanted.channel_group, wanted.channel):
-                raise InputError(
-                    f"Micro-Manager has no preset '{wanted.channel}' in a group '{wanted.channel_group}'",
-                    where=source,
-                    mend="mend channel and channel_group under [source.acquisition]",
-                )
-            for device, name in _members(core.get_config_data(wanted.channel_group, wanted.channel)):
-                self._properties.append((device, name, str(core.get_property(device, name))))
-            core.set_config(wanted.channel_group, wanted.channel)
-            core.wait_for_config(wanted.channel_group, wanted.channel)
-        if wanted.exposure_ms is not None:
-            self._exposure_ms = core.get_exposure()
-            core.set_exposure(wanted.exposure_ms)
+    def in_words(self) -> str:
+        """Said where nobody sets them as they were any more."""
+        exposure = [] if self.exposure_ms is None else [f"exposure {self.exposure_ms:g} ms"]
+        return ", ".join([*exposure, *(f"{device}-{name} {value}" for device, name, value in self.properties)])
 
-    def restore(self) -> None:
-        """Set everything as it was."""
-        if self._exposure_ms is not None:
-            self._core.set_exposure(self._exposure_ms)
-        for device, name, value in self._properties:
-            self._core.set_property(device, name, value)
+
+def _found(core: Any, wanted: AcquisitionSection, source: str) -> _Settings:
+    """The settings that an acquisition will change. Raises InputError for a channel that is not there."""
+    properties: list[tuple[str, str, str]] = []
+    if wanted.channel_group is not None and wanted.channel is not None:
+        if not core.is_config_defined(wanted.channel_group, wanted.channel):
+            raise InputError(
+                f"Micro-Manager has no preset '{wanted.channel}' in a group '{wanted.channel_group}'",
+                where=source,
+                mend="mend channel and channel_group under [source.acquisition]",
+            )
+        members = _members(core.get_config_data(wanted.channel_group, wanted.channel))
+        properties = [(device, name, str(core.get_property(device, name))) for device, name in members]
+    return _Settings(core.get_exposure() if wanted.exposure_ms is not None else None, properties)
 
 
 def _members(config: Any) -> list[tuple[str, str]]:

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from selfstorm.frames import Array, StreamInfo
 
@@ -48,6 +48,26 @@ class Waiting:
 
 
 Happening = StreamInfo | Shot | Lost | Waiting | None
+Left = Mapping[str, Any]
+
+
+def _to_nobody(left: Left, debt: str) -> None:
+    """There is no camera process after this one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Where the camera processes before this one came to; nothing for the first.
+
+    number: the camera's, of the frame that should come next. sent: frames so far, in all streams. left: what the last
+    one had to say. leave(left, debt): say it in turn, should this one be killed, instead of what was said before; debt:
+    what of the microscope must still be put back, in words, empty for nothing.
+    """
+
+    number: int = 0
+    sent: int = 0
+    left: Left = field(default_factory=dict)
+    leave: Callable[[Left, str], None] = _to_nobody
 
 
 class Source(Protocol):

@@ -13,6 +13,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +21,7 @@ import zmq
 
 from daemon.config import AcquisitionSection, SourceSection
 from daemon.sources.acquisition import Acquisition
-from daemon.sources.camera import TICK_S, Happening, Shot, Waiting
+from daemon.sources.camera import TICK_S, Happening, Left, Resume, Shot, Waiting
 from daemon.sources.live_mode import LiveMode
 from selfstorm.errors import InputError
 
@@ -35,12 +36,12 @@ log = logging.getLogger(__name__)
 class MicroManager:
     """Waits for Micro-Manager, attaches, follows it; attaches again when the bridge fails.
 
-    resume_at: how many frames of an acquisition were taken by a camera process before this one.
+    resume: where an acquisition stood in a camera process before this one.
     """
 
-    def __init__(self, section: SourceSection, stop: threading.Event, resume_at: int = 0) -> None:
-        self._section, self._stop, self._taken = section, stop, resume_at
-        self._port = _port(section)
+    def __init__(self, section: SourceSection, stop: threading.Event, resume: Resume) -> None:
+        self._section, self._stop, self._resume = section, stop, resume
+        self._port = port_of(section)
         self._core_class = _core_class(section)
 
     def happenings(self) -> Iterator[Happening]:
@@ -87,10 +88,16 @@ class MicroManager:
 
     def _acquire(self, core: Any, wanted: AcquisitionSection) -> Iterator[Happening]:
         """What is left of the acquisition; frames are counted on, should the bridge fail in between."""
-        for happening in Acquisition(core, self._section.uri, wanted, self._taken, self._stop).happenings():
+        resume = replace(self._resume, leave=self._leave)
+        for happening in Acquisition(core, self._section.uri, wanted, resume, self._stop).happenings():
             if isinstance(happening, Shot):
-                self._taken = happening.number + 1
+                self._resume = replace(self._resume, number=happening.number + 1)
             yield happening
+
+    def _leave(self, left: Left, debt: str) -> None:
+        """For a camera process after this one, and for this one should the bridge fail."""
+        self._resume.leave(left, debt)
+        self._resume = replace(self._resume, left=left)
 
     def _pause(self, why: str) -> Iterator[Happening]:
         for _ in range(PAUSE_TICKS):
@@ -111,7 +118,8 @@ class MicroManager:
         return core
 
 
-def _port(section: SourceSection) -> int:
+def port_of(section: SourceSection) -> int:
+    """The port of Micro-Manager's bridge on this machine. Raises InputError for an address that cannot work."""
     host, _, port = (section.place or f"{LOCAL[0]}:{PORT}").rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) < 65536):
         raise InputError(

@@ -12,7 +12,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from daemon.config import SourceSection
-from daemon.sources.camera import TICK_S, Happening, Lost, Shot, Waiting
+from daemon.sources.camera import TICK_S, Happening, Lost, Resume, Shot, Waiting
 from daemon.sources.data_sets import DataSets
 from daemon.sources.growing import GrowingDataSet, Image
 from daemon.sources.numbering import Numbering
@@ -27,33 +27,45 @@ MOST_CHARACTERS = 256  # of the camera in a stream's description
 
 
 class NDTiff:
-    """The data set in DIR, or DIR's newest one, from image number `resume_at` to its last; waits for it to be begun."""
+    """The data set in DIR, or DIR's newest one, to its last image; waits for it to be begun.
 
-    def __init__(self, section: SourceSection, stop: threading.Event, resume_at: int) -> None:
-        self._section, self._stop, self._resume_at = section, stop, resume_at
+    resume: where it goes on; its `left` names the data set, and how many frames were sent before that was begun.
+    """
+
+    def __init__(self, section: SourceSection, stop: threading.Event, resume: Resume) -> None:
+        self._section, self._stop, self._resume, self._sent = section, stop, resume, resume.sent
         self._place = Path(section.place)
         if self._place.is_file():
             raise InputError(
                 "is a file", where=self._place, mend="name the folder of the data set, or the one it comes into"
             )
-        self._sets = DataSets(self._place, also_finished=resume_at > 0)
+        self._sets = DataSets(self._place, also_finished=bool(resume.left))
 
     def happenings(self) -> Iterator[Happening]:
-        folder: Path | None = None
+        folder, sent_before = self._left_at()
         while not self._stop.is_set():
             if folder is None:
                 yield Waiting(self._sets.awaited)
                 self._stop.wait(TICK_S)
                 folder = self._sets.newest()
                 continue
+            self._resume.leave({"data_set": str(folder), "sent_before": sent_before}, "")
             with GrowingDataSet(folder, self._section.select) as data_set:
-                yield from self._follow(data_set)
+                yield from self._follow(data_set, skip=self._sent - sent_before)
                 if data_set.finished:
                     return
-            folder = self._sets.newest()  # whoever wrote the last one has begun another without finishing it
+            # Whoever wrote the last one has begun another without finishing it.
+            folder, sent_before = self._sets.newest(), self._sent
 
-    def _follow(self, data_set: GrowingDataSet) -> Iterator[Happening]:
-        """All images of a data set, until it is finished or a newer one is begun."""
+    def _left_at(self) -> tuple[Path | None, int]:
+        """The data set that a camera process before this one followed, and how many frames were sent before it."""
+        left = self._resume.left
+        if left and (folder := Path(left["data_set"])).is_dir():
+            return folder, int(left["sent_before"])
+        return None, self._sent
+
+    def _follow(self, data_set: GrowingDataSet, skip: int) -> Iterator[Happening]:
+        """All images of a data set but the first `skip`, until it is finished or a newer one is begun."""
         info: StreamInfo | None = None
         numbering, seen_s, told = Numbering(), time.monotonic(), False
         while not (self._stop.is_set() or data_set.finished):
@@ -63,15 +75,17 @@ class NDTiff:
                     yield None
                     continue
                 number, lost = numbering.next(image.stamp.number)
-                if number < self._resume_at:
+                if skip > 0:
+                    skip -= 1
                     yield None
                     continue
                 shape = image.pixels.shape
                 if info is None or (info.height, info.width, info.dtype) != (*shape, image.pixels.dtype.name):
                     info = self._describe(data_set, image)
                     yield info
-                elif lost:
+                if lost:
                     yield Lost(lost)
+                self._sent += 1
                 yield Shot(image.pixels, number, image.stamp.camera_ms)
             quiet = time.monotonic() - seen_s > QUIET_S
             if quiet and not told:

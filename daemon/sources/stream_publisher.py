@@ -5,6 +5,7 @@ Live, a subscriber that cannot follow loses frames and the numbering shows it. L
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -31,7 +32,9 @@ HIGH_WATER = 400
 TICK_MS = 100
 HEARTBEAT_S = 0.25
 LAST_WORDS_S = 3.0
+MOST_WORDS = 10_000  # of subscribers that are heard with each heartbeat
 NO_STREAM = "none"
+EVERYTHING = {b"\x01": 1, b"\x00": -1}  # what a subscriber to all topics says, and what is said when it leaves
 
 
 class StreamPublisher:
@@ -47,7 +50,7 @@ class StreamPublisher:
         self._open(endpoint)
         self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._info: StreamInfo | None = None
-        self._next_seq, self._lost, self._lost_in_camera, self._subscribers = 0, 0, 0, 0
+        self._next_seq, self._lost, self._lost_in_camera = 0, 0, 0
         self._state: Literal["waiting", "running", "ended", "failed"] = "waiting"
         self._detail, self._beat_due_s = "", 0.0
 
@@ -67,7 +70,7 @@ class StreamPublisher:
                 self._socket.bind(endpoint)
             except zmq.ZMQError as error:
                 raise InputError(f"cannot listen there ({error.strerror})", where=endpoint) from None
-            self._opened = stack.pop_all()
+            self._opened, self._subscribers = stack.pop_all(), 0
 
     def _cut(self) -> None:
         """Begin again with a new socket: somebody was revoked and must hear no more. The others connect again."""
@@ -85,11 +88,17 @@ class StreamPublisher:
         self._opened.close()
 
     def wait_for_subscribers(self, count: int) -> None:
-        """Return once `count` subscribers are there: what is sent before them nobody sees."""
+        """Return once `count` subscribers to everything are there: what is sent before them nobody sees."""
         while self._subscribers < count and not self._stop.is_set():
             self.say("waiting", "for the daemon to listen")
             if self._socket.poll(TICK_MS):
-                self._subscribers += 1 if self._socket.recv()[:1] == b"\x01" else -1
+                self._hear_subscribers()
+
+    def _hear_subscribers(self) -> None:
+        """Take in who subscribes and who leaves: ZeroMQ would keep it all until somebody asks."""
+        with contextlib.suppress(zmq.Again):
+            for _ in range(MOST_WORDS):
+                self._subscribers += EVERYTHING.get(self._socket.recv(zmq.DONTWAIT), 0)
 
     def begin(self, info: StreamInfo) -> None:
         """A new stream: numbering starts again. How the one before ended is told once more."""
@@ -133,6 +142,7 @@ class StreamPublisher:
         now = time.monotonic()
         if now < self._beat_due_s:
             return
+        self._hear_subscribers()
         self._beat_due_s = now + HEARTBEAT_S
         if self._info is not None:
             self._transmit(encode("info", self._info))

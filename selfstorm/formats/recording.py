@@ -22,6 +22,7 @@ from selfstorm.frames import Array, StreamInfo
 INDEX = ".jsonl"
 DESCRIPTION, STRIP_OFFSETS, STRIP_BYTE_COUNTS = 270, 273, 279
 MOST_TAGS = 64
+MOST_LISTED = 8
 NS_PER_MS = 1e6
 
 
@@ -37,12 +38,8 @@ class RecordingReader:
             self._parts += [_Part(path) for path in paths]
             self._parts.sort(key=lambda part: int(part.seqs[0]))
             info = self._parts[0].info
-            if others := [part for part in self._parts if part.info.stream != info.stream]:
-                raise MovieError(
-                    f"and {others[0].path.name} are two recordings",
-                    where=self._parts[0].path,
-                    mend=f"name one of the files in {self._parts[0].path.parent}",
-                )
+            if len({part.info.stream for part in self._parts}) > 1:
+                raise _several(self._parts)
         except BaseException:
             self.close()
             raise
@@ -124,6 +121,20 @@ class _Part:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _several(parts: list[_Part]) -> MovieError:
+    """Each stream is a recording of its own, with its own field: which one to play is the user's to say."""
+    streams: dict[str, list[_Part]] = {}
+    for part in sorted(parts, key=lambda part: part.path.name):
+        streams.setdefault(part.info.stream, []).append(part)
+    listed = [f"{some[0].path.name} ({sum(len(part.seqs) for part in some)} frames)" for some in streams.values()]
+    more = f" and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
+    return MovieError(
+        f"is a folder with {len(listed)} recordings",
+        where=parts[0].path.parent,
+        mend=f"name one of them: {', '.join(listed[:MOST_LISTED])}{more}",
+    )
 
 
 def _none(path: Path) -> MovieError:

@@ -133,8 +133,10 @@ def test_a_lost_frame_is_a_warning_for_a_minute_and_many_are_bad(name, count):
 def test_missing_frames_name_where_they_were_lost():
     frames = FrameCounts(sent=1_000, received=990, missing=10, used=990, lost_at_source=7, estimated_lost_in_outages=40)
     why = lamp(seen(said(frames=frames)), "Missing").why
-    for part in ("10 on the way", "7 inside the camera", "40 while the camera process was away"):
+    for part in ("10 on the way", "7 in the camera or its buffer", "40 while the camera process was away"):
         assert part in why
+    replayed = lamp(seen(said(frames=frames, source="replay:cell.tif")), "Missing").why
+    assert "7 missing in the recording" in replayed
 
 
 @pytest.mark.parametrize(("skipped", "level"), [(0, "good"), (5, "good"), (20, "warning"), (60, "bad")])

@@ -10,10 +10,14 @@ from daemon_process import Daemon
 from watched import Watched
 
 from daemon.config import SourceSection
+from daemon.sources.camera import Resume
 from daemon.sources.micromanager import MicroManager
 
 # The tests of the viewer leave a Qt application behind; pymmcore-plus would take its signals for the core's.
 os.environ["PYMM_SIGNALS_BACKEND"] = "psygnal"
+
+
+FIRST = Resume()
 
 
 @pytest.fixture
@@ -42,11 +46,11 @@ def emulator():
 
 @pytest.fixture
 def watch(stop):
-    """watch(port, **section): a watched source attached to that port, closed before the emulator goes."""
+    """watch(port, resume, **section): a watched source attached to that port, closed before the emulator goes."""
     opened = []
 
-    def open_one(port, **section):
-        source = MicroManager(SourceSection(uri=f"micromanager:127.0.0.1:{port}", **section), stop)
+    def open_one(port, resume=FIRST, **section):
+        source = MicroManager(SourceSection(uri=f"micromanager:127.0.0.1:{port}", **section), stop, resume)
         opened.append(Watched(source))
         return opened[-1]
 

@@ -7,7 +7,7 @@ from watched import Watched
 
 from daemon.config import AcquisitionSection, load
 from daemon.sources.acquisition import Acquisition
-from daemon.sources.camera import Shot
+from daemon.sources.camera import Resume, Shot
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
@@ -40,7 +40,7 @@ def state_of(core):
 
 
 def everything(core, stop, **wanted):
-    watched = Watched(Acquisition(core, "micromanager:", AcquisitionSection(**wanted), 0, stop))
+    watched = Watched(Acquisition(core, "micromanager:", AcquisitionSection(**wanted), Resume(), stop))
     with pytest.raises(StopIteration):
         watched.until(StreamInfo, 2)
     return watched
@@ -71,7 +71,7 @@ def test_frames_at_an_interval_are_taken_one_by_one(core, stop):
 
 
 def test_one_that_is_left_early_stops_the_camera_and_puts_everything_back(core, stop):
-    watched = Watched(Acquisition(core, "micromanager:", AcquisitionSection(frames=10_000, **CHANNEL), 0, stop))
+    watched = Watched(Acquisition(core, "micromanager:", AcquisitionSection(frames=10_000, **CHANNEL), Resume(), stop))
     watched.until(Shot, 3)
     assert core.get_current_config("Channel") == "Cy5"
     watched.close()
@@ -80,7 +80,7 @@ def test_one_that_is_left_early_stops_the_camera_and_puts_everything_back(core, 
 
 def test_it_waits_until_live_mode_is_off(core, stop):
     core.start_continuous_sequence_acquisition(0)
-    watched = Watched(Acquisition(core, "micromanager:", AcquisitionSection(frames=3), 0, stop))
+    watched = Watched(Acquisition(core, "micromanager:", AcquisitionSection(frames=3), Resume(), stop))
     assert "stop it in Micro-Manager" in watched.until_said("live mode")
     core.stop_sequence_acquisition()
     assert [shot.number for shot in watched.until(Shot, 3)] == [0, 1, 2]
@@ -89,7 +89,7 @@ def test_it_waits_until_live_mode_is_off(core, stop):
 
 def test_a_channel_that_is_not_there_is_named(core, stop):
     wanted = AcquisitionSection(frames=3, channel_group="Channel", channel="Cy7")
-    watched = Watched(Acquisition(core, "micromanager:", wanted, 0, stop))
+    watched = Watched(Acquisition(core, "micromanager:", wanted, Resume(), stop))
     with pytest.raises(InputError, match=r"no preset 'Cy7' in a group 'Channel'.*\[source.acquisition\]"):
         watched.until(Shot)
 

@@ -1,7 +1,11 @@
 """An acquisition of the daemon's own, over the bridge's protocol."""
 
+import os
+import signal
+
 import numpy as np
 import pytest
+from daemon_process import Daemon, Results, account_closes, posix, simulated, wait_until
 from watched import READ_ONLY
 
 from daemon.sources.camera import Shot
@@ -30,16 +34,42 @@ def test_every_frame_comes_in_order_and_everything_is_put_back(emulator, watch):
 
 def test_an_acquisition_whose_bridge_fails_goes_on_with_what_is_left(emulator, watch):
     emulator.camera.owned = True
-    watched = watch(emulator.port, acquisition={"frames": 30})
+    before = emulator.camera.exposure_ms, dict(emulator.camera.properties)
+    watched = watch(emulator.port, acquisition={"frames": 30, "exposure_ms": 5.0, **CHANNEL})
     shots = watched.until(Shot, 10)
     emulator.fail("target is null")
-    with emulator.lock:
-        emulator.camera.live, emulator.camera.to_come = False, 0
     watched.until_said("failed")
+    watched.until_said("broken off")  # what is left of the sequence nobody takes is waited out
     shots += watched.until(Shot, 20)
     assert [shot.number for shot in shots] == list(range(30))
     with pytest.raises(StopIteration):
         watched.until(Shot)
+    assert (emulator.camera.exposure_ms, emulator.camera.properties) == before
+
+
+@posix
+def test_what_a_killed_camera_process_had_set_is_put_back_by_the_next_one(emulator, tmp_path):
+    camera, wanted = emulator.camera, {"frames": 60, "exposure_ms": 5.0, **CHANNEL}
+    camera.owned, camera.height, camera.width = True, 16, 16
+    before = camera.exposure_ms, dict(camera.properties)
+    settings = simulated(window=10, stride=10)
+    settings["source"] = {"uri": f"micromanager:127.0.0.1:{emulator.port}", "acquisition": wanted}
+    with Daemon(tmp_path, settings) as daemon, Results(daemon.results) as results:
+        daemon.started()
+
+        def some_came():
+            return daemon.status().frames.received >= 5
+
+        wait_until(some_came)
+        os.kill(daemon.child("daemon.sources"), signal.SIGKILL)
+        assert "before exposure 10 ms, Dichroic-Label 400DCLP was put back" in results.event("camera_process_lost").text
+        assert daemon.exit_code() == 0, daemon.err
+        assert (camera.exposure_ms, camera.properties) == before
+        assert "settings_left" not in daemon.err
+        assert " = received " in daemon.out, daemon.out
+    last = results.messages("status")[-1]
+    assert account_closes(last)
+    assert last.frames.received >= 60
 
 
 def test_live_mode_has_none_of_these_rights(emulator, watch):

@@ -18,7 +18,10 @@ from daemon.check.examine import examine
 from daemon.check.finding import Finding, bounded, ok
 from daemon.check.software import packages
 from daemon.config import Config, ServerSection
+from daemon.sources.camera import Shot
+from daemon.sources.stream_publisher import StreamPublisher
 from selfstorm.errors import InputError
+from selfstorm.frames import StreamInfo
 
 
 @pytest.fixture
@@ -61,6 +64,37 @@ def test_micromanager_that_is_not_there_is_asked_for_once(found):
     (problem,) = (one for one in findings if one.level == "problem")
     assert re.search(r"nothing answers on port \d+ -> start Micro-Manager, tick Tools > Options", str(problem))
     assert findings[-1] is problem
+
+
+def test_micromanager_on_another_machine_is_not_asked_for_on_this_one(found):
+    *_, problem = found({"source": {"uri": "micromanager:scope-pc:4827"}, "server": server()})
+    assert (problem.of, problem.level) == ("Micro-Manager", "problem")
+    assert "on its own machine only, not to us on scope-pc -> run the daemon" in str(problem)
+
+
+def test_a_publisher_elsewhere_is_listened_to_and_missed_by_its_address(found, monkeypatch):
+    monkeypatch.setattr("daemon.check.camera.LOOK_S", 0.2)
+
+    def send():
+        publisher.wait_for_subscribers(1)
+        stream = StreamInfo(stream="stream-1", source="here", height=2, width=3, dtype="uint8", pixel_nm=90.0)
+        publisher.begin(stream)
+        while not halt.wait(0.01):
+            publisher.send(Shot(np.zeros((2, 3), np.uint8), 0))
+            publisher.beat()
+
+    with StreamPublisher("tcp://127.0.0.1:*", halt := threading.Event(), lossless=False) as publisher:
+        uri = f"zmq:{publisher.endpoint.removeprefix('tcp://')}"
+        thread = threading.Thread(target=send)
+        thread.start()
+        *_, camera, pixel_size = found({"source": {"uri": uri}, "server": server()})
+        halt.set()
+        thread.join()
+    assert (camera.level, "here: 3 x 2 px, uint8" in camera.what, pixel_size.level) == ("ok", True, "ok")
+    monkeypatch.setattr("daemon.check.camera.FIRST_FRAME_S", 0.2)
+    *_, silent = found({"source": {"uri": uri}, "server": server()})
+    assert (silent.of, silent.level) == ("camera", "warning")
+    assert f"waits for a publisher on tcp://{uri.removeprefix('zmq:')}: start one there" in silent.what
 
 
 def test_a_mistake_in_the_configuration_is_said_as_run_says_it(found):

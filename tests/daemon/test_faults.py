@@ -89,8 +89,11 @@ def test_a_killed_camera_process_is_replaced_and_frames_go_on_where_they_were(ru
     assert resumed_at > WINDOW
     # No window mixes two streams: each is the mean of the frames the new process made, and of no other.
     assert [one.message.first_seq % WINDOW for one in outage.windows] == [0] * len(outage.windows)
+    assert [one.message.missing for one in outage.windows] == [0] * len(outage.windows)
     for one in outage.windows:
-        np.testing.assert_array_equal(one.pixels, mean_frame(resumed_at + one.message.first_seq, WINDOW))
+        # All of its frames; where they are taken for another scene than before, rightly or not, the last ones.
+        first, count = one.message.last_seq + 1 - one.message.frames, one.message.frames
+        np.testing.assert_array_equal(one.pixels, mean_frame(resumed_at + first, count))
     numbers = [one.message.window for one in running.results.pictures("sr.refined")]
     assert numbers == sorted(set(numbers))
 

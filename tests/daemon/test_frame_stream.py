@@ -9,9 +9,10 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import tifffile
+import zmq
 from daemon_process import DEADLINE_S, SCENE, wait_until
 
-from daemon.intake import FrameSubscriber
+from daemon.frame_subscriber import FrameSubscriber
 from daemon.sources.camera import Shot
 from daemon.sources.stream_publisher import StreamPublisher
 from selfstorm.frames import StreamInfo
@@ -62,7 +63,7 @@ def stream_of(section, *flags):
 @pytest.mark.parametrize("first", [0, 5])
 def test_a_simulation_resumes_with_the_frame_it_is_told(first):
     section = {"uri": "simulate:", "rate_hz": 500, "frames": 12, "simulate": SCENE}
-    numbers, pixels = stream_of(section, "--resume-at", first)
+    numbers, pixels = stream_of(section, "--resume-at", first, "--sent", first)
     assert numbers == list(range(first, 12))
     movie = simulate(Scene(**SCENE), frames=12 - first, start_frame=first)
     np.testing.assert_array_equal(pixels, [frame for frame, _ in movie])
@@ -72,9 +73,53 @@ def test_a_replay_resumes_and_loops_without_a_seam(tmp_path):
     frames = np.random.default_rng(2).integers(0, 4000, (9, 16, 24), np.uint16)
     tifffile.imwrite(tmp_path / "movie.tif", frames, photometric="minisblack", metadata=None)
     section = {"uri": f"replay:{tmp_path / 'movie.tif'}", "frames": 20, "loop": True}
-    numbers, pixels = stream_of(section, "--resume-at", 7, "--lossless")
+    numbers, pixels = stream_of(section, "--resume-at", 7, "--sent", 7, "--lossless")
     assert numbers == list(range(7, 20))
     np.testing.assert_array_equal(pixels, frames[[number % 9 for number in numbers]])
+
+
+def test_frames_that_a_process_before_it_sent_count_whatever_their_numbers():
+    section = {"uri": "simulate:", "rate_hz": 500, "frames": 12, "simulate": SCENE}
+    numbers, _ = stream_of(section, "--resume-at", 1000, "--sent", 7)
+    assert numbers == list(range(1000, 1005))
+    with camera(section, "--sent", 12) as (_, said), FrameSubscriber(said["endpoint"]) as subscriber:
+        received = received_until(subscriber, has_ended)
+    assert received[-1].message.next_seq == 0
+
+
+def test_who_wants_other_topics_is_no_subscriber_and_fills_no_memory():
+    received = []
+
+    def listen(endpoint):
+        with zmq.Context() as context, context.socket(zmq.SUB) as stranger:
+            stranger.linger = 0
+            stranger.connect(endpoint)
+            for topic in (*range(300), "heartbeat"):
+                stranger.subscribe(str(topic))
+            assert stranger.poll(1000 * DEADLINE_S), "a heartbeat says that all of it was taken in"
+            with FrameSubscriber(endpoint) as subscriber:
+                received.extend(received_until(subscriber, has_ended))
+
+    with StreamPublisher(ANY_PORT, threading.Event(), lossless=False) as publisher:
+        listener = threading.Thread(target=listen, args=(publisher.endpoint,))
+        listener.start()
+        publisher.wait_for_subscribers(1)
+        publisher.begin(info("stream-1", 2))
+        publisher.send(Shot(np.zeros((2, 2), np.uint8), 0))
+        publisher.say("ended")
+
+        def heard():
+            publisher.beat()
+            return not listener.is_alive()
+
+        wait_until(heard)  # by then both have left, and ZeroMQ tells of each topic nobody wants any more
+
+        def taken_in():
+            publisher.beat()
+            return not publisher._socket.poll(0)
+
+        wait_until(taken_in, 5.0)
+    assert [one.message.seq for one in received if one.kind == "frame"] == [0]
 
 
 def test_it_ends_when_its_input_closes_however_busy_it_is():

@@ -9,7 +9,7 @@ from daemon import losses
 from daemon.health import Health
 from daemon.ledger import Ledger
 from daemon.protocol.messages import FrameHeader, Heartbeat
-from daemon.stream_intake import RefusedError, StreamIntake
+from daemon.stream_intake import Outage, RefusedError, StreamIntake
 from daemon.windows import SlidingWindows
 from selfstorm.frames import StreamInfo
 
@@ -102,9 +102,10 @@ def test_what_was_lost_is_told_at_once_and_more_of_it_gathered(monkeypatch):
     assert (frames.sent, frames.missing, frames.lost_at_source) == (9, 9, 3)
 
 
-def intake_of(health, complete=lambda window: None):
-    windows = SlidingWindows(INFO, 4, 4, first_seq=0, first_index=0)
-    return StreamIntake(INFO, health, complete, windows)
+def intake_of(health, complete=lambda window: None, source="here", outage=None):
+    info = INFO.model_copy(update={"source": source, "rate_hz": 100.0})
+    windows = SlidingWindows(info, 4, 4, first_seq=0, first_index=0)
+    return StreamIntake(info, health, complete, windows, outage)
 
 
 def test_losses_are_told_by_the_place_where_they_happened():
@@ -116,6 +117,33 @@ def test_losses_are_told_by_the_place_where_they_happened():
     assert told["lost_at_source"].startswith("4 frames were lost at the source, in the camera's buffer")
     assert told["lost_in_camera"].startswith("about 3 frames were lost at the source, inside the camera")
     assert health.status().frames.lost_at_source == 7
+
+
+@pytest.mark.parametrize(
+    ("source", "code", "text"),
+    [
+        ("replay:cell.tif", "missing_in_recording", "3 frames are missing in what is played"),
+        ("ndtiff:acq", "missing_in_data_set", "3 frames are missing in the data set"),
+        ("mmcore:", "lost_at_source", "3 frames were lost at the source, in the camera's buffer"),
+    ],
+)
+def test_a_gap_in_the_numbers_is_said_as_what_it_is(source, code, text):
+    health = Health(run="run")
+    intake_of(health, source=source).heartbeat(Heartbeat(stream=STREAM, next_seq=0, lost_at_source=3, state="running"))
+    [event] = health.events_since(0)
+    assert (event.code, event.text.startswith(text)) == (code, True)
+    assert health.status().frames.lost_at_source == 3
+
+
+@pytest.mark.parametrize(("source", "lost"), [("ndtiff:acq", 0), ("replay:cell.tif", 0), ("mmcore:", 200)])
+def test_an_outage_costs_no_frame_that_lies_on_a_disk(source, lost):
+    health = Health(run="run")
+    intake = intake_of(health, source=source, outage=Outage(last_number=41, away_s=2.0))
+    intake.frame(header_of(0, (2, 3)), np.zeros((2, 3), np.uint8))  # number 0: another data set
+    [event] = health.events_since(0)
+    told = ("frames_lost_in_outage", "not captured") if lost else ("source_resumed", "frames go on with number 0")
+    assert (event.code, told[1] in event.text) == (told[0], True)
+    assert health.status().frames.estimated_lost_in_outages == lost
 
 
 @pytest.mark.parametrize(

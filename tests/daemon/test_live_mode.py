@@ -7,7 +7,7 @@ from daemon_process import free_ports, wait_until
 from watched import READ_ONLY, live, lost_in, lost_in_camera, shoot
 
 from daemon.config import SourceSection
-from daemon.sources.camera import Shot, Waiting
+from daemon.sources.camera import Resume, Shot, Waiting
 from daemon.sources.live_mode import PRESS_LIVE, STOPPED
 from daemon.sources.micromanager import MicroManager
 from selfstorm.errors import InputError
@@ -239,4 +239,4 @@ def test_colour_is_refused_with_what_to_do(emulator, watch):
 )
 def test_an_address_that_cannot_work_is_refused_with_what_to_do(uri, said, stop):
     with pytest.raises(InputError, match=said):
-        MicroManager(SourceSection(uri=uri), stop)
+        MicroManager(SourceSection(uri=uri), stop, Resume())

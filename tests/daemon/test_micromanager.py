@@ -9,7 +9,7 @@ from watched import live, shoot
 
 from daemon.children import Child
 from daemon.config import SourceSection, load
-from daemon.intake import FrameSubscriber
+from daemon.frame_subscriber import FrameSubscriber
 from daemon.protocol.messages import Heartbeat
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed socket <zmq.Socket:ResourceWarning")

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import threading
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from daemon_process import DAEMON, DEADLINE_S, Daemon, command, free_ports, simu
 
 from daemon.config import SourceSection
 from daemon.sources import growing, ndtiff
-from daemon.sources.camera import Lost, Shot, Waiting
+from daemon.sources.camera import Lost, Resume, Shot, Waiting
 from daemon.sources.growing import GrowingDataSet
 from daemon.sources.ndtiff import NDTiff
 from selfstorm.errors import InputError, MovieError
@@ -62,7 +62,7 @@ class Writer:
 
 
 def followed(place, **keys):
-    return NDTiff(SourceSection(uri=f"ndtiff:{place}", **keys), threading.Event(), resume_at=0).happenings()
+    return NDTiff(SourceSection(uri=f"ndtiff:{place}", **keys), threading.Event(), Resume()).happenings()
 
 
 def to_its_end(place, **keys):
@@ -179,6 +179,28 @@ def test_the_newest_data_set_is_followed_and_a_finished_one_is_not(tmp_path):
     assert isinstance(rest[0], StreamInfo)  # no picture mixes the two
     np.testing.assert_array_equal(frames_of(rest), FRAMES[5:])
     abandoned.finish()
+
+
+@pytest.mark.parametrize("another_begun", [False, True])
+def test_a_process_that_is_killed_is_followed_by_one_that_goes_on_where_it_was(tmp_path, another_begun):
+    """Whatever was begun meanwhile: no image is left out, and none of another data set is taken for seen."""
+    left, first = [], Writer(tmp_path).put(FRAMES[:6])
+    resume = Resume(leave=lambda *one: left.append(one))
+    killed = NDTiff(SourceSection(uri=f"ndtiff:{tmp_path}"), threading.Event(), resume).happenings()
+    seen = list(islice((one for one in killed if isinstance(one, Shot)), 6))
+    np.testing.assert_array_equal(frames_of(seen), FRAMES[:6])
+    killed.close()
+    first.put(FRAMES[6:9])
+    second = Writer(tmp_path).put(FRAMES[9:]) if another_begun else first
+    second.finish()
+    resume = Resume(number=4, sent=4, left=left[-1][0])  # the last two were lost with it
+    rest = list(NDTiff(SourceSection(uri=f"ndtiff:{tmp_path}"), threading.Event(), resume).happenings())
+    shots = [one for one in rest if isinstance(one, Shot)]
+    np.testing.assert_array_equal(frames_of(shots), FRAMES[4:] if another_begun else FRAMES[4:9])
+    assert [shot.number for shot in shots] == [*range(4, 9), *(range(3) if another_begun else ())]
+    assert len([one for one in rest if isinstance(one, StreamInfo)]) == 1 + another_begun
+    if another_begun:
+        first.finish()
 
 
 def _waits_for_image(happening):

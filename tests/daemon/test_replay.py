@@ -81,11 +81,15 @@ def test_a_recording_in_several_files_is_one(tmp_path):
     assert [one for one in happened if isinstance(one, Lost)] == [Lost(2), Lost(3)]
 
 
-def test_two_recordings_in_a_folder_are_not_mixed(tmp_path):
+def test_of_several_recordings_in_a_folder_one_must_be_named(tmp_path):
     for name in ("one", "two"):
         recording(tmp_path, name=name, stream=f"stream-{name}")
-    with pytest.raises(MovieError, match="two recordings; name one of the files"):
+    frames = len(SEQS)
+    listed = rf"2 recordings; name one of them: one\.tif \({frames} frames\), two\.tif \({frames} frames\)"
+    with pytest.raises(MovieError, match=listed):
         MovieFile(tmp_path)
+    with MovieFile(tmp_path / "two.tif") as movie:
+        assert movie.length == frames
 
 
 def test_a_camera_that_does_not_count_leaves_the_streams_own_numbers(tmp_path):

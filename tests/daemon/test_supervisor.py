@@ -41,7 +41,7 @@ def supervise(monkeypatch):
 def test_a_mistake_of_the_users_ends_it_without_a_restart(supervise):
     camera, health, _ = supervise("micromanager:", lambda: Ended(2, {"error": "it is several cameras at once"}))
     with pytest.raises(InputError, match="several cameras at once"):
-        camera.check(1000.0, 0)
+        camera.check(1000.0, 0, 0)
     assert health.events_since(0) == []
 
 
@@ -49,7 +49,7 @@ def test_a_mistake_of_the_users_ends_it_without_a_restart(supervise):
 def test_a_microscope_is_never_given_up_and_asked_less_and_less_often(supervise, uri):
     camera, health, now = supervise(uri, lambda: Ended(3, {"failed": "CameraError: no camera"}))
     for _ in range(600):
-        camera.check(now[0], 0)
+        camera.check(now[0], 0, 0)
         now[0] += 0.1
     events = [event.text for event in health.events_since(0) if event.code == "camera_process_lost"]
     waits = [float(text.rpartition("in ")[2].rstrip(" s")) for text in events]
@@ -59,12 +59,41 @@ def test_a_microscope_is_never_given_up_and_asked_less_and_less_often(supervise,
     assert health.status().source_restarts >= len(BACKOFF_S)
 
 
+def test_what_is_left_to_the_next_process_reaches_it_or_is_told_at_the_end(supervise, monkeypatch):
+    owed, settled = ({"left": {"exposure_ms": 10.0}, "debt": "exposure 10 ms"}, {"left": {}, "debt": ""})
+    children, given = [Ended(-9, owed), Ended(None, settled, owed)], []
+    camera, health, now = supervise("micromanager:", lambda: children.pop(0))
+    begun = supervisor.Child
+    monkeypatch.setattr(supervisor, "Child", lambda module, arguments: given.append(arguments) or begun())
+    for _ in range(4):
+        camera.check(now[0], 7, 70)
+        now[0] += 0.2
+    lost, restarted = health.events_since(0)
+    assert "before exposure 10 ms was put back; it is restarted" in lost.text
+    assert restarted.code == "camera_process_restarted"
+    [arguments] = given
+    handed = {name: arguments[arguments.index(name) + 1] for name in ("--resume-at", "--sent", "--left")}
+    assert handed == {"--resume-at": "7", "--sent": "70", "--left": '{"exposure_ms": 10.0}'}
+    camera.stop()
+    [*_, last] = health.events_since(0)
+    assert (last.code, last.text.endswith("put it back: exposure 10 ms")) == ("settings_left", True)
+
+
+def test_a_process_that_says_why_before_it_ends_is_heard(supervise):
+    child = Ended(None, {"error": "it is several cameras at once"})
+    camera, _, _ = supervise("micromanager:", lambda: child)
+    camera.check(1000.0, 0, 0)
+    child.exit_code = 2
+    with pytest.raises(InputError, match="several cameras at once"):
+        camera.check(1000.0, 0, 0)
+
+
 def test_a_recording_that_cannot_be_played_is_given_up(supervise):
     camera, health, now = supervise("simulate:", lambda: Ended(-9))
 
     def until_given_up():
         while True:
-            camera.check(now[0], 0)
+            camera.check(now[0], 0, 0)
             now[0] += 0.1
 
     with pytest.raises(InputError, match="for the 7th time in two minutes"):
@@ -79,7 +108,7 @@ def test_what_cannot_begin_again_is_tried_again(supervise):
     children.append(Ended(None))
     camera, health, now = supervise("mmcore:", lambda: children.pop(0))
     for _ in range(120):
-        camera.check(now[0], 0)
+        camera.check(now[0], 0, 0)
         now[0] += 0.1
     texts = [event.text for event in health.events_since(0)]
     assert any("could not begin again: Micro-Manager says: no such device" in text for text in texts)

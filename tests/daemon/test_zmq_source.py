@@ -220,3 +220,11 @@ def test_the_example_publishers_feed_the_daemon(name, start):
             process.kill()
     assert (status.frames.missing, status.refused) == (0, {})
     assert account_closes(status)
+
+
+def test_a_microscope_pc_needs_no_torch():
+    """What runs there: publish, camera process, check; and the recorder, which would take seconds to begin."""
+    modules = "daemon.cli, daemon.publish, daemon.sources.__main__, daemon.check.examine, daemon.recording.recorder"
+    program = f"import sys; sys.modules['torch'] = sys.modules['scipy'] = None; import {modules}"
+    done = command([sys.executable, "-c", program])
+    assert (done.returncode, done.stderr) == (0, "")

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 
 import zmq
 
-from daemon.keys.door import Door
+from daemon.keys.door import Door, handshakes_only
 from daemon.keys.guests import Guests
 from daemon.keys.loopback import is_loopback
 from selfstorm.errors import InputError
@@ -93,8 +93,7 @@ class Endpoint:
             socket = stack.enter_context(context.socket(self._kind))
             for option, value in self._options.items():  # high-water marks work only before bind
                 socket.setsockopt(option, value)
-            # With a domain nobody asks for all may come in but peers of ZMTP 1 and 2, which any bytes look like.
-            socket.setsockopt(zmq.ZAP_DOMAIN, b"loopback")
+            handshakes_only(socket)
             socket.setsockopt(zmq.IPV6, int("[" in self._address))
             if self._door is not None:
                 self._door.guard(socket)

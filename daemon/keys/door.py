@@ -23,6 +23,14 @@ WITHOUT_KEY = "somebody without a key, or with one for another daemon, was not l
 REFUSED = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 
 
+def handshakes_only(socket: zmq.Socket[bytes]) -> None:
+    """Before bind: keep out peers of ZMTP 1 and 2, which shake no hands; any bytes from anywhere look like one.
+
+    libzmq does that where there is a domain; with nobody at the door all others come in.
+    """
+    socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
+
+
 class Door:
     """Open while in `with`. left: somebody who came in through this door is admitted no longer."""
 

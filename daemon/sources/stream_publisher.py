@@ -16,7 +16,7 @@ from typing import Literal, Self
 
 import zmq
 
-from daemon.keys.door import Door
+from daemon.keys.door import Door, handshakes_only
 from daemon.keys.guests import Guests
 from daemon.keys.loopback import is_loopback
 from daemon.keys.store import Keyring
@@ -60,6 +60,8 @@ class StreamPublisher:
             self._door = stack.enter_context(Door(context, self._guests)) if self._guests is not None else None
             self._socket = stack.enter_context(context.socket(zmq.XPUB))
             self._socket.set_hwm(HIGH_WATER)  # works only before bind
+            self._socket.setsockopt(zmq.MAXMSGSIZE, 1024)  # of a subscription
+            handshakes_only(self._socket)
             self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # every subscriber is heard, not only the first
             self._socket.setsockopt(zmq.XPUB_NODROP, int(self._lossless))
             self._socket.setsockopt(zmq.LINGER, 500)

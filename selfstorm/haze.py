@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.background import spline_basis
-from selfstorm.emitters import batches
+from selfstorm.emitters import MAP_BYTES, batches
 from selfstorm.operators import Grid, Imaging
 from selfstorm.optics import Psf
 from selfstorm.statistics import shifted
@@ -33,15 +33,18 @@ class Haze:
         self._imaging = Imaging(psf, self._coarse, like)
         self._y = spline_basis(grid.height, like, KNOT_SPACING_PX)
         self._x = spline_basis(grid.width, like, KNOT_SPACING_PX)
-        self._inverse_y, self._inverse_x = torch.linalg.pinv(self._y), torch.linalg.pinv(self._x)
+        # on the CPU: not every device has the decomposition, and the splines are small
+        self._inverse_y, self._inverse_x = (torch.linalg.pinv(z.cpu()).to(like.device) for z in (self._y, self._x))
         self._norm = self._y.sum(0)[:, None] * self._x.sum(0)
 
-    def knots(self, y: Tensor, gains: Tensor, emitters: Tensor, background: Tensor, varies: float) -> Tensor:
+    def knots(
+        self, y: Tensor, gains: Tensor, emitters: Tensor, background: Tensor, varies: float, map_bytes: int = MAP_BYTES
+    ) -> Tensor:
         """Smooth light of every frame of y (T, H, W) photons: (T, rows, columns) of splines at equal brightness.
 
         gains: (T, 1, 1), mean 1. emitters: (rows, columns) of the padded SR grid, photons a cell gives in a mean frame:
         where they are bright, light that changes is theirs. background: (H, W) photons of a mean frame. varies:
-        photons^2 by which the smooth light changes from frame to frame (far_covariance).
+        photons^2 by which the smooth light changes from frame to frame (far_covariance). map_bytes: of a batch.
         """
         binned = F.avg_pool2d(emitters[None, None], self._scale)[0, 0] * self._scale**2
         prior = binned / self._coarse.crop(binned).mean().clamp(min=1e-12)
@@ -52,7 +55,7 @@ class Haze:
         positive = y.clamp(min=0) + LEAST_PHOTONS
         parts = [
             self._fit(positive[part], binned.mean() * gains[part], mean * gains[part], weight, steadiness)
-            for part in batches(len(y), binned)
+            for part in batches(len(y), binned, map_bytes)
         ]
         return torch.cat(parts) / gains
 

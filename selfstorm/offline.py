@@ -9,6 +9,8 @@ import numpy as np
 from selfstorm.errors import InputError
 from selfstorm.frame_by_frame import Watchers
 from selfstorm.frames import Array, window_starts
+from selfstorm.model import SequenceModel
+from selfstorm.planner import free_bytes, plan
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.sequence.engine import Model, picture_of, watch
 from selfstorm.sequence.film import Place
@@ -30,6 +32,19 @@ def check_windows(frames: int, window: int, stride: int) -> int:
             mend="shorten it or say 'all'",
         )
     return len(list(window_starts(frames, window, stride)))
+
+
+def check_memory(model: Model, frames: int) -> None:
+    """Raises InputError where the device has no memory for a window of so many frames, before any of it is taken."""
+    if isinstance(model, SequenceModel):
+        needed = plan(model.imaging, model.covariance, frames, model.room, free_bytes(model.device), watched=frames)
+        if not needed.fits and needed.free is not None:
+            raise InputError(
+                f"{needed.free / 2**30:.1f} GiB of its memory are free, {frames} frames of this field take "
+                f"{needed.peak / 2**30:.1f}",
+                where=str(model.device),
+                mend="give a smaller --window or --scale, end other programs that use it, or say --device cpu",
+            )
 
 
 def reconstruct_movie(

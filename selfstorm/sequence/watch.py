@@ -109,4 +109,4 @@ def _smooth_light(model: SequenceModel, y: Tensor, gains: Tensor, z: Tensor, c: 
     if rough is None:
         rough = density(model.covariance, statistics_of(sums_of(c, None, len(c)), z.mean(0)), ROUGH_LAYERS)
     brightness, background = fit_background(z.mean(0), model.imaging.forward(rough))
-    return model.haze.knots(y, gains, brightness * rough, background, far_covariance(c))
+    return model.haze.knots(y, gains, brightness * rough, background, far_covariance(c), model.room.map_bytes)

@@ -57,10 +57,13 @@ def look(model: SequenceModel, strip: Strip, light: Light, wanted: Estimate, qua
     y, start = strip.y.clamp(min=0) + LEAST_PHOTONS, light.emitters.mean() * light.gains
     room = plan(model.imaging, model.covariance, len(y), model.room, free_bytes(model.device)).room
 
+    def network(y: Tensor, prior: Tensor, start: Tensor, background: Tensor) -> Tensor:
+        return emitter_maps(model.imaging, y, prior, start, background, QUALITY[quality])
+
     def maps_from(begin: int, room: Room) -> tuple[int, Tensor, Emitters | None]:
         """Of the frames that are made together: the first that is not, their maps' sum, where emitters may be."""
         part = slice(begin, begin + frames_together(prior.numel(), room.map_bytes))
-        maps = emitter_maps(model.imaging, y[part], prior, start[part], light.background[part], QUALITY[quality])
+        maps = model.graphs.run(("emitters", quality), network, y[part], prior, start[part], light.background[part])
         return begin + len(maps), maps.sum(0), candidates(maps, grid) if localizing else None
 
     def fitted(group: slice, begin: Emitters) -> list[Localizations]:

@@ -15,6 +15,7 @@ from selfstorm.defects import flashes, hot_pixels, levels, mended
 from selfstorm.errors import InputError
 from selfstorm.finetune import TUNED, Budget, FitReport, finetune
 from selfstorm.frames import Array
+from selfstorm.graphs import Graphs
 from selfstorm.haze import Haze
 from selfstorm.operators import Grid, Imaging, LaggedCovariance
 from selfstorm.optics import Psf
@@ -204,7 +205,7 @@ class SequenceModel:
 
     def _use(self, psf: Psf) -> None:
         like = torch.zeros((), dtype=torch.float32, device=self.device)
-        self.psf = psf
+        self.psf, self.graphs = psf, Graphs()
         self.imaging = Imaging(psf, self.grid, like)
         self.covariance = LaggedCovariance(psf, self.grid, like)
         self.haze = Haze(psf, self.grid, like)

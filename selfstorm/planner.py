@@ -103,8 +103,9 @@ def plan(
 ) -> Plan:
     """What a window of so many frames takes, with as much done at once as is free.
 
-    most: never more at once than this. watched: frames that are taken in together whatever is free. Sizes go by halves: free memory that is a little different another time makes
-    the same batches, and the same picture. Where nothing fits the least is planned, and `fits` is false.
+    most: never more at once than this. watched: frames that are taken in together whatever is free. Sizes go by
+    halves: free memory that is a little different another time makes the same batches, and the same picture. Where
+    nothing fits the least is planned, and `fits` is false.
     """
     grid, room = imaging.grid, most
     kept = frames * _frame(grid) + REMEMBERED_FRAMES * _frame(grid) + operator_bytes(imaging, covariance)

@@ -16,8 +16,13 @@ class Allocated(TorchDispatchMode):
         self.now = self.peak = 0
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        with self:  # some operations come here before they are taken apart
+            parts = function.decompose(*args, **kwargs)
+        if parts is not NotImplemented:
+            return parts
         known = {id(t.untyped_storage()) for t in tree_iter((args, kwargs)) if isinstance(t, torch.Tensor)}
-        out = function(*args, **(kwargs or {}))
+        out = function(*args, **kwargs)
         for tensor in tree_iter(out):
             if isinstance(tensor, torch.Tensor):
                 self._made(tensor.untyped_storage(), known)

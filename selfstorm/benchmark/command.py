@@ -46,7 +46,7 @@ METHOD_HELP = "ours, paper, fista, richardson-lucy, sofi2, std, widefield, with 
 @click.option("--stream", is_flag=True, help="Measure the live engine instead: rates, latencies, window lengths.")
 @click.option("--stages", is_flag=True, help="Count and time every stage against the limits of the device instead.")
 @click.option("--sides", default="64,128,256", show_default=True, metavar="PIXELS", help="With --stream or --stages.")
-@click.option("--rates", default="", metavar="HZ", help="With --stream: these alone, with commas. Else: till it skips.")
+@click.option("--rates", default="", metavar="HZ", help="With --stream: these and nothing else, with commas.")
 @click.option("--seconds", type=click.FloatRange(1, 3600), default=10, show_default=True, help="A run of --stream.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 def benchmark(

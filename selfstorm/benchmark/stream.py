@@ -101,8 +101,8 @@ def measure(
 ) -> StreamFigures:
     """Measure everything.
 
-    seconds: of every run of the daemon; say: told of every figure. rates_hz: of the camera; none: twice as fast each
-    time until windows are skipped.
+    seconds: of every run of the daemon; say: told of every figure. rates_hz: of the camera, and then nothing else is
+    measured; none: twice as fast each time until windows are skipped.
     """
     rates: list[RateRun] = []
     for side_px in sides_px:
@@ -114,6 +114,8 @@ def measure(
                     f"{side_px} px at {run.rate_hz:g} frames/s: {run.published} windows, {run.skipped} skipped, "
                     f"'{run.effort}', p95 {_ms(run.preview_ms)} (preview), {_ms(run.refined_ms)} (refined)"
                 )
+    if rates_hz:
+        return StreamFigures(tuple(rates), (), ())
     raw, emitters = _movie(64)
     lengths = []
     for length in LENGTHS:

@@ -1,7 +1,8 @@
 """A device computes what the CPU computes in double precision, within a stated error, and scores the same.
 
-Relative errors are of the largest value. float32 on a CPU itself comes to about 1e-6 a layer, and 40 multiplicative
-layers multiply it; the bounds are some ten times what the CPU's own float32 was seen to be off.
+Relative errors are of the largest value. The bounds are ten times what float32 on a CPU was seen to be off itself:
+covariances 4e-7, density 5e-5, maps 2e-4, their sum 8e-5. Localisations are kept or dropped, so a last bit can make one
+more: products off by a last bit moved the fused picture by 1.5 %, its score by .0001.
 """
 
 from dataclasses import replace
@@ -58,12 +59,12 @@ def photons(movie):
 def test_stages_are_those_of_the_cpu_in_double_precision(device, movie, exact, psf):
     statistics, m, maps = stages(psf, photons(movie).float().to(device))
     good_statistics, good_m, good_maps = exact[psf]
-    assert off(statistics.covariance, good_statistics.covariance) < 1e-4
-    assert off(statistics.uncertainty, good_statistics.uncertainty) < 1e-4
-    assert abs(float(statistics.memory) - float(good_statistics.memory)) < 1e-4
-    assert off(m, good_m) < 1e-2
-    assert off(maps.sum(0), good_maps.sum(0)) < 1e-2
-    assert off(maps, good_maps) < 5e-2
+    assert off(statistics.covariance, good_statistics.covariance) < 5e-6
+    assert off(statistics.uncertainty, good_statistics.uncertainty) < 5e-6
+    assert abs(float(statistics.memory) - float(good_statistics.memory)) < 1e-5
+    assert off(m, good_m) < 5e-4
+    assert off(maps.sum(0), good_maps.sum(0)) < 1e-3
+    assert off(maps, good_maps) < 2e-3
 
 
 def picture(movie, device, **chosen):
@@ -84,7 +85,7 @@ def test_pictures_score_as_those_of_the_cpu(device, movie, estimate):
     theirs, _ = picture(movie, torch.device("cpu"), estimate=estimate)
     assert abs(pearson(ours, movie) - pearson(theirs, movie)) < 1e-3
     rms = np.sqrt(np.mean((ours.picture - theirs.picture) ** 2) / np.mean(theirs.picture**2))
-    assert rms < 2e-2
+    assert rms < (5e-2 if estimate == "fused" else 1e-3)
     assert ours.misfit == pytest.approx(theirs.misfit, abs=1e-3)
 
 

@@ -65,11 +65,13 @@ def steps(size: dict[str, str], device: str, output: Path) -> dict[str, list[str
 
 def found(device: str) -> str | None:
     """The device asked for, None where there is none."""
+    if device == "cpu":
+        return device
     import torch
 
-    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if device == "gpu":
-        return next((name for name in ("cuda", "mps") if there[name]), None)
+        return next((name for name in there if there[name]), None)
     return device if there[device] else None
 
 

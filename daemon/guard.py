@@ -1,10 +1,8 @@
-"""What must not be learned from, and what there is no memory for."""
+"""What must not be learned from."""
 
 from __future__ import annotations
 
 from collections import defaultdict, deque
-
-import torch
 
 from selfstorm.reconstruction import Reconstruction
 
@@ -34,10 +32,3 @@ class Guard:
         self.jumps = 0
         self._usual[result.estimate].append(result.misfit)
         return ""
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether the device, or this machine, had no memory for a window."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and ("out of memory" in str(error) or "can't allocate memory" in str(error))

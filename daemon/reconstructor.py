@@ -16,24 +16,22 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from daemon.guard import PATIENCE, Guard, out_of_memory
+from daemon.guard import PATIENCE, Guard
 from daemon.health import Level
 from daemon.pace import Demand, Pace
 from daemon.stopwatch import Stopwatch
 from selfstorm.checkpoint import fingerprint, load_model
 from selfstorm.density import cold_layers
-from selfstorm.emitters import MAP_BYTES
 from selfstorm.errors import InputError
 from selfstorm.frame_by_frame import Watchers
 from selfstorm.frames import Frame, StreamInfo, Window
 from selfstorm.model import SequenceModel, Settings
+from selfstorm.planner import Room, out_of_memory, release
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.sequence.effort import Effort
 from selfstorm.sequence.engine import Model, new_model, picture_of, watch
 from selfstorm.sequence.film import Place, unseen
 
-WATCHED_TOGETHER = 128  # frames: what is made of them has to fit the memory
-LEAST_MAP_BYTES = 2**20
 PROBES = 3
 PREVIEW = Effort("preview", "density", "fast")  # the density, before anything else is made
 FORGOTTEN = "of a window that was not learned from"
@@ -79,7 +77,7 @@ class Reconstructor:
         self._info: StreamInfo | None = None
         self._watched = -1
         self._forgotten: tuple[tuple[int, str], ...] = ()
-        self._map_bytes = 0
+        self._room = Room.on(device)
         self._guard = Guard()
         self._pace: Pace | None = None
         self.model: Model | None = None
@@ -129,11 +127,11 @@ class Reconstructor:
         effort: Effort | None,
     ) -> Made:
         model = self._model_for(window)
-        self._tried = model.settings
+        self._trying, self._tried = model, model.settings
         self._pace = pace = self._pace or self._new_pace(model)
         new = [frame for frame in (*window.before, *window.frames) if self._new(frame)]
-        for first in range(0, len(new), WATCHED_TOGETHER):
-            some = new[first : first + WATCHED_TOGETHER]
+        for first in range(0, len(new), self._room.watched):
+            some = new[first : first + self._room.watched]
             watch(model, np.stack([f.pixels for f in some]), self._place(window, some))
         stopwatch.mark("watch")
         demand = self._demand(model, window, len(new))
@@ -143,6 +141,7 @@ class Reconstructor:
             self._tell_of(pace.step, before, window, demand)
         result = picture_of(model, self._place(window, window.frames), effort, Watchers(mark=stopwatch.mark), preview)
         pace.took(effort, demand, stopwatch.seconds, result.looked_at)
+        self._take_note_of_less(model, window)
         made = Made(result, effort, fingerprint(model) if isinstance(model, SequenceModel) else "", True)
         if jumped := self._guard.jumped(result):
             return self._rolled_back(made, window, jumped)
@@ -168,7 +167,7 @@ class Reconstructor:
             self._watched = -1
         if isinstance(model, SequenceModel):
             model.left_out, self._forgotten = model.left_out + self._forgotten, ()
-            model.map_bytes = self._map_bytes or model.map_bytes
+            model.room = self._room
         return model
 
     def forget(self) -> None:
@@ -231,11 +230,11 @@ class Reconstructor:
         """Plan with less memory from now on; False where that cannot be."""
         if self._pace is None or self._tried.model == "paper":
             return False
-        torch.cuda.empty_cache()
-        bytes_now = self._map_bytes or MAP_BYTES
-        if bytes_now > LEAST_MAP_BYTES:
-            self._map_bytes = bytes_now // 2
-            what = f"batches of {self._map_bytes >> 20} MiB"
+        release()
+        less = self._trying.room.halved() if isinstance(self._trying, SequenceModel) else None
+        if less is not None:
+            self._room = less
+            what = f"batches of {less.map_bytes >> 20} MiB"
         elif self._pace.step.estimate != "density":
             self._pace.at_most("density")
             what = "the density alone"
@@ -244,6 +243,13 @@ class Reconstructor:
         why = f"no memory ({_line(error)})"
         self._tell("warning", "out_of_memory", f"window {window.index}: {why}; going on with {what}")
         return True
+
+    def _take_note_of_less(self, model: Model, window: Window) -> None:
+        """Where a window came to its end in smaller batches than it began with, the next begin with those."""
+        if isinstance(model, SequenceModel) and model.room != self._room:
+            self._room = model.room
+            what = f"going on with batches of {model.room.map_bytes >> 20} MiB"
+            self._tell("warning", "out_of_memory", f"window {window.index}: no memory; {what}")
 
 
 def _field(info: StreamInfo) -> StreamInfo:

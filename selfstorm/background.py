@@ -17,7 +17,7 @@ def spline_basis(pixels: int, like: Tensor, spacing_px: float = KNOT_SPACING_PX)
     knots = max(LEAST_KNOTS, round(pixels / spacing_px) + 2)
     breaks = np.r_[[0.0] * 3, np.linspace(0, pixels, knots - 2), [float(pixels)] * 3]
     basis = BSpline.design_matrix(np.arange(pixels) + 0.5, breaks, 3).toarray()
-    return torch.as_tensor(basis).to(device=like.device, dtype=like.dtype)
+    return torch.as_tensor(basis).to(like.dtype).to(like.device)
 
 
 def fit_background(mean: Tensor, emitters: Tensor) -> tuple[Tensor, Tensor]:

@@ -9,8 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from selfstorm.operators import LaggedCovariance, unseen_infinite
-from selfstorm.statistics import WindowStatistics
+from selfstorm.device import precise
+from selfstorm.graphs import Graphs
+from selfstorm.operators import LAGS, LaggedCovariance, unseen_infinite
+from selfstorm.statistics import WindowStatistics, within
 
 MOST_MOMENTUM = 0.98
 TINY = 1e-12
@@ -25,29 +27,48 @@ def cold_layers(frames: int) -> int:
 
 
 def density(
-    operator: LaggedCovariance, statistics: WindowStatistics, layers: int, start: Tensor | None = None
+    operator: LaggedCovariance,
+    statistics: WindowStatistics,
+    layers: int,
+    start: Tensor | None = None,
+    graphs: Graphs | None = None,
 ) -> Tensor:
     """Unrolled density network.
 
     Returns (rows, columns) on the padded SR grid, >= 0: the variance of an SR cell's photons, up to a factor.
-    start: a density to go on from, strictly positive; flat when None.
+    start: a density to go on from, strictly positive; flat when None. graphs: to run the layers as one of them.
     """
-    inside = statistics.inside
-    spread = statistics.uncertainty.sqrt()
-    offset = torch.stack([s[i > 0].median() for s, i in zip(spread, inside, strict=True)])[:, None, None]
-    offset = offset.clamp(min=TINY)
+    inside, offset = statistics.inside, offset_of(statistics)
     data = (statistics.covariance + offset).clamp(min=0) * inside
     norm = unseen_infinite(operator.adjoint(inside))
     m = _flat(operator, statistics, norm) if start is None else start
-    before, step, momentum = m, torch.zeros_like(m), 0.0
+
+    def all_layers(m: Tensor, data: Tensor, offset: Tensor, norm: Tensor) -> Tensor:
+        return _layers(operator, m, data, offset, norm, layers)
+
+    if graphs is None:
+        return all_layers(m, data, offset, norm)
+    return graphs.run(("density", layers), all_layers, m, data, offset, norm)
+
+
+def _layers(operator: LaggedCovariance, m: Tensor, data: Tensor, offset: Tensor, norm: Tensor, layers: int) -> Tensor:
+    """m after so many layers; never waits for the host."""
+    before, step, momentum = m, torch.zeros_like(m), precise(m.new_zeros(()))
     for layer in range(layers):
         z = (m + momentum * (m - before)).clamp(min=TINY) if layer > 1 else m
         new = z * operator.adjoint(data / (operator.forward(z) + offset).clamp(min=TINY)).clamp(min=0) / norm
         gradient = new - z
-        power = float((step * step).sum())
-        momentum = min(max(float((gradient * step).sum()) / (power + 1e-20), 0.0), MOST_MOMENTUM)
+        along, power = precise((gradient * step).sum()), precise((step * step).sum())
+        momentum = (along / (power + 1e-20)).clamp(0.0, MOST_MOMENTUM)
         step, before, m = gradient, m, new
     return m
+
+
+def offset_of(statistics: WindowStatistics) -> Tensor:
+    """(lags, 1, 1) > 0: the median standard error of each lag's covariances, at which they weigh half."""
+    spread = statistics.uncertainty.sqrt()
+    medians = [within(of_lag, *lag).median() for of_lag, lag in zip(spread, LAGS, strict=True)]
+    return torch.stack(medians)[:, None, None].clamp(min=TINY)
 
 
 def warmed(known: Tensor | None) -> Tensor | None:

@@ -1,4 +1,9 @@
-"""Where torch computes, decided once per process."""
+"""Where torch computes, decided once per process.
+
+Numbers are float32 in full everywhere: TF32, which a graphics card may use for matrix products and convolutions, is
+off (docs/decisions/0016). What the host needs to know of a device's tensors it asks at the end of a window; scalars in
+between stay tensors, in float64 where the device has it.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import os
 
 import torch
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 
 from selfstorm.errors import InputError
 
@@ -30,7 +36,23 @@ def prepare_device(name: str = "auto") -> torch.device:
     if name == "cpu":
         torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
         torch.set_flush_denormal(True)
+    if name == "cuda":
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = False
     return torch.device(name)
+
+
+def precise(scalar: Tensor) -> Tensor:
+    """A scalar in float64, for arithmetic as Python would do it; as it is on MPS, which has none."""
+    return scalar if scalar.device.type == "mps" else scalar.double()
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all that it was asked for: before a clock is looked at."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
 
 
 def describe(device: torch.device) -> str:

@@ -53,7 +53,12 @@ def emitter_maps(
     return x
 
 
+def frames_together(cells: int, map_bytes: int) -> int:
+    """How many frames have their float32 maps of so many cells made together, at four maps a frame."""
+    return max(1, map_bytes // (cells * 4 * 4))
+
+
 def batches(frames: int, like: Tensor, map_bytes: int = MAP_BYTES) -> Iterator[slice]:
     """Frames in batches whose maps, each the size of `like`, fit the cache and the memory."""
-    size = max(1, map_bytes // (like.numel() * like.element_size() * 4))
+    size = frames_together(like.numel(), map_bytes)
     yield from (slice(start, start + size) for start in range(0, frames, size))

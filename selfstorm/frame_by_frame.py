@@ -8,20 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from selfstorm.emitters import QUALITY, batches, emitter_maps
+from selfstorm.emitters import QUALITY, emitter_maps, frames_together
 from selfstorm.frames import Array
 from selfstorm.localize import EFFORT, Localizations, candidates, joined, localize
 from selfstorm.model import SequenceModel
+from selfstorm.planner import Room, free_bytes, plan, with_less
 from selfstorm.psf.spot_model import Emitters
 from selfstorm.sequence.effort import Estimate, Quality
 from selfstorm.sequence.film import Strip, to_look_at
 
 LEAST_PHOTONS = 1e-3
-FITTED_TOGETHER = 1500  # emitters: 600 to 3000 are about as fast, and their memory is bounded
 
 
 @dataclass(frozen=True)
@@ -54,23 +55,34 @@ def look(model: SequenceModel, strip: Strip, light: Light, wanted: Estimate, qua
     grid = model.grid
     prior = light.emitters / grid.crop(light.emitters).mean().clamp(min=1e-12)
     y, start = strip.y.clamp(min=0) + LEAST_PHOTONS, light.emitters.mean() * light.gains
-    total, first = torch.zeros_like(prior), 0
+    room = plan(model.imaging, model.covariance, len(y), model.room, free_bytes(model.device)).room
+
+    def network(y: Tensor, prior: Tensor, start: Tensor, background: Tensor) -> Tensor:
+        return emitter_maps(model.imaging, y, prior, start, background, QUALITY[quality])
+
+    def maps_from(begin: int, room: Room) -> tuple[int, Tensor, Emitters | None]:
+        """Of the frames that are made together: the first that is not, their maps' sum, where emitters may be."""
+        part = slice(begin, begin + frames_together(prior.numel(), room.map_bytes))
+        maps = model.graphs.run(("emitters", quality), network, y[part], prior, start[part], light.background[part])
+        return begin + len(maps), maps.sum(0), candidates(maps, grid) if localizing else None
+
+    def fitted(group: slice, begin: Emitters) -> list[Localizations]:
+        fit = localize(y[group], begin, light.background[group], prior, model.psf, grid, EFFORT[quality])
+        return [_numbered(fit, strip.numbers[group])]
+
+    total, first, end = torch.zeros_like(prior), 0, 0
     found: list[Localizations] = []
     waiting: list[Emitters] = []
-    for part in batches(len(y), prior, model.map_bytes):
-        maps = emitter_maps(model.imaging, y[part], prior, start[part], light.background[part], QUALITY[quality])
-        total += maps.sum(0)
-        end = part.start + len(maps)
-        if localizing:
-            emitters = candidates(maps, grid)
+    while end < len(y):
+        begin = end
+        (end, light_of_part, emitters), room = with_less(model, partial(maps_from, begin), room)
+        total += light_of_part
+        if emitters is not None:
             told.mark("emitters")
-            waiting.append(emitters._replace(frame=emitters.frame + (part.start - first)))
-            if sum(len(some.frame) for some in waiting) < FITTED_TOGETHER and end < len(y):
+            waiting.append(emitters._replace(frame=emitters.frame + (begin - first)))
+            if sum(len(some.frame) for some in waiting) < room.fitted and end < len(y):
                 continue
-            begin = Emitters(*(torch.cat(values) for values in zip(*waiting, strict=True)))
-            group = slice(first, end)
-            fit = localize(y[group], begin, light.background[group], prior, model.psf, grid, EFFORT[quality])
-            found.append(_numbered(fit, strip.numbers[group]))
+            found += fitted(slice(first, end), Emitters(*(torch.cat(values) for values in zip(*waiting, strict=True))))
             waiting = []
         told.mark("localisations" if localizing else "emitters")
         told.advance(end - first)

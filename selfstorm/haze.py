@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.background import spline_basis
-from selfstorm.emitters import batches
+from selfstorm.device import precise
+from selfstorm.emitters import MAP_BYTES, batches
 from selfstorm.operators import Grid, Imaging
 from selfstorm.optics import Psf
 from selfstorm.statistics import shifted
@@ -31,28 +32,33 @@ class Haze:
     def __init__(self, psf: Psf, grid: Grid, like: Tensor) -> None:
         self._scale, self._coarse = grid.scale, Grid(grid.height, grid.width, 1, grid.pixel_nm)
         self._imaging = Imaging(psf, self._coarse, like)
-        self._y = spline_basis(grid.height, like, KNOT_SPACING_PX)
-        self._x = spline_basis(grid.width, like, KNOT_SPACING_PX)
-        self._inverse_y, self._inverse_x = torch.linalg.pinv(self._y), torch.linalg.pinv(self._x)
+        # made on the CPU: not every device has the decomposition, and splines are small
+        here = torch.zeros((), dtype=like.dtype)
+        splines = [spline_basis(pixels, here, KNOT_SPACING_PX) for pixels in (grid.height, grid.width)]
+        self._y, self._x = (one.to(like.device) for one in splines)
+        self._inverse_y, self._inverse_x = (torch.linalg.pinv(one).to(like.device) for one in splines)
         self._norm = self._y.sum(0)[:, None] * self._x.sum(0)
 
-    def knots(self, y: Tensor, gains: Tensor, emitters: Tensor, background: Tensor, varies: float) -> Tensor:
+    def knots(
+        self, y: Tensor, gains: Tensor, emitters: Tensor, background: Tensor, varies: Tensor, map_bytes: int = MAP_BYTES
+    ) -> Tensor:
         """Smooth light of every frame of y (T, H, W) photons: (T, rows, columns) of splines at equal brightness.
 
         gains: (T, 1, 1), mean 1. emitters: (rows, columns) of the padded SR grid, photons a cell gives in a mean frame:
         where they are bright, light that changes is theirs. background: (H, W) photons of a mean frame. varies:
-        photons^2 by which the smooth light changes from frame to frame (far_covariance).
+        a scalar, photons^2 by which the smooth light changes from frame to frame (far_covariance). map_bytes: of a
+        batch.
         """
         binned = F.avg_pool2d(emitters[None, None], self._scale)[0, 0] * self._scale**2
         prior = binned / self._coarse.crop(binned).mean().clamp(min=1e-12)
         weight = PENALTY / ((prior + FLOOR) * self._imaging.norm)
         mean = self._inverse_y @ background @ self._inverse_x.T
-        mean = mean.clamp(min=0.5 * float(background.min())).clamp(min=LEAST_PHOTONS)
-        steadiness = max(LEAST_STEADINESS_PX, 2 * float(background.mean()) / max(varies, 1e-6))
+        mean = torch.maximum(mean, 0.5 * background.min()).clamp(min=LEAST_PHOTONS)
+        steadiness = (2 * precise(background.mean()) / varies.clamp(min=1e-6)).clamp(min=LEAST_STEADINESS_PX)
         positive = y.clamp(min=0) + LEAST_PHOTONS
         parts = [
             self._fit(positive[part], binned.mean() * gains[part], mean * gains[part], weight, steadiness)
-            for part in batches(len(y), binned)
+            for part in batches(len(y), binned, map_bytes)
         ]
         return torch.cat(parts) / gains
 
@@ -60,7 +66,7 @@ class Haze:
         """Splines (..., rows, columns) on the camera: (..., H, W) photons."""
         return self._y @ knots @ self._x.T
 
-    def _fit(self, y: Tensor, start: Tensor, expected: Tensor, weight: Tensor, steadiness_px: float) -> Tensor:
+    def _fit(self, y: Tensor, start: Tensor, expected: Tensor, weight: Tensor, steadiness_px: Tensor) -> Tensor:
         """(T, knots, knots) photons: the splines of y (T, H, W) > 0, drawn towards those expected.
 
         Expectation maximisation under a gamma prior; the emitters' steps are over-relaxed like stage B's.
@@ -77,9 +83,10 @@ class Haze:
         return knots
 
 
-def far_covariance(c: Tensor) -> float:
-    """Mean covariance of pixels at far lags, photons^2, over frames c (T, H, W) without their trend."""
+def far_covariance(c: Tensor) -> Tensor:
+    """Mean covariance of pixels at far lags, a scalar in photons^2, over frames c (T, H, W) without their trend."""
     height, width = c.shape[1:]
     lags = [(dy, dx) for dy, dx in FAR_LAGS if dy < height and abs(dx) < width]
     products = [(c * shifted(c, *lag)).sum() / ((height - lag[0]) * (width - abs(lag[1]))) for lag in lags]
-    return float(torch.stack(products).mean()) / max(len(c) - 1, 1) if products else 0.0
+    mean = torch.stack(products).mean() if products else c.new_zeros(())
+    return precise(mean) / max(len(c) - 1, 1)

@@ -17,6 +17,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from selfstorm.device import precise
 from selfstorm.errors import InputError
 from selfstorm.operators import Grid
 from selfstorm.optics import Psf
@@ -197,7 +198,7 @@ class JointFit:
         patches = Patches(self.canvas, self.patch_tables, e)
         own = e.photons[:, None, None] * patches.spot(0, 0)
         expected = patches.of(self.expected(e))
-        rest = (expected - own).clamp(min=0.05 * float(self.background.mean()))
+        rest = torch.maximum(expected - own, (0.05 * precise(self.background.mean())).to(own.dtype))
         gain = patches.of(self.y) * torch.log(expected / rest) - (expected - rest)
         ratio = 2 * (patches.of(self.inside) * gain).sum((1, 2))
         keep = (ratio > self.effort.least_ratio) & (e.photons > LEAST_PHOTONS)

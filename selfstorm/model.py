@@ -12,13 +12,14 @@ from torch import Tensor
 
 from selfstorm.camera import Camera, calibrate
 from selfstorm.defects import flashes, hot_pixels, levels, mended
-from selfstorm.emitters import MAP_BYTES
 from selfstorm.errors import InputError
 from selfstorm.finetune import TUNED, Budget, FitReport, finetune
 from selfstorm.frames import Array
+from selfstorm.graphs import Graphs
 from selfstorm.haze import Haze
 from selfstorm.operators import Grid, Imaging, LaggedCovariance
 from selfstorm.optics import Psf
+from selfstorm.planner import Room
 from selfstorm.psf.field_moments import FieldMoments
 from selfstorm.psf.from_data import find_psf
 from selfstorm.sequence.effort import Effort, Estimate, Quality
@@ -70,8 +71,8 @@ class SequenceModel:
     columns) on the padded grid, or None before the first. memory: what stage A remembers of the frames so far. film:
     the frames that windows may still ask for; left_out: numbers of those that are not believed, and why. levels: how
     bright the last frames were; unlit, flashed: how many in a row were dark, or far too bright. frames: how many the
-    moments have seen. last_number: of the last frame of this stream that was watched, -1 before. map_bytes: memory for
-    a batch's maps.
+    moments have seen. last_number: of the last frame of this stream that was watched, -1 before. room: how much is
+    done at once at most.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class SequenceModel:
         self.levels: Array = np.zeros(0)
         self.unlit, self.flashed, self.frames, self.last_number = 0, 0, 0, -1
         self._learned_already = self._refit_due = False
-        self.map_bytes = MAP_BYTES
+        self.room = Room.on(device)
         self._patience, self._believed = 0, settings.psf
         self._use(psf)
 
@@ -204,7 +205,7 @@ class SequenceModel:
 
     def _use(self, psf: Psf) -> None:
         like = torch.zeros((), dtype=torch.float32, device=self.device)
-        self.psf = psf
+        self.psf, self.graphs = psf, Graphs()
         self.imaging = Imaging(psf, self.grid, like)
         self.covariance = LaggedCovariance(psf, self.grid, like)
         self.haze = Haze(psf, self.grid, like)

@@ -9,10 +9,14 @@ import numpy as np
 from selfstorm.errors import InputError
 from selfstorm.frame_by_frame import Watchers
 from selfstorm.frames import Array, window_starts
+from selfstorm.model import SequenceModel
+from selfstorm.planner import free_bytes, out_of_memory, plan
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.sequence.engine import Model, picture_of, watch
 from selfstorm.sequence.film import Place
 from selfstorm.sequence.window import LEAST_FRAMES
+
+WITH_LESS = "give a smaller --window or --scale, end other programs that use the device, or say --device cpu"
 
 
 def check_windows(frames: int, window: int, stride: int) -> int:
@@ -32,6 +36,19 @@ def check_windows(frames: int, window: int, stride: int) -> int:
     return len(list(window_starts(frames, window, stride)))
 
 
+def check_memory(model: Model, frames: int) -> None:
+    """Raises InputError where the device has no memory for a window of so many frames, before any of it is taken."""
+    if isinstance(model, SequenceModel):
+        needed = plan(model.imaging, model.covariance, frames, model.room, free_bytes(model.device), watched=frames)
+        if not needed.fits and needed.free is not None:
+            raise InputError(
+                f"{needed.free / 2**30:.1f} GiB of its memory are free, {frames} frames of this field take "
+                f"{needed.peak / 2**30:.1f}",
+                where=str(model.device),
+                mend=WITH_LESS,
+            )
+
+
 def reconstruct_movie(
     raw: Array,
     model: Model,
@@ -46,5 +63,11 @@ def reconstruct_movie(
     model.new_stream()
     for start in window_starts(len(raw), window, stride):
         new = np.arange(max(start, model.last_number + 1), start + window)
-        watch(model, raw[new], Place(new, start, stride))
-        yield start, picture_of(model, Place(np.arange(start, start + window), start, stride), told=Watchers(advance))
+        try:
+            watch(model, raw[new], Place(new, start, stride))
+            result = picture_of(model, Place(np.arange(start, start + window), start, stride), told=Watchers(advance))
+        except Exception as error:
+            if not out_of_memory(error):
+                raise
+            raise InputError(f"no memory for {window} frames of this field ({error})", mend=WITH_LESS) from error
+        yield start, result

@@ -57,6 +57,16 @@ class Band:
     def __init__(self, blocks: list[tuple[slice, Tensor]]) -> None:
         self._blocks = [(part, matrix[0] if len(matrix) == 1 else matrix) for part, matrix in blocks]
 
+    @property
+    def blocks(self) -> int:
+        """Into how many the outputs are cut."""
+        return len(self._blocks)
+
+    @property
+    def entries(self) -> int:
+        """Numbers that are multiplied for one term, the band and the corners of its blocks."""
+        return sum(matrix.shape[-2] * matrix.shape[-1] for _, matrix in self._blocks)
+
     def columns(self, x: Tensor) -> Tensor:
         """(..., rows, in) -> (..., rows, out), along the last axis."""
         parts = [x[..., part] @ matrix.mT for part, matrix in self._blocks]
@@ -81,7 +91,7 @@ class Axis:
         def matrix(rows: range, columns: range) -> Tensor:
             tap = np.arange(columns.start, columns.stop) - np.arange(rows.start, rows.stop)[:, None] * scale - first
             values = np.where((tap >= 0) & (tap < taps), kernels[:, tap.clip(0, taps - 1)], 0.0)
-            return torch.as_tensor(values).to(device=like.device, dtype=like.dtype)
+            return torch.as_tensor(values).to(like.dtype).to(like.device)
 
         blocks = 1 if pixels <= DENSE_PX else round(pixels / BLOCK_PX)
         down, up = [], []
@@ -115,6 +125,7 @@ class Separable:
         self.y = Axis(kernels_y, grid.height, grid.scale, grid.pad_px, like)
         self.x = Axis(kernels_x, grid.width, grid.scale, grid.pad_px, like)
         self._term, self._output = _Links(term, like), _Links(output, like)
+        self.terms, self.pairs = len(kernels_y), len(kernels_x)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., rows, columns) cells -> (..., L, H, W); no L axis where there is one pair."""
@@ -160,18 +171,19 @@ class Imaging:
         along_y, along_x = _along_axes([pixel_kernels(m, grid.scale, grid.pixel_nm, reach) for m in modes])
         weights = np.array([m.weight for m in modes])[:, None]
         each = range(len(modes))
-        self._operator = Separable(weights * along_y, along_x, each, [0] * len(modes), grid, like)
+        self.grid, self.reach_px = grid, reach
+        self.operator = Separable(weights * along_y, along_x, each, [0] * len(modes), grid, like)
         ones = torch.ones((grid.height, grid.width), dtype=like.dtype, device=like.device)
         self.norm = unseen_infinite(self.adjoint(ones))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., rows, columns) photons per SR cell -> (..., H, W) photons."""
-        out = self._operator.forward(x)
-        return out if self._operator.single else out.squeeze(-3)
+        out = self.operator.forward(x)
+        return out if self.operator.single else out.squeeze(-3)
 
     def adjoint(self, z: Tensor) -> Tensor:
         """(..., H, W) -> (..., rows, columns)."""
-        return self._operator.adjoint(z if self._operator.single else z[..., None, :, :])
+        return self.operator.adjoint(z if self.operator.single else z[..., None, :, :])
 
 
 def unseen_infinite(norm: Tensor) -> Tensor:
@@ -208,15 +220,16 @@ class LaggedCovariance:
                 output += [number] * len(terms_y)
                 kernels_x += list(of_lag)
             kernels_y += list(terms_y)
-        self._operator = Separable(np.array(kernels_y), np.array(kernels_x), term, output, grid, like)
+        self.grid = grid
+        self.operator = Separable(np.array(kernels_y), np.array(kernels_x), term, output, grid, like)
 
     def forward(self, m: Tensor) -> Tensor:
         """(rows, columns) -> (lags, H, W)."""
-        return self._operator.forward(m)
+        return self.operator.forward(m)
 
     def adjoint(self, z: Tensor) -> Tensor:
         """(lags, H, W) -> (rows, columns)."""
-        return self._operator.adjoint(z)
+        return self.operator.adjoint(z)
 
 
 def _along_axes(kernels: list[tuple[Array, Array]]) -> tuple[Array, Array]:

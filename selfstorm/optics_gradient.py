@@ -14,7 +14,7 @@ import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
-from selfstorm.density import density
+from selfstorm.density import density, offset_of
 from selfstorm.operators import LAGS, PAD_PX, LaggedCovariance, unseen_infinite
 from selfstorm.optics import Airy, Ellipse, Gaussian, Psf, reach_px
 from selfstorm.psf.field_moments import FIELD_LAGS
@@ -172,9 +172,7 @@ def learned_density(optics: Optics, spectrum: Tensor, statistics: WindowStatisti
     with torch.no_grad():
         m = density(operator, statistics, FREE_LAYERS)
     inside = statistics.inside
-    spread = statistics.uncertainty.sqrt()
-    offset = torch.stack([s[i > 0].median() for s, i in zip(spread, inside, strict=True)])[:, None, None]
-    offset = offset.clamp(min=TINY)
+    offset = offset_of(statistics)
     data = (statistics.covariance + offset).clamp(min=0) * inside
     norm = unseen_infinite(operator.adjoint(inside))
     for _ in range(SLOPED_LAYERS):

@@ -82,11 +82,11 @@ def picture_of_window(
         told.mark("memory")
         statistics = statistics_of(_sums(memory, window, place.stride, effort), window.mean)
         if preview is not None and not effort.quick:
-            m = density(model.covariance, statistics, PREVIEW_LAYERS, warmed(model.density))
+            m = density(model.covariance, statistics, PREVIEW_LAYERS, warmed(model.density), model.graphs)
             preview(_picture(model, window, memory, m, effort.preview, PREVIEW_LAYERS, told))
             told.mark("preview")
         layers = QUICK_LAYERS if effort.quick else cold_layers(statistics.frames)
-        m = density(model.covariance, statistics, layers)
+        m = density(model.covariance, statistics, layers, None, model.graphs)
         told.mark("density")
         result = _picture(model, window, memory, m, effort, layers, told)
     model.density, model.memory = m, memory
@@ -183,9 +183,10 @@ def _misfit(mean: Tensor, expected: Tensor, frames: int) -> float:
 
     Shot noise is taken off both; 0 where the mean frame shows nothing but noise.
     """
-    noise = float(mean.clamp(min=0).sum()) / frames
-    shown = float(((mean - mean.mean()) ** 2).sum()) - noise
-    left = float(((mean - expected) ** 2).sum()) - noise
+    powers = mean.clamp(min=0).sum(), ((mean - mean.mean()) ** 2).sum(), ((mean - expected) ** 2).sum()
+    light, shown, left = torch.stack(powers).tolist()
+    noise = light / frames
+    shown, left = shown - noise, left - noise
     return min(max(left, 0.0) / shown, 1.0) if shown > noise else 0.0
 
 

@@ -71,7 +71,7 @@ def reconstruct(
     from selfstorm.formats.ome_tiff import OmeTiffWriter
     from selfstorm.formats.thunderstorm import ThunderstormWriter
     from selfstorm.model import SequenceModel, Settings
-    from selfstorm.offline import check_windows, reconstruct_movie
+    from selfstorm.offline import check_memory, check_windows, reconstruct_movie
     from selfstorm.sequence.engine import Model, new_model
 
     if model == "paper" and (start_from or save_model):
@@ -98,6 +98,7 @@ def reconstruct(
         if start_from is not None
         else new_model(settings, raw[:length], torch_device)
     )
+    check_memory(learning, length)
     output = output or movie.with_name(movie.name.split(".")[0] + "_sr.ome.tif")
     click.echo(f"{movie}: {raw.shape[0]} frames of {raw.shape[1]}x{raw.shape[2]}, pixel {pixel_nm:g} nm")
     click.echo(f"{windows} window(s) of {length} frames on {describe(torch_device)}")

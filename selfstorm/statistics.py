@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from selfstorm.device import precise
 from selfstorm.operators import LAGS
 
 # A lag-one correlation read from few frames is too large as often as too small; whitening by this share of it
@@ -25,7 +26,7 @@ class WindowStatistics:
     """Mean (H, W) photons; covariances, as far as they are significant, and their variances (lags, H, W), meaningful
     where `inside` is 1.
 
-    memory: correlation between the fluctuations of one frame and the next, 0 where emitters do not remember.
+    memory: a scalar, correlation between the fluctuations of one frame and the next, 0 where emitters do not remember.
     """
 
     frames: int
@@ -33,17 +34,22 @@ class WindowStatistics:
     covariance: Tensor
     uncertainty: Tensor
     inside: Tensor
-    memory: float
+    memory: Tensor
 
 
 def shifted(z: Tensor, dy: int, dx: int) -> Tensor:
     """z at p + (dy, dx), zero outside the field; dy >= 0."""
-    height, width = z.shape[-2:]
+    width = z.shape[-1]
     out = torch.zeros_like(z)
-    target = slice(max(0, -dx), width - max(0, dx))
     source = slice(max(0, dx), width - max(0, -dx))
-    out[..., : height - dy, target] = z[..., dy:, source]
+    within(out, dy, dx).copy_(z[..., dy:, source])
     return out
+
+
+def within(z: Tensor, dy: int, dx: int) -> Tensor:
+    """The part of z whose neighbours at p + (dy, dx) are in the field too; dy >= 0."""
+    height, width = z.shape[-2:]
+    return z[..., : height - dy, max(0, -dx) : width - max(0, dx)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +99,7 @@ def statistics_of(sums: Sums, mean: Tensor) -> WindowStatistics:
     return WindowStatistics(sums.frames, mean, covariance, uncertainty, inside, rho)
 
 
-def whitened(sums: Sums, memory: float | None = None) -> tuple[Tensor, Tensor, Tensor, float]:
+def whitened(sums: Sums, memory: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Covariances without blinking memory, their variances, where both mean anything, (lags, H, W) each; the memory.
 
     Emitters that stay on for several frames make consecutive frames alike, so T frames hold less than T frames'
@@ -107,13 +113,14 @@ def whitened(sums: Sums, memory: float | None = None) -> tuple[Tensor, Tensor, T
     uncertainty = (torch.stack([variance * shifted(variance, *lag) for lag in LAGS]) + now**2) / sums.frames
     if memory is None:
         explained = (inside * (now**2 - uncertainty)).sum()
-        memory = float((inside * following * now).sum() / explained) if float(explained) > 0 else 0.0
-    phi = MEMORY_TRUST * min(max(memory, 0.0), 1.0)
+        ratio = (inside * following * now).sum() / explained
+        memory = precise(torch.where(explained > 0, ratio, 0.0))
+    phi = MEMORY_TRUST * memory.clamp(0.0, 1.0)
     alpha = 2 * phi / (1 + phi**2)
     return (now - alpha * following) * inside, uncertainty * (1 + alpha**2 / 2), inside, memory
 
 
-def contrast(sums: Sums, memory: float | None = None, floor: Tensor | None = None) -> Tensor:
+def contrast(sums: Sums, memory: Tensor | None = None, floor: Tensor | None = None) -> Tensor:
     """(H, W) covariance over all lags in a measure in which its noise is about the same everywhere.
 
     The noise of a covariance grows with it where emitters blink and is constant where they do not: `floor`, measured
@@ -143,13 +150,13 @@ def _significance(covariance: Tensor, uncertainty: Tensor, inside: Tensor) -> Te
     return (1 - (SIGNIFICANT / z.clamp(min=SIGNIFICANT)) ** 2).clamp(min=0)
 
 
-def _smooth(z: Tensor) -> tuple[Tensor, float]:
+def _smooth(z: Tensor) -> tuple[Tensor, Tensor]:
     """(H, W) blurred by a Gaussian of one pixel, and the factor by which this scales white noise's variance."""
     kernel = torch.exp(-0.5 * torch.arange(-3, 4, device=z.device, dtype=z.dtype) ** 2)
     kernel = kernel / kernel.sum()
     padded = F.pad(z[None, None], (3, 3, 3, 3), mode="replicate")
     blurred = F.conv2d(F.conv2d(padded, kernel.view(1, 1, 7, 1)), kernel.view(1, 1, 1, 7))
-    return blurred[0, 0], float((kernel**2).sum() ** 2)
+    return blurred[0, 0], (kernel**2).sum() ** 2
 
 
 def trend(y: Tensor) -> Tensor:

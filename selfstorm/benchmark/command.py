@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from selfstorm.frames import Array
     from selfstorm.model import Settings
 
-SIMULATED_FRAMES = 200
+SIMULATED_FRAMES, STAGES_FRAMES = 200, 100
 # What the simulated movies are like, beyond the simulator's own defaults.
 SCENES: dict[str, dict[str, Any]] = {
     "crowded": {"density": 5.5, "seed": 11},
@@ -45,7 +45,9 @@ METHOD_HELP = "ours, paper, fista, richardson-lucy, sofi2, std, widefield, with 
 )
 @click.option("--scene", type=click.Choice(list(SCENES)), default="crowded", show_default=True, help="Without MOVIE.")
 @click.option("--stream", is_flag=True, help="Measure the live engine instead: rates, latencies, window lengths.")
-@click.option("--sides", default="64,128,256", show_default=True, metavar="PIXELS", help="With --stream.")
+@click.option("--stages", is_flag=True, help="Count and time every stage against the limits of the device instead.")
+@click.option("--sides", default="64,128,256", show_default=True, metavar="PIXELS", help="With --stream or --stages.")
+@click.option("--rates", default="", metavar="HZ", help="With --stream: these and nothing else, with commas.")
 @click.option("--seconds", type=click.FloatRange(1, 3600), default=10, show_default=True, help="A run of --stream.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 def benchmark(
@@ -64,19 +66,24 @@ def benchmark(
     paper_epochs: int,
     scene: str,
     stream: bool,
+    stages: bool,
     sides: str,
+    rates: str,
     seconds: float,
     device: str,
 ) -> None:
     """Compare our reconstruction of MOVIE with the published Self-STORM and classical methods.
 
     All are scored against the TRUTH. Without MOVIE, one is simulated. Writes benchmark.json, benchmark.md and
-    benchmark.png into DIR; with --stream stream.json and stream.png.
+    benchmark.png into DIR; with --stream stream.json and stream.png, with --stages stages.json, .md and .png.
     """
-    if stream:
+    if stream or stages:
         if movie is not None:
-            raise click.UsageError("--stream simulates its own movies.")
-        _stream(output, sides, seconds, device)
+            raise click.UsageError("--stream and --stages simulate their own movies.")
+        if stages:
+            _stages(output, _sides(sides), frames or STAGES_FRAMES, device)
+        if stream:
+            _stream(output, _sides(sides), _rates(rates), seconds, device)
         return
     from selfstorm.benchmark.comparison import chosen_methods, run
     from selfstorm.benchmark.figure import write_figure
@@ -117,17 +124,50 @@ def benchmark(
     click.echo(f"\nwrote benchmark.json, benchmark.md and benchmark.png into {output}")
 
 
-def _stream(output: Path, sides: str, seconds: float, device: str) -> None:
+def _sides(sides: str) -> tuple[int, ...]:
+    if not all(side.strip().isdecimal() and 16 <= int(side) <= 4096 for side in sides.split(",")):
+        raise click.UsageError(f"--sides takes numbers of pixels with commas, 16 to 4096, not '{sides}'.")
+    return tuple(int(side) for side in sides.split(","))
+
+
+def _rates(rates: str) -> tuple[float, ...]:
+    try:
+        chosen = tuple(float(rate) for rate in rates.split(",") if rate.strip())
+    except ValueError:
+        chosen = (0.0,)
+    if not all(0.1 <= rate <= 10_000 for rate in chosen):
+        raise click.UsageError(f"--rates takes frames a second with commas, 0.1 to 10000, not '{rates}'.")
+    return chosen
+
+
+def _stages(output: Path, sides_px: tuple[int, ...], frames: int, device: str) -> None:
+    from selfstorm.benchmark.report import aligned, environment, stages_page
+    from selfstorm.benchmark.stages import measure
+    from selfstorm.benchmark.stages_figure import write_figure
+    from selfstorm.device import describe, prepare_device
+
+    make_folder(output, "choose another -o")
+    torch_device = prepare_device(device)
+    figures = measure(sides_px, frames, torch_device, click.echo)
+    record = {"environment": environment(torch_device), **figures.as_dict()}
+    with replacing(output / "stages.json") as part:
+        part.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    with replacing(output / "stages.md") as part:
+        part.write_text(stages_page(record, figures.table()), encoding="utf-8")
+    with replacing(output / "stages.png") as part:
+        write_figure(part, figures, f"{describe(torch_device)}, {record['environment']['cpu']}")
+    click.echo("\n" + "\n".join(aligned(figures.table())))
+    click.echo(f"\nwrote stages.json, stages.md and stages.png into {output}")
+
+
+def _stream(output: Path, sides_px: tuple[int, ...], rates_hz: tuple[float, ...], seconds: float, device: str) -> None:
     from selfstorm.benchmark.stream import measure
     from selfstorm.benchmark.stream_figure import write_figure
     from selfstorm.device import describe, prepare_device
 
-    if not all(side.strip().isdecimal() and 16 <= int(side) <= 4096 for side in sides.split(",")):
-        raise click.UsageError(f"--sides takes numbers of pixels with commas, 16 to 4096, not '{sides}'.")
     make_folder(output, "choose another -o")
     torch_device = prepare_device(device)
-    sides_px = tuple(int(side) for side in sides.split(","))
-    figures = measure(sides_px, seconds, torch_device, click.echo)
+    figures = measure(sides_px, seconds, torch_device, click.echo, rates_hz)
     with replacing(output / "stream.json") as part:
         record = {"device": describe(torch_device), **figures.as_dict()}
         part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")

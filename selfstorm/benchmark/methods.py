@@ -21,6 +21,7 @@ from selfstorm.benchmark.baselines import (
     temporal_std,
 )
 from selfstorm.camera import calibrate
+from selfstorm.device import synchronize
 from selfstorm.emitters import batches
 from selfstorm.frames import Array
 from selfstorm.model import SequenceModel, Settings
@@ -83,10 +84,7 @@ class _Clock:
         self._device, self._wall, self._cpu = device, time.perf_counter(), time.process_time()
 
     def took(self) -> Took:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
-        elif self._device.type == "mps":
-            torch.mps.synchronize()
+        synchronize(self._device)
         return Took(time.perf_counter() - self._wall, time.process_time() - self._cpu)
 
 

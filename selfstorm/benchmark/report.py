@@ -103,7 +103,6 @@ def page(record: dict[str, Any], results: Sequence[Result]) -> str:
     """The table as Markdown, with the movie, the machine and what each method did."""
     movie, machine = record["movie"], record["environment"]
     header, *rows = table(results, movie["frames"])
-    marks = ["---", *["---:"] * (len(header) - 1)]
     lines = [
         f"# {movie['name']}",
         "",
@@ -112,7 +111,7 @@ def page(record: dict[str, Any], results: Sequence[Result]) -> str:
         f"{machine['cpu']}, {machine['device']}; selfstorm {machine['selfstorm']}, torch {machine['torch']}, "
         f"numpy {machine['numpy']}, Python {machine['python']}, {machine['platform']}.",
         "",
-        *("| " + " | ".join(cells) + " |" for cells in (header, marks, *rows)),
+        *_markdown(header, rows),
         "",
         "Pearson, PSNR, SSIM: against the emitters on a grid of 12.5 nm, both blurred by 20 nm, the best global shift "
         "removed. FRC: ground-truth resolution, 1/7. Jaccard, RMSE: localisations within 100 nm. Time: from raw frames "
@@ -124,6 +123,37 @@ def page(record: dict[str, Any], results: Sequence[Result]) -> str:
         "![Every picture and a part of it enlarged](benchmark.png)",
     ]
     return "\n".join(lines) + "\n"
+
+
+def stages_page(record: dict[str, Any], rows: list[list[str]]) -> str:
+    """The stages' table as Markdown, with the machine and what whole windows take."""
+    machine, ceilings = record["environment"], record["ceilings"]
+    header, *body = rows
+    windows = [["field", "first picture s", "refined s", "a stride of 25 s", "stage B frames/s", "paper, 1 epoch s"]]
+    for cost in record["windows"]:
+        values = (cost[key] for key in ("first_picture_s", "cold_s", "stride_s", "emitters_hz", "paper_s"))
+        said = (UNKNOWN if value is None else three_digits(value) for value in values)
+        windows.append([f"{cost['side_px']} px, {cost['frames']} frames", *said])
+    lines = [
+        f"# Stages on {machine['device']}",
+        "",
+        f"{machine['cpu']}, {machine['cores']} cores; selfstorm {machine['selfstorm']}, torch {machine['torch']}, "
+        f"Python {machine['python']}, {machine['platform']}. Measured in the same run: copy "
+        f"{three_digits(ceilings['copy_bytes_s'] / 1e9)} GB/s, float32 matrix product "
+        f"{three_digits(ceilings['product_flops_s'] / 1e9)} Gflop/s.",
+        "",
+        *_markdown(header, body),
+        "",
+        *_markdown(windows[0], windows[1:]),
+        "",
+        "![Stages under the roof of the device, and whole windows](stages.png)",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown(header: list[str], rows: list[list[str]]) -> list[str]:
+    marks = ["---", *["---:"] * (len(header) - 1)]
+    return ["| " + " | ".join(cells) + " |" for cells in (header, marks, *rows)]
 
 
 def environment(device: torch.device) -> dict[str, Any]:

@@ -93,19 +93,29 @@ class StreamFigures:
 
 
 def measure(
-    sides_px: tuple[int, ...], seconds: float, device: torch.device, say: Callable[[str], None]
+    sides_px: tuple[int, ...],
+    seconds: float,
+    device: torch.device,
+    say: Callable[[str], None],
+    rates_hz: tuple[float, ...] = (),
 ) -> StreamFigures:
-    """Measure everything. seconds: of every run of the daemon; say: told of every figure."""
+    """Measure everything.
+
+    seconds: of every run of the daemon; say: told of every figure. rates_hz: of the camera, and then nothing else is
+    measured; none: twice as fast each time until windows are skipped.
+    """
     rates: list[RateRun] = []
     for side_px in sides_px:
         raw, _ = _movie(side_px)
         with tempfile.TemporaryDirectory() as folder:
-            for run in _sweep(Path(folder), raw, side_px, seconds, device):
+            for run in _sweep(Path(folder), raw, side_px, seconds, device, rates_hz):
                 rates.append(run)
                 say(
                     f"{side_px} px at {run.rate_hz:g} frames/s: {run.published} windows, {run.skipped} skipped, "
-                    f"'{run.effort}', refined p95 {run.refined_ms[1]:.0f} ms"
+                    f"'{run.effort}', p95 {_ms(run.preview_ms)} (preview), {_ms(run.refined_ms)} (refined)"
                 )
+    if rates_hz:
+        return StreamFigures(tuple(rates), (), ())
     raw, emitters = _movie(64)
     lengths = []
     for length in LENGTHS:
@@ -125,11 +135,20 @@ def _movie(side_px: int) -> tuple[Array, Array]:
     return np.stack([pixels for pixels, _ in shots]), np.concatenate(emitters)
 
 
-def _sweep(folder: Path, raw: Array, side_px: int, seconds: float, device: torch.device) -> Iterator[RateRun]:
-    """Twice the rate until windows are skipped, and one try half way back."""
+def _ms(latency_ms: tuple[float, ...] | None) -> str:
+    return "none" if latency_ms is None else f"{latency_ms[1]:.0f} ms"
+
+
+def _sweep(
+    folder: Path, raw: Array, side_px: int, seconds: float, device: torch.device, rates_hz: tuple[float, ...]
+) -> Iterator[RateRun]:
+    """The rates given; or twice the rate until windows are skipped, and one try half way back."""
     with OmeTiffWriter(folder / "movie.ome.tif", 100.0) as writer:
         for frame in raw:
             writer.add(frame)
+    if rates_hz:
+        yield from (_run_daemon(folder, side_px, rate_hz, seconds, device) for rate_hz in rates_hz)
+        return
     rate_hz = FIRST_RATE_HZ
     while rate_hz <= MOST_RATE_HZ:
         run = _run_daemon(folder, side_px, rate_hz, seconds, device)

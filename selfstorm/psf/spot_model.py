@@ -85,7 +85,7 @@ def profiles(psf: Psf, pixel_nm: float, core: int, orders: int, device: torch.de
 
     along_y = np.stack([m.weight * derivatives(m.along_y) for m in modes], 1).reshape(len(position_nm), -1)
     along_x = np.stack([derivatives(m.along_x) for m in modes], 1).reshape(len(position_nm), -1)
-    y, x = (torch.as_tensor(t).to(device=device, dtype=dtype) for t in (along_y, along_x))
+    y, x = (torch.as_tensor(t).to(dtype).to(device) for t in (along_y, along_x))
     return Profiles(side, halo, len(modes), orders, y, x)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import torch
 from torch import Tensor
 
 from selfstorm.sequence.motion import Block, brought, velocities
@@ -62,7 +63,7 @@ def plan_for(blocks: Sequence[Block]) -> Plan:
 
 def _scores(newest: Block, earlier: Sequence[Block], velocity: Tensor | None) -> dict[int, float]:
     """How well the nearest blocks before it foretell the newest one, for each number of them that may be used."""
-    scores: dict[int, float] = {}
+    scores: dict[int, Tensor] = {}
     total: Sums | None = None
     for span, block in enumerate(reversed(earlier), 1):
         sums = brought([block], velocity, newest.middle)
@@ -71,12 +72,12 @@ def _scores(newest: Block, earlier: Sequence[Block], velocity: Tensor | None) ->
             scores[EVERYTHING] = foretold(newest.sums, total)
         elif span in SPANS:
             scores[span] = foretold(newest.sums, total)
-    return scores
+    return dict(zip(scores, torch.stack(list(scores.values())).tolist(), strict=True))
 
 
-def foretold(new: Sums, earlier: Sums) -> float:
-    """Correlation of new covariances with earlier ones, in a measure in which noise is the same everywhere."""
+def foretold(new: Sums, earlier: Sums) -> Tensor:
+    """A scalar: correlation of new covariances with earlier ones, in a measure whose noise is the same everywhere."""
     memory, floor = whitened(earlier)[3], noise_floor(new)
     a, b = (contrast(sums, memory, floor) for sums in (new, earlier))
     a, b = a - a.mean(), b - b.mean()
-    return float((a * b).sum() / (a.square().sum() * b.square().sum()).sqrt().clamp(min=TINY))
+    return (a * b).sum() / (a.square().sum() * b.square().sum()).sqrt().clamp(min=TINY)

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor
 
+from selfstorm.device import precise
+
 BLOCK_PX = 8
 MEDIAN_FRAMES = 50  # tell what is dim as well as more of them
 
@@ -30,14 +32,13 @@ def frame_gains(*strips: Tensor) -> Tensor:
     weights = torch.stack([dim * (colour == side) for side in (0, 1)]).flatten(1).T
     fits = torch.cat([y.flatten(1) @ weights for y in strips])
     level = fits.mean(0)
-    if float(level.min()) <= 0:  # no light to see a change of
-        return fits.new_ones((frames, 1, 1))
     first, second = (fits / level - 1).T
-    spread = float((first * first).mean().sqrt() * (second * second).mean().sqrt())
-    agreement = float((first * second).mean()) / spread - 2 / math.sqrt(frames) if spread > 0 else 0.0
-    trust = 2 * agreement / (1 + agreement) if agreement > 0 else 0.0
-    gains: Tensor = (1 + trust * 0.5 * (first + second)).clamp(min=1e-3)[:, None, None]
-    return gains
+    spread = precise((first * first).mean().sqrt() * (second * second).mean().sqrt())
+    agreement = (precise((first * second).mean()) / spread - 2 / math.sqrt(frames)).clamp(min=0)
+    seen = (spread > 0) & (level.min() > 0)  # without light there is no change of it to see
+    trust = 2 * agreement / (1 + agreement)
+    gains = torch.where(seen, 1 + trust * 0.5 * (first + second), 1.0)
+    return gains.clamp(min=1e-3)[:, None, None]
 
 
 def _offsets(strips: Sequence[Tensor], step: int) -> Iterator[int]:

@@ -106,6 +106,7 @@ def velocities(blocks: Sequence[Block]) -> Velocities:
 
 def _peak(values: Tensor, candidates: Tensor) -> Tensor:
     """(y, x) of the largest of (steps, steps) values, between the candidates by a parabola each way."""
+    device, (values, candidates) = candidates.device, (values.cpu(), candidates.cpu())
     i, j = divmod(int(values.argmax()), STEPS)
     found = []
     for line, k in ((values[:, j], i), (values[i], j)):
@@ -115,7 +116,7 @@ def _peak(values: Tensor, candidates: Tensor) -> Tensor:
             curvature = left - 2 * top + right
             between = 0.5 * (left - right) / curvature if curvature < 0 else 0.0
         found.append(float(candidates[k]) + between * float(candidates[1] - candidates[0]))
-    return torch.tensor(found, device=candidates.device, dtype=candidates.dtype)
+    return torch.tensor(found, dtype=candidates.dtype).to(device)
 
 
 def _local(votes: Tensor, candidates: Tensor, field: tuple[int, int]) -> Tensor:

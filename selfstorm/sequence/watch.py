@@ -107,6 +107,7 @@ def _smooth_light(model: SequenceModel, y: Tensor, gains: Tensor, z: Tensor, c: 
     """(T, rows, columns) of splines for y (T, H, W). z: and frames before, equally bright; c: without trend."""
     rough = model.density
     if rough is None:
-        rough = density(model.covariance, statistics_of(sums_of(c, None, len(c)), z.mean(0)), ROUGH_LAYERS)
+        statistics = statistics_of(sums_of(c, None, len(c)), z.mean(0))
+        rough = density(model.covariance, statistics, ROUGH_LAYERS, None, model.graphs)
     brightness, background = fit_background(z.mean(0), model.imaging.forward(rough))
-    return model.haze.knots(y, gains, brightness * rough, background, far_covariance(c))
+    return model.haze.knots(y, gains, brightness * rough, background, far_covariance(c), model.room.map_bytes)

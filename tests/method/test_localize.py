@@ -22,6 +22,7 @@ from selfstorm.localize import Effort, candidates, joined, localize
 from selfstorm.model import SequenceModel, Settings
 from selfstorm.operators import Grid, Imaging, LaggedCovariance
 from selfstorm.optics import Airy, Gaussian
+from selfstorm.planner import Room
 from selfstorm.render import fuse, render
 from selfstorm.sequence.film import Strip
 from selfstorm.simulate import AiryPsf, GaussianPsf, place
@@ -147,7 +148,7 @@ def test_a_background_of_every_frames_own():
     assert near.sd_nm[-1, 0] > 1.5 * near.sd_nm[0, 0]
 
 
-def test_batches_leave_no_trace(monkeypatch):
+def test_batches_leave_no_trace():
     rng = np.random.default_rng(3)
     pictures = [
         expected(np.column_stack([rng.uniform(0, 3000, (12, 2)), np.full(12, 900.0)]), (30, 30)) for _ in range(9)
@@ -159,8 +160,7 @@ def test_batches_leave_no_trace(monkeypatch):
     strip, done = Strip(np.arange(len(y)), y, torch.zeros(len(y), 1, 1), y.sum(0).numpy()), []
     with torch.inference_mode():
         whole = look(model, strip, light, "fused", "best", Watchers(done.append)).found
-        model.map_bytes = 1  # a frame at a time
-        monkeypatch.setattr("selfstorm.frame_by_frame.FITTED_TOGETHER", 20)
+        model.room = Room(map_bytes=1, fitted=20)  # a frame at a time
         parts = look(model, strip, light, "fused", "best", Watchers(done.append)).found
     assert done[0] == sum(done[1:]) == len(y)
     assert len(done) > 3

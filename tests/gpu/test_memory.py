@@ -1,0 +1,132 @@
+"""A device's memory: what was planned is what is taken, and where it ends the work goes on with less."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from selfstorm import planner
+from selfstorm.density import density
+from selfstorm.emitters import QUALITY, emitter_maps
+from selfstorm.model import SequenceModel, Settings
+from selfstorm.offline import reconstruct_movie
+from selfstorm.optics import Gaussian
+from selfstorm.planner import Room
+from selfstorm.statistics import window_statistics
+
+SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, scale=4, estimate="emitters", quality="fast", tuning_steps=0)
+
+
+def peak(device, work):
+    """Bytes that work takes beside what is there already."""
+    torch.cuda.synchronize(device)
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    with torch.inference_mode():
+        work()
+    torch.cuda.synchronize(device)
+    return torch.cuda.max_memory_allocated(device) - before
+
+
+def wide(movie, copies):
+    return np.tile(movie[0], (1, copies, copies))
+
+
+def model_of(raw, device):
+    return SequenceModel.learned_from(SETTINGS, raw, device)
+
+
+def picture(model, raw):
+    ((_, result),) = reconstruct_movie(raw, model, len(raw), len(raw))
+    return result.picture
+
+
+def test_what_was_planned_is_what_is_taken(cuda, movie):
+    raw = wide(movie, 4)[:60]
+    model = model_of(raw, cuda)
+    y = torch.as_tensor(model.photons(raw)).to(cuda)
+    statistics = window_statistics(y)
+    prior, some = torch.ones(model.grid.cells, device=cuda), y[:16].clamp(min=1.0)
+    start = some.new_ones((16, 1, 1))
+    maps = peak(cuda, lambda: emitter_maps(model.imaging, some, prior, start, some, QUALITY["fast"]))
+    layers = peak(cuda, lambda: density(model.covariance, statistics, 5))
+    for counted, taken in (
+        (planner.emitter_bytes(model.imaging, 16), maps),
+        (planner.density_bytes(model.covariance), layers),
+    ):
+        assert taken / 1.2 < counted < planner.COUNTED_WITHIN * 1.2 * taken
+
+
+@pytest.fixture
+def little_memory(cuda):
+    """Afterwards all of it is there again."""
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(cuda).total_memory
+    yield lambda more_bytes: torch.cuda.set_per_process_memory_fraction(
+        (torch.cuda.memory_reserved(cuda) + more_bytes) / total, cuda
+    )
+    torch.cuda.set_per_process_memory_fraction(1.0, cuda)
+    torch.cuda.empty_cache()
+
+
+def test_where_memory_ends_the_same_picture_is_made_in_smaller_batches(cuda, movie, little_memory):
+    raw = wide(movie, 4)[:60]
+    whole = picture(model_of(raw, cuda), raw)
+    model = model_of(raw, cuda)
+    torch.cuda.empty_cache()
+    least = planner.watching_bytes(model.imaging, len(raw), model.room.map_bytes)
+    little_memory(round(1.3 * least))
+    short = picture(model, raw)
+    np.testing.assert_allclose(short, whole, rtol=0, atol=1e-4 * whole.max())
+    assert model.room.map_bytes <= Room.on(cuda).map_bytes
+
+
+def test_out_of_memory_halves_the_batches(cuda, movie, little_memory):
+    """The plan does not know of the limit: it is met, and less is done at once from then on."""
+    raw = wide(movie, 4)[:100]
+    model = model_of(raw, cuda)
+    y = torch.as_tensor(model.photons(raw)).to(cuda)
+    prior = torch.ones(model.grid.cells, device=cuda)
+    torch.cuda.empty_cache()
+    little_memory(planner.emitter_bytes(model.imaging, 30))
+    sizes = []
+
+    def maps(room):
+        part = y[: planner.frames_together(prior.numel(), room.map_bytes)].clamp(min=1.0)
+        sizes.append(len(part))
+        with torch.inference_mode():
+            start = part.new_ones((len(part), 1, 1))
+            return emitter_maps(model.imaging, part, prior, start, part, QUALITY["fast"]).sum(0)
+
+    total, room = planner.with_less(model, maps, replace(model.room, map_bytes=2**31))
+    assert sizes[0] > sizes[-1] <= 30
+    assert bool(torch.isfinite(total).all())
+    assert model.room == room
+
+
+SECOND = """
+import sys
+import numpy as np
+from selfstorm.device import prepare_device
+sys.path.insert(0, sys.argv[1])
+from test_memory import model_of, picture
+raw = np.load(sys.argv[2])
+print(float(picture(model_of(raw, prepare_device("cuda")), raw).sum()))
+"""
+
+
+def test_two_processes_share_a_device(cuda, movie, tmp_path):
+    raw = wide(movie, 4)[:60]
+    np.save(tmp_path / "raw.npy", raw)
+    here = str(Path(__file__).parent)
+    line = [sys.executable, "-c", SECOND, here, str(tmp_path / "raw.npy")]
+    both = [subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    alone = float(picture(model_of(raw, cuda), raw).sum())
+    for process in both:
+        out, errors = process.communicate(timeout=110)
+        assert process.returncode == 0, errors
+        assert float(out) == pytest.approx(alone, rel=1e-4)

@@ -1,0 +1,62 @@
+"""What is computed on a device never waits for the host: shown on torch's meta device, which nobody can look into.
+
+A tensor of the meta device has a shape and no numbers. Asking one for its value, picking by a mask or mixing it with a
+tensor of the CPU raises, as each of these would make a graphics card wait or fail.
+"""
+
+import pytest
+import torch
+
+from selfstorm.background import fit_background
+from selfstorm.density import density, warmed
+from selfstorm.emitters import QUALITY, emitter_maps
+from selfstorm.haze import Haze, far_covariance
+from selfstorm.operators import Grid, Imaging, LaggedCovariance
+from selfstorm.optics import Airy, Gaussian
+from selfstorm.sequence.foresight import foretold
+from selfstorm.sequence.light import frame_gains
+from selfstorm.statistics import Sums, statistics_of, sums_of, trend
+from selfstorm.steady import steady_light
+
+META = torch.device("meta")
+FRAMES, FIELD = 60, (40, 130)
+
+
+def test_asking_such_a_tensor_raises():
+    z = torch.ones(3, device=META)
+    for looks in (lambda: float(z.sum()), lambda: z[z > 0], lambda: z + torch.ones(3), lambda: z.nonzero()):
+        with pytest.raises((RuntimeError, NotImplementedError)):
+            looks()
+
+
+@pytest.mark.parametrize("psf", [Gaussian(110.0), Airy(1.4, 680.0)], ids=lambda psf: type(psf).__name__)
+def test_no_stage_looks_at_what_it_computes(psf):
+    grid, like = Grid(*FIELD, 4, 100.0), torch.zeros((), device=META)
+    imaging, covariance, haze = Imaging(psf, grid, like), LaggedCovariance(psf, grid, like), Haze(psf, grid, like)
+    y = torch.ones(FRAMES, *FIELD, device=META)
+    with torch.inference_mode():
+        gains = frame_gains(y[:30], y[30:])
+        c = y / gains - trend(y / gains)
+        sums = sums_of(c[30:], c[29:30], FRAMES)
+        rough = density(covariance, statistics_of(sums, y.mean(0)), 3)
+        brightness, background = fit_background(y.mean(0), imaging.forward(rough))
+        smooth = haze.knots(y, gains, brightness * rough, background, far_covariance(c))
+        statistics = statistics_of(sums + sums_of(c[:30], None, FRAMES), y.mean(0))
+        m = density(covariance, statistics, 3, warmed(rough))
+        emitters = brightness * m + steady_light(imaging, y.mean(0), background, FRAMES, grid.scale)
+        light = background + haze.drawn(smooth)
+        maps = emitter_maps(imaging, y, emitters, emitters.mean() * gains, light, QUALITY["fast"])
+        told = foretold(sums, sums)
+    assert maps.shape == (FRAMES, *grid.cells)
+    assert {maps.dtype, m.dtype, gains.dtype} == {torch.float32}
+    assert (told.shape, statistics.memory.shape) == ((), ())
+
+
+def test_scalars_that_stay_on_the_device_are_those_of_python():
+    """As float() of them was computed before: a scalar of the whole window, in double precision."""
+    now, following, power = torch.rand(4, 9, 9) + 1, torch.rand(4, 9, 9), torch.rand(9, 9) + 5
+    sums = Sums(50, 49.0, now, following, power)
+    assert float(statistics_of(sums, power).memory) == pytest.approx(0.0, abs=1.0)
+    dark = Sums(50, 49.0, 0 * now, 0 * following, 0 * power)
+    assert float(statistics_of(dark, power).memory) == 0.0
+    assert frame_gains(torch.zeros(30, 8, 8)).unique().tolist() == [1.0]  # no light, no change of it

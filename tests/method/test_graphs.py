@@ -1,0 +1,101 @@
+"""CUDA graphs without CUDA: a stand-in records and replays as a graph does; what cannot be one runs as it is."""
+
+import numpy as np
+import pytest
+import torch
+
+from selfstorm.device import prepare_device
+from selfstorm.graphs import MOST_GRAPHS, Graphs
+from selfstorm.model import SequenceModel, Settings
+from selfstorm.offline import reconstruct_movie
+from selfstorm.optics import Gaussian
+from selfstorm.simulate import simulate
+from selfstorm.simulation.scene import Scene
+
+
+class Recorder:
+    """Captures a function on copies of its inputs; a replay computes on those, into the same output, like a graph."""
+
+    def __init__(self, spoil=0.0, fails=False):
+        self.captured = self.replayed = 0
+        self._spoil, self._fails = spoil, fails
+
+    def __call__(self, function, example):
+        if self._fails:
+            raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
+        self.captured += 1
+        inputs = [z.clone() for z in example]
+        out = torch.empty_like(function(*inputs))
+
+        def replay(*given):
+            for kept, new in zip(inputs, given, strict=True):
+                kept.copy_(new)
+            self.replayed += 1
+            out.copy_(function(*inputs) * (1 + self._spoil))
+            return out.clone()
+
+        return replay
+
+
+def doubled(z):
+    return 2 * z
+
+
+def on_cpu(recorder):
+    return Graphs(recorder, ("cpu",))
+
+
+def test_a_shape_that_comes_again_is_replayed_on_the_new_numbers():
+    recorder = Recorder()
+    graphs = on_cpu(recorder)
+    for value in (1.0, 2.0, 3.0):
+        assert graphs.run("doubled", doubled, torch.full((4,), value)).tolist() == [2 * value] * 4
+    assert (recorder.captured, recorder.replayed) == (1, 3)  # the first replay is the proof
+    graphs.run("doubled", doubled, torch.ones(5))
+    graphs.run("another", doubled, torch.ones(5))
+    assert recorder.captured == 3
+
+
+def test_results_are_not_overwritten_by_the_next_replay():
+    graphs = on_cpu(Recorder())
+    graphs.run("doubled", doubled, torch.ones(2))
+    first = graphs.run("doubled", doubled, torch.full((2,), 5.0))
+    graphs.run("doubled", doubled, torch.full((2,), 7.0))
+    assert first.tolist() == [10.0, 10.0]
+
+
+@pytest.mark.parametrize("recorder", [Recorder(fails=True), Recorder(spoil=1e-3), Recorder(spoil=float("nan"))])
+def test_a_graph_that_fails_or_lies_is_not_used(recorder, caplog):
+    graphs = on_cpu(recorder)
+    for value in (1.0, 2.0):
+        assert graphs.run("doubled", doubled, torch.full((4,), value)).tolist() == [2 * value] * 4
+    assert "going on without" in caplog.text
+    assert recorder.replayed <= 1
+
+
+def test_graphs_are_bounded_and_kept_from_large_tensors_and_other_devices():
+    recorder = Recorder()
+    graphs = on_cpu(recorder)
+    for length in range(1, MOST_GRAPHS + 3):
+        graphs.run("doubled", doubled, torch.ones(length))
+    assert len(graphs._known) == MOST_GRAPHS
+    before = recorder.captured
+    assert before == MOST_GRAPHS + 2
+    graphs.run("doubled", doubled, torch.empty(2**25, device="meta"))
+    graphs.run("doubled", doubled, torch.zeros(2**25))
+    assert recorder.captured == before
+
+
+def test_pictures_are_the_same_with_graphs_and_without(monkeypatch):
+    """All that stages A and B do goes through a graph's fixed buffers, so nothing of an earlier window may linger."""
+    scene = Scene(height=24, width=28, filaments=5, density=4.0, photons=1500.0, seed=6)
+    raw = np.stack([pixels for pixels, _ in simulate(scene, frames=80)])
+    settings = Settings(100.0, Gaussian(110.0), 100.0, 4.0, estimate="emitters", quality="fast", tuning_steps=0)
+    pictures = []
+    recorder = Recorder()
+    for graphs in (Graphs(), on_cpu(recorder)):
+        model = SequenceModel.learned_from(settings, raw[:40], prepare_device("cpu"))
+        model.graphs = graphs
+        pictures.append(np.stack([result.picture for _, result in reconstruct_movie(raw, model, 40, 20)]))
+    assert recorder.replayed > recorder.captured > 1
+    np.testing.assert_array_equal(*pictures)

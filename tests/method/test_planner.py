@@ -1,0 +1,196 @@
+"""What a window takes is counted before it is taken, and a window that has less room makes the same picture."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from allocated import Allocated
+
+from selfstorm import planner
+from selfstorm.density import density
+from selfstorm.device import prepare_device
+from selfstorm.emitters import Layers, emitter_maps
+from selfstorm.errors import InputError
+from selfstorm.localize import candidates, localize
+from selfstorm.model import SequenceModel, Settings
+from selfstorm.offline import check_memory, reconstruct_movie
+from selfstorm.operators import Grid, Imaging, LaggedCovariance
+from selfstorm.optics import Airy, Ellipse, Gaussian
+from selfstorm.planner import COUNTED_WITHIN, LEAST, Room, plan
+from selfstorm.sequence.film import Place
+from selfstorm.sequence.watch import watch
+from selfstorm.simulate import simulate
+from selfstorm.simulation.scene import Scene
+from selfstorm.statistics import window_statistics
+
+CPU = prepare_device("cpu")
+LIKE = torch.zeros(())
+OPTICS = (Gaussian(110.0), Airy(1.4, 680.0), Ellipse(150.0, 100.0, 30.0))
+FIELDS = ((48, 64), (112, 128), (100, 300))  # one dense block each way; several; both
+FEW_LAYERS = Layers(2, 0.2, 0.1)
+SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, quality="fast", tuning_steps=0)
+
+
+def about(counted, taken):
+    """A count may be too careful; it is not to be too low by more than chance."""
+    assert taken / 1.1 < counted < COUNTED_WITHIN * taken
+
+
+@pytest.fixture(scope="module")
+def raw():
+    scene = Scene(height=32, width=36, filaments=6, density=4.0, photons=1500.0, seed=6)
+    return np.stack([pixels for pixels, _ in simulate(scene, frames=60)])
+
+
+def picture(raw, room=None, estimate="emitters"):
+    model = SequenceModel.learned_from(replace(SETTINGS, estimate=estimate), raw, CPU)
+    model.room = room or model.room
+    (_, result), *_ = reconstruct_movie(raw, model, len(raw), len(raw))
+    return model, result
+
+
+@pytest.mark.parametrize("field", FIELDS)
+@pytest.mark.parametrize("psf", OPTICS, ids=lambda psf: type(psf).__name__)
+def test_what_stages_a_and_b_take_is_what_was_counted(psf, field):
+    grid, frames = Grid(*field, 4, 100.0), 4
+    imaging, covariance = Imaging(psf, grid, LIKE), LaggedCovariance(psf, grid, LIKE)
+    y = 10 + torch.rand(frames, *field)
+    with torch.inference_mode():
+        statistics = window_statistics(y)
+        with Allocated() as stage_b:
+            maps = emitter_maps(imaging, y, torch.rand(grid.cells), torch.ones(frames, 1, 1), y, FEW_LAYERS)
+        about(planner.emitter_bytes(imaging, frames), stage_b.peak)
+        with Allocated() as search:
+            candidates(maps, grid)
+        about(planner.CANDIDATES_MAPS * maps.numel() * 4, search.peak + maps.numel() * 4)
+        with Allocated() as stage_a:
+            density(covariance, statistics, 4)
+        about(planner.density_bytes(covariance), stage_a.peak)
+
+
+def test_what_watching_takes_is_what_was_counted(raw):
+    wide = np.tile(raw, (2, 3, 3))
+    model = SequenceModel.learned_from(SETTINGS, wide, CPU)
+    for first, last in ((0, 60), (60, 80), (80, 120)):
+        with Allocated() as taken:
+            watch(model, wide[first:last], Place(np.arange(first, last), 0, 20))
+        counted = planner.watching_bytes(model.imaging, last - first, model.room.map_bytes)
+        if first:
+            about(counted, taken.peak)
+        else:  # no frames before them
+            assert counted > taken.peak / 1.1
+
+
+def test_what_fitting_takes_is_what_was_counted(raw, monkeypatch):
+    groups = []
+
+    def spied(y, begin, *more):
+        with Allocated() as taken:
+            found = localize(y, begin, *more)
+        groups.append((len(begin.frame), len(y), taken.peak))
+        return found
+
+    monkeypatch.setattr("selfstorm.frame_by_frame.localize", spied)
+    model, _ = picture(raw, estimate="fused")
+    emitters, frames, taken = max(groups)
+    assert emitters > 1000
+    about(planner.fitting_bytes(model.imaging, emitters, frames), taken)
+
+
+@pytest.mark.parametrize("psf", OPTICS, ids=lambda psf: type(psf).__name__)
+def test_the_matrices_are_counted_exactly(psf):
+    grid = Grid(100, 60, 4, 100.0)
+    operators = Imaging(psf, grid, LIKE), LaggedCovariance(psf, grid, LIKE)
+    held = {
+        matrix.untyped_storage().data_ptr(): matrix.untyped_storage().nbytes()
+        for one in operators
+        for axis in (one.operator.y, one.operator.x)
+        for band in (axis.down, axis.up)
+        for _, matrix in band._blocks
+    }
+    assert planner.operator_bytes(*operators) == sum(held.values())
+
+
+def planned(free, frames=100, field=(512, 512), most=None):
+    grid = Grid(*field, 4, 100.0)
+    imaging, covariance = Imaging(SETTINGS.psf, grid, LIKE), LaggedCovariance(SETTINGS.psf, grid, LIKE)
+    return plan(imaging, covariance, frames, most or Room(planner.DEVICE_MAP_BYTES, planner.DEVICE_FITTED), free)
+
+
+def test_less_is_done_at_once_where_less_is_free():
+    plenty, some, short = planned(80 * 2**30), planned(4 * 2**30), planned(2**20)
+    assert plenty.room == Room(planner.DEVICE_MAP_BYTES, planner.DEVICE_FITTED)
+    assert plenty.room.map_bytes > some.room.map_bytes > short.room.map_bytes == LEAST
+    assert some.peak <= planner.SHARE * some.free
+    assert (plenty.fits, some.fits, short.fits) == (True, True, False)
+    assert planned(None).room == plenty.room
+    assert planned(4 * 2**30 + 2**20).room == some.room  # a little more free: the same batches, the same picture
+
+
+def test_a_window_that_has_less_room_makes_the_same_picture(raw):
+    """Frames do not know who is in their batch: all that differs is how matrix products are rounded."""
+    _, whole = picture(raw, estimate="fused")
+    _, small = picture(raw, Room(map_bytes=LEAST, fitted=100), estimate="fused")
+    assert np.abs(small.picture - whole.picture).max() < 1e-4 * whole.picture.max()
+    assert abs(len(small.localizations) - len(whole.localizations)) <= 2
+
+
+def test_free_memory_is_asked_for_at_the_window(raw, monkeypatch):
+    asked = []
+    monkeypatch.setattr("selfstorm.frame_by_frame.free_bytes", lambda device: asked.append(device) or 2**20)
+    together = []
+    real = emitter_maps
+    monkeypatch.setattr(
+        "selfstorm.frame_by_frame.emitter_maps",
+        lambda imaging, y, *more: together.append(len(y)) or real(imaging, y, *more),
+    )
+    model, _ = picture(raw)
+    assert asked
+    assert max(together) < 6
+    assert model.room == Room()  # short for this window alone, not from now on
+
+
+class NoMemory:
+    """Raises as a device does for more than so many frames at once."""
+
+    def __init__(self, monkeypatch, frames, error):
+        self.asked, real = [], emitter_maps
+
+        def maps(imaging, y, *more):
+            self.asked.append(len(y))
+            if len(y) > frames:
+                raise error
+            return real(imaging, y, *more)
+
+        monkeypatch.setattr("selfstorm.frame_by_frame.emitter_maps", maps)
+
+
+def test_offline_goes_on_with_half_as_much_where_memory_ends(raw, monkeypatch):
+    _, whole = picture(raw)
+    short = NoMemory(monkeypatch, 9, torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB."))
+    model, small = picture(raw)
+    assert max(short.asked) > 9
+    assert short.asked[-1] <= 9
+    assert sum(asked for asked in short.asked if asked <= 9) == len(raw)  # nothing is done twice
+    assert model.room.map_bytes < Room().map_bytes
+    assert np.abs(small.picture - whole.picture).max() < 1e-4 * whole.picture.max()
+
+
+def test_other_faults_are_not_taken_for_memory_and_nothing_is_tried_for_ever(raw, monkeypatch):
+    other = NoMemory(monkeypatch, 0, RuntimeError("an illegal memory access was encountered"))
+    with pytest.raises(RuntimeError, match="illegal"):
+        picture(raw)
+    assert len(other.asked) == 1
+    never = NoMemory(monkeypatch, 0, torch.OutOfMemoryError("CUDA out of memory."))
+    with pytest.raises(InputError, match="no memory for 60 frames of this field"):
+        picture(raw)
+    assert never.asked[-1] < never.asked[0]
+
+
+def test_a_window_that_cannot_fit_is_refused_in_words_before_it_is_begun(raw, monkeypatch):
+    model = SequenceModel.learned_from(SETTINGS, raw, CPU)
+    check_memory(model, 60)
+    monkeypatch.setattr("selfstorm.offline.free_bytes", lambda device: 2**20)
+    with pytest.raises(InputError, match=r"0\.0 GiB of its memory are free, 60 frames of this field take 0\.\d"):
+        check_memory(model, 60)

@@ -9,20 +9,14 @@ from typing import Any
 
 import click
 
-from selfstorm.errors import InputError
-from selfstorm.psf.options import chosen_psf
+from selfstorm.microscope_options import chosen_pixel_nm, chosen_psf, microscope_options
 
 
 @click.command()
 @click.argument("movie", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=None, help="Default: MOVIE_sr.ome.tif")
 @click.option("--select", "selected", multiple=True, metavar="AXIS=PLACE", help="Where there is more than time.")
-@click.option("--pixel-nm", type=click.FloatRange(1, 10_000), help="Camera pixel in the sample; else from metadata.")
-@click.option("--na", type=click.FloatRange(0.05, 1.8), help="Numerical aperture, with --wavelength-nm.")
-@click.option("--wavelength-nm", type=click.FloatRange(200, 2000), help="Emission wavelength, with --na.")
-@click.option("--psf-sigma-nm", type=click.FloatRange(10, 5000), help="Width of a Gaussian PSF.")
-@click.option("--offset-adu", type=float, help="Camera offset; else estimated.")
-@click.option("--gain", type=click.FloatRange(1e-3, 1e4), help="ADU per photon; else estimated.")
+@microscope_options
 @click.option("--scale", type=click.Choice(["2", "4", "8"]), default="8", show_default=True)
 @click.option("--window", default="all", show_default=True, metavar="all|T", help="Frames of one picture.")
 @click.option("--stride", type=click.IntRange(1), help="Frames from one window to the next. Default: the window.")
@@ -83,9 +77,7 @@ def reconstruct(
     psf = chosen_psf(na, wavelength_nm, psf_sigma_nm)
     torch_device = prepare_device(device)
     with MovieFile(movie, _selection(selected)) as file:
-        pixel_nm = pixel_nm or file.pixel_nm
-        if pixel_nm is None:
-            raise InputError("pixel size unknown", where=movie, mend="give it with --pixel-nm")
+        pixel_nm = chosen_pixel_nm(pixel_nm, file.pixel_nm, movie)
         length = file.length if window == "all" else _frames(window)
         stride = stride or length
         windows = check_windows(file.length, length, stride)

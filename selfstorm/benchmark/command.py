@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from selfstorm.errors import InputError
+from selfstorm.microscope_options import chosen_pixel_nm, chosen_psf, microscope_options
 from selfstorm.places import make_folder, replacing
-from selfstorm.psf.options import chosen_psf
 
 if TYPE_CHECKING:
     from selfstorm.frames import Array
@@ -31,12 +30,7 @@ METHOD_HELP = "ours, paper, fista, richardson-lucy, sofi2, std, widefield, with 
 @click.argument("movie", type=click.Path(path_type=Path), required=False)
 @click.option("--truth", type=click.Path(path_type=Path), help="frame,y_nm,x_nm (.csv or .csv.gz)")
 @click.option("-o", "--output", type=click.Path(path_type=Path), default="benchmark", show_default=True, metavar="DIR")
-@click.option("--pixel-nm", type=click.FloatRange(1, 10_000), help="Camera pixel in the sample; else from metadata.")
-@click.option("--na", type=click.FloatRange(0.05, 1.8), help="Numerical aperture, with --wavelength-nm.")
-@click.option("--wavelength-nm", type=click.FloatRange(200, 2000), help="Emission wavelength, with --na.")
-@click.option("--psf-sigma-nm", type=click.FloatRange(10, 5000), help="Width of a Gaussian PSF.")
-@click.option("--offset-adu", type=float, help="Camera offset; else estimated.")
-@click.option("--gain", type=click.FloatRange(1e-3, 1e4), help="ADU per photon; else estimated.")
+@microscope_options
 @click.option("--scale", type=click.Choice(["2", "4", "8"]), default="8", show_default=True, help="Of our picture.")
 @click.option("--frames", type=click.IntRange(8), help=f"Only the first ones. Simulated: {SIMULATED_FRAMES}.")
 @click.option("--methods", default="all", show_default=True, metavar="NAMES", help=METHOD_HELP)
@@ -188,9 +182,7 @@ def _read(
     from selfstorm.offline import check_windows
 
     with MovieFile(movie) as file:
-        pixel_nm = pixel_nm or file.pixel_nm
-        if pixel_nm is None:
-            raise InputError("pixel size unknown", where=movie, mend="give it with --pixel-nm")
+        pixel_nm = chosen_pixel_nm(pixel_nm, file.pixel_nm, movie)
         raw = file.frames()[:frames]
     check_windows(len(raw), len(raw), len(raw))
     if movie.is_file():

@@ -57,9 +57,10 @@ class Made:
 class Reconstructor:
     """Reconstructs window after window, each warm-started by the last.
 
-    settings: of a stream, asked before every window. steady: never make less of a window to save time. budget: share of
-    the time between windows that may be spent, asked likewise. tell: of events that a user should know. checkpoint: a
-    model to start from, if it is there. model: the last good one.
+    settings: of a stream, asked before every window. steady: never make less of a window to save time. tell: of events
+    that a user should know. whole: take in a window's new frames all at once, as offline does, not piece by piece in
+    bounded memory. budget: share of the time between windows that may be spent, asked likewise. checkpoint: a model to
+    start from, if it is there. model: the last good one.
     """
 
     def __init__(
@@ -69,11 +70,12 @@ class Reconstructor:
         *,
         steady: bool,
         tell: Tell,
+        whole: bool = False,
         budget: Callable[[], float] = lambda: 1.0,
         checkpoint: Path | None = None,
     ) -> None:
         self._settings, self._device, self._steady, self._budget = settings, device, steady, budget
-        self._tell, self._checkpoint = tell, checkpoint
+        self._tell, self._checkpoint, self._whole = tell, checkpoint, whole
         self._info: StreamInfo | None = None
         self._watched = -1
         self._forgotten: tuple[tuple[int, str], ...] = ()
@@ -130,8 +132,9 @@ class Reconstructor:
         self._trying, self._tried = model, model.settings
         self._pace = pace = self._pace or self._new_pace(model)
         new = [frame for frame in (*window.before, *window.frames) if self._new(frame)]
-        for first in range(0, len(new), self._room.watched):
-            some = new[first : first + self._room.watched]
+        together = max(len(new), 1) if self._whole else self._room.watched
+        for first in range(0, len(new), together):
+            some = new[first : first + together]
             watch(model, np.stack([f.pixels for f in some]), self._place(window, some))
         stopwatch.mark("watch")
         demand = self._demand(model, window, len(new))

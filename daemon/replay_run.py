@@ -56,6 +56,7 @@ def repeat(manifest: Path) -> Iterator[Repeated]:
         lambda info: settings_of(now, info),
         device,
         steady=True,
+        whole=config.lossless,
         tell=lambda level, code, text: None,
         checkpoint=_start(manifest, run),
     )

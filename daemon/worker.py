@@ -57,6 +57,7 @@ class Worker(threading.Thread):
             lambda info: settings_of(self._config, info),
             device,
             steady=config.lossless or chosen.model == "paper",
+            whole=config.lossless,
             tell=health.event,
             budget=lambda: self._config.reconstruction.budget,
             checkpoint=config.checkpoint,

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+STEPS = ["tests", "stages", "live", "paper"]
 SELFSTORM = ["-c", "from selfstorm.cli import main; main()"]
 # Fields in camera pixels; frames of a window; camera and seconds of the live run.
 WHOLE = {"sides": "256,512,2048", "frames": "100", "live": "512", "rate": "100", "seconds": "300", "movie": "200"}
@@ -26,6 +27,7 @@ def main() -> int:
         "--device", default="gpu", choices=["gpu", "cuda", "mps", "cpu"], help="gpu: whichever is there"
     )
     parser.add_argument("--small", action="store_true", help="tiny fields and short runs")
+    parser.add_argument("--steps", nargs="+", default=STEPS, choices=STEPS, help="some alone")
     parser.add_argument("-o", "--output", type=Path, default=ROOT / "docs" / "benchmarks" / "gpu", metavar="DIR")
     chosen = parser.parse_args()
     device = found(chosen.device)
@@ -40,6 +42,8 @@ def main() -> int:
     output.mkdir(parents=True, exist_ok=True)
     codes = []
     for name, arguments in steps(size, device, output).items():
+        if name not in chosen.steps:
+            continue
         print(f"--- {name}", flush=True)
         began = time.monotonic()
         codes.append(subprocess.call([sys.executable, *arguments], cwd=ROOT))
@@ -51,15 +55,15 @@ def main() -> int:
 
 
 def steps(size: dict[str, str], device: str, output: Path) -> dict[str, list[str]]:
-    """What is run, by name: arguments of Python."""
+    """Arguments of Python for every step: tests; stages against the limits; live; beside the paper's model."""
     benchmark = [*SELFSTORM, "benchmark", "--device", device, "-o", str(output)]
     live = ["--stream", "--sides", size["live"], "--rates", size["rate"], "--seconds", size["seconds"]]
     methods = ["--methods", "widefield" if size is SMALL else "ours,paper", "--frames", size["movie"]]
     return {
         "tests": ["-m", "pytest", "tests/gpu", "-p", "no:cacheprovider", f"--junitxml={output / 'tests.xml'}"],
-        "stages against the limits": [*benchmark, "--stages", "--sides", size["sides"], "--frames", size["frames"]],
+        "stages": [*benchmark, "--stages", "--sides", size["sides"], "--frames", size["frames"]],
         "live": [*benchmark, *live],
-        "beside the paper's model": [*benchmark, *methods],
+        "paper": [*benchmark, *methods],
     }
 
 

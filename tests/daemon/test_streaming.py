@@ -12,6 +12,7 @@ from daemon_process import DAEMON, Daemon, Results, account_closes, command, fre
 
 from daemon.health import Health
 from daemon.metrics import MetricsServer
+from daemon.replay_run import repeat
 from selfstorm.errors import InputError
 from selfstorm.formats.ome_tiff import read_pictures
 
@@ -110,8 +111,14 @@ def test_a_manifest_whose_pictures_come_out_otherwise_says_so(run, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{}\n", '{"window": 3}\n', "no json\n", '{"run": {"format": "other"}}\n'])
-def test_what_is_no_manifest_is_refused_in_a_line(tmp_path, text):
+def test_what_is_no_manifest_is_refused_by_its_name(tmp_path, text):
     (tmp_path / "no.manifest.ndjson").write_text(text)
+    with pytest.raises(InputError, match=r"no\.manifest\.ndjson"):
+        list(repeat(tmp_path / "no.manifest.ndjson"))
+
+
+def test_what_is_no_manifest_is_refused_in_a_line(tmp_path):
+    (tmp_path / "no.manifest.ndjson").write_text("no json\n")
     refused = command([*DAEMON, "replay-run", tmp_path / "no.manifest.ndjson"])
     assert refused.returncode == 2
     assert "no.manifest.ndjson" in refused.stderr

@@ -16,19 +16,14 @@ def gpu_tool(*arguments):
     return subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
 
 
-@pytest.mark.timeout(210)  # some 20 s alone; four programs are started
-def test_all_steps_run_on_a_cpu(tmp_path):
-    done = gpu_tool("--device", "cpu", "--small", "-o", str(tmp_path))
+@pytest.mark.timeout(210)  # some 25 s alone; three programs are started
+def test_its_steps_run_on_a_cpu(tmp_path):
+    done = gpu_tool("--device", "cpu", "--small", "-o", str(tmp_path), "--steps", "tests", "live")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count(": done after") == 4
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "tests.xml",
-        *(f"{name}.{kind}" for name in ("stages", "benchmark") for kind in ("json", "md", "png")),
-        *("stream.json", "stream.png"),
-    }
+    assert done.stdout.count(": done after") == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"tests.xml", "stream.json", "stream.png"}
     (run,) = json.loads((tmp_path / "stream.json").read_text())["rates"]
     assert (run["side_px"], run["rate_hz"], run["missing"]) == (24, 100.0, 0)
-    assert "Stages on cpu" in (tmp_path / "stages.md").read_text()
 
 
 @pytest.mark.skipif(

@@ -14,7 +14,7 @@ from selfstorm.simulation.scene import Scene
 
 FRAMES = 160
 LONG = {"window": 140, "stride": 20}  # more than the live daemon takes in at once
-SHORT = {"window": 40, "stride": 60}
+SHORT = {"window": 40, "stride": 120}
 GIVEN = {
     "config": {"optics": {"psf_sigma_nm": 110.0}, "camera": {"offset_adu": 100.0, "gain_adu_per_electron": 4.0}},
     "flags": ["--psf-sigma-nm", 110, "--offset-adu", 100, "--gain", 4],

@@ -209,7 +209,7 @@ sys.path.insert(0, sys.argv[1])
 import numpy as np
 from selfstorm.planner import Room
 from test_reconstructor import EMITTERS, Scene, reconstructor, made, replace, simulate, window
-raw = np.stack([p for p, _ in simulate(Scene(height=32, width=36, seed=6), frames=60)])
+raw = np.stack([p for p, _ in simulate(Scene(height=64, width=64, seed=6), frames=60)])
 told = []
 ours = reconstructor(told, replace(EMITTERS, scale=8))
 made(ours, window(raw, 0))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from daemon.keys.loopback import is_loopback
+from daemon.protocol.faults import first_fault
 from selfstorm.errors import InputError
 from selfstorm.frames import Region
 
@@ -130,7 +131,7 @@ def source_of(uri: str) -> SourceSection:
     try:
         return SourceSection(uri=uri)
     except ValidationError as error:
-        raise InputError(str(error.errors(include_url=False)[0]["msg"]).removeprefix("Value error, ")) from None
+        raise InputError(first_fault(error)) from None
 
 
 def _check_publisher(place: str, uri: str, key: Path | None) -> None:

@@ -48,62 +48,87 @@ class Grid:
         return padded[..., edge : edge + self.height * self.scale, edge : edge + self.width * self.scale]
 
 
-class Band:
-    """A Toeplitz band matrix that maps one axis to another, in blocks: of each, the part that is not zero.
+Blocks = list[tuple[slice, Tensor]]  # for consecutive outputs: which inputs they see, and (G, out, in)
 
-    blocks: for consecutive outputs, which inputs they see, and (G, out, in) or, for one term, (out, in).
+
+class Band:
+    """Toeplitz band matrices, one for each of G terms, from one axis to another: of each, the part that is not zero.
+
+    They lie in memory as they are multiplied; transposed, a product would take twice as long on a CPU.
+    blocks: into how many the outputs are cut. entries: numbers that are multiplied for one term.
     """
 
-    def __init__(self, blocks: list[tuple[slice, Tensor]]) -> None:
-        self._blocks = [(part, matrix[0] if len(matrix) == 1 else matrix) for part, matrix in blocks]
+    def __init__(self, blocks: Blocks) -> None:
+        self._blocks = [(part, self._laid_out(matrix).contiguous()) for part, matrix in blocks]
+        self.terms, self.blocks = len(blocks[0][1]), len(blocks)
+        self.entries = sum(matrix[0].numel() for _, matrix in blocks)
 
-    @property
-    def blocks(self) -> int:
-        """Into how many the outputs are cut."""
-        return len(self._blocks)
-
-    @property
-    def entries(self) -> int:
-        """Numbers that are multiplied for one term, the band and the corners of its blocks."""
-        return sum(matrix.shape[-2] * matrix.shape[-1] for _, matrix in self._blocks)
-
-    def columns(self, x: Tensor) -> Tensor:
-        """(..., rows, in) -> (..., rows, out), along the last axis."""
-        parts = [x[..., part] @ matrix.mT for part, matrix in self._blocks]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, -1)
-
-    def rows(self, x: Tensor) -> Tensor:
-        """(..., in, columns) -> (..., out, columns), along the last axis but one."""
-        parts = [matrix @ x[..., part, :] for part, matrix in self._blocks]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, -2)
+    def _laid_out(self, matrix: Tensor) -> Tensor:
+        raise NotImplementedError
 
 
-class Axis:
-    """One axis of an operator, both ways: `down` from cells to pixels, `up` back.
+class Columns(Band):
+    """Along the last axis, each map by its own matrix."""
+
+    def _laid_out(self, matrix: Tensor) -> Tensor:
+        return (matrix if len(matrix) > 1 else matrix[0]).mT
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(..., G, rows, in) -> (..., G, rows, out); for one term (..., rows, in) -> (..., rows, out)."""
+        return _joined([x[..., part] @ matrix for part, matrix in self._blocks], -1)
+
+
+class Rows(Band):
+    """Along the last axis but one, a map by every matrix: one product with all of them."""
+
+    def _laid_out(self, matrix: Tensor) -> Tensor:
+        return matrix.flatten(0, 1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(..., in, columns) -> (..., G, out, columns)."""
+        maps = self.terms, -1
+        return _joined([(matrix @ x[..., part, :]).unflatten(-2, maps) for part, matrix in self._blocks], -2)
+
+
+class SummedRows(Band):
+    """Along the last axis but one, each map by its own matrix, and their sum: one product."""
+
+    def _laid_out(self, matrix: Tensor) -> Tensor:
+        return matrix.transpose(0, 1).flatten(1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(..., G, in, columns) -> (..., out, columns)."""
+        return _joined([matrix @ x[..., part, :].flatten(-3, -2) for part, matrix in self._blocks], -2)
+
+
+def _joined(parts: list[Tensor], axis: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, axis)
+
+
+def _blocks(kernels: Array, pixels: int, scale: int, pad_px: int, like: Tensor) -> tuple[Blocks, Blocks]:
+    """One axis both ways, from cells down to pixels and back up.
 
     kernels: (G, (2*reach + 1)*scale) float64, what a pixel sees of the cells around it, for each of G terms.
     """
+    taps, cells = kernels.shape[1], (pixels + 2 * pad_px) * scale
+    first = (pad_px - (taps // scale - 1) // 2) * scale  # cell that pixel 0's kernel starts at
 
-    def __init__(self, kernels: Array, pixels: int, scale: int, pad_px: int, like: Tensor) -> None:
-        taps, cells = kernels.shape[1], (pixels + 2 * pad_px) * scale
-        first = (pad_px - (taps // scale - 1) // 2) * scale  # cell that pixel 0's kernel starts at
+    def matrix(rows: range, columns: range) -> Tensor:
+        tap = np.arange(columns.start, columns.stop) - np.arange(rows.start, rows.stop)[:, None] * scale - first
+        values = np.where((tap >= 0) & (tap < taps), kernels[:, tap.clip(0, taps - 1)], 0.0)
+        return torch.as_tensor(values).to(like.dtype).to(like.device)
 
-        def matrix(rows: range, columns: range) -> Tensor:
-            tap = np.arange(columns.start, columns.stop) - np.arange(rows.start, rows.stop)[:, None] * scale - first
-            values = np.where((tap >= 0) & (tap < taps), kernels[:, tap.clip(0, taps - 1)], 0.0)
-            return torch.as_tensor(values).to(like.dtype).to(like.device)
-
-        blocks = 1 if pixels <= DENSE_PX else round(pixels / BLOCK_PX)
-        down, up = [], []
-        for seeing in _pieces(pixels, blocks):
-            start, stop = seeing.start * scale + first, (seeing.stop - 1) * scale + first + taps
-            seen = range(max(start, 0), min(stop, cells))
-            down.append((slice(seen.start, seen.stop), matrix(seeing, seen)))
-        for seen in _pieces(cells, blocks):
-            earliest, latest = (seen.start - first - taps) // scale + 1, (seen.stop - 1 - first) // scale
-            seeing = range(max(earliest, 0), min(latest + 1, pixels))
-            up.append((slice(seeing.start, seeing.stop), matrix(seeing, seen).mT))
-        self.down, self.up = Band(down), Band(up)
+    count = 1 if pixels <= DENSE_PX else round(pixels / BLOCK_PX)
+    down, up = [], []
+    for seeing in _pieces(pixels, count):
+        start, stop = seeing.start * scale + first, (seeing.stop - 1) * scale + first + taps
+        seen = range(max(start, 0), min(stop, cells))
+        down.append((slice(seen.start, seen.stop), matrix(seeing, seen)))
+    for seen in _pieces(cells, count):
+        earliest, latest = (seen.start - first - taps) // scale + 1, (seen.stop - 1 - first) // scale
+        seeing = range(max(earliest, 0), min(latest + 1, pixels))
+        up.append((slice(seeing.start, seeing.stop), matrix(seeing, seen).mT))
+    return down, up
 
 
 def _pieces(length: int, count: int) -> list[range]:
@@ -122,24 +147,25 @@ class Separable:
         self, kernels_y: Array, kernels_x: Array, term: Sequence[int], output: Sequence[int], grid: Grid, like: Tensor
     ) -> None:
         self.single = len(kernels_x) == 1
-        self.y = Axis(kernels_y, grid.height, grid.scale, grid.pad_px, like)
-        self.x = Axis(kernels_x, grid.width, grid.scale, grid.pad_px, like)
+        down, up = _blocks(kernels_y, grid.height, grid.scale, grid.pad_px, like)
+        self.y_down, self.y_up = Rows(down), SummedRows(up)
+        down, up = _blocks(kernels_x, grid.width, grid.scale, grid.pad_px, like)
+        self.x_down, self.x_up = Columns(down), Columns(up)
         self._term, self._output = _Links(term, like), _Links(output, like)
         self.terms, self.pairs = len(kernels_y), len(kernels_x)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., rows, columns) cells -> (..., L, H, W); no L axis where there is one pair."""
+        seen = self.y_down(x)
         if self.single:
-            return self.x.down.columns(self.y.down.rows(x))
-        seen = self.y.down.rows(x[..., None, :, :])
-        return self._output.added_up(self.x.down.columns(self._term.of(seen)))
+            return self.x_down(seen.squeeze(-3))
+        return self._output.added_up(self.x_down(self._term.of(seen)))
 
     def adjoint(self, z: Tensor) -> Tensor:
         """(..., L, H, W) -> (..., rows, columns) cells."""
         if self.single:
-            return self.y.up.rows(self.x.up.columns(z))
-        spread = self.x.up.columns(self._output.of(z))
-        return self.y.up.rows(self._term.added_up(spread)).sum(-3)
+            return self.y_up(self.x_up(z).unsqueeze(-3))
+        return self.y_up(self._term.added_up(self.x_up(self._output.of(z))))
 
 
 class _Links:

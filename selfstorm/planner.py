@@ -201,16 +201,16 @@ def operator_bytes(*operators: Imaging | LaggedCovariance) -> int:
     """What the matrices take."""
     entries = 0
     for one in (each.operator for each in operators):
-        entries += one.terms * (one.y.down.entries + one.y.up.entries)
-        entries += one.pairs * (one.x.down.entries + one.x.up.entries)
+        entries += one.terms * (one.y_down.entries + one.y_up.entries)
+        entries += one.pairs * (one.x_down.entries + one.x_up.entries)
     return entries * NUMBER
 
 
 def _spread_bytes(operator: Separable, grid: Grid) -> int:
-    """What an adjoint makes: every pair spread along x; every term along y, in blocks and then in one piece."""
-    pieces = operator.terms * (1 if operator.y.up.blocks == 1 else 2)
-    summed = operator.terms > 1 and operator.y.up.blocks == 1
-    return (pieces + summed) * _map(grid) + operator.pairs * grid.height * grid.cells[1] * NUMBER
+    """What an adjoint makes: every pair spread along x, their sum a term; the map, in blocks and in one piece."""
+    pieces = 1 if operator.y_up.blocks == 1 else 2
+    spread = operator.pairs + (operator.terms if operator.terms < operator.pairs else 0)
+    return pieces * _map(grid) + spread * grid.height * grid.cells[1] * NUMBER
 
 
 def _frame(grid: Grid) -> int:

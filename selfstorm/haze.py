@@ -14,7 +14,7 @@ from selfstorm.device import precise
 from selfstorm.emitters import MAP_BYTES, batches
 from selfstorm.operators import Grid, Imaging
 from selfstorm.optics import Psf
-from selfstorm.statistics import shifted
+from selfstorm.statistics import neighbours, within
 
 KNOT_SPACING_PX = 6.0  # wider misses haze blurred by 400 nm, narrower takes dense emitters for haze
 LAYERS = 15
@@ -87,6 +87,6 @@ def far_covariance(c: Tensor) -> Tensor:
     """Mean covariance of pixels at far lags, a scalar in photons^2, over frames c (T, H, W) without their trend."""
     height, width = c.shape[1:]
     lags = [(dy, dx) for dy, dx in FAR_LAGS if dy < height and abs(dx) < width]
-    products = [(c * shifted(c, *lag)).sum() / ((height - lag[0]) * (width - abs(lag[1]))) for lag in lags]
+    products = [(within(c, *lag) * neighbours(c, *lag)).mean() for lag in lags]
     mean = torch.stack(products).mean() if products else c.new_zeros(())
-    return precise(mean) / max(len(c) - 1, 1)
+    return precise(mean) * len(c) / max(len(c) - 1, 1)

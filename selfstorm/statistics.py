@@ -39,10 +39,8 @@ class WindowStatistics:
 
 def shifted(z: Tensor, dy: int, dx: int) -> Tensor:
     """z at p + (dy, dx), zero outside the field; dy >= 0."""
-    width = z.shape[-1]
     out = torch.zeros_like(z)
-    source = slice(max(0, dx), width - max(0, -dx))
-    within(out, dy, dx).copy_(z[..., dy:, source])
+    within(out, dy, dx).copy_(neighbours(z, dy, dx))
     return out
 
 
@@ -50,6 +48,11 @@ def within(z: Tensor, dy: int, dx: int) -> Tensor:
     """The part of z whose neighbours at p + (dy, dx) are in the field too; dy >= 0."""
     height, width = z.shape[-2:]
     return z[..., : height - dy, max(0, -dx) : width - max(0, dx)]
+
+
+def neighbours(z: Tensor, dy: int, dx: int) -> Tensor:
+    """The part of z that lies at p + (dy, dx) of some p in the field; dy >= 0."""
+    return z[..., dy:, max(0, dx) : z.shape[-1] - max(0, -dx)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,8 +85,11 @@ def sums_of(c: Tensor, before: Tensor | None, window: int) -> Sums:
     before: (1, H, W), the frame before them, None where there is none.
     """
     past, after = (c[:-1], c[1:]) if before is None else (torch.cat([before, c[:-1]]), c)
-    now = torch.stack([(c * shifted(c, *lag)).sum(0) for lag in LAGS])
-    following = torch.stack([(past * shifted(after, *lag) + after * shifted(past, *lag)).sum(0) for lag in LAGS])
+    now, following = c.new_zeros((2, len(LAGS), *c.shape[1:]))
+    for number, lag in enumerate(LAGS):
+        within(now[number], *lag).copy_((within(c, *lag) * neighbours(c, *lag)).sum(0))
+        crossed = within(past, *lag) * neighbours(after, *lag) + within(after, *lag) * neighbours(past, *lag)
+        within(following[number], *lag).copy_(crossed.sum(0))
     return Sums(len(c), len(c) * (window - 1) / window, now, following / 2, (c * c).sum(0))
 
 

@@ -12,7 +12,7 @@ import click
 from selfstorm import console
 from selfstorm.benchmark.command import benchmark
 from selfstorm.errors import InputError
-from selfstorm.microscope_options import chosen_pixel_nm
+from selfstorm.microscope_options import Microscope
 from selfstorm.places import replacing
 from selfstorm.reconstruct_command import reconstruct
 
@@ -78,7 +78,7 @@ def evaluate(picture: Path, truth: Path, pixel_nm: float | None, frames: str | N
     from selfstorm.formats.truth import read_truth
 
     file = read_pictures(picture)
-    pixel_nm = chosen_pixel_nm(pixel_nm, file.pixel_nm, picture)
+    pixel_nm = Microscope(pixel_nm).pixel_nm_or(file.pixel_nm, picture)
     emitters = read_truth(truth)
     click.echo("window  frames        pearson  psnr_db  ssim    gt_frc_nm")
     for index, image in enumerate(file.pictures):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,29 +28,47 @@ OPTIONS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Microscope:
+    """What a command line says of a microscope, each None where it does not."""
+
+    pixel_nm: float | None = None
+    na: float | None = None
+    wavelength_nm: float | None = None
+    psf_sigma_nm: float | None = None
+    offset_adu: float | None = None
+    gain: float | None = None
+
+    def pixel_nm_or(self, stated: float | None, file: Path) -> float:
+        """The pixel size, else what the file states. Raises InputError where neither is known."""
+        pixel_nm = self.pixel_nm or stated
+        if pixel_nm is None:
+            raise InputError("pixel size unknown", where=file, mend="give it with --pixel-nm")
+        return pixel_nm
+
+    def psf(self) -> Psf | None:
+        """What --na with --wavelength-nm, or --psf-sigma-nm, describe. Raises UsageError where they contradict."""
+        from selfstorm.optics import Airy, Gaussian
+
+        na, wavelength_nm = self.na, self.wavelength_nm
+        if (na is None) != (wavelength_nm is None):
+            raise click.UsageError("--na and --wavelength-nm belong together: give both or neither.")
+        if self.psf_sigma_nm is not None:
+            if na is not None:
+                raise click.UsageError("the optics are given twice: give --psf-sigma-nm or --na with --wavelength-nm.")
+            return Gaussian(self.psf_sigma_nm)
+        return Airy(na, wavelength_nm) if na is not None and wavelength_nm is not None else None
+
+
 def microscope_options(command: Command) -> Command:
-    """Gives a command pixel_nm, na, wavelength_nm, psf_sigma_nm, offset_adu and gain, each None where not given."""
+    """Gives a command the options of a microscope, and what they say as `microscope`."""
+
+    @wraps(command)
+    def with_microscope(**given: Any) -> Any:
+        said = {each.name: given.pop(each.name) for each in fields(Microscope)}
+        return command(microscope=Microscope(**said), **given)
+
+    wrapped: Command = with_microscope
     for option in reversed(OPTIONS):
-        command = option(command)
-    return command
-
-
-def chosen_pixel_nm(given: float | None, stated: float | None, file: Path) -> float:
-    """The pixel size on the command line, else what the file says. Raises InputError where neither is known."""
-    pixel_nm = given or stated
-    if pixel_nm is None:
-        raise InputError("pixel size unknown", where=file, mend="give it with --pixel-nm")
-    return pixel_nm
-
-
-def chosen_psf(na: float | None, wavelength_nm: float | None, sigma_nm: float | None) -> Psf | None:
-    """The PSF that --na with --wavelength-nm, or --psf-sigma-nm, describe; None where none is given."""
-    from selfstorm.optics import Airy, Gaussian
-
-    if (na is None) != (wavelength_nm is None):
-        raise click.UsageError("--na and --wavelength-nm belong together: give both or neither.")
-    if sigma_nm is not None:
-        if na is not None:
-            raise click.UsageError("the optics are given twice: give --psf-sigma-nm or --na with --wavelength-nm.")
-        return Gaussian(sigma_nm)
-    return Airy(na, wavelength_nm) if na is not None and wavelength_nm is not None else None
+        wrapped = option(wrapped)
+    return wrapped

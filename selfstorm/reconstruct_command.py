@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from selfstorm.microscope_options import chosen_pixel_nm, chosen_psf, microscope_options
+from selfstorm.microscope_options import Microscope, microscope_options
 
 
 @click.command()
@@ -35,12 +35,7 @@ def reconstruct(
     movie: Path,
     output: Path | None,
     selected: tuple[str, ...],
-    pixel_nm: float | None,
-    na: float | None,
-    wavelength_nm: float | None,
-    psf_sigma_nm: float | None,
-    offset_adu: float | None,
-    gain: float | None,
+    microscope: Microscope,
     scale: str,
     window: str,
     stride: int | None,
@@ -74,16 +69,17 @@ def reconstruct(
         raise click.UsageError("--localizations come with --estimate fused of our own model alone.")
     if error_map is not None and model != "unrolled":
         raise click.UsageError("--error-map comes with our own model alone: the paper's knows no optics.")
-    psf = chosen_psf(na, wavelength_nm, psf_sigma_nm)
+    psf = microscope.psf()
     torch_device = prepare_device(device)
     with MovieFile(movie, _selection(selected)) as file:
-        pixel_nm = chosen_pixel_nm(pixel_nm, file.pixel_nm, movie)
+        pixel_nm = microscope.pixel_nm_or(file.pixel_nm, movie)
         length = file.length if window == "all" else _frames(window)
         stride = stride or length
         windows = check_windows(file.length, length, stride)
         raw = file.frames()
-        offset_adu = file.acquisition.offset_adu if offset_adu is None else offset_adu
-        gain = gain or file.acquisition.gain_adu_per_electron
+        told = file.acquisition
+        offset_adu = told.offset_adu if microscope.offset_adu is None else microscope.offset_adu
+        gain = microscope.gain or told.gain_adu_per_electron
     settings = Settings(pixel_nm, psf, offset_adu, gain, int(scale), estimate, quality, model, tuning_steps)
     learning: Model = (
         load_model(start_from, settings, (raw.shape[1], raw.shape[2]), torch_device)

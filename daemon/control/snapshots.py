@@ -11,6 +11,7 @@ from daemon.protocol.verbs import RefusedRequestError
 from daemon.publisher import Picture
 from selfstorm.errors import InputError
 from selfstorm.formats.ome_tiff import OmeTiffWriter
+from selfstorm.places import make_folder
 
 MOST_WAITING = 4
 
@@ -48,7 +49,7 @@ class Snapshots(threading.Thread):
         while (wanted := self._waiting.get()) is not None:
             path, (header, pixels) = wanted
             try:
-                self._folder.mkdir(parents=True, exist_ok=True)
+                make_folder(self._folder, "let the daemon write there, or save elsewhere")
                 with OmeTiffWriter(path, header.pixel_nm) as writer:
                     writer.add(pixels, header.model_dump(mode="json", exclude={"shape", "dtype"}))
             except (OSError, InputError) as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from selfstorm.microscope_options import chosen_pixel_nm, chosen_psf, microscope_options
+from selfstorm.microscope_options import Microscope, microscope_options
 from selfstorm.places import make_folder, replacing
 
 if TYPE_CHECKING:
@@ -48,12 +48,7 @@ def benchmark(
     movie: Path | None,
     truth: Path | None,
     output: Path,
-    pixel_nm: float | None,
-    na: float | None,
-    wavelength_nm: float | None,
-    psf_sigma_nm: float | None,
-    offset_adu: float | None,
-    gain: float | None,
+    microscope: Microscope,
     scale: str,
     frames: int | None,
     methods: str,
@@ -88,14 +83,14 @@ def benchmark(
 
     names = chosen_methods(methods)
     torch_device = prepare_device(device)
-    psf = chosen_psf(na, wavelength_nm, psf_sigma_nm)
     if movie is not None:
         if truth is None:
             raise click.UsageError("there is nothing to score MOVIE against: give its --truth.")
-        raw, emitters, known, pixel_nm = _read(movie, truth, frames, pixel_nm)
-        settings = Settings(pixel_nm, psf, offset_adu, gain, int(scale))
+        psf = microscope.psf()
+        raw, emitters, known, pixel_nm = _read(movie, truth, frames, microscope)
+        settings = Settings(pixel_nm, psf, microscope.offset_adu, microscope.gain, int(scale))
     else:
-        if any(given is not None for given in (truth, pixel_nm, psf, offset_adu, gain)):
+        if truth is not None or microscope != Microscope():
             raise click.UsageError("truth, pixel, optics and camera belong to a MOVIE: give one.")
         raw, emitters, known, settings = _simulated(scene, frames or SIMULATED_FRAMES, int(scale))
     make_folder(output, "choose another -o")
@@ -173,7 +168,7 @@ def _stream(output: Path, sides_px: tuple[int, ...], rates_hz: tuple[float, ...]
 
 
 def _read(
-    movie: Path, truth: Path, frames: int | None, pixel_nm: float | None
+    movie: Path, truth: Path, frames: int | None, microscope: Microscope
 ) -> tuple[Array, Array, dict[str, Any], float]:
     """Frames, emitters, what is known of the file, and its pixel size."""
     from selfstorm.benchmark.comparison import truth_of
@@ -182,7 +177,7 @@ def _read(
     from selfstorm.offline import check_windows
 
     with MovieFile(movie) as file:
-        pixel_nm = chosen_pixel_nm(pixel_nm, file.pixel_nm, movie)
+        pixel_nm = microscope.pixel_nm_or(file.pixel_nm, movie)
         raw = file.frames()[:frames]
     check_windows(len(raw), len(raw), len(raw))
     if movie.is_file():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from selfstorm.frames import Array
 from selfstorm.optics import Airy, Gaussian, Psf, equivalent_sigma_nm
 from selfstorm.psf.field_moments import FIELD_LAGS, REACH_PX, FieldMoments
 from selfstorm.psf.fit import Fit, Target, fit_airy, fit_ellipse, fit_pupil, fit_round
@@ -36,13 +35,6 @@ class PsfFinding:
     psf: Psf
     reason: str
     fits: tuple[Fit, ...] = ()
-
-
-def learn_psf(frames: Array, pixel_nm: float, given: Psf | None = None) -> Psf:
-    """The PSF of a movie, frames (T, H, W) in any linear unit; given or nominal optics when the data cannot tell."""
-    moments = FieldMoments()
-    moments.add(frames)
-    return find_psf(moments, pixel_nm, given).psf
 
 
 def find_psf(moments: FieldMoments, pixel_nm: float, given: Psf | None = None) -> PsfFinding:

@@ -1,11 +1,10 @@
-"""What is learned from the frames when nobody says: camera, PSF, the light's own changes, blinking memory."""
+"""What is learned from the frames when nobody says: camera, the light's own changes, blinking memory."""
 
 import numpy as np
 import pytest
 import torch
 
 from selfstorm.camera import calibrate
-from selfstorm.psf.from_data import NOMINAL_SIGMA_NM, learn_psf
 from selfstorm.sequence.light import frame_gains
 from selfstorm.simulate import Scene, simulate
 from selfstorm.statistics import window_statistics
@@ -36,22 +35,6 @@ def test_camera_says_when_it_cannot_tell():
     camera = calibrate(flat)
     assert "assumed" in str(camera)
     assert camera.offset_adu <= 500
-
-
-@pytest.mark.parametrize("sigma_nm", [95.0, 130.0, 170.0])
-@pytest.mark.parametrize("shape", [(64, 64), (41, 75)])
-def test_psf_width_from_moments(sigma_nm, shape):
-    raw = movie(150, height=shape[0], width=shape[1], psf_sigma_nm=sigma_nm, density=3, seed=3)
-    psf = learn_psf(raw, 100.0)
-    assert psf.origin == "learned from the frames"
-    assert psf.sigma_nm == pytest.approx(sigma_nm, rel=0.05)
-
-
-def test_psf_stays_nominal_on_noise():
-    noise = np.random.default_rng(0).poisson(50, (100, 48, 48))
-    psf = learn_psf(noise, 100.0)
-    assert psf.sigma_nm == NOMINAL_SIGMA_NM
-    assert "assumed" in psf.origin
 
 
 def test_flicker_and_bleaching_are_found():

@@ -9,7 +9,7 @@ from selfstorm.errors import InputError
 from selfstorm.optics import Airy, Ellipse, Gaussian, equivalent_sigma_nm, psf_from_dict, psf_to_dict
 from selfstorm.psf.field_moments import FIELD_LAGS, MOST_BLOCKS, FieldMoments
 from selfstorm.psf.fit import Target, fit_round
-from selfstorm.psf.from_data import NOMINAL_SIGMA_NM, find_psf, learn_psf
+from selfstorm.psf.from_data import NOMINAL_SIGMA_NM, find_psf
 from selfstorm.psf.moments import autocorrelation
 from selfstorm.psf.pupil import Pupil
 from selfstorm.simulate import Scene, simulate
@@ -32,6 +32,10 @@ def moments_of(raw):
     moments = FieldMoments()
     moments.add(raw)
     return moments
+
+
+def learned(raw, given=None):
+    return find_psf(moments_of(raw), 100.0, given).psf
 
 
 @pytest.mark.parametrize("psf", KINDS, ids=[type(psf).__name__ for psf in KINDS])
@@ -103,7 +107,7 @@ def test_error_bars_are_honest():
 @pytest.mark.parametrize("wrong", [0.85, 1.15])
 def test_a_wrong_width_is_put_right(wrong):
     raw = movie(80, psf_sigma_nm=110.0, seed=2)
-    psf = learn_psf(raw, 100.0, Gaussian(110.0 * wrong))
+    psf = learned(raw, Gaussian(110.0 * wrong))
     assert equivalent_sigma_nm(psf) == pytest.approx(110.0, rel=0.03)
     assert psf.origin == "learned from the frames; the given Gaussian PSF does not fit them"
 
@@ -125,7 +129,7 @@ def test_what_was_given_right_is_kept(given, scene):
 
 @pytest.mark.parametrize(("sigma_y", "sigma_x", "angle"), [(90.0, 133.0, 0.0), (133.0, 90.0, 90.0)])
 def test_an_ellipse_is_found_though_an_airy_was_given(sigma_y, sigma_x, angle):
-    psf = learn_psf(movie(100, psf_sigma_nm=sigma_y, psf_sigma_x_nm=sigma_x, seed=4), 100.0, AIRY)
+    psf = learned(movie(100, psf_sigma_nm=sigma_y, psf_sigma_x_nm=sigma_x, seed=4), AIRY)
     assert isinstance(psf, Ellipse)
     assert (psf.long_nm, psf.short_nm) == pytest.approx((133.0, 90.0), rel=0.05)
     assert abs((psf.angle_deg - angle + 90) % 180 - 90) < 5
@@ -134,7 +138,7 @@ def test_an_ellipse_is_found_though_an_airy_was_given(sigma_y, sigma_x, angle):
 
 def test_an_aberrated_pupil_is_found():
     optics = {"na": 1.4, "wavelength_nm": 670.0, "psf_defocus_rad": 0.6, "psf_astigmatism_rad": 0.4}
-    psf = learn_psf(movie(100, seed=5, **optics), 100.0, AIRY)
+    psf = learned(movie(100, seed=5, **optics), AIRY)
     assert isinstance(psf, Pupil)
     defocus, astigmatism, *rest = psf.aberrations
     assert defocus * astigmatism > 0
@@ -147,7 +151,7 @@ def test_an_aberrated_pupil_is_found():
 def test_coma_points_the_right_way(coma):
     """The autocorrelation is the same for both."""
     raw = movie(40, na=1.4, wavelength_nm=670.0, psf_coma_rad=coma, height=40, width=36, seed=7)
-    psf = learn_psf(raw, 100.0, AIRY)
+    psf = learned(raw, AIRY)
     assert isinstance(psf, Pupil)
     assert psf.aberrations[4] == pytest.approx(coma, abs=0.15)
 
@@ -166,7 +170,7 @@ def test_a_lamp_that_flickers_and_dyes_that_bleach_do_not_change_it():
     rng = np.random.default_rng(6)
     structure = 3000.0 * np.kron(rng.random((16, 28)), np.ones((3, 2)))  # never blinks, blocks of 3 x 2 pixels
     lamp = 1 + 0.1 * rng.standard_normal((60, 1, 1))
-    assert equivalent_sigma_nm(learn_psf(raw + structure * lamp, 100.0)) == pytest.approx(110.0, rel=0.05)
+    assert equivalent_sigma_nm(learned(raw + structure * lamp)) == pytest.approx(110.0, rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -175,8 +179,8 @@ def test_a_lamp_that_flickers_and_dyes_that_bleach_do_not_change_it():
     ids=["noise", "constant", "few frames", "small field"],
 )
 def test_what_cannot_be_told_is_assumed_or_kept(raw):
-    assert learn_psf(raw, 100.0, AIRY) == AIRY
-    psf = learn_psf(raw, 100.0)
+    assert learned(raw, AIRY) == AIRY
+    psf = learned(raw)
     assert psf.sigma_nm == NOMINAL_SIGMA_NM
     assert "assumed" in psf.origin
 
@@ -189,3 +193,19 @@ def test_frames_that_only_brighten_show_no_psf():
         moments.add(frames[first : first + 10])
     for given in (None, Gaussian(110.0)):
         assert equivalent_sigma_nm(find_psf(moments, 100.0, given).psf) == pytest.approx(110.0)
+
+
+@pytest.mark.parametrize("sigma_nm", [95.0, 130.0, 170.0])
+@pytest.mark.parametrize("shape", [(64, 64), (41, 75)])
+def test_psf_width_from_moments(sigma_nm, shape):
+    scene = Scene(height=shape[0], width=shape[1], psf_sigma_nm=sigma_nm, density=3, seed=3)
+    psf = learned(np.stack([pixels for pixels, _ in simulate(scene, frames=150)]))
+    assert psf.origin == "learned from the frames"
+    assert psf.sigma_nm == pytest.approx(sigma_nm, rel=0.05)
+
+
+def test_psf_stays_nominal_on_noise():
+    noise = np.random.default_rng(0).poisson(50, (100, 48, 48))
+    psf = learned(noise)
+    assert psf.sigma_nm == NOMINAL_SIGMA_NM
+    assert "assumed" in psf.origin

@@ -195,6 +195,6 @@ class Intake(threading.Thread):
         self._health.windows(complete=1)
         self._handing_over = True
         skipped = self._queue.put(window)
-        self._health.windows(skipped=skipped.windows)
+        self._health.windows(skipped=skipped.windows, skipped_while_paused=skipped.paused)
         self._health.frames(passed_over=skipped.frames)
         self._heard_s, self._handing_over = time.monotonic(), False

@@ -17,13 +17,11 @@ MOST_EARLIER_BYTES = 2**29
 
 
 class Skipped(NamedTuple):
-    """Windows that were skipped, and frames that nobody will see because of it."""
+    """Windows that were skipped, of them those while it was paused, and frames that nobody will see because of it."""
 
-    windows: int
-    frames: int
-
-
-NOTHING = Skipped(0, 0)
+    windows: int = 0
+    paused: int = 0
+    frames: int = 0
 
 
 class SlidingWindows:
@@ -139,12 +137,12 @@ class WindowQueue:
     def put(self, window: Window) -> Skipped:
         """Add a window; what was skipped for it. Waits for room when lossless."""
         with self._changed:
-            skipped = NOTHING
+            skipped = Skipped()
             if self._lossless:
                 self._changed.wait_for(lambda: len(self._waiting) < LOSSLESS_DEPTH or self._hurried)
             elif self._waiting:
                 window, passed_over = self._with_frames_of(self._waiting.pop(), window)
-                skipped = Skipped(1, passed_over)
+                skipped = Skipped(1, int(self._paused), passed_over)
             self._waiting.append(window)
             self._changed.notify_all()
             return skipped

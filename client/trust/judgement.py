@@ -7,7 +7,7 @@ from typing import Literal
 
 from client.state import ViewerState
 from client.trust.freshness import past_text, seconds, silence_s, stale_reason
-from client.trust.losses import missing_frames
+from client.trust.losses import missing_frames, slow_windows
 from client.trust.trends import last_known
 from daemon.protocol.messages import Status
 
@@ -187,16 +187,16 @@ def _rejected(state: ViewerState, status: Status, now: float) -> Lamp:
 
 
 def _skipped(state: ViewerState, status: Status, now: float) -> Lamp:
-    windows = status.windows
-    level = _loss(windows.skipped, windows.complete, None, now, FEW_WINDOWS, MANY_WINDOWS)
-    value = f"{windows.skipped}"
+    windows, skipped = status.windows, slow_windows(status)
+    paused = windows.skipped_while_paused
+    wanted, value = windows.complete - paused, f"{windows.skipped}"
+    besides = f" {paused} more while it was paused." if paused else ""
+    level = _loss(skipped, wanted, None, now, FEW_WINDOWS, MANY_WINDOWS)
     if level == "good" and not _recent(state.losses.skipped_s, now):
-        return Lamp("Skipped", value, "good", f"Windows without a picture, of {windows.complete}; none lately.")
-    if status.paused:
-        return Lamp("Skipped", value, "none", f"{windows.skipped} windows without a picture; it is paused now.")
-    why = f"{windows.skipped} of {windows.complete} windows have no picture: the computer cannot follow the camera; "
+        return Lamp("Skipped", value, "good", f"{skipped} of {wanted} windows without a picture, none lately.{besides}")
+    why = f"{skipped} of {wanted} windows have no picture: the computer cannot follow the camera; "
     level = "warning" if level == "good" else level
-    return Lamp("Skipped", value, level, why + "take a longer stride, a smaller field, or a lower quality.")
+    return Lamp("Skipped", value, level, f"{why}take a longer stride, a smaller field, or a lower quality.{besides}")
 
 
 def _model(state: ViewerState) -> Lamp:

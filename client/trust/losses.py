@@ -23,6 +23,11 @@ def missing_frames(status: Status) -> int:
     return frames.missing + frames.lost_at_source + frames.estimated_lost_in_outages
 
 
+def slow_windows(status: Status) -> int:
+    """Windows that were skipped because the computer could not follow."""
+    return status.windows.skipped - status.windows.skipped_while_paused
+
+
 def note_losses(losses: Losses, before: Status | None, status: Status, now: float) -> Losses:
     """Compare two accounts of one run; before is None for its first."""
     if before is None:
@@ -30,7 +35,7 @@ def note_losses(losses: Losses, before: Status | None, status: Status, now: floa
     risen = {
         "missing_s": missing_frames(status) > missing_frames(before),
         "rejected_s": status.frames.rejected > before.frames.rejected,
-        "skipped_s": status.windows.skipped > before.windows.skipped,
+        "skipped_s": slow_windows(status) > slow_windows(before),
         "failed_s": status.windows.failed > before.windows.failed,
     }
     return replace(losses, **{name: now for name, rose in risen.items() if rose})

@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from selfstorm.frames import MAX_SIDE_PX, PixelType, Region, StreamInfo
 
-VERSION = (1, 2)
+VERSION = (1, 3)
 MAX_LISTED_MISSING = 256
 MAX_ARGUMENTS = 16
 
@@ -78,11 +78,15 @@ class FrameCounts(Message):
 
 
 class WindowCounts(Message):
-    """complete = published + skipped + failed + those still waiting or in work."""
+    """complete = published + skipped + failed + those still waiting or in work.
+
+    skipped_while_paused: of the skipped ones, those that nobody wanted then.
+    """
 
     complete: Count = 0
     published: Count = 0
     skipped: Count = 0
+    skipped_while_paused: Count = 0
     failed: Count = 0
 
 

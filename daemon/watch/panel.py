@@ -105,7 +105,8 @@ def losses(status: Status) -> str:
 
 def _windows(status: Status) -> str:
     windows = status.windows
-    fates = f"published {windows.published}, skipped {windows.skipped}, failed {windows.failed}"
+    paused = f" ({windows.skipped_while_paused} while paused)" if windows.skipped_while_paused else ""
+    fates = f"published {windows.published}, skipped {windows.skipped}{paused}, failed {windows.failed}"
     return f"complete {windows.complete}: {fates}"
 
 

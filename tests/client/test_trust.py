@@ -220,13 +220,19 @@ def test_the_misfit_stays_while_a_preview_names_none():
     assert lamp(state, "Misfit").value == "2.0%"
 
 
+PAUSED = WindowCounts(complete=9, published=1, skipped=8, skipped_while_paused=8)
+
+
 def test_a_daemon_that_was_paused_is_no_slow_one():
     state = with_picture(seen(said()))
-    paused = seen(said(paused=True, windows=WindowCounts(complete=9, published=1, skipped=8)), now=30.0, state=state)
+    paused = seen(said(paused=True, windows=PAUSED), now=30.0, state=state)
     assert stale_reason(paused, 30.0) == "PAUSED: this picture is 30 s old"
     assert (lamp(paused, "Daemon", 30.0).value, lamp(paused, "Daemon", 30.0).level) == ("paused", "warning")
     assert "Daemon > Resume" in lamp(paused, "Daemon", 30.0).why
-    assert lamp(paused, "Skipped", 30.0).level == "none"
+    skipped = lamp(paused, "Skipped", 30.0)
+    assert (skipped.value, skipped.level) == ("8", "good")
+    assert "8 more while it was paused" in skipped.why
+    assert lamp(seen(said(windows=PAUSED), now=40.0, state=paused), "Skipped", 40.0).level == "good"
     assert lamp(paused, "Window", 30.0).level == "good"
 
 

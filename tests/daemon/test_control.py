@@ -73,6 +73,7 @@ def test_paused_it_takes_frames_in_and_makes_no_picture(running):
     # One window was perhaps in work when it was paused.
     assert later.windows.published <= first.windows.published + 1
     assert later.windows.skipped >= first.windows.skipped + 1
+    assert later.windows.skipped_while_paused >= first.windows.skipped_while_paused + 1
     assert later.paused
     asked.resume()
     after = daemon.published(later.windows.published + 2)

@@ -120,8 +120,16 @@ def test_what_is_more_than_the_model_remembers_is_counted(monkeypatch):
 def test_frames_of_another_stream_do_not_go_along():
     queue = WindowQueue(lossless=False)
     queue.put(sliding(0))
-    assert queue.put(sliding(0, stream="b")) == (1, 4)
+    assert queue.put(sliding(0, stream="b")) == (1, 0, 4)
     assert queue.get(0).before == ()
+
+
+def test_what_is_skipped_while_it_is_paused_is_counted_apart():
+    queue = WindowQueue(lossless=False)
+    queue.put(sliding(0))
+    assert (queue.put(sliding(2)).windows, queue.put(sliding(4)).paused) == (1, 0)
+    queue.pause(True)
+    assert queue.put(sliding(6)) == (1, 1, 0)
 
 
 def test_an_empty_queue_gives_nothing_in_time():

@@ -159,7 +159,6 @@ def test_tiles_leave_no_seam(monkeypatch):
     whole = picture_of(raw, offset_adu=100.0, gain_adu_per_electron=4.0, quality="fast").picture
     monkeypatch.setattr("selfstorm.operators.DENSE_PX", 16)
     monkeypatch.setattr("selfstorm.operators.BLOCK_PX", 16)
-    monkeypatch.setattr("selfstorm.emitters.MAP_BYTES", 1)
     tiled = picture_of(raw, offset_adu=100.0, gain_adu_per_electron=4.0, quality="fast").picture
     assert np.abs(tiled - whole).max() < 1e-3 * whole.max()
 

@@ -13,9 +13,11 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from selfstorm.candidates import candidates
 from selfstorm.emitters import QUALITY, emitter_maps, frames_together
 from selfstorm.frames import Array
-from selfstorm.localize import EFFORT, Localizations, candidates, joined, localize
+from selfstorm.localizations import Localizations, joined
+from selfstorm.localize import EFFORT, localize
 from selfstorm.model import SequenceModel
 from selfstorm.planner import Room, free_bytes, plan, with_less
 from selfstorm.psf.spot_model import Emitters

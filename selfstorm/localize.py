@@ -1,30 +1,27 @@
-"""Stage C, a frame at a time: emitter maps -> a table of localisations.
+"""Stage C, a frame at a time: candidates -> a table of localisations.
 
-Candidates are the maxima of the emitter maps. All emitters of a batch of frames are then fitted together (maximum a
-posteriori, Poisson likelihood) with separable-surrogate step sizes (De Pierro 1995; Erdogan & Fessler 1999): each
-emitter's curvature includes what it shares with its neighbours, so crowds never overshoot. Emitters that the
-likelihood does not need are dropped, and a score test finds those that are two (Rao's score for the PSF's second
-derivative along a direction, the emitter's own spot projected out).
+All emitters of a batch of frames are fitted together (maximum a posteriori, Poisson likelihood) with
+separable-surrogate step sizes (De Pierro 1995; Erdogan & Fessler 1999): each emitter's curvature includes what it
+shares with its neighbours, so crowds never overshoot. Emitters that the likelihood does not need are dropped, and a
+score test finds those that are two (Rao's score for the PSF's second derivative along a direction, the emitter's own
+spot projected out).
 """
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from selfstorm.device import precise
 from selfstorm.errors import InputError
+from selfstorm.localizations import Localizations
 from selfstorm.operators import Grid
 from selfstorm.optics import Psf
 from selfstorm.psf.spot_model import CORE_PX, Canvas, Emitters, Layout, Patches, Windows, profiles
 
-LEAST_MAP_PHOTONS = 30.0
-LEAST_MAP_PEAK = 0.3  # photons of a cell in the blurred map: below, no 5 x 5 cells hold as many
 LEAST_PHOTONS = 20.0
 LEAST_SPLIT_PHOTONS = 60.0
 OVER_RELAXATION = 1.5
@@ -63,38 +60,6 @@ class Effort:
 EFFORT = {"fast": Effort(), "best": Effort(first=15, again=14, settle=4, rounds=3)}
 
 
-@dataclass(frozen=True, slots=True)
-class Localizations:
-    """E emitters, those of one frame together and frames in order.
-
-    frame: (E,) int64 from 0. y_nm, x_nm: (E,) from the corner of the first camera pixel. photons: (E,).
-    sd_nm: (E, 2) posterior sd of (y, x), inflated by what overlapping neighbours share. crowding: (E,) factor of that
-    inflation in the variance, 1 = alone. background_photons: (E,) per camera pixel; background_sd: (E,) its noise,
-    Poisson and whatever else the residuals around the emitter show.
-    """
-
-    frame: Tensor
-    y_nm: Tensor
-    x_nm: Tensor
-    photons: Tensor
-    sd_nm: Tensor
-    crowding: Tensor
-    background_photons: Tensor
-    background_sd: Tensor
-
-    def __len__(self) -> int:
-        return len(self.frame)
-
-    def where(self, keep: Tensor) -> Localizations:
-        return Localizations(*(getattr(self, field.name)[keep] for field in fields(self)))
-
-
-def joined(parts: Iterable[Localizations]) -> Localizations:
-    """Tables one after another, at least one."""
-    tables = list(parts)
-    return Localizations(*(torch.cat([getattr(t, field.name) for t in tables]) for field in fields(Localizations)))
-
-
 def localize(
     y: Tensor,
     start: Emitters,
@@ -117,31 +82,6 @@ def localize(
         raise InputError(f"a background of shape {tuple(background.shape)} for frames of {tuple(y.shape)}")
     slopes = _prior_slopes(density, grid)
     return JointFit(y, background.expand(y.shape), slopes, psf, grid, effort or EFFORT["fast"]).run(start)
-
-
-def candidates(maps: Tensor, grid: Grid) -> Emitters:
-    """Local maxima of the slightly blurred maps, at their 3 x 3 centroids, with the photons of 5 x 5 cells.
-
-    maps: (T, rows, columns) photons per SR cell on the padded grid, what stage B makes of T frames.
-    """
-    if maps.shape[1:] != grid.cells:
-        raise InputError(f"maps {tuple(maps.shape)} for {grid}")
-    blurred = _blur(_blur(maps, -1), -2)
-    highest = _highest(_highest(blurred, -1), -2)
-    frame, row, column = ((blurred == highest) & (blurred > LEAST_MAP_PEAK)).nonzero(as_tuple=True)
-    rows, columns = maps.shape[1:]
-    photons = maps.new_zeros(len(frame))
-    total, moment_y, moment_x = photons + 1e-12, photons, photons
-    for dy, dx in itertools.product(range(-2, 3), repeat=2):
-        i, j = row + dy, column + dx
-        valid = (i >= 0) & (i < rows) & (j >= 0) & (j < columns)
-        light = maps[frame, i.clamp(0, rows - 1), j.clamp(0, columns - 1)] * valid
-        photons = photons + light
-        if max(abs(dy), abs(dx)) < 2:
-            total, moment_y, moment_x = total + light, moment_y + dy * light, moment_x + dx * light
-    y_px = (row + 0.5 + moment_y / total) / grid.scale - grid.pad_px
-    x_px = (column + 0.5 + moment_x / total) / grid.scale - grid.pad_px
-    return Emitters(frame, y_px, x_px, photons).where(photons > LEAST_MAP_PHOTONS)
 
 
 class JointFit:
@@ -321,19 +261,3 @@ def _prior_slopes(density: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     log = torch.log(density / grid.crop(density).mean().clamp(min=1e-20) + PRIOR_FLOOR)
     along_y, along_x = torch.gradient(log)
     return along_y * grid.scale, along_x * grid.scale
-
-
-def _blur(z: Tensor, axis: int) -> Tensor:
-    """z blurred by (1, 2, 1) / 4 along an axis; nothing beyond the ends."""
-    out, length = 0.5 * z, z.shape[axis] - 1
-    out.narrow(axis, 0, length).add_(z.narrow(axis, 1, length), alpha=0.25)
-    out.narrow(axis, 1, length).add_(z.narrow(axis, 0, length), alpha=0.25)
-    return out
-
-
-def _highest(z: Tensor, axis: int) -> Tensor:
-    """Largest of each cell and its two neighbours along an axis."""
-    length = z.shape[axis] - 1
-    pairs = torch.maximum(z.narrow(axis, 0, length), z.narrow(axis, 1, length))
-    inner = torch.maximum(pairs.narrow(axis, 0, length - 1), pairs.narrow(axis, 1, length - 1))
-    return torch.cat([pairs.narrow(axis, 0, 1), inner, pairs.narrow(axis, length - 1, 1)], axis)

@@ -18,7 +18,7 @@ from torch import Tensor
 from selfstorm.background import spline_basis
 from selfstorm.frames import Array
 from selfstorm.frc import frc_resolution_nm
-from selfstorm.localize import Localizations
+from selfstorm.localizations import Localizations
 from selfstorm.operators import Grid, Imaging
 
 TRUSTED_AGREEMENT = 0.7

@@ -14,7 +14,7 @@ from selfstorm.density import PREVIEW_LAYERS, QUICK_LAYERS, cold_layers, density
 from selfstorm.errors import InputError
 from selfstorm.frame_by_frame import Light, Watchers, localizations_of, look
 from selfstorm.frames import Array
-from selfstorm.localize import Localizations
+from selfstorm.localizations import Localizations
 from selfstorm.model import SequenceModel
 from selfstorm.quality import DISTRUST, judged, resampled, resolution_nm
 from selfstorm.reconstruction import Reconstruction, State

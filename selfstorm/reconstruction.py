@@ -7,7 +7,7 @@ from typing import Literal
 
 from selfstorm.finetune import FitReport
 from selfstorm.frames import Array
-from selfstorm.localize import Localizations
+from selfstorm.localizations import Localizations
 from selfstorm.optics import Psf
 
 State = Literal["cold", "warm", "scene changed"]

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.errors import InputError
-from selfstorm.localize import Localizations
+from selfstorm.localizations import Localizations
 from selfstorm.operators import Grid
 
 LEAST_SD_CELLS = 0.5  # a narrower Gaussian would be drawn to the nearest cell's centre

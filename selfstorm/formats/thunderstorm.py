@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfstorm.errors import InputError
-from selfstorm.localize import Localizations
+from selfstorm.localizations import Localizations
 from selfstorm.optics import Psf, equivalent_sigma_nm
 from selfstorm.places import GrowingFile, part_of
 

@@ -9,7 +9,7 @@ import numpy as np
 from torch import Tensor
 
 from selfstorm.frames import Array
-from selfstorm.localize import Localizations
+from selfstorm.localizations import Localizations
 
 FEW_FRAMES, MANY_MORE = 60, 1.5
 

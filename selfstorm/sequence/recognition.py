@@ -13,6 +13,7 @@ LIKENESS = 4.0
 # Of the likeness of new frames with each other, what is left with those before: .9 and more of it even where the
 # sample moves, .3 at most with another scene.
 SAME = 0.5
+CHANCE = 1.0  # standard deviation of a likeness: sparse emitters are too little like themselves for less of a margin
 LOOKED_AT_FRAMES = 25  # at least: sparse emitters show little of a scene in fewer
 FEWEST_FRAMES = 6
 LEAST_FRAMES = 8  # of a new scene: it is recognised by them and so many before them
@@ -68,4 +69,6 @@ def another_scene(expected: Tensor, frames: Tensor) -> bool:
         contrast(sums_of(half - half.mean(0), None, len(half))) for half in (frames[:middle], frames[middle:])
     )
     alike = likeness(one, other)
-    return alike > LIKENESS and likeness(expected.sum(0).clamp(min=0).sqrt(), one + other) < SAME * alike
+    if alike <= LIKENESS:
+        return False
+    return likeness(expected.sum(0).clamp(min=0).sqrt(), one + other) < SAME * alike - CHANCE

@@ -10,6 +10,7 @@ import tifffile
 import torch
 
 from selfstorm.background import fit_background
+from selfstorm.candidates import candidates
 from selfstorm.density import cold_layers, density
 from selfstorm.device import prepare_device
 from selfstorm.emitters import QUALITY, batches, emitter_maps
@@ -18,7 +19,8 @@ from selfstorm.evaluate import score_localizations, score_picture
 from selfstorm.formats.thunderstorm import COLUMNS, ThunderstormWriter, read_thunderstorm
 from selfstorm.formats.truth import read_truth
 from selfstorm.frame_by_frame import Light, Watchers, look
-from selfstorm.localize import Effort, candidates, joined, localize
+from selfstorm.localizations import joined
+from selfstorm.localize import Effort, localize
 from selfstorm.model import SequenceModel, Settings
 from selfstorm.operators import Grid, Imaging, LaggedCovariance
 from selfstorm.optics import Airy, Gaussian

@@ -8,11 +8,12 @@ import torch
 from allocated import Allocated
 
 from selfstorm import planner
+from selfstorm.candidates import candidates
 from selfstorm.density import density
 from selfstorm.device import prepare_device
 from selfstorm.emitters import Layers, emitter_maps
 from selfstorm.errors import InputError
-from selfstorm.localize import candidates, localize
+from selfstorm.localize import localize
 from selfstorm.model import SequenceModel, Settings
 from selfstorm.offline import check_memory, reconstruct_movie
 from selfstorm.operators import Grid, Imaging, LaggedCovariance

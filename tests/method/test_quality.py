@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from selfstorm.device import prepare_device
 from selfstorm.evaluate import render
-from selfstorm.localize import Localizations
+from selfstorm.localizations import Localizations
 from selfstorm.model import SequenceModel, Settings
 from selfstorm.operators import Grid, Imaging
 from selfstorm.optics import Gaussian

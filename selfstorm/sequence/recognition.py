@@ -10,10 +10,10 @@ from selfstorm.statistics import contrast, sums_of
 NEAR_PX = 4  # within a PSF's reach of it a shift of a map is still like the map
 # Standard deviations by which frames of one scene are alike; chance makes less than 3.
 LIKENESS = 4.0
-# Of the likeness of new frames with each other, what is left with those before: .9 and more of it even where the
-# sample moves, .3 at most with another scene.
-SAME = 0.5
-CHANCE = 1.0  # standard deviation of a likeness: sparse emitters are too little like themselves for less of a margin
+# Of the likeness of new frames with each other, what is left with those before: .8 and more of it, also where the
+# sample moves, less of it only where sparse emitters were seen for 20 frames; of another scene none, by chance .4.
+SAME = 0.55
+CHANCE = 1.0  # standard deviation of a likeness, which counts where there is little of it
 LOOKED_AT_FRAMES = 25  # at least: sparse emitters show little of a scene in fewer
 FEWEST_FRAMES = 6
 LEAST_FRAMES = 8  # of a new scene: it is recognised by them and so many before them

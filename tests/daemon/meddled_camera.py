@@ -12,9 +12,7 @@ import weakref
 from contextlib import suppress
 from pathlib import Path
 
-import pymmcore_plus
 import zmq
-from pymmcore_plus import CMMCorePlus
 
 from daemon.cli import main as run_daemon
 from daemon.sources import mmcore
@@ -87,14 +85,17 @@ class Meddler:
         return capacity
 
 
-class MeddledCore(CMMCorePlus):
-    """The real core, whose demonstration camera sees more light in each sequence than in the one before."""
+def brighter(core_class):
+    """The core, whose demonstration camera sees more light in each sequence than in the one before."""
 
-    def startContinuousSequenceAcquisition(self, interval_ms):
-        with SEQUENCES.open("a") as file:
-            file.write(".")
-        self.setProperty("Camera", "Photon Flux", FLUX * SEQUENCES.stat().st_size)
-        super().startContinuousSequenceAcquisition(interval_ms)
+    class Brighter(core_class):
+        def startContinuousSequenceAcquisition(self, interval_ms):
+            with SEQUENCES.open("a") as file:
+                file.write(".")
+            self.setProperty("Camera", "Photon Flux", FLUX * SEQUENCES.stat().st_size)
+            super().startContinuousSequenceAcquisition(interval_ms)
+
+    return Brighter
 
 
 def _meddled(section, load=mmcore._loaded_core):
@@ -104,7 +105,10 @@ def _meddled(section, load=mmcore._loaded_core):
 
 
 if __name__ == "__main__":
+    import pymmcore_plus
+
     from daemon.sources.__main__ import main
 
-    pymmcore_plus.CMMCorePlus, mmcore._loaded_core = MeddledCore, _meddled
+    pymmcore_plus.CMMCorePlus = brighter(pymmcore_plus.CMMCorePlus)
+    mmcore._loaded_core = _meddled
     main()

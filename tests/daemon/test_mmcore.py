@@ -171,6 +171,16 @@ def test_several_cameras_at_once_are_refused(stop, tmp_path, monkeypatch):
     one.close()
 
 
+def test_a_camera_that_does_not_answer_to_its_configuration_is_one_line(stop, tmp_path, monkeypatch):
+    monkeypatch.setattr("pymmcore_plus.configure_logging", lambda **_: None)
+    scope = tmp_path / "SCOPE.cfg"
+    scope.write_text(SEVERAL.replace("Left,DemoCamera,DCam", "Left,DemoCamera,NoSuchCamera"))
+    with pytest.raises(InputError) as refused:
+        MMCore(SourceSection(uri=f"mmcore:{scope}"), stop)
+    assert "Micro-Manager says: Line 4: Device,Left,DemoCamera,NoSuchCamera Device adapter" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
 @posix
 def test_a_camera_that_crashes_its_process_comes_back_by_itself(running):
     daemon, results = running

@@ -13,10 +13,12 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from typing import Any
 
 STOP_S = 5.0
+CRASHED = "look at what it logged; where there is a camera, at its driver and device adapter"
 
 
 class Child:
@@ -42,6 +44,14 @@ class Child:
     def exit_code(self) -> int | None:
         """None while it runs; negative for the signal that killed it."""
         return self._process.poll()
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in words: 'was killed (SIGSEGV)'; empty while it runs."""
+        code = self.exit_code
+        if code is None:
+            return ""
+        return f"was killed ({_signal_name(-code)})" if code < 0 else f"ended with exit code {code}"
 
     def said(self, timeout_s: float = 0.0) -> dict[str, Any] | None:
         """The next line it printed, None when there is none within the time."""
@@ -78,6 +88,25 @@ class Child:
                 continue
             if isinstance(said, dict):
                 self._said.put(said)
+
+
+def first_words(child: Child, timeout_s: float) -> dict[str, Any]:
+    """What a camera process says when it begins: {"endpoint": ...}; {"error": ...} where it did not begin in time."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        ended = bool(child.ending)
+        if said := child.said(1.0 if ended else 0.1):
+            return {"error": f"the camera process failed: {said['failed']}"} if "failed" in said else said
+        if ended:
+            return {"error": f"the camera process {child.ending} before it began; {CRASHED}"}
+    return {"error": f"the camera process did not start within {timeout_s:.0f} s"}
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def tell(**line: Any) -> None:

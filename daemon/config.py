@@ -30,9 +30,13 @@ class Section(BaseModel):
 
 
 class MMCoreSection(Section):
-    """[source.mmcore]: the Micro-Manager core in process. properties: "Device-Property" = value, set after loading."""
+    """[source.mmcore]: the Micro-Manager core in process. properties: "Device-Property" = value, set after loading.
+
+    buffer_mb: what the core keeps of frames that are not taken yet; its "sequence buffer".
+    """
 
     exposure_ms: Annotated[float, Field(gt=0, le=60_000)] = 20.0
+    buffer_mb: Annotated[int, Field(ge=1, le=1_000_000)] = 512
     properties: dict[str, str | int | float] = Field(default_factory=dict)
 
 

@@ -12,7 +12,7 @@ SENTENCES = {
     "frames_missing": "{} frames were lost in transit: the network or this machine could not keep up; windows they "
     "belong to say so",
     "lost_at_source": "{} frames were lost at the source, in the camera's buffer: they came faster than they were "
-    "taken; use a smaller region or a longer exposure",
+    "taken; use a smaller region, a longer exposure or a larger sequence buffer",
     "missing_in_recording": "{} frames are missing in what is played: its numbers skip them, or they cannot be read",
     "missing_in_data_set": "{} frames are missing in the data set: the camera's numbers skip them, so they were lost "
     "before they were saved",

@@ -8,13 +8,12 @@ for Micro-Manager may be closed over lunch and a camera switched off over night.
 from __future__ import annotations
 
 import json
-import signal
 import time
 from collections import deque
 from pathlib import Path
 from typing import Any
 
-from daemon.children import Child
+from daemon.children import Child, first_words
 from daemon.config import SourceSection
 from daemon.health import Health
 from selfstorm.console import USER_ERROR
@@ -65,22 +64,12 @@ class CameraSupervisor:
         arguments += ["--resume-at", str(resume_at), "--sent", str(sent), "--left", self._left]
         arguments += ["--keyring", str(self._keyring)] if self._keyring is not None else []
         child = Child("daemon.sources", [*arguments, *(["--lossless"] if self._lossless else [])])
-        said = self._announcement(child)
+        said = first_words(child, START_S)
         if "endpoint" not in said:
             child.stop()
-            raise InputError(said.get("error", "the camera process ended before it began"))
+            raise InputError(str(said["error"]))
         self._child, self._started_s, self._last_words = child, time.monotonic(), {}
         return str(said["endpoint"])
-
-    @staticmethod
-    def _announcement(child: Child) -> dict[str, str]:
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline:
-            if said := child.said(0.1):
-                return said
-            if child.exit_code is not None:
-                return child.said(1.0) or {}
-        return {"error": f"the camera process did not start within {START_S:.0f} s"}
 
     def check(self, heard_s: float, resume_at: int, sent: int) -> None:
         """Look after the process. heard_s: when intake last heard of it.
@@ -138,8 +127,7 @@ class CameraSupervisor:
             said = self._last_words
             if code == USER_ERROR and "error" in said:
                 raise InputError(said["error"])  # no restart mends it
-            how = f"was killed ({_signal_name(-code)})" if code < 0 else f"ended with exit code {code}"
-            return f"the camera process {how}" + (f": {said['failed']}" if "failed" in said else "")
+            return f"the camera process {child.ending}" + (f": {said['failed']}" if "failed" in said else "")
         if now - heard_s > SILENCE_S:
             why = SILENT.get(self._source.scheme, "")
             return f"the camera process has said nothing for {SILENCE_S:.0f} s" + (f": {why}" if why else "")
@@ -170,10 +158,3 @@ class CameraSupervisor:
             why = "as an acquisition of ours had set it, for its camera process was ended before it could put it back"
             self._health.event("warning", "settings_left", f"the microscope is {why}: {self._debt}")
             self._debt = ""
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"

@@ -27,6 +27,7 @@ from selfstorm.reconstruction import Reconstruction
 log = logging.getLogger(__name__)
 
 WAIT_S = 0.2
+EMPTY = "none of its frames arrived"
 
 
 class Worker(threading.Thread):
@@ -96,18 +97,19 @@ class Worker(threading.Thread):
 
     def _window(self, window: Window) -> None:
         self._follow_settings()
+        if not window.frames:
+            self._health.windows(failed=1)
+            self._health.event("warning", "window_empty", f"window {window.index}: {EMPTY}")
+            self._manifest.failed(window, EMPTY)
+            return
         stopwatch = Stopwatch()
-        latencies: dict[str, float] = {}
-        if window.frames:
-            latencies["waiting"] = (time.time_ns() - window.frames[-1].received_unix_ns) / 1e6
+        latencies = {"waiting": (time.time_ns() - window.frames[-1].received_unix_ns) / 1e6}
 
         def preview(result: Reconstruction) -> None:
             header = self._publish("sr.preview", window, Made(result, PREVIEW, "", True), stopwatch)
             latencies["preview"] = header.latency_ms or 0.0
 
         try:
-            if not window.frames:
-                raise ValueError("none of its frames arrived")
             wanted, window = window, self._reconstructor.in_time(window)
             self._health.frames(passed_over=len(wanted.before) - len(window.before))
             made = self._reconstructor.reconstruct(window, stopwatch, preview)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from daemon.check.finding import Finding, ok, problem, warning
-from daemon.children import Child
+from daemon.children import Child, first_words
 from daemon.config import Config
 from daemon.external_source import awaited
 from daemon.frame_subscriber import FrameSubscriber
@@ -56,10 +56,9 @@ def camera(config: Config, seen: Seen, status: Status | None) -> Iterator[Findin
         return
     child = Child("daemon.sources", [source.model_dump_json(), "--bind", "tcp://127.0.0.1:*"])
     try:
-        said = child.said(START_S) or {}
+        said = first_words(child, START_S)
         if "endpoint" not in said:
-            why = said.get("error") or said.get("failed")  # an error says itself what to do about it
-            yield problem("camera", why or "its process does not start", "" if why else "please report it")
+            yield problem("camera", said["error"], "")  # says itself what to do about it
             return
         with FrameSubscriber(said["endpoint"]) as subscriber:
             yield from _look(subscriber, seen, "it says nothing")

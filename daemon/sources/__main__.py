@@ -20,10 +20,12 @@ import click
 
 from daemon.children import asked_to_stop, tell
 from daemon.config import SourceSection
-from daemon.sources.camera import TICK_S, Left, Lost, Resume, Shot, Source, Waiting
+from daemon.sources.camera import TICK_S, CameraError, Left, Lost, Resume, Shot, Source, Waiting
 from daemon.sources.stream_publisher import StreamPublisher
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
+
+FAILED = 3  # exit code: to be started again
 
 
 def open_source(section: SourceSection, stop: threading.Event, resume: Resume) -> Source:
@@ -110,10 +112,13 @@ def main(
     except InputError as error:
         tell(error=str(error))
         sys.exit(2)
+    except CameraError as error:
+        tell(failed=str(error))
+        sys.exit(FAILED)
     except Exception as error:  # a camera fails in its own ways: the daemon says how and starts us again
         logging.getLogger(__name__).exception("the camera process failed")
         tell(failed=f"{type(error).__name__}: {error}")
-        sys.exit(3)
+        sys.exit(FAILED)
 
 
 if __name__ == "__main__":

@@ -70,6 +70,10 @@ class Resume:
     leave: Callable[[Left, str], None] = _to_nobody
 
 
+class CameraError(Exception):
+    """The camera fails, in words; it may work again later, in another process."""
+
+
 class Source(Protocol):
     """A camera. Made without side effects that outlast it; a user's mistake raises InputError from the constructor."""
 

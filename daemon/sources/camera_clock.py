@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from itertools import pairwise
-from statistics import mean, median
+from statistics import fmean, median
 
 SIDE, STEADY = 8, 5
 LONG, SAME, WHOLE = 1.6, 0.2, 0.7
@@ -44,7 +44,7 @@ def _period_ms(times: list[tuple[int, float]]) -> float:
     times_ms = [(later_ms - ms) / (after - number) for (number, ms), (after, later_ms) in pairwise(times)]
     middle_ms = median(times_ms)
     steady = [time_ms for time_ms in times_ms if abs(time_ms - middle_ms) <= SAME * middle_ms]
-    return mean(steady) if len(steady) >= STEADY else 0.0
+    return fmean(steady) if len(steady) >= STEADY else 0.0
 
 
 def _stand_ms(times: list[tuple[int, float]], period_ms: float) -> float:

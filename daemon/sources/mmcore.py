@@ -3,7 +3,9 @@
 The acquisition is ours, so images are popped from the circular buffer. What can go wrong, told apart:
 
     numbers are skipped             the buffer ran over and was emptied: so many frames are lost, the sequence goes on
-    the sequence stopped            somebody or something stopped the camera: started again at once, a new stream
+    only its clock skips            the camera itself missed frames: an estimate, the sequence goes on
+    the sequence stopped            somebody or something stopped the camera, or its images became larger or smaller,
+                                    which its buffer does not take: started again at once, a new stream
     it stops without a frame,       the camera fails: this process ends and says how, and is started again until the
     or cannot be started            camera works; only a fresh process initialises a device for certain
 """
@@ -17,20 +19,17 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from daemon.config import SourceSection
-from daemon.sources.camera import Happening, Lost, Shot, Waiting
+from daemon.sources.camera import CameraError, Happening, Lost, Shot, Waiting
+from daemon.sources.camera_clock import CameraClock
 from selfstorm.errors import InputError
-from selfstorm.frames import PixelType, StreamInfo
+from selfstorm.frames import Array, PixelType, StreamInfo
 
 if TYPE_CHECKING:
     from pymmcore_plus import CMMCorePlus
 
-BUFFER_MB = 512
 POLL_S = 0.002
+GONE = "no camera is there any more: was it switched off?"
 PIXEL_TYPES: dict[int, PixelType] = {1: "uint8", 2: "uint16", 4: "float32"}
-
-
-class CameraError(RuntimeError):
-    """The camera fails; it may work again later."""
 
 
 class MMCore:
@@ -41,17 +40,21 @@ class MMCore:
         self._core = _loaded_core(section)
 
     def happenings(self) -> Iterator[Happening]:
-        core = self._core
+        core, again = self._core, False
         try:
-            core.setCircularBufferMemoryFootprint(BUFFER_MB)
             while not self._stop.is_set():
                 info = self._describe()
                 try:
                     core.startContinuousSequenceAcquisition(0)
                 except RuntimeError as error:
-                    raise CameraError(f"{info.camera} cannot be started: {error}") from None
+                    raise CameraError(f"{info.camera} cannot be started: {_one_line(error)}") from None
+                if again:  # said only now: a camera that cannot be started again fails, nobody waits for it
+                    yield Waiting(f"{info.camera} had stopped its sequence, and was started again")
+                again = True
                 yield info
                 yield from self._sequence(info.camera)
+        except (RuntimeError, SystemError) as error:  # SystemError: from pymmcore, of images whose camera is gone
+            raise CameraError(f"Micro-Manager says: {_one_line(error)}" if core.getCameraDevice() else GONE) from None
         finally:
             if core.isSequenceRunning():
                 core.stopSequenceAcquisition()
@@ -59,38 +62,45 @@ class MMCore:
             # The core must go before the interpreter does, or the process aborts on the way out.
             del core, self._core
 
-    def _sequence(self, camera: str) -> Iterator[Happening]:
+    def _sequence(self, camera: str | None) -> Iterator[Happening]:
         """One sequence, until it has stopped and its buffer is empty. Raises CameraError if it gave no frame."""
-        core, expected, stopped = self._core, 0, False
+        core, expected, stopped, clock = self._core, 0, False, CameraClock()
         while not self._stop.is_set():
-            if core.getRemainingImageCount() == 0:
+            image = _oldest(core)
+            if image is None:
                 if stopped and not expected:
                     raise CameraError(f"{camera} stops before its first frame: is it connected, and free?")
                 if stopped:
-                    yield Waiting(f"{camera} has stopped its sequence, which is started again")
                     return
                 stopped = not core.isSequenceRunning()  # what came in by then is still taken
                 self._stop.wait(POLL_S)
                 yield None
                 continue
-            pixels, metadata = core.popNextImageAndMD()
-            number = int(metadata["ImageNumber"])
+            pixels, number, camera_ms = image
             if number > expected:
                 yield Lost(number - expected)
             expected = number + 1
-            yield Shot(pixels, number, float(metadata["ElapsedTime-ms"]))
+            yield Shot(pixels, number, camera_ms)
+            if inside := clock.passed(number, camera_ms):
+                yield Lost(inside, in_camera=True)
 
     def _describe(self) -> StreamInfo:
         core = self._core
         camera, exposure_ms = core.getCameraDevice(), core.getExposure()
         if not camera:
-            raise CameraError("no camera is there any more: was it switched off?")
+            raise CameraError(GONE)
         pixel_type = PIXEL_TYPES.get(core.getBytesPerPixel())
         if pixel_type is None or core.getNumberOfComponents() != 1:
             raise InputError(
                 f"{camera} gives colour pixels",
                 where=self._section.uri,
                 mend="set its PixelType to 8bit or 16bit",
+            )
+        if core.getNumberOfCameraChannels() > 1:
+            raise InputError(
+                f"{camera} is several cameras at once",
+                where=self._section.uri,
+                mend='name one of them: "Core-Camera" = "NAME" under [source.mmcore.properties]',
             )
         x, y, width, height = core.getROI()
         pixel_nm = core.getPixelSizeUm() * 1e3
@@ -133,13 +143,30 @@ def _loaded_core(section: SourceSection) -> CMMCorePlus:
             device, _, label = name.partition("-")
             core.setProperty(device, label, value)
         core.setExposure(section.mmcore.exposure_ms)
-    except RuntimeError as error:  # what MMCore raises for a device or property that is not there
+        core.setCircularBufferMemoryFootprint(section.mmcore.buffer_mb)
+    except (RuntimeError, OSError) as error:  # of a device or property that is not there; OSError: with its line
         raise InputError(
-            f"Micro-Manager says: {error}",
+            f"Micro-Manager says: {_one_line(error)}",
             where=section.uri,
             mend="mend the configuration or [source.mmcore]",
         ) from None
     return core
+
+
+def _oldest(core: CMMCorePlus) -> tuple[Array, int, float] | None:
+    """Take the oldest image from the buffer: its pixels, its number and its time in ms; None from an empty one."""
+    if core.getRemainingImageCount() == 0:
+        return None
+    try:
+        pixels, metadata = core.popNextImageAndMD()
+    except IndexError:  # it ran over, and was emptied, since we looked
+        return None
+    return pixels, int(metadata["ImageNumber"]), float(metadata["ElapsedTime-ms"])
+
+
+def _one_line(error: Exception) -> str:
+    """Micro-Manager's words, which come in several lines."""
+    return " ".join(str(error).split())
 
 
 def _binning(core: Any, camera: str) -> int:

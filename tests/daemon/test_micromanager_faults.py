@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from bridge_emulator import BridgeEmulator
 from daemon_process import Daemon, Results, account_closes, free_ports, posix, simulated, wait_until
+from disturbed import fault
 
 WINDOW, LEVEL, SIDE, RATE_HZ = 16, 10_000, 16, 80
 
@@ -75,35 +76,6 @@ def pure(results):
     """No picture is made of frames from before and after a change: it would be as bright as neither."""
     for one in results.pictures("raw.mean"):
         np.testing.assert_array_less(np.mod(one.pixels, LEVEL), LEVEL / 2)
-
-
-@contextmanager
-def fault(running):
-    """What the block does happens to the scope; afterwards pictures come again and the account closes."""
-    daemon, results, outcome = running.daemon, running.results, SimpleNamespace(before=running.daemon.status())
-    outcome.events = {event.number for event in results.messages("event")}
-    yield outcome
-
-    def told(code, text):
-        def there():
-            new = (event for event in results.events(code) if event.number not in outcome.events)
-            return any(text in event.text for event in new)
-
-        return wait_until(there)
-
-    outcome.told = told
-    results.more("sr.refined", 2)
-
-    def runs_again():
-        status = daemon.status()
-        return status if (status.state, status.detail) == ("running", "") else None
-
-    outcome.after = wait_until(runs_again)
-    outcome.same_stream = outcome.after.stream == outcome.before.stream
-    assert account_closes(outcome.after)
-    assert outcome.after.frames.missing == 0
-    outcome.lost = lambda: daemon.status().frames.lost_at_source - outcome.before.frames.lost_at_source
-    outcome.restarts = outcome.after.source_restarts - outcome.before.source_restarts
 
 
 def test_frames_lost_inside_the_camera(running):

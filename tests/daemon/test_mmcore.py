@@ -20,8 +20,9 @@ from daemon_process import (
 from watched import Watched, lost_in
 
 from daemon.config import SourceSection
-from daemon.sources.camera import Shot
-from daemon.sources.mmcore import CameraError, MMCore
+from daemon.sources.camera import CameraError, Shot
+from daemon.sources.mmcore import MMCore
+from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
 pytest.importorskip("pymmcore_plus")
@@ -54,7 +55,8 @@ def test_every_frame_of_the_demonstration_camera_arrives(running):
     status = wait_until(hundred_frames)
     frames = status.frames
     assert frames.sent == frames.received == frames.used
-    assert (frames.missing, frames.lost_at_source, frames.malformed_messages) == (0, 0, 0)
+    assert (frames.missing, frames.malformed_messages) == (0, 0)
+    assert not results.events("lost_at_source")  # the camera itself misses some where the computer is busy
     assert (status.source, status.windows.failed) == ("mmcore:", 0)
     assert all(account_closes(status) for status in results.messages("status"))
 
@@ -101,7 +103,7 @@ def test_a_stopped_camera_is_started_again_and_said_to_be(source):
     [first] = watched.until(StreamInfo)
     watched.until(Shot, 5)
     core.stopSequenceAcquisition()
-    assert watched.until_said("stopped") == "Camera (DCam) has stopped its sequence, which is started again"
+    assert watched.until_said("stopped") == "Camera (DCam) had stopped its sequence, and was started again"
     [second] = watched.until(StreamInfo)
     assert second.stream != first.stream
     assert [shot.number for shot in watched.until(Shot, 5)] == list(range(5))
@@ -138,6 +140,45 @@ def test_a_camera_that_is_gone_is_an_error_that_says_so(source):
     core.unloadDevice("Camera")
     with pytest.raises(CameraError, match="no camera is there any more"):
         watched.until(StreamInfo)
+
+
+SEVERAL = """
+Property,Core,Initialize,0
+Device,DHub,DemoCamera,DHub
+Device,Left,DemoCamera,DCam
+Device,Right,DemoCamera,DCam
+Device,Both,Utilities,Multi Camera
+Parent,Left,DHub
+Parent,Right,DHub
+Property,Core,Initialize,1
+Property,Both,Physical Camera 1,Left
+Property,Both,Physical Camera 2,Right
+Property,Core,Camera,Both
+"""
+
+
+def test_several_cameras_at_once_are_refused(stop, tmp_path, monkeypatch):
+    """Their frames come mixed, and a picture would be of both."""
+    monkeypatch.setattr("pymmcore_plus.configure_logging", lambda **_: None)
+    scope = tmp_path / "SCOPE.cfg"
+    scope.write_text(SEVERAL)
+    several = Watched(MMCore(SourceSection(uri=f"mmcore:{scope}"), stop))
+    with pytest.raises(InputError, match='several cameras at once; name one of them: "Core-Camera"'):
+        several.next()
+    mmcore = {"properties": {"Core-Camera": "Right"}}
+    one = Watched(MMCore(SourceSection(uri=f"mmcore:{scope}", mmcore=mmcore), stop))
+    assert one.until(StreamInfo)[0].camera == "Right (DCam)"
+    one.close()
+
+
+def test_a_camera_that_does_not_answer_to_its_configuration_is_one_line(stop, tmp_path, monkeypatch):
+    monkeypatch.setattr("pymmcore_plus.configure_logging", lambda **_: None)
+    scope = tmp_path / "SCOPE.cfg"
+    scope.write_text(SEVERAL.replace("Left,DemoCamera,DCam", "Left,DemoCamera,NoSuchCamera"))
+    with pytest.raises(InputError) as refused:
+        MMCore(SourceSection(uri=f"mmcore:{scope}"), stop)
+    assert "Micro-Manager says: Line 4: Device,Left,DemoCamera,NoSuchCamera Device adapter" in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 @posix

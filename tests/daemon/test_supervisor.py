@@ -15,7 +15,7 @@ class Ended:
 
     def __init__(self, exit_code, *said):
         self.exit_code, self._said = exit_code, [{"endpoint": "tcp://127.0.0.1:1"}, *said]
-        self.pid = 1
+        self.pid, self.ending = 1, f"ended so: {exit_code}"
 
     def said(self, timeout_s=0.0):
         return self._said.pop(0) if self._said else None

@@ -65,10 +65,7 @@ def run(
         "lossless": lossless,
     }
     settings = load(config, overrides)
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
-    )
-    logging.getLogger("daemon.health").setLevel(logging.INFO)
+    _log_events(verbose)
     from daemon.service import Service
 
     service = Service(settings)
@@ -77,6 +74,14 @@ def run(
     click.echo(f"results on {results}; watch with: selfstorm-viewer --connect {from_elsewhere(results)}{key}")
     final = service.run()
     click.echo(final.model_dump_json(indent=2) if as_json else account(final))
+
+
+def _log_events(verbose: bool = False) -> None:
+    """To stderr: what a user should know, and where it is asked for everything else."""
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
+    )
+    logging.getLogger("daemon.health").setLevel(logging.INFO)
 
 
 @cli.command()
@@ -92,6 +97,7 @@ def publish(source: str, bind: str, keyring: Path | None) -> None:
     config = load(Path(source), {}) if source.endswith(".toml") else None
     section = config.source if config is not None else source_of(source)
     folder = keyring or (config.server.keys if config is not None else None)
+    _log_events()
     stop = threading.Event()
     with StopSignals(stop.set):
         for sentence in published(section, bind, stop, folder):

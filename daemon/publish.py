@@ -27,6 +27,8 @@ TICK_MS = 200
 def publish(source: SourceSection, endpoint: str, stop: threading.Event, keyring: Path | None = None) -> Iterator[str]:
     """Publish until stopped or the source ends; a sentence whenever something changes. Raises InputError.
 
+    What goes wrong with the camera process meanwhile is logged.
+
     keyring: folder of who may have the frames, where other machines can reach the endpoint.
     """
     if source.scheme == "zmq":
@@ -40,15 +42,13 @@ def publish(source: SourceSection, endpoint: str, stop: threading.Event, keyring
         yield f"publishing {source.uri} on {camera.endpoint}"
         key = None if is_loopback(camera.endpoint) else ring.own_key()
         with FrameSubscriber(from_here(camera.endpoint), kind="heartbeat", key=key) as subscriber:
-            yield from _watch(camera, health, subscriber, stop)
+            yield from _watch(camera, subscriber, stop)
     finally:
         camera.stop()
 
 
-def _watch(
-    camera: CameraSupervisor, health: Health, subscriber: FrameSubscriber, stop: threading.Event
-) -> Iterator[str]:
-    heard_s, last, told = time.monotonic(), "", 0
+def _watch(camera: CameraSupervisor, subscriber: FrameSubscriber, stop: threading.Event) -> Iterator[str]:
+    heard_s, last = time.monotonic(), ""
     sent: dict[str, int] = {}  # frames of each stream so far: where a camera process that is started again goes on
     while not stop.is_set():
         beat = _heartbeat(subscriber)
@@ -61,9 +61,6 @@ def _watch(
                 return
         total = sum(sent.values())
         camera.check(heard_s, total, total)
-        for event in health.events_since(told):
-            told = event.number + 1
-            yield event.text
 
 
 def _heartbeat(subscriber: FrameSubscriber) -> Heartbeat | None:

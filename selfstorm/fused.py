@@ -23,7 +23,7 @@ Result = TypeVar("Result", bound="Tensor | tuple[Tensor, ...]")
 
 CHECKED = 3  # calls: the first ones of an unrolled network start from zeros, which are too easily equal
 MOST_SHAPES = 32
-EQUAL = 1e-5  # of the largest number of each result
+EQUAL = 1e-5  # of a map's largest number; of 1 for a scalar, which weighs maps and may be a sum that cancels
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -100,10 +100,10 @@ class Fused(Generic[Result]):
 
 
 def _difference(one: Tensor | tuple[Tensor, ...], other: Tensor | tuple[Tensor, ...]) -> float:
-    """The largest, of each result's largest number; not a number where either is none."""
+    """The largest in units of each result; not a number where either is none."""
     ones, others = ((z,) if isinstance(z, Tensor) else z for z in (one, other))
-    off = [
-        (a - b).abs().max() / b.abs().max().clamp(min=torch.finfo(b.dtype).tiny)
-        for a, b in zip(ones, others, strict=True)
-    ]
-    return float(torch.stack([part.double() for part in off]).max())
+    off = []
+    for a, b in zip(ones, others, strict=True):
+        unit = b.abs().max().clamp(min=torch.finfo(b.dtype).tiny) if b.ndim else torch.ones_like(b)
+        off.append(((a - b).abs().max() / unit).double())
+    return float(torch.stack(off).max())

@@ -62,12 +62,13 @@ def ratio(y: Tensor, seen: Tensor, background: Tensor) -> Tensor:
 
 
 def updated(x: Tensor, spread: Tensor, caught: Tensor, kept: Tensor, root: Tensor | None = None) -> Tensor:
-    """x q^1.5 kept with q = spread caught, (T, rows, columns), written into `spread`. root: room for a square root.
+    """x q^1.5 kept with q = spread caught, (T, rows, columns), written into x.
 
-    The exponent 1.5 converges faster than 1 and was never worse.
+    The exponent 1.5 converges faster than 1 and was never worse. root: room for a square root; `spread` is written over
+    then, instead of new memory.
     """
-    q = spread.mul_(caught).clamp_(min=1e-6)
-    return q.mul_(torch.sqrt(q, out=root)).mul_(x).mul_(kept)
+    q = (spread * caught if root is None else spread.mul_(caught)).clamp_(min=1e-6)
+    return x.mul_(q.mul_(torch.sqrt(q, out=root))).mul_(kept)
 
 
 _ratio, _updated = Fused(ratio), Fused(updated)

@@ -31,6 +31,7 @@ from selfstorm.reconstruction import Reconstruction
 from selfstorm.sequence.effort import Effort
 from selfstorm.sequence.engine import Model, new_model, picture_of, watch
 from selfstorm.sequence.film import Place, unseen
+from selfstorm.warm import warm
 
 PROBES = 3
 PREVIEW = Effort("preview", "density", "fast")  # the density, before anything else is made
@@ -80,6 +81,7 @@ class Reconstructor:
         self._watched = -1
         self._forgotten: tuple[tuple[int, str], ...] = ()
         self._room = Room.on(device)
+        warm(device)
         self._guard = Guard()
         self._pace: Pace | None = None
         self.model: Model | None = None

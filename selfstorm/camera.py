@@ -26,9 +26,13 @@ class Camera:
     gain_adu_per_electron: float
     origin: str = "given"
 
-    def photons(self, raw: Array) -> Array:
-        """(..., H, W) ADU -> float32 photons; dark noise makes some of them negative."""
-        return (raw.astype(np.float32) - np.float32(self.offset_adu)) / np.float32(self.gain_adu_per_electron)
+    def photons(self, raw: Array, room: Array | None = None) -> Array:
+        """(..., H, W) ADU -> float32 photons, in `room` if there is one; dark noise makes some of them negative."""
+        out = np.empty(raw.shape, np.float32) if room is None else room
+        np.copyto(out, raw, casting="unsafe")
+        out -= np.float32(self.offset_adu)
+        out /= np.float32(self.gain_adu_per_electron)
+        return out
 
     def __str__(self) -> str:
         return f"offset {self.offset_adu:.4g} ADU, gain {self.gain_adu_per_electron:.3g} ADU/photon ({self.origin})"

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from selfstorm.device import precise
+from selfstorm.fused import Fused
 from selfstorm.graphs import Graphs
 from selfstorm.operators import LAGS, LaggedCovariance, unseen_infinite
 from selfstorm.statistics import WindowStatistics, within
@@ -55,13 +56,35 @@ def _layers(operator: LaggedCovariance, m: Tensor, data: Tensor, offset: Tensor,
     """m after so many layers; never waits for the host."""
     before, step, momentum = m, torch.zeros_like(m), precise(m.new_zeros(()))
     for layer in range(layers):
-        z = (m + momentum * (m - before)).clamp(min=TINY) if layer > 1 else m
-        new = z * operator.adjoint(data / (operator.forward(z) + offset).clamp(min=TINY)).clamp(min=0) / norm
-        gradient = new - z
-        along, power = precise((gradient * step).sum()), precise((step * step).sum())
-        momentum = (along / (power + 1e-20)).clamp(0.0, MOST_MOMENTUM)
-        step, before, m = gradient, m, new
+        z = _ahead(m, before, momentum) if layer > 1 else m
+        ratio = _ratio(data, operator.forward(z), offset)
+        before = m
+        m, step, momentum = _updated(z, operator.adjoint(ratio), norm, step)
     return m
+
+
+def ahead(m: Tensor, before: Tensor, momentum: Tensor) -> Tensor:
+    """m + momentum (m - before), (rows, columns), > 0."""
+    return (m - before).mul_(momentum).add_(m).clamp_(min=TINY)
+
+
+def ratio(data: Tensor, seen: Tensor, offset: Tensor) -> Tensor:
+    """data / (seen + offset), (lags, H, W), written into `seen`."""
+    return torch.div(data, seen.add_(offset).clamp_(min=TINY), out=seen)
+
+
+def updated(z: Tensor, spread: Tensor, norm: Tensor, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """m = z spread / norm, (rows, columns), written into `spread`; the step m - z; the momentum of the next layer.
+
+    step: of the layer before.
+    """
+    m = spread.clamp_(min=0).mul_(z).div_(norm)
+    gradient = m - z
+    along, power = precise((gradient * step).sum()), precise((step * step).sum())
+    return m, gradient, (along / (power + 1e-20)).clamp(0.0, MOST_MOMENTUM)
+
+
+_ahead, _ratio, _updated = Fused(ahead), Fused(ratio), Fused(updated)
 
 
 def offset_of(statistics: WindowStatistics) -> Tensor:

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from selfstorm.fused import Fused
 from selfstorm.operators import Imaging
 
 MAP_BYTES = 16 * 2**20
@@ -44,13 +46,32 @@ def emitter_maps(
     weight = layers.penalty / ((prior + layers.floor) * imaging.norm)
     caught = 1 / imaging.norm
     x = start.expand(len(y), *prior.shape).clone()
+    root, ramp = torch.empty_like(x), 0.0
     for k in range(layers.count):
-        ratio = (y / (imaging.forward(x) + background)).clamp_(1e-4, 1e4)
-        q = imaging.adjoint(ratio).mul_(caught).clamp_(min=1e-6)
-        ramp = min(1.0, (k + 0.5) / (0.5 * layers.count))
-        q.mul_(q.sqrt())  # over-relaxed: the exponent 1.5 converges faster and was never worse
-        x.mul_(q).mul_(1 / (1 + ramp * weight))
+        if ramp < 1:
+            ramp = min(1.0, (k + 0.5) / (0.5 * layers.count))
+            kept = (ramp * weight).add_(1).reciprocal_()
+        ratio = _ratio(y, imaging.forward(x), background)
+        x = _updated(x, imaging.adjoint(ratio), caught, kept, root=root)
     return x
+
+
+def ratio(y: Tensor, seen: Tensor, background: Tensor) -> Tensor:
+    """y / (seen + background), (T, H, W), written into `seen`."""
+    return torch.div(y, seen.add_(background), out=seen).clamp_(1e-4, 1e4)
+
+
+def updated(x: Tensor, spread: Tensor, caught: Tensor, kept: Tensor, root: Tensor | None = None) -> Tensor:
+    """x q^1.5 kept with q = spread caught, (T, rows, columns), written into x.
+
+    The exponent 1.5 converges faster than 1 and was never worse. root: room for a square root; `spread` is written over
+    then, instead of new memory.
+    """
+    q = (spread * caught if root is None else spread.mul_(caught)).clamp_(min=1e-6)
+    return x.mul_(q.mul_(torch.sqrt(q, out=root))).mul_(kept)
+
+
+_ratio, _updated = Fused(ratio), Fused(updated)
 
 
 def frames_together(cells: int, map_bytes: int) -> int:

@@ -25,6 +25,7 @@ from selfstorm.psf.from_data import find_psf
 from selfstorm.sequence.effort import Effort, Estimate, Quality
 from selfstorm.sequence.film import Film
 from selfstorm.sequence.memory import Memory
+from selfstorm.upload import Uploads
 
 ModelName = Literal["unrolled", "paper"]
 LEAST_SIDE_PX = 4
@@ -72,7 +73,7 @@ class SequenceModel:
     the frames that windows may still ask for; left_out: numbers of those that are not believed, and why. levels: how
     bright the last frames were; unlit, flashed: how many in a row were dark, or far too bright. frames: how many the
     moments have seen. last_number: of the last frame of this stream that was watched, -1 before. room: how much is
-    done at once at most.
+    done at once at most. uploads: the way of new frames to the device.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class SequenceModel:
         self.levels: Array = np.zeros(0)
         self.unlit, self.flashed, self.frames, self.last_number = 0, 0, 0, -1
         self._learned_already = self._refit_due = False
-        self.room = Room.on(device)
+        self.room, self.uploads = Room.on(device), Uploads(device)
         self._patience, self._believed = 0, settings.psf
         self._use(psf)
 
@@ -131,9 +132,9 @@ class SequenceModel:
         self.levels, self.unlit, self.flashed = np.zeros(0), 0, 0
         self.memory = self.memory.carried_on()
 
-    def photons(self, raw: Array) -> Array:
-        """(T, H, W) ADU -> float32 photons, hot pixels mended."""
-        return self.camera.photons(mended(raw, self.hot))
+    def photons(self, raw: Array, room: Array | None = None) -> Array:
+        """(T, H, W) ADU -> float32 photons, hot pixels mended, in `room` if there is one."""
+        return self.camera.photons(mended(raw, self.hot), room)
 
     def forget(self, number: int) -> None:
         """From that frame on another scene is shown: the camera stays, the optics until the new frames contradict."""

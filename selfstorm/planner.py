@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 import torch
 
 from selfstorm.emitters import MAP_BYTES, frames_together
+from selfstorm.graphs import MOST_BYTES, MOST_GRAPHS
 from selfstorm.operators import LAGS, Grid, Imaging, LaggedCovariance, Separable
 from selfstorm.psf.spot_model import CORE_PX, HALO_PX
 from selfstorm.statistics import TREND_FRAMES
@@ -105,7 +106,7 @@ def plan(
 
     most: never more at once than this. watched: frames that are taken in together whatever is free. Sizes go by
     halves: free memory that is a little different another time makes the same batches, and the same picture. Where
-    nothing fits the least is planned, and `fits` is false.
+    nothing fits the least is planned, and `fits` is false. Room is left for graphs too, but a window fits without.
     """
     grid, room = imaging.grid, most
     kept = frames * _frame(grid) + REMEMBERED_FRAMES * _frame(grid) + operator_bytes(imaging, covariance)
@@ -121,7 +122,7 @@ def plan(
             free,
         )
         less = room.halved()
-        if less is None or free is None or made.peak <= SHARE * free:
+        if less is None or free is None or made.peak + graph_bytes(imaging, covariance, together) <= SHARE * free:
             return made
         room = less
 
@@ -178,6 +179,12 @@ def density_bytes(covariance: LaggedCovariance) -> int:
     """What a window takes in stage A, however long it is."""
     grid = covariance.grid
     return DENSITY_MAPS * _map(grid) + _spread_bytes(covariance.operator, grid) + DENSITY_FRAMES * _frame(grid)
+
+
+def graph_bytes(imaging: Imaging, covariance: LaggedCovariance, frames: int) -> int:
+    """What graphs of so many frames together, or of stage A, keep at most: nobody else is given their memory."""
+    frames = min(frames, MOST_BYTES // _map(imaging.grid))
+    return MOST_GRAPHS * max(density_bytes(covariance), emitter_bytes(imaging, frames)) if frames else 0
 
 
 def watching_bytes(imaging: Imaging, frames: int, map_bytes: int) -> int:

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-STEPS = ["tests", "stages", "live", "paper"]
+STEPS = ["tests", "compiler", "stages", "live", "paper"]
 SELFSTORM = ["-c", "from selfstorm.cli import main; main()"]
 # Fields in camera pixels; frames of a window; camera and seconds of the live run.
 WHOLE = {"sides": "256,512,2048", "frames": "100", "live": "512", "rate": "100", "seconds": "300", "movie": "200"}
@@ -55,12 +55,14 @@ def main() -> int:
 
 
 def steps(size: dict[str, str], device: str, output: Path) -> dict[str, list[str]]:
-    """Arguments of Python for every step: tests; stages against the limits; live; beside the paper's model."""
+    """Arguments of Python for every step: tests; kernels on the CPU too; stages; live; beside the paper's model."""
+    pytest = ["-m", "pytest", "tests/gpu", "-p", "no:cacheprovider"]
     benchmark = [*SELFSTORM, "benchmark", "--device", device, "-o", str(output)]
     live = ["--stream", "--sides", size["live"], "--rates", size["rate"], "--seconds", size["seconds"]]
     methods = ["--methods", "widefield" if size is SMALL else "ours,paper", "--frames", size["movie"]]
     return {
-        "tests": ["-m", "pytest", "tests/gpu", "-p", "no:cacheprovider", f"--junitxml={output / 'tests.xml'}"],
+        "tests": [*pytest, f"--junitxml={output / 'tests.xml'}"],
+        "compiler": [*pytest, "-m", "compiler"],
         "stages": [*benchmark, "--stages", "--sides", size["sides"], "--frames", size["frames"]],
         "live": [*benchmark, *live],
         "paper": [*benchmark, *methods],

@@ -261,10 +261,11 @@ def _maps(model: SequenceModel, y: Tensor, prior: Tensor, start: Tensor, layers:
 
 
 def _cost(work: Callable[[], object], device: torch.device) -> tuple[float, float, float]:
-    """Seconds, operations and bytes of one call; counted on one, timed on the best of others."""
+    """Seconds, operations and bytes of one call; timed on the best of some, then counted as those had run."""
+    seconds = min(_times(work, device))
     with Tally() as tally:
         work()
-    return min(_times(work, device)), float(tally.flops), float(tally.bytes)
+    return seconds, float(tally.flops), float(tally.bytes)
 
 
 def _per_layer(few: tuple[float, ...], more: tuple[float, ...], frames: int) -> tuple[float, float, float]:

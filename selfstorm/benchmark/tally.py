@@ -36,12 +36,23 @@ class Tally(TorchDispatchMode):
             if parts is not NotImplemented:
                 return parts
         out = function(*args, **kwargs)
-        inputs = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        read = (args, {name: value for name, value in kwargs.items() if name != "out"})
+        inputs = [leaf for leaf in tree_leaves(read) if isinstance(leaf, Tensor)]
         outputs = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
         if outputs and not _only_looks(function, inputs, outputs):
             name = function.overloadpacket.__name__
             self.flops += _flops(function.overloadpacket, name, args, outputs)
             self.bytes += 0 if name.startswith("empty") else sum(map(_bytes, inputs + outputs))
+        return out
+
+    def one_pass(self, function: Callable[..., Any], inputs: tuple[Tensor, ...]) -> Any:
+        """What the function returns, counted as one kernel: its operations, but what is in between stays out of memory.
+
+        Each input is read once. Each output is written once, also where it lies in an input.
+        """
+        before = self.bytes
+        out = function(*inputs)
+        self.bytes = before + sum(_bytes(z) for z in [*inputs, *tree_leaves(out)])
         return out
 
 

@@ -41,15 +41,17 @@ def watch(model: SequenceModel, raw: Array, place: Place) -> None:
     """
     model.film = since(model.film, min(place.first, int(place.numbers[0])))
     model.left_out = tuple((number, why) for number, why in model.left_out if number >= place.first)
-    photons = model.photons(raw)
+    photons = model.photons(raw, model.uploads.room(raw.shape))
+    with torch.inference_mode():
+        y = model.uploads.send(photons)  # on its way while the host looks at it and learns from it
     believed = _believed(model, photons, place.numbers)
     model.last_number = int(place.numbers[-1])
     if not believed.any():
         return
-    photons = photons[believed]
-    model.learn(photons)
+    model.learn(photons[believed])
     with torch.inference_mode():
-        y = torch.as_tensor(photons).to(model.device)
+        if not believed.all():
+            y = y[torch.as_tensor(np.flatnonzero(believed)).to(model.device)]
         _remember(model, raw[believed], y, replace(place, numbers=place.numbers[believed]))
 
 

@@ -128,6 +128,21 @@ def test_less_is_done_at_once_where_less_is_free():
     assert planned(4 * 2**30 + 2**20).room == some.room  # a little more free: the same batches, the same picture
 
 
+def test_room_is_left_for_graphs_but_a_window_fits_without(monkeypatch):
+    grid = Grid(256, 256, 4, 100.0)
+    imaging, covariance = Imaging(SETTINGS.psf, grid, LIKE), LaggedCovariance(SETTINGS.psf, grid, LIKE)
+    most = Room(planner.DEVICE_MAP_BYTES, planner.DEVICE_FITTED)
+    needed = plan(imaging, covariance, 100, most, None).peak
+    graphs = planner.graph_bytes(imaging, covariance, 100)
+    assert 0 < graphs < planner.MOST_GRAPHS * 6 * planner.MOST_BYTES
+    tight = plan(imaging, covariance, 100, most, round(needed / planner.SHARE) + 1)
+    assert tight.room.map_bytes < most.map_bytes
+    assert plan(imaging, covariance, 100, most, round((needed + graphs) / planner.SHARE) + 1).room == most
+    assert plan(imaging, covariance, 100, tight.room, tight.peak).fits
+    monkeypatch.setattr(planner, "MOST_BYTES", 2**20)  # no graphs of maps as large as these
+    assert planner.graph_bytes(imaging, covariance, 100) == 0
+
+
 def test_a_window_that_has_less_room_makes_the_same_picture(raw):
     """Frames do not know who is in their batch: all that differs is how matrix products are rounded."""
     _, whole = picture(raw, estimate="fused")

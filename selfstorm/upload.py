@@ -1,0 +1,82 @@
+"""New frames on their way to the device, while the host looks at them and the device finishes what came before.
+
+A graphics card fetches by itself only from memory that is pinned. Frames are converted into such memory, two pieces of
+it in turn, and fetched on a stream of their own. Everywhere else a frame is computed with where it lies.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from selfstorm.frames import Array
+
+log = logging.getLogger(__name__)
+
+MOST_BYTES = 2**28  # pinned, twice: pinned memory is taken from all other programs; larger pieces come as they are
+NUMBER = 4  # bytes
+
+
+def pinned(numbers: int) -> Tensor:
+    """So many float32 in memory that a device can fetch from. Raises RuntimeError where there is none."""
+    return torch.empty(numbers, dtype=torch.float32, pin_memory=True)
+
+
+class Uploads:
+    """Frames to one device, by one thread.
+
+    runtime: has streams and events, as torch.cuda does. pin: makes pinned memory. devices: types that fetch from it.
+    """
+
+    def __init__(
+        self,
+        device: torch.device,
+        runtime: Any = torch.cuda,
+        pin: Callable[[int], Tensor] = pinned,
+        devices: tuple[str, ...] = ("cuda",),
+    ) -> None:
+        self._device, self._runtime, self._pin = device, runtime, pin
+        self._fetches = device.type in devices
+        self._stream: Any = None
+        self._pieces: list[tuple[Tensor, Any]] = []  # the next one to write into first; when it was last fetched
+
+    def room(self, shape: tuple[int, ...]) -> Array:
+        """(shape) float32, anything in it, to write frames into; only the room after the next may be the same again."""
+        if self._fetches and prod(shape) * NUMBER <= MOST_BYTES:
+            try:
+                return np.asarray(self._next(prod(shape))[: prod(shape)].view(shape).numpy())
+            except RuntimeError as error:
+                log.warning("no pinned memory, going on without: %s", str(error).splitlines()[0])
+                self._fetches = False
+        return np.empty(shape, np.float32)
+
+    def send(self, frames: Array) -> Tensor:
+        """The frames, written into the last room, on the device: they are there when it computes with them."""
+        here = torch.as_tensor(frames)
+        if not self._pieces or here.data_ptr() != self._pieces[-1][0].data_ptr():
+            return here.to(self._device)
+        with self._runtime.stream(self._stream):
+            there = here.to(self._device, non_blocking=True, copy=True)
+            self._pieces[-1][1].record()
+        now = self._runtime.current_stream(self._device)
+        now.wait_stream(self._stream)
+        there.record_stream(now)  # its memory is not given to the other stream again before this one is done with it
+        return there
+
+    def _next(self, numbers: int) -> Tensor:
+        """Pinned memory for so many, that nobody fetches from any more."""
+        if len(self._pieces) < 2:
+            self._stream = self._stream or self._runtime.Stream(self._device)
+            self._pieces.insert(0, (self._pin(numbers), self._runtime.Event()))
+        memory, fetched = self._pieces.pop(0)
+        fetched.synchronize()
+        if memory.numel() < numbers:
+            memory = self._pin(numbers)
+        self._pieces.append((memory, fetched))
+        return memory

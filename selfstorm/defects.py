@@ -15,6 +15,7 @@ FLASH = 5.0  # times the typical level above it: bleaching changes a window by l
 FLASH_SPREADS = 20.0
 UNLIT = 0.15  # of the typical level, and by so many photons: bleaching is slower, and a dim sample may be noise
 UNLIT_PHOTONS = 5.0
+ENOUGH_PIXELS = 2**14  # for a median: a hundredth of their spread is what it is wrong by
 NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
 AROUND = np.pad(np.zeros((5, 5), bool), 1, constant_values=True)  # 7 x 7, beyond most of a spot
 
@@ -44,8 +45,9 @@ def mended(frames: Array, hot: Array) -> Array:
 
 
 def levels(frames: Array) -> Array:
-    """(T,) how bright frames (T, H, W) are all over: their medians."""
-    return np.asarray(np.median(frames.reshape(len(frames), frames.shape[1] * frames.shape[2]), 1))
+    """(T,) how bright frames (T, H, W) are all over: their medians, in large fields of some of their pixels."""
+    pixels = frames.reshape(len(frames), frames.shape[1] * frames.shape[2])
+    return np.asarray(np.median(pixels[:, :: -(-pixels.shape[1] // ENOUGH_PIXELS)], 1))
 
 
 def flashes(level: Array, known: Array) -> Array:

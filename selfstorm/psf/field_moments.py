@@ -29,7 +29,8 @@ LEAST_SIDE_PX = 4 * REACH_PX
 EDGE_PX = 6  # measured: fields of 32 x 32 scatter a fifth less for it
 BLOCK_PAIRS = 8  # of frames: emitters that stay on tie blocks together, and error bars from shorter ones were too small
 LEAST_BLOCKS, MOST_BLOCKS = 8, 128  # blocks of single pairs where frames are few
-MOST_PIXELS = 4_000_000  # of a call to `add`: more would be slow and no use, since few frames of a large field suffice
+# Of a call to `add`, and for every frame of it: more would be slow and of no use, for a large field says much in few.
+MOST_PIXELS, MOST_A_FRAME = 4_000_000, 40_000
 
 
 class FieldMoments:
@@ -53,7 +54,7 @@ class FieldMoments:
         """Frames (T, H, W) in any linear unit, the same for all calls; none twice. Small fields add nothing."""
         if len(frames) < 2 or min(frames.shape[1:]) < LEAST_SIDE_PX:
             return
-        step = math.ceil((len(frames) - 1) * frames[0].size / MOST_PIXELS)
+        step = math.ceil((len(frames) - 1) * frames[0].size / min(MOST_PIXELS, len(frames) * MOST_A_FRAME))
         first = np.arange(0, len(frames) - 1, step)
         mean = frames.mean(0, dtype=np.float64)
         least = max(1, min(len(first), LEAST_BLOCKS - len(self.pairs)))

@@ -48,7 +48,7 @@ def watch(model: SequenceModel, raw: Array, place: Place) -> None:
     model.last_number = int(place.numbers[-1])
     if not believed.any():
         return
-    model.learn(photons[believed])
+    model.learn(photons if believed.all() else photons[believed])
     with torch.inference_mode():
         if not believed.all():
             y = y[torch.as_tensor(np.flatnonzero(believed)).to(model.device)]

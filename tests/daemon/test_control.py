@@ -10,7 +10,7 @@ import msgpack
 import numpy as np
 import pytest
 import zmq
-from daemon_process import DAEMON, Daemon, Results, account_closes, command, simulated, wait_until
+from daemon_process import DAEMON, Daemon, Results, account_closes, simulated, wait_until, within
 
 from client import Daemon as Asked
 from daemon.control.router import REQUESTS_AT_ONCE
@@ -290,11 +290,11 @@ def test_every_verb_can_be_asked_for_from_a_notebook(verb):
     assert hasattr(Asked, verb.replace("-", "_"))
 
 
-def test_commands_say_what_they_did(running):
+def test_commands_say_what_they_did(running, capfd):
     daemon, _, asked = running
 
     def said(*words):
-        done = command([*DAEMON, *words, "--control", daemon.control])
+        done = within([*DAEMON, *words, "--control", daemon.control], capfd)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
@@ -304,7 +304,7 @@ def test_commands_say_what_they_did(running):
     assert said("pause") == "paused"
     assert said("status").startswith("running (paused)")
     assert said("resume") == "running"
-    wrong = command([*DAEMON, "set", "stride", "--control", daemon.control])
+    wrong = within([*DAEMON, "set", "stride", "--control", daemon.control], capfd)
     assert (wrong.returncode, wrong.stderr.strip()) == (
         2,
         "error: 'stride' changes nothing; write KEY=VALUE, such as reconstruction.stride=25",

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from daemon_process import (
@@ -10,11 +9,11 @@ from daemon_process import (
     Daemon,
     Results,
     account_closes,
-    command,
     free_ports,
     posix,
     simulated,
     wait_until,
+    within,
     write_config,
 )
 from watched import Watched, lost_in
@@ -157,24 +156,12 @@ WRONG = {
 }
 
 
-@pytest.fixture(scope="module")
-def refused(tmp_path_factory):
-    """What the daemon says to each wrong configuration; they start side by side."""
-
-    def tried(case):
-        ports = zip(("results", "control"), free_ports(2), strict=True)
-        server = {name: f"tcp://127.0.0.1:{port}" for name, port in ports}
-        path = folders[case] / "daemon.toml"
-        return command([*DAEMON, "run", write_config(path, WRONG[case][0] | {"server": server})])
-
-    folders = {case: tmp_path_factory.mktemp("wrong") for case in WRONG}
-    with ThreadPoolExecutor(2) as pool:
-        return dict(zip(WRONG, pool.map(tried, WRONG), strict=True))
-
-
 @pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_configuration_is_one_line(refused, case):
-    outcome = refused[case]
+def test_a_wrong_configuration_is_one_line(case, tmp_path, capfd):
+    settings, said = WRONG[case]
+    server = {name: f"tcp://127.0.0.1:{port}" for name, port in zip(("results", "control"), free_ports(2), strict=True)}
+    path = write_config(tmp_path / "daemon.toml", settings | {"server": server})
+    outcome = within([*DAEMON, "run", path], capfd)
     assert (outcome.returncode, outcome.stderr.count("\n")) == (2, 1), outcome.stderr
     assert outcome.stderr.startswith("error: ")
-    assert WRONG[case][1] in outcome.stderr
+    assert said in outcome.stderr

@@ -90,8 +90,8 @@ def test_settings_change_from_the_next_window_on(running):
     changed = asked.set({"reconstruction.window": 30, "reconstruction.stride": 15, "optics.psf_sigma_nm": 112.0})
     assert changed["reconstruction.window"] == (before["reconstruction.window"], 30)
     header = shown_with(results, lambda shown: "112 nm" in shown.optics and shown.last_seq - shown.first_seq == 29)
-    following = shown_with(results, lambda later: later.window == header.window + 1)
-    assert following.first_seq == header.first_seq + 15
+    following = shown_with(results, lambda later: later.window > header.window)  # those between may be skipped
+    assert following.first_seq == header.first_seq + 15 * (following.window - header.window)
     assert asked.info().settings["reconstruction.stride"] == 15
     assert results.event("setting_changed").level == "info"
     asked.set({key: before[key] for key in changed})

@@ -45,7 +45,7 @@ def key_of(ring, name, role=None):
 
 def refusal(endpoint, key, verb="status"):
     with pytest.raises(InputError) as caught:
-        ask(endpoint, verb, key=key, timeout_ms=3000)
+        ask(endpoint, verb, key=key, timeout_ms=15_000)
     return str(caught.value)
 
 

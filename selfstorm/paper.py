@@ -32,7 +32,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from scipy import ndimage
-from skimage.filters import meijering
 from torch import Tensor, nn
 
 from selfstorm.errors import InputError
@@ -219,6 +218,8 @@ def picture(model: PaperModel, stack: Stack, *, ridges: bool = True) -> Stack:
             total, squares = total + light.sum(0), squares + light.square().sum(0)
     variance = squares / len(stack) - (total / len(stack)).square()
     sr: Stack = variance.clamp(min=0).sqrt().numpy().astype(np.float32)
+    if ridges:
+        from skimage.filters import meijering  # here, because it imports much, and our own model needs none of it
     for sigma_px in RIDGE_SIGMAS_PX if ridges else ():
         sr = meijering(sr, sigmas=[sigma_px], black_ridges=False)
     return sr

@@ -77,9 +77,12 @@ class LiveMode:
         try:
             return self._core.get_n_before_last_tagged_image(distance)
         except Exception as error:
-            if type(error) is not Exception or distance < self._core.get_remaining_image_count():
+            if type(error) is not Exception:
                 raise
-            return None
+            if distance >= self._core.get_remaining_image_count():
+                return None
+        # It is there now: the buffer was emptied just then and has filled since, or this is a fault that stays.
+        return self._core.get_n_before_last_tagged_image(distance)
 
 
 class _Stream:

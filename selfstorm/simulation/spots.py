@@ -13,7 +13,6 @@ from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.interpolate import CubicSpline
 from scipy.special import erf, j1
 
 from selfstorm.errors import InputError
@@ -64,6 +63,8 @@ class SampledPsf:
 
     def __init__(self, density_per_nm2: Callable[[Floats], Floats], radius_nm: float) -> None:
         """density_per_nm2: (n,) positions nm along either axis -> (n, n) light at (y, x), total 1 over the plane."""
+        from scipy.interpolate import CubicSpline  # half a second that a camera with a Gaussian PSF need not wait
+
         self.radius_nm = radius_nm
         axis = np.linspace(-radius_nm, radius_nm, self.SAMPLES)
         left, values, right = np.linalg.svd(density_per_nm2(axis))

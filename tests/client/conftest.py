@@ -18,7 +18,7 @@ from client.look import dress
 from client.settings import Settings
 from client.sitting import Sitting
 
-LONG_MS = 15_000
+LONG_MS = 45_000
 
 
 @pytest.fixture(autouse=True)

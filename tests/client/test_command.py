@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from client_stream import free_port
 
+from client.cli import main
 from client.screen import require_screen
 from selfstorm.errors import InputError
 from selfstorm.formats.ome_tiff import OmeTiffWriter
@@ -23,12 +24,14 @@ def viewer(*arguments, before=""):
 
 
 @pytest.mark.parametrize("endpoint", ["nonsense", "tcp://*:5711", "tcp://host", "tcp://host:0", "tcp://host:70000"])
-def test_a_malformed_endpoint_is_one_line(endpoint):
-    done = viewer("--connect", endpoint)
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1
-    assert endpoint in done.stderr
-    assert "tcp://HOST:PORT" in done.stderr
+def test_a_malformed_endpoint_is_one_line(endpoint, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["selfstorm-viewer", "--connect", endpoint])
+    with pytest.raises(SystemExit) as left:
+        main()
+    said = capsys.readouterr().err
+    assert (left.value.code, said.count("\n")) == (2, 1)
+    assert endpoint in said
+    assert "tcp://HOST:PORT" in said
 
 
 @pytest.mark.parametrize("module", ["PySide6", "pyqtgraph"])

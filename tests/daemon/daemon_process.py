@@ -8,13 +8,16 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack, closing, suppress
+from contextlib import ExitStack, chdir, closing, suppress
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 import zmq
 
+import daemon.cli
+import selfstorm.cli
 from daemon.connection import Connection
 from daemon.control.asking import ask
 from daemon.protocol.codec import Received, decode
@@ -277,6 +280,15 @@ def command(line, cwd=None):
     """A command as a user runs it, to its end."""
     line = [str(word) for word in line]
     return subprocess.run(line, capture_output=True, text=True, timeout=2 * DEADLINE_S, check=False, cwd=cwd)
+
+
+def within(line, capfd, cwd="."):
+    """The same as command(), in this process: what is printed, by child processes too, and the exit code."""
+    main = {DAEMON: daemon.cli.main, SELFSTORM: selfstorm.cli.main}[tuple(line[:3])]
+    capfd.readouterr()
+    with patch.object(sys, "argv", ["-c", *map(str, line[3:])]), chdir(cwd), pytest.raises(SystemExit) as left:
+        main()
+    return subprocess.CompletedProcess(line, left.value.code or 0, *capfd.readouterr())
 
 
 def write_config(path: Path, settings) -> Path:

@@ -33,12 +33,13 @@ class Camera:
     live: bool = False
     number: int = 0
     clock_ms: float = 0.0
+    looked_at: int = 0  # number of the image that was asked for last
     buffer: deque = field(default_factory=deque)
 
     def start(self):
         """Live is pressed: the buffer is emptied, numbers and clock begin again."""
         self.buffer.clear()
-        self.live, self.number, self.clock_ms = True, 0, 0.0
+        self.live, self.number, self.clock_ms, self.looked_at = True, 0, 0.0, 0
 
     def shoot(self, count=1):
         """So many frames; a full buffer is emptied without a word, as Micro-Manager does."""
@@ -67,6 +68,11 @@ class Camera:
         self.number += count
         self.clock_ms += count * FRAME_MS
 
+    @property
+    def unseen(self):
+        """Images in the buffer that are newer than the one asked for last."""
+        return min(len(self.buffer), self.number - 1 - self.looked_at)
+
     def asked(self):
         """Somebody asks how it stands: a sequence that the client started goes on meanwhile."""
         if self.to_come:
@@ -77,6 +83,7 @@ class Camera:
     def tagged_image(self, distance):
         if distance >= len(self.buffer):
             raise RuntimeError("java.lang.Exception: Circular buffer is empty.\n\tat mmcorej.MMCoreJJNI.get(Native)")
+        self.looked_at = self.buffer[-1 - distance][0]
         return self.tagged(*self.buffer[-1 - distance])
 
     def tagged(self, number, clock_ms, pixels):

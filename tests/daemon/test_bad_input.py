@@ -1,13 +1,16 @@
-"""A user's mistake is one line that says what to mend, exit code 2, and nothing left behind."""
+"""A user's mistake is one line that says what to mend, exit code 2, and nothing left behind.
+
+Starting a process takes longer than most mistakes do: one of each command is made in a process of its own, as a user
+makes it, and all of them in this one.
+"""
 
 import socket
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import numpy as np
 import pytest
 import tifffile
-from daemon_process import DAEMON, SELFSTORM, command, free_ports, simulated, write_config
+from daemon_process import DAEMON, SELFSTORM, command, free_ports, simulated, within, write_config
 
 FRAMES = np.random.default_rng(5).poisson(100, (24, 16, 16)).astype(np.uint16)
 PER_CM = 1e7 / 100
@@ -77,22 +80,13 @@ MISTAKES = {
 }
 
 
-def carried_out(case, folder):
-    movies(folder)
-    line = MISTAKES[case][0](folder)
-    before = {path.name for path in folder.iterdir()}
-    done = command(line, cwd=folder)
-    return done, {path.name for path in folder.iterdir()} - before
-
-
-@pytest.fixture(scope="module")
-def done(request, tmp_path_factory):
-    """done(case): what became of it. All chosen cases run two at a time: most of their time goes into starting."""
-    chosen = [item.callspec.params["case"] for item in request.session.items if "done" in item.fixturenames]
-    with ThreadPoolExecutor(2) as pool:
-        folders = {case: tmp_path_factory.mktemp("bad") for case in chosen}
-        started = {case: pool.submit(carried_out, case, folder) for case, folder in folders.items()}
-        yield lambda case: started[case].result()
+IN_A_PROCESS = (
+    "reconstruct: truncated",
+    "evaluate: missing column",
+    "daemon: unknown key",
+    "daemon: truncated",
+    "status: no daemon",
+)
 
 
 def assert_one_line(done, *said):
@@ -104,21 +98,32 @@ def assert_one_line(done, *said):
     assert "Traceback" not in done.stderr + done.stdout
 
 
+def assert_mistake(case, folder, carried_out):
+    movies(folder)
+    line = MISTAKES[case][0](folder)
+    before = {path.name for path in folder.iterdir()}
+    assert_one_line(carried_out(line, cwd=folder), *MISTAKES[case][1])
+    assert {path.name for path in folder.iterdir()} == before
+
+
 @pytest.mark.parametrize("case", MISTAKES)
-def test_a_mistake_is_one_line_and_leaves_nothing(case, done):
-    outcome, left_behind = done(case)
-    assert_one_line(outcome, *MISTAKES[case][1])
-    assert left_behind == set()
+def test_a_mistake_is_one_line_and_leaves_nothing(case, tmp_path, capfd):
+    assert_mistake(case, tmp_path, lambda line, cwd: within(line, capfd, cwd))
+
+
+@pytest.mark.parametrize("case", IN_A_PROCESS)
+def test_it_is_one_line_as_a_user_starts_it(case, tmp_path):
+    assert_mistake(case, tmp_path, command)
 
 
 @pytest.mark.parametrize("taken", ["results", "control"])
-def test_a_port_in_use_is_named(tmp_path, taken):
+def test_a_port_in_use_is_named(tmp_path, taken, capfd):
     with closing(socket.socket()) as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         endpoint = f"tcp://127.0.0.1:{holder.getsockname()[1]}"
         ports = dict.fromkeys(("results", "control"), f"tcp://127.0.0.1:{free_ports(1)[0]}") | {taken: endpoint}
         config = write_config(tmp_path / "daemon.toml", simulated(server=ports))
-        outcome = command([*DAEMON, "run", config, "--save", tmp_path / "OUT.tif"])
+        outcome = within([*DAEMON, "run", config, "--save", tmp_path / "OUT.tif"], capfd)
     assert_one_line(outcome, endpoint, "cannot listen there", "[server]")
     assert [path.name for path in tmp_path.iterdir()] == ["daemon.toml"]

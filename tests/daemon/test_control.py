@@ -10,7 +10,7 @@ import msgpack
 import numpy as np
 import pytest
 import zmq
-from daemon_process import DAEMON, Daemon, Results, account_closes, command, simulated, wait_until
+from daemon_process import DAEMON, Daemon, Results, account_closes, simulated, wait_until, within
 
 from client import Daemon as Asked
 from daemon.control.router import REQUESTS_AT_ONCE
@@ -91,8 +91,8 @@ def test_settings_change_from_the_next_window_on(running):
     changed = asked.set({"reconstruction.window": 30, "reconstruction.stride": 15, "optics.psf_sigma_nm": 112.0})
     assert changed["reconstruction.window"] == (before["reconstruction.window"], 30)
     header = shown_with(results, lambda shown: "112 nm" in shown.optics and shown.last_seq - shown.first_seq == 29)
-    following = shown_with(results, lambda later: later.window == header.window + 1)
-    assert following.first_seq == header.first_seq + 15
+    following = shown_with(results, lambda later: later.window > header.window)  # those between may be skipped
+    assert following.first_seq == header.first_seq + 15 * (following.window - header.window)
     assert asked.info().settings["reconstruction.stride"] == 15
     assert results.event("setting_changed").level == "info"
     asked.set({key: before[key] for key in changed})
@@ -291,11 +291,11 @@ def test_every_verb_can_be_asked_for_from_a_notebook(verb):
     assert hasattr(Asked, verb.replace("-", "_"))
 
 
-def test_commands_say_what_they_did(running):
+def test_commands_say_what_they_did(running, capfd):
     daemon, _, asked = running
 
     def said(*words):
-        done = command([*DAEMON, *words, "--control", daemon.control])
+        done = within([*DAEMON, *words, "--control", daemon.control], capfd)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
@@ -305,7 +305,7 @@ def test_commands_say_what_they_did(running):
     assert said("pause") == "paused"
     assert said("status").startswith("running (paused)")
     assert said("resume") == "running"
-    wrong = command([*DAEMON, "set", "stride", "--control", daemon.control])
+    wrong = within([*DAEMON, "set", "stride", "--control", daemon.control], capfd)
     assert (wrong.returncode, wrong.stderr.strip()) == (
         2,
         "error: 'stride' changes nothing; write KEY=VALUE, such as reconstruction.stride=25",

@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 import zmq
 from click.testing import CliRunner
-from daemon_process import DAEMON, Results, command, free_ports, posix, simulated, wait_until, write_config
+from daemon_process import DAEMON, Results, command, free_ports, posix, simulated, wait_until, within, write_config
 
 from daemon.config import load
 from daemon.connection import Connection, new_pair
@@ -45,7 +45,7 @@ def key_of(ring, name, role=None):
 
 def refusal(endpoint, key, verb="status"):
     with pytest.raises(InputError) as caught:
-        ask(endpoint, verb, key=key, timeout_ms=3000)
+        ask(endpoint, verb, key=key, timeout_ms=15_000)
     return str(caught.value)
 
 
@@ -168,9 +168,9 @@ def test_a_public_address_without_keys_is_refused_at_start(tmp_path, which):
     assert {path.name for path in tmp_path.iterdir()} == {"daemon.toml", "ring"}
 
 
-def test_publishing_to_other_machines_without_keys_is_one_line(tmp_path):
+def test_publishing_to_other_machines_without_keys_is_one_line(tmp_path, capfd):
     line = [*DAEMON, "publish", "simulate:", "--bind", "tcp://0.0.0.0:5710", "--keyring", tmp_path]
-    outcome = command(line)
+    outcome = within(line, capfd)
     assert (outcome.returncode, outcome.stderr.count("\n")) == (2, 1)
     assert "selfstorm-daemon keys new NAME" in outcome.stderr
 

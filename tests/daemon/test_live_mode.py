@@ -1,5 +1,7 @@
 """Live mode over the bridge's protocol, with the unmodified pycromanager: followed, accounted, never disturbed."""
 
+import threading
+
 import numpy as np
 import pytest
 from bridge_emulator import BridgeEmulator
@@ -8,7 +10,7 @@ from watched import READ_ONLY, live, lost_in, lost_in_camera, shoot
 
 from daemon.config import SourceSection
 from daemon.sources.camera import Resume, Shot, Waiting
-from daemon.sources.live_mode import PRESS_LIVE, STOPPED
+from daemon.sources.live_mode import PRESS_LIVE, STOPPED, LiveMode
 from daemon.sources.micromanager import MicroManager
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
@@ -240,3 +242,19 @@ def test_colour_is_refused_with_what_to_do(emulator, watch):
 def test_an_address_that_cannot_work_is_refused_with_what_to_do(uri, said, stop):
     with pytest.raises(InputError, match=said):
         MicroManager(SourceSection(uri=uri), stop, Resume())
+
+
+def test_a_buffer_that_is_emptied_and_fills_between_two_questions_is_no_fault():
+    class Core:
+        asked = 0
+
+        def get_remaining_image_count(self):
+            return 1
+
+        def get_n_before_last_tagged_image(self, distance):
+            self.asked += 1
+            if self.asked == 1:
+                raise Exception("Circular buffer is empty.")
+            return "the first image since"
+
+    assert LiveMode(Core(), "micromanager:", threading.Event())._image(0) == "the first image since"

@@ -1,12 +1,11 @@
 """The live daemon and the offline command are one method: same movie, same settings, same pictures bit for bit."""
 
 import re
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import tifffile
-from daemon_process import DAEMON, SELFSTORM, command, free_ports, write_config
+from daemon_process import DAEMON, SELFSTORM, command, free_ports, within, write_config
 
 from selfstorm.formats.ome_tiff import read_pictures
 from selfstorm.simulate import simulate
@@ -25,7 +24,7 @@ LEARNED = {
     "flags": [],
     "method": {"scale": 2, "estimate": "emitters", "quality": "best", **LONG},
 }
-PAPER = {"config": {"camera": {}}, "flags": [], "method": {"scale": 4, "model": "paper", **SHORT}}
+PAPER = {"config": {"camera": {}}, "flags": [], "method": {"scale": 2, "model": "paper", **SHORT}}
 
 
 @pytest.fixture(scope="module")
@@ -49,19 +48,17 @@ def live(folder, movie, chosen):
     return command(line)
 
 
-def offline(folder, movie, chosen):
+def offline(folder, movie, chosen, capfd):
     method = [word for name, value in chosen["method"].items() for word in (f"--{name}", value)]
     line = [*SELFSTORM, "reconstruct", movie, "-o", folder / "offline.ome.tif", "--pixel-nm", 100, "--device", "cpu"]
-    return command([*line, *method, *chosen["flags"]])
+    return within([*line, *method, *chosen["flags"]], capfd)
 
 
 @pytest.mark.parametrize(
     "chosen", [GIVEN, LEARNED, PAPER], ids=["all settings given", "all but the pixel learned", "the paper's model"]
 )
-def test_live_and_offline_give_the_same_bits(tmp_path, movie, chosen):
-    with ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(how, tmp_path, movie, chosen) for how in (live, offline)]
-        daemon, cli = [run.result() for run in runs]
+def test_live_and_offline_give_the_same_bits(tmp_path, movie, chosen, capfd):
+    daemon, cli = live(tmp_path, movie, chosen), offline(tmp_path, movie, chosen, capfd)
     assert (daemon.returncode, cli.returncode) == (0, 0), daemon.stderr + cli.stderr
     ours, theirs = (read_pictures(tmp_path / f"{how}.ome.tif") for how in ("live", "offline"))
     window, stride = chosen["method"]["window"], chosen["method"]["stride"]

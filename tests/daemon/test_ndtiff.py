@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from daemon_process import DAEMON, DEADLINE_S, Daemon, command, free_ports, simulated, wait_until, write_config
+from daemon_process import DAEMON, DEADLINE_S, Daemon, free_ports, simulated, wait_until, within, write_config
 
 from daemon.config import SourceSection
 from daemon.sources import growing, ndtiff
@@ -255,14 +255,14 @@ def test_a_data_set_that_stays_cut_is_said_to_be(tmp_path, monkeypatch, name, si
         to_its_end(folder)
 
 
-def test_a_mistake_is_one_line_of_the_daemon(tmp_path):
+def test_a_mistake_is_one_line_of_the_daemon(tmp_path, capfd):
     writer = Writer(tmp_path)
     for frame in FRAMES[:3]:
         writer.put([frame], z=0).put([frame], z=1)
     folder = writer.finish()
     ports = dict(zip(("results", "control"), (f"tcp://127.0.0.1:{p}" for p in free_ports(2)), strict=True))
     config = write_config(tmp_path / "d.toml", simulated(server=ports))
-    done = command([*DAEMON, "run", config, "--source", f"ndtiff:{folder}"])
+    done = within([*DAEMON, "run", config, "--source", f"ndtiff:{folder}"], capfd)
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert (done.returncode, len(lines)) == (2, 1), done.stderr
     assert "more than time" in lines[0]

@@ -8,7 +8,18 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from daemon_process import DAEMON, Daemon, Results, account_closes, command, free_ports, posix, simulated, wait_until
+from daemon_process import (
+    DAEMON,
+    Daemon,
+    Results,
+    account_closes,
+    command,
+    free_ports,
+    posix,
+    simulated,
+    wait_until,
+    within,
+)
 
 from daemon.health import Health
 from daemon.metrics import MetricsServer
@@ -99,13 +110,13 @@ def test_a_killed_run_is_repeated_from_its_manifest_bit_for_bit(run):
 
 
 @posix
-def test_a_manifest_whose_pictures_come_out_otherwise_says_so(run, tmp_path):
+def test_a_manifest_whose_pictures_come_out_otherwise_says_so(run, tmp_path, capfd):
     lines = (run.folder / "out.manifest.ndjson").read_text().splitlines()
     window = next(number for number, line in enumerate(lines) if line.startswith('{"window"'))
     changed = json.loads(lines[window])
     changed["window"]["picture_hash"] = "0" * 32
     (tmp_path / "changed.manifest.ndjson").write_text("\n".join([*lines[:window], json.dumps(changed)]) + "\n")
-    again = command([*DAEMON, "replay-run", tmp_path / "changed.manifest.ndjson"])
+    again = within([*DAEMON, "replay-run", tmp_path / "changed.manifest.ndjson"], capfd)
     assert again.returncode == 1
     assert "window 0: DIFFERENT" in again.stdout
 
@@ -117,9 +128,9 @@ def test_what_is_no_manifest_is_refused_by_its_name(tmp_path, text):
         list(repeat(tmp_path / "no.manifest.ndjson"))
 
 
-def test_what_is_no_manifest_is_refused_in_a_line(tmp_path):
+def test_what_is_no_manifest_is_refused_in_a_line(tmp_path, capfd):
     (tmp_path / "no.manifest.ndjson").write_text("no json\n")
-    refused = command([*DAEMON, "replay-run", tmp_path / "no.manifest.ndjson"])
+    refused = within([*DAEMON, "replay-run", tmp_path / "no.manifest.ndjson"], capfd)
     assert refused.returncode == 2
     assert "no.manifest.ndjson" in refused.stderr
     assert "Traceback" not in refused.stderr
@@ -137,13 +148,21 @@ def test_after_a_kill_the_first_window_is_warm_again(run, tmp_path):
 
 def test_faster_than_any_machine_the_newest_is_shown_and_the_account_closes(tmp_path):
     with Daemon(tmp_path, settings(rate_hz=2000)) as daemon, Results(daemon.results) as results:
-        status = daemon.started().published(3)
-        assert status.windows.skipped > 0
-        assert status.effort == "quick density"
+        daemon.started().published(3)
+
+        def hurries():
+            status = daemon.status()
+            return status if status.effort == "quick density" and status.windows.skipped else None
+
+        status = wait_until(hurries)
         assert account_closes(status)
         assert (status.frames.missing, status.windows.failed) == (0, 0)
-        assert any("quick density" in event.text for event in [results.event("pace")])
-        assert "to keep up with the camera" in " ".join(results.messages("sr.refined")[-1].notes)
+        wait_until(lambda: any("quick density" in event.text for event in results.events("pace")))
+
+        def says_so():
+            return any("to keep up with the camera" in " ".join(one.notes) for one in results.messages("sr.refined"))
+
+        wait_until(says_so)
 
 
 def test_metrics_are_the_account(tmp_path):

@@ -7,7 +7,7 @@ import subprocess
 import threading
 import time
 
-from daemon_process import DAEMON, DEADLINE_S, Daemon, free_ports, posix, simulated, wait_until
+from daemon_process import DAEMON, DEADLINE_S, Daemon, free_ports, posix, simulated, wait_until, within
 from rich.console import Console
 
 from daemon.protocol.codec import Received
@@ -137,15 +137,13 @@ def monitor(*arguments, **streams):
     return subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, **streams)
 
 
-def test_without_a_daemon_once_fails_and_a_wrong_address_is_one_line():
+def test_without_a_daemon_once_fails_and_a_wrong_address_is_one_line(capfd):
     (port,) = free_ports(1)
-    with monitor("--once", "--connect", f"tcp://127.0.0.1:{port}", stdout=subprocess.PIPE) as nobody:
-        out, err = nobody.communicate(timeout=DEADLINE_S)
-    assert (nobody.returncode, out) == (1, "")
-    assert "no daemon at" in err
-    with monitor("--once", "--connect", "nonsense", stdout=subprocess.PIPE) as wrong:
-        assert wrong.communicate(timeout=DEADLINE_S)[1].count("\n") == 1
-    assert wrong.returncode == 2
+    nobody = within([*DAEMON, "watch", "--once", "--connect", f"tcp://127.0.0.1:{port}"], capfd)
+    assert (nobody.returncode, nobody.stdout) == (1, "")
+    assert "no daemon at" in nobody.stderr
+    wrong = within([*DAEMON, "watch", "--once", "--connect", "nonsense"], capfd)
+    assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
 
 
 class Lines:

@@ -10,7 +10,7 @@ import msgpack
 import numpy as np
 import pytest
 import zmq
-from daemon_process import DAEMON, Results, account_closes, command, free_ports, simulated, wait_until
+from daemon_process import DAEMON, Results, account_closes, command, free_ports, simulated, wait_until, within
 
 from daemon.config import SourceSection, load, source_of
 from daemon.sources.camera import Shot
@@ -189,8 +189,8 @@ def test_the_command_publishes_a_source_and_the_daemon_takes_it(start):
         (["publish", "zmq:127.0.0.1:5710"], "is a publisher already"),
     ],
 )
-def test_a_mistake_in_publishing_is_one_line(line, said):
-    outcome = command([*DAEMON, *line])
+def test_a_mistake_in_publishing_is_one_line(line, said, capfd):
+    outcome = within([*DAEMON, *line], capfd)
     assert (outcome.returncode, outcome.stderr.count("\n")) == (2, 1), outcome.stderr
     assert said in outcome.stderr
 

@@ -49,10 +49,12 @@ def test_another_distributions_daemon_is_refused(tmp_path, capsys, monkeypatch):
         ("client.session", ["torch", "scipy", "skimage"]),
         ("daemon.cli", ["torch", "scipy", "skimage", "PySide6"]),
         ("selfstorm.frames", ["torch", "scipy", "zmq"]),
+        ("daemon.sources.simulate", ["torch", "scipy.interpolate", "scipy.optimize"]),
+        ("daemon.service", ["scipy.signal", "scipy.stats", "skimage"]),
     ],
 )
-def test_what_a_small_installation_lacks_is_not_imported(module, forbidden):
-    """A PC that only watches has no torch; it can ask a daemon for its status all the same."""
+def test_what_is_not_needed_is_not_imported(module, forbidden):
+    """A PC that only watches has no torch; it can ask a daemon for its status all the same. Others start sooner."""
     code = f"import sys, {module}; print([name for name in {forbidden} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

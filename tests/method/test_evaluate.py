@@ -11,6 +11,7 @@ import pytest
 import tifffile
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
+from scipy.signal import windows
 
 from selfstorm.errors import InputError
 from selfstorm.evaluate import (
@@ -21,7 +22,7 @@ from selfstorm.evaluate import (
     score_picture,
 )
 from selfstorm.formats.truth import TruthWriter, read_truth
-from selfstorm.frc import frc_curve, frc_resolution_nm
+from selfstorm.frc import TAPERED, frc_curve, frc_resolution_nm, tukey
 from selfstorm.simulate import Movie, Scene
 
 Array = NDArray[Any]
@@ -112,6 +113,11 @@ def test_a_blurrier_picture_scores_worse(emitters: Array) -> None:
     assert sharp.pearson > soft.pearson + 0.05
     assert sharp.ssim > soft.ssim
     assert sharp.psnr_db > soft.psnr_db
+
+
+@pytest.mark.parametrize("side", [2, 4, 5, 33, 256])
+def test_the_window_is_tukeys(side: int) -> None:
+    np.testing.assert_allclose(tukey(side), windows.tukey(side, TAPERED), atol=1e-14)
 
 
 def test_frc_is_one_for_equal_pictures_and_low_for_unrelated_noise() -> None:

@@ -154,8 +154,8 @@ def test_what_has_no_effect_is_never_taught():
 def test_warm_start_goes_on_where_the_last_window_ended():
     stack = window()
     whole, parts = PaperModel(), PaperModel()
-    losses, optimiser = train(whole, stack, 8), optimiser_of(parts)
-    assert losses == train(parts, stack, 5, optimiser=optimiser) + train(parts, stack, 3, optimiser=optimiser)
+    losses, optimiser = train(whole, stack, 5), optimiser_of(parts)
+    assert losses == train(parts, stack, 3, optimiser=optimiser) + train(parts, stack, 2, optimiser=optimiser)
     assert losses == sorted(losses, reverse=True)
     assert train(whole, window(seed=1), 1)[0] < train(PaperModel(), window(seed=1), 1)[0]
 

@@ -176,7 +176,7 @@ def test_what_is_made_in_a_hurry_is_not_judged(movie):
 
 def test_the_papers_model_knows_no_optics_to_judge_by(movie):
     raw, _ = movie
-    model = new_model(replace(SETTINGS, model="paper"), raw[:16], CPU)
+    model = new_model(replace(SETTINGS, model="paper", scale=2), raw[:16], CPU)
     place = Place(np.arange(16), 0, 16)
     watch(model, raw[:16], place)
     result = picture_of(model, place)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from selfstorm.errors import InputError
 from selfstorm.simulate import AiryPsf, GaussianPsf, Movie, Psf, Scene, place, simulate
+from selfstorm.simulation.blinking import activation_rate
 
 Array = NDArray[np.float64]
 STILL_CAMERA: dict[str, Any] = {"offset_variation_adu": 0, "gain_variation": 0, "read_noise_variation": 0}
@@ -161,6 +162,13 @@ def test_light_is_correlated_in_time_as_a_two_state_process_says(on_frames: floa
     lag_one = on_frames**2 * (1 - decay) ** 2 / (2 * on_frames**2 * (1 / on_frames - 1 + decay))
     assert lag[1] / lag[0] == pytest.approx(lag_one, abs=0.04)
     assert lag[2] / lag[1] == pytest.approx(decay, abs=0.06)
+
+
+@pytest.mark.parametrize("on_frames", [0.0, 0.3, 8.0, 1e4])
+@pytest.mark.parametrize("share", [1e-9, 0.02, 0.999])
+def test_the_rate_gives_the_share_that_is_asked_for(share: float, on_frames: float) -> None:
+    k = activation_rate(share, on_frames)
+    assert -np.expm1(-k - np.log1p(k * on_frames)) == pytest.approx(share, rel=1e-12)
 
 
 def test_photons_have_the_mean_asked_for_and_partial_exposures() -> None:

@@ -20,16 +20,16 @@ NEWER = 0.3  # share of the newest measurement in what is kept
 TUNING_SHARE = 0.05  # of all time, at most, for looking at the optics where it does not fit into a stride
 # What steps cost in layers, before they were measured: on 64 x 64 pixels and one core.
 FIRST_GUESS = {
-    "watch": 1.5,  # a frame
-    "emitters fast": 6.0,  # a frame
-    "emitters best": 16.0,
-    "localisations fast": 9.0,  # a frame
-    "localisations best": 18.0,
-    "memory": 80.0,  # a window, from here on
-    "optics": 150.0,
-    "preview": PREVIEW_LAYERS + 5.0,
-    "drawing": 45.0,
-    "quality": 14.0,
+    "watch": 2.2,  # a frame
+    "emitters fast": 8.0,  # a frame
+    "emitters best": 20.0,
+    "localisations fast": 15.0,  # a frame
+    "localisations best": 27.0,
+    "memory": 90.0,  # a window, from here on
+    "optics": 200.0,
+    "preview": PREVIEW_LAYERS + 8.0,
+    "drawing": 75.0,
+    "quality": 26.0,
     "other": 10.0,
 }
 

@@ -21,7 +21,7 @@ from daemon.health import Level
 from daemon.pace import Demand, Pace
 from daemon.stopwatch import Stopwatch
 from selfstorm.checkpoint import fingerprint, load_model
-from selfstorm.density import cold_layers
+from selfstorm.density import cold_layers, unrolled
 from selfstorm.errors import InputError
 from selfstorm.frame_by_frame import Watchers
 from selfstorm.frames import Frame, StreamInfo, Window
@@ -33,7 +33,7 @@ from selfstorm.sequence.engine import Model, new_model, picture_of, watch
 from selfstorm.sequence.film import Place, unseen
 from selfstorm.warm import warm
 
-PROBES = 3
+PROBES, PROBED_LAYERS = 3, 4
 PREVIEW = Effort("preview", "density", "fast")  # the density, before anything else is made
 FORGOTTEN = "of a window that was not learned from"
 
@@ -274,11 +274,12 @@ def _layer_s(model: Model) -> float:
     if not isinstance(model, SequenceModel):
         return 1.0
     flat, times = torch.ones_like(model.imaging.norm), []
+    seen = model.covariance.forward(flat)
     for _ in range(PROBES):
         start = time.perf_counter()
-        float(model.covariance.adjoint(model.covariance.forward(flat)).sum())
+        float(unrolled(model.covariance, flat, seen, seen, flat, PROBED_LAYERS).sum())
         times.append(time.perf_counter() - start)
-    return min(times)
+    return min(times) / PROBED_LAYERS
 
 
 def _line(error: Exception) -> str:

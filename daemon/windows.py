@@ -10,7 +10,7 @@ from typing import NamedTuple
 from daemon.ring import FrameRing
 from selfstorm.frames import Frame, Region, StreamInfo, Window
 
-LOSSLESS_DEPTH = 2
+LOSSLESS_DEPTH, FIRST_DEPTH = 2, 3
 MOST_EMPTY = 1000
 MOST_EARLIER = 200  # frames: half of what the model remembers; more would keep the picture waiting
 MOST_EARLIER_BYTES = 2**29
@@ -123,6 +123,9 @@ class SlidingWindows:
 class WindowQueue:
     """Hands windows to the worker. Live: only the newest waits, others are skipped. Lossless: putting waits.
 
+    The first window takes longest, for camera and optics are learned from it: those that are complete meanwhile wait
+    too, up to three, until the worker has caught up with them or turns out to be too slow.
+
     Paused, it hands none, as if the worker were busy. The frames of skipped windows go along with the newest, as many
     as the model could remember.
     """
@@ -133,6 +136,7 @@ class WindowQueue:
         self._handed: Window | None = None
         self._changed = threading.Condition()
         self._closed = self._hurried = self._paused = False
+        self._patient = not lossless
 
     def put(self, window: Window) -> Skipped:
         """Add a window; what was skipped for it. Waits for room when lossless."""
@@ -140,12 +144,22 @@ class WindowQueue:
             skipped = Skipped()
             if self._lossless:
                 self._changed.wait_for(lambda: len(self._waiting) < LOSSLESS_DEPTH or self._hurried)
-            elif self._waiting:
-                window, passed_over = self._with_frames_of(self._waiting.pop(), window)
-                skipped = Skipped(1, int(self._paused), passed_over)
+            elif len(self._waiting) >= (FIRST_DEPTH if self._patient else 1):
+                self._patient, count = False, len(self._waiting)
+                window, passed_over = self._instead_of_waiting(window)
+                skipped = Skipped(count, count if self._paused else 0, passed_over)
             self._waiting.append(window)
             self._changed.notify_all()
             return skipped
+
+    def _instead_of_waiting(self, window: Window) -> tuple[Window, int]:
+        """The window with the frames of all that wait, which do so no more, and how many are too many to take along."""
+        passed_over, earlier = 0, self._waiting.popleft()
+        for later in (*self._waiting, window):
+            earlier, too_many = self._with_frames_of(earlier, later)
+            passed_over += too_many
+        self._waiting.clear()
+        return earlier, passed_over
 
     def _with_frames_of(self, skipped: Window, window: Window) -> tuple[Window, int]:
         """The window with the frames that only the skipped one had, and how many are too many to take along."""
@@ -165,7 +179,10 @@ class WindowQueue:
             self._changed.wait_for(self._ready, timeout_s)
             if not (self._waiting and self._ready()):
                 return None
-            self._handed = window = self._waiting.popleft()
+            window = self._waiting.popleft()
+            if self._handed is not None and not self._waiting:
+                self._patient = False
+            self._handed = window
             self._changed.notify_all()
             return window
 

@@ -45,15 +45,18 @@ def density(
     m = _flat(operator, statistics, norm) if start is None else start
 
     def all_layers(m: Tensor, data: Tensor, offset: Tensor, norm: Tensor) -> Tensor:
-        return _layers(operator, m, data, offset, norm, layers)
+        return unrolled(operator, m, data, offset, norm, layers)
 
     if graphs is None:
         return all_layers(m, data, offset, norm)
     return graphs.run(("density", layers), all_layers, m, data, offset, norm)
 
 
-def _layers(operator: LaggedCovariance, m: Tensor, data: Tensor, offset: Tensor, norm: Tensor, layers: int) -> Tensor:
-    """m after so many layers; never waits for the host."""
+def unrolled(operator: LaggedCovariance, m: Tensor, data: Tensor, offset: Tensor, norm: Tensor, layers: int) -> Tensor:
+    """m, (rows, columns), after so many layers; never waits for the host.
+
+    data, offset: (lags, H, W), what there is to explain and what is added to both sides. norm: (rows, columns).
+    """
     before, step, momentum = m, torch.zeros_like(m), precise(m.new_zeros(()))
     for layer in range(layers):
         z = _ahead(m, before, momentum) if layer > 1 else m

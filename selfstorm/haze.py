@@ -74,12 +74,13 @@ class Haze:
         caught, knots = 1 / self._imaging.norm, expected
         x = start.expand(len(y), *self._coarse.cells).clone()
         for layer in range(LAYERS):
-            ratio = (y / (self._imaging.forward(x) + self._y @ knots @ self._x.T)).clamp_(min=1e-4)
+            seen = self._imaging.forward(x).add_(self.drawn(knots))
+            ratio = torch.div(y, seen, out=seen).clamp_(min=1e-4)
             q = self._imaging.adjoint(ratio).mul_(caught).clamp_(min=1e-6)
             ramp = min(1.0, (layer + 0.5) / (0.5 * LAYERS))
             knots = knots * (self._y.T @ ratio @ self._x) + steadiness_px * expected
             knots = knots / (self._norm + steadiness_px)
-            x.mul_(q).mul_(q.sqrt()).mul_(1 / (1 + ramp * weight))
+            x.mul_(q).mul_(q.sqrt_()).mul_(1 / (1 + ramp * weight))
         return knots
 
 

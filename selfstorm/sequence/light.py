@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,7 +26,7 @@ def frame_gains(*strips: Tensor) -> Tensor:
     frames, (height, width) = sum(map(len, strips)), strips[0].shape[1:]
     step = -(-frames // MEDIAN_FRAMES)
     some = torch.cat([y[first::step] for first, y in zip(_offsets(strips, step), strips, strict=True)])
-    median = some.median(0).values.clamp(min=0)
+    median = _median(some).clamp(min=0)
     dim = (median <= median.median()).to(median.dtype) * median
     rows, columns = torch.arange(height, device=dim.device), torch.arange(width, device=dim.device)
     colour = (rows[:, None] // BLOCK_PX + columns // BLOCK_PX) % 2
@@ -39,6 +40,14 @@ def frame_gains(*strips: Tensor) -> Tensor:
     trust = 2 * agreement / (1 + agreement)
     gains = torch.where(seen, 1 + trust * 0.5 * (first + second), 1.0)
     return gains.clamp(min=1e-3)[:, None, None]
+
+
+def _median(frames: Tensor) -> Tensor:
+    """(H, W), the lower median of frames (T, H, W)."""
+    middle = (len(frames) - 1) // 2
+    if frames.device.type == "cpu":  # numpy selects, in a quarter of the time that torch takes to sort
+        return torch.as_tensor(np.partition(frames.numpy(), middle, 0)[middle])
+    return frames.median(0).values
 
 
 def _offsets(strips: Sequence[Tensor], step: int) -> Iterator[int]:

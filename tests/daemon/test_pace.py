@@ -58,14 +58,14 @@ def test_a_worker_that_is_fast_enough_makes_what_was_asked_for():
 
 
 @pytest.mark.parametrize(
-    ("stride_s", "name"), [(1.6, "full"), (0.9, "emitters"), (0.5, "density"), (0.2, "quick density")]
+    ("stride_s", "name"), [(2.4, "full"), (1.2, "emitters"), (0.6, "density"), (0.25, "quick density")]
 )
 def test_the_first_step_that_fits_is_taken_from_the_first_window_on(stride_s, name):
     assert set(names(Machine(), 10, replace(DEMAND, stride_s=stride_s))) == {name}
 
 
 def test_a_step_that_costs_more_than_guessed_is_left():
-    made = names(Machine(localisations=4.0), 10, replace(DEMAND, stride_s=1.6))
+    made = names(Machine(localisations=4.0), 10, replace(DEMAND, stride_s=2.4))
     assert (made[0], made[-1]) == ("full", "emitters")
 
 
@@ -94,7 +94,7 @@ def test_it_recovers_when_another_program_ends():
 
 def test_frames_that_were_passed_by_are_caught_up_with_before_more_is_promised():
     """To look at a long window's frames all at once would take many strides."""
-    machine, demand = Machine(), replace(DEMAND, stride_s=1.9, unseen=1000)
+    machine, demand = Machine(), replace(DEMAND, stride_s=2.6, unseen=1000)
     pace = Pace(FULL, steady=False, layer_s=LAYER_S, clock=machine.clock)
     first = efforts(machine, 1, demand, pace)[0]
     assert (first.name, first.estimate, first.ahead) == ("density, catching up", "density", "fused")
@@ -114,7 +114,7 @@ def test_lossless_waits_instead():
 def test_the_optics_are_looked_at_where_there_is_time_and_now_and_then_where_there_is_not():
     due = replace(DEMAND, optics_due=True)
     assert all(effort.optics for effort in efforts(Machine(), 10, due))
-    rushed = [effort.optics for effort in efforts(Machine(), 200, replace(due, stride_s=1.6))]
+    rushed = [effort.optics for effort in efforts(Machine(), 200, replace(due, stride_s=2.4))]
     assert 2 <= sum(rushed) <= 60
 
 

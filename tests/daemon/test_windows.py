@@ -88,7 +88,7 @@ def drained(queue):
 
 
 def test_live_the_newest_window_wins_and_the_others_are_counted():
-    queue = WindowQueue(lossless=False)
+    queue = caught_up()
     assert [queue.put(window(index)).windows for index in range(4)] == [0, 1, 1, 1]
     assert drained(queue) == [3]
     assert queue.put(window(4)).windows == 0
@@ -98,6 +98,15 @@ def sliding(first, stream="a"):
     info = INFO.model_copy(update={"stream": stream})
     frames = tuple(replace(frame(seq), stream=stream) for seq in range(first, first + 4))
     return Window(first, info, first, first + 3, frames)
+
+
+def caught_up():
+    """A queue whose first window is long done."""
+    queue = WindowQueue(lossless=False)
+    for first in (0, 4):
+        queue.put(sliding(first, stream="before"))
+        queue.get(0)
+    return queue
 
 
 def test_frames_of_skipped_windows_go_along_once_with_the_newest():
@@ -118,18 +127,39 @@ def test_what_is_more_than_the_model_remembers_is_counted(monkeypatch):
 
 
 def test_frames_of_another_stream_do_not_go_along():
-    queue = WindowQueue(lossless=False)
+    queue = caught_up()
     queue.put(sliding(0))
     assert queue.put(sliding(0, stream="b")) == (1, 0, 4)
     assert queue.get(0).before == ()
 
 
 def test_what_is_skipped_while_it_is_paused_is_counted_apart():
-    queue = WindowQueue(lossless=False)
+    queue = caught_up()
     queue.put(sliding(0))
     assert (queue.put(sliding(2)).windows, queue.put(sliding(4)).paused) == (1, 0)
     queue.pause(True)
     assert queue.put(sliding(6)) == (1, 1, 0)
+
+
+def test_while_the_first_window_is_learned_from_three_wait_for_it_in_order():
+    queue = WindowQueue(lossless=False)
+    queue.put(sliding(0))
+    queue.get(0)
+    assert sum(queue.put(sliding(first)).windows for first in (2, 4, 6)) == 0
+    assert queue.get(0).first_seq == 2
+    assert queue.put(sliding(8)).windows == 0
+    assert [queue.get(0).first_seq for _ in range(3)] == [4, 6, 8]
+    queue.put(sliding(10))
+    assert queue.put(sliding(12)).windows == 1, "it has caught up: from now on the newest alone waits"
+
+
+def test_who_is_too_slow_for_those_that_wait_goes_on_with_the_newest():
+    queue = WindowQueue(lossless=False)
+    queue.put(sliding(0))
+    queue.get(0)
+    assert [queue.put(sliding(first)).windows for first in (2, 4, 6, 8, 10)] == [0, 0, 0, 3, 1]
+    newest = queue.get(0)
+    assert (newest.first_seq, [f.seq for f in newest.before]) == (10, [4, 5, 6, 7, 8, 9])
 
 
 def test_an_empty_queue_gives_nothing_in_time():

@@ -95,7 +95,7 @@ class Reconstructor:
         """The window with as many of the frames before it as there is time to watch, the newest of them."""
         if self._pace is None or self._steady or not window.before:
             return window  # a first window has no costs yet
-        time_for = self._pace.watchable(self._stride_s(window)) - len(window.frames)
+        time_for = self._pace.watchable(stride_s(window)) - len(window.frames)
         return replace(window, before=window.before[max(0, len(window.before) - max(0, time_for)) :])
 
     def reconstruct(
@@ -205,15 +205,9 @@ class Reconstructor:
             unseen=unseen(model.film, window.first_seq, model.settings.estimate == "fused", model.memory.frames),
             layers=cold_layers(model.memory.frames),
             stride=window.stride,
-            stride_s=self._stride_s(window) * self._budget(),
+            stride_s=stride_s(window) * self._budget(),
             optics_due=model.optics_due,
         )
-
-    @staticmethod
-    def _stride_s(window: Window) -> float:
-        newest = window.frames[-window.stride - 1 :]
-        span_s = (newest[-1].received_unix_ns - newest[0].received_unix_ns) / 1e9
-        return span_s / max(len(newest) - 1, 1) * window.stride
 
     def _tell_of(self, now: Effort, before: Effort, window: Window, demand: Demand) -> None:
         level: Level = "info" if now.name == "full" else "warning"
@@ -255,6 +249,19 @@ class Reconstructor:
             self._room = model.room
             what = f"going on with batches of {model.room.map_bytes >> 20} MiB"
             self._tell("warning", "out_of_memory", f"window {window.index}: no memory; {what}")
+
+
+def stride_s(window: Window) -> float:
+    """Seconds from one window to the next: what the newest frames took, or those of two strides where they were faster.
+
+    Frames that come late once make no slower camera: a worker that took its time for that would have to skip windows.
+    """
+
+    def frame_s(count: int) -> float:
+        newest = window.frames[-count - 1 :]
+        return (newest[-1].received_unix_ns - newest[0].received_unix_ns) / 1e9 / max(len(newest) - 1, 1)
+
+    return window.stride * min(frame_s(window.stride), frame_s(2 * window.stride))
 
 
 def _field(info: StreamInfo) -> StreamInfo:

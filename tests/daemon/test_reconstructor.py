@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from daemon.reconstructor import Reconstructor
+from daemon.reconstructor import Reconstructor, stride_s
 from daemon.stopwatch import Stopwatch
 from selfstorm.checkpoint import fingerprint, save_model
 from selfstorm.device import prepare_device
@@ -48,6 +48,27 @@ def window(raw, first, index=0, stream="stream-1", rate_hz=None):
     )
     frames = tuple(Frame(stream, seq, seq, raw[seq], None, 0, 10**9 * seq) for seq in range(first, first + LENGTH))
     return Window(index, info, first, first + LENGTH - 1, frames, stride=STRIDE)
+
+
+def paced(*intervals_s):
+    """A window of 100 frames, 25 new in each, that came after these intervals."""
+    info = StreamInfo(stream="stream-1", source="test", height=2, width=2, dtype="uint16")
+    came_ns = np.cumsum([0, *intervals_s]) * 1e9
+    frames = tuple(Frame("stream-1", n, n, np.zeros((2, 2)), None, 0, int(ns)) for n, ns in enumerate(came_ns))
+    return Window(0, info, 0, 99, frames, stride=25)
+
+
+@pytest.mark.parametrize(
+    ("intervals_s", "seconds"),
+    [
+        ([0.01] * 99, 0.25),
+        ([0.01] * 90 + [0.4] + [0.01] * 8, 0.445),  # it stood still for a moment
+        ([0.1] * 74 + [0.01] * 25, 0.25),  # faster now
+        ([0.01] * 49 + [0.1] * 50, 2.5),  # slower, for two strides
+    ],
+)
+def test_the_time_there_is_for_a_window_is_that_of_the_newest_frames_but_for_one_pause(intervals_s, seconds):
+    assert stride_s(paced(*intervals_s)) == pytest.approx(seconds)
 
 
 def made(ours, *windows):

@@ -22,7 +22,7 @@ from daemon.pace import Demand, Pace
 from daemon.stopwatch import Stopwatch
 from selfstorm.checkpoint import fingerprint, load_model
 from selfstorm.density import cold_layers, unrolled
-from selfstorm.errors import InputError
+from selfstorm.errors import InputError, first_line
 from selfstorm.frame_by_frame import Watchers
 from selfstorm.frames import Frame, StreamInfo, Window
 from selfstorm.model import SequenceModel, Settings
@@ -239,7 +239,7 @@ class Reconstructor:
             what = "the density alone"
         else:
             return False
-        why = f"no memory ({_line(error)})"
+        why = f"no memory ({first_line(error)[:200]})"
         self._tell("warning", "out_of_memory", f"window {window.index}: {why}; going on with {what}")
         return True
 
@@ -287,7 +287,3 @@ def _layer_s(model: Model) -> float:
         float(unrolled(model.covariance, flat, seen, seen, flat, PROBED_LAYERS).sum())
         times.append(time.perf_counter() - start)
     return min(times) / PROBED_LAYERS
-
-
-def _line(error: Exception) -> str:
-    return str(error).splitlines()[0][:200] if str(error) else type(error).__name__

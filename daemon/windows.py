@@ -136,7 +136,7 @@ class WindowQueue:
         self._handed: Window | None = None
         self._changed = threading.Condition()
         self._closed = self._hurried = self._paused = False
-        self._patient = not lossless
+        self._patient = True
 
     def put(self, window: Window) -> Skipped:
         """Add a window; what was skipped for it. Waits for room when lossless."""

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from selfstorm.camera import Camera
-from selfstorm.errors import InputError
+from selfstorm.errors import InputError, first_line
 from selfstorm.model import SequenceModel, Settings
 from selfstorm.optics import psf_from_dict, psf_to_dict
 from selfstorm.places import replacing
@@ -137,7 +137,5 @@ def _read(path: Path) -> tuple[Facts, dict[str, Tensor]]:
 
 
 def _damaged(path: Path, fault: object) -> InputError:
-    first_line = str(fault).splitlines()[0] if str(fault) else type(fault).__name__
-    return InputError(
-        f"is no checkpoint of selfstorm, or a damaged one ({first_line})", where=path, mend="start without it"
-    )
+    said = f"is no checkpoint of selfstorm, or a damaged one ({first_line(fault)})"
+    return InputError(said, where=path, mend="start without it")

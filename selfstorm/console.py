@@ -18,9 +18,8 @@ SHARED_NAMES = ("daemon", "client")
 
 def run(command: click.Command, arguments: Sequence[str] | None = None) -> None:
     """Run a click command and leave the process with its exit code."""
-    for name in SHARED_NAMES:
-        if others := _owners_beside_us(name):
-            fail(f"{', '.join(others)} has a package '{name}' too: install selfstorm into an environment of its own")
+    for name, others in _owners_beside_us().items():
+        fail(f"{', '.join(others)} has a package '{name}' too: install selfstorm into an environment of its own")
     try:
         code = command.main(args=None if arguments is None else list(arguments), standalone_mode=False)
     except click.exceptions.Abort:
@@ -38,17 +37,18 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _owners_beside_us(package: str) -> list[str]:
-    """Names of the other installed distributions that bring a package of this name.
+def _owners_beside_us() -> dict[str, list[str]]:
+    """Names of the other installed distributions that bring a package of a shared name, for each that any brings.
 
     importlib.metadata's packages_distributions() says it too, and takes a quarter of a second with torch installed.
     """
-    owners = set()
+    owners: dict[str, set[str]] = {name: set() for name in SHARED_NAMES}
     for one in distributions():
-        listed = (one.read_text("top_level.txt") or "").split()
-        if package in listed or f"\n{package}/" in "\n" + (one.read_text("RECORD") or ""):
-            owners.add(one.name)
-    return sorted(owners - {"selfstorm"})
+        listed, files = (one.read_text("top_level.txt") or "").split(), "\n" + (one.read_text("RECORD") or "")
+        for name, its in owners.items():
+            if name in listed or f"\n{name}/" in files:
+                its.add(one.name)
+    return {name: sorted(others) for name, its in owners.items() if (others := its - {"selfstorm"})}
 
 
 def fail(line: str) -> None:

@@ -8,6 +8,11 @@ SelfStormError
 LONGEST = 1000  # characters of a fault: a damaged file is quoted, but not all of it
 
 
+def first_line(error: object) -> str:
+    """What an error of somebody else's says, in its first line; what it is where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 class SelfStormError(Exception):
     """Base of every error this package raises on purpose."""
 

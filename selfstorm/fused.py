@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
+from selfstorm.errors import first_line
+
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result", bound="Tensor | tuple[Tensor, ...]")
@@ -86,8 +88,7 @@ class Fused(Generic[Result]):
         except torch.OutOfMemoryError:
             raise
         except Exception as error:  # what compilers raise is no family: no compiler, no Triton, a graph that breaks
-            said = (str(error).strip() or type(error).__name__).splitlines()[0]
-            log.warning("%s is not compiled, going on without: %s", self._function.__name__, said)
+            log.warning("%s is not compiled, going on without: %s", self._function.__name__, first_line(error))
             self._failed = True
             return result
         wrong = _difference(again, result)

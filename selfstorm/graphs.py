@@ -14,6 +14,7 @@ from collections.abc import Callable, Hashable
 import torch
 from torch import Tensor
 
+from selfstorm.errors import first_line
 from selfstorm.fused import watcher
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ class Graphs:
             graph = self._capture(function, inputs)
             again = graph(*inputs)
         except RuntimeError as error:
-            log.warning("no CUDA graph of %s, going on without: %s", name, str(error).splitlines()[0])
+            log.warning("no CUDA graph of %s, going on without: %s", name, first_line(error))
             return None
         difference, largest = float((again - result).abs().max()), float(result.abs().max())
         if not difference <= EQUAL * largest:

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from selfstorm.errors import first_line
 from selfstorm.frames import Array
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,7 @@ class Uploads:
             try:
                 return np.asarray(self._next(prod(shape))[: prod(shape)].view(shape).numpy())
             except RuntimeError as error:
-                log.warning("no pinned memory, going on without: %s", str(error).splitlines()[0])
+                log.warning("no pinned memory, going on without: %s", first_line(error))
                 self._fetches = False
         return np.empty(shape, np.float32)
 

@@ -22,6 +22,7 @@ from daemon.children import asked_to_stop, tell
 from daemon.config import SourceSection
 from daemon.sources.camera import TICK_S, CameraError, Left, Lost, Resume, Shot, Source, Waiting
 from daemon.sources.stream_publisher import StreamPublisher
+from selfstorm.console import USER_ERROR
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
@@ -111,7 +112,7 @@ def main(
                 publisher.beat()
     except InputError as error:
         tell(error=str(error))
-        sys.exit(2)
+        sys.exit(USER_ERROR)
     except CameraError as error:
         tell(failed=str(error))
         sys.exit(FAILED)

@@ -86,7 +86,8 @@ def test_the_picture_is_bright_where_the_frames_are(journey):
 def test_who_comes_late_is_told_all_at_once(journey):
     kinds = [received.kind for received in journey.late.all]
     first = [received.message for received in journey.late.all[: kinds.index("info")]]
-    # Before it is told, it can have seen what was published just as it came: pictures of one window.
+    # Before it is told, it can have seen what was published just as it came: pictures of one window, a status.
+    assert set(kinds[: len(first)]) <= {"sr.preview", "raw.mean", "sr.refined", "quality", "status"}
     assert len({message.window for message in first if hasattr(message, "window")}) <= 1
     # Everybody is sent the last pictures again, so who has listened all along knows them twice.
     told = [one.message.window for one in journey.results.of("sr.refined")]

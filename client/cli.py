@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from client.address import DEFAULT, Target, fault
-from daemon.connection import load_key
-from selfstorm.console import run
+from daemon.transport.client_socket import load_key
+from selfstorm.commands.console import run
 from selfstorm.errors import InputError
 
 
@@ -89,7 +89,7 @@ def viewer(
         # PySide6 first: without it pyqtgraph fails with an error of its own, or picks another Qt.
         import PySide6.QtWidgets  # noqa: F401
 
-        from client.session import watch
+        from client.application import watch
     except ImportError as error:
         raise _not_loaded(error) from error
     return watch(Target(connect, control, key), movie, screenshot, after_windows, timeout_s)
@@ -98,5 +98,5 @@ def viewer(
 def _not_loaded(error: ImportError) -> InputError:
     missing = (error.name or "").split(".")[0]
     if isinstance(error, ModuleNotFoundError) and missing in ("PySide6", "pyqtgraph"):
-        return InputError(f"the viewer needs {missing}", mend='install it: pip install "selfstorm[viewer]"')
-    return InputError(f"the window's libraries cannot be loaded: {error}", mend='see pip install "selfstorm[viewer]"')
+        return InputError(f"the viewer needs {missing}", hint='install it: pip install "selfstorm[viewer]"')
+    return InputError(f"the window's libraries cannot be loaded: {error}", hint='see pip install "selfstorm[viewer]"')

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from daemon.control.asking import ANSWER_MS, Asker
+from daemon.control.client import ANSWER_MS, ControlClient
 from daemon.protocol.key_file import KeyFile
 from daemon.protocol.messages import Event, PictureHeader, Status, View
 from selfstorm.frames import Array, Region, StreamInfo
@@ -49,7 +49,7 @@ class Info:
     role: str = ""
 
 
-class Daemon(Asker):
+class Daemon(ControlClient):
     """One running daemon; for one thread. Every method waits for the answer, at most timeout_ms.
 
     key: a key or the path of its file, for a daemon on another machine. leaving: once it is set, by any thread, no

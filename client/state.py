@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from client.controls.reach import Reach
+from client.access import ControlAccess
 from client.picture.pictures import Pair, Picture
 from client.timeline.history import History
 from client.timeline.playhead import Playhead, looked_at
@@ -55,7 +55,7 @@ class ViewerState:
     unreadable: int = 0
     unreadable_text: str = ""
     shut_out: str = ""
-    reach: Reach = field(default_factory=Reach)
+    reach: ControlAccess = field(default_factory=ControlAccess)
     skipped: int = 0
 
     @property
@@ -105,7 +105,7 @@ def reduce_shut_out(state: ViewerState, why: str) -> ViewerState:
     return replace(state, shut_out=why)
 
 
-def reduce_reach(state: ViewerState, reach: Reach) -> ViewerState:
+def reduce_reach(state: ViewerState, reach: ControlAccess) -> ViewerState:
     """Something else is known of the way to the daemon's control."""
     return replace(state, reach=reach)
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 import zmq
 
-from daemon.connection import Connection
 from daemon.protocol.codec import MalformedMessageError, Received, decode
 from daemon.protocol.key_file import KeyFile
+from daemon.transport.client_socket import Connection
 from selfstorm.errors import InputError
 
 POLL_MS = 100

@@ -1,0 +1,1 @@
+"""The streaming reconstruction service."""

@@ -16,7 +16,7 @@ from daemon.control.options import key_option
 from daemon.keys.command import keys
 from daemon.keys.loopback import from_elsewhere, is_loopback
 from daemon.stop_signals import StopSignals
-from selfstorm import console
+from selfstorm.commands import console
 
 RESULTS = ServerSection().results
 FRAMES = "tcp://127.0.0.1:5710"
@@ -92,7 +92,7 @@ def _log_events(verbose: bool = False) -> None:
 )
 def publish(source: str, bind: str, keyring: Path | None) -> None:
     """Run the camera process of SOURCE, a URI or a CONFIG.toml, for a daemon elsewhere (its source: zmq:HOST:PORT)."""
-    from daemon.publish import publish as published
+    from daemon.sources.publish import publish as published
 
     config = load(Path(source), {}) if source.endswith(".toml") else None
     section = config.source if config is not None else source_of(source)
@@ -123,8 +123,8 @@ def watch(connect: str, key: Path | None, once: bool) -> int:
 @click.option("--save", type=click.Path(path_type=Path), help="Save the pictures as OME-TIFF.")
 def replay_run(manifest: Path, save: Path | None) -> int:
     """Repeat the run that wrote MANIFEST, and say whether its pictures come out equal; exit code 1 where one is not."""
-    from daemon.replay_run import repeat
-    from selfstorm.formats.ome_tiff import OmeTiffWriter
+    from daemon.processing.replay import repeat
+    from selfstorm.io.ome_tiff import OmeTiffWriter
 
     made, equal = 0, 0
     with ExitStack() as open_files:

@@ -106,7 +106,7 @@ class SourceSection(Section):
             if not unknown:
                 raise
             raise InputError(
-                f"unknown key '{unknown}'", where="[source.simulate]", mend=_nearest(unknown, known)
+                f"unknown key '{unknown}'", where="[source.simulate]", hint=_nearest(unknown, known)
             ) from None
 
     @model_validator(mode="after")
@@ -241,11 +241,11 @@ def load(path: Path, overrides: dict[str, Any]) -> Config:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise InputError("no such file", where=path, mend="examples are in configs/") from None
+        raise InputError("no such file", where=path, hint="examples are in configs/") from None
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", where=path) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"is not TOML: {error}", where=path, mend="mend that line") from None
+        raise InputError(f"is not TOML: {error}", where=path, hint="mend that line") from None
     _anchor(raw, path.parent)
     for key, value in overrides.items():
         if value is not None:
@@ -282,7 +282,7 @@ def explained(error: ValidationError, path: Path | str) -> InputError:
     if fault["type"] == "extra_forbidden":
         section = "".join(f"[{'.'.join(names[:-1])}]: " if names[:-1] else "")
         return InputError(
-            f"{section}unknown key '{names[-1]}'", where=path, mend=_nearest(names[-1], _known(names[:-1]))
+            f"{section}unknown key '{names[-1]}'", where=path, hint=_nearest(names[-1], _known(names[:-1]))
         )
     what = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "string_pattern_mismatch":
@@ -290,7 +290,7 @@ def explained(error: ValidationError, path: Path | str) -> InputError:
         what = f"{fault['input']!r} is no address to listen on; {how}"
     elif fault["type"] != "value_error":
         what = f"{fault['input']!r}: {what[0].lower()}{what[1:]}"
-    return InputError(f"{'.'.join(names)}: {what}", where=path, mend="mend that key")
+    return InputError(f"{'.'.join(names)}: {what}", where=path, hint="mend that key")
 
 
 def _known(section: list[str]) -> list[str]:

@@ -23,26 +23,26 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from daemon.config import Config
-from daemon.connection import load_key
-from daemon.control.desk import Desk
-from daemon.control.live_settings import LiveSettings
-from daemon.control.router import Control
+from daemon.control.request_handler import RequestHandler
+from daemon.control.server import ControlServer
 from daemon.control.snapshots import Snapshots
-from daemon.external_source import ExternalSource
 from daemon.health import Health
-from daemon.intake import Intake
-from daemon.keys.guests import Guests
+from daemon.ingest.receiver import FrameReceiver
+from daemon.ingest.windows import WindowQueue
+from daemon.keys.allow_list import AllowList
 from daemon.keys.loopback import is_loopback
 from daemon.keys.store import Keyring
-from daemon.metrics import MetricsServer
+from daemon.live_settings import LiveSettings
+from daemon.processing.worker import Worker
+from daemon.prometheus import MetricsServer
 from daemon.protocol.messages import Status
-from daemon.publisher import Publisher
-from daemon.recording.on_request import Recording
-from daemon.recording.writer import MovieOut
+from daemon.recording.controller import RecordingController
+from daemon.recording.picture_writer import MovieOut
+from daemon.sources.remote import ExternalSource
+from daemon.sources.supervisor import CameraSupervisor
 from daemon.stop_signals import StopSignals
-from daemon.supervisor import CameraSupervisor
-from daemon.windows import WindowQueue
-from daemon.worker import Worker
+from daemon.transport.client_socket import load_key
+from daemon.transport.publisher import Publisher
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
@@ -64,10 +64,10 @@ class Service:
         self._publisher = Publisher(config.server.results, self.health, guests)
         self._settings = LiveSettings(config)
         self._worker = Worker(self._settings, self.health, self._queue, self._publisher, self._movie)
-        self._recording = Recording(config.folder, self.health, key=config.source.key)
+        self._recording = RecordingController(config.folder, self.health, key=config.source.key)
         self._snapshots = Snapshots(config.folder, self.health)
-        self._intake: Intake | None = None
-        desk = Desk(
+        self._intake: FrameReceiver | None = None
+        desk = RequestHandler(
             settings=self._settings,
             health=self.health,
             queue=self._queue,
@@ -78,15 +78,15 @@ class Service:
             stream=self._stream,
             stop_service=self._stop.set,
         )
-        self._control = Control(config.server.control, self.health, desk, guests)
+        self._control = ControlServer(config.server.control, self.health, desk, guests)
 
-    def _guests(self) -> Guests | None:
+    def _guests(self) -> AllowList | None:
         """Who may come in from other machines, None where none can reach us. Raises InputError without keys."""
         server = self._config.server
         reachable = next((one for one in (server.results, server.control) if not is_loopback(one)), None)
         if reachable is None:
             return None
-        return Guests(Keyring(server.keys), reachable, lambda why: self.health.event("warning", "key_refused", why))
+        return AllowList(Keyring(server.keys), reachable, lambda why: self.health.event("warning", "key_refused", why))
 
     def run(self) -> Status:
         """Run until the source ends, the duration is over or someone stops it; returns the final account.
@@ -118,7 +118,7 @@ class Service:
         cleanup.append(camera.stop)
         late = not camera.ends_with_source
         key = load_key(config.source.key) if config.source.key is not None else None
-        intake = self._intake = Intake(
+        intake = self._intake = FrameReceiver(
             camera.endpoint,
             health,
             self._queue,
@@ -140,7 +140,7 @@ class Service:
         if self._worker.fatal is not None:
             raise self._worker.fatal
         if self._worker.died:
-            raise InputError("the worker died", mend="its log says where; please report it")
+            raise InputError("the worker died", hint="its log says where; please report it")
         health.report(state="ended", detail="")
         return health.status()
 
@@ -156,7 +156,7 @@ class Service:
         stream = self._intake.stream if self._intake is not None else None
         return None if stream is None else stream.info
 
-    def _watch(self, camera: Camera, intake: Intake) -> None:
+    def _watch(self, camera: Camera, intake: FrameReceiver) -> None:
         """The main loop: look after the children until it is time to stop."""
         started_s = time.monotonic()
         while not self._stop.wait(TICK_S):
@@ -175,7 +175,7 @@ class Service:
                 if intake.shut_out:
                     self.health.report(detail=intake.shut_out)
 
-    def _drain(self, camera: Camera, intake: Intake) -> None:
+    def _drain(self, camera: Camera, intake: FrameReceiver) -> None:
         """Stop the camera, take in what is under way, finish the windows that wait, close the files."""
         self.health.report(state="draining")
         self._queue.hurry()

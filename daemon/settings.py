@@ -5,8 +5,8 @@ from __future__ import annotations
 from daemon.config import CameraSection, Config, OpticsSection
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
-from selfstorm.model import Settings
-from selfstorm.optics import Airy, Gaussian, Psf
+from selfstorm.psf.models import Airy, Gaussian, Psf
+from selfstorm.stream.model import Settings
 
 
 def settings_of(config: Config, info: StreamInfo) -> Settings:
@@ -17,7 +17,7 @@ def settings_of(config: Config, info: StreamInfo) -> Settings:
         raise InputError(
             "pixel size unknown",
             where=info.source,
-            mend="set pixel_nm under [camera] in the configuration",
+            hint="set pixel_nm under [camera] in the configuration",
         )
     offset_adu, gain = _camera(camera, info)
     return Settings(

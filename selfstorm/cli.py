@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from selfstorm import console
-from selfstorm.benchmark.command import benchmark
+from selfstorm.commands import console
+from selfstorm.commands.benchmark import benchmark
+from selfstorm.commands.microscope_options import Microscope
+from selfstorm.commands.reconstruct import reconstruct
 from selfstorm.errors import InputError
-from selfstorm.microscope_options import Microscope
-from selfstorm.places import replacing
-from selfstorm.reconstruct_command import reconstruct
+from selfstorm.io.atomic_files import atomic_write
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,14 +46,14 @@ def _scene_options(command: Any) -> Any:
 @_scene_options
 def simulate(output: Path, truth: Path, frames: int, **scene: Any) -> None:
     """Simulate a movie of a living cell, and where every emitter was."""
-    from selfstorm.formats.ome_tiff import OmeTiffWriter
-    from selfstorm.formats.truth import TruthWriter
-    from selfstorm.simulate import simulate as movie
+    from selfstorm.io.ome_tiff import OmeTiffWriter
+    from selfstorm.io.truth import TruthWriter
+    from selfstorm.simulation.movie import simulate as movie
     from selfstorm.simulation.scene import Scene
 
     shots = movie(Scene(**scene), frames=frames)
     with (
-        replacing(truth) as part,
+        atomic_write(truth) as part,
         OmeTiffWriter(output, scene["pixel_nm"]) as writer,
         TruthWriter(part) as emitters,
         click.progressbar(shots, length=frames, label="simulating") as progress,
@@ -73,9 +73,9 @@ def simulate(output: Path, truth: Path, frames: int, **scene: Any) -> None:
 )
 def evaluate(picture: Path, truth: Path, pixel_nm: float | None, frames: str | None) -> None:
     """Score PICTURE against the TRUTH: Pearson, PSNR, SSIM, ground-truth FRC. A line for every window."""
-    from selfstorm.evaluate import score_picture
-    from selfstorm.formats.ome_tiff import read_pictures
-    from selfstorm.formats.truth import read_truth
+    from selfstorm.io.ome_tiff import read_pictures
+    from selfstorm.io.truth import read_truth
+    from selfstorm.metrics.ground_truth import score_picture
 
     file = read_pictures(picture)
     pixel_nm = Microscope(pixel_nm).pixel_nm_or(file.pixel_nm, picture)
@@ -86,7 +86,7 @@ def evaluate(picture: Path, truth: Path, pixel_nm: float | None, frames: str | N
         first, last = _truth_frames(frames, record, emitters)
         seen = emitters[(emitters[:, 0] >= first) & (emitters[:, 0] <= last)]
         if not len(seen):
-            raise InputError(f"no emitter in frames {first} to {last}", where=truth, mend="give --frames FIRST:LAST")
+            raise InputError(f"no emitter in frames {first} to {last}", where=truth, hint="give --frames FIRST:LAST")
         score = score_picture(image, seen[:, 1:3], pixel_nm)
         click.echo(
             f"{index:<7} {f'{first}-{last}':<13} {score.pearson:<8.4f} {score.psnr_db:<8.2f} {score.ssim:<7.4f}"

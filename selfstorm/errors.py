@@ -23,10 +23,10 @@ class InputError(SelfStormError):
     what: the fault in one clause. where: the file, flag or key. mend: what to do about it.
     """
 
-    def __init__(self, what: str, *, where: object = "", mend: str = "") -> None:
+    def __init__(self, what: str, *, where: object = "", hint: str = "") -> None:
         what = what if len(what) <= LONGEST else f"{what[:LONGEST]}..."
-        self.what, self.where, self.mend = what, str(where).rstrip(":"), mend
-        super().__init__("; ".join(part for part in (f"{self.where}: {what}" if self.where else what, mend) if part))
+        self.what, self.where, self.hint = what, str(where).rstrip(":"), hint
+        super().__init__("; ".join(part for part in (f"{self.where}: {what}" if self.where else what, hint) if part))
 
 
 class MovieError(InputError):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from selfstorm.finetune import FitReport
+from selfstorm.calibration.psf_finetuning import FitReport
 from selfstorm.frames import Array
 from selfstorm.localizations import Localizations
-from selfstorm.optics import Psf
+from selfstorm.psf.models import Psf
 
 State = Literal["cold", "warm", "scene changed"]
 
@@ -22,8 +22,8 @@ class Reconstruction:
     unexplained, 0 at best. looked_at: frames whose emitters were looked for. notes: what was assumed, and when not to
     trust it. memory: which frames the density was made from. fit: what fine-tuning did, None where it was not its turn.
     psf: what the localisations were made with, which have the stream's frame numbers; both None where none were made.
-    resolution_nm, agreement, error_map: how good it is (selfstorm.quality); None where that was not looked at, or where
-    the frames do not tell.
+    resolution_nm, agreement, error_map: how good it is (selfstorm.metrics.self_consistency); None where that was not
+    looked at, or where the frames do not tell.
     """
 
     picture: Array

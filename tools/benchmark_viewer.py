@@ -89,16 +89,16 @@ def watch(chosen: argparse.Namespace) -> int:
     from PySide6 import QtCore, QtWidgets
 
     from client.address import Target
-    from client.look import dress
-    from client.settings import Settings
-    from client.sitting import Sitting
+    from client.session import ViewerSession
+    from client.widgets.theme import dress
+    from client.window.preferences import Preferences
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         endpoint = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
     application = QtWidgets.QApplication([])
     dress(application)
-    sitting = Sitting(Settings(None))
+    sitting = ViewerSession(Preferences(None))
     sitting.window.sr.set_mode(chosen.mode)
     delays_ms: list[float] = []
     busy_ms: list[float] = []

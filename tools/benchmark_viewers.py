@@ -21,7 +21,7 @@ import click
 
 from client import Daemon
 from selfstorm.errors import InputError
-from selfstorm.formats.ome_tiff import read_pictures
+from selfstorm.io.ome_tiff import read_pictures
 
 VIEWERS, STOPPED = 20, 5
 SETTLE_S = 10.0

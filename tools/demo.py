@@ -18,11 +18,11 @@ import click
 import numpy as np
 
 from daemon.config import Config, load
-from daemon.control.asking import ask
+from daemon.control.client import ask
 from selfstorm.errors import InputError
-from selfstorm.evaluate import score_picture
-from selfstorm.formats.ome_tiff import Pictures, read_pictures
-from selfstorm.simulate import Movie
+from selfstorm.io.ome_tiff import Pictures, read_pictures
+from selfstorm.metrics.ground_truth import score_picture
+from selfstorm.simulation.movie import Movie
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "demo-out"

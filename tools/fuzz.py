@@ -26,7 +26,7 @@ import numpy as np
 import zmq
 from mutations import GOOD, SIDE, VERSION, Mutator
 
-from daemon.control.asking import ask
+from daemon.control.client import ask
 from daemon.protocol.messages import Status
 from selfstorm.errors import InputError
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from PySide6 import QtGui
 
-from client.actions import ENTRIES
-from client.controls.reach import headline, shut
+from client.access import headline, shut
 from client.picture.region import Region
 from client.state import ViewerState
+from client.window.action_table import ENTRIES
 
 CONNECT = "Opens File > Connect: another daemon, or another key"
 DRAW_FIRST = "Draw a region first: Tools > Region (R)."

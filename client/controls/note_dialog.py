@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PySide6 import QtCore, QtWidgets
 
-from client.labels import named_label
+from client.widgets.labels import named_label
 
 LONGEST = 200  # characters: the protocol's limit
 EXPLANATION = "What happens at this moment? All viewers list it, and the run's manifest keeps it."

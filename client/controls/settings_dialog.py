@@ -8,8 +8,8 @@ from typing import Any
 
 from PySide6 import QtCore, QtWidgets
 
-from client.controls.settings_form import FIELDS, Field, changes_of, shown
-from client.labels import named_label
+from client.controls.settings_form import FIELDS, SettingField, changes_of, shown
+from client.widgets.labels import named_label
 from selfstorm.errors import InputError
 
 EXPLANATION = (
@@ -84,7 +84,7 @@ class SettingsDialog(QtWidgets.QDialog):
         self.adjustSize()
 
 
-def _input(field: Field, value: Any) -> Input:
+def _input(field: SettingField, value: Any) -> Input:
     if field.kind == "choice":
         box = QtWidgets.QComboBox()
         known = dict(field.choices)

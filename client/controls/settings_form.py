@@ -14,7 +14,7 @@ Kind = Literal["whole", "number", "choice"]
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class SettingField:
     """One key of the configuration. empty: what it means to leave it out; '' where it must be given.
 
     choices: (value, how it is called), of a choice.
@@ -29,17 +29,17 @@ class Field:
 
 
 FIELDS = (
-    Field("Windows", "reconstruction.window", "Frames in a window", "whole"),
-    Field("Windows", "reconstruction.stride", "A new picture every … frames", "whole"),
-    Field("Windows", "reconstruction.budget", "Share of the computer's time, 0 to 1", "number"),
-    Field(
+    SettingField("Windows", "reconstruction.window", "Frames in a window", "whole"),
+    SettingField("Windows", "reconstruction.stride", "A new picture every … frames", "whole"),
+    SettingField("Windows", "reconstruction.budget", "Share of the computer's time, 0 to 1", "number"),
+    SettingField(
         "Picture",
         "reconstruction.scale",
         "Finer than the camera",
         "choice",
         choices=((2, "2 times"), (4, "4 times"), (8, "8 times")),
     ),
-    Field(
+    SettingField(
         "Picture",
         "reconstruction.estimate",
         "What is estimated",
@@ -50,20 +50,20 @@ FIELDS = (
             ("fused", "fused: emitters and localisations"),
         ),
     ),
-    Field(
+    SettingField(
         "Picture",
         "reconstruction.quality",
         "Quality",
         "choice",
         choices=(("fast", "fast"), ("best", "best: 2 to 3 times slower")),
     ),
-    Field("Picture", "reconstruction.tuning_steps", "Fine-tuning steps a window", "whole"),
-    Field("Optics", "optics.psf_sigma_nm", "PSF sigma, nm", "number", LEARNED),
-    Field("Optics", "optics.na", "or numerical aperture", "number", "none"),
-    Field("Optics", "optics.wavelength_nm", "with emission wavelength, nm", "number", "none"),
-    Field("Camera", "camera.pixel_nm", "Pixel in the sample, nm", "number", "as the camera says"),
-    Field("Camera", "camera.offset_adu", "Offset, ADU", "number", TOLD),
-    Field("Camera", "camera.gain_adu_per_electron", "Gain, ADU per electron", "number", TOLD),
+    SettingField("Picture", "reconstruction.tuning_steps", "Fine-tuning steps a window", "whole"),
+    SettingField("Optics", "optics.psf_sigma_nm", "PSF sigma, nm", "number", LEARNED),
+    SettingField("Optics", "optics.na", "or numerical aperture", "number", "none"),
+    SettingField("Optics", "optics.wavelength_nm", "with emission wavelength, nm", "number", "none"),
+    SettingField("Camera", "camera.pixel_nm", "Pixel in the sample, nm", "number", "as the camera says"),
+    SettingField("Camera", "camera.offset_adu", "Offset, ADU", "number", TOLD),
+    SettingField("Camera", "camera.gain_adu_per_electron", "Gain, ADU per electron", "number", TOLD),
 )
 
 
@@ -79,7 +79,7 @@ def changes_of(before: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str,
     return {key: _value(fields[key], text) for key, text in changed.items()}
 
 
-def _value(field: Field, text: str) -> Any:
+def _value(field: SettingField, text: str) -> Any:
     if not text:
         if field.empty:
             return None

@@ -1,0 +1,1 @@
+"""Drawing of pictures and of what is measured in them."""

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from PySide6 import QtCore, QtWidgets
 
-from client.buttons import DrawnButton
 from client.picture.colour_maps import NAMES, lookup_table
 from client.picture.contrast import Contrast
 from client.picture.contrast_menu import ContrastMenu
+from client.widgets.buttons import DrawnButton
 from selfstorm.frames import Array
 
 LEVEL_WIDTH_PX = 68

@@ -7,7 +7,7 @@ from typing import Any
 import pyqtgraph as pg
 from PySide6 import QtCore
 
-from client.picture.field import Field, field_of
+from client.picture.field import PictureField, field_of
 from client.picture.pictures import Pair, Picture
 
 LINE = (255, 255, 255, 110)
@@ -67,6 +67,6 @@ def reading(pair: Pair, x: float, y: float) -> str:
     return "   ·   ".join((place, *values))
 
 
-def _value(picture: Picture, field: Field, x: float, y: float) -> float:
+def _value(picture: Picture, field: PictureField, x: float, y: float) -> float:
     height, width = picture.pixels.shape
     return float(picture.pixels[int(y / field.height * height), int(x / field.width * width)])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from client.picture.error_map import error_range, error_table
-from client.picture.field import Field
+from client.picture.field import PictureField
 from client.picture.field_item import FieldItem
 from client.picture.legend import Legend
 from client.picture.pictures import Picture
@@ -34,7 +34,7 @@ class ErrorOverlay:
         """Whether a map is drawn."""
         return bool(self.item.isVisible())
 
-    def take(self, picture: Picture | None, field: Field | None) -> None:
+    def take(self, picture: Picture | None, field: PictureField | None) -> None:
         """The map of the window looked at; None where it has none."""
         if picture is None or field is None:
             self.item.pixels = None

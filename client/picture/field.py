@@ -12,7 +12,7 @@ NM_PER_UM = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class PictureField:
     """Pixel edges run from 0 to width and 0 to height, in micrometres or, where unknown, camera pixels."""
 
     width: float
@@ -20,14 +20,14 @@ class Field:
     unit: str
 
 
-def field_of(pair: Pair) -> Field:
+def field_of(pair: Pair) -> PictureField:
     """The field both pictures of a window cover."""
     scale = pair.sr.header.scale
     height, width = (side / scale for side in pair.sr.header.shape)
     pixel_nm = _camera_pixel_nm(pair.sr.header)
     if pixel_nm is None:
-        return Field(width, height, "px")
-    return Field(width * pixel_nm / NM_PER_UM, height * pixel_nm / NM_PER_UM, "µm")
+        return PictureField(width, height, "px")
+    return PictureField(width * pixel_nm / NM_PER_UM, height * pixel_nm / NM_PER_UM, "µm")
 
 
 def _camera_pixel_nm(header: PictureHeader) -> float | None:

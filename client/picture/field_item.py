@@ -6,8 +6,8 @@ from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from client.drawing import Crop, coloured, crop_for, reduced
-from client.picture.field import Field
+from client.picture.field import PictureField
+from client.picture.rasterise import Crop, coloured, crop_for, reduced
 from selfstorm.frames import Array
 
 Mode = QtGui.QPainter.CompositionMode
@@ -26,7 +26,7 @@ class FieldItem(QtWidgets.QGraphicsItem):
         self._view = view
         formats = QtGui.QImage.Format
         self._format = formats.Format_ARGB32 if see_through else formats.Format_RGB32
-        self.field = Field(1.0, 1.0, "px")
+        self.field = PictureField(1.0, 1.0, "px")
         self.pixels: Array | None = None
         self.levels = (0.0, 1.0)
         self.table: Array | None = None
@@ -36,7 +36,7 @@ class FieldItem(QtWidgets.QGraphicsItem):
         self.image: QtGui.QImage | None = None
         self._colours: Array | None = None  # the image's memory
 
-    def show_pixels(self, pixels: Array, levels: tuple[float, float], table: Array, field: Field) -> None:
+    def show_pixels(self, pixels: Array, levels: tuple[float, float], table: Array, field: PictureField) -> None:
         """Draw (H, W) pixels over the field from now on. levels: darkest, brightest. table: (N,) uint32."""
         if field != self.field:
             self.prepareGeometryChange()

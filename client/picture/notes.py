@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from PySide6 import QtWidgets
 
-from client.labels import named_label
 from client.trust.sentences import picture_lines
+from client.widgets.labels import named_label
 from daemon.protocol.messages import PictureHeader
 from selfstorm.frames import StreamInfo
 

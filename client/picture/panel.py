@@ -5,13 +5,13 @@ from __future__ import annotations
 import pyqtgraph as pg
 from PySide6 import QtCore, QtWidgets
 
-from client.labels import named_label
-from client.look import theme
 from client.picture.contrast_controls import ContrastControls
-from client.picture.field import Field
+from client.picture.field import PictureField
 from client.picture.field_item import FieldItem
 from client.picture.pictures import Picture
 from client.picture.scale_bar import ScaleBar
+from client.widgets.labels import named_label
+from client.widgets.theme import theme
 from selfstorm.frames import Array
 
 AXIS_WIDTH_PX = 46
@@ -27,7 +27,7 @@ class PicturePanel(QtWidgets.QWidget):
         super().__init__()
         self._axes = ("left", "bottom") if axes else ()
         self.picture: Picture | None = None
-        self.field: Field | None = None
+        self.field: PictureField | None = None
         self.controls = ContrastControls(colours)
         self.controls.changed.connect(self._draw)
         self.plot = pg.PlotWidget(enableMenu=False)
@@ -89,7 +89,7 @@ class PicturePanel(QtWidgets.QWidget):
         self.controls.restyle()
         self.show_chip("", "")
 
-    def show_picture(self, picture: Picture | None, field: Field) -> None:
+    def show_picture(self, picture: Picture | None, field: PictureField) -> None:
         """Draw a picture over a field; the view stays where the user put it unless the field changed."""
         self.picture = picture
         self.image.setVisible(picture is not None)
@@ -105,7 +105,7 @@ class PicturePanel(QtWidgets.QWidget):
             self.plot.getAxis(side).hide()
         self.scale_bar.hide()
 
-    def _take_field(self, field: Field) -> None:
+    def _take_field(self, field: PictureField) -> None:
         self.field = field
         for side in self._axes:
             self._label_axis(side, field)
@@ -116,7 +116,7 @@ class PicturePanel(QtWidgets.QWidget):
         self.scale_bar.set_field(field)
         self.reset_view()
 
-    def _label_axis(self, side: str, field: Field) -> None:
+    def _label_axis(self, side: str, field: PictureField) -> None:
         name = {"left": "y", "bottom": "x"}[side]
         self.plot.getAxis(side).setLabel(f"{name} ({field.unit})", color=theme().dim)
 

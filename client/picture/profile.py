@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from client.picture.field import NM_PER_UM, Field, field_of
+from client.picture.field import NM_PER_UM, PictureField, field_of
 from client.picture.pictures import Pair
 from selfstorm.frames import Array
 
@@ -33,7 +33,7 @@ def profiles(pair: Pair, start: Point, end: Point) -> tuple[Profile, Profile | N
     return along(pair.sr.pixels, field, start, end), raw
 
 
-def along(pixels: Array, field: Field, start: Point, end: Point) -> Profile:
+def along(pixels: Array, field: PictureField, start: Point, end: Point) -> Profile:
     """Bilinear between the centres of (H, W) pixels; beyond the outermost centres the edge's value."""
     height, width = pixels.shape
     length = math.dist(start, end)

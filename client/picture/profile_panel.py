@@ -5,12 +5,12 @@ from __future__ import annotations
 import pyqtgraph as pg
 from PySide6 import QtWidgets
 
-from client.labels import named_label
-from client.look import theme
 from client.picture.field import field_of
 from client.picture.pictures import Pair
 from client.picture.profile import Point, Profile, profiles, width_text
 from client.trust.plots import plain_plot, restyle_plot
+from client.widgets.labels import named_label
+from client.widgets.theme import theme
 from selfstorm.frames import Array
 
 HINT = "Tools > Line profile (P) draws a line on the picture; drag it or its ends."

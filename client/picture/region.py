@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from client.picture.field import Field, field_of
+from client.picture.field import PictureField, field_of
 from client.picture.pictures import Pair
 from selfstorm.frames import Array
 
@@ -19,7 +19,9 @@ class Region:
     width: int
 
 
-def region_of(field: Field, shape: tuple[int, int], corner: tuple[float, float], size: tuple[float, float]) -> Region:
+def region_of(
+    field: PictureField, shape: tuple[int, int], corner: tuple[float, float], size: tuple[float, float]
+) -> Region:
     """The camera pixels a rectangle touches, at least one, none outside the field.
 
     shape: (H, W) of the camera. corner, size: (x, y) in the field's unit.

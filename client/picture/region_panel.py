@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from PySide6 import QtGui, QtWidgets
 
-from client.labels import named_label
 from client.picture.pictures import Pair
 from client.picture.region import Region, region_lines
+from client.widgets.labels import named_label
 
 HINT = "Tools > Region (R) draws a rectangle on the picture; drag it or its corner."
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from client.picture.field import Field, length_text, round_length
+from client.picture.field import PictureField, length_text, round_length
 
 SHARE_OF_VIEW = 0.28
 MARGIN_PX = 14
@@ -19,7 +19,7 @@ class ScaleBar:
 
     def __init__(self, view: Any) -> None:
         self._view = view
-        self._field: Field | None = None
+        self._field: PictureField | None = None
         self.text = ""
         self.bar = QtWidgets.QGraphicsRectItem(view)
         self.bar.setBrush(QtGui.QColor("white"))
@@ -38,7 +38,7 @@ class ScaleBar:
         view.sigRangeChanged.connect(self._redraw)
         view.sigResized.connect(self._redraw)
 
-    def set_field(self, field: Field) -> None:
+    def set_field(self, field: PictureField) -> None:
         """Show the bar; the view's coordinates are the field's."""
         self._field = field
         self._redraw()

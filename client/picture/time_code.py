@@ -12,9 +12,9 @@ from functools import cache
 import numpy as np
 import pyqtgraph as pg
 
-from client.drawing import coloured
 from client.picture.colour_maps import OPAQUE
 from client.picture.pictures import Pair
+from client.picture.rasterise import coloured
 from client.timeline.history import History
 from client.trust.freshness import seconds
 from selfstorm.frames import Array

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from client.drawing import Crop, reduced
 from client.picture.contrast import Contrast
-from client.picture.field import Field
+from client.picture.field import PictureField
 from client.picture.field_item import FieldItem
 from client.picture.legend import Legend
 from client.picture.pictures import Pair
+from client.picture.rasterise import Crop, reduced
 from client.picture.time_code import Levels, blended, brightness, span_text, time_colours, time_tables
 from selfstorm.frames import Array
 
@@ -33,7 +33,7 @@ class TimeItem(FieldItem):
         self._bright_of: Crop | None = None
 
     def show_windows(
-        self, pictures: tuple[Array, ...], levels: tuple[Levels, ...], tables: Array, field: Field
+        self, pictures: tuple[Array, ...], levels: tuple[Levels, ...], tables: Array, field: PictureField
     ) -> None:
         """Draw pictures (H, W), oldest first, over the field from now on; levels, tables (N,) uint32: one for each."""
         self._pictures, self._levels, known = pictures, levels, {id(one) for one in pictures}
@@ -69,7 +69,7 @@ class TimeOverlay:
         self.item.hide()
         view.addItem(self.item, ignoreBounds=True)
 
-    def draw(self, contrast: Contrast, field: Field | None) -> None:
+    def draw(self, contrast: Contrast, field: PictureField | None) -> None:
         """Draw the windows, each with its own levels unless the contrast is locked.
 
         A window that was made in another way, or bleached, is thus as bright as the others.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from client.look import theme
 from client.timeline.history import History
 from client.timeline.playhead import Playhead, place
+from client.widgets.theme import theme
 
 HEIGHT_PX = 26
 GROOVE_PX = 6

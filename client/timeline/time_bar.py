@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from PySide6 import QtCore, QtWidgets
 
-from client.buttons import DrawnButton
-from client.labels import named_label
 from client.presenter import Move
 from client.state import ViewerState
 from client.timeline.history import History
 from client.timeline.playhead import Playhead, follow, mark, pause, place, play, seek, set_loop, step
 from client.timeline.scrubber import Scrubber
 from client.trust.freshness import seconds
+from client.widgets.buttons import DrawnButton
+from client.widgets.labels import named_label
 
 WHERE_WIDTH_PX = 330
 MB = 1e6

@@ -1,0 +1,1 @@
+"""Indicators, trends and events: how far a picture can be trusted."""

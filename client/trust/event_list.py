@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from client.labels import named_label
-from client.look import theme
 from client.state import ViewerState
 from client.trust.sentences import event_line, mark_line, unreadable_line
+from client.widgets.labels import named_label
+from client.widgets.theme import theme
 from daemon.protocol.messages import Event
 
 LEVELS = {"info": "none", "warning": "warning", "error": "bad"}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyqtgraph as pg
 
-from client.look import theme
+from client.widgets.theme import theme
 
 AXIS_WIDTH_PX = 44
 

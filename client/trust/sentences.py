@@ -7,7 +7,7 @@ from datetime import datetime
 from client.state import ViewerState
 from client.timeline.playhead import Mark
 from client.trust.freshness import silence_s
-from client.trust.judgement import duration
+from client.trust.indicators import duration
 from daemon.protocol.messages import Event, PictureHeader
 
 MAX_NAMED_MISSING = 8

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from client.labels import ElidedLabel, named_label
-from client.look import theme
-from client.trust.judgement import Lamp, Level, sentence
+from client.trust.indicators import Indicator, Level, sentence
+from client.widgets.labels import ElidedLabel, named_label
+from client.widgets.theme import theme
 
 SHAPE_PX = 11
 USUAL_WIDTH, WIDTHS = 10, {"Daemon": 12, "Model": 13}  # shares: their values are words
@@ -18,7 +18,7 @@ class TrustStrip(QtWidgets.QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self.cells: dict[str, LampCell] = {}
+        self.cells: dict[str, IndicatorCell] = {}
         self._row = QtWidgets.QHBoxLayout()
         self._row.setSpacing(4)
         self.shape = LevelShape()
@@ -33,32 +33,32 @@ class TrustStrip(QtWidgets.QWidget):
         column.addLayout(self._row)
         column.addLayout(below)
 
-    def show_lamps(self, lamps: tuple[Lamp, ...], beside: str = "") -> None:
+    def show_indicators(self, indicators: tuple[Indicator, ...], beside: str = "") -> None:
         """Bring every cell up to date. beside: what to say where no lamp warns."""
-        if {lamp.name for lamp in lamps} != set(self.cells):
-            self._make_cells(lamps)
-        for lamp in lamps:
-            self.cells[lamp.name].show_lamp(lamp)
-        level, text = sentence(lamps, beside)
+        if {lamp.name for lamp in indicators} != set(self.cells):
+            self._make_cells(indicators)
+        for lamp in indicators:
+            self.cells[lamp.name].show_indicator(lamp)
+        level, text = sentence(indicators, beside)
         self.shape.show_level(level)
         self.line.set_full_text(text)
 
-    def _make_cells(self, lamps: tuple[Lamp, ...]) -> None:
+    def _make_cells(self, indicators: tuple[Indicator, ...]) -> None:
         for cell in self.cells.values():
             self._row.removeWidget(cell)
             cell.deleteLater()
-        self.cells = {lamp.name: LampCell(lamp.name) for lamp in lamps}
+        self.cells = {lamp.name: IndicatorCell(lamp.name) for lamp in indicators}
         for name, cell in self.cells.items():
             self._row.addWidget(cell, WIDTHS.get(name, USUAL_WIDTH))
 
 
-class LampCell(QtWidgets.QFrame):
+class IndicatorCell(QtWidgets.QFrame):
     """Name, shape and value of one lamp; its sentence as a tool tip."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
         self.setObjectName("lamp")
-        self.lamp: Lamp | None = None
+        self.lamp: Indicator | None = None
         self.shape = LevelShape()
         self.value = named_label("value", "–")
         inner = QtWidgets.QGridLayout(self)
@@ -71,7 +71,7 @@ class LampCell(QtWidgets.QFrame):
         inner.setColumnStretch(1, 1)
         self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Fixed)
 
-    def show_lamp(self, lamp: Lamp) -> None:
+    def show_indicator(self, lamp: Indicator) -> None:
         """Show it; nothing is touched that has not changed."""
         self.shape.show_level(lamp.level)
         if lamp == self.lamp:

@@ -8,10 +8,10 @@ import numpy as np
 import pyqtgraph as pg
 from PySide6 import QtGui, QtWidgets
 
-from client.labels import named_label
-from client.look import theme
 from client.trust.plots import plain_plot, restyle_plot
 from client.trust.trends import Sample
+from client.widgets.labels import named_label
+from client.widgets.theme import theme
 from selfstorm.frames import Array
 
 TITLES = {

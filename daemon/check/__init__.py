@@ -1,0 +1,1 @@
+"""`selfstorm-daemon check`: diagnose a set-up before it runs."""

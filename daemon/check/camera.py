@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from daemon.check.finding import Finding, ok, problem, warning
-from daemon.children import Child, first_words
 from daemon.config import Config
-from daemon.external_source import awaited
-from daemon.frame_subscriber import FrameSubscriber
-from daemon.ledger import Ledger
+from daemon.ingest.sequence_ledger import Ledger
 from daemon.protocol.messages import FrameHeader, Heartbeat, Status
+from daemon.sources.remote import awaited
+from daemon.transport.child_process import Child, wait_ready
+from daemon.transport.frame_subscriber import FrameSubscriber
 from selfstorm.frames import StreamInfo
 
 START_S, FIRST_FRAME_S, LOOK_S = 30.0, 6.0, 2.0
@@ -56,7 +56,7 @@ def camera(config: Config, seen: Seen, status: Status | None) -> Iterator[Findin
         return
     child = Child("daemon.sources", [source.model_dump_json(), "--bind", "tcp://127.0.0.1:*"])
     try:
-        said = first_words(child, START_S)
+        said = wait_ready(child, START_S)
         if "endpoint" not in said:
             yield problem("camera", said["error"], "")  # says itself what to do about it
             return

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from daemon.check.finding import Finding, ok, problem, warning
 from daemon.config import ServerSection
-from daemon.control.asking import ask
+from daemon.control.client import ask
 from daemon.keys.loopback import from_here, is_loopback
 from daemon.keys.store import Keyring
 from daemon.protocol.messages import Status
@@ -54,7 +54,7 @@ def _keys(server: ServerSection, name: str, address: str) -> Iterator[Finding]:
     try:
         ring.required(address)
     except InputError as error:
-        yield problem("keys", f"{name}: {error.where}: {error.what}", error.mend)
+        yield problem("keys", f"{name}: {error.where}: {error.what}", error.hint)
     else:
         names = ", ".join(f"{one.name} ({one.role})" for one in ring.admitted())
         yield ok("keys", f"{name}: {address} lets in {names}")

@@ -54,6 +54,6 @@ def _configuration(path: Path | None, overrides: dict[str, Any], loaded: list[Co
         yield ok("configuration", "none named: the simulated camera, with everything as it is by default")
         return
     if path is None:
-        raise InputError("none named", mend="name one: selfstorm-daemon check CONFIG.toml")
+        raise InputError("none named", hint="name one: selfstorm-daemon check CONFIG.toml")
     loaded.append(load(path, overrides))
     yield ok("configuration", f"{path}: {loaded[0].source.uri}")

@@ -22,10 +22,10 @@ class Finding:
     level: Level
     of: str
     what: str
-    mend: str = ""
+    hint: str = ""
 
     def __str__(self) -> str:
-        line = f"{MARKS[self.level]}  {self.of:14} {self.what}" + (f" -> {self.mend}" if self.mend else "")
+        line = f"{MARKS[self.level]}  {self.of:14} {self.what}" + (f" -> {self.hint}" if self.hint else "")
         return " ".join(line.splitlines())
 
 
@@ -33,12 +33,12 @@ def ok(of: str, what: str) -> Finding:
     return Finding("ok", of, what)
 
 
-def warning(of: str, what: str, mend: str) -> Finding:
-    return Finding("warning", of, what, mend)
+def warning(of: str, what: str, hint: str) -> Finding:
+    return Finding("warning", of, what, hint)
 
 
-def problem(of: str, what: str, mend: str) -> Finding:
-    return Finding("problem", of, what, mend)
+def problem(of: str, what: str, hint: str) -> Finding:
+    return Finding("problem", of, what, hint)
 
 
 Probe = Callable[[], Iterator[Finding]]
@@ -53,7 +53,7 @@ def bounded(of: str, probe: Probe, timeout_s: float) -> Iterator[Finding]:
             for finding in probe():
                 found.put(finding)
         except InputError as error:
-            found.put(problem(of, f"{error.where}: {error.what}" if error.where else error.what, error.mend))
+            found.put(problem(of, f"{error.where}: {error.what}" if error.where else error.what, error.hint))
         except Exception as error:  # whatever is broken: that is what a check is for
             found.put(problem(of, f"cannot be checked: {type(error).__name__}: {error}", "please report it"))
         found.put(None)

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
 from daemon.check.finding import Finding, ok, problem, warning
-from daemon.children import Child, tell
 from daemon.config import Config
+from daemon.transport.child_process import Child, tell
 
 LEAST_PYTHON = (3, 11)
 SHARED = ("selfstorm", "numpy", "pyzmq", "tifffile")
@@ -83,7 +83,7 @@ def main() -> None:
     try:
         import torch
 
-        from selfstorm.device import describe, prepare_device
+        from selfstorm.compute.device import describe, prepare_device
 
         tell(device=describe(prepare_device(sys.argv[1])), torch=torch.__version__)
     except Exception as error:  # an installation can be broken in any way

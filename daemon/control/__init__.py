@@ -1,0 +1,1 @@
+"""Requests of viewers and scripts: server, handler, client."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from daemon.control.asking import ask
+from daemon.control.client import ask
 from daemon.control.options import asks
 from daemon.protocol.messages import Status
 from selfstorm.errors import InputError
@@ -151,7 +151,7 @@ def _change(text: str) -> tuple[str, Any]:
     """KEY=VALUE; a value is JSON where it can be, else a word."""
     key, equals, value = text.partition("=")
     if not (key and equals):
-        raise InputError(f"{text!r} changes nothing", mend="write KEY=VALUE, such as reconstruction.stride=25")
+        raise InputError(f"{text!r} changes nothing", hint="write KEY=VALUE, such as reconstruction.stride=25")
     if value.lower() in ("none", ""):
         return key, None
     try:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from daemon.health import Health
 from daemon.protocol.verbs import RefusedRequestError
-from daemon.publisher import Picture
+from daemon.transport.publisher import Picture
 from selfstorm.errors import InputError
-from selfstorm.formats.ome_tiff import OmeTiffWriter
-from selfstorm.places import make_folder
+from selfstorm.io.atomic_files import make_folder
+from selfstorm.io.ome_tiff import OmeTiffWriter
 
 MOST_WAITING = 4
 

@@ -1,0 +1,1 @@
+"""CURVE keys: who may connect, and what they may do."""

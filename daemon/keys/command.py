@@ -8,9 +8,9 @@ from pathlib import Path
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from daemon.connection import new_pair
 from daemon.keys.store import Keyring, Role, write
 from daemon.protocol.key_file import KeyFile, KeyName, KeyText
+from daemon.transport.client_socket import new_pair
 from selfstorm.errors import InputError
 
 RESULTS, PORT = "tcp://THIS-PC:5711", 5711
@@ -115,12 +115,12 @@ def _name(text: str) -> str:
     try:
         return str(TypeAdapter(KeyName).validate_python(text))
     except ValidationError:
-        raise InputError("is no name", where=text, mend="take up to 64 letters, digits, '.', '_' and '-'") from None
+        raise InputError("is no name", where=text, hint="take up to 64 letters, digits, '.', '_' and '-'") from None
 
 
 def _key(text: str) -> str:
     try:
         return str(TypeAdapter(KeyText).validate_python(text))
     except ValidationError:
-        mend = "copy the 40 characters again, between quotation marks"
-        raise InputError("is no public key", where=repr(text), mend=mend) from None
+        hint = "copy the 40 characters again, between quotation marks"
+        raise InputError("is no public key", where=repr(text), hint=hint) from None

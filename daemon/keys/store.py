@@ -18,8 +18,8 @@ from uuid import uuid4
 import click
 from pydantic import Field, model_validator
 
-from daemon.connection import belong_together, new_pair
 from daemon.protocol.key_file import KeyFile, KeyModel, KeyName, KeyText, read_model
+from daemon.transport.client_socket import belong_together, new_pair
 from selfstorm.errors import InputError
 
 MOST_KEYS = 1000
@@ -80,8 +80,8 @@ class Keyring:
 
     def pair(self) -> Pair | None:
         """The daemon's own keys, None where none were made."""
-        mend = "put a copy of it back, or remove it and make every key anew"
-        return read_model(self._pair, Pair, mend) if self._pair.exists() else None
+        hint = "put a copy of it back, or remove it and make every key anew"
+        return read_model(self._pair, Pair, hint) if self._pair.exists() else None
 
     def make_pair(self) -> Pair:
         """The daemon's own keys, made where there are none."""
@@ -118,8 +118,8 @@ class Keyring:
     def check_free(self, name: str) -> None:
         """Raises InputError where a name is taken."""
         if name == THIS_MACHINE or name in {one.name for one in self.admitted()}:
-            mend = f"choose another, or first: selfstorm-daemon keys revoke {name}{self._option}"
-            raise InputError("this name is taken", where=name, mend=mend if name != THIS_MACHINE else "choose another")
+            hint = f"choose another, or first: selfstorm-daemon keys revoke {name}{self._option}"
+            raise InputError("this name is taken", where=name, hint=hint if name != THIS_MACHINE else "choose another")
 
     def allow(self, name: str, public: str, role: Role) -> None:
         """Let somebody in."""
@@ -128,7 +128,7 @@ class Keyring:
         if other := next((one.name for one in known if one.public == public), ""):
             raise InputError(f"this key is admitted already, as '{other}'", where=name)
         if len(known) >= MOST_KEYS:
-            raise InputError(f"{MOST_KEYS} keys are admitted, no more fit", mend="revoke some")
+            raise InputError(f"{MOST_KEYS} keys are admitted, no more fit", hint="revoke some")
         one = Admitted(name=name, public=public, role=role, since_unix=int(time.time()))
         write(self.allowed_path, Allowed(keys=(*known, one)))
 
@@ -138,7 +138,7 @@ class Keyring:
         rest = tuple(one for one in known if one.name != name)
         if len(rest) == len(known):
             names = ", ".join(one.name for one in known) or "nobody"
-            raise InputError("no such name is admitted", where=name, mend=f"admitted: {names}")
+            raise InputError("no such name is admitted", where=name, hint=f"admitted: {names}")
         write(self.allowed_path, Allowed(keys=rest))
 
     def required(self, address: str) -> Pair:
@@ -149,7 +149,7 @@ class Keyring:
             raise InputError(
                 f"other machines can reach this address, and {lacks}",
                 where=address,
-                mend=f"make one for who will watch: selfstorm-daemon keys new NAME{self._option}",
+                hint=f"make one for who will watch: selfstorm-daemon keys new NAME{self._option}",
             )
         return pair
 
@@ -160,7 +160,7 @@ def write(path: Path, model: KeyModel, *, replace: bool = True) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not replace and path.exists():
-            raise InputError("is there already", where=path, mend="name another file with -o")
+            raise InputError("is there already", where=path, hint="name another file with -o")
         # os.open, not Path.open: only it makes the file with this mode from the first moment on
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
             file.write(model.model_dump_json(indent=1) + "\n")

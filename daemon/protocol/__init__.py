@@ -1,0 +1,1 @@
+"""The wire format, as PROTOCOL.md defines it."""

@@ -56,19 +56,19 @@ class KeyFile(KeyModel):
 Model = TypeVar("Model", bound=KeyModel)
 
 
-def read_model(path: Path, kind: type[Model], mend: str) -> Model:
+def read_model(path: Path, kind: type[Model], hint: str) -> Model:
     """A file as what it should be. Raises InputError; no secret is in what it says."""
     try:
         with path.open("rb") as file:
             text = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", where=path, mend=mend) from None
+        raise InputError(f"cannot be read ({error.strerror})", where=path, hint=hint) from None
     if len(text) > MAX_BYTES:
-        raise InputError(f"has more than {MAX_BYTES:,} bytes: no key is that long", where=path, mend=mend)
+        raise InputError(f"has more than {MAX_BYTES:,} bytes: no key is that long", where=path, hint=hint)
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:
-        raise InputError(f"is damaged ({first_fault(error)})", where=path, mend=mend) from None
+        raise InputError(f"is damaged ({first_fault(error)})", where=path, hint=hint) from None
 
 
 def load_key_file(path: Path) -> KeyFile:

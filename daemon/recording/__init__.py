@@ -1,0 +1,1 @@
+"""Raw frames to disk, in a process of its own."""

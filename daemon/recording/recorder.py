@@ -16,12 +16,12 @@ from pathlib import Path
 
 import click
 
-from daemon.children import asked_to_stop, tell
-from daemon.frame_subscriber import FrameSubscriber
-from daemon.ledger import Ledger
+from daemon.ingest.sequence_ledger import Ledger
 from daemon.protocol.codec import MalformedMessageError, Received
 from daemon.protocol.messages import FrameHeader, Heartbeat
 from daemon.recording.big_tiff import AppendFile, BigTiff
+from daemon.transport.child_process import asked_to_stop, tell
+from daemon.transport.frame_subscriber import FrameSubscriber
 from selfstorm.errors import InputError
 from selfstorm.frames import Array, StreamInfo
 

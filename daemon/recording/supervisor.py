@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from daemon.children import Child
 from daemon.health import Health
+from daemon.transport.child_process import Child
 
 MOST_RESTARTS = 6
 

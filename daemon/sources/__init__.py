@@ -1,0 +1,1 @@
+"""Camera processes: every source of frames, and their supervision."""

@@ -18,11 +18,11 @@ from typing import Any
 
 import click
 
-from daemon.children import asked_to_stop, tell
 from daemon.config import SourceSection
-from daemon.sources.camera import TICK_S, CameraError, Left, Lost, Resume, Shot, Source, Waiting
+from daemon.sources.camera import TICK_S, CameraError, CameraFrame, Lost, RestartState, Resume, Source, Waiting
 from daemon.sources.stream_publisher import StreamPublisher
-from selfstorm.console import USER_ERROR
+from daemon.transport.child_process import asked_to_stop, tell
+from selfstorm.commands.console import USER_ERROR
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
@@ -55,13 +55,13 @@ def open_source(section: SourceSection, stop: threading.Event, resume: Resume) -
 def publish(source: Source, publisher: StreamPublisher, stop: threading.Event, most_frames: int | None) -> None:
     """Send all that happens at the source, until it ends or is told to stop."""
     sent = 0
-    for happening in source.happenings():
+    for happening in source.events():
         match happening:
             case StreamInfo():
                 publisher.begin(happening)
-            case Shot() if sent == most_frames:  # the processes before this one have sent them all
+            case CameraFrame() if sent == most_frames:  # the processes before this one have sent them all
                 break
-            case Shot():
+            case CameraFrame():
                 publisher.say("running")
                 publisher.send(happening)
                 sent += 1
@@ -75,7 +75,7 @@ def publish(source: Source, publisher: StreamPublisher, stop: threading.Event, m
     publisher.say("ended", "the source has ended")
 
 
-def _leave(left: Left, debt: str) -> None:
+def _leave(left: RestartState, debt: str) -> None:
     tell(left=dict(left), debt=debt)
 
 

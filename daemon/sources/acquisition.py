@@ -15,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from daemon.config import AcquisitionSection
-from daemon.sources.camera import TICK_S, Happening, Lost, Pace, Resume, Shot, Waiting
+from daemon.sources.camera import TICK_S, CameraFrame, Lost, Pacer, Resume, SourceEvent, Waiting
 from selfstorm.errors import InputError
 from selfstorm.frames import PixelType, StreamInfo
 
@@ -38,7 +38,7 @@ class Acquisition:
         self._core, self._source, self._wanted, self._resume, self._stop = core, source, wanted, resume, stop
         self._taken = resume.number
 
-    def happenings(self) -> Iterator[Happening]:
+    def events(self) -> Iterator[SourceEvent]:
         core, left = self._core, self._resume.left
         while core.is_sequence_running():  # never stopped: ours ends by itself, should it be the one left behind
             yield Waiting(OURS_OR_LIVE if left else LIVE)
@@ -75,7 +75,7 @@ class Acquisition:
             core.set_property(device, name, value)
         self._resume.leave({}, "")
 
-    def _sequence(self) -> Iterator[Happening]:
+    def _sequence(self) -> Iterator[SourceEvent]:
         """At the camera's own pace."""
         core, frames, expected = self._core, self._wanted.frames - self._taken, 0
         if frames < 1:
@@ -91,7 +91,7 @@ class Acquisition:
                     yield Lost(number - expected)
                 expected = number + 1
                 pixels = image.pix.reshape(int(tags["Height"]), int(tags["Width"]))
-                yield Shot(pixels, self._taken + number, float(tags["ElapsedTime-ms"]))
+                yield CameraFrame(pixels, self._taken + number, float(tags["ElapsedTime-ms"]))
             elif ended:
                 yield Lost(frames - expected)
                 yield Waiting(f"the camera stopped after {expected} of {frames} frames: a camera error?")
@@ -101,18 +101,18 @@ class Acquisition:
                 self._stop.wait(POLL_S)
                 yield None
 
-    def _snaps(self) -> Iterator[Happening]:
+    def _snaps(self) -> Iterator[SourceEvent]:
         """One by one, at the interval asked for."""
         core, started_s = self._core, time.monotonic()
         shape = int(core.get_image_height()), int(core.get_image_width())
-        pace = Pace(1000 / self._wanted.interval_ms, self._stop)
+        pace = Pacer(1000 / self._wanted.interval_ms, self._stop)
         for index in range(self._wanted.frames - self._taken):
             yield from pace.waits(index)
             if self._stop.is_set():
                 return
             core.snap_image()
             camera_ms = (time.monotonic() - started_s) * 1000
-            yield Shot(core.get_image().reshape(shape), self._taken + index, camera_ms)
+            yield CameraFrame(core.get_image().reshape(shape), self._taken + index, camera_ms)
 
     def _describe(self) -> StreamInfo:
         core = self._core
@@ -120,7 +120,7 @@ class Acquisition:
         pixel_type = PIXEL_TYPES.get(core.get_bytes_per_pixel())
         if pixel_type is None or core.get_number_of_components() != 1:
             raise InputError(
-                f"{camera} gives colour pixels", where=self._source, mend="set its PixelType to 8bit or 16bit"
+                f"{camera} gives colour pixels", where=self._source, hint="set its PixelType to 8bit or 16bit"
             )
         roi = core.get_roi()
         y, x = (roi.y, roi.x) if hasattr(roi, "y") else (roi[1], roi[0])  # a Java rectangle, or a list
@@ -162,7 +162,7 @@ def _found(core: Any, wanted: AcquisitionSection, source: str) -> _Settings:
             raise InputError(
                 f"Micro-Manager has no preset '{wanted.channel}' in a group '{wanted.channel_group}'",
                 where=source,
-                mend="mend channel and channel_group under [source.acquisition]",
+                hint="mend channel and channel_group under [source.acquisition]",
             )
         members = _members(core.get_config_data(wanted.channel_group, wanted.channel))
         properties = [(device, name, str(core.get_property(device, name))) for device, name in members]

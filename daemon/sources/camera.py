@@ -24,7 +24,7 @@ TICK_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class CameraFrame:
     """One frame. pixels: (H, W). number: the camera's own count. camera_ms: the camera's clock."""
 
     pixels: Array
@@ -47,11 +47,11 @@ class Waiting:
     detail: str
 
 
-Happening = StreamInfo | Shot | Lost | Waiting | None
-Left = Mapping[str, Any]
+SourceEvent = StreamInfo | CameraFrame | Lost | Waiting | None
+RestartState = Mapping[str, Any]
 
 
-def _to_nobody(left: Left, debt: str) -> None:
+def _to_nobody(left: RestartState, debt: str) -> None:
     """There is no camera process after this one."""
 
 
@@ -66,8 +66,8 @@ class Resume:
 
     number: int = 0
     sent: int = 0
-    left: Left = field(default_factory=dict)
-    leave: Callable[[Left, str], None] = _to_nobody
+    left: RestartState = field(default_factory=dict)
+    leave: Callable[[RestartState, str], None] = _to_nobody
 
 
 class CameraError(Exception):
@@ -77,12 +77,12 @@ class CameraError(Exception):
 class Source(Protocol):
     """A camera. Made without side effects that outlast it; a user's mistake raises InputError from the constructor."""
 
-    def happenings(self) -> Iterator[Happening]:
+    def events(self) -> Iterator[SourceEvent]:
         """All that happens, until the source ends; who takes no more lets the camera go with it."""
         ...
 
 
-class Pace:
+class Pacer:
     """Waits until a frame of a stream is due: frame k of a rate, at once without one, or the frame of some time."""
 
     def __init__(self, rate_hz: float | None, stop: threading.Event) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from daemon.sources.growing import GrowingDataSet
 from selfstorm.errors import InputError
-from selfstorm.formats.ndtiff import data_folder
-from selfstorm.formats.ndtiff_index import NAME
+from selfstorm.io.ndtiff import data_folder
+from selfstorm.io.ndtiff_index import NAME
 
 
 class DataSets:

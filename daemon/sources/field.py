@@ -10,7 +10,7 @@ from selfstorm.frames import PixelType, StreamInfo
 PIXEL_TYPES: dict[str, PixelType] = {"GRAY8": "uint8", "GRAY16": "uint16"}
 
 
-class Field(NamedTuple):
+class CameraField(NamedTuple):
     """What must not change within a stream, as an image's tags say it; empty where they do not."""
 
     camera: str
@@ -23,7 +23,7 @@ class Field(NamedTuple):
     pixel_size: str
 
 
-class Settings(NamedTuple):
+class CameraSettings(NamedTuple):
     """The same of the camera as a whole, asked now and then: tags need not tell it."""
 
     camera: str
@@ -38,10 +38,10 @@ class UnusableFieldError(Exception):
 NAMES = {"pixel_type": "pixel type", "roi": "ROI", "pixel_size": "pixel size", "exposure_ms": "exposure"}
 
 
-def field_of(tags: dict[str, Any]) -> Field:
+def field_of(tags: dict[str, Any]) -> CameraField:
     """The field of an image."""
     camera = str(tags.get("Camera", ""))
-    return Field(
+    return CameraField(
         camera=camera,
         width=int(tags["Width"]),
         height=int(tags["Height"]),
@@ -53,18 +53,18 @@ def field_of(tags: dict[str, Any]) -> Field:
     )
 
 
-def settings_of(core: Any) -> Settings:
+def settings_of(core: Any) -> CameraSettings:
     """The settings of the core's camera."""
-    return Settings(str(core.get_camera_device()), float(core.get_exposure()), float(core.get_pixel_size_um()))
+    return CameraSettings(str(core.get_camera_device()), float(core.get_exposure()), float(core.get_pixel_size_um()))
 
 
-def changes(before: Field | Settings, after: Field | Settings) -> str:
+def changes(before: CameraField | CameraSettings, after: CameraField | CameraSettings) -> str:
     """What differs, in words: 'ROI, width'."""
     names = (name for name, old, new in zip(before._fields, before, after, strict=True) if old != new)
     return ", ".join(NAMES.get(name, "pixel size" if name == "pixel_um" else name) for name in names)
 
 
-def describe(core: Any, source: str, field: Field, settings: Settings) -> StreamInfo:
+def describe(core: Any, source: str, field: CameraField, settings: CameraSettings) -> StreamInfo:
     """A new stream of such images. Raises UnusableFieldError."""
     camera = field.camera or settings.camera
     if field.pixel_type not in PIXEL_TYPES:

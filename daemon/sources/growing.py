@@ -10,12 +10,12 @@ from types import TracebackType
 from typing import Any, Self
 
 from selfstorm.errors import MovieError
-from selfstorm.formats.axes import Selection
-from selfstorm.formats.micromanager_tags import received_unix_ms
-from selfstorm.formats.ndtiff import AGAIN, Chosen, Images, Index, image_stamp
-from selfstorm.formats.ndtiff_index import Entry
-from selfstorm.formats.reader import Stamp
 from selfstorm.frames import Array
+from selfstorm.io.axes import Selection
+from selfstorm.io.micromanager_tags import received_unix_ms
+from selfstorm.io.ndtiff import AGAIN, Chosen, Images, Index, image_stamp
+from selfstorm.io.ndtiff_index import Entry
+from selfstorm.io.reader import Stamp
 
 EXTENDED_BYTES = 2**32  # a data file's size while it is written
 SLACK_BYTES = 64  # what a writer leaves behind the last image; less than a page takes
@@ -122,4 +122,4 @@ class GrowingDataSet:
 
     def _be_patient(self, fault: str) -> None:
         if time.monotonic() - self._grew_s > PATIENCE_S:
-            raise MovieError(fault, where=self.folder, mend=AGAIN)
+            raise MovieError(fault, where=self.folder, hint=AGAIN)

@@ -7,9 +7,9 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from daemon.sources.camera import TICK_S, Happening, Lost, Shot, Waiting
+from daemon.sources.camera import TICK_S, CameraFrame, Lost, SourceEvent, Waiting
 from daemon.sources.camera_clock import CameraClock
-from daemon.sources.field import Field, UnusableFieldError, changes, describe, field_of, settings_of
+from daemon.sources.field import CameraField, UnusableFieldError, changes, describe, field_of, settings_of
 from daemon.sources.tail import Look, Nothing, Restarted, Tail, Take
 
 POLL_S = 0.003
@@ -25,7 +25,7 @@ class LiveMode:
     def __init__(self, core: Any, source: str, stop: threading.Event) -> None:
         self._core, self._source, self._stop = core, source, stop
 
-    def happenings(self) -> Iterator[Happening]:
+    def events(self) -> Iterator[SourceEvent]:
         from_oldest, why = False, PRESS_LIVE  # who attaches to a running live mode wants to see what is now
         while not self._stop.is_set():
             if self._core.is_sequence_running():
@@ -37,7 +37,7 @@ class LiveMode:
                 self._stop.wait(TICK_S)
             from_oldest = True
 
-    def _sequence(self, tail: Tail) -> Iterator[Happening]:
+    def _sequence(self, tail: Tail) -> Iterator[SourceEvent]:
         """One sequence, until it has stopped and all of it is seen, or another one runs."""
         core, stopped = self._core, False
         stream = _Stream(core, self._source)
@@ -90,11 +90,11 @@ class _Stream:
 
     def __init__(self, core: Any, source: str) -> None:
         self._core, self._source = core, source
-        self._field: Field | None = None
+        self._field: CameraField | None = None
         self._settings, self._asked_s = settings_of(core), time.monotonic()
         self._clock = CameraClock()
 
-    def taken(self, image: Any, tags: dict[str, Any], lost: int) -> Iterator[Happening]:
+    def taken(self, image: Any, tags: dict[str, Any], lost: int) -> Iterator[SourceEvent]:
         """The next image; `lost` before it fell out of the buffer. Raises UnusableFieldError."""
         field = field_of(tags)
         if self._field is None or (what := self._changed(field)):
@@ -112,11 +112,11 @@ class _Stream:
             yield Waiting("an image came while its field was being changed")
             return
         number, camera_ms = int(tags["ImageNumber"]), _camera_ms(tags)
-        yield Shot(pixels.reshape(field.height, field.width), number, camera_ms)
+        yield CameraFrame(pixels.reshape(field.height, field.width), number, camera_ms)
         if inside := self._clock.passed(number, camera_ms):
             yield Lost(inside, in_camera=True)
 
-    def _changed(self, field: Field) -> str:
+    def _changed(self, field: CameraField) -> str:
         if self._field is not None and field != self._field:
             return changes(self._field, field)
         if time.monotonic() - self._asked_s < SETTINGS_S:

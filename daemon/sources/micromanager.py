@@ -21,7 +21,7 @@ import zmq
 
 from daemon.config import AcquisitionSection, SourceSection
 from daemon.sources.acquisition import Acquisition
-from daemon.sources.camera import TICK_S, Happening, Left, Resume, Shot, Waiting
+from daemon.sources.camera import TICK_S, CameraFrame, RestartState, Resume, SourceEvent, Waiting
 from daemon.sources.live_mode import LiveMode
 from selfstorm.errors import InputError
 
@@ -44,7 +44,7 @@ class MicroManager:
         self._port = port_of(section)
         self._core_class = _core_class(section)
 
-    def happenings(self) -> Iterator[Happening]:
+    def events(self) -> Iterator[SourceEvent]:
         while not self._stop.is_set():
             yield from self._until_it_answers()
             if self._stop.is_set():
@@ -53,7 +53,7 @@ class MicroManager:
             try:
                 core = self._attach()
                 if self._section.acquisition is None:
-                    yield from LiveMode(core, self._section.uri, self._stop).happenings()
+                    yield from LiveMode(core, self._section.uri, self._stop).events()
                 else:
                     yield from self._acquire(core, self._section.acquisition)
                     return
@@ -68,7 +68,7 @@ class MicroManager:
             finally:
                 _let_go(core, farewell=True)
 
-    def _until_it_answers(self) -> Iterator[Happening]:
+    def _until_it_answers(self) -> Iterator[SourceEvent]:
         """Says hello as pycromanager does, on a socket that can be given up: pycromanager's own would spin and leak."""
         waiting = Waiting(
             f"Micro-Manager on port {self._port}: start it and tick Tools > Options > 'Run server on port {self._port}'"
@@ -86,20 +86,20 @@ class MicroManager:
                         if self._stop.is_set():
                             return
 
-    def _acquire(self, core: Any, wanted: AcquisitionSection) -> Iterator[Happening]:
+    def _acquire(self, core: Any, wanted: AcquisitionSection) -> Iterator[SourceEvent]:
         """What is left of the acquisition; frames are counted on, should the bridge fail in between."""
         resume = replace(self._resume, leave=self._leave)
-        for happening in Acquisition(core, self._section.uri, wanted, resume, self._stop).happenings():
-            if isinstance(happening, Shot):
+        for happening in Acquisition(core, self._section.uri, wanted, resume, self._stop).events():
+            if isinstance(happening, CameraFrame):
                 self._resume = replace(self._resume, number=happening.number + 1)
             yield happening
 
-    def _leave(self, left: Left, debt: str) -> None:
+    def _leave(self, left: RestartState, debt: str) -> None:
         """For a camera process after this one, and for this one should the bridge fail."""
         self._resume.leave(left, debt)
         self._resume = replace(self._resume, left=left)
 
-    def _pause(self, why: str) -> Iterator[Happening]:
+    def _pause(self, why: str) -> Iterator[SourceEvent]:
         for _ in range(PAUSE_TICKS):
             yield Waiting(why[:500])
             if self._stop.wait(TICK_S):
@@ -123,13 +123,13 @@ def port_of(section: SourceSection) -> int:
     host, _, port = (section.place or f"{LOCAL[0]}:{PORT}").rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) < 65536):
         raise InputError(
-            f"'{section.place}' is not HOST:PORT", where=section.uri, mend=f"write micromanager:{LOCAL[0]}:{PORT}"
+            f"'{section.place}' is not HOST:PORT", where=section.uri, hint=f"write micromanager:{LOCAL[0]}:{PORT}"
         )
     if host not in LOCAL:
         raise InputError(
             f"Micro-Manager's bridge answers on its own machine only, not to us on {host}",
             where=section.uri,
-            mend='run the daemon and its camera process on the microscope PC, with uri = "micromanager:"',
+            hint='run the daemon and its camera process on the microscope PC, with uri = "micromanager:"',
         )
     return int(port)
 
@@ -140,7 +140,7 @@ def _core_class(section: SourceSection) -> Any:
         from pycromanager import Core
     except ImportError:
         raise InputError(
-            "needs pycromanager", where=section.uri, mend='pip install "selfstorm[micromanager]"'
+            "needs pycromanager", where=section.uri, hint='pip install "selfstorm[micromanager]"'
         ) from None
     # Every image registers an exit callback that is never taken back: some hundred bytes a frame, and an exit that
     # waits for ever where Micro-Manager is gone.

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from daemon.config import SourceSection
-from daemon.sources.camera import CameraError, Happening, Lost, Shot, Waiting
+from daemon.sources.camera import CameraError, CameraFrame, Lost, SourceEvent, Waiting
 from daemon.sources.camera_clock import CameraClock
 from selfstorm.errors import InputError
 from selfstorm.frames import Array, PixelType, StreamInfo
@@ -39,7 +39,7 @@ class MMCore:
         self._section, self._stop = section, stop
         self._core = _loaded_core(section)
 
-    def happenings(self) -> Iterator[Happening]:
+    def events(self) -> Iterator[SourceEvent]:
         core, again = self._core, False
         try:
             while not self._stop.is_set():
@@ -62,7 +62,7 @@ class MMCore:
             # The core must go before the interpreter does, or the process aborts on the way out.
             del core, self._core
 
-    def _sequence(self, camera: str | None) -> Iterator[Happening]:
+    def _sequence(self, camera: str | None) -> Iterator[SourceEvent]:
         """One sequence, until it has stopped and its buffer is empty. Raises CameraError if it gave no frame."""
         core, expected, stopped, clock = self._core, 0, False, CameraClock()
         while not self._stop.is_set():
@@ -80,7 +80,7 @@ class MMCore:
             if number > expected:
                 yield Lost(number - expected)
             expected = number + 1
-            yield Shot(pixels, number, camera_ms)
+            yield CameraFrame(pixels, number, camera_ms)
             if inside := clock.passed(number, camera_ms):
                 yield Lost(inside, in_camera=True)
 
@@ -94,13 +94,13 @@ class MMCore:
             raise InputError(
                 f"{camera} gives colour pixels",
                 where=self._section.uri,
-                mend="set its PixelType to 8bit or 16bit",
+                hint="set its PixelType to 8bit or 16bit",
             )
         if core.getNumberOfCameraChannels() > 1:
             raise InputError(
                 f"{camera} is several cameras at once",
                 where=self._section.uri,
-                mend='name one of them: "Core-Camera" = "NAME" under [source.mmcore.properties]',
+                hint='name one of them: "Core-Camera" = "NAME" under [source.mmcore.properties]',
             )
         x, y, width, height = core.getROI()
         pixel_nm = core.getPixelSizeUm() * 1e3
@@ -126,10 +126,10 @@ def _loaded_core(section: SourceSection) -> CMMCorePlus:
         from pymmcore_plus import CMMCorePlus, configure_logging
     except ImportError:
         raise InputError(
-            "needs Micro-Manager's core", where=section.uri, mend='pip install "selfstorm[micromanager]"'
+            "needs Micro-Manager's core", where=section.uri, hint='pip install "selfstorm[micromanager]"'
         ) from None
     if section.place and not Path(section.place).is_file():
-        raise InputError("no such file", where=section.place, mend="name a Micro-Manager configuration (.cfg)")
+        raise InputError("no such file", where=section.place, hint="name a Micro-Manager configuration (.cfg)")
     configure_logging(stderr_level="CRITICAL")  # it also raises what it logs, and then we say it
     core = CMMCorePlus()
     try:
@@ -148,7 +148,7 @@ def _loaded_core(section: SourceSection) -> CMMCorePlus:
         raise InputError(
             f"Micro-Manager says: {_one_line(error)}",
             where=section.uri,
-            mend="mend the configuration or [source.mmcore]",
+            hint="mend the configuration or [source.mmcore]",
         ) from None
     return core
 

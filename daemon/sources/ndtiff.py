@@ -12,14 +12,14 @@ from pathlib import Path
 from uuid import uuid4
 
 from daemon.config import SourceSection
-from daemon.sources.camera import TICK_S, Happening, Lost, Resume, Shot, Waiting
+from daemon.sources.camera import TICK_S, CameraFrame, Lost, Resume, SourceEvent, Waiting
 from daemon.sources.data_sets import DataSets
 from daemon.sources.growing import GrowingDataSet, Image
 from daemon.sources.numbering import Numbering
 from selfstorm.errors import InputError
-from selfstorm.formats import micromanager_tags
-from selfstorm.formats.pixel_size import plausible_nm
 from selfstorm.frames import PixelType, StreamInfo
+from selfstorm.io import micromanager_tags
+from selfstorm.io.pixel_size import plausible_nm
 
 POLL_S = 0.004
 QUIET_S = 2.0
@@ -37,11 +37,11 @@ class NDTiff:
         self._place = Path(section.place)
         if self._place.is_file():
             raise InputError(
-                "is a file", where=self._place, mend="name the folder of the data set, or the one it comes into"
+                "is a file", where=self._place, hint="name the folder of the data set, or the one it comes into"
             )
         self._sets = DataSets(self._place, also_finished=bool(resume.left))
 
-    def happenings(self) -> Iterator[Happening]:
+    def events(self) -> Iterator[SourceEvent]:
         folder, sent_before = self._left_at()
         while not self._stop.is_set():
             if folder is None:
@@ -64,7 +64,7 @@ class NDTiff:
             return folder, int(left["sent_before"])
         return None, self._sent
 
-    def _follow(self, data_set: GrowingDataSet, skip: int) -> Iterator[Happening]:
+    def _follow(self, data_set: GrowingDataSet, skip: int) -> Iterator[SourceEvent]:
         """All images of a data set but the first `skip`, until it is finished or a newer one is begun."""
         info: StreamInfo | None = None
         numbering, seen_s, told = Numbering(), time.monotonic(), False
@@ -86,7 +86,7 @@ class NDTiff:
                 if lost:
                     yield Lost(lost)
                 self._sent += 1
-                yield Shot(image.pixels, number, image.stamp.camera_ms)
+                yield CameraFrame(image.pixels, number, image.stamp.camera_ms)
             quiet = time.monotonic() - seen_s > QUIET_S
             if quiet and not told:
                 told = True

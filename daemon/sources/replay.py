@@ -11,12 +11,12 @@ from pathlib import Path
 from uuid import uuid4
 
 from daemon.config import SourceSection
-from daemon.sources.camera import Happening, Lost, Pace, Shot
+from daemon.sources.camera import CameraFrame, Lost, Pacer, SourceEvent
 from daemon.sources.numbering import Numbering
 from selfstorm.errors import InputError, MovieError
-from selfstorm.formats.movies import MovieFile
-from selfstorm.formats.reader import Stamp
 from selfstorm.frames import PixelType, StreamInfo
+from selfstorm.io.movies import MovieFile
+from selfstorm.io.reader import Stamp
 
 SAMPLED_FRAMES = 200
 MOST_CHARACTERS = 256  # of the camera in a stream's description
@@ -36,11 +36,11 @@ class Replay:
         self._movie = MovieFile(Path(section.place), section.select)
         self._timeline = Timeline(self._movie, section) if section.timing == "recorded" else None
 
-    def happenings(self) -> Iterator[Happening]:
+    def events(self) -> Iterator[SourceEvent]:
         section, movie, timeline = self._section, self._movie, self._timeline
         with movie:
             yield self._describe()
-            pace, numbering, played, unread = Pace(section.rate_hz, self._stop), Numbering(), 0, 0
+            pace, numbering, played, unread = Pacer(section.rate_hz, self._stop), Numbering(), 0, 0
             for step in count() if section.loop else range(movie.length):
                 lap, index = divmod(step, movie.length)
                 try:
@@ -62,7 +62,7 @@ class Replay:
                 unread = 0
                 if lost:
                     yield Lost(lost)
-                yield Shot(pixels, number, timeline.camera_ms(lap, stamp) if timeline else stamp.camera_ms)
+                yield CameraFrame(pixels, number, timeline.camera_ms(lap, stamp) if timeline else stamp.camera_ms)
 
     def _describe(self) -> StreamInfo:
         movie, taken = self._movie, self._movie.acquisition
@@ -97,7 +97,7 @@ class Timeline:
         rate_hz = _sampled_rate_hz(movie) if timed else movie.acquisition.rate_hz or section.rate_hz
         if rate_hz is None:
             raise InputError(
-                "does not say when its frames were taken", where=movie.path, mend="give rate_hz under [source]"
+                "does not say when its frames were taken", where=movie.path, hint="give rate_hz under [source]"
             )
         self._first_ms = first_ms if timed else None
         interval_ms = 1000 / rate_hz

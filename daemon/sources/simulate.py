@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from uuid import uuid4
 
 from daemon.config import SourceSection
-from daemon.sources.camera import Happening, Pace, Shot
+from daemon.sources.camera import CameraFrame, Pacer, SourceEvent
 from selfstorm.frames import StreamInfo
-from selfstorm.simulate import simulate
+from selfstorm.simulation.movie import simulate
 
 DEFAULT_RATE_HZ = 50.0
 
@@ -20,7 +20,7 @@ class SimulatedCamera:
     def __init__(self, section: SourceSection, stop: threading.Event, resume_at: int) -> None:
         self._section, self._scene, self._stop, self._first = section, section.scene(), stop, resume_at
 
-    def happenings(self) -> Iterator[Happening]:
+    def events(self) -> Iterator[SourceEvent]:
         scene, rate_hz = self._scene, self._section.rate_hz or DEFAULT_RATE_HZ
         yield StreamInfo(
             stream=uuid4().hex,
@@ -35,8 +35,8 @@ class SimulatedCamera:
             gain_adu_per_electron=float(scene.gain_adu_per_electron),
             camera="simulated",
         )
-        pace = Pace(rate_hz, self._stop)
+        pace = Pacer(rate_hz, self._stop)
         for index, (pixels, _) in enumerate(simulate(scene, start_frame=self._first)):
             yield from pace.waits(index)
             number = self._first + index
-            yield Shot(pixels, number, camera_ms=1000 * number / rate_hz)
+            yield CameraFrame(pixels, number, camera_ms=1000 * number / rate_hz)

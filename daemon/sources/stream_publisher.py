@@ -16,13 +16,13 @@ from typing import Literal, Self
 
 import zmq
 
-from daemon.keys.door import Door, handshakes_only
-from daemon.keys.guests import Guests
+from daemon.keys.allow_list import AllowList
 from daemon.keys.loopback import is_loopback
 from daemon.keys.store import Keyring
+from daemon.keys.zap_authenticator import ZapAuthenticator, handshakes_only
 from daemon.protocol.codec import encode
 from daemon.protocol.messages import FrameHeader, Heartbeat
-from daemon.sources.camera import Shot
+from daemon.sources.camera import CameraFrame
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
@@ -46,7 +46,7 @@ class StreamPublisher:
 
     def __init__(self, endpoint: str, stop: threading.Event, *, lossless: bool, keyring: Path | None = None) -> None:
         self._stop, self._lossless = stop, lossless
-        self._guests = None if is_loopback(endpoint) else Guests(Keyring(keyring), endpoint, _refused)
+        self._guests = None if is_loopback(endpoint) else AllowList(Keyring(keyring), endpoint, _refused)
         self._open(endpoint)
         self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._info: StreamInfo | None = None
@@ -57,7 +57,9 @@ class StreamPublisher:
     def _open(self, endpoint: str) -> None:
         with ExitStack() as stack:
             context = stack.enter_context(zmq.Context())
-            self._door = stack.enter_context(Door(context, self._guests)) if self._guests is not None else None
+            self._door = (
+                stack.enter_context(ZapAuthenticator(context, self._guests)) if self._guests is not None else None
+            )
             self._socket = stack.enter_context(context.socket(zmq.XPUB))
             self._socket.set_hwm(HIGH_WATER)  # works only before bind
             self._socket.setsockopt(zmq.MAXMSGSIZE, 1024)  # of a subscription
@@ -110,7 +112,7 @@ class StreamPublisher:
         self._beat_due_s = 0.0  # nobody can use a frame before its stream is described
         self.say("running")
 
-    def send(self, shot: Shot) -> None:
+    def send(self, shot: CameraFrame) -> None:
         """The next frame of the stream."""
         if self._info is None:
             raise RuntimeError("a frame came before its stream's description")

@@ -1,0 +1,1 @@
+"""`selfstorm-daemon watch`: the account, live in a terminal."""

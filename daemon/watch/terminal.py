@@ -17,9 +17,9 @@ import zmq
 from rich.console import Console
 from rich.live import Live
 
-from daemon.connection import Connection
 from daemon.protocol.codec import MalformedMessageError, decode
 from daemon.stop_signals import StopSignals
+from daemon.transport.client_socket import Connection
 from daemon.watch.account import Account, take, take_unreadable
 from daemon.watch.panel import START, View, event_line, plain_line
 

@@ -1,0 +1,1 @@
+"""PSF models and how they are sampled and rendered."""

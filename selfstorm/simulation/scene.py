@@ -147,19 +147,19 @@ class Scene:
             raise InputError(
                 f"{self.photon_spread!r} is no spread of photons",
                 where="photon_spread",
-                mend=f"give one of {', '.join(get_args(PhotonSpread))}",
+                hint=f"give one of {', '.join(get_args(PhotonSpread))}",
             )
         self._check_drift()
         if (self.na is None) != (self.wavelength_nm is None):
             missing = "na" if self.na is None else "wavelength_nm"
-            raise InputError("an Airy PSF needs both na and wavelength_nm", where=missing, mend="give both, or neither")
+            raise InputError("an Airy PSF needs both na and wavelength_nm", where=missing, hint="give both, or neither")
         if self.na is None and any(self._aberrations().values()):
-            raise InputError("a pupil's aberrations need its optics", where="na", mend="give na and wavelength_nm")
+            raise InputError("a pupil's aberrations need its optics", where="na", hint="give na and wavelength_nm")
 
     def _check_drift(self) -> None:
         drift = self.drift_nm_per_frame
         if not isinstance(drift, tuple) or len(drift) != 2:
-            raise InputError(f"{drift!r} is not a pair", where="drift_nm_per_frame", mend="give (y, x) in nm")
+            raise InputError(f"{drift!r} is not a pair", where="drift_nm_per_frame", hint="give (y, x) in nm")
         for value in drift:
             _check("drift_nm_per_frame", value, -1_000, 1_000)
 
@@ -213,8 +213,8 @@ class Scene:
 def _check(name: str, value: object, low: float, high: float, *, whole: bool = False) -> None:
     """Raise InputError unless value is a number (a whole one, if asked) from low to high."""
     kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
-    mend = f"give a {'whole ' if whole else ''}number from {low:g} to {high:g}"
+    hint = f"give a {'whole ' if whole else ''}number from {low:g} to {high:g}"
     if isinstance(value, bool) or not isinstance(value, kinds):
-        raise InputError(f"{value!r} is not a {'whole ' if whole else ''}number", where=name, mend=mend)
+        raise InputError(f"{value!r} is not a {'whole ' if whole else ''}number", where=name, hint=hint)
     if not (math.isfinite(float(value)) and low <= value <= high):
-        raise InputError(f"{value!r} is out of range", where=name, mend=mend)
+        raise InputError(f"{value!r} is out of range", where=name, hint=hint)

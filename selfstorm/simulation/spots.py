@@ -175,7 +175,7 @@ def place(
     y, x, n = (np.atleast_1d(np.asarray(value, float)) for value in (y_nm, x_nm, photons))
     if not (y.ndim == 1 and y.shape == x.shape == n.shape):
         raise InputError(
-            f"shapes {y.shape}, {x.shape}, {n.shape}", where="emitters", mend="give one y, x and photons each"
+            f"shapes {y.shape}, {x.shape}, {n.shape}", where="emitters", hint="give one y, x and photons each"
         )
     if not np.isfinite([y, x, n]).all():
         raise InputError("a position or photon count is not finite", where="emitters")

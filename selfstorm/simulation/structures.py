@@ -43,7 +43,7 @@ class Filaments:
             raise InputError(
                 f"{self.sites} fluorophores are more than the {MAX_SITES} allowed",
                 where="filaments",
-                mend="give fewer filaments, a larger site_spacing_nm or a smaller field",
+                hint="give fewer filaments, a larger site_spacing_nm or a smaller field",
             )
         rng = generator(scene.seed, Stream.STRUCTURE)
         self._knots_nm = _curves(rng, scene.filaments, self.sites_each * self.spacing_nm)

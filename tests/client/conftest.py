@@ -14,9 +14,9 @@ from client_stream import Publisher, free_port
 from PySide6 import QtCore, QtWidgets
 
 from client.address import Target
-from client.look import dress
-from client.settings import Settings
-from client.sitting import Sitting
+from client.session import ViewerSession
+from client.widgets.theme import dress
+from client.window.preferences import Preferences
 
 LONG_MS = 45_000
 
@@ -68,7 +68,9 @@ class Seen:
 
     def __init__(self, qtbot, store):
         self.answers, self.dragged = {}, []
-        self.sitting = Sitting(Settings(store), ask_save=self._answer, ask_open=self._answer, start_drag=self._drop)
+        self.sitting = ViewerSession(
+            Preferences(store), ask_save=self._answer, ask_open=self._answer, start_drag=self._drop
+        )
         self.window = self.sitting.window
         self._qtbot = qtbot
 

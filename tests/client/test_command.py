@@ -9,9 +9,9 @@ import pytest
 from client_stream import free_port
 
 from client.cli import main
-from client.screen import require_screen
+from client.widgets.screen import require_screen
 from selfstorm.errors import InputError
-from selfstorm.formats.ome_tiff import OmeTiffWriter
+from selfstorm.io.ome_tiff import OmeTiffWriter
 
 COMMAND = (sys.executable, "-c", "from client.cli import main; main()")
 PNG = b"\x89PNG\r\n"
@@ -84,7 +84,8 @@ def test_a_file_that_is_no_movie_is_one_line(tmp_path):
 
 def test_the_viewer_loads_no_torch_nor_what_only_the_engine_needs():
     heavy = ("torch", "scipy", "skimage", "matplotlib", "pymmcore_plus", "pycromanager")
-    probe = f"import sys, client.viewer, client.session; print([one for one in {heavy} if one in sys.modules])"
+    modules = "client.window.main_window, client.application"
+    probe = f"import sys, {modules}; print([one for one in {heavy} if one in sys.modules])"
     done = subprocess.run((sys.executable, "-c", probe), capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
 
@@ -110,7 +111,7 @@ def test_a_machine_without_fonts_still_gets_letters(tmp_path):
     empty = tmp_path / "fonts.conf"
     empty.write_text("<fontconfig></fontconfig>")
     probe = (
-        "from PySide6 import QtGui, QtWidgets; from client.look import dress;"
+        "from PySide6 import QtGui, QtWidgets; from client.widgets.theme import dress;"
         "application = QtWidgets.QApplication([]); dress(application);"
         "metrics = QtGui.QFontMetrics(application.font());"
         "print(all(metrics.inFontUcs4(ord(letter)) for letter in 'Self-STORM µm·…'))"

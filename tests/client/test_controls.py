@@ -11,21 +11,21 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "daemon"))
 from client_stream import free_port
 from daemon_process import Daemon, simulated
 
+from client.access import MOVIE, ONLY_LOOKS, ControlAccess, headline, shut
 from client.address import Target, one_above
-from client.connect_dialog import ConnectDialog
 from client.controls import errands
-from client.controls.courier import MOST_WAITING, Courier
 from client.controls.note_dialog import NoteDialog
-from client.controls.reach import MOVIE, ONLY_LOOKS, Reach, headline, shut
+from client.controls.request_thread import MOST_WAITING, ControlWorker
 from client.controls.settings_dialog import SettingsDialog
 from client.controls.settings_form import FIELDS, changes_of
-from daemon.connection import new_pair
-from daemon.control.live_settings import SETTABLE
+from client.window.connect_dialog import ConnectDialog
 from daemon.keys.store import Keyring, write
+from daemon.live_settings import SETTABLE
 from daemon.protocol.key_file import KeyFile
+from daemon.transport.client_socket import new_pair
 from selfstorm.errors import InputError
-from selfstorm.formats.movies import MovieFile
-from selfstorm.formats.ome_tiff import read_pictures
+from selfstorm.io.movies import MovieFile
+from selfstorm.io.ome_tiff import read_pictures
 
 TWO = "import daemon.protocol.messages as messages; messages.VERSION = (2, 0)"
 NEWER = (sys.executable, "-c", f"{TWO}; from daemon.cli import main; main()")
@@ -219,7 +219,7 @@ def test_a_daemon_of_another_version_is_said_in_the_strip_and_the_menu(open_wind
 
 
 def test_what_waits_for_a_daemon_that_is_away_is_bounded_and_not_done_later(qtbot):
-    courier, back = Courier(f"tcp://127.0.0.1:{free_port()}", None), []
+    courier, back = ControlWorker(f"tcp://127.0.0.1:{free_port()}", None), []
     courier.came_back.connect(back.append)
     assert [courier.send(errands.pause(True)) for _ in range(MOST_WAITING + 1)].count(True) == MOST_WAITING
     courier.start()
@@ -229,13 +229,15 @@ def test_what_waits_for_a_daemon_that_is_away_is_bounded_and_not_done_later(qtbo
 
 
 def test_it_is_said_why_nothing_can_be_asked():
-    here = Reach("tcp://here:5712")
+    here = ControlAccess("tcp://here:5712")
     assert shut(here, movie=True) == MOVIE
-    assert "File > Connect" in shut(Reach())
+    assert "File > Connect" in shut(ControlAccess())
     assert headline(here) == "Asking tcp://here:5712 …"
-    away = Reach("tcp://here:5712", why="nobody answered.")
+    away = ControlAccess("tcp://here:5712", why="nobody answered.")
     assert (shut(away), headline(away)) == ("nobody answered.", "tcp://here:5712 does not answer")
-    assert shut(Reach("tcp://here:5712", answered=True)) == "", "an old daemon that does not tell the role is asked"
+    assert shut(ControlAccess("tcp://here:5712", answered=True)) == "", (
+        "an old daemon that does not tell the role is asked"
+    )
 
 
 def test_a_form_asks_for_what_was_changed_alone():

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from client_stream import header, pixels
 
-from client.drawing import Crop, coloured, crop_for, reduced
 from client.picture.colour_maps import LEVELS, NAMES, lookup_table
 from client.picture.contrast import Contrast, auto_levels
 from client.picture.field import field_of, length_text, round_length
 from client.picture.pictures import Pair, Picture
+from client.picture.rasterise import Crop, coloured, crop_for, reduced
 
 
 def test_automatic_contrast_ignores_a_few_hot_pixels_and_what_is_not_finite():

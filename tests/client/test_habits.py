@@ -4,10 +4,10 @@ import pytest
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Qt
 
-from client.actions import ENTRIES
 from client.address import Target
-from client.connect_dialog import ConnectDialog
 from client.picture.region import Region
+from client.window.action_table import ENTRIES
+from client.window.connect_dialog import ConnectDialog
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from client_stream import header
 
-from client.picture.field import Field
+from client.picture.field import PictureField
 from client.picture.pictures import Pair, Picture
 from client.picture.profile import along, fwhm, profiles, width_text
 from client.picture.region import Region, region_lines, region_of
 
-FIELD = Field(1.6, 1.6, "µm")
+FIELD = PictureField(1.6, 1.6, "µm")
 SIGMA_PER_FWHM = 2 * np.sqrt(2 * np.log(2))
 
 
@@ -45,7 +45,7 @@ def test_a_slanted_line_sees_the_ridge_wider():
 
 def test_values_lie_at_pixel_centres():
     picture = np.arange(16, dtype=np.float32).reshape(4, 4)
-    profile = along(picture, Field(4, 4, "px"), (0.5, 1.5), (3.5, 1.5))
+    profile = along(picture, PictureField(4, 4, "px"), (0.5, 1.5), (3.5, 1.5))
     assert np.interp([0, 1, 2, 3], profile.distance, profile.values) == pytest.approx([4, 5, 6, 7])
 
 

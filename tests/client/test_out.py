@@ -7,11 +7,11 @@ from client_stream import header, pixels
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Qt
 
-from client.keep.movie_out import save_data
-from client.movie_in import open_movie
+from client.export.movie_out import save_data
+from client.export.open_movie import open_movie
 from client.picture.pictures import Pair, Picture
 from selfstorm.errors import InputError
-from selfstorm.formats.ome_tiff import OmeTiffWriter, read_pictures
+from selfstorm.io.ome_tiff import OmeTiffWriter, read_pictures
 
 
 def pair(window, level=1.0, preview=False, **other):

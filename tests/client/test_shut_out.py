@@ -9,12 +9,12 @@ from client_stream import free_port, status
 from client.address import Target
 from client.state import ViewerState, reduce_shut_out
 from client.trust.sentences import empty_text
-from daemon.connection import new_pair
-from daemon.endpoint import Endpoint
-from daemon.keys.guests import Guests
+from daemon.keys.allow_list import AllowList
 from daemon.keys.store import Keyring, write
 from daemon.protocol.codec import encode
 from daemon.protocol.key_file import KeyFile
+from daemon.transport.client_socket import new_pair
+from daemon.transport.server_socket import Endpoint
 
 PERIOD_S = 0.05
 
@@ -55,7 +55,7 @@ def address(ring):
             pause.wait(PERIOD_S)
 
     pause = threading.Event()
-    guests = Guests(ring, address, lambda why: None)
+    guests = AllowList(ring, address, lambda why: None)
     endpoint = Endpoint("publisher", address, zmq.XPUB, {zmq.LINGER: 0}, publish, guests, sends_out=True)
     endpoint.listen()
     yield address

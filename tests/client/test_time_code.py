@@ -5,8 +5,8 @@ import pytest
 from client_stream import header, pixels
 from PySide6 import QtCore
 
-from client.drawing import Crop, crop_for
 from client.picture.pictures import Pair, Picture
+from client.picture.rasterise import Crop, crop_for
 from client.picture.time_code import blended, brightness, last_windows, span_text, time_colours, time_tables
 from client.picture.time_overlay import BUDGET, block_px
 from client.timeline.history import History

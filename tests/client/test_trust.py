@@ -8,7 +8,7 @@ from client_stream import STREAM, header, pixels, status
 from client.state import ViewerState, reduce_message, reduce_unreadable
 from client.timeline.playhead import seek
 from client.trust.freshness import past_text, stale_reason
-from client.trust.judgement import NEWS_S, aside, duration, lamps, sentence
+from client.trust.indicators import NEWS_S, duration, indicators, note, sentence
 from daemon.protocol.codec import Received
 from daemon.protocol.messages import FrameCounts, StageLatency, WindowCounts
 from selfstorm.frames import StreamInfo
@@ -40,20 +40,20 @@ def with_picture(known, now=0.0, window=0, **other):
 
 
 def lamp(state, name, now=0.0):
-    return next(one for one in lamps(state, now) if one.name == name)
+    return next(one for one in indicators(state, now) if one.name == name)
 
 
 def test_all_is_well_and_is_said_so():
     state = with_picture(seen(said(model_state="warm")), misfit=0.01)
-    levels = {one.name: one.level for one in lamps(state, 0.0)}
+    levels = {one.name: one.level for one in indicators(state, 0.0)}
     assert set(levels.values()) == {"good"}, levels
-    assert sentence(lamps(state, 0.0))[1].startswith("All is well")
+    assert sentence(indicators(state, 0.0))[1].startswith("All is well")
 
 
 def test_every_lamp_keeps_its_place_whatever_is_known():
-    names = [one.name for one in lamps(with_picture(seen(said())), 0.0)]
-    assert [one.name for one in lamps(ViewerState(ENDPOINT), 0.0)] == names
-    assert [one.name for one in lamps(with_picture(seen(said())), 99.0)] == names
+    names = [one.name for one in indicators(with_picture(seen(said())), 0.0)]
+    assert [one.name for one in indicators(ViewerState(ENDPOINT), 0.0)] == names
+    assert [one.name for one in indicators(with_picture(seen(said())), 99.0)] == names
 
 
 @pytest.mark.parametrize(
@@ -170,18 +170,18 @@ def test_a_picture_that_disagrees_with_the_camera_says_what_to_check(agreement, 
 
 def test_what_the_daemon_estimates_has_a_lamp_once_it_does_and_keeps_it():
     known = with_picture(seen(said()))
-    assert not {"Resolution", "Agreement"} & {one.name for one in lamps(known, 0.0)}
+    assert not {"Resolution", "Agreement"} & {one.name for one in indicators(known, 0.0)}
     known = with_picture(known, window=1, resolution_nm=47.4, agreement=0.98)
-    names = [one.name for one in lamps(known, 0.0)]
+    names = [one.name for one in indicators(known, 0.0)]
     assert names[-2:] == ["Resolution", "Agreement"]
     assert lamp(known, "Resolution").value == "47 nm"
-    assert [one.name for one in lamps(with_picture(known, window=2), 0.0)] == names
-    assert [one.name for one in lamps(known, 99.0)] == names
+    assert [one.name for one in indicators(with_picture(known, window=2), 0.0)] == names
+    assert [one.name for one in indicators(known, 99.0)] == names
 
 
 def test_the_gravest_comes_first():
     state = with_picture(seen(said(rate_hz=0.0, model_state="cold")), misfit=0.5)
-    level, text = sentence(lamps(state, 0.0))
+    level, text = sentence(indicators(state, 0.0))
     assert level == "bad"
     assert "No frames come" in text
     assert "unexplained" in text
@@ -193,7 +193,7 @@ def test_looking_back_is_said_and_never_that_all_is_well():
     state = with_picture(state, window=1, misfit=0.01, published_unix_ns=9 * 10**9 + 1)
     state = replace(state, playhead=seek(state.playhead, state.history, 0))
     assert past_text(state) == "9 s"
-    level, text = sentence(lamps(state, 0.0), aside(state))
+    level, text = sentence(indicators(state, 0.0), note(state))
     assert level == "none"
     assert "End" in text
 
@@ -203,12 +203,12 @@ def test_a_preview_is_said_and_never_that_all_is_well():
     for kind in ("sr.preview", "raw.mean"):
         one = header(kind, misfit=0.01)
         state = reduce_message(state, Received(kind, one, pixels(one.shape)), 0.0)
-    assert "the refined picture" in sentence(lamps(state, 0.0), aside(state))[1]
-    assert aside(with_picture(state)) == ""
+    assert "the refined picture" in sentence(indicators(state, 0.0), note(state))[1]
+    assert note(with_picture(state)) == ""
 
 
 def test_before_the_first_picture_nobody_says_that_it_is_well():
-    assert "no picture yet" in sentence(lamps(seen(said()), 0.0), aside(seen(said())))[1]
+    assert "no picture yet" in sentence(indicators(seen(said()), 0.0), note(seen(said())))[1]
 
 
 def test_the_misfit_stays_while_a_preview_names_none():

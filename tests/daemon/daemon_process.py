@@ -18,12 +18,12 @@ import zmq
 
 import daemon.cli
 import selfstorm.cli
-from daemon.connection import Connection
-from daemon.control.asking import ask
+from daemon.control.client import ask
 from daemon.protocol.codec import Received, decode
 from daemon.protocol.messages import Status
+from daemon.transport.client_socket import Connection
 from selfstorm.errors import InputError
-from selfstorm.simulate import simulate
+from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
 
 DAEMON = (sys.executable, "-c", "from daemon.cli import main; main()")

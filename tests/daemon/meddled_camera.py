@@ -28,7 +28,7 @@ PROGRAM = (sys.executable, "-c", "from meddled_camera import run; run()")
 
 def run():
     """The daemon, in its own process."""
-    from daemon import supervisor
+    from daemon.sources import supervisor
 
     child = supervisor.Child
     supervisor.Child = lambda _, arguments: child("meddled_camera", arguments)

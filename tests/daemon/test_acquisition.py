@@ -7,7 +7,7 @@ from watched import Watched
 
 from daemon.config import AcquisitionSection, load
 from daemon.sources.acquisition import Acquisition
-from daemon.sources.camera import Resume, Shot
+from daemon.sources.camera import CameraFrame, Resume
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
@@ -72,7 +72,7 @@ def test_frames_at_an_interval_are_taken_one_by_one(core, stop):
 
 def test_one_that_is_left_early_stops_the_camera_and_puts_everything_back(core, stop):
     watched = Watched(Acquisition(core, "micromanager:", AcquisitionSection(frames=10_000, **CHANNEL), Resume(), stop))
-    watched.until(Shot, 3)
+    watched.until(CameraFrame, 3)
     assert core.get_current_config("Channel") == "Cy5"
     watched.close()
     assert (core.is_sequence_running(), core.get_current_config("Channel")) == (False, "DAPI")
@@ -83,7 +83,7 @@ def test_it_waits_until_live_mode_is_off(core, stop):
     watched = Watched(Acquisition(core, "micromanager:", AcquisitionSection(frames=3), Resume(), stop))
     assert "stop it in Micro-Manager" in watched.until_said("live mode")
     core.stop_sequence_acquisition()
-    assert [shot.number for shot in watched.until(Shot, 3)] == [0, 1, 2]
+    assert [shot.number for shot in watched.until(CameraFrame, 3)] == [0, 1, 2]
     watched.close()
 
 
@@ -91,7 +91,7 @@ def test_a_channel_that_is_not_there_is_named(core, stop):
     wanted = AcquisitionSection(frames=3, channel_group="Channel", channel="Cy7")
     watched = Watched(Acquisition(core, "micromanager:", wanted, Resume(), stop))
     with pytest.raises(InputError, match=r"no preset 'Cy7' in a group 'Channel'.*\[source.acquisition\]"):
-        watched.until(Shot)
+        watched.until(CameraFrame)
 
 
 @pytest.mark.parametrize(

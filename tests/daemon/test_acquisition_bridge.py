@@ -8,7 +8,7 @@ import pytest
 from daemon_process import Daemon, Results, account_closes, posix, simulated, wait_until
 from watched import READ_ONLY
 
-from daemon.sources.camera import Shot
+from daemon.sources.camera import CameraFrame
 from selfstorm.frames import StreamInfo
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed socket <zmq.Socket:ResourceWarning")
@@ -36,14 +36,14 @@ def test_an_acquisition_whose_bridge_fails_goes_on_with_what_is_left(emulator, w
     emulator.camera.owned = True
     before = emulator.camera.exposure_ms, dict(emulator.camera.properties)
     watched = watch(emulator.port, acquisition={"frames": 30, "exposure_ms": 5.0, **CHANNEL})
-    shots = watched.until(Shot, 10)
+    shots = watched.until(CameraFrame, 10)
     emulator.fail("target is null")
     watched.until_said("failed")
     watched.until_said("broken off")  # what is left of the sequence nobody takes is waited out
-    shots += watched.until(Shot, 20)
+    shots += watched.until(CameraFrame, 20)
     assert [shot.number for shot in shots] == list(range(30))
     with pytest.raises(StopIteration):
-        watched.until(Shot)
+        watched.until(CameraFrame)
     assert (emulator.camera.exposure_ms, emulator.camera.properties) == before
 
 
@@ -77,5 +77,5 @@ def test_live_mode_has_none_of_these_rights(emulator, watch):
     with emulator.lock:
         emulator.camera.start()
         emulator.camera.shoot(3)
-    watch(emulator.port).until(Shot)
+    watch(emulator.port).until(CameraFrame)
     assert set(emulator.calls) <= READ_ONLY

@@ -18,7 +18,7 @@ from daemon.check.examine import examine
 from daemon.check.finding import Finding, bounded, ok
 from daemon.check.software import packages
 from daemon.config import Config, ServerSection
-from daemon.sources.camera import Shot
+from daemon.sources.camera import CameraFrame
 from daemon.sources.stream_publisher import StreamPublisher
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
@@ -80,7 +80,7 @@ def test_a_publisher_elsewhere_is_listened_to_and_missed_by_its_address(found, m
         stream = StreamInfo(stream="stream-1", source="here", height=2, width=3, dtype="uint8", pixel_nm=90.0)
         publisher.begin(stream)
         while not halt.wait(0.01):
-            publisher.send(Shot(np.zeros((2, 3), np.uint8), 0))
+            publisher.send(CameraFrame(np.zeros((2, 3), np.uint8), 0))
             publisher.beat()
 
     with StreamPublisher("tcp://127.0.0.1:*", halt := threading.Event(), lossless=False) as publisher:
@@ -111,7 +111,7 @@ def test_a_movie_that_cannot_be_read_and_a_pixel_size_that_nobody_knows(found, t
     tifffile.imwrite(tmp_path / "movie.tif", frames, photometric="minisblack")
     *_, camera, pixel_size = found(settings)
     assert (camera.level, pixel_size.level) == ("ok", "problem")
-    assert "pixel_nm under [camera]" in pixel_size.mend
+    assert "pixel_nm under [camera]" in pixel_size.hint
 
 
 def test_a_daemon_that_runs_is_left_alone(start, found):
@@ -129,7 +129,7 @@ def test_a_port_that_somebody_else_has_taken(tmp_path):
         settings = ServerSection(**server(results=holder.getsockname()[1]))
         results, control = endpoints(settings, None)
     assert (results.level, control.level) == ("problem", "ok")
-    assert "set another results under [server]" in results.mend
+    assert "set another results under [server]" in results.hint
 
 
 @contextmanager
@@ -180,7 +180,7 @@ def test_what_a_source_needs_is_named_where_it_is_missing(monkeypatch):
 
 def test_a_disk_that_cannot_follow(tmp_path):
     (slow,) = folder("record", tmp_path, 1e15)
-    assert (slow.level, "too slow" in slow.mend) == ("problem", True)
+    assert (slow.level, "too slow" in slow.hint) == ("problem", True)
     (fast,) = folder("record", tmp_path / "not" / "yet", 1.0)
     assert fast.level == "ok"
     assert list(tmp_path.iterdir()) == []
@@ -198,7 +198,7 @@ def test_a_probe_can_neither_hang_nor_break_the_check():
         raise RuntimeError("out of order\nindeed")
 
     def refuses():
-        raise InputError("no such thing", where="here", mend="look there")
+        raise InputError("no such thing", where="here", hint="look there")
         yield
 
     first, hung = bounded("it", hangs, 0.2)

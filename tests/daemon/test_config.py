@@ -41,7 +41,7 @@ def test_an_empty_file_is_a_simulation_with_everything_as_documented(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said", "mend"),
+    ("text", "said", "hint"),
     [
         ("[reconstruction]\nstrid = 5", "[reconstruction]: unknown key 'strid'", "did you mean 'stride'?"),
         ("[camera]\npixelnm = 100", "[camera]: unknown key 'pixelnm'", "did you mean 'pixel_nm'?"),
@@ -52,10 +52,10 @@ def test_an_empty_file_is_a_simulation_with_everything_as_documented(tmp_path):
         ("[server]\nqqqq = 1", "[server]: unknown key 'qqqq'", "known keys: results, control, keys, metrics_port"),
     ],
 )
-def test_an_unknown_key_names_its_section_and_the_nearest_known_one(tmp_path, text, said, mend):
+def test_an_unknown_key_names_its_section_and_the_nearest_known_one(tmp_path, text, said, hint):
     line = refusal(tmp_path, text)
     assert said in line
-    assert line.endswith(mend)
+    assert line.endswith(hint)
 
 
 @pytest.mark.parametrize(

@@ -13,14 +13,14 @@ import zmq
 from daemon_process import DAEMON, Daemon, Results, account_closes, simulated, wait_until, within
 
 from client import Daemon as Asked
-from daemon.control.router import REQUESTS_AT_ONCE
-from daemon.control.views import averaged
+from daemon.control.cropped_view import averaged
+from daemon.control.server import REQUESTS_AT_ONCE
 from daemon.protocol.codec import decode, encode
 from daemon.protocol.messages import VERSION, Request
 from daemon.protocol.verbs import VERBS
-from daemon.publisher import MOST_FOREIGN
+from daemon.transport.publisher import MOST_FOREIGN
 from selfstorm.errors import InputError
-from selfstorm.formats.ome_tiff import read_pictures
+from selfstorm.io.ome_tiff import read_pictures
 
 RUNNING = simulated(rate_hz=40, folder="out")
 

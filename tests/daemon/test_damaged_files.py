@@ -15,23 +15,23 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from client.movie_in import open_movie
+from client.export.open_movie import open_movie
 from daemon.config import Config, load
-from daemon.manifest import EffortLine, ManifestLine, RunLine, WindowLine
+from daemon.processing.manifest import EffortLine, ManifestLine, RunLine, WindowLine
+from daemon.processing.replay import repeat
 from daemon.protocol.messages import FrameHeader
 from daemon.recording.recorder import Recording
-from daemon.replay_run import repeat
-from selfstorm.checkpoint import load_model, save_model
-from selfstorm.device import prepare_device
+from selfstorm.compute.device import prepare_device
 from selfstorm.errors import InputError
-from selfstorm.formats.movies import MovieFile
-from selfstorm.formats.ndtiff_index import NUMBERS
-from selfstorm.formats.ome_tiff import OmeTiffWriter
-from selfstorm.formats.thunderstorm import COLUMNS, read_thunderstorm
-from selfstorm.formats.truth import read_truth
 from selfstorm.frames import StreamInfo
-from selfstorm.model import SequenceModel, Settings
-from selfstorm.optics import Gaussian
+from selfstorm.io.movies import MovieFile
+from selfstorm.io.ndtiff_index import NUMBERS
+from selfstorm.io.ome_tiff import OmeTiffWriter
+from selfstorm.io.thunderstorm import COLUMNS, read_thunderstorm
+from selfstorm.io.truth import read_truth
+from selfstorm.psf.models import Gaussian
+from selfstorm.stream.checkpoint import load_model, save_model
+from selfstorm.stream.model import SequenceModel, Settings
 
 pytestmark = pytest.mark.timeout(60)
 FRAMES = np.random.default_rng(0).integers(1, 4000, (10, 9, 13)).astype(np.uint16)

@@ -25,8 +25,8 @@ from daemon_process import (
     wait_until,
 )
 
-from selfstorm.formats.movies import MovieFile
-from selfstorm.simulate import simulate
+from selfstorm.io.movies import MovieFile
+from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
 
 WINDOW = 20

@@ -12,11 +12,11 @@ import tifffile
 import zmq
 from daemon_process import DEADLINE_S, SCENE, wait_until
 
-from daemon.frame_subscriber import FrameSubscriber
-from daemon.sources.camera import Shot
+from daemon.sources.camera import CameraFrame
 from daemon.sources.stream_publisher import StreamPublisher
+from daemon.transport.frame_subscriber import FrameSubscriber
 from selfstorm.frames import StreamInfo
-from selfstorm.simulate import simulate
+from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
 
 ANY_PORT = "tcp://127.0.0.1:*"
@@ -105,7 +105,7 @@ def test_who_wants_other_topics_is_no_subscriber_and_fills_no_memory():
         listener.start()
         publisher.wait_for_subscribers(1)
         publisher.begin(info("stream-1", 2))
-        publisher.send(Shot(np.zeros((2, 2), np.uint8), 0))
+        publisher.send(CameraFrame(np.zeros((2, 2), np.uint8), 0))
         publisher.say("ended")
 
         def heard():
@@ -150,7 +150,7 @@ def test_a_second_stream_is_described_before_its_first_frame():
         for stream, side in (("stream-1", 2), ("stream-2", 3)):
             publisher.begin(info(stream, side))
             for number in range(2):
-                publisher.send(Shot(np.zeros((side, side), np.uint8), number))
+                publisher.send(CameraFrame(np.zeros((side, side), np.uint8), number))
         publisher.say("ended")
         received = received_until(subscriber, has_ended)
     told = [(one.kind, one.message.stream) for one in received if one.kind != "heartbeat"]

@@ -10,8 +10,8 @@ from daemon_process import Results, account_closes, posix, simulated
 from daemon.protocol.codec import Received
 from daemon.protocol.messages import FrameHeader
 from daemon.recording.recorder import Recorder
-from selfstorm.formats.movies import MovieFile
 from selfstorm.frames import StreamInfo
+from selfstorm.io.movies import MovieFile
 
 INFO = StreamInfo(stream="stream-1", source="here", height=24, width=40, dtype="uint16", pixel_nm=108.3)
 FRAMES = np.random.default_rng(4).integers(0, 60_000, (60, 24, 40), np.uint16)

@@ -10,8 +10,8 @@ import tifffile
 from daemon_process import DAEMON, Daemon, Results, account_closes, command, mean_frame, posix, simulated, wait_until
 
 from daemon.protocol.messages import Status
-from selfstorm.formats.movies import MovieFile
-from selfstorm.formats.ome_tiff import read_pictures
+from selfstorm.io.movies import MovieFile
+from selfstorm.io.ome_tiff import read_pictures
 
 WINDOW, STRIDE, SCALE, SIDE = 30, 20, 2, 32
 

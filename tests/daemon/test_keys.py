@@ -13,15 +13,15 @@ from click.testing import CliRunner
 from daemon_process import DAEMON, Results, command, free_ports, posix, simulated, wait_until, within, write_config
 
 from daemon.config import load
-from daemon.connection import Connection, new_pair
-from daemon.control.asking import Asker, ask
-from daemon.endpoint import Endpoint
+from daemon.control.client import ControlClient, ask
+from daemon.keys.allow_list import MOST_REASONS, AllowList
 from daemon.keys.command import keys
-from daemon.keys.door import REFUSALS, Door
-from daemon.keys.guests import MOST_REASONS, Guests
 from daemon.keys.store import Keyring, write
+from daemon.keys.zap_authenticator import REFUSALS, ZapAuthenticator
 from daemon.protocol.key_file import KeyFile, load_key_file
 from daemon.service import Service
+from daemon.transport.client_socket import Connection, new_pair
+from daemon.transport.server_socket import Endpoint
 from selfstorm.errors import InputError
 
 ADDRESS = "tcp://127.0.0.2:5711"
@@ -99,7 +99,7 @@ def test_who_is_revoked_while_connected_hears_nothing_more_and_may_come_back(sta
     with (
         Results(daemon.results, laptop) as gone,
         Results(daemon.results, boss) as stays,
-        Asker(daemon.control, key=laptop) as asker,
+        ControlClient(daemon.control, key=laptop) as asker,
     ):
         wait_until(gone.has("status"))
         wait_until(stays.has("status"))
@@ -179,7 +179,7 @@ def test_while_nobody_stands_at_the_door_nobody_comes_in(ring):
     key = key_of(ring, "laptop", "view")
     with zmq.Context() as context, context.socket(zmq.ROUTER) as server, context.socket(zmq.DEALER) as client:
         server.linger = client.linger = 0
-        Door(context, Guests(ring, ADDRESS, lambda why: None)).guard(server)
+        ZapAuthenticator(context, AllowList(ring, ADDRESS, lambda why: None)).guard(server)
         with context.socket(zmq.PAIR) as refused:
             refused.connect(REFUSALS)
             port = server.bind_to_random_port("tcp://127.0.0.1")
@@ -193,7 +193,7 @@ def test_while_nobody_stands_at_the_door_nobody_comes_in(ring):
 def test_the_keyring_is_read_again_and_one_that_is_damaged_lets_nobody_in(ring):
     told = []
     laptop = key_of(ring, "laptop", "view")
-    guests = Guests(ring, ADDRESS, told.append)
+    guests = AllowList(ring, ADDRESS, told.append)
     assert guests.of(laptop.public).role == "view"
     ring.allowed_path.write_text("{")
     assert guests.of(laptop.public) is None
@@ -210,7 +210,7 @@ def test_the_keyring_is_read_again_and_one_that_is_damaged_lets_nobody_in(ring):
 def test_however_many_are_refused_few_are_told(ring):
     told = []
     key_of(ring, "laptop", "view")
-    guests = Guests(ring, ADDRESS, told.append)
+    guests = AllowList(ring, ADDRESS, told.append)
     for number in range(1000):
         guests.refuse("the same")
         guests.refuse(f"another {number}")

@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon import losses
 from daemon.health import Health
-from daemon.ledger import Ledger
+from daemon.ingest import loss_events as losses
+from daemon.ingest.sequence_ledger import Ledger
+from daemon.ingest.stream import Outage, RefusedError, StreamReceiver
+from daemon.ingest.windows import SlidingWindows
 from daemon.protocol.messages import FrameHeader, Heartbeat
-from daemon.stream_intake import Outage, RefusedError, StreamIntake
-from daemon.windows import SlidingWindows
 from selfstorm.frames import StreamInfo
 
 STREAM = "0123456789abcdef"
@@ -67,7 +67,7 @@ def header_of(seq, shape):
 def test_the_account_of_the_daemon_closes_after_every_message(fates):
     health, complete = Health(run="run"), []
     windows = SlidingWindows(INFO, 4, 3, first_seq=0, first_index=0)
-    intake = StreamIntake(INFO, health, complete.append, windows)
+    intake = StreamReceiver(INFO, health, complete.append, windows)
     messages, sent = replayed(fates)
     for fate, seq in messages:
         if fate == "beat":
@@ -105,7 +105,7 @@ def test_what_was_lost_is_told_at_once_and_more_of_it_gathered(monkeypatch):
 def intake_of(health, complete=lambda window: None, source="here", outage=None):
     info = INFO.model_copy(update={"source": source, "rate_hz": 100.0})
     windows = SlidingWindows(info, 4, 4, first_seq=0, first_index=0)
-    return StreamIntake(info, health, complete, windows, outage)
+    return StreamReceiver(info, health, complete, windows, outage)
 
 
 def test_losses_are_told_by_the_place_where_they_happened():

@@ -9,7 +9,7 @@ from daemon_process import free_ports, wait_until
 from watched import READ_ONLY, live, lost_in, lost_in_camera, shoot
 
 from daemon.config import SourceSection
-from daemon.sources.camera import Resume, Shot, Waiting
+from daemon.sources.camera import CameraFrame, Resume, Waiting
 from daemon.sources.live_mode import PRESS_LIVE, STOPPED, LiveMode
 from daemon.sources.micromanager import MicroManager
 from selfstorm.errors import InputError
@@ -26,10 +26,10 @@ def test_pycromanager_follows_live_mode_over_the_bridge(emulator, watch):
     assert (info.height, info.width, info.dtype, info.binning, info.roi_yx) == (4, 6, "uint16", 2, (32, 16))
     assert (info.pixel_nm, info.exposure_ms, info.rate_hz) == (pytest.approx(100.0), 10.0, 100.0)
     assert (info.camera, info.bit_depth) == ("Camera (DCam)", 12)
-    shots = watched.until(Shot)
+    shots = watched.until(CameraFrame)
     for burst in (1, 2, 7, 90, 100):
         shoot(emulator, burst)
-        shots += watched.until(Shot, burst)
+        shots += watched.until(CameraFrame, burst)
     assert [shot.number for shot in shots] == list(range(201))
     assert [shot.camera_ms for shot in shots] == [number * 10.0 for number in range(201)]
     for shot in shots:
@@ -44,7 +44,7 @@ def test_pycromanager_follows_live_mode_over_the_bridge(emulator, watch):
 def test_eight_bit_pixels_stay_eight_bit(emulator, watch):
     emulator.camera.pixel_type = "GRAY8"
     live(emulator, frames=8)
-    [info], [shot] = (watched := watch(emulator.port)).until(StreamInfo), watched.until(Shot)
+    [info], [shot] = (watched := watch(emulator.port)).until(StreamInfo), watched.until(CameraFrame)
     assert (info.dtype, shot.pixels.dtype) == ("uint8", np.uint8)
     np.testing.assert_array_equal(shot.pixels, np.full((4, 6), 7))
 
@@ -52,19 +52,19 @@ def test_eight_bit_pixels_stay_eight_bit(emulator, watch):
 def test_numbers_skipped_and_frames_that_fell_out_are_lost(emulator, watch):
     live(emulator, frames=1)
     watched = watch(emulator.port)
-    watched.until(Shot)
+    watched.until(CameraFrame)
     with emulator.lock:
         emulator.camera.shoot(3)
         emulator.camera.skip(5)
         emulator.camera.shoot(3)
-    assert [shot.number for shot in watched.until(Shot, 6)] == [1, 2, 3, 9, 10, 11]
+    assert [shot.number for shot in watched.until(CameraFrame, 6)] == [1, 2, 3, 9, 10, 11]
     assert lost_in(watched.all) == 5
     with emulator.lock:
         emulator.camera.capacity = 20
         emulator.camera.shoot(50)
-    shots = watched.until(Shot, len(emulator.camera.buffer))
+    shots = watched.until(CameraFrame, len(emulator.camera.buffer))
     assert shots[-1].number == 61
-    everything = [happening for happening in watched.all if isinstance(happening, Shot)]
+    everything = [happening for happening in watched.all if isinstance(happening, CameraFrame)]
     assert len(everything) + lost_in(watched.all) == 62
 
 
@@ -73,12 +73,12 @@ def test_numbers_that_begin_again_are_a_new_stream_and_said_to_be(emulator, watc
     watched = watch(emulator.port)
     [first] = watched.until(StreamInfo)
     shoot(emulator, 9)
-    watched.until(Shot, 10)
+    watched.until(CameraFrame, 10)
     live(emulator, frames=4)
     assert "unknown" in watched.until_said("restarted")
     [second] = watched.until(StreamInfo)
     assert second.stream != first.stream
-    assert [shot.number for shot in watched.until(Shot, 4)] == [0, 1, 2, 3]
+    assert [shot.number for shot in watched.until(CameraFrame, 4)] == [0, 1, 2, 3]
     assert lost_in(watched.all) == 0
 
 
@@ -86,23 +86,23 @@ def test_live_mode_off_is_waited_out_and_its_last_frames_are_seen(emulator, watc
     watched = watch(emulator.port)
     watched.until_said(PRESS_LIVE)
     live(emulator, frames=2)
-    assert [shot.number for shot in watched.until(Shot, 2)] == [0, 1]
+    assert [shot.number for shot in watched.until(CameraFrame, 2)] == [0, 1]
     with emulator.lock:
         emulator.camera.shoot(3)
         emulator.camera.live = False
-    assert [shot.number for shot in watched.until(Shot, 3)] == [2, 3, 4]
+    assert [shot.number for shot in watched.until(CameraFrame, 3)] == [2, 3, 4]
     watched.until_said(STOPPED)
     assert watched.quiet(2) == [Waiting(STOPPED)] * 2
     live(emulator, frames=1)
-    assert len(watched.until(StreamInfo)) == len(watched.until(Shot)) == 1
+    assert len(watched.until(StreamInfo)) == len(watched.until(CameraFrame)) == 1
 
 
 def test_frames_that_come_as_live_mode_is_found_stopped_are_seen(emulator, watch):
     live(emulator, frames=1)
     watched = watch(emulator.port)
-    watched.until(Shot)
+    watched.until(CameraFrame)
     emulator.camera.last_words = 3
-    assert [shot.number for shot in watched.until(Shot, 3)] == [1, 2, 3]
+    assert [shot.number for shot in watched.until(CameraFrame, 3)] == [1, 2, 3]
     watched.until_said(STOPPED)
 
 
@@ -113,7 +113,7 @@ def test_micromanager_may_be_started_later(watch):
     assert said == f"Micro-Manager on port {port}: start it and tick Tools > Options > 'Run server on port {port}'"
     with BridgeEmulator(port) as emulator:
         live(emulator, frames=1)
-        assert watched.until(Shot)[0].number == 0
+        assert watched.until(CameraFrame)[0].number == 0
         watched.close()
 
 
@@ -121,40 +121,40 @@ def test_a_bridge_that_fails_is_attached_to_again(emulator, watch):
     live(emulator, frames=1)
     watched = watch(emulator.port)
     [first] = watched.until(StreamInfo)
-    watched.until(Shot)
+    watched.until(CameraFrame)
     emulator.fail("target is null")
     assert "target is null" in watched.until_said("failed")
     [second] = watched.until(StreamInfo)
     assert second.stream != first.stream
     shoot(emulator, 1)
-    assert [shot.number for shot in watched.until(Shot, 2)] == [0, 1]
+    assert [shot.number for shot in watched.until(CameraFrame, 2)] == [0, 1]
 
 
 def test_a_new_field_is_a_new_stream(emulator, watch):
     live(emulator, frames=1)
     watched = watch(emulator.port)
     [first] = watched.until(StreamInfo)
-    watched.until(Shot)
+    watched.until(CameraFrame)
     with emulator.lock:
         emulator.camera.roi, emulator.camera.height = "0-0-6-8", 8
         emulator.camera.shoot()
     [second] = watched.until(StreamInfo)
     assert (second.height, second.roi_yx) == (8, (0, 0))
     assert second.stream != first.stream
-    assert watched.until(Shot)[0].pixels.shape == (8, 6)
+    assert watched.until(CameraFrame)[0].pixels.shape == (8, 6)
 
 
 def test_frames_lost_inside_the_camera_are_told_by_its_clock(emulator, watch):
     live(emulator, frames=20)
     watched = watch(emulator.port)
-    watched.until(Shot)
+    watched.until(CameraFrame)
     with emulator.lock:
         emulator.camera.shoot(20)
         emulator.camera.miss(3)
         emulator.camera.shoot(20)
         emulator.camera.skip(4)
         emulator.camera.shoot(20)
-    watched.until(Shot, 60)
+    watched.until(CameraFrame, 60)
     assert (lost_in_camera(watched.all), lost_in(watched.all)) == (3, 4)
 
 
@@ -162,13 +162,13 @@ def test_numbers_that_begin_again_with_every_emptied_buffer_are_a_new_stream(emu
     emulator.camera.numbers_begin_again, emulator.camera.capacity = True, 30
     live(emulator, frames=1)
     watched = watch(emulator.port)
-    watched.until(Shot)
+    watched.until(CameraFrame)
     shoot(emulator, 29)
-    watched.until(Shot, 29)
+    watched.until(CameraFrame, 29)
     shoot(emulator, 3)
     watched.until_said("unknown")
     watched.until(StreamInfo)
-    assert [shot.number for shot in watched.until(Shot, 3)] == [0, 1, 2]
+    assert [shot.number for shot in watched.until(CameraFrame, 3)] == [0, 1, 2]
 
 
 @pytest.mark.parametrize("comment", ["@", "a@b", "@7ffffff0", "@7ffffff1_2", "me@lab.org @ 100x"])
@@ -176,9 +176,9 @@ def test_an_at_sign_in_the_metadata_harms_nobody(emulator, watch, comment):
     emulator.camera.comment = comment
     live(emulator, frames=1)
     watched = watch(emulator.port)
-    shots = watched.until(Shot)
+    shots = watched.until(CameraFrame)
     shoot(emulator, 2)
-    shots += watched.until(Shot, 2)
+    shots += watched.until(CameraFrame, 2)
     for shot in shots:
         np.testing.assert_array_equal(shot.pixels, np.full((4, 6), shot.number))
 
@@ -186,11 +186,11 @@ def test_an_at_sign_in_the_metadata_harms_nobody(emulator, watch, comment):
 def test_slow_answers_cost_no_frame(emulator, watch):
     live(emulator, frames=1)
     watched = watch(emulator.port)
-    watched.until(Shot)
+    watched.until(CameraFrame)
     emulator.delay_s = 0.02
     for _ in range(4):
         shoot(emulator, 5)
-        watched.until(Shot, 5)
+        watched.until(CameraFrame, 5)
     assert lost_in(watched.all) == 0
 
 
@@ -202,7 +202,7 @@ def test_a_changed_setting_is_a_new_stream_and_said_to_be(emulator, watch, chang
     live(emulator, frames=1)
     watched = watch(emulator.port)
     [first] = watched.until(StreamInfo)
-    watched.until(Shot)
+    watched.until(CameraFrame)
     with emulator.lock:
         for name, value in change.items():
             setattr(emulator.camera, name, value)
@@ -227,7 +227,7 @@ def test_colour_is_refused_with_what_to_do(emulator, watch):
     with emulator.lock:
         emulator.camera.pixel_type = "GRAY16"
         emulator.camera.shoot()
-    assert len(watched.until(StreamInfo)) == len(watched.until(Shot)) == 1
+    assert len(watched.until(StreamInfo)) == len(watched.until(CameraFrame)) == 1
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from daemon_process import wait_until
 from real_core import BridgedCore, demo_camera, settings_of
 from watched import Watched, lost_in
 
-from daemon.sources.camera import Shot, Waiting
+from daemon.sources.camera import CameraFrame, Waiting
 from daemon.sources.live_mode import PRESS_LIVE, STOPPED, LiveMode
 from selfstorm.frames import StreamInfo
 
@@ -19,7 +19,7 @@ def test_the_real_core_is_followed_without_being_touched(stop, exposure_ms):
         core.startContinuousSequenceAcquisition(0)
         before = settings_of(core)
         [info] = watched.until(StreamInfo)
-        shots = watched.until(Shot, 200)
+        shots = watched.until(CameraFrame, 200)
         numbers = [shot.number for shot in shots]
         assert len(shots) + lost_in(watched.all) == numbers[-1] - numbers[0] + 1
         assert lost_in(watched.all) == 0
@@ -28,7 +28,7 @@ def test_the_real_core_is_followed_without_being_touched(stop, exposure_ms):
         core.stopSequenceAcquisition()
         # What is still in the buffer belongs to the sequence; then it is over, and not one image was popped.
         watched.until_said(STOPPED)
-        everything = [happening for happening in watched.all if isinstance(happening, Shot)]
+        everything = [happening for happening in watched.all if isinstance(happening, CameraFrame)]
         assert core.getRemainingImageCount() == everything[-1].number + 1 == len(everything)
         for shot in everything[-20:]:
             pixels, metadata = core.getNBeforeLastImageAndMD(everything[-1].number - shot.number)
@@ -48,15 +48,15 @@ def test_a_stall_longer_than_the_real_buffer_is_counted_to_the_frame(stop):
         watched = Watched(LiveMode(BridgedCore(core), "micromanager:", stop))
         capacity = core.getBufferTotalCapacity()
         for _ in range(5):
-            last = watched.until(Shot, 20)[-1]
+            last = watched.until(CameraFrame, 20)[-1]
 
             def overflowed(last=last):
                 count = core.getRemainingImageCount()
                 return count and int(core.getNBeforeLastImageAndMD(0)[1]["ImageNumber"]) > last.number + 1.5 * capacity
 
             wait_until(overflowed)
-        watched.until(Shot, 20)
-        shots = [happening for happening in watched.all if isinstance(happening, Shot)]
+        watched.until(CameraFrame, 20)
+        shots = [happening for happening in watched.all if isinstance(happening, CameraFrame)]
         lost = lost_in(watched.all)
         assert len([happening for happening in watched.all if isinstance(happening, StreamInfo)]) == 1
         assert len(shots) + lost == shots[-1].number - shots[0].number + 1
@@ -70,12 +70,12 @@ def test_a_changed_field_of_the_real_core_is_a_new_stream(stop):
         core.startContinuousSequenceAcquisition(0)
         watched = Watched(LiveMode(BridgedCore(core), "micromanager:", stop))
         [first] = watched.until(StreamInfo)
-        watched.until(Shot, 3)
+        watched.until(CameraFrame, 3)
         core.stopSequenceAcquisition()
         core.setROI(16, 32, 64, 48)
         core.startContinuousSequenceAcquisition(0)
         [second] = watched.until(StreamInfo)
-        [shot] = watched.until(Shot)
+        [shot] = watched.until(CameraFrame)
         assert second.stream != first.stream
         assert (second.height, second.width, second.roi_yx) == (*shot.pixels.shape, (32, 16)) == (48, 64, (32, 16))
         watched.close()
@@ -89,7 +89,7 @@ def test_attaching_and_letting_go_twenty_times_changes_nothing_for_the_owner(sto
         core.startSequenceAcquisition(frames, 0, True)
         for _ in range(20):
             watched = Watched(LiveMode(BridgedCore(core), "micromanager:", stop))
-            seen = [shot.number for shot in watched.until(Shot, 3)]
+            seen = [shot.number for shot in watched.until(CameraFrame, 3)]
             assert seen == list(range(seen[0], seen[0] + 3))
             watched.close()
         wait_until(lambda: not core.isSequenceRunning())

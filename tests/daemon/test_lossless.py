@@ -7,8 +7,8 @@ import pytest
 import tifffile
 from daemon_process import DAEMON, SELFSTORM, command, free_ports, within, write_config
 
-from selfstorm.formats.ome_tiff import read_pictures
-from selfstorm.simulate import simulate
+from selfstorm.io.ome_tiff import read_pictures
+from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
 
 FRAMES = 160

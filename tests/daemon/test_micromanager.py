@@ -7,10 +7,10 @@ import pytest
 from daemon_process import free_ports, wait_until
 from watched import live, shoot
 
-from daemon.children import Child
 from daemon.config import SourceSection, load
-from daemon.frame_subscriber import FrameSubscriber
 from daemon.protocol.messages import Heartbeat
+from daemon.transport.child_process import Child
+from daemon.transport.frame_subscriber import FrameSubscriber
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed socket <zmq.Socket:ResourceWarning")
 

@@ -19,7 +19,7 @@ from daemon_process import (
 from watched import Watched, lost_in
 
 from daemon.config import SourceSection
-from daemon.sources.camera import CameraError, Shot
+from daemon.sources.camera import CameraError, CameraFrame
 from daemon.sources.mmcore import MMCore
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
@@ -100,19 +100,19 @@ def source(stop, monkeypatch):
 def test_a_stopped_camera_is_started_again_and_said_to_be(source):
     watched, core = source
     [first] = watched.until(StreamInfo)
-    watched.until(Shot, 5)
+    watched.until(CameraFrame, 5)
     core.stopSequenceAcquisition()
     assert watched.until_said("stopped") == "Camera (DCam) had stopped its sequence, and was started again"
     [second] = watched.until(StreamInfo)
     assert second.stream != first.stream
-    assert [shot.number for shot in watched.until(Shot, 5)] == list(range(5))
+    assert [shot.number for shot in watched.until(CameraFrame, 5)] == list(range(5))
     assert lost_in(watched.all) == 0
 
 
 def test_a_buffer_that_ran_over_is_counted_and_the_sequence_goes_on(source):
     watched, core = source
     watched.until(StreamInfo)
-    watched.until(Shot, 5)
+    watched.until(CameraFrame, 5)
     core.stopSequenceAcquisition()
     watched.until(StreamInfo)
     core.stopSequenceAcquisition()
@@ -125,7 +125,7 @@ def test_a_buffer_that_ran_over_is_counted_and_the_sequence_goes_on(source):
         return newest > capacity
 
     wait_until(ran_over)
-    shots = watched.until(Shot, 10)
+    shots = watched.until(CameraFrame, 10)
     assert lost_in(watched.all) >= capacity
     assert len(shots) + lost_in(watched.all) == shots[-1].number + 1
     assert len([one for one in watched.all if isinstance(one, StreamInfo)]) == 2
@@ -133,7 +133,7 @@ def test_a_buffer_that_ran_over_is_counted_and_the_sequence_goes_on(source):
 
 def test_a_camera_that_is_gone_is_an_error_that_says_so(source):
     watched, core = source
-    watched.until(Shot)
+    watched.until(CameraFrame)
     core.stopSequenceAcquisition()
     core.clearCircularBuffer()
     core.unloadDevice("Camera")

@@ -5,9 +5,9 @@ import pytest
 
 from daemon.health import Health
 from daemon.protocol.messages import PictureHeader
-from daemon.recording.writer import MovieOut
+from daemon.recording.picture_writer import MovieOut
 from selfstorm.errors import InputError
-from selfstorm.formats.ome_tiff import read_pictures
+from selfstorm.io.ome_tiff import read_pictures
 
 
 @pytest.fixture

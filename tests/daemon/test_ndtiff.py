@@ -13,12 +13,12 @@ from daemon_process import DAEMON, DEADLINE_S, Daemon, free_ports, simulated, wa
 
 from daemon.config import SourceSection
 from daemon.sources import growing, ndtiff
-from daemon.sources.camera import Lost, Resume, Shot, Waiting
+from daemon.sources.camera import CameraFrame, Lost, Resume, Waiting
 from daemon.sources.growing import GrowingDataSet
 from daemon.sources.ndtiff import NDTiff
 from selfstorm.errors import InputError, MovieError
-from selfstorm.formats.movies import MovieFile
 from selfstorm.frames import StreamInfo
+from selfstorm.io.movies import MovieFile
 
 ndtiff_dataset = pytest.importorskip("ndstorage.ndtiff_dataset")
 
@@ -62,7 +62,7 @@ class Writer:
 
 
 def followed(place, **keys):
-    return NDTiff(SourceSection(uri=f"ndtiff:{place}", **keys), threading.Event(), Resume()).happenings()
+    return NDTiff(SourceSection(uri=f"ndtiff:{place}", **keys), threading.Event(), Resume()).events()
 
 
 def to_its_end(place, **keys):
@@ -71,7 +71,7 @@ def to_its_end(place, **keys):
 
 
 def frames_of(happened):
-    return [one.pixels for one in happened if isinstance(one, Shot)]
+    return [one.pixels for one in happened if isinstance(one, CameraFrame)]
 
 
 def test_a_live_acquisition_arrives_whole(tmp_path):
@@ -172,7 +172,7 @@ def test_the_newest_data_set_is_followed_and_a_finished_one_is_not(tmp_path):
     for _ in range(3):
         assert next(happening) == Waiting(f"for an acquisition to be saved in {tmp_path} (as NDTiff)")
     abandoned = Writer(tmp_path).put(FRAMES[:5])
-    first = [one for one in takewhile(lambda one: not _waits_for_image(one), happening) if isinstance(one, Shot)]
+    first = [one for one in takewhile(lambda one: not _waits_for_image(one), happening) if isinstance(one, CameraFrame)]
     np.testing.assert_array_equal(frames_of(first), FRAMES[:5])
     Writer(tmp_path).put(FRAMES[5:]).finish()
     rest = [one for one in happening if one is not None]
@@ -186,16 +186,16 @@ def test_a_process_that_is_killed_is_followed_by_one_that_goes_on_where_it_was(t
     """Whatever was begun meanwhile: no image is left out, and none of another data set is taken for seen."""
     left, first = [], Writer(tmp_path).put(FRAMES[:6])
     resume = Resume(leave=lambda *one: left.append(one))
-    killed = NDTiff(SourceSection(uri=f"ndtiff:{tmp_path}"), threading.Event(), resume).happenings()
-    seen = list(islice((one for one in killed if isinstance(one, Shot)), 6))
+    killed = NDTiff(SourceSection(uri=f"ndtiff:{tmp_path}"), threading.Event(), resume).events()
+    seen = list(islice((one for one in killed if isinstance(one, CameraFrame)), 6))
     np.testing.assert_array_equal(frames_of(seen), FRAMES[:6])
     killed.close()
     first.put(FRAMES[6:9])
     second = Writer(tmp_path).put(FRAMES[9:]) if another_begun else first
     second.finish()
     resume = Resume(number=4, sent=4, left=left[-1][0])  # the last two were lost with it
-    rest = list(NDTiff(SourceSection(uri=f"ndtiff:{tmp_path}"), threading.Event(), resume).happenings())
-    shots = [one for one in rest if isinstance(one, Shot)]
+    rest = list(NDTiff(SourceSection(uri=f"ndtiff:{tmp_path}"), threading.Event(), resume).events())
+    shots = [one for one in rest if isinstance(one, CameraFrame)]
     np.testing.assert_array_equal(frames_of(shots), FRAMES[4:] if another_begun else FRAMES[4:9])
     assert [shot.number for shot in shots] == [*range(4, 9), *(range(3) if another_begun else ())]
     assert len([one for one in rest if isinstance(one, StreamInfo)]) == 1 + another_begun
@@ -211,8 +211,8 @@ def test_images_that_the_camera_lost_are_counted_and_a_camera_that_starts_again_
     writer = Writer(tmp_path)
     for number in (0, 1, 4, 5, 0, 1):
         writer.put(FRAMES[:1], number=number)
-    shots = [one for one in to_its_end(writer.finish()) if isinstance(one, Shot | Lost)]
-    assert [one.number if isinstance(one, Shot) else one for one in shots] == [0, 1, Lost(2), 4, 5, 6, 7]
+    shots = [one for one in to_its_end(writer.finish()) if isinstance(one, CameraFrame | Lost)]
+    assert [one.number if isinstance(one, CameraFrame) else one for one in shots] == [0, 1, Lost(2), 4, 5, 6, 7]
 
 
 def test_another_size_is_another_stream(tmp_path):
@@ -233,7 +233,7 @@ def test_of_several_channels_one_must_be_chosen(tmp_path):
         to_its_end(folder)
     with pytest.raises(InputError, match=r"its axes: (channel, time|time, channel)"):
         to_its_end(folder, select={"z": 0})
-    shots = [one for one in to_its_end(folder, select={"channel": "GFP"}) if isinstance(one, Shot)]
+    shots = [one for one in to_its_end(folder, select={"channel": "GFP"}) if isinstance(one, CameraFrame)]
     np.testing.assert_array_equal(frames_of(shots), FRAMES[:4] + 1)
     assert [shot.number for shot in shots] == [0, 1, 2, 3]
 

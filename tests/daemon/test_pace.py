@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.pace import FIRST_GUESS, Demand, Pace
-from selfstorm.density import QUICK_LAYERS
-from selfstorm.sequence.effort import Effort, steps_down
+from daemon.processing.load_control import FIRST_GUESS, LoadController, Workload
+from selfstorm.stages.density import QUICK_LAYERS
+from selfstorm.stream.processing_level import ProcessingLevel, degradation_ladder
 
-FULL = Effort("full", "fused", "fast")
+FULL = ProcessingLevel("full", "fused", "fast")
 LAYER_S = 0.002
-DEMAND = Demand(new=25, unseen=25, layers=60, stride=25, stride_s=10.0, optics_due=False)
+DEMAND = Workload(new=25, unseen=25, layers=60, stride=25, stride_s=10.0, psf_update_due=False)
 
 
 class Machine:
@@ -24,28 +24,28 @@ class Machine:
 
     def seconds(self, effort, demand):
         unit = self.load * LAYER_S
-        took = {"watch": demand.new, "density": QUICK_LAYERS if effort.quick else demand.layers}
-        took["watch"] *= FIRST_GUESS["watch"]
+        record_timing = {"watch": demand.new, "density": QUICK_LAYERS if effort.quick else demand.layers}
+        record_timing["watch"] *= FIRST_GUESS["watch"]
         if not effort.quick:
-            took |= {step: FIRST_GUESS[step] for step in ("memory", "preview")}
-        if effort.optics and demand.optics_due:
-            took["optics"] = FIRST_GUESS["optics"]
+            record_timing |= {step: FIRST_GUESS[step] for step in ("memory", "preview")}
+        if effort.optics and demand.psf_update_due:
+            record_timing["optics"] = FIRST_GUESS["optics"]
         if effort.estimate != "density" or effort.ahead:
-            took["emitters"] = demand.unseen * FIRST_GUESS[f"emitters {effort.quality}"]
+            record_timing["emitters"] = demand.unseen * FIRST_GUESS[f"emitters {effort.quality}"]
         if "fused" in (effort.estimate, effort.ahead):
-            took["localisations"] = demand.unseen * FIRST_GUESS[f"localisations {effort.quality}"]
-        return {step: unit * layers * self.apart.get(step, 1.0) for step, layers in took.items()}
+            record_timing["localisations"] = demand.unseen * FIRST_GUESS[f"localisations {effort.quality}"]
+        return {step: unit * layers * self.apart.get(step, 1.0) for step, layers in record_timing.items()}
 
 
 def efforts(machine, windows, demand=DEMAND, pace=None, full=FULL, steady=False):
     """The efforts of so many windows on that machine."""
-    pace = pace or Pace(full, steady=steady, layer_s=machine.load * LAYER_S, clock=machine.clock)
+    pace = pace or LoadController(full, steady=steady, layer_s=machine.load * LAYER_S, clock=machine.clock)
     made = []
     for _ in range(windows):
         made.append(pace.effort(demand))
-        took = machine.seconds(made[-1], demand)
-        pace.took(made[-1], demand, took, demand.unseen if "emitters" in took else 0)
-        machine.now_s += max(demand.stride_s, sum(took.values()))
+        record_timing = machine.seconds(made[-1], demand)
+        pace.record_timing(made[-1], demand, record_timing, demand.unseen if "emitters" in record_timing else 0)
+        machine.now_s += max(demand.stride_s, sum(record_timing.values()))
     return made
 
 
@@ -70,23 +70,23 @@ def test_a_step_that_costs_more_than_guessed_is_left():
 
 
 def test_every_step_down_is_named_and_does_less():
-    steps = steps_down(Effort("full", "fused", "best"))
+    steps = degradation_ladder(ProcessingLevel("full", "fused", "best"))
     assert [step.name for step in steps] == ["full", "fast layers", "emitters", "density", "quick density"]
-    pace = Pace(steps[0], steady=False, layer_s=LAYER_S)
+    pace = LoadController(steps[0], steady=False, layer_s=LAYER_S)
     costs = [pace.seconds(step, DEMAND) for step in steps]
     assert costs == sorted(costs, reverse=True)
 
 
 def test_it_recovers_within_two_strides_when_the_rate_drops():
     machine = Machine()
-    pace = Pace(FULL, steady=False, layer_s=LAYER_S, clock=machine.clock)
+    pace = LoadController(FULL, steady=False, layer_s=LAYER_S, clock=machine.clock)
     assert names(machine, 10, replace(DEMAND, stride_s=0.05), pace)[-1] == "quick density"
     assert names(machine, 2, replace(DEMAND, unseen=100), pace)[-1] == "full"
 
 
 def test_it_recovers_when_another_program_ends():
     machine = Machine(load=20.0)
-    pace = Pace(FULL, steady=False, layer_s=machine.load * LAYER_S, clock=machine.clock)
+    pace = LoadController(FULL, steady=False, layer_s=machine.load * LAYER_S, clock=machine.clock)
     assert "full" not in names(machine, 10, pace=pace)
     machine.load = 1.0
     assert names(machine, 12, pace=pace)[-1] == "full"
@@ -95,7 +95,7 @@ def test_it_recovers_when_another_program_ends():
 def test_frames_that_were_passed_by_are_caught_up_with_before_more_is_promised():
     """To look at a long window's frames all at once would take many strides."""
     machine, demand = Machine(), replace(DEMAND, stride_s=2.6, unseen=1000)
-    pace = Pace(FULL, steady=False, layer_s=LAYER_S, clock=machine.clock)
+    pace = LoadController(FULL, steady=False, layer_s=LAYER_S, clock=machine.clock)
     first = efforts(machine, 1, demand, pace)[0]
     assert (first.name, first.estimate, first.ahead) == ("density, catching up", "density", "fused")
     assert names(machine, 1, replace(demand, unseen=25), pace) == ["full"]
@@ -103,7 +103,7 @@ def test_frames_that_were_passed_by_are_caught_up_with_before_more_is_promised()
 
 @pytest.mark.parametrize("estimate", ["emitters", "density"])
 def test_never_more_than_asked_for(estimate):
-    made = efforts(Machine(0.01), 30, full=Effort("full", estimate, "fast"))
+    made = efforts(Machine(0.01), 30, full=ProcessingLevel("full", estimate, "fast"))
     assert {effort.estimate for effort in made} == {estimate}
 
 
@@ -112,13 +112,13 @@ def test_lossless_waits_instead():
 
 
 def test_the_optics_are_looked_at_where_there_is_time_and_now_and_then_where_there_is_not():
-    due = replace(DEMAND, optics_due=True)
+    due = replace(DEMAND, psf_update_due=True)
     assert all(effort.optics for effort in efforts(Machine(), 10, due))
     rushed = [effort.optics for effort in efforts(Machine(), 200, replace(due, stride_s=2.4))]
     assert 2 <= sum(rushed) <= 60
 
 
 def test_without_memory_for_more_it_stays_at_the_density():
-    pace = Pace(FULL, steady=False, layer_s=LAYER_S)
+    pace = LoadController(FULL, steady=False, layer_s=LAYER_S)
     pace.at_most("density")
     assert {effort.estimate for effort in efforts(Machine(), 10, pace=pace)} == {"density"}

@@ -5,7 +5,7 @@ from daemon_process import Daemon, Results, free_ports, simulated, wait_until
 
 from daemon.health import Health
 from daemon.protocol.messages import PictureHeader
-from daemon.publisher import Publisher
+from daemon.transport.publisher import Publisher
 
 SIDE, SCALE = 32, 2
 

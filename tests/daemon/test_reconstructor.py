@@ -9,20 +9,20 @@ import numpy as np
 import pytest
 import torch
 
-from daemon.reconstructor import Reconstructor, stride_s
+from daemon.processing.reconstructor import Reconstructor, stride_s
 from daemon.stopwatch import Stopwatch
-from selfstorm.checkpoint import fingerprint, save_model
-from selfstorm.device import prepare_device
+from selfstorm.compute.device import prepare_device
 from selfstorm.frames import Frame, StreamInfo, Window
-from selfstorm.model import Settings
-from selfstorm.optics import Gaussian
-from selfstorm.sequence.effort import Effort
-from selfstorm.simulate import simulate
+from selfstorm.psf.models import Gaussian
+from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
+from selfstorm.stream.checkpoint import fingerprint, save_model
+from selfstorm.stream.model import Settings
+from selfstorm.stream.processing_level import ProcessingLevel
 
 CPU = prepare_device("cpu")
 LENGTH, STRIDE = 40, 20
-DENSITY = Effort("density", "density", "fast")
+DENSITY = ProcessingLevel("density", "density", "fast")
 SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, scale=2, estimate="density", quality="fast", tuning_steps=0)
 
 
@@ -115,7 +115,7 @@ def test_numbers_that_are_not_finite_end_in_the_last_good_model(raw, told, monke
     good = fingerprint(ours.model)
     with monkeypatch.context() as broken:
         nothing = torch.full(ours.model.grid.cells, torch.nan)
-        broken.setattr("selfstorm.reconstruct.density", lambda *_: nothing)
+        broken.setattr("selfstorm.stream.reconstruct.density", lambda *_: nothing)
         with pytest.raises(FloatingPointError):
             made(ours, window(raw, 20))
     assert fingerprint(ours.model) == good
@@ -138,7 +138,7 @@ class Device:
     """Has memory for maps of so many frames at a time."""
 
     def __init__(self, monkeypatch, frames):
-        from selfstorm import frame_by_frame
+        from selfstorm.stream import per_frame as frame_by_frame
 
         self.frames, self.asked, real = frames, [], frame_by_frame.emitter_maps
 
@@ -185,7 +185,7 @@ def test_a_misfit_that_jumps_is_shown_with_a_warning_and_not_learned_from(raw, t
     ours = reconstructor(told)
     made(ours, *(window(raw, first) for first in (0, 20, 40)))
     good = fingerprint(ours.model)
-    monkeypatch.setattr("selfstorm.reconstruct._misfit", lambda *_: 0.9)
+    monkeypatch.setattr("selfstorm.stream.reconstruct._misfit", lambda *_: 0.9)
     (bad,) = made(ours, window(raw, 60))
     assert (bad.state, bad.learned) == ("rolled back", False)
     assert "do not trust this picture" in bad.result.notes[0]
@@ -196,7 +196,7 @@ def test_a_misfit_that_jumps_is_shown_with_a_warning_and_not_learned_from(raw, t
 def test_what_never_fits_again_is_what_there_is_and_the_model_starts_anew(raw, told, monkeypatch):
     ours = reconstructor(told)
     made(ours, *(window(raw, first) for first in (0, 20, 40)))
-    monkeypatch.setattr("selfstorm.reconstruct._misfit", lambda *_: 0.9)
+    monkeypatch.setattr("selfstorm.stream.reconstruct._misfit", lambda *_: 0.9)
     results = made(ours, *(window(raw, first) for first in (60, 80, 100, 120)))
     assert [one.state for one in results] == ["rolled back"] * 3 + ["cold"]
     assert [code for _, code, _ in told] == ["rolled_back", "rolled_back", "model_reset"]
@@ -228,13 +228,13 @@ REALLY_NO_MEMORY = """
 import resource, sys
 sys.path.insert(0, sys.argv[1])
 import numpy as np
-from selfstorm.planner import Room
+from selfstorm.stream.memory_plan import BatchLimits
 from test_reconstructor import EMITTERS, Scene, reconstructor, made, replace, simulate, window
 raw = np.stack([p for p, _ in simulate(Scene(height=64, width=64, seed=6), frames=60)])
 told = []
 ours = reconstructor(told, replace(EMITTERS, scale=8))
 made(ours, window(raw, 0))
-ours._room = Room(map_bytes=2**30)
+ours._room = BatchLimits(map_bytes=2**30)
 used = int(open("/proc/self/statm").read().split()[0]) * 4096
 resource.setrlimit(resource.RLIMIT_AS, (used + 24 * 2**20,) * 2)
 (again,) = made(ours, window(raw, 20))

@@ -9,10 +9,10 @@ from contextlib import contextmanager
 import numpy as np
 from daemon_process import DEADLINE_S
 
-from daemon.sources.camera import Shot
+from daemon.sources.camera import CameraFrame
 from daemon.sources.stream_publisher import StreamPublisher
-from selfstorm.formats.movies import MovieFile
 from selfstorm.frames import StreamInfo
+from selfstorm.io.movies import MovieFile
 
 FRAMES = np.random.default_rng(4).integers(0, 60_000, (12, 6, 8), np.uint16)
 
@@ -58,7 +58,7 @@ def begin(publisher, stream="stream-1", frames=()):
     height, width = np.shape(frames)[1:] or FRAMES.shape[1:]
     publisher.begin(StreamInfo(stream=stream, source="here", height=height, width=width, dtype="uint16", pixel_nm=120))
     for number, pixels in enumerate(frames):
-        publisher.send(Shot(pixels, 100 + number, camera_ms=10.0 * number))
+        publisher.send(CameraFrame(pixels, 100 + number, camera_ms=10.0 * number))
 
 
 def test_every_stream_is_a_movie_and_an_index(tmp_path):
@@ -88,7 +88,7 @@ def test_it_finishes_its_file_when_nobody_hears_what_it_says(tmp_path, capfd):
 def test_what_another_recorder_has_written_is_not_missing(tmp_path):
     flags = ["--stream", "stream-1", "--next-seq", "4"]
     with recorder(tmp_path, *flags, missed=FRAMES[:7]) as (publisher, said):
-        publisher.send(Shot(FRAMES[7], 107))
+        publisher.send(CameraFrame(FRAMES[7], 107))
     last = said[-1]
     assert (last["recorded"], last["missing"], last["stream"], last["next_seq"]) == (1, 3, "stream-1", 8)
 

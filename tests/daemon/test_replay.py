@@ -12,11 +12,11 @@ import tifffile
 from daemon_process import DAEMON, Daemon, command, free_ports, simulated, wait_until, write_config
 
 from daemon.config import SourceSection
-from daemon.sources.camera import Lost, Shot
+from daemon.sources.camera import CameraFrame, Lost
 from daemon.sources.replay import Replay, Timeline
 from selfstorm.errors import InputError, MovieError
-from selfstorm.formats.movies import MovieFile
 from selfstorm.frames import StreamInfo
+from selfstorm.io.movies import MovieFile
 
 FRAMES = np.random.default_rng(7).poisson(100, (12, 9, 13)).astype(np.uint16)
 SEQS = (0, 1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16)  # two and three frames are missing
@@ -55,9 +55,9 @@ def recording(folder, *, name="a", stream="stream-1", frames=FRAMES, seqs=SEQS, 
 def replayed(place, most=200, resume_at=0, **keys):
     """(StreamInfo, what happened, frames) of a replay, without waiting for the time of any frame."""
     section = SourceSection(uri=f"replay:{place}", **keys)
-    begun, *happened = islice(Replay(section, threading.Event(), resume_at).happenings(), most)
+    begun, *happened = islice(Replay(section, threading.Event(), resume_at).events(), most)
     happened = [one for one in happened if one is not None]
-    return begun, happened, [one for one in happened if isinstance(one, Shot)]
+    return begun, happened, [one for one in happened if isinstance(one, CameraFrame)]
 
 
 @pytest.mark.parametrize("what", ["folder", "TIFF", "index"])

@@ -22,10 +22,10 @@ from daemon_process import (
 )
 
 from daemon.health import Health
-from daemon.metrics import MetricsServer
-from daemon.replay_run import repeat
+from daemon.processing.replay import repeat
+from daemon.prometheus import MetricsServer
 from selfstorm.errors import InputError
-from selfstorm.formats.ome_tiff import read_pictures
+from selfstorm.io.ome_tiff import read_pictures
 
 WINDOW, STRIDE = 24, 12
 

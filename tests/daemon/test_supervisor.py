@@ -3,10 +3,10 @@
 import pytest
 from daemon_process import DAEMON, command, free_ports, simulated, write_config
 
-from daemon import supervisor
 from daemon.config import SourceSection
 from daemon.health import Health
-from daemon.supervisor import BACKOFF_S, MOST_RESTARTS, CameraSupervisor
+from daemon.sources import supervisor
+from daemon.sources.supervisor import BACKOFF_S, MOST_RESTARTS, CameraSupervisor
 from selfstorm.errors import InputError
 
 

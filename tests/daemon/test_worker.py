@@ -1,11 +1,11 @@
 """The worker by itself: a window of which nothing is there."""
 
 from daemon.config import Config
-from daemon.control.live_settings import LiveSettings
 from daemon.health import Health
-from daemon.publisher import Publisher
-from daemon.windows import WindowQueue
-from daemon.worker import Worker
+from daemon.ingest.windows import WindowQueue
+from daemon.live_settings import LiveSettings
+from daemon.processing.worker import Worker
+from daemon.transport.publisher import Publisher
 from selfstorm.frames import StreamInfo, Window
 
 

@@ -13,7 +13,7 @@ import zmq
 from daemon_process import DAEMON, Results, account_closes, command, free_ports, simulated, wait_until, within
 
 from daemon.config import SourceSection, load, source_of
-from daemon.sources.camera import Shot
+from daemon.sources.camera import CameraFrame
 from daemon.sources.stream_publisher import StreamPublisher
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
@@ -43,7 +43,7 @@ def begin(running, stream):
 
 def send(running, first, count):
     for number in range(first, first + count):
-        running.send(Shot(FRAMES[number % len(FRAMES)], number))
+        running.send(CameraFrame(FRAMES[number % len(FRAMES)], number))
     running.say("running", f"{first + count} sent")  # a heartbeat at once
 
 
@@ -154,10 +154,10 @@ def test_whatever_is_wrong_is_refused_counted_and_told(start):
 
 def test_reasons_without_number_do_not_fill_the_status():
     from daemon.health import Health
-    from daemon.refusals import MOST_REASONS, OTHERS, Refusals
+    from daemon.transport.refusal_counter import MOST_REASONS, OTHERS, RejectionCounter
 
     health = Health(run="run")
-    refusals = Refusals(health)
+    refusals = RejectionCounter(health)
     for number in range(1000):
         refusals.refuse(f"{number} " * 1000)
     status = health.status()
@@ -224,7 +224,9 @@ def test_the_example_publishers_feed_the_daemon(name, start):
 
 def test_a_microscope_pc_needs_no_torch():
     """What runs there: publish, camera process, check; and the recorder, which would take seconds to begin."""
-    modules = "daemon.cli, daemon.publish, daemon.sources.__main__, daemon.check.examine, daemon.recording.recorder"
+    modules = (
+        "daemon.cli, daemon.sources.publish, daemon.sources.__main__, daemon.check.examine, daemon.recording.recorder"
+    )
     program = f"import sys; sys.modules['torch'] = sys.modules['scipy'] = None; import {modules}"
     done = command([sys.executable, "-c", program])
     assert (done.returncode, done.stderr) == (0, "")

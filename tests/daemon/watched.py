@@ -19,7 +19,7 @@ class Watched:
     """A source whose happenings are taken one by one until something is there."""
 
     def __init__(self, source):
-        self._happenings = source.happenings()
+        self._happenings = source.events()
         self._deadline = time.monotonic() + DEADLINE_S  # pytest's alarm may ring in a __del__, where it is not heard
         self.all = []
 
@@ -52,13 +52,13 @@ class Watched:
         self._happenings.close()
 
 
-def lost_in(happenings):
+def lost_in(events):
     """Frames known to be lost; those estimated from the camera's clock are told apart."""
-    return sum(one.count for one in happenings if isinstance(one, Lost) and not one.in_camera)
+    return sum(one.count for one in events if isinstance(one, Lost) and not one.in_camera)
 
 
-def lost_in_camera(happenings):
-    return sum(one.count for one in happenings if isinstance(one, Lost) and one.in_camera)
+def lost_in_camera(events):
+    return sum(one.count for one in events if isinstance(one, Lost) and one.in_camera)
 
 
 def live(emulator, frames=0):

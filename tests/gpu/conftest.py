@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from selfstorm.device import prepare_device
-from selfstorm.simulate import simulate
+from selfstorm.compute.device import prepare_device
+from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
 
 

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import torch
 
-from selfstorm.density import density
-from selfstorm.emitters import QUALITY, emitter_maps
-from selfstorm.evaluate import score_picture
-from selfstorm.finetune import Budget, finetune
-from selfstorm.graphs import Graphs
-from selfstorm.model import SequenceModel, Settings
-from selfstorm.offline import reconstruct_movie
-from selfstorm.operators import Grid, Imaging, LaggedCovariance
-from selfstorm.optics import Airy, Gaussian
-from selfstorm.statistics import window_statistics
+from selfstorm.calibration.psf_finetuning import Budget, finetune
+from selfstorm.compute.cuda_graphs import Graphs
+from selfstorm.metrics.ground_truth import score_picture
+from selfstorm.physics.operators import Grid, Imaging, LaggedCovariance
+from selfstorm.psf.models import Airy, Gaussian
+from selfstorm.stages.covariances import window_statistics
+from selfstorm.stages.density import density
+from selfstorm.stages.emitters import QUALITY, emitter_maps
+from selfstorm.stream.model import SequenceModel, Settings
+from selfstorm.stream.offline import reconstruct_movie
 
 SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, quality="fast", tuning_steps=0)
 OPTICS = (Gaussian(110.0), Airy(1.4, 680.0))

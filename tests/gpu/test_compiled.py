@@ -10,19 +10,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from benchmarks.tally import Tally
 
-from selfstorm import density as stage_a
-from selfstorm import emitters as stage_b
-from selfstorm.benchmark.tally import Tally
-from selfstorm.device import prepare_device
-from selfstorm.fused import Fused
-from selfstorm.model import SequenceModel, Settings
-from selfstorm.offline import reconstruct_movie
-from selfstorm.operators import Grid, Imaging, LaggedCovariance
-from selfstorm.optics import Gaussian
-from selfstorm.statistics import window_statistics
-from selfstorm.upload import Uploads
-from selfstorm.warm import run_networks
+from selfstorm.compute.compiled import CompiledOp
+from selfstorm.compute.device import prepare_device
+from selfstorm.compute.pinned_upload import Uploads
+from selfstorm.physics.operators import Grid, Imaging, LaggedCovariance
+from selfstorm.psf.models import Gaussian
+from selfstorm.stages import density as stage_a
+from selfstorm.stages import emitters as stage_b
+from selfstorm.stages.covariances import window_statistics
+from selfstorm.stream.model import SequenceModel, Settings
+from selfstorm.stream.offline import reconstruct_movie
+from selfstorm.stream.warm_up import run_networks
 
 HALVES = ((stage_b, "_ratio"), (stage_b, "_updated"), (stage_a, "_ahead"), (stage_a, "_ratio"), (stage_a, "_updated"))
 OFF = 1e-5  # of the largest value: on a CPU 7e-7 was seen, after 15 and 20 layers
@@ -46,7 +46,7 @@ def where(request):
 
 @pytest.mark.timeout(600)
 def test_compiled_networks_are_those_of_single_operations(where, monkeypatch, caplog):
-    halves = [Fused(getattr(stage, name)._function, devices=(where.type,)) for stage, name in HALVES]
+    halves = [CompiledOp(getattr(stage, name)._function, devices=(where.type,)) for stage, name in HALVES]
 
     def use(kernels):
         for (stage, name), half in zip(HALVES, halves, strict=True):

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from selfstorm import planner
-from selfstorm.density import density
-from selfstorm.emitters import QUALITY, emitter_maps
-from selfstorm.model import SequenceModel, Settings
-from selfstorm.offline import reconstruct_movie
-from selfstorm.optics import Gaussian
-from selfstorm.planner import Room
-from selfstorm.statistics import window_statistics
+from selfstorm.psf.models import Gaussian
+from selfstorm.stages.covariances import window_statistics
+from selfstorm.stages.density import density
+from selfstorm.stages.emitters import QUALITY, emitter_maps
+from selfstorm.stream import memory_plan as planner
+from selfstorm.stream.memory_plan import BatchLimits
+from selfstorm.stream.model import SequenceModel, Settings
+from selfstorm.stream.offline import reconstruct_movie
 
 SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, scale=4, estimate="emitters", quality="fast", tuning_steps=0)
 
@@ -82,7 +82,7 @@ def test_where_memory_ends_the_same_picture_is_made_in_smaller_batches(cuda, mov
     little_memory(round(1.3 * least))
     short = picture(model, raw)
     np.testing.assert_allclose(short, whole, rtol=0, atol=1e-4 * whole.max())
-    assert model.room.map_bytes <= Room.on(cuda).map_bytes
+    assert model.room.map_bytes <= BatchLimits.on(cuda).map_bytes
 
 
 def test_out_of_memory_halves_the_batches(cuda, movie, little_memory):
@@ -102,7 +102,7 @@ def test_out_of_memory_halves_the_batches(cuda, movie, little_memory):
             start = part.new_ones((len(part), 1, 1))
             return emitter_maps(model.imaging, part, prior, start, part, QUALITY["fast"]).sum(0)
 
-    total, room = planner.with_less(model, maps, replace(model.room, map_bytes=2**31))
+    total, room = planner.retry_on_oom(model, maps, replace(model.room, map_bytes=2**31))
     assert sizes[0] > sizes[-1] <= 30
     assert bool(torch.isfinite(total).all())
     assert model.room == room
@@ -111,7 +111,7 @@ def test_out_of_memory_halves_the_batches(cuda, movie, little_memory):
 SECOND = """
 import sys
 import numpy as np
-from selfstorm.device import prepare_device
+from selfstorm.compute.device import prepare_device
 sys.path.insert(0, sys.argv[1])
 from test_memory import model_of, picture
 raw = np.load(sys.argv[2])

@@ -6,24 +6,24 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from benchmarks import methods as benchmark_methods
+from benchmarks.command import benchmark
+from benchmarks.comparison import chosen_methods, run, truth_of
+from benchmarks.figure import densest_part
+from benchmarks.methods import METHODS, Task
+from benchmarks.report import numbers, table
 from click.testing import CliRunner
 from skimage.io import imread
 
-from selfstorm.benchmark import baselines
-from selfstorm.benchmark import methods as benchmark_methods
-from selfstorm.benchmark.command import benchmark
-from selfstorm.benchmark.comparison import chosen_methods, run, truth_of
-from selfstorm.benchmark.figure import densest_part
-from selfstorm.benchmark.methods import METHODS, Task
-from selfstorm.benchmark.report import numbers, table
-from selfstorm.console import run as run_command
-from selfstorm.device import prepare_device
+from selfstorm.baselines import classical as baselines
+from selfstorm.commands.console import run as run_command
+from selfstorm.compute.device import prepare_device
 from selfstorm.errors import InputError
-from selfstorm.model import Settings
-from selfstorm.operators import Grid, Imaging
-from selfstorm.optics import Gaussian
-from selfstorm.simulate import Scene, place, simulate
+from selfstorm.physics.operators import Grid, Imaging
+from selfstorm.psf.models import Gaussian
+from selfstorm.simulation.movie import Scene, place, simulate
 from selfstorm.simulation.spots import GaussianPsf
+from selfstorm.stream.model import Settings
 
 PIXEL_NM, SIGMA_NM = 100.0, 110.0
 SETTINGS = Settings(PIXEL_NM, Gaussian(SIGMA_NM), 100.0, 4.0, 4)

@@ -8,14 +8,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from selfstorm.checkpoint import load_model, save_model
 from selfstorm.cli import cli
-from selfstorm.device import prepare_device
+from selfstorm.compute.device import prepare_device
 from selfstorm.errors import InputError
-from selfstorm.model import SequenceModel, Settings
-from selfstorm.reconstruct import reconstruct
-from selfstorm.sequence.film import Place
-from selfstorm.simulate import Scene, simulate
+from selfstorm.simulation.movie import Scene, simulate
+from selfstorm.stream.checkpoint import load_model, save_model
+from selfstorm.stream.frame_store import WindowSpan
+from selfstorm.stream.model import SequenceModel, Settings
+from selfstorm.stream.reconstruct import reconstruct
 
 CPU = prepare_device("cpu")
 SETTINGS = Settings(100.0, quality="fast")
@@ -29,7 +29,7 @@ def raw():
 @pytest.fixture
 def learned(raw):
     model = SequenceModel.learned_from(SETTINGS, raw[:30], CPU)
-    reconstruct(model, raw[:30], Place(np.arange(30), 0, 30))
+    reconstruct(model, raw[:30], WindowSpan(np.arange(30), 0, 30))
     return model
 
 
@@ -37,7 +37,9 @@ def test_going_on_from_a_checkpoint_is_going_on(tmp_path, raw, learned):
     save_model(learned, tmp_path / "model.safetensors", "a test")
     again = load_model(tmp_path / "model.safetensors", SETTINGS, (25, 32), CPU)
     assert (again.psf, again.camera.offset_adu, again.frames) == (learned.psf, learned.camera.offset_adu, 30)
-    straight, resumed = (reconstruct(model, raw[30:], Place(np.arange(30, 60), 30, 30)) for model in (learned, again))
+    straight, resumed = (
+        reconstruct(model, raw[30:], WindowSpan(np.arange(30, 60), 30, 30)) for model in (learned, again)
+    )
     assert resumed.state == "warm"
     np.testing.assert_array_equal(straight.picture, resumed.picture)
     assert again.frames == learned.frames == 60

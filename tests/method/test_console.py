@@ -6,7 +6,7 @@ import sys
 import click
 import pytest
 
-from selfstorm.console import run
+from selfstorm.commands.console import run
 from selfstorm.errors import InputError
 
 
@@ -14,7 +14,7 @@ from selfstorm.errors import InputError
 @click.option("--number", type=int, default=0)
 def command(number):
     if number < 0:
-        raise InputError("a negative\nnumber", where="--number", mend="give 0 or more")
+        raise InputError("a negative\nnumber", where="--number", hint="give 0 or more")
 
 
 @pytest.mark.parametrize(("arguments", "code"), [([], 0), (["--number", "-1"], 2), (["--number", "x"], 2), (["-q"], 2)])
@@ -46,7 +46,7 @@ def test_another_distributions_daemon_is_refused(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [
-        ("client.session", ["torch", "scipy", "skimage"]),
+        ("client.application", ["torch", "scipy", "skimage"]),
         ("daemon.cli", ["torch", "scipy", "skimage", "PySide6"]),
         ("selfstorm.frames", ["torch", "scipy", "zmq"]),
         ("daemon.sources.simulate", ["torch", "scipy.interpolate", "scipy.optimize"]),

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from selfstorm.defects import flashes, hot_pixels, levels, mended
-from selfstorm.device import prepare_device
-from selfstorm.model import SequenceModel, Settings
-from selfstorm.optics import Gaussian
-from selfstorm.reconstruct import reconstruct
-from selfstorm.sequence.window import TooFewFramesError
-from selfstorm.simulate import GaussianPsf, Scene, place, simulate
+from selfstorm.compute.device import prepare_device
+from selfstorm.physics.bad_data import flashes, hot_pixels, interpolate_hot_pixels, levels
+from selfstorm.psf.models import Gaussian
+from selfstorm.simulation.movie import GaussianPsf, Scene, place, simulate
+from selfstorm.stream.model import SequenceModel, Settings
+from selfstorm.stream.reconstruct import reconstruct
+from selfstorm.stream.window import TooFewFramesError
 
 CPU = prepare_device("cpu")
 
@@ -51,7 +51,7 @@ def test_mending_takes_the_neighbours_that_are_good():
     hot = np.zeros((5, 6), bool)
     hot[2, 2] = hot[2, 3] = hot[0, 0] = True
     spoiled = np.where(hot, np.float32(1e6), frames)
-    out = mended(spoiled, hot)
+    out = interpolate_hot_pixels(spoiled, hot)
     assert out.max() < 60
     assert np.array_equal(out[:, ~hot], frames[:, ~hot])
     assert out[0, 0, 0] == np.median([1, 6, 7])

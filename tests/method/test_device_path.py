@@ -7,16 +7,16 @@ tensor of the CPU raises, as each of these would make a graphics card wait or fa
 import pytest
 import torch
 
-from selfstorm.background import fit_background
-from selfstorm.density import density, warmed
-from selfstorm.emitters import QUALITY, emitter_maps
-from selfstorm.haze import Haze, far_covariance
-from selfstorm.operators import Grid, Imaging, LaggedCovariance
-from selfstorm.optics import Airy, Gaussian
-from selfstorm.sequence.foresight import foretold
-from selfstorm.sequence.light import frame_gains
-from selfstorm.statistics import Sums, statistics_of, sums_of, trend
-from selfstorm.steady import steady_light
+from selfstorm.physics.background import fit_background
+from selfstorm.physics.operators import Grid, Imaging, LaggedCovariance
+from selfstorm.psf.models import Airy, Gaussian
+from selfstorm.stages.covariances import Sums, statistics_of, sums_of, trend
+from selfstorm.stages.density import density, warmed
+from selfstorm.stages.emitters import QUALITY, emitter_maps
+from selfstorm.stages.out_of_focus import OutOfFocusBackground, far_covariance
+from selfstorm.stages.static_emitters import static_emitters
+from selfstorm.stream.averaging_plan import predictive_correlation
+from selfstorm.stream.brightness import frame_gains
 
 META = torch.device("meta")
 FRAMES, FIELD = 60, (40, 130)
@@ -32,7 +32,11 @@ def test_asking_such_a_tensor_raises():
 @pytest.mark.parametrize("psf", [Gaussian(110.0), Airy(1.4, 680.0)], ids=lambda psf: type(psf).__name__)
 def test_no_stage_looks_at_what_it_computes(psf):
     grid, like = Grid(*FIELD, 4, 100.0), torch.zeros((), device=META)
-    imaging, covariance, haze = Imaging(psf, grid, like), LaggedCovariance(psf, grid, like), Haze(psf, grid, like)
+    imaging, covariance, haze = (
+        Imaging(psf, grid, like),
+        LaggedCovariance(psf, grid, like),
+        OutOfFocusBackground(psf, grid, like),
+    )
     y = torch.ones(FRAMES, *FIELD, device=META)
     with torch.inference_mode():
         gains = frame_gains(y[:30], y[30:])
@@ -43,13 +47,13 @@ def test_no_stage_looks_at_what_it_computes(psf):
         smooth = haze.knots(y, gains, brightness * rough, background, far_covariance(c))
         statistics = statistics_of(sums + sums_of(c[:30], None, FRAMES), y.mean(0))
         m = density(covariance, statistics, 3, warmed(rough))
-        emitters = brightness * m + steady_light(imaging, y.mean(0), background, FRAMES, grid.scale)
+        emitters = brightness * m + static_emitters(imaging, y.mean(0), background, FRAMES, grid.scale)
         light = background + haze.drawn(smooth)
         maps = emitter_maps(imaging, y, emitters, emitters.mean() * gains, light, QUALITY["fast"])
-        told = foretold(sums, sums)
+        callbacks = predictive_correlation(sums, sums)
     assert maps.shape == (FRAMES, *grid.cells)
     assert {maps.dtype, m.dtype, gains.dtype} == {torch.float32}
-    assert (told.shape, statistics.memory.shape) == ((), ())
+    assert (callbacks.shape, statistics.memory.shape) == ((), ())
 
 
 def test_scalars_that_stay_on_the_device_are_those_of_python():

@@ -14,16 +14,16 @@ from scipy.ndimage import gaussian_filter
 from scipy.signal import windows
 
 from selfstorm.errors import InputError
-from selfstorm.evaluate import (
+from selfstorm.io.truth import TruthWriter, read_truth
+from selfstorm.metrics.frc import TAPERED, frc_curve, frc_resolution_nm, tukey
+from selfstorm.metrics.ground_truth import (
     FINE_NM,
     PictureScore,
     render,
     score_localizations,
     score_picture,
 )
-from selfstorm.formats.truth import TruthWriter, read_truth
-from selfstorm.frc import TAPERED, frc_curve, frc_resolution_nm, tukey
-from selfstorm.simulate import Movie, Scene
+from selfstorm.simulation.movie import Movie, Scene
 
 Array = NDArray[Any]
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -231,7 +231,7 @@ def test_a_bad_truth_file_is_refused_where_it_is_bad(tmp_path: Path, content: by
     file.write_bytes(content)
     with pytest.raises(InputError, match=says) as caught:
         read_truth(file)
-    assert caught.value.mend
+    assert caught.value.hint
 
 
 def test_a_torn_or_absent_truth_file_is_refused(tmp_path: Path) -> None:

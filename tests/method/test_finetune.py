@@ -9,17 +9,25 @@ import numpy as np
 import pytest
 import torch
 
-from selfstorm import finetune as tuning
-from selfstorm.finetune import Budget, finetune
-from selfstorm.operators import LAGS, Grid, LaggedCovariance
-from selfstorm.optics import Airy, Ellipse, Gaussian
-from selfstorm.optics_gradient import SCALE, Covariance, Optics, first, parameters, smooth, with_parameters
-from selfstorm.optics_loss import Half, Loss
-from selfstorm.psf.moments import autocorrelation
+from selfstorm.calibration import psf_finetuning as tuning
+from selfstorm.calibration.differentiable_psf import (
+    SCALE,
+    Covariance,
+    Optics,
+    first,
+    parameters,
+    smooth,
+    with_parameters,
+)
+from selfstorm.calibration.finetuning_loss import Half, Loss
+from selfstorm.calibration.psf_autocorrelation import autocorrelation
+from selfstorm.calibration.psf_finetuning import Budget, finetune
+from selfstorm.physics.operators import LAGS, Grid, LaggedCovariance
+from selfstorm.psf.models import Airy, Ellipse, Gaussian
 from selfstorm.psf.pupil import Pupil
-from selfstorm.simulate import simulate
+from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
-from selfstorm.statistics import shifted
+from selfstorm.stages.covariances import shifted
 
 KINDS = {
     "gaussian": Gaussian(110.0),
@@ -79,7 +87,7 @@ def test_gradient_is_that_of_finite_differences(psf):
 
 
 def test_gradient_through_the_network_is_that_of_finite_differences(sharp, monkeypatch):
-    monkeypatch.setattr("selfstorm.optics_gradient.FREE_LAYERS", 0)  # these have no slope by design
+    monkeypatch.setattr("selfstorm.calibration.differentiable_psf.FREE_LAYERS", 0)  # these have no slope by design
     half = Half(sharp[:, :32, :32], sharp, 100.0)
     loss = Loss(half, Gaussian(120.0), 100.0)
     theta = parameters(Gaussian(120.0))
@@ -142,8 +150,8 @@ def test_a_harmful_step_is_undone(sharp, monkeypatch, harm):
         return starts[0] + harm, (2.0, 1.0 + 0 * harm)
 
     monkeypatch.setattr(tuning, "descend", descend)
-    monkeypatch.setattr("selfstorm.optics_loss.MATTERS", 0.0)
-    monkeypatch.setattr("selfstorm.optics_loss.AGREES_CHI2", 0.0)
+    monkeypatch.setattr("selfstorm.calibration.finetuning_loss.MATTERS", 0.0)
+    monkeypatch.setattr("selfstorm.calibration.finetuning_loss.AGREES_CHI2", 0.0)
     report = finetune(old, sharp, 100.0, Budget())
     assert (report.outcome, report.psf) == ("rolled back", old)
 

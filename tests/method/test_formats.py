@@ -10,12 +10,12 @@ import tifffile
 from micromanager_stack import write_stack
 from ndstorage.ndtiff_dataset import NDTiffDataset
 
+from selfstorm.commands.reconstruct import _selection
 from selfstorm.errors import MovieError
-from selfstorm.formats import micromanager_tags
-from selfstorm.formats.movies import MovieFile
-from selfstorm.formats.ndtiff_index import IndexFaultError, read_entry
-from selfstorm.formats.reader import Acquisition
-from selfstorm.reconstruct_command import _selection
+from selfstorm.io import micromanager_tags
+from selfstorm.io.movies import MovieFile
+from selfstorm.io.ndtiff_index import IndexFaultError, read_entry
+from selfstorm.io.reader import AcquisitionInfo
 
 FRAMES = np.random.default_rng(0).integers(1, 4000, (12, 9, 13)).astype(np.uint16)
 
@@ -258,6 +258,6 @@ def test_numbers_and_times_of_every_kind_of_metadata(tags, number, camera_ms):
 
 def test_how_an_image_was_taken_is_read_or_left_open():
     tags = {"Exposure-ms": 20, "Camera": "Andor", "Binning": 4, "ROI": "5-6-7-8"}
-    assert micromanager_tags.acquisition(tags) == Acquisition(20.0, camera="Andor", binning=4, roi_yx=(6, 5))
+    assert micromanager_tags.acquisition(tags) == AcquisitionInfo(20.0, camera="Andor", binning=4, roi_yx=(6, 5))
     for nonsense in ({"Exposure-ms": -1, "Binning": "x", "ROI": "5-6"}, {"ROI-X-start": 1e300, "ROI-Y-start": 1}, {}):
-        assert micromanager_tags.acquisition(nonsense) == Acquisition()
+        assert micromanager_tags.acquisition(nonsense) == AcquisitionInfo()

@@ -2,12 +2,12 @@
 
 import pytest
 import torch
+from benchmarks.tally import Tally
 
-from selfstorm import density as stage_a
-from selfstorm import emitters as stage_b
-from selfstorm.benchmark.tally import Tally
-from selfstorm.fused import CHECKED, MOST_SHAPES, Fused
-from selfstorm.graphs import Graphs
+from selfstorm.compute.compiled import CHECKED, MOST_SHAPES, CompiledOp
+from selfstorm.compute.cuda_graphs import Graphs
+from selfstorm.stages import density as stage_a
+from selfstorm.stages import emitters as stage_b
 
 TIMES = CHECKED + 2
 
@@ -38,7 +38,7 @@ def halved_and_squared(z, other, room=None):
 
 
 def fused(compiler):
-    return Fused(halved_and_squared, compiler, ("cpu",))
+    return CompiledOp(halved_and_squared, compiler, ("cpu",))
 
 
 def results(function, shape=(4,)):
@@ -93,7 +93,7 @@ def test_shapes_are_bounded_and_other_devices_left_alone():
     assert len(function._unproved) == MOST_SHAPES
     called = compiler.called
     function(torch.empty(3, device="meta"), torch.empty(3, device="meta"))
-    Fused(halved_and_squared, compiler)(torch.ones(3), torch.ones(3))  # a CPU is none of the devices
+    CompiledOp(halved_and_squared, compiler)(torch.ones(3), torch.ones(3))  # a CPU is none of the devices
     assert compiler.called == called
 
 
@@ -126,7 +126,7 @@ def test_a_layer_in_one_pass_moves_a_fifth_of_what_it_moves_apart():
     ):
         with Tally() as apart:
             function(*inputs)
-        one = Fused(function._function, lambda f: f, ("cpu",))
+        one = CompiledOp(function._function, lambda f: f, ("cpu",))
         for _ in range(CHECKED):
             one(*inputs)
         with Tally() as together:

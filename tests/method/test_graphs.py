@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from selfstorm.device import prepare_device
-from selfstorm.graphs import MOST_GRAPHS, Graphs
-from selfstorm.model import SequenceModel, Settings
-from selfstorm.offline import reconstruct_movie
-from selfstorm.optics import Gaussian
-from selfstorm.simulate import simulate
+from selfstorm.compute.cuda_graphs import MOST_GRAPHS, Graphs
+from selfstorm.compute.device import prepare_device
+from selfstorm.psf.models import Gaussian
+from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
+from selfstorm.stream.model import SequenceModel, Settings
+from selfstorm.stream.offline import reconstruct_movie
 
 
 class Recorder:

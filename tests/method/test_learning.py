@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from selfstorm.camera import calibrate
-from selfstorm.sequence.light import frame_gains
-from selfstorm.simulate import Scene, simulate
-from selfstorm.statistics import window_statistics
+from selfstorm.physics.camera import calibrate
+from selfstorm.simulation.movie import Scene, simulate
+from selfstorm.stages.covariances import window_statistics
+from selfstorm.stream.brightness import frame_gains
 
 
 def movie(frames, **scene):

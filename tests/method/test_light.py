@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 import torch
 
-from selfstorm.device import prepare_device
-from selfstorm.haze import Haze, far_covariance
-from selfstorm.model import SequenceModel, Settings
-from selfstorm.operators import Grid
-from selfstorm.optics import Gaussian
-from selfstorm.reconstruct import reconstruct
-from selfstorm.sequence.light import frame_gains
-from selfstorm.simulate import Movie, Scene, simulate
-from selfstorm.statistics import trend
+from selfstorm.compute.device import prepare_device
+from selfstorm.physics.operators import Grid
+from selfstorm.psf.models import Gaussian
+from selfstorm.simulation.movie import Movie, Scene, simulate
+from selfstorm.stages.covariances import trend
+from selfstorm.stages.out_of_focus import OutOfFocusBackground, far_covariance
+from selfstorm.stream.brightness import frame_gains
+from selfstorm.stream.model import SequenceModel, Settings
+from selfstorm.stream.reconstruct import reconstruct
 
 CLEAR = Scene(height=40, width=44, filaments=5, density=1.5, on_frames=0.8, flicker=0.03, seed=5)
 HAZY = replace(CLEAR, haze_density=1.5, haze_photons=2_500.0, haze_blur_nm=500.0)
@@ -38,7 +38,7 @@ def changes(raw):
     y, grid = photons(raw), Grid(*raw.shape[1:], 4, 100.0)
     even, background = torch.full(grid.cells, 0.5), torch.full(raw.shape[1:], 40.0)
     gains = frame_gains(y)
-    haze, varies = Haze(Gaussian(110.0), grid, y), far_covariance(y / gains - trend(y / gains))
+    haze, varies = OutOfFocusBackground(Gaussian(110.0), grid, y), far_covariance(y / gains - trend(y / gains))
     drawn = haze.drawn(haze.knots(y, gains, even, background, varies))
     return (drawn - drawn.mean(0)).numpy()
 

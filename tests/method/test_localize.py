@@ -9,26 +9,26 @@ import pytest
 import tifffile
 import torch
 
-from selfstorm.background import fit_background
-from selfstorm.candidates import candidates
-from selfstorm.density import cold_layers, density
-from selfstorm.device import prepare_device
-from selfstorm.emitters import QUALITY, batches, emitter_maps
+from selfstorm.compute.device import prepare_device
 from selfstorm.errors import InputError
-from selfstorm.evaluate import score_localizations, score_picture
-from selfstorm.formats.thunderstorm import COLUMNS, ThunderstormWriter, read_thunderstorm
-from selfstorm.formats.truth import read_truth
-from selfstorm.frame_by_frame import Light, Watchers, look
+from selfstorm.io.thunderstorm import COLUMNS, ThunderstormWriter, read_thunderstorm
+from selfstorm.io.truth import read_truth
 from selfstorm.localizations import joined
-from selfstorm.localize import Effort, localize
-from selfstorm.model import SequenceModel, Settings
-from selfstorm.operators import Grid, Imaging, LaggedCovariance
-from selfstorm.optics import Airy, Gaussian
-from selfstorm.planner import Room
-from selfstorm.render import fuse, render
-from selfstorm.sequence.film import Strip
-from selfstorm.simulate import AiryPsf, GaussianPsf, place
-from selfstorm.statistics import window_statistics
+from selfstorm.metrics.ground_truth import score_localizations, score_picture
+from selfstorm.physics.background import fit_background
+from selfstorm.physics.operators import Grid, Imaging, LaggedCovariance
+from selfstorm.psf.models import Airy, Gaussian
+from selfstorm.simulation.movie import AiryPsf, GaussianPsf, place
+from selfstorm.stages.candidates import candidates
+from selfstorm.stages.covariances import window_statistics
+from selfstorm.stages.density import cold_iterations, density
+from selfstorm.stages.emitters import QUALITY, batches, emitter_maps
+from selfstorm.stages.localization import Effort, localize
+from selfstorm.stages.rendering import fuse, render
+from selfstorm.stream.frame_store import FrameBlock
+from selfstorm.stream.memory_plan import BatchLimits
+from selfstorm.stream.model import SequenceModel, Settings
+from selfstorm.stream.per_frame import Illumination, ProgressCallbacks, localize_block
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="no ../shared/data beside the repository")
@@ -158,12 +158,12 @@ def test_batches_leave_no_trace():
     y = noisy(np.stack(pictures), seed=4)
     settings = Settings(100.0, GAUSSIAN, 0.0, 1.0)
     model = SequenceModel.learned_from(settings, y.numpy(), torch.device("cpu"))
-    light = Light(torch.ones(model.grid.cells), torch.full_like(y, 10.0), torch.ones((len(y), 1, 1)))
-    strip, done = Strip(np.arange(len(y)), y, torch.zeros(len(y), 1, 1), y.sum(0).numpy()), []
+    light = Illumination(torch.ones(model.grid.cells), torch.full_like(y, 10.0), torch.ones((len(y), 1, 1)))
+    strip, done = FrameBlock(np.arange(len(y)), y, torch.zeros(len(y), 1, 1), y.sum(0).numpy()), []
     with torch.inference_mode():
-        whole = look(model, strip, light, "fused", "best", Watchers(done.append)).found
-        model.room = Room(map_bytes=1, fitted=20)  # a frame at a time
-        parts = look(model, strip, light, "fused", "best", Watchers(done.append)).found
+        whole = localize_block(model, strip, light, "fused", "best", ProgressCallbacks(done.append)).found
+        model.room = BatchLimits(map_bytes=1, fitted=20)  # a frame at a time
+        parts = localize_block(model, strip, light, "fused", "best", ProgressCallbacks(done.append)).found
     assert done[0] == sum(done[1:]) == len(y)
     assert len(done) > 3
     assert parts.frame.tolist() == whole.frame.tolist() == sorted(whole.frame.tolist())
@@ -198,7 +198,7 @@ def stages(raw, psf, offset_adu=100.0, gain=4.0):
     imaging = Imaging(psf, grid, LIKE)
     y = (torch.as_tensor(raw.astype(np.float32)) - offset_adu) / gain
     statistics = window_statistics(y)
-    m = density(LaggedCovariance(psf, grid, LIKE), statistics, cold_layers(len(y)))
+    m = density(LaggedCovariance(psf, grid, LIKE), statistics, cold_iterations(len(y)))
     brightness, background = fit_background(statistics.mean, imaging.forward(m))
     prior, start = m / grid.crop(m).mean(), (brightness * m).mean().expand(len(y), 1, 1)
     y = y.clamp(min=0) + 1e-3

@@ -4,19 +4,19 @@ import numpy as np
 import pytest
 import torch
 
-from selfstorm.density import density
-from selfstorm.device import prepare_device
-from selfstorm.evaluate import score_picture
-from selfstorm.model import SequenceModel, Settings
-from selfstorm.offline import reconstruct_movie
-from selfstorm.optics import Gaussian
-from selfstorm.reconstruct import reconstruct
-from selfstorm.sequence.film import Place
-from selfstorm.sequence.light import frame_gains
-from selfstorm.sequence.memory import Memory
-from selfstorm.sequence.motion import brought, velocities
-from selfstorm.simulate import Scene, simulate
-from selfstorm.statistics import statistics_of, sums_of, trend, window_statistics
+from selfstorm.compute.device import prepare_device
+from selfstorm.metrics.ground_truth import score_picture
+from selfstorm.psf.models import Gaussian
+from selfstorm.simulation.movie import Scene, simulate
+from selfstorm.stages.covariances import statistics_of, sums_of, trend, window_statistics
+from selfstorm.stages.density import density
+from selfstorm.stream.brightness import frame_gains
+from selfstorm.stream.covariance_history import CovarianceHistory
+from selfstorm.stream.frame_store import WindowSpan
+from selfstorm.stream.model import SequenceModel, Settings
+from selfstorm.stream.motion import align_and_sum, velocities
+from selfstorm.stream.offline import reconstruct_movie
+from selfstorm.stream.reconstruct import reconstruct
 
 CPU = prepare_device("cpu")
 SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, estimate="density", quality="fast")
@@ -33,7 +33,7 @@ def photons(raw):
 
 
 def remembered(raw, block=25):
-    memory = Memory()
+    memory = CovarianceHistory()
     for first in range(0, len(raw), block):
         c = photons(raw[first : first + block])
         memory = memory.with_frames(c - c.mean(0), None, np.arange(first, first + len(c)), len(c))
@@ -71,7 +71,7 @@ def test_the_density_goes_along_with_a_drift_and_says_so(drifting):
     assert model.memory.plan.motion in ("rigid", "local")
     assert "the density goes along" in results[-1].notes[-1]
     last = emitters[emitters[:, 0] >= 175, 1:3]
-    piled_up = brought(model.memory.blocks, None, 0.0)
+    piled_up = align_and_sum(model.memory.blocks, None, 0.0)
     left_behind = density(model.covariance, statistics_of(piled_up, torch.zeros((36, 32))), 60)
     scores = [
         score_picture(picture, last, 25.0).pearson
@@ -152,7 +152,7 @@ def test_same_windows_same_pictures_also_from_a_saved_memory(drifting):
     resumed = SequenceModel.learned_from(SETTINGS, raw[:25], CPU)
     resumed.load_state_dict(model.state_dict())
     resumed.frames = model.frames
-    again.append(reconstruct(resumed, raw[125:], Place(np.arange(25), 0, 25)))
+    again.append(reconstruct(resumed, raw[125:], WindowSpan(np.arange(25), 0, 25)))
     assert model.memory.plan.motion != "still"
     for one, other in zip(straight, again, strict=True):
         assert np.array_equal(one.picture, other.picture)

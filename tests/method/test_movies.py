@@ -7,8 +7,8 @@ import pytest
 import tifffile
 
 from selfstorm.errors import InputError, MovieError
-from selfstorm.formats.movies import MovieFile
-from selfstorm.formats.ome_tiff import OmeTiffWriter, read_pictures
+from selfstorm.io.movies import MovieFile
+from selfstorm.io.ome_tiff import OmeTiffWriter, read_pictures
 
 FRAMES = np.random.default_rng(0).integers(0, 4000, (12, 9, 13)).astype(np.uint16)
 

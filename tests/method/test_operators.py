@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from selfstorm.operators import LAGS, Grid, Imaging, LaggedCovariance
-from selfstorm.optics import Airy, Ellipse, Gaussian
+from selfstorm.physics.operators import LAGS, Grid, Imaging, LaggedCovariance
+from selfstorm.psf.models import Airy, Ellipse, Gaussian
 from selfstorm.psf.pupil import Pupil
-from selfstorm.simulate import GaussianPsf, place
+from selfstorm.simulation.movie import GaussianPsf, place
 from selfstorm.simulation.spots import AberratedPsf
 
 LIKE = torch.zeros((), dtype=torch.float64)
@@ -40,7 +40,7 @@ def test_blocks_leave_no_seam(kind, monkeypatch):
     grid = Grid(97, 130, scale=4, pixel_nm=100.0)
     x = torch.rand(grid.cells, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     in_blocks = kind(Gaussian(110.0), grid, LIKE).forward(x)
-    monkeypatch.setattr("selfstorm.operators.DENSE_PX", 1000)
+    monkeypatch.setattr("selfstorm.physics.operators.DENSE_PX", 1000)
     whole = kind(Gaussian(110.0), grid, LIKE).forward(x)
     assert torch.allclose(in_blocks, whole, rtol=1e-12, atol=1e-14)
 

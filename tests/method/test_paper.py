@@ -7,11 +7,19 @@ import pytest
 import torch
 from skimage.filters import meijering
 
+from selfstorm.baselines.self_storm_2024 import (
+    PaperModel,
+    PaperSettings,
+    SmoothThreshold,
+    normalise,
+    optimiser_of,
+    picture,
+    train,
+)
 from selfstorm.errors import InputError
-from selfstorm.model import Settings
-from selfstorm.paper import PaperModel, PaperSettings, SmoothThreshold, normalise, optimiser_of, picture, train
-from selfstorm.sequence.engine import new_model, picture_of, watch
-from selfstorm.sequence.film import Place
+from selfstorm.stream.engine import ingest, new_model, picture_of
+from selfstorm.stream.frame_store import WindowSpan
+from selfstorm.stream.model import Settings
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "data" / "selfstorm_reference_parity.npz"
 needs_reference = pytest.mark.skipif(not REFERENCE.is_file(), reason="no ../shared/data beside the repository")
@@ -210,8 +218,8 @@ def test_a_stream_goes_on_with_the_weights_of_its_last_window():
     settings = Settings(100.0, scale=2, model="paper")
     model = new_model(settings, raw, torch.device("cpu"))
     before = [weights.clone() for weights in model.network.parameters()]
-    place = Place(np.arange(len(raw)), 0, len(raw))
-    watch(model, raw, place)
+    place = WindowSpan(np.arange(len(raw)), 0, len(raw))
+    ingest(model, raw, place)
     results = [picture_of(model, place) for _ in range(2)]
     assert [result.state for result in results] == ["cold", "warm"]
     assert results[1].misfit < results[0].misfit

@@ -7,23 +7,23 @@ import pytest
 import torch
 from allocated import Allocated
 
-from selfstorm import planner
-from selfstorm.candidates import candidates
-from selfstorm.density import density
-from selfstorm.device import prepare_device
-from selfstorm.emitters import Layers, emitter_maps
+from selfstorm.compute.device import prepare_device
 from selfstorm.errors import InputError
-from selfstorm.localize import localize
-from selfstorm.model import SequenceModel, Settings
-from selfstorm.offline import check_memory, reconstruct_movie
-from selfstorm.operators import Grid, Imaging, LaggedCovariance
-from selfstorm.optics import Airy, Ellipse, Gaussian
-from selfstorm.planner import COUNTED_WITHIN, LEAST, Room, plan
-from selfstorm.sequence.film import Place
-from selfstorm.sequence.watch import watch
-from selfstorm.simulate import simulate
+from selfstorm.physics.operators import Grid, Imaging, LaggedCovariance
+from selfstorm.psf.models import Airy, Ellipse, Gaussian
+from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
-from selfstorm.statistics import window_statistics
+from selfstorm.stages.candidates import candidates
+from selfstorm.stages.covariances import window_statistics
+from selfstorm.stages.density import density
+from selfstorm.stages.emitters import Layers, emitter_maps
+from selfstorm.stages.localization import localize
+from selfstorm.stream import memory_plan as planner
+from selfstorm.stream.frame_store import WindowSpan
+from selfstorm.stream.ingest import ingest
+from selfstorm.stream.memory_plan import COUNTED_WITHIN, LEAST, BatchLimits, plan
+from selfstorm.stream.model import SequenceModel, Settings
+from selfstorm.stream.offline import check_memory, reconstruct_movie
 
 CPU = prepare_device("cpu")
 LIKE = torch.zeros(())
@@ -75,7 +75,7 @@ def test_what_watching_takes_is_what_was_counted(raw):
     model = SequenceModel.learned_from(SETTINGS, wide, CPU)
     for first, last in ((0, 60), (60, 80), (80, 120)):
         with Allocated() as taken:
-            watch(model, wide[first:last], Place(np.arange(first, last), 0, 20))
+            ingest(model, wide[first:last], WindowSpan(np.arange(first, last), 0, 20))
         counted = planner.watching_bytes(model.imaging, last - first, model.room.map_bytes)
         if first:
             about(counted, taken.peak)
@@ -92,7 +92,7 @@ def test_what_fitting_takes_is_what_was_counted(raw, monkeypatch):
         groups.append((len(begin.frame), len(y), taken.peak))
         return found
 
-    monkeypatch.setattr("selfstorm.frame_by_frame.localize", spied)
+    monkeypatch.setattr("selfstorm.stream.per_frame.localize", spied)
     model, _ = picture(raw, estimate="fused")
     emitters, frames, taken = max(groups)
     assert emitters > 1000
@@ -115,12 +115,12 @@ def test_the_matrices_are_counted_exactly(psf):
 def planned(free, frames=100, field=(512, 512), most=None):
     grid = Grid(*field, 4, 100.0)
     imaging, covariance = Imaging(SETTINGS.psf, grid, LIKE), LaggedCovariance(SETTINGS.psf, grid, LIKE)
-    return plan(imaging, covariance, frames, most or Room(planner.DEVICE_MAP_BYTES, planner.DEVICE_FITTED), free)
+    return plan(imaging, covariance, frames, most or BatchLimits(planner.DEVICE_MAP_BYTES, planner.DEVICE_FITTED), free)
 
 
 def test_less_is_done_at_once_where_less_is_free():
     plenty, some, short = planned(80 * 2**30), planned(4 * 2**30), planned(2**20)
-    assert plenty.room == Room(planner.DEVICE_MAP_BYTES, planner.DEVICE_FITTED)
+    assert plenty.room == BatchLimits(planner.DEVICE_MAP_BYTES, planner.DEVICE_FITTED)
     assert plenty.room.map_bytes > some.room.map_bytes > short.room.map_bytes == LEAST
     assert some.peak <= planner.SHARE * some.free
     assert (plenty.fits, some.fits, short.fits) == (True, True, False)
@@ -131,7 +131,7 @@ def test_less_is_done_at_once_where_less_is_free():
 def test_room_is_left_for_graphs_but_a_window_fits_without(monkeypatch):
     grid = Grid(256, 256, 4, 100.0)
     imaging, covariance = Imaging(SETTINGS.psf, grid, LIKE), LaggedCovariance(SETTINGS.psf, grid, LIKE)
-    most = Room(planner.DEVICE_MAP_BYTES, planner.DEVICE_FITTED)
+    most = BatchLimits(planner.DEVICE_MAP_BYTES, planner.DEVICE_FITTED)
     needed = plan(imaging, covariance, 100, most, None).peak
     graphs = planner.graph_bytes(imaging, covariance, 100)
     assert 0 < graphs < planner.MOST_GRAPHS * 6 * planner.MOST_BYTES
@@ -146,24 +146,24 @@ def test_room_is_left_for_graphs_but_a_window_fits_without(monkeypatch):
 def test_a_window_that_has_less_room_makes_the_same_picture(raw):
     """Frames do not know who is in their batch: all that differs is how matrix products are rounded."""
     _, whole = picture(raw, estimate="fused")
-    _, small = picture(raw, Room(map_bytes=LEAST, fitted=100), estimate="fused")
+    _, small = picture(raw, BatchLimits(map_bytes=LEAST, fitted=100), estimate="fused")
     assert np.abs(small.picture - whole.picture).max() < 1e-4 * whole.picture.max()
     assert abs(len(small.localizations) - len(whole.localizations)) <= 2
 
 
 def test_free_memory_is_asked_for_at_the_window(raw, monkeypatch):
     asked = []
-    monkeypatch.setattr("selfstorm.frame_by_frame.free_bytes", lambda device: asked.append(device) or 2**20)
+    monkeypatch.setattr("selfstorm.stream.per_frame.free_bytes", lambda device: asked.append(device) or 2**20)
     together = []
     real = emitter_maps
     monkeypatch.setattr(
-        "selfstorm.frame_by_frame.emitter_maps",
+        "selfstorm.stream.per_frame.emitter_maps",
         lambda imaging, y, *more: together.append(len(y)) or real(imaging, y, *more),
     )
     model, _ = picture(raw)
     assert asked
     assert max(together) < 6
-    assert model.room == Room()  # short for this window alone, not from now on
+    assert model.room == BatchLimits()  # short for this window alone, not from now on
 
 
 class NoMemory:
@@ -178,7 +178,7 @@ class NoMemory:
                 raise error
             return real(imaging, y, *more)
 
-        monkeypatch.setattr("selfstorm.frame_by_frame.emitter_maps", maps)
+        monkeypatch.setattr("selfstorm.stream.per_frame.emitter_maps", maps)
 
 
 def test_offline_goes_on_with_half_as_much_where_memory_ends(raw, monkeypatch):
@@ -188,7 +188,7 @@ def test_offline_goes_on_with_half_as_much_where_memory_ends(raw, monkeypatch):
     assert max(short.asked) > 9
     assert short.asked[-1] <= 9
     assert sum(asked for asked in short.asked if asked <= 9) == len(raw)  # nothing is done twice
-    assert model.room.map_bytes < Room().map_bytes
+    assert model.room.map_bytes < BatchLimits().map_bytes
     assert np.abs(small.picture - whole.picture).max() < 1e-4 * whole.picture.max()
 
 
@@ -206,6 +206,6 @@ def test_other_faults_are_not_taken_for_memory_and_nothing_is_tried_for_ever(raw
 def test_a_window_that_cannot_fit_is_refused_in_words_before_it_is_begun(raw, monkeypatch):
     model = SequenceModel.learned_from(SETTINGS, raw, CPU)
     check_memory(model, 60)
-    monkeypatch.setattr("selfstorm.offline.free_bytes", lambda device: 2**20)
+    monkeypatch.setattr("selfstorm.stream.offline.free_bytes", lambda device: 2**20)
     with pytest.raises(InputError, match=r"0\.0 GiB of its memory are free, 60 frames of this field take 0\.\d"):
         check_memory(model, 60)

@@ -5,14 +5,14 @@ import json
 import numpy as np
 import pytest
 
+from selfstorm.calibration.field_moments import FIELD_LAGS, MOST_BLOCKS, FieldMoments
+from selfstorm.calibration.psf_autocorrelation import autocorrelation
+from selfstorm.calibration.psf_fit import Target, fit_round
+from selfstorm.calibration.psf_selection import NOMINAL_SIGMA_NM, find_psf
 from selfstorm.errors import InputError
-from selfstorm.optics import Airy, Ellipse, Gaussian, equivalent_sigma_nm, psf_from_dict, psf_to_dict
-from selfstorm.psf.field_moments import FIELD_LAGS, MOST_BLOCKS, FieldMoments
-from selfstorm.psf.fit import Target, fit_round
-from selfstorm.psf.from_data import NOMINAL_SIGMA_NM, find_psf
-from selfstorm.psf.moments import autocorrelation
+from selfstorm.psf.models import Airy, Ellipse, Gaussian, equivalent_sigma_nm, psf_from_dict, psf_to_dict
 from selfstorm.psf.pupil import Pupil
-from selfstorm.simulate import Scene, simulate
+from selfstorm.simulation.movie import Scene, simulate
 
 AIRY = Airy(1.4, 670.0)
 BRIGHT = {"density": 5, "on_frames": 0.6, "photons": 1000, "background_photons": 20, "height": 48, "width": 56}

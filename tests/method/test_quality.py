@@ -8,19 +8,19 @@ import tifffile
 import torch
 from click.testing import CliRunner
 
-from selfstorm.device import prepare_device
-from selfstorm.evaluate import render
+from selfstorm.commands.reconstruct import reconstruct as command
+from selfstorm.compute.device import prepare_device
 from selfstorm.localizations import Localizations
-from selfstorm.model import SequenceModel, Settings
-from selfstorm.operators import Grid, Imaging
-from selfstorm.optics import Gaussian
-from selfstorm.quality import DISTRUST, judged, resolution_nm
-from selfstorm.reconstruct import reconstruct
-from selfstorm.reconstruct_command import reconstruct as command
-from selfstorm.sequence.effort import Effort, steps_down
-from selfstorm.sequence.engine import new_model, picture_of, watch
-from selfstorm.sequence.film import Place
-from selfstorm.simulate import Scene, simulate
+from selfstorm.metrics.ground_truth import render
+from selfstorm.metrics.self_consistency import DISTRUST, judged, resolution_nm
+from selfstorm.physics.operators import Grid, Imaging
+from selfstorm.psf.models import Gaussian
+from selfstorm.simulation.movie import Scene, simulate
+from selfstorm.stream.engine import ingest, new_model, picture_of
+from selfstorm.stream.frame_store import WindowSpan
+from selfstorm.stream.model import SequenceModel, Settings
+from selfstorm.stream.processing_level import ProcessingLevel, degradation_ladder
+from selfstorm.stream.reconstruct import reconstruct
 
 CPU = prepare_device("cpu")
 SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, quality="fast", tuning_steps=0)
@@ -159,14 +159,14 @@ def test_a_picture_of_another_scene_says_not_to_trust_it(movie):
     model = SequenceModel.learned_from(replace(SETTINGS, estimate="emitters"), raw, CPU)
     assert DISTRUST not in reconstruct(model, raw).notes
     model.film = tuple(replace(strip, total=strip.total.flip(0)) for strip in model.film)
-    again = picture_of(model, Place(np.arange(FRAMES), 0, FRAMES))
+    again = picture_of(model, WindowSpan(np.arange(FRAMES), 0, FRAMES))
     assert again.agreement < 0.5
     assert DISTRUST in again.notes
 
 
 def test_what_is_made_in_a_hurry_is_not_judged(movie):
     raw, _ = movie
-    for effort in steps_down(Effort("full", "fused", "fast")):
+    for effort in degradation_ladder(ProcessingLevel("full", "fused", "fast")):
         model = SequenceModel.learned_from(SETTINGS, raw[:20], CPU)
         result = reconstruct(model, raw[:20], effort=effort)
         assert (result.error_map is not None) == (effort.name in ("full", "emitters"))
@@ -177,8 +177,8 @@ def test_what_is_made_in_a_hurry_is_not_judged(movie):
 def test_the_papers_model_knows_no_optics_to_judge_by(movie):
     raw, _ = movie
     model = new_model(replace(SETTINGS, model="paper", scale=2), raw[:16], CPU)
-    place = Place(np.arange(16), 0, 16)
-    watch(model, raw[:16], place)
+    place = WindowSpan(np.arange(16), 0, 16)
+    ingest(model, raw[:16], place)
     result = picture_of(model, place)
     assert (result.agreement, result.resolution_nm, result.error_map) == (None, None, None)
 

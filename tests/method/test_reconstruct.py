@@ -7,18 +7,18 @@ import pytest
 import tifffile
 import torch
 
-from selfstorm.device import prepare_device
+from selfstorm.compute.device import prepare_device
 from selfstorm.errors import InputError
-from selfstorm.evaluate import score_picture
-from selfstorm.formats.truth import read_truth
-from selfstorm.model import SequenceModel, Settings
-from selfstorm.offline import reconstruct_movie
-from selfstorm.optics import Airy, Gaussian
-from selfstorm.reconstruct import reconstruct
-from selfstorm.sequence.effort import Effort
-from selfstorm.sequence.film import Place, numbers_of
-from selfstorm.sequence.window import TooFewFramesError
-from selfstorm.simulate import GaussianPsf, Scene, place, simulate
+from selfstorm.io.truth import read_truth
+from selfstorm.metrics.ground_truth import score_picture
+from selfstorm.psf.models import Airy, Gaussian
+from selfstorm.simulation.movie import GaussianPsf, Scene, place, simulate
+from selfstorm.stream.frame_store import WindowSpan, numbers_of
+from selfstorm.stream.model import SequenceModel, Settings
+from selfstorm.stream.offline import reconstruct_movie
+from selfstorm.stream.processing_level import ProcessingLevel
+from selfstorm.stream.reconstruct import reconstruct
+from selfstorm.stream.window import TooFewFramesError
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="no ../shared/data beside the repository")
@@ -135,7 +135,7 @@ def test_a_stride_costs_its_own_frames_alone():
     raw, _ = movie(50, height=24, width=26, density=1.0, seed=2)
     model, looked_at, kept = SequenceModel.learned_from(Settings(100.0, quality="fast"), raw, CPU), [], []
     for first in (0, 10, 20, 30):
-        place = Place(np.arange(first, first + 20), first, 10)
+        place = WindowSpan(np.arange(first, first + 20), first, 10)
         result = reconstruct(model, raw[first : first + 20], place)
         assert numbers_of(model.film).tolist() == list(range(first, first + 20))
         looked_at.append(result.looked_at)
@@ -150,15 +150,15 @@ def test_windows_with_missing_frames_share_what_they_have():
     model = SequenceModel.learned_from(Settings(100.0, quality="fast"), raw, CPU)
     for first in (0, 10, 20):
         numbers = np.array([k for k in range(first, first + 20) if k not in (3, 10, 17, 25)])
-        reconstruct(model, raw[numbers], Place(numbers, first, 10))
+        reconstruct(model, raw[numbers], WindowSpan(numbers, first, 10))
         assert numbers_of(model.film).tolist() == numbers.tolist()
 
 
 def test_tiles_leave_no_seam(monkeypatch):
     raw, _ = movie(24, height=70, width=45, seed=4)
     whole = picture_of(raw, offset_adu=100.0, gain_adu_per_electron=4.0, quality="fast").picture
-    monkeypatch.setattr("selfstorm.operators.DENSE_PX", 16)
-    monkeypatch.setattr("selfstorm.operators.BLOCK_PX", 16)
+    monkeypatch.setattr("selfstorm.physics.operators.DENSE_PX", 16)
+    monkeypatch.setattr("selfstorm.physics.operators.BLOCK_PX", 16)
     tiled = picture_of(raw, offset_adu=100.0, gain_adu_per_electron=4.0, quality="fast").picture
     assert np.abs(tiled - whole).max() < 1e-3 * whole.max()
 
@@ -169,7 +169,7 @@ def test_less_than_asked_for_still_has_the_size_asked_for(estimate, scale):
     raw = blinking_emitter((24, 31), 1240.0, 1570.0, frames=100)
     settings = Settings(100.0, Gaussian(110.0), 0.0, 1.0, scale=scale, quality="fast")
     model = SequenceModel.learned_from(settings, raw, CPU)
-    result = reconstruct(model, raw, effort=Effort(estimate, estimate, "fast"))
+    result = reconstruct(model, raw, effort=ProcessingLevel(estimate, estimate, "fast"))
     assert result.estimate == estimate
     assert result.picture.shape == (24 * scale, 31 * scale)
     rows, columns = ((np.arange(n) + 0.5) * 100 / scale for n in result.picture.shape)

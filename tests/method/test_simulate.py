@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from selfstorm.errors import InputError
-from selfstorm.simulate import AiryPsf, GaussianPsf, Movie, Psf, Scene, place, simulate
 from selfstorm.simulation.blinking import activation_rate
+from selfstorm.simulation.movie import AiryPsf, GaussianPsf, Movie, Psf, Scene, place, simulate
 
 Array = NDArray[np.float64]
 STILL_CAMERA: dict[str, Any] = {"offset_variation_adu": 0, "gain_variation": 0, "read_noise_variation": 0}

@@ -4,18 +4,18 @@ import json
 
 import pytest
 import torch
+from benchmarks.command import benchmark
+from benchmarks.stages import Ceilings, StageCost
+from benchmarks.tally import Tally
 from click.testing import CliRunner
 from skimage.io import imread
 from torch.utils.flop_counter import FlopCounterMode
 
-from selfstorm.benchmark.command import benchmark
-from selfstorm.benchmark.stages import Ceilings, StageCost
-from selfstorm.benchmark.tally import Tally
-from selfstorm.density import density
-from selfstorm.emitters import Layers, emitter_maps
-from selfstorm.operators import Grid, Imaging, LaggedCovariance
-from selfstorm.optics import Airy, Gaussian
-from selfstorm.statistics import window_statistics
+from selfstorm.physics.operators import Grid, Imaging, LaggedCovariance
+from selfstorm.psf.models import Airy, Gaussian
+from selfstorm.stages.covariances import window_statistics
+from selfstorm.stages.density import density
+from selfstorm.stages.emitters import Layers, emitter_maps
 
 LIKE = torch.zeros(())
 FRAMES, HEIGHT, WIDTH = 6, 40, 48

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from selfstorm import upload
-from selfstorm.device import prepare_device
-from selfstorm.model import SequenceModel, Settings
-from selfstorm.offline import reconstruct_movie
-from selfstorm.optics import Gaussian
-from selfstorm.simulate import simulate
+from selfstorm.compute import pinned_upload as upload
+from selfstorm.compute.device import prepare_device
+from selfstorm.compute.pinned_upload import Uploads
+from selfstorm.psf.models import Gaussian
+from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
-from selfstorm.upload import Uploads
+from selfstorm.stream.model import SequenceModel, Settings
+from selfstorm.stream.offline import reconstruct_movie
 
 CPU = torch.device("cpu")
 

@@ -1,0 +1,1 @@
+"""Pictures, views and movies out of the viewer."""

@@ -1,0 +1,92 @@
+"""Data out: a window as 32-bit OME-TIFF, or all windows kept as a movie, one picture per turn of the event loop."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+from PySide6 import QtCore
+
+from client.picture.pictures import Pair, Picture
+from client.timeline.playhead import Mark
+from selfstorm.errors import InputError
+from selfstorm.io.ome_tiff import OmeTiffWriter
+
+
+def save_data(path: Path, pair: Pair) -> tuple[Path, ...]:
+    """The super-resolved picture, and beside it the raw mean; the files written. Raises InputError."""
+    stem, dot, suffix = path.name.partition(".")
+    files = [(path, pair.sr)]
+    if pair.raw is not None:
+        files.append((path.with_name(f"{stem}-raw{dot}{suffix}"), pair.raw))
+    for file, picture in files:
+        save_picture(file, picture)
+    return tuple(file for file, _ in files)
+
+
+def save_picture(path: Path, picture: Picture) -> None:
+    """One picture with its account. Raises InputError."""
+    try:
+        with OmeTiffWriter(path, picture.header.pixel_nm) as writer:
+            _add(writer, picture, marked=False)
+    except OSError as error:
+        raise _not_written(path, error) from None
+
+
+class MovieOut(QtCore.QObject):
+    """Writes the super-resolved pictures of one size to a file, without keeping the window waiting.
+
+    progressed: how many of how many. ended: a sentence on how it went.
+    """
+
+    progressed = QtCore.Signal(int, int)
+    ended = QtCore.Signal(str)
+
+    def __init__(self, path: Path, pairs: tuple[Pair, ...], marks: tuple[Mark, ...]) -> None:
+        super().__init__()
+        shape = pairs[-1].sr.pixels.shape
+        self._pictures = [pair.sr for pair in pairs if pair.sr.pixels.shape == shape]
+        self._other_sizes = len(pairs) - len(self._pictures)
+        self._marked = {(mark.run, mark.window) for mark in marks}
+        self._path, self._done = path, 0
+        self._writer = OmeTiffWriter(path, self._pictures[0].header.pixel_nm)
+        self._timer = QtCore.QTimer(self)
+        self._timer.timeout.connect(self._go_on)
+
+    def start(self) -> None:
+        """Begin; the rest happens between other events."""
+        self._timer.start(0)
+
+    def give_up(self) -> None:
+        """Stop and remove what was written."""
+        self._timer.stop()
+        with contextlib.suppress(OSError):  # a disk that is full may refuse this too
+            self._writer.abandon()
+
+    def _go_on(self) -> None:
+        try:
+            if self._done < len(self._pictures):
+                picture = self._pictures[self._done]
+                _add(self._writer, picture, marked=picture.window in self._marked)
+                self._done += 1
+                self.progressed.emit(self._done, len(self._pictures))
+                return
+            self._timer.stop()
+            self._writer.close()
+        except (OSError, InputError) as error:
+            self.give_up()
+            self.ended.emit(f"{self._path.name} could not be written: {error}")
+            return
+        others = f"; {self._other_sizes} of another size left out" if self._other_sizes else ""
+        self.ended.emit(f"{self._done} windows saved in {self._path.name}{others}")
+
+
+def _add(writer: OmeTiffWriter, picture: Picture, *, marked: bool) -> None:
+    record = picture.header.model_dump(mode="json", exclude={"shape", "dtype"})
+    record |= {"preview": picture.preview, "marked": marked}
+    writer.add(picture.pixels.astype(np.float32, copy=False), record)
+
+
+def _not_written(path: Path, error: OSError) -> InputError:
+    return InputError(f"cannot be written ({error.strerror})", where=path, hint="choose another place")

@@ -1,0 +1,229 @@
+"""What the menus do: each action of actions.py, once, as a short method or a line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6 import QtCore, QtGui, QtWidgets
+
+from client.address import DEFAULT, Target
+from client.export.drag_out import DragOut, StartDrag
+from client.export.movie_out import MovieOut, save_data
+from client.export.view_out import save_image, view_image
+from client.picture.field import field_of
+from client.picture.pictures import Pair
+from client.timeline.playhead import follow, mark, seek, step, to_mark
+from client.window.connect_dialog import ConnectDialog
+from client.window.help_pages import about_page, shortcuts_page
+from client.window.main_view import MODES
+from client.window.main_window import ViewerWindow
+from client.window.picture_tools import ProfileLine, RegionBox
+from client.window.preferences import Preferences
+from selfstorm.errors import InputError
+
+ZOOM = 1.25
+PNG, TIFF = "PNG picture (*.png)", "OME-TIFF (*.ome.tif)"
+MOVIES = "Movies (*.tif *.tiff *.part)"
+
+AskPath = Callable[[str, str, str], str]
+
+
+class Commands(QtCore.QObject):
+    """Binds the window's actions but those of the Daemon menu. connect_asked: a Target, and open_asked: a path, both
+    for the sitting.
+
+    ask_save, ask_open: (title, proposed name, filter) -> a path, empty for none; Qt's own dialogs unless given.
+    start_drag: begins to drag a file, Qt's own unless given.
+    """
+
+    connect_asked = QtCore.Signal(object)
+    open_asked = QtCore.Signal(str)
+
+    def __init__(
+        self,
+        window: ViewerWindow,
+        settings: Preferences,
+        ask_save: AskPath | None = None,
+        ask_open: AskPath | None = None,
+        start_drag: StartDrag | None = None,
+    ) -> None:
+        super().__init__()
+        self._window, self._settings = window, settings
+        self._ask_save = ask_save or self._save_dialog
+        self._ask_open = ask_open or self._open_dialog
+        self._movie: MovieOut | None = None
+        self._drag_out = DragOut(start_drag)
+        for name, do in (self._file() | self._view() | self._time() | self._help()).items():
+            window.entries[name].triggered.connect(do)
+        for name, tool, tab in (
+            ("profile", window.profile_line, window.profile),
+            ("region", window.region_box, window.region),
+        ):
+            window.entries[name].toggled.connect(lambda on, tool=tool, tab=tab: self._show_tool(on, tool, tab))
+        window.grip.pulled.connect(self._drag)
+        self._keep_in_step()
+
+    def _file(self) -> dict[str, Callable[..., object]]:
+        return {
+            "connect": self._connect,
+            "open": self._open,
+            "save_view": self._save_view,
+            "save_data": self._save_data,
+            "save_movie": self._save_movie,
+            "copy": self._copy,
+            "quit": self._window.close,
+        }
+
+    def _view(self) -> dict[str, Callable[..., object]]:
+        window, view = self._window, self._window.sr.view
+        modes = {mode: lambda _=False, mode=mode: window.sr.set_mode(mode) for mode in MODES}
+        return modes | {
+            "whole": lambda: window.reset_view(),
+            "zoom_in": lambda: view.scaleBy((1 / ZOOM, 1 / ZOOM)),
+            "zoom_out": lambda: view.scaleBy((ZOOM, ZOOM)),
+            "error_map": window.sr.set_error_map,
+            "lock": self._lock,
+            "invert": lambda on: window.sr.controls.change(invert=on),
+            "light": self._set_light,
+        }
+
+    def _time(self) -> dict[str, Callable[..., object]]:
+        moved, bar = self._window.moved, self._window.time_bar
+        return {
+            "live": lambda: moved.emit(lambda p, _h, _n: follow(p)),
+            "back": lambda: moved.emit(lambda p, h, _n: step(p, h, -1)),
+            "forward": lambda: moved.emit(lambda p, h, _n: step(p, h, 1)),
+            "oldest": lambda: moved.emit(lambda p, h, _n: seek(p, h, h.first)),
+            "play": bar.play.click,
+            "loop": lambda on: bar.loop.setChecked(on),
+            "mark": lambda: moved.emit(lambda p, h, _n: mark(p, h)),
+            "mark_before": lambda: moved.emit(lambda p, h, _n: to_mark(p, h, -1)),
+            "mark_after": lambda: moved.emit(lambda p, h, _n: to_mark(p, h, 1)),
+        }
+
+    def _help(self) -> dict[str, Callable[..., object]]:
+        return {
+            "shortcuts": lambda: shortcuts_page(self._window).show(),
+            "welcome": lambda: self._window.welcome.show(),
+            "about": lambda: about_page(self._window).show(),
+        }
+
+    def _keep_in_step(self) -> None:
+        """A switch that has a button elsewhere says the same in both places."""
+        window = self._window
+        window.time_bar.loop.toggled.connect(window.entries["loop"].setChecked)
+        controls = window.sr.controls
+        controls.changed.connect(lambda: window.entries["lock"].setChecked(not controls.contrast.auto))
+        controls.changed.connect(lambda: window.entries["invert"].setChecked(controls.contrast.invert))
+        window.welcome.put_away.connect(self._put_welcome_away)
+        window.sr.mode_changed.connect(lambda mode: setattr(self._settings, "mode", mode))
+
+    def _connect(self) -> None:
+        endpoint = self._window.state.endpoint if self._window.state else ""
+        here = self._settings.remembered(Target(endpoint or DEFAULT))
+        dialog = ConnectDialog(self._window, (here, *self._settings.recent), self._ask_open)
+        dialog.chosen.connect(self.connect_asked)
+        dialog.open()
+
+    def _open(self) -> None:
+        if path := self._ask_open("Open a movie", "", MOVIES):
+            self.open_asked.emit(path)
+
+    def _save_view(self) -> None:
+        if path := self._path("Save the view", ".png", PNG):
+            self._try(lambda: save_image(path, self._image()), f"saved {path.name}")
+
+    def _save_data(self) -> None:
+        pair = self._shown()
+        if pair is not None and (path := self._path("Save the data", ".ome.tif", TIFF)):
+            self._try(lambda: save_data(path, pair), f"saved {path.name}")
+
+    def _save_movie(self) -> None:
+        if self._movie is not None:
+            self._window.say("a movie is being saved already")
+            return
+        if path := self._path("Save the windows kept", "-movie.ome.tif", TIFF):
+            self._try(lambda: self._begin_movie(path), f"saving {path.name}")
+
+    def _begin_movie(self, path: Path) -> None:
+        state = self._window.state
+        if state is None:
+            return
+        self._movie = MovieOut(path, state.history.pairs, state.playhead.marks)
+        self._movie.progressed.connect(lambda done, of: self._window.say(f"saving window {done} of {of}"))
+        self._movie.ended.connect(self._movie_ended)
+        self._movie.start()
+
+    def _movie_ended(self, text: str) -> None:
+        self._movie = None
+        self._window.say(text)
+
+    def stop(self) -> None:
+        """Leave nothing half written, and no file that was only for dragging."""
+        if self._movie is not None:
+            self._movie.give_up()
+            self._movie = None
+        self._drag_out.clear()
+
+    def _drag(self) -> None:
+        if (pair := self._shown()) is not None:
+            self._try(
+                lambda: self._drag_out.drag(self._window.grip, pair.sr), f"window {pair.window[1]} was dragged out"
+            )
+
+    def _copy(self) -> None:
+        if self._shown() is not None:
+            QtWidgets.QApplication.clipboard().setImage(self._image())
+            self._window.say("the view is in the clipboard")
+
+    def _image(self) -> QtGui.QImage:
+        window, pair = self._window, self._shown()
+        if pair is None:
+            raise InputError("there is no picture yet")
+        low, high = window.sr.image.levels
+        contrast = window.sr.controls.contrast
+        drawn = f"{window.sr.drawn} from {low:.4g} to {high:.4g}, gamma {contrast.gamma:g}"
+        return view_image(window.sr.plot, pair, "; ".join(filter(None, (drawn, *window.sr.legends))))
+
+    def _lock(self, locked: bool) -> None:
+        controls = self._window.sr.controls
+        controls.change(auto=not locked, low=controls.low.value(), high=controls.high.value())
+
+    def _set_light(self, light: bool) -> None:
+        self._settings.look = "light" if light else "dark"
+        self._window.set_look(self._settings.look)
+
+    def _show_tool(self, on: bool, tool: ProfileLine | RegionBox, tab: QtWidgets.QWidget) -> None:
+        pair = self._shown()
+        if pair is not None:
+            tool.show(on, field_of(pair))
+        if on:
+            self._window.tabs.setCurrentWidget(tab)
+
+    def _put_welcome_away(self) -> None:
+        self._settings.welcomed()
+        self._window.welcome.hide()
+
+    def _shown(self) -> Pair | None:
+        return self._window.state.shown if self._window.state else None
+
+    def _path(self, title: str, suffix: str, kind: str) -> Path | None:
+        pair = self._shown()
+        chosen = self._ask_save(title, f"window-{pair.sr.header.window}{suffix}", kind) if pair is not None else ""
+        return Path(chosen) if chosen else None
+
+    def _try(self, do: Callable[[], object], done: str) -> None:
+        """Do it and say so, or say why not."""
+        try:
+            do()
+        except InputError as error:
+            self._window.say(str(error))
+        else:
+            self._window.say(done)
+
+    def _save_dialog(self, title: str, name: str, kind: str) -> str:
+        return QtWidgets.QFileDialog.getSaveFileName(self._window, title, name, kind)[0]
+
+    def _open_dialog(self, title: str, name: str, kind: str) -> str:
+        return QtWidgets.QFileDialog.getOpenFileName(self._window, title, name, kind)[0]

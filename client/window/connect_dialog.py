@@ -1,0 +1,104 @@
+"""Which daemon to look at: an address typed, or one of the last; a key where it is on another machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from PySide6 import QtCore, QtWidgets
+
+from client.address import Target, fault, one_above
+from client.widgets.labels import named_label
+from daemon.transport.client_socket import load_key
+from selfstorm.errors import InputError
+
+EXPLANATION = "Where a daemon publishes its results: the address in its configuration, [server] results."
+ABOUT_KEYS = (
+    "A daemon on another machine wants a key, made there: selfstorm-daemon keys new NAME. With one made with --control "
+    "this window may also pause it, record and change settings."
+)
+KEYS = "Keys (*.key);;All files (*)"
+WIDTH_PX = 460
+
+AskPath = Callable[[str, str, str], str]
+
+
+class ConnectDialog(QtWidgets.QDialog):
+    """chosen: a well-formed Target whose key can be read. It is not tried out here: the strip says how it goes.
+
+    recent: daemons looked at, the last one first. ask_open: (title, name, filter) -> a path, empty for none.
+    """
+
+    chosen = QtCore.Signal(object)
+
+    def __init__(self, parent: QtWidgets.QWidget, recent: tuple[Target, ...], ask_open: AskPath) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Connect to a daemon")
+        self.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
+        self._recent, self._ask_open = {one.results: one for one in recent}, ask_open
+        self.address = QtWidgets.QComboBox(editable=True)
+        self.address.addItems(list(self._recent))
+        self.address.setMinimumWidth(WIDTH_PX)
+        self.key, self.control = QtWidgets.QLineEdit(), QtWidgets.QLineEdit()
+        self.key.setPlaceholderText("none: the daemon runs on this machine")
+        self.browse = QtWidgets.QPushButton("Browse…")
+        self.browse.clicked.connect(self._browse)
+        self.address.currentTextChanged.connect(self._take_recent)
+        self.fault = named_label("notes", wrap=True)
+        kinds = QtWidgets.QDialogButtonBox.StandardButton
+        self.buttons = QtWidgets.QDialogButtonBox(kinds.Ok | kinds.Cancel)
+        self.buttons.button(kinds.Ok).setText("Connect")
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
+        self._lay_out()
+        self._take_recent(self.address.currentText())
+
+    def _lay_out(self) -> None:
+        keys = QtWidgets.QHBoxLayout()
+        keys.addWidget(self.key, 1)
+        keys.addWidget(self.browse)
+        rows = QtWidgets.QFormLayout()
+        rows.addRow("Results", self.address)
+        rows.addRow("Key file", keys)
+        rows.addRow("Control", self.control)
+        column = QtWidgets.QVBoxLayout(self)
+        column.addWidget(named_label("dim", EXPLANATION, wrap=True))
+        column.addLayout(rows)
+        column.addWidget(named_label("dim", ABOUT_KEYS, wrap=True))
+        column.addWidget(self.fault)
+        column.addWidget(self.buttons)
+
+    def _take_recent(self, address: str) -> None:
+        """A daemon looked at before has its key and its control address; another has what is usual."""
+        known = self._recent.get(address.strip())
+        if known is not None:
+            self.key.setText(str(known.key or ""))
+            self.control.setText(known.control)
+        self.control.setPlaceholderText(one_above(address.strip()) or "one port above the results")
+
+    def _browse(self) -> None:
+        if path := self._ask_open("The key of this daemon", "", KEYS):
+            self.key.setText(path)
+
+    def accept(self) -> None:
+        """Take it, unless an address is none or the key cannot be read."""
+        key = self.key.text().strip()
+        target = Target(
+            self.address.currentText().strip(), self.control.text().strip(), Path(key).expanduser() if key else None
+        )
+        self.fault.setText(_fault(target))
+        self.adjustSize()
+        if not self.fault.text():
+            self.chosen.emit(target)
+            super().accept()
+
+
+def _fault(target: Target) -> str:
+    if wrong := fault(target.results) or (fault(target.control) if target.control else ""):
+        return wrong
+    try:
+        if target.key is not None:
+            load_key(target.key)
+    except InputError as error:
+        return str(error)
+    return ""

@@ -1,0 +1,225 @@
+"""The main window: trust strip, pictures, what they say of themselves, time. It shows a ViewerState and keeps none."""
+
+from __future__ import annotations
+
+from PySide6 import QtCore, QtGui, QtWidgets
+
+from client.controls.menu import show_daemon
+from client.export.drag_out import DragGrip
+from client.picture.crosshair import Crosshair, reading
+from client.picture.field import field_of
+from client.picture.linked_views import LinkedViews
+from client.picture.notes import PictureNotes
+from client.picture.panel import PicturePanel
+from client.picture.pictures import Pair
+from client.picture.profile_panel import ProfilePanel
+from client.picture.region import Region
+from client.picture.region_panel import RegionPanel
+from client.picture.time_code import last_windows
+from client.state import ViewerState
+from client.timeline.playhead import place
+from client.timeline.time_bar import TimeBar
+from client.trust.event_list import EventList
+from client.trust.freshness import past_text, stale_reason
+from client.trust.indicators import indicators, note
+from client.trust.sentences import empty_text
+from client.trust.strip import TrustStrip
+from client.trust.trend_panel import TrendPanel
+from client.widgets.labels import ElidedLabel
+from client.widgets.theme import dress, theme
+from client.window.action_table import draw_icons, enable_actions, make_actions, make_tool_bar
+from client.window.main_view import MainView
+from client.window.picture_tools import ProfileLine, RegionBox
+from client.window.welcome import WelcomeCard
+
+SIZE_PX = (1280, 800)
+MAIN_PX, SIDE_PX = 806, 424
+RAW_PX, TABS_PX = 318, 262
+SAID_MS = 30_000
+HINT = "Point at a picture: place and values stand here."
+
+
+class ViewerWindow(QtWidgets.QMainWindow):
+    """moved: what is to be done to the playhead. closed: it is about to go.
+
+    drawn_region: of the picture that is looked at, in its own camera pixels.
+    """
+
+    moved = QtCore.Signal(object)
+    closed = QtCore.Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setWindowTitle("Self-STORM live")
+        self.resize(*SIZE_PX)
+        self.state: ViewerState | None = None
+        self._drawn: Pair | None = None
+        self.drawn_region: Region | None = None
+        self.entries = make_actions(self)
+        self.grip = DragGrip()
+        self.addToolBar(QtCore.Qt.ToolBarArea.LeftToolBarArea, make_tool_bar(self.entries, self.grip))
+        self.strip, self.time_bar = TrustStrip(), TimeBar()
+        self.sr, self.raw = MainView(), PicturePanel("Raw mean", "grey", axes=False)
+        self.links = LinkedViews(leader=self.sr.view, follower=self.raw.view)
+        self.crosshair = Crosshair((self.sr.plot, self.raw.plot))
+        self.profile_line, self.region_box = ProfileLine(self.sr.view), RegionBox(self.sr.view)
+        self.notes, self.events, self.trends = PictureNotes(), EventList(), TrendPanel()
+        self.profile, self.region = (
+            ProfilePanel(),
+            RegionPanel([self.entries[name] for name in ("send_region", "whole_field")]),
+        )
+        self.reading, self.said = ElidedLabel("dim"), ElidedLabel("dim")
+        self.reading.set_full_text(HINT)
+        self._said_long_ago = QtCore.QTimer(self, singleShot=True)
+        self._said_long_ago.timeout.connect(lambda: self.said.set_full_text(""))
+        self._lay_out()
+        self.welcome = WelcomeCard(self.centralWidget(), over=self.picture_area)
+        self.welcome.hide()
+        self._connect()
+
+    def _lay_out(self) -> None:
+        self.tabs = QtWidgets.QTabWidget()
+        pages = (self.notes, self.trends, self.profile, self.region, self.events)
+        for name, page in zip(("Picture", "Trends", "Profile", "Region", "Events"), pages, strict=True):
+            self.tabs.addTab(page, name)
+        self.side = QtWidgets.QSplitter(QtCore.Qt.Orientation.Vertical, childrenCollapsible=False)
+        self.picture_area = QtWidgets.QSplitter(QtCore.Qt.Orientation.Horizontal, childrenCollapsible=False)
+        for splitter, parts, sizes in (
+            (self.side, (self.raw, self.tabs), (RAW_PX, TABS_PX)),
+            (self.picture_area, (self.sr, self.side), (MAIN_PX, SIDE_PX)),
+        ):
+            for part in parts:
+                splitter.addWidget(part)
+            splitter.setHandleWidth(6)
+            splitter.setSizes(sizes)
+        self.picture_area.setStretchFactor(0, 1)
+        self.side.setStretchFactor(1, 1)
+        foot = QtWidgets.QHBoxLayout()
+        foot.setContentsMargins(4, 0, 2, 0)
+        self.said.setAlignment(QtCore.Qt.AlignmentFlag.AlignRight)
+        foot.addWidget(self.reading, 1)
+        foot.addWidget(self.said, 1)
+        column = QtWidgets.QVBoxLayout()
+        column.setContentsMargins(2, 2, 8, 4)
+        column.setSpacing(4)
+        column.addWidget(self.strip)
+        column.addWidget(self.picture_area, 1)
+        column.addWidget(self.time_bar)
+        column.addLayout(foot)
+        centre = QtWidgets.QWidget()
+        centre.setLayout(column)
+        self.setCentralWidget(centre)
+
+    def _connect(self) -> None:
+        self.time_bar.moved.connect(self.moved)
+        self.raw.controls.changed.connect(lambda: self._draw_under(self._drawn))
+        self.sr.mode_changed.connect(self._draw_time)
+        self.sr.windows_changed.connect(self._draw_time)
+        self.crosshair.moved.connect(self._read)
+        self.crosshair.left.connect(lambda: self.reading.set_full_text(HINT))
+        self.profile_line.changed.connect(self._measure)
+        self.region_box.changed.connect(self._measure_region)
+
+    def say(self, text: str) -> None:
+        """A short report of what was done, at the foot of the window, until the next, or for half a minute."""
+        self.said.set_full_text(text)
+        self._said_long_ago.start(SAID_MS)
+
+    def reset_view(self) -> None:
+        """Show the whole field in both pictures; the raw one follows."""
+        self.sr.reset_view()
+
+    def set_look(self, name: str) -> None:
+        """Dark or light, everywhere."""
+        application = QtWidgets.QApplication.instance()
+        if not isinstance(application, QtWidgets.QApplication) or application.property("theme") == name:
+            return
+        dress(application, name)
+        draw_icons(self.entries)
+        parts = (self.grip, self.time_bar, self.sr, self.raw, self.events, self.trends, self.profile)
+        for part in parts:
+            part.restyle()
+
+    def show_state(self, state: ViewerState, now: float) -> None:
+        """Bring every panel up to date; pictures are drawn once each."""
+        self.state = state
+        if state.shown is not self._drawn:
+            self._draw(state.shown, state)
+        self._draw_time()
+        self._mark_pictures(state, now)
+        self.strip.show_indicators(indicators(state, now), note(state))
+        self.time_bar.show_time(state, live=not stale_reason(state, now))
+        self.events.show_events(state)
+        unread = f" ({self.events.unread})" if self.events.unread else ""
+        self.tabs.setTabText(self.tabs.indexOf(self.events), f"Events{unread}")
+        self.trends.show_trend(state.trend)
+        maps = state.error is not None or (state.shown is not None and state.shown.error is not None)
+        show_daemon(self.entries, state, self.drawn_region)
+        self.grip.setEnabled(state.shown is not None)
+        enable_actions(self.entries, picture=state.shown is not None, error_map=maps)
+        # A saved movie has no raw means: what they would take is given to the rest.
+        self.raw.setVisible(self.entries["raw"].isChecked() and not state.movie)
+
+    def _draw(self, pair: Pair | None, state: ViewerState) -> None:
+        self._drawn = pair
+        if pair is not None:
+            field = field_of(pair)
+            # The follower first: it then has its picture when the leader's range reaches it.
+            self.raw.show_picture(pair.raw, field)
+            self.sr.show_picture(pair.sr, field)
+            self.sr.show_error(pair.error)
+            self.notes.show_header(pair.sr.header, state.info)
+        else:
+            self.raw.clear()
+            self.sr.clear()
+            self.notes.clear()
+        self._draw_under(pair)
+        self._measure()
+        self._measure_region()
+
+    def _draw_time(self, *_: object) -> None:
+        """Which windows are drawn in one picture, where that is asked for."""
+        state, pair = self.state, self._drawn
+        if self.sr.mode != "time" or state is None or pair is None:
+            self.sr.show_time(())
+            return
+        number = place(state.playhead, state.history)
+        self.sr.show_time(last_windows(state.history, number, pair, self.sr.windows.value()))
+
+    def _draw_under(self, pair: Pair | None) -> None:
+        self.sr.show_under(None if pair is None else pair.raw, self.raw.image)
+
+    def _mark_pictures(self, state: ViewerState, now: float) -> None:
+        """Preview, past and stale are said beside the picture and seen on it."""
+        past = past_text(state)
+        stale = "" if past else stale_reason(state, now)
+        preview = state.shown is not None and state.shown.sr.preview
+        chips = [("PREVIEW", theme().preview)] if preview else []
+        chips += [(f"PAST {past} back", theme().past)] if past else []
+        text = "   ".join(text for text, _ in chips)
+        self.sr.show_chip(text, chips[-1][1] if chips else "")
+        for panel in (self.sr, self.raw):
+            panel.show_stale(stale)
+        empty = state.shown is None and not self.welcome.isVisible()
+        self.sr.show_message(empty_text(state, now) if empty else "")
+
+    def _read(self, x: float, y: float) -> None:
+        self.reading.set_full_text(reading(self._drawn, x, y) if self._drawn is not None else "")
+
+    def _measure(self) -> None:
+        self.profile.show_line(self._drawn, self.profile_line.ends)
+
+    def _measure_region(self) -> None:
+        region = None
+        if self._drawn is not None:
+            scale, shape = self._drawn.sr.header.scale, self._drawn.sr.pixels.shape
+            region = self.region_box.region(field_of(self._drawn), (shape[0] // scale, shape[1] // scale))
+        self.drawn_region = region
+        self.region.show_region(self._drawn, region)
+        if self.state is not None:
+            show_daemon(self.entries, self.state, region)
+
+    def closeEvent(self, event: QtGui.QCloseEvent) -> None:
+        """Say so before it is gone."""
+        self.closed.emit()
+        super().closeEvent(event)

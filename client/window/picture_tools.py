@@ -1,0 +1,110 @@
+"""Things the user draws on the large picture: a line to measure along, and a rectangle. Each is there or is not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyqtgraph as pg
+from PySide6 import QtCore, QtGui
+
+from client.picture.field import PictureField
+from client.picture.profile import Point
+from client.picture.region import Region, region_of
+from client.widgets.theme import theme
+
+ON_TOP = 850
+
+
+class ProfileLine(QtCore.QObject):
+    """A line with a handle at each end. changed: it was drawn, moved or taken away."""
+
+    changed = QtCore.Signal()
+
+    def __init__(self, view: Any) -> None:
+        super().__init__()
+        self._view = view
+        self._line: Any = None
+
+    @property
+    def ends(self) -> tuple[Point, Point] | None:
+        """Both ends (x, y) in the field's unit; None while there is no line."""
+        if self._line is None:
+            return None
+        first, last = (self._line.mapToParent(point) for point in self._line.listPoints())
+        return (first.x(), first.y()), (last.x(), last.y())
+
+    def show(self, shown: bool, field: PictureField) -> None:
+        """Draw it across the middle of what is in sight, or take it away."""
+        if shown == (self._line is not None):
+            return
+        if self._line is None:
+            seen = self._view.viewRect().intersected(QtCore.QRectF(0, 0, field.width, field.height))
+            middle, reach = seen.center(), 0.15 * min(seen.width(), seen.height())
+            self.draw((middle.x() - reach, middle.y()), (middle.x() + reach, middle.y()))
+        else:
+            self._view.removeItem(self._line)
+            self._line = None
+            self.changed.emit()
+
+    def draw(self, start: Point, end: Point) -> None:
+        """Draw it between two points; one that is there already is replaced."""
+        if self._line is not None:
+            self._view.removeItem(self._line)
+        self._line = pg.LineSegmentROI([start, end], pen=_pen(), handlePen=_pen(), hoverPen=_pen(2.5))
+        self._line.setZValue(ON_TOP)
+        self._view.addItem(self._line, ignoreBounds=True)
+        self._line.sigRegionChanged.connect(self.changed)
+        self.changed.emit()
+
+
+class RegionBox(QtCore.QObject):
+    """A rectangle with a handle at its corner. changed: it was drawn, moved or taken away."""
+
+    changed = QtCore.Signal()
+
+    def __init__(self, view: Any) -> None:
+        super().__init__()
+        self._view = view
+        self._box: Any = None
+
+    @property
+    def shown(self) -> bool:
+        """Whether there is a rectangle."""
+        return self._box is not None
+
+    def region(self, field: PictureField, shape: tuple[int, int]) -> Region | None:
+        """Its camera pixels; shape: (H, W) of the camera."""
+        if self._box is None:
+            return None
+        corner, size = self._box.pos(), self._box.size()
+        return region_of(field, shape, (corner.x(), corner.y()), (size.x(), size.y()))
+
+    def show(self, shown: bool, field: PictureField) -> None:
+        """Draw it in the middle of what is in sight, or take it away."""
+        if shown == self.shown:
+            return
+        if self._box is None:
+            seen = self._view.viewRect().intersected(QtCore.QRectF(0, 0, field.width, field.height))
+            size = seen.size() * 0.3
+            corner = seen.center() - QtCore.QPointF(size.width() / 2, size.height() / 2)
+            self.draw((corner.x(), corner.y()), (size.width(), size.height()), field)
+        else:
+            self._view.removeItem(self._box)
+            self._box = None
+            self.changed.emit()
+
+    def draw(self, corner: Point, size: Point, field: PictureField) -> None:
+        """Draw it there (x, y), in the field's unit; one that is there already is replaced."""
+        if self._box is not None:
+            self._view.removeItem(self._box)
+        bounds = QtCore.QRectF(0, 0, field.width, field.height)
+        self._box = pg.RectROI(corner, size, pen=_pen(), handlePen=_pen(), hoverPen=_pen(2.5), maxBounds=bounds)
+        self._box.setZValue(ON_TOP)
+        self._view.addItem(self._box, ignoreBounds=True)
+        self._box.sigRegionChanged.connect(self.changed)
+        self.changed.emit()
+
+
+def _pen(width: float = 1.5) -> QtGui.QPen:
+    pen: QtGui.QPen = pg.mkPen(theme().preview if width < 2 else "w", width=width)
+    return pen

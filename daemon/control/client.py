@@ -1,0 +1,127 @@
+"""The client's side of control: one question after another to a running daemon, each answered once or given up.
+
+For programs and people alike: the commands of `selfstorm-daemon`, the viewer and notebooks ask through here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+import zmq
+
+from daemon.protocol.codec import MalformedMessageError, Received, decode, encode
+from daemon.protocol.key_file import KeyFile
+from daemon.protocol.messages import Reply, Request, View
+from daemon.transport.client_socket import Connection
+from selfstorm.errors import InputError
+
+ANSWER_MS = 2000
+ATTEMPTS = 2
+POLL_MS = 100
+
+
+class ControlClient:
+    """A connection to one daemon's control endpoint; used by one thread, closed by the end of `with`.
+
+    A question that stays unanswered is sent again under the same id, which the daemon answers without doing it twice.
+    key: a key file, or its path, for a daemon beyond loopback. leaving: once it is set, no answer is waited for.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        timeout_ms: int = ANSWER_MS,
+        key: KeyFile | Path | None = None,
+        leaving: threading.Event | None = None,
+    ) -> None:
+        self._endpoint, self._timeout_ms = endpoint, timeout_ms
+        self._leaving = leaving or threading.Event()
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.SNDTIMEO, timeout_ms)  # where the key was refused there is nowhere to send to
+        try:
+            self._connection = Connection(self._socket, endpoint, key)
+        except InputError:
+            self._socket.close()
+            self._context.term()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the connection go."""
+        self._connection.close()
+        self._socket.close()
+        self._context.term()
+
+    def ask(self, verb: str, **arguments: Any) -> dict[str, Any]:
+        """What the daemon answers. Raises InputError where there is none, or it refuses."""
+        answer = self._answer(verb, arguments).message
+        return answer.result if isinstance(answer, Reply) else {}
+
+    def ask_view(self, **arguments: Any) -> Received | None:
+        """The answer to `view`: a View and its pixels; None where nothing is newer. Raises InputError likewise."""
+        answer = self._answer("view", arguments)
+        return answer if isinstance(answer.message, View) else None
+
+    def _answer(self, verb: str, arguments: dict[str, Any]) -> Received:
+        request = Request(id=uuid4().hex, verb=verb, arguments=arguments)
+        self._connection.forgive()
+        try:
+            for _ in range(ATTEMPTS):
+                self._socket.send_multipart(encode("request", request))
+                if (answer := self._reply_to(request)) is not None:
+                    return answer
+                if self._connection.fault or self._leaving.is_set():
+                    break
+        except zmq.Again:
+            pass
+        except MalformedMessageError as error:
+            raise InputError(f"does not speak our protocol ({error})", where=self._endpoint) from None
+        fault = self._connection.fault
+        self._connection.renew()  # a daemon that starts later must not do what its user has given up
+        if fault:
+            raise InputError(fault, where=self._endpoint)
+        raise InputError(
+            f"no daemon answered within {self._timeout_ms / 1000:g} s",
+            where=self._endpoint,
+            hint="start one with 'selfstorm-daemon run CONFIG.toml'",
+        )
+
+    def _reply_to(self, request: Request) -> Received | None:
+        known = self._connection.fault
+        deadline_s = time.monotonic() + self._timeout_ms / ATTEMPTS / 1000
+        while (left_s := deadline_s - time.monotonic()) > 0:
+            if not self._connection.poll(min(POLL_MS, int(left_s * 1000) + 1)):
+                if self._connection.fault != known or self._leaving.is_set():
+                    return None
+                continue
+            received = decode(self._socket.recv_multipart())
+            answer = received.message
+            if isinstance(answer, View) and answer.id == request.id:
+                return received
+            if isinstance(answer, Reply) and answer.id in (request.id, ""):
+                if not answer.ok:
+                    raise InputError(f"the daemon refused: {answer.error}", where=self._endpoint)
+                return received
+        return None
+
+
+def ask(
+    endpoint: str, verb: str, timeout_ms: int = ANSWER_MS, key: KeyFile | Path | None = None, **arguments: Any
+) -> dict[str, Any]:
+    """One question; see Asker."""
+    with ControlClient(endpoint, timeout_ms, key) as asker:
+        return asker.ask(verb, **arguments)

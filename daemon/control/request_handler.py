@@ -1,0 +1,155 @@
+"""What a running daemon does when it is asked to, verb by verb. Every change is an event that all viewers see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any, Protocol
+
+from daemon.control.cropped_view import newest, view_of
+from daemon.control.snapshots import Snapshots
+from daemon.health import Health
+from daemon.ingest.windows import WindowQueue
+from daemon.keys.store import Role
+from daemon.live_settings import LiveSettings, values_of
+from daemon.protocol.codec import Buffer, encode
+from daemon.protocol.messages import VERSION, Reply, Request
+from daemon.protocol.verbs import VERBS, Changes, Mark, Nothing, RefusedRequestError, Since, ViewOf, arguments_of
+from daemon.recording.controller import RecordingController
+from daemon.transport.publisher import Publisher
+from selfstorm.frames import StreamInfo
+
+MOST_EVENTS = 50  # in one answer
+
+
+class Model(Protocol):
+    """Whose model can be forgotten."""
+
+    def reset_model(self) -> None: ...
+
+
+class RequestHandler:
+    """The parts of the service that can be asked for something; used by the thread that answers.
+
+    stream: the camera's, that now runs.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: LiveSettings,
+        health: Health,
+        queue: WindowQueue,
+        publisher: Publisher,
+        recording: RecordingController,
+        snapshots: Snapshots,
+        model: Model,
+        stream: Callable[[], StreamInfo | None],
+        stop_service: Callable[[], None],
+    ) -> None:
+        self._settings, self._health, self._queue, self._publisher = settings, health, queue, publisher
+        self._recording, self._snapshots, self._model, self._stop_service = recording, snapshots, model, stop_service
+        self._stream, self._paused = stream, False
+        self._verbs: dict[str, Callable[[], dict[str, Any]]] = {
+            "status": self._status,
+            "pause": lambda: self._pause(True),
+            "resume": lambda: self._pause(False),
+            "stop": self._stop,
+            "reset-model": self._reset_model,
+            "snapshot": self._snapshot,
+            "record-start": self._record_start,
+            "record-stop": self._record_stop,
+        }
+
+    def answer(self, request: Request, role: Role) -> list[Buffer]:
+        """Do what is asked for; the answer. role: of who asks. Raises RefusedRequestError or InputError."""
+        arguments = arguments_of(request.verb, request.arguments)
+        match arguments:
+            case ViewOf():
+                return self._view(request.id, arguments)
+            case Changes():
+                result = self._set(arguments.changes)
+            case Mark():
+                result = self._mark(arguments.text)
+            case Nothing() if request.verb == "info":
+                result = self._info(role)
+            case Since():
+                result = self._events(arguments.since)
+            case _:
+                result = self._verbs[request.verb]()
+        return encode("reply", Reply(id=request.id, ok=True, result=result))
+
+    def _status(self) -> dict[str, Any]:
+        return self._health.status().model_dump()
+
+    def _info(self, role: Role) -> dict[str, Any]:
+        stream = self._stream()
+        return {
+            "version": version("selfstorm"),
+            "protocol": VERSION,
+            "verbs": list(VERBS),
+            "role": role,
+            "stream": None if stream is None else stream.model_dump(),
+            "settings": values_of(self._settings.current),
+        }
+
+    def _events(self, since: int) -> dict[str, Any]:
+        events = self._health.events_since(since)[:MOST_EVENTS]
+        return {"events": [event.model_dump() for event in events]}
+
+    def _view(self, request_id: str, wanted: ViewOf) -> list[Buffer]:
+        found = newest(self._publisher.last, wanted.kind)
+        if found is None:
+            raise RefusedRequestError("there is no such picture yet")
+        kind, picture = found
+        if wanted.unless == (kind, picture[0].published_unix_ns):
+            return encode("reply", Reply(id=request_id, ok=True, result={"newer": False}))
+        view, pixels = view_of(request_id, kind, picture, wanted)
+        return encode("view", view, pixels)
+
+    def _pause(self, paused: bool) -> dict[str, Any]:
+        if paused != self._paused:
+            self._paused = paused
+            self._queue.pause(paused)
+            self._health.report(paused=paused)
+            what = "paused: frames are taken in, no picture is made" if paused else "pictures are made again"
+            self._health.event("info", "paused" if paused else "resumed", what)
+        return {"paused": paused}
+
+    def _stop(self) -> dict[str, Any]:
+        self._health.event("info", "stopping", "somebody asked the daemon to stop")
+        self._stop_service()
+        return self._status()
+
+    def _reset_model(self) -> dict[str, Any]:
+        self._model.reset_model()
+        self._health.event("info", "model_reset", "somebody asked for it: the model starts anew with the next window")
+        return {}
+
+    def _set(self, changes: dict[str, Any]) -> dict[str, Any]:
+        changed = self._settings.change(changes, self._stream())
+        for key, (before, after) in changed.items():
+            self._health.event("info", "setting_changed", f"{key}: from {_written(before)} to {_written(after)}")
+        return {"changed": changed, "settings": values_of(self._settings.current)}
+
+    def _snapshot(self) -> dict[str, Any]:
+        found = newest(self._publisher.last, "newest")
+        if found is None:
+            raise RefusedRequestError("there is no picture yet")
+        return {"file": str(self._snapshots.save(found[1], self._publisher.last.get("raw.mean")))}
+
+    def _record_start(self) -> dict[str, Any]:
+        return {"folder": str(self._recording.start())}
+
+    def _record_stop(self) -> dict[str, Any]:
+        self._recording.stop()
+        return {}
+
+    def _mark(self, text: str) -> dict[str, Any]:
+        status = self._health.status()
+        self._health.event("info", "mark", f"after {status.windows.complete} windows: {text or 'marked'}")
+        return {"event": status.events}
+
+
+def _written(value: Any) -> str:
+    return str(list(value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,102 @@
+"""Control: requests answered on a ROUTER socket, one at a time and each at once.
+
+Whatever is sent is answered, and what cannot be done is counted by its reason. A request that was answered already (its
+id is known) gets the same answer, and nothing is done twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+
+import zmq
+
+from daemon.control.rate_limit import RateLimit
+from daemon.control.request_handler import RequestHandler
+from daemon.health import Health
+from daemon.keys.allow_list import AllowList
+from daemon.keys.permissions import Permissions, permissions_of, refusal
+from daemon.protocol.codec import MalformedMessageError, announced_version, decode, encode
+from daemon.protocol.messages import VERSION, Reply, Request
+from daemon.protocol.verbs import LOOKING, RefusedRequestError
+from daemon.transport.refusal_counter import RejectionCounter
+from daemon.transport.server_socket import Endpoint
+from selfstorm.errors import InputError
+
+log = logging.getLogger(__name__)
+
+POLL_MS = 200
+LINGER_MS = 200
+MAX_REQUEST_BYTES = 65_536
+REQUESTS_HZ, REQUESTS_AT_ONCE = 50.0, 100.0
+ALL_REQUESTS_HZ, ALL_AT_ONCE = 2000.0, 2000.0  # more would take time from the reconstruction: the rest waits its turn
+ANSWERS_KEPT = 256
+LONGEST_ERROR = 2000
+OPTIONS: dict[int, int] = {
+    zmq.LINGER: LINGER_MS,
+    zmq.MAXMSGSIZE: MAX_REQUEST_BYTES,
+    zmq.RCVHWM: 100,
+    zmq.SNDHWM: 20,  # answers that nobody takes are dropped
+    zmq.HEARTBEAT_IVL: 2_000,
+    zmq.HEARTBEAT_TIMEOUT: 10_000,
+}
+
+Parts = list[bytes | memoryview]
+
+
+class ControlServer:
+    """Hands every request to the desk, and its answer back."""
+
+    def __init__(self, address: str, health: Health, desk: RequestHandler, guests: AllowList | None = None) -> None:
+        self._desk = desk
+        self._endpoint = Endpoint("control", address, zmq.ROUTER, OPTIONS, self._serve, guests)
+        self._refusals = RejectionCounter(health, "a request", "refused_requests")
+        self._each, self._all = RateLimit(REQUESTS_HZ, REQUESTS_AT_ONCE), RateLimit(ALL_REQUESTS_HZ, ALL_AT_ONCE)
+        self._answered: OrderedDict[str, Parts] = OrderedDict()
+        self.listen, self.stop = self._endpoint.listen, self._endpoint.stop
+
+    def _serve(self, socket: zmq.Socket[bytes]) -> None:
+        while not self._endpoint.stopping.is_set():
+            if not socket.poll(POLL_MS):
+                continue
+            while not self._all.allows(b""):
+                self._endpoint.stopping.wait(1 / ALL_REQUESTS_HZ)
+            back, *frames = socket.recv_multipart(copy=False)
+            peer = permissions_of(back, self._endpoint.guests)
+            answer = self._answer(back.bytes, peer, [frame.bytes for frame in frames])
+            socket.send_multipart([back.bytes, *answer], copy=False)
+
+    def _answer(self, connection: bytes, peer: Permissions, parts: list[bytes]) -> Parts:
+        """The answer to one message, whatever it is."""
+        request_id = ""
+        try:
+            if not self._each.allows(connection):
+                raise RefusedRequestError(f"more than {REQUESTS_HZ:.0f} requests a second")
+            request = decode(parts).message
+            if not isinstance(request, Request):
+                raise RefusedRequestError("that is no request")
+            request_id = request.id
+            if why_not := refusal(peer, request.verb, self._endpoint.guests):
+                raise RefusedRequestError(why_not)
+            if (known := self._answered.get(request_id)) is not None:
+                return known
+            answer = self._desk.answer(request, peer.role)
+            if request.verb not in LOOKING:
+                self._keep(request_id, answer)
+            return answer
+        except (MalformedMessageError, RefusedRequestError, InputError) as error:
+            return self._refused(request_id, str(error), parts)
+        except Exception as error:  # whatever a stranger sends, the daemon goes on
+            log.exception("a request could not be answered")
+            return self._refused(request_id, f"{type(error).__name__}: {error}", parts)
+
+    def _refused(self, request_id: str, why: str, parts: list[bytes]) -> Parts:
+        """A reply that says why; to a client of another major version in its own, that it may read the reason."""
+        self._refusals.refuse(why)
+        reply = Reply(id=request_id, ok=False, error=why[:LONGEST_ERROR])
+        return encode("reply", reply, version=announced_version(parts) or VERSION)
+
+    def _keep(self, request_id: str, answer: Parts) -> None:
+        self._answered[request_id] = answer
+        if len(self._answered) > ANSWERS_KEPT:
+            self._answered.popitem(last=False)

@@ -1,0 +1,1 @@
+"""Frames received, counted and cut into windows."""

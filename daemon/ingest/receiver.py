@@ -1,0 +1,200 @@
+"""Frame stream in, windows out: the one place where frames are received and accounted for."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from daemon.health import Health
+from daemon.ingest.stream import Outage, RefusedError, StreamReceiver
+from daemon.ingest.windows import SlidingWindows, WindowQueue
+from daemon.live_settings import LiveSettings
+from daemon.protocol.codec import MalformedMessageError, Received
+from daemon.protocol.key_file import KeyFile
+from daemon.protocol.messages import FrameHeader, Heartbeat
+from daemon.transport.frame_subscriber import FrameSubscriber
+from daemon.transport.refusal_counter import RejectionCounter
+from selfstorm.frames import StreamInfo, Window
+
+log = logging.getLogger(__name__)
+
+UNDESCRIBED_S = 2.0
+REGION_TOO_LARGE = "the region does not fit, and all of the field is reconstructed:"
+
+
+class FrameReceiver(threading.Thread):
+    """Receives, accounts and cuts into windows until it is stopped; then closes the queue.
+
+    late: the first stream may have begun long ago, and its account begins with what is heard of it first.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        health: Health,
+        queue: WindowQueue,
+        *,
+        settings: LiveSettings,
+        begins: Callable[[StreamInfo], None],
+        late: bool = False,
+        key: KeyFile | None = None,
+    ) -> None:
+        super().__init__(name="intake", daemon=True)
+        self._endpoint, self._health, self._queue = endpoint, health, queue
+        self._settings, self._begins = settings, begins
+        self._cut = settings.current.reconstruction
+        self._joining: StreamInfo | None = None
+        self._halt = threading.Event()
+        self.stream: StreamReceiver | None = None
+        self.source_state, self.source_detail = "starting", ""
+        self._late, self._key = late, key
+        self._outage, self._back_s, self._unknown_since_s = False, 0.0, 0.0
+        self._refusals = RejectionCounter(health)
+        self.shut_out = ""
+        self._heard_s, self._handing_over = time.monotonic(), False
+
+    @property
+    def heard_s(self) -> float:
+        """When the camera process was last heard; now, while we ourselves do not listen (lossless, queue full)."""
+        return time.monotonic() if self._handing_over else self._heard_s
+
+    @property
+    def resume_at(self) -> int:
+        """The camera's number of the frame that should come next."""
+        last = self.stream.last_number if self.stream else None
+        return 0 if last is None else last + 1
+
+    def stop(self) -> None:
+        """Stop receiving; windows already cut stay in the queue."""
+        self._halt.set()
+
+    def source_gone(self) -> None:
+        """Nobody sends: the next stream comes after an outage, if frames came before."""
+        self._outage, self._back_s = self.source_state == "running", 0.0
+
+    def run(self) -> None:
+        try:
+            with FrameSubscriber(self._endpoint, key=self._key) as subscriber:
+                while not self._halt.is_set():
+                    try:
+                        received = subscriber.receive()
+                        if received is not None:
+                            self._heard_s = time.monotonic()
+                            self._sort(received)
+                        self._shut_out(subscriber.fault)
+                    except (MalformedMessageError, RefusedError) as error:
+                        self._refuse(str(error))
+                    except Exception as error:  # whatever a stranger sends, the stream goes on
+                        log.exception("a message could not be taken in")
+                        self._refuse(f"{type(error).__name__}: {error}")
+        finally:
+            self._queue.close()
+
+    def _shut_out(self, why: str) -> None:
+        """Tell why the publisher does not let us in, once for each time."""
+        if why and why != self.shut_out:
+            self._health.event("warning", "key_refused", f"{self._endpoint}: {why}")
+        self.shut_out = why
+
+    def _refuse(self, why: str) -> None:
+        self._health.frames(malformed_messages=1)
+        self._refusals.refuse(why)
+
+    def _sort(self, received: Received) -> None:
+        message = received.message
+        if isinstance(message, StreamInfo):
+            self._described(message)
+        elif isinstance(message, Heartbeat):
+            self._told(message)
+            if stream := self._stream_of(message.stream, message.next_seq):
+                stream.heartbeat(message)
+        elif isinstance(message, FrameHeader) and received.pixels is not None:
+            if stream := self._stream_of(message.stream, message.seq):
+                self._outage = False
+                self._recut(stream)
+                stream.frame(message, received.pixels)
+            else:
+                self._unknown_frame()
+        else:
+            raise RefusedError(f"'{received.kind}' does not belong into a frame stream")
+
+    def _told(self, heartbeat: Heartbeat) -> None:
+        """Where the source stands; what it waits for is an event too, for it may be over when somebody looks."""
+        state, detail = heartbeat.state, heartbeat.detail
+        self._back_s = self._back_s or time.monotonic()
+        if state == "waiting" and (state, detail) != (self.source_state, self.source_detail):
+            self._health.event("info", "source_waits", f"the source waits: {detail}")
+        self.source_state, self.source_detail = state, detail
+        self._health.report(source_state=state, detail=detail)
+
+    def _stream_of(self, name: str, seq: int) -> StreamReceiver | None:
+        """The running stream if that is its name. Joined late, it begins with what is heard of it first."""
+        if self._joining is not None and name == self._joining.stream:
+            self._begin(self._joining, seq)
+        return self.stream if self.stream is not None and name == self.stream.info.stream else None
+
+    def _recut(self, stream: StreamReceiver) -> None:
+        """Follow what was changed about windows since the last frame."""
+        wanted = self._settings.current.reconstruction
+        if wanted is not self._cut:
+            self._cut, before = wanted, stream.windows.info
+            stream.windows.recut(wanted.window, wanted.stride, wanted.region)
+            if stream.windows.info != before:
+                self._begins(stream.windows.info)
+
+    def _unknown_frame(self) -> None:
+        """A frame of a stream that was not described: who joins late sees some until the next description comes."""
+        now = time.monotonic()
+        self._unknown_since_s = self._unknown_since_s or now
+        if now - self._unknown_since_s > UNDESCRIBED_S:
+            raise RefusedError("a frame of a stream that was not described: send 'info' with every heartbeat")
+
+    def _described(self, info: StreamInfo) -> None:
+        known = self._joining or (self.stream.info if self.stream else None)
+        self._unknown_since_s = 0.0
+        if known is None or info.stream != known.stream:
+            if self._late:
+                self._joining = info
+            else:
+                self._begin(info, 0)
+        elif info != known:
+            raise RefusedError("a stream's description changed: a stream of another kind needs a new name")
+
+    def _begin(self, info: StreamInfo, first_seq: int) -> None:
+        """A new stream: no window mixes frames of two."""
+        self._late, self._joining = False, None
+        outage, self._outage = self._outage_before(self.stream), False
+        first_index = self.stream.windows.next_index if self.stream else 0
+        cut = self._cut = self._settings.current.reconstruction
+        windows = SlidingWindows(
+            info, cut.window, cut.stride, first_seq=first_seq, first_index=first_index, region=cut.region
+        )
+        if cut.region is not None and windows.info == info:
+            self._health.event("warning", "region_too_large", f"{REGION_TOO_LARGE} {info.height} x {info.width} px")
+        stream = StreamReceiver(info, self._health, self._window, windows, outage, first_seq)
+        if self.stream is not None:
+            stream.last_number = self.stream.last_number
+        self.stream = stream
+        self._health.report(stream=info.stream, source=info.source)
+        self._begins(windows.info)
+        self._health.event(
+            "info",
+            "stream_begins",
+            f"{info.camera or info.source}: {info.width} x {info.height} px, {info.dtype}"
+            + (f", {info.rate_hz:g} frames/s" if info.rate_hz else ""),
+        )
+
+    def _outage_before(self, stream: StreamReceiver | None) -> Outage | None:
+        if not self._outage or stream is None or stream.last_number is None or stream.last_frame_s is None:
+            return None
+        return Outage(stream.last_number, (self._back_s or time.monotonic()) - stream.last_frame_s)
+
+    def _window(self, window: Window) -> None:
+        self._health.windows(complete=1)
+        self._handing_over = True
+        skipped = self._queue.put(window)
+        self._health.windows(skipped=skipped.windows, skipped_while_paused=skipped.paused)
+        self._health.frames(passed_over=skipped.frames)
+        self._heard_s, self._handing_over = time.monotonic(), False

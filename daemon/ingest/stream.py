@@ -1,0 +1,126 @@
+"""One stream as the daemon takes it in: its account, its losses by place, its windows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from daemon.health import Health
+from daemon.ingest.loss_events import Losses, is_stored
+from daemon.ingest.sequence_ledger import LONGEST_GAP, Ledger
+from daemon.ingest.windows import SlidingWindows
+from daemon.protocol.messages import FrameHeader, Heartbeat
+from selfstorm.frames import Array, Frame, StreamInfo, Window
+
+
+class RefusedError(ValueError):
+    """A message that is well formed and cannot be true; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Nobody sent for so long, after the frame the camera called last_number."""
+
+    last_number: int
+    away_s: float
+
+
+class StreamReceiver:
+    """One stream: its ledger and its windows. `complete` is called with every window that gets complete.
+
+    outage: what lies before it, if anything. first_seq: where it stood when it was met.
+    """
+
+    def __init__(
+        self,
+        info: StreamInfo,
+        health: Health,
+        complete: Callable[[Window], None],
+        windows: SlidingWindows,
+        outage: Outage | None = None,
+        first_seq: int = 0,
+    ) -> None:
+        self.info, self.windows = info, windows
+        self.last_number: int | None = None
+        self.last_frame_s: float | None = None
+        self._outage = outage
+        self._health, self._complete = health, complete
+        self._ledger = Ledger(info.stream, first_seq=first_seq)
+        self._lost_in_buffer = self._lost_in_camera = self._left_out = 0
+        self._losses = Losses(health, info.source)
+
+    def frame(self, header: FrameHeader, pixels: Array) -> None:
+        """A frame of this stream has arrived. Raises RefusedError."""
+        self._check(header.seq)
+        gap = self._ledger.frame(header.seq)
+        if gap is None:
+            raise RefusedError("a frame number came twice or went back: a stream that begins again needs a new name")
+        fits = (header.shape, header.dtype) == ((self.info.height, self.info.width), self.info.dtype)
+        self._health.frames(sent=gap + 1, missing=gap, received=1, **{"used" if fits else "rejected": 1})
+        self._health.frame_arrived()
+        if self._outage is not None:
+            self._account(self._outage, header.number)
+            self._outage = None
+        self.last_number, self.last_frame_s = header.number, time.monotonic()
+        if fits:
+            frame = Frame(
+                stream=header.stream,
+                seq=header.seq,
+                number=header.number,
+                pixels=pixels,
+                camera_ms=header.camera_ms,
+                sent_unix_ns=header.sent_unix_ns,
+                received_unix_ns=time.time_ns(),
+            )
+            self._hand_on(self.windows.push(frame))
+        else:
+            self._hand_on(self.windows.passed(header.seq + 1))
+
+    def heartbeat(self, heartbeat: Heartbeat) -> None:
+        """The sender says how far it is; frames before that which did not come are missing. Raises RefusedError."""
+        in_camera = heartbeat.lost_in_camera - self._lost_in_camera
+        in_buffer = heartbeat.lost_at_source - heartbeat.lost_in_camera - self._lost_in_buffer
+        if min(in_camera, in_buffer) < 0:
+            raise RefusedError("the count of frames lost at the source went back")
+        if max(in_camera, in_buffer) > LONGEST_GAP:
+            raise RefusedError(f"the count of lost frames jumps by more than {LONGEST_GAP:,}")
+        self._check(heartbeat.next_seq)
+        gap = self._ledger.reached(heartbeat.next_seq)
+        self._health.frames(sent=gap, missing=gap)
+        self._hand_on(self.windows.passed(heartbeat.next_seq))
+        self._tell_lost(in_buffer, in_camera)
+
+    def _check(self, seq: int) -> None:
+        if not self._ledger.believes(seq):
+            raise RefusedError(f"the frame number jumps by more than {LONGEST_GAP:,}")
+
+    def _tell_lost(self, in_buffer: int, in_camera: int) -> None:
+        self._lost_in_buffer += in_buffer
+        self._lost_in_camera += in_camera
+        self._health.frames(lost_at_source=in_buffer + in_camera)
+        self._losses.tell("frames_missing", self._ledger.missing)
+        self._losses.before_sending(self._lost_in_buffer)
+        self._losses.tell("lost_in_camera", self._lost_in_camera)
+
+    def _account(self, outage: Outage, number: int) -> None:
+        """The first frame after the sender was away: what was lost meanwhile."""
+        away_s = outage.away_s
+        if number == outage.last_number + 1 or is_stored(self.info.source):
+            self._health.event("info", "source_resumed", f"frames go on with number {number} after {away_s:.1f} s")
+            return
+        lost = min(round(away_s * self.info.rate_hz), LONGEST_GAP) if self.info.rate_hz else 0
+        self._health.frames(estimated_lost_in_outages=lost)
+        how_many = f"about {lost} frames were" if lost else "an unknown number of frames was"
+        self._health.event(
+            "warning",
+            "frames_lost_in_outage",
+            f"{how_many} not captured in {away_s:.1f} s without camera process",
+        )
+
+    def _hand_on(self, windows: list[Window]) -> None:
+        if left_out := self.windows.left_out - self._left_out:
+            self._left_out += left_out
+            self._health.windows(complete=left_out, skipped=left_out)
+        for window in windows:
+            self._complete(window)

@@ -1,0 +1,214 @@
+"""Frames -> sliding windows -> the worker, newest first when it cannot follow."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from dataclasses import replace
+from typing import NamedTuple
+
+from daemon.ingest.frame_ring import FrameRing
+from selfstorm.frames import Frame, Region, StreamInfo, Window
+
+LOSSLESS_DEPTH, FIRST_DEPTH = 2, 3
+MOST_EMPTY = 1000
+MOST_EARLIER = 200  # frames: half of what the model remembers; more would keep the picture waiting
+MOST_EARLIER_BYTES = 2**29
+
+
+class Skipped(NamedTuple):
+    """Windows that were skipped, of them those while it was paused, and frames that nobody will see because of it."""
+
+    windows: int = 0
+    paused: int = 0
+    frames: int = 0
+
+
+class SlidingWindows:
+    """Cuts one stream into windows of `length` frames, one every `stride`, counted in seq and not in arrivals.
+
+    A window is complete once the stream has passed its last frame; frames that never came are listed in it. left_out:
+    windows of a gap of more than MOST_EMPTY windows, which have a number and are not made. region: frames are cut to
+    it; as long as it is not within the camera's field the whole field is taken.
+    """
+
+    def __init__(
+        self,
+        info: StreamInfo,
+        length: int,
+        stride: int,
+        *,
+        first_seq: int,
+        first_index: int,
+        region: Region | None = None,
+    ) -> None:
+        self._field, self._length, self._stride = info, length, stride
+        self._start, self._index, self._next_seq = first_seq, first_index, first_seq
+        self._ring = FrameRing(length)
+        self._cut_to(region)
+        self.left_out = 0
+
+    @property
+    def next_index(self) -> int:
+        """Number of the next window."""
+        return self._index
+
+    @property
+    def info(self) -> StreamInfo:
+        """The stream as its windows show it: cut to the region."""
+        return self._info
+
+    def recut(self, length: int, stride: int, region: Region | None) -> None:
+        """Windows of another length, stride or region from here on; frames of those under way are kept if they fit."""
+        kept = self._ring.between(self._start, self._next_seq)
+        self._length, self._stride, self._ring = length, stride, FrameRing(length)
+        before = self._region
+        self._cut_to(region)
+        self._start = max(self._start, self._next_seq - length) if self._region == before else self._next_seq
+        for frame in kept:
+            if frame.seq >= self._start:
+                self._ring.push(frame)
+
+    def _cut_to(self, region: Region | None) -> None:
+        field = self._field
+        self._region = region if region is not None and region.within(field.height, field.width) else None
+        self._info = field
+        if self._region is not None:
+            y, x = (corner + offset for corner, offset in zip(field.roi_yx, self._region[:2], strict=True))
+            size = {"height": self._region.height, "width": self._region.width}
+            self._info = field.model_copy(update={"roi_yx": (y, x), **size})
+
+    def push(self, frame: Frame) -> list[Window]:
+        """Take a frame; the windows it completes."""
+        if self._region is not None:
+            # A copy: a view would keep the whole frame in memory.
+            frame = replace(frame, pixels=self._region.of(frame.pixels).copy())
+        self._ring.push(frame)
+        return self.passed(frame.seq + 1)
+
+    def passed(self, next_seq: int) -> list[Window]:
+        """The stream has reached next_seq, whether its frames came or not; the windows this completes."""
+        complete = []
+        self._next_seq = max(self._next_seq, next_seq)
+        while self._start + self._length <= next_seq:
+            first, last = self._start, self._start + self._length - 1
+            frames = self._ring.between(first, last)
+            if not frames and (empty := self._empty_before(next_seq)) > MOST_EMPTY:
+                self._start, self._index = first + empty * self._stride, self._index + empty
+                self.left_out += empty
+                continue
+            there = {frame.seq for frame in frames}
+            missing = tuple(seq for seq in range(first, last + 1) if seq not in there)
+            complete.append(
+                Window(
+                    self._index,
+                    self._info,
+                    first,
+                    last,
+                    frames,
+                    missing,
+                    stride=self._stride,
+                    region=self._region,
+                )
+            )
+            self._start, self._index = self._start + self._stride, self._index + 1
+            self._ring.forget_before(self._start)
+        return complete
+
+    def _empty_before(self, next_seq: int) -> int:
+        """How many windows from the next on end before frame next_seq - 1, the only one that may have come."""
+        return (next_seq - 1 - self._length - self._start) // self._stride + 1
+
+
+class WindowQueue:
+    """Hands windows to the worker. Live: only the newest waits, others are skipped. Lossless: putting waits.
+
+    The first window takes longest, for camera and optics are learned from it: those that are complete meanwhile wait
+    too, up to three, until the worker has caught up with them or turns out to be too slow.
+
+    Paused, it hands none, as if the worker were busy. The frames of skipped windows go along with the newest, as many
+    as the model could remember.
+    """
+
+    def __init__(self, *, lossless: bool) -> None:
+        self._lossless = lossless
+        self._waiting: deque[Window] = deque()
+        self._handed: Window | None = None
+        self._changed = threading.Condition()
+        self._closed = self._hurried = self._paused = False
+        self._patient = True
+
+    def put(self, window: Window) -> Skipped:
+        """Add a window; what was skipped for it. Waits for room when lossless."""
+        with self._changed:
+            skipped = Skipped()
+            if self._lossless:
+                self._changed.wait_for(lambda: len(self._waiting) < LOSSLESS_DEPTH or self._hurried)
+            elif len(self._waiting) >= (FIRST_DEPTH if self._patient else 1):
+                self._patient, count = False, len(self._waiting)
+                window, passed_over = self._instead_of_waiting(window)
+                skipped = Skipped(count, count if self._paused else 0, passed_over)
+            self._waiting.append(window)
+            self._changed.notify_all()
+            return skipped
+
+    def _instead_of_waiting(self, window: Window) -> tuple[Window, int]:
+        """The window with the frames of all that wait, which do so no more, and how many are too many to take along."""
+        passed_over, earlier = 0, self._waiting.popleft()
+        for later in (*self._waiting, window):
+            earlier, too_many = self._with_frames_of(earlier, later)
+            passed_over += too_many
+        self._waiting.clear()
+        return earlier, passed_over
+
+    def _with_frames_of(self, skipped: Window, window: Window) -> tuple[Window, int]:
+        """The window with the frames that only the skipped one had, and how many are too many to take along."""
+        handed = self._handed
+        seen = handed.last_seq if handed is not None and handed.info.stream == skipped.info.stream else -1
+        passed = [*skipped.before, *(frame for frame in skipped.frames if frame.seq > seen)]
+        if skipped.info != window.info:
+            return window, len(passed)
+        earlier = [frame for frame in passed if frame.seq < window.first_seq]
+        most = max(0, min(MOST_EARLIER, MOST_EARLIER_BYTES // window.frames[0].pixels.nbytes)) if window.frames else 0
+        kept = earlier[max(0, len(earlier) - most) :]
+        return replace(window, before=tuple(kept)), len(earlier) - len(kept)
+
+    def get(self, timeout_s: float) -> Window | None:
+        """The next window, or None when none came in time or the queue is closed and empty."""
+        with self._changed:
+            self._changed.wait_for(self._ready, timeout_s)
+            if not (self._waiting and self._ready()):
+                return None
+            window = self._waiting.popleft()
+            if self._handed is not None and not self._waiting:
+                self._patient = False
+            self._handed = window
+            self._changed.notify_all()
+            return window
+
+    def _ready(self) -> bool:
+        return self._closed or (bool(self._waiting) and (self._hurried or not self._paused))
+
+    def pause(self, paused: bool) -> None:
+        """Hand out no window until told otherwise, or until the end."""
+        with self._changed:
+            self._paused = paused
+            self._changed.notify_all()
+
+    def hurry(self) -> None:
+        """Nobody waits any more: the source has stopped, what is under way must be taken in."""
+        with self._changed:
+            self._hurried = True
+            self._changed.notify_all()
+
+    def close(self) -> None:
+        """No more windows will come; those waiting are still handed out."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    @property
+    def finished(self) -> bool:
+        """Closed, and nothing waits."""
+        with self._changed:
+            return self._closed and not self._waiting

@@ -1,0 +1,1 @@
+"""Windows into pictures: worker, reconstructor, load control, outputs."""

@@ -1,0 +1,265 @@
+"""What a run was made of and what it decided, a line a step, beside every output: enough to repeat it.
+
+    {"run": ...}     the first line: configuration, versions, device, what the model started from
+    {"stream": ...}  a stream begins
+    {"window": ...}  a window was reconstructed: its frames, how much was made of it, its picture's fingerprint
+    {"failed": ...}  a window could not be
+    {"changed": ...} settings from here on, changed by control; {"reset": true} the model starts anew
+    {"event": ...}   what a user was told, among it every mark
+
+Lines are appended and flushed: what a killed run has written so far can be repeated too.
+"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from dataclasses import asdict
+from hashlib import blake2b, sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Annotated, Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from daemon.config import CameraSection, Config, OpticsSection, ReconstructionSection
+from daemon.health import Health
+from daemon.processing.reconstructor import WindowResult
+from daemon.protocol.messages import Event
+from selfstorm.frames import Array, Region, StreamInfo, Window
+from selfstorm.stream.processing_level import Estimate, Quality
+
+SUFFIX = ".manifest.ndjson"
+PACKAGES = ("selfstorm", "torch", "numpy", "scipy", "pyzmq")
+
+Seqs = Annotated[list[int], Field(max_length=1_000_000)]
+
+
+class Line(BaseModel):
+    """Base of what a line holds: strict, and nothing unknown."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class RunLine(Line):
+    """How the run was started. checkpoint: a copy of the model it started from, and its SHA-256."""
+
+    format: Literal["selfstorm-run"] = "selfstorm-run"
+    format_version: Literal[1] = 1
+    run: str
+    started_unix_ns: int
+    config: Config
+    versions: dict[str, str]
+    device: Annotated[str, Field(pattern=r"^\S")]
+    torch_threads: Annotated[int, Field(ge=1, le=4096)]
+    checkpoint: str = ""
+    checkpoint_sha256: str = ""
+
+
+class EffortLine(Line):
+    """selfstorm.stream.processing_level.Effort."""
+
+    name: str
+    estimate: Estimate
+    quality: Quality
+    optics: bool
+    quick: bool
+    ahead: Estimate | None = None
+    judged: bool = True
+
+
+class WindowLine(Line):
+    """One reconstructed window. number_less_seq: the camera's numbers are that much larger than seq."""
+
+    index: int
+    stream: str
+    first_seq: int
+    last_seq: int
+    seqs: Seqs
+    before: Seqs
+    stride: int
+    region: Region | None = None
+    number_less_seq: int
+    effort: EffortLine
+    learned: bool
+    model_hash: str
+    picture_hash: str
+    misfit: float
+
+
+class FailedLine(Line):
+    """A window that could not be reconstructed, and why."""
+
+    index: int
+    stream: str
+    first_seq: int
+    last_seq: int
+    error: str
+
+
+class ChangedLine(Line):
+    """The sections that control may change, whole."""
+
+    camera: CameraSection
+    optics: OpticsSection
+    reconstruction: ReconstructionSection
+
+
+class ManifestLine(BaseModel):
+    """A line: one of these is set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    run: RunLine | None = None
+    stream: StreamInfo | None = None
+    window: WindowLine | None = None
+    failed: FailedLine | None = None
+    changed: ChangedLine | None = None
+    reset: Literal[True] | None = None
+    event: Event | None = None
+
+
+class Manifest:
+    """Writes the lines of one run beside its outputs, from its first window on.
+
+    A place that cannot be written ends the writing, with an event; the stream goes on.
+    """
+
+    def __init__(self, config: Config, health: Health, device: str) -> None:
+        self._config, self._health, self._device = config, health, device
+        self._started_unix_ns = time.time_ns()
+        self._stream: StreamInfo | None = None
+        self._next_event = 0
+        self._files: list[IO[str]] = []
+        self._begun, self._starts_anew = False, False
+
+    def _begin(self) -> None:
+        config = self._config
+        for path in _places(config, self._health.run):
+            try:
+                self._files.append(path.open("w", encoding="utf-8"))
+            except OSError as error:
+                self._give_up(path, error)
+        run = RunLine(
+            run=self._health.run,
+            started_unix_ns=self._started_unix_ns,
+            config=_from_anywhere(config),
+            versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+            device=self._device,
+            torch_threads=torch.get_num_threads(),
+        )
+        self._write(ManifestLine(run=run.model_copy(update=self._kept_checkpoint())))
+
+    def _kept_checkpoint(self) -> dict[str, str]:
+        """A copy of the model that the run started from: the run's own will be written over it."""
+        checkpoint = self._config.checkpoint
+        if not self._files or checkpoint is None or not checkpoint.exists() or self._starts_anew:
+            return {}
+        kept = Path(self._files[0].name).with_suffix(".start.safetensors")
+        try:
+            shutil.copyfile(checkpoint, kept)
+            return {"checkpoint": kept.name, "checkpoint_sha256": sha256(kept.read_bytes()).hexdigest()}
+        except OSError as error:
+            self._give_up(kept, error)
+            return {}
+
+    def window(self, window: Window, made: WindowResult) -> None:
+        """A window was reconstructed."""
+        self._describe(window)
+        line = WindowLine(
+            index=window.index,
+            stream=window.info.stream,
+            first_seq=window.first_seq,
+            last_seq=window.last_seq,
+            seqs=[frame.seq for frame in window.frames],
+            before=[frame.seq for frame in window.before],
+            stride=window.stride,
+            region=window.region,
+            number_less_seq=window.frames[0].number - window.frames[0].seq,
+            effort=EffortLine(**asdict(made.effort)),
+            learned=made.learned,
+            model_hash=made.model_hash,
+            picture_hash=picture_hash(made.result.picture),
+            misfit=made.result.misfit,
+        )
+        self._write(ManifestLine(window=line))
+
+    def failed(self, window: Window, error: str) -> None:
+        """A window could not be reconstructed."""
+        self._describe(window)
+        seqs: dict[str, Any] = {"first_seq": window.first_seq, "last_seq": window.last_seq}
+        self._write(ManifestLine(failed=FailedLine(index=window.index, stream=window.info.stream, error=error, **seqs)))
+
+    def changed(self, config: Config) -> None:
+        """From the next window on, that is what it is made with."""
+        if not self._begun:  # the first line will say so
+            self._config = config
+            return
+        sections = {name: getattr(config, name) for name in ChangedLine.model_fields}
+        self._write(ManifestLine(changed=ChangedLine(**sections)))
+
+    def reset(self) -> None:
+        """Before the next window the model was forgotten."""
+        if self._begun:
+            self._write(ManifestLine(reset=True))
+        else:
+            self._starts_anew = True
+
+    def close(self) -> None:
+        """Close the files."""
+        if self._begun:
+            self._write_events()
+        for file in self._files:
+            file.close()
+
+    def _describe(self, window: Window) -> None:
+        if not self._begun:
+            self._begun = True
+            self._begin()
+        self._write_events()
+        if window.info != self._stream:
+            self._stream = window.info
+            self._write(ManifestLine(stream=window.info))
+
+    def _write_events(self) -> None:
+        for event in self._health.events_since(self._next_event):
+            self._write(ManifestLine(event=event))
+            self._next_event = event.number + 1
+
+    def _write(self, line: ManifestLine) -> None:
+        for file in list(self._files):
+            try:
+                file.write(line.model_dump_json(exclude_none=True) + "\n")
+                file.flush()
+            except OSError as error:
+                self._files.remove(file)
+                self._give_up(Path(file.name), error)
+
+    def _give_up(self, path: Path, error: OSError) -> None:
+        self._health.event("error", "manifest_stopped", f"{path}: {error.strerror}; the stream goes on")
+
+
+def picture_hash(picture: Array) -> str:
+    """32 hexadecimal digits that name a picture, bit for bit."""
+    return blake2b(picture.tobytes(), digest_size=16).hexdigest()
+
+
+def _from_anywhere(config: Config) -> Config:
+    """The configuration with whole paths, so that the run can be repeated in another folder."""
+    paths = {name: getattr(config, name) for name in ("record", "save", "checkpoint", "folder")}
+    source = config.source
+    if source.scheme == "replay":
+        source = source.model_copy(update={"uri": f"replay:{Path(source.place).absolute()}"})
+    whole = {name: path.absolute() for name, path in paths.items() if path is not None}
+    return config.model_copy(update={"source": source, **whole})
+
+
+def _places(config: Config, run: str) -> list[Path]:
+    places = []
+    if config.save is not None:
+        places.append(config.save.with_name(config.save.name.split(".")[0] + SUFFIX))
+    if config.record is not None:
+        places.append(config.record / f"run-{run[:8]}{SUFFIX}")
+    return places

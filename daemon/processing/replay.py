@@ -1,0 +1,177 @@
+"""Repeats a run from its manifest: the same frames and decisions through the same class make the same pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+
+from daemon.config import Config
+from daemon.processing.manifest import ManifestLine, RunLine, WindowLine, picture_hash
+from daemon.processing.reconstructor import Reconstructor
+from daemon.settings import settings_of
+from daemon.stopwatch import Stopwatch
+from selfstorm.compute.device import prepare_device
+from selfstorm.errors import InputError
+from selfstorm.frames import Array, Frame, StreamInfo, Window
+from selfstorm.io.movies import MovieFile
+from selfstorm.io.recording import RecordingReader
+from selfstorm.reconstruction import Reconstruction
+from selfstorm.simulation.movie import simulate
+from selfstorm.stream.processing_level import ProcessingLevel
+from selfstorm.stream.window import TooFewFramesError
+
+MOST_LINE = 64 * 2**20
+MEND = "give a manifest that selfstorm-daemon wrote"
+
+Pixels = Callable[[int, int], Array]  # of a seq and the camera's number
+
+
+@dataclass(frozen=True, slots=True)
+class Repeated:
+    """A window made again. equal: its picture is, bit for bit, the one of the run."""
+
+    line: WindowLine
+    result: Reconstruction
+    equal: bool
+
+
+def repeat(manifest: Path) -> Iterator[Repeated]:
+    """Every window of a run, made again. Raises InputError where that cannot be."""
+    lines = _lines(manifest)
+    first = next(lines, None)
+    if first is None or first.run is None:
+        raise InputError("does not begin with a run", where=manifest, hint=MEND)
+    run = first.run
+    config = now = run.config
+    device = prepare_device(run.device.split()[0])
+    torch.set_num_threads(run.torch_threads)
+    again = Reconstructor(
+        lambda info: settings_of(now, info),
+        device,
+        steady=True,
+        whole=config.lossless,
+        tell=lambda level, code, text: None,
+        checkpoint=_start(manifest, run),
+    )
+    info: StreamInfo | None = None
+    pixels: Pixels | None = None
+    with ExitStack() as movies:
+        for line in lines:
+            if line.stream is not None:
+                info = line.stream
+                pixels = _pixels_of(info, config, movies)
+            elif line.changed is not None:
+                now = now.model_copy(update=dict(line.changed))
+            elif line.reset:
+                again.forget()
+            elif line.window is not None and info is not None and pixels is not None:
+                window = _window(line.window, info, pixels)
+                effort = ProcessingLevel(**line.window.effort.model_dump())
+                try:
+                    made = again.reconstruct(window, Stopwatch(), effort=effort)
+                except TooFewFramesError as error:
+                    raise InputError(f"window {window.index}: {error}", where=manifest, hint=MEND) from None
+                yield Repeated(line.window, made.result, picture_hash(made.result.picture) == line.window.picture_hash)
+
+
+def _lines(manifest: Path) -> Iterator[ManifestLine]:
+    try:
+        with manifest.open(encoding="utf-8") as file:
+            for number, text in enumerate(iter(lambda: file.readline(MOST_LINE), ""), 1):
+                if text.endswith("\n"):  # the last line of a killed run may be cut
+                    yield _line(manifest, number, text)
+                elif number == 1:
+                    raise InputError("is no run's manifest", where=manifest, hint=MEND)
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=manifest) from None
+    except UnicodeDecodeError:
+        raise InputError("is no text", where=manifest, hint=MEND) from None
+
+
+def _line(manifest: Path, number: int, text: str) -> ManifestLine:
+    try:
+        return ManifestLine.model_validate_json(text)
+    except ValidationError as error:
+        why = error.errors()[0]["msg"]
+        raise InputError(f"line {number} is none of a run ({why})", where=manifest, hint=MEND) from None
+
+
+def _start(manifest: Path, run: RunLine) -> Path | None:
+    if not run.checkpoint:
+        return None
+    path = manifest.parent / Path(run.checkpoint).name
+    if not path.exists() or sha256(path.read_bytes()).hexdigest() != run.checkpoint_sha256:
+        raise InputError("the model that the run started from is gone or has changed", where=path)
+    return path
+
+
+def _window(line: WindowLine, info: StreamInfo, pixels: Pixels) -> Window:
+    def frame(seq: int) -> Frame:
+        number = seq + line.number_less_seq
+        whole = pixels(seq, number)
+        return Frame(info.stream, seq, number, whole if line.region is None else line.region.of(whole), None, 0, 0)
+
+    frames, before = (tuple(frame(seq) for seq in seqs) for seqs in (line.seqs, line.before))
+    there = set(line.seqs)
+    missing = tuple(seq for seq in range(line.first_seq, line.last_seq + 1) if seq not in there)
+    return Window(
+        line.index,
+        info,
+        line.first_seq,
+        line.last_seq,
+        frames,
+        missing,
+        before,
+        line.stride,
+        line.region,
+    )
+
+
+def _pixels_of(info: StreamInfo, config: Config, movies: ExitStack) -> Pixels:
+    """Where the frames of a stream are to be had again: recorded, in the movie that was replayed, or simulated."""
+    if config.record is not None:
+        return _recorded(config.record, info, movies)
+    if config.source.scheme == "replay":
+        movie = movies.enter_context(MovieFile(Path(config.source.place)))
+        return lambda seq, number: movie.frame(number % movie.length)
+    if config.source.scheme == "simulate":
+        return _Simulated(config)
+    raise InputError("the frames of this run were not kept", where=info.source, hint="repeat runs with --record DIR")
+
+
+def _recorded(folder: Path, info: StreamInfo, movies: ExitStack) -> Pixels:
+    paths = sorted(folder.glob(f"*-{info.stream[:8]}.tif"))
+    if not paths:
+        raise InputError(f"holds no recording of stream {info.stream}", where=folder)
+    recording = RecordingReader(paths)
+    movies.callback(recording.close)
+    places = {int(seq): place for place, seq in enumerate(recording.seqs)}
+
+    def pixels(seq: int, number: int) -> Array:
+        if seq not in places:
+            raise InputError(f"frame {seq} of stream {info.stream} is not in the recording", where=folder)
+        return recording.pixels(places[seq])
+
+    return pixels
+
+
+class _Simulated:
+    """Frames of the simulated scene, kept as long as a window may ask for them again."""
+
+    def __init__(self, config: Config) -> None:
+        self._scene, self._most = config.source.scene(), config.reconstruction.window * 2
+        self._kept: dict[int, Array] = {}
+
+    def __call__(self, seq: int, number: int) -> Array:
+        if number not in self._kept:
+            for k, (pixels, _) in enumerate(islice(simulate(self._scene, start_frame=number), self._most)):
+                self._kept[number + k] = pixels
+            self._kept = {k: v for k, v in self._kept.items() if k > number - self._most}
+        return self._kept[number]

@@ -1,0 +1,74 @@
+"""Recording on demand: begun and ended while the stream runs, by the configuration or by somebody who asks for it."""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime
+from pathlib import Path
+
+from daemon.health import Health
+from daemon.recording.supervisor import RecorderSupervisor
+from selfstorm.io.atomic_files import make_folder
+
+
+class RecordingController:
+    """At most one recorder. Asked from any thread; the main loop's `check` starts and stops it.
+
+    folder: where recordings go that somebody asks for, each into a folder of its own. key: for frames from elsewhere.
+    """
+
+    def __init__(self, folder: Path, health: Health, *, key: Path | None = None) -> None:
+        self._folder, self._health, self._key = folder, health, key
+        self._lock = threading.Lock()
+        self._wanted: Path | None = None
+        self._late = True
+        self._recorder: RecorderSupervisor | None = None
+        self._recorded_in: Path | None = None
+
+    def start(self, folder: Path | None = None, *, late: bool = True) -> Path:
+        """Record the raw frames from now on; where. One that runs goes on. Raises InputError.
+
+        folder: None for a new one. late: the first stream may have begun long ago.
+        """
+        with self._lock:
+            if self._wanted is None:
+                wanted = folder or self._folder / f"recording-{datetime.now():%Y%m%d-%H%M%S-%f}"
+                make_folder(wanted, "choose another folder to record into")
+                self._wanted, self._late = wanted, late
+                if folder is None:
+                    self._health.event("info", "recording_started", f"into {wanted}")
+            return self._wanted
+
+    def stop(self) -> None:
+        """Record no more; what was recorded is finished."""
+        with self._lock:
+            if self._wanted is not None:
+                self._wanted = None
+                self._health.event("info", "recording_ended", "somebody asked for it")
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is a recorder, or will be after the next check."""
+        return self._wanted is not None
+
+    def check(self, endpoint: str) -> None:
+        """Look after the recorder: start, restart or end it. endpoint: of the frames."""
+        with self._lock:
+            wanted, late = self._wanted, self._late
+        if self._recorder is not None and wanted != self._recorded_in:
+            self.close()
+            self._health.report(recording="")
+        if self._recorder is None and wanted is not None:
+            self._recorder = RecorderSupervisor(endpoint, wanted, self._health, late=late, key=self._key)
+            self._recorded_in = wanted
+        if self._recorder is not None:
+            self._recorder.check()
+            if self._recorder.stopped:
+                with self._lock:
+                    self._wanted = None if self._wanted == wanted else self._wanted
+
+    def close(self) -> None:
+        """End the recorder, and wait until its files are whole."""
+        if self._recorder is not None:
+            self._recorder.stop()
+            self._recorder, self._recorded_in = None, None

@@ -1,0 +1,60 @@
+"""--save: the published pictures as an OME-TIFF that grows window by window."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from daemon.health import Health
+from daemon.protocol.messages import PictureHeader
+from selfstorm.errors import InputError
+from selfstorm.frames import Array
+from selfstorm.io.atomic_files import check_file
+from selfstorm.io.ome_tiff import OmeTiffWriter
+
+
+class MovieOut:
+    """One file for each size of picture: OUT.ome.tif, then OUT-2.ome.tif when the camera's field changes.
+
+    A full disk, or a place that cannot be written, ends the saving, with an event; the stream goes on.
+    """
+
+    def __init__(self, path: Path, health: Health) -> None:
+        self._path, self._health = path, health
+        self._writer: OmeTiffWriter | None = None
+        self._shape: tuple[int, ...] = ()
+        self._files, self._failed = 0, False
+        check_file(path)
+        health.report(saving=str(path))
+
+    def add(self, header: PictureHeader, picture: Array) -> None:
+        """Append one picture and its header."""
+        if self._failed:
+            return
+        try:
+            if self._writer is None or picture.shape != self._shape:
+                self.close()
+                self._files += 1
+                self._writer, self._shape = OmeTiffWriter(self._name(), header.pixel_nm), picture.shape
+            self._writer.add(picture, header.model_dump(mode="json", exclude={"shape", "dtype"}))
+        except (OSError, InputError) as error:
+            self._give_up(error)
+
+    def close(self) -> None:
+        """Finish the open file."""
+        writer, self._writer = self._writer, None
+        if writer is not None:
+            try:
+                writer.close()
+            except OSError as error:
+                self._give_up(error)
+
+    def _give_up(self, error: OSError | InputError) -> None:
+        self._failed = True
+        self._health.report(saving="")
+        self._health.event("error", "saving_stopped", f"{self._path}: {error}; what was saved is kept")
+
+    def _name(self) -> Path:
+        if self._files == 1:
+            return self._path
+        stem, dot, suffix = self._path.name.partition(".")
+        return self._path.with_name(f"{stem}-{self._files}{dot}{suffix}")

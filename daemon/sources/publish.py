@@ -1,0 +1,75 @@
+"""selfstorm-daemon publish: a camera process beside the microscope, for a daemon on another machine.
+
+It supervises the process as the daemon does, and hears its heartbeats only: the frames go to whoever connects.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+from daemon.config import SourceSection
+from daemon.health import Health
+from daemon.keys.loopback import from_here, is_loopback
+from daemon.keys.store import Keyring
+from daemon.protocol.codec import MalformedMessageError
+from daemon.protocol.messages import Heartbeat
+from daemon.sources.supervisor import CameraSupervisor
+from daemon.transport.frame_subscriber import FrameSubscriber
+from selfstorm.errors import InputError
+
+TICK_MS = 200
+
+
+def publish(source: SourceSection, endpoint: str, stop: threading.Event, keyring: Path | None = None) -> Iterator[str]:
+    """Publish until stopped or the source ends; a sentence whenever something changes. Raises InputError.
+
+    What goes wrong with the camera process meanwhile is logged.
+
+    keyring: folder of who may have the frames, where other machines can reach the endpoint.
+    """
+    if source.scheme == "zmq":
+        raise InputError("is a publisher already", where=source.uri, hint="connect the daemon to it")
+    ring = Keyring(keyring)
+    if not is_loopback(endpoint):
+        ring.required(endpoint)
+    health = Health(run=uuid4().hex)
+    camera = CameraSupervisor(source, health, subscribers=0, lossless=False, endpoint=endpoint, keyring=keyring)
+    try:
+        yield f"publishing {source.uri} on {camera.endpoint}"
+        key = None if is_loopback(camera.endpoint) else ring.own_key()
+        with FrameSubscriber(from_here(camera.endpoint), kind="heartbeat", key=key) as subscriber:
+            yield from _watch(camera, subscriber, stop)
+    finally:
+        camera.stop()
+
+
+def _watch(camera: CameraSupervisor, subscriber: FrameSubscriber, stop: threading.Event) -> Iterator[str]:
+    heard_s, last = time.monotonic(), ""
+    sent: dict[str, int] = {}  # frames of each stream so far: where a camera process that is started again goes on
+    while not stop.is_set():
+        beat = _heartbeat(subscriber)
+        if beat is not None:
+            heard_s, sent[beat.stream] = time.monotonic(), beat.next_seq
+            if (now := _sentence(beat)) != last:
+                last = now
+                yield f"{now}; {beat.next_seq} frames sent, {beat.lost_at_source} lost at the source"
+            if beat.state == "ended":
+                return
+        total = sum(sent.values())
+        camera.check(heard_s, total, total)
+
+
+def _heartbeat(subscriber: FrameSubscriber) -> Heartbeat | None:
+    try:
+        received = subscriber.receive(TICK_MS)
+    except MalformedMessageError:
+        return None
+    return received.message if received and isinstance(received.message, Heartbeat) else None
+
+
+def _sentence(beat: Heartbeat) -> str:
+    return f"{beat.state}: {beat.detail}" if beat.detail else f"{beat.state}, stream {beat.stream[:8]}"

@@ -1,0 +1,160 @@
+"""Keeps the camera process alive: notices that it died or hangs, says so, restarts it.
+
+A user's mistake, which no restart mends, ends the daemon with what the camera process says of it. A fault that may pass
+is waited out: sources that depend on nothing outside this machine are given up after some restarts, a microscope never,
+for Micro-Manager may be closed over lunch and a camera switched off over night.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from daemon.config import SourceSection
+from daemon.health import Health
+from daemon.transport.child_process import Child, wait_ready
+from selfstorm.commands.console import USER_ERROR
+from selfstorm.errors import InputError
+
+START_S = 60.0
+SILENCE_S = 10.0
+BACKOFF_S = (0.2, 1.0, 2.0, 5.0, 10.0)
+MOST_RESTARTS, RESTART_SPAN_S = 6, 120.0
+SELF_CONTAINED = ("simulate", "replay")
+SILENT = {"micromanager": "Micro-Manager does not answer; was it closed?"}
+MOST_DEBT = 200  # characters
+ANY_PORT = "tcp://127.0.0.1:*"
+
+
+class CameraSupervisor:
+    """One camera process at a time, always at the same endpoint once it has one.
+
+    subscribers: how many it waits for before it begins. keyring: for an endpoint beyond loopback.
+    """
+
+    ends_with_source = True
+
+    def __init__(
+        self,
+        source: SourceSection,
+        health: Health,
+        *,
+        subscribers: int,
+        lossless: bool,
+        endpoint: str = ANY_PORT,
+        keyring: Path | None = None,
+    ) -> None:
+        self._source, self._health = source, health
+        self.subscribers, self._lossless, self._keyring = subscribers, lossless, keyring
+        self._restarts: deque[float] = deque()
+        self._restart_due_s = 0.0
+        self._total_restarts = 0
+        self._started_s = 0.0
+        self._child: Child | None = None
+        self._left, self._debt = "{}", ""
+        self._last_words: dict[str, Any] = {}
+        self.endpoint = self._start(endpoint, resume_at=0, sent=0)
+
+    def _start(self, endpoint: str, resume_at: int, sent: int) -> str:
+        arguments = [self._source.model_dump_json(), "--bind", endpoint]
+        arguments += ["--subscribers", str(self.subscribers)]
+        arguments += ["--resume-at", str(resume_at), "--sent", str(sent), "--left", self._left]
+        arguments += ["--keyring", str(self._keyring)] if self._keyring is not None else []
+        child = Child("daemon.sources", [*arguments, *(["--lossless"] if self._lossless else [])])
+        said = wait_ready(child, START_S)
+        if "endpoint" not in said:
+            child.stop()
+            raise InputError(str(said["error"]))
+        self._child, self._started_s, self._last_words = child, time.monotonic(), {}
+        return str(said["endpoint"])
+
+    def check(self, heard_s: float, resume_at: int, sent: int) -> None:
+        """Look after the process. heard_s: when intake last heard of it.
+
+        resume_at: the frame number to go on from. sent: frames so far. Raises InputError when the user made a mistake,
+        or it cannot be kept alive.
+        """
+        now = time.monotonic()
+        if self._child is not None:
+            fault = self._fault(self._child, max(heard_s, self._started_s), now)
+            if fault:
+                self._child.stop(0.5)
+                self._hear(self._child)
+                self._child = None
+                self._schedule(fault + (f" before {self._debt} was put back" if self._debt else ""), now)
+        elif now >= self._restart_due_s:
+            self._restart(now, resume_at, sent)
+
+    def _hear(self, child: Child) -> None:
+        """Take over what it leaves to the one after it, and its last words: they may come well before its end."""
+        while said := child.said():
+            if "left" in said:
+                self._left, self._debt = json.dumps(said["left"]), str(said["debt"])[:MOST_DEBT]
+            else:
+                self._last_words = said
+
+    def _restart(self, now: float, resume_at: int, sent: int) -> None:
+        self._restarts.append(now)
+        self._total_restarts += 1
+        self._health.report(source_restarts=self._total_restarts)
+        try:
+            self._start(self.endpoint, resume_at, sent)
+        except InputError as error:  # it was right at the start: a camera that is switched off, a file that is gone
+            self._schedule(f"the camera process could not begin again: {error}", now)
+        else:
+            self._health.event("info", "camera_process_restarted", "the camera process runs again")
+
+    def _schedule(self, fault: str, now: float) -> None:
+        while self._restarts and self._restarts[0] < now - RESTART_SPAN_S:
+            self._restarts.popleft()
+        if len(self._restarts) >= MOST_RESTARTS and self._source.scheme in SELF_CONTAINED:
+            raise InputError(f"{fault}, for the {MOST_RESTARTS + 1}th time in two minutes", where=self._source.uri)
+        wait_s = BACKOFF_S[min(len(self._restarts), len(BACKOFF_S) - 1)]
+        self._restart_due_s = time.monotonic() + wait_s
+        self._health.report(source_state="restarting", detail=fault[:500])
+        self._health.event("error", "camera_process_lost", f"{fault[:500]}; it is restarted in {wait_s:g} s")
+
+    def _fault(self, child: Child, heard_s: float, now: float) -> str:
+        """What is wrong with the process, nothing if nothing is. Raises InputError for a mistake of the user's."""
+        code = child.exit_code
+        if code is not None:
+            child.stop()  # all that it said has come then
+        self._hear(child)
+        if code is not None:
+            said = self._last_words
+            if code == USER_ERROR and "error" in said:
+                raise InputError(said["error"])  # no restart mends it
+            return f"the camera process {child.ending}" + (f": {said['failed']}" if "failed" in said else "")
+        if now - heard_s > SILENCE_S:
+            why = SILENT.get(self._source.scheme, "")
+            return f"the camera process has said nothing for {SILENCE_S:.0f} s" + (f": {why}" if why else "")
+        return ""
+
+    @property
+    def away(self) -> bool:
+        """Whether nobody sends frames: between two processes."""
+        return self._child is None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the camera process, None between two."""
+        return self._child.pid if self._child else None
+
+    def ask_to_stop(self) -> None:
+        """No more frames, please."""
+        if self._child is not None:
+            self._child.ask_to_stop()
+
+    def stop(self) -> None:
+        """End the process and wait for it. What it leaves that nobody will put back any more is told."""
+        if self._child is not None:
+            self._child.stop()
+            self._hear(self._child)
+            self._child = None
+        if self._debt:
+            why = "as an acquisition of ours had set it, for its camera process was ended before it could put it back"
+            self._health.event("warning", "settings_left", f"the microscope is {why}: {self._debt}")
+            self._debt = ""

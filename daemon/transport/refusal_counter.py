@@ -1,0 +1,31 @@
+"""Messages that cannot be used: counted by reason, told at the first, the tenth, the hundredth, ..."""
+
+from __future__ import annotations
+
+from daemon.health import Health
+
+MOST_REASONS = 20
+LONGEST = 200
+OTHERS = "for other reasons"
+
+
+class RejectionCounter:
+    """The count of one socket. Whatever is sent, neither the reasons nor the events become many.
+
+    what: was refused, in words. counted_in: the field of the status that has the counts.
+    """
+
+    def __init__(self, health: Health, what: str = "a message of the source", counted_in: str = "refused") -> None:
+        self._health, self._what, self._counted_in = health, what, counted_in
+        self._counts: dict[str, int] = {}
+
+    def refuse(self, why: str) -> None:
+        """One message was refused."""
+        reason = why[:LONGEST]
+        if reason not in self._counts and len(self._counts) >= MOST_REASONS:
+            reason = OTHERS
+        count = self._counts[reason] = self._counts.get(reason, 0) + 1
+        self._health.report(**{self._counted_in: dict(self._counts)})
+        if count == 10 ** (len(str(count)) - 1):
+            so_far = f" ({count} times so far)" if count > 1 else ""
+            self._health.event("warning", "message_refused", f"{self._what} was refused{so_far}: {reason}")

@@ -1,0 +1,1 @@
+"""Reference methods: the published Self-STORM and the classics."""

@@ -1,0 +1,1 @@
+"""Camera and PSF learned from the data, and their fine-tuning."""

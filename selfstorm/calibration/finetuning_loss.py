@@ -1,0 +1,105 @@
+"""What fine-tuning lowers: how badly a density predicts a window's covariances, and how badly the moments agree."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from selfstorm.calibration.differentiable_psf import Covariance, Optics, learned_density, parameters, smooth
+from selfstorm.calibration.field_moments import FieldMoments
+from selfstorm.calibration.psf_fit import Target
+from selfstorm.psf.models import Psf
+from selfstorm.psf.pupil import Pupil
+from selfstorm.stages.covariances import shifted, trend, window_statistics
+
+Lags = tuple[tuple[int, int], ...]
+NOISY = 0.1  # share of the moments that is chance; beyond it they show nothing
+AGREES_CHI2, MATTERS = 3.0, 1e-3  # of the moments: chance, and a width 4 % off
+ANCHOR = 0.3  # measured: with 3, chance in the moments made coma where there was none; with 0, widths come out small
+NA_SD, NA_WEIGHT = 0.05, 0.3  # the numerical aperture is known; defocus is not to be taken for a small one
+LEAST_CURVATURE = 10.0  # of the loss, per radian or logarithm squared
+DIFFERENCE = 1e-4  # for the curvature, which need not be exact
+TINY = 1e-12
+
+
+def _lags(nearest: int, farthest: int) -> Lags:
+    """Those of one half plane whose larger component is nearest to farthest pixels."""
+    half = [(dy, dx) for dy in range(farthest + 1) for dx in range(-farthest, farthest + 1) if (dy, dx) > (0, 0)]
+    return tuple(lag for lag in half if max(lag[0], abs(lag[1])) >= nearest)
+
+
+LOSS_LAGS, FAR_LAGS = _lags(1, 2), _lags(3, 3)
+
+
+class Half:
+    """Half of a window's frames: what the network is given, what it is to predict, and the moments.
+
+    y: (T, H, W) for the network. wider: (T, ...) the same frames of a larger part of the field, for the moments.
+    """
+
+    def __init__(self, y: Tensor, wider: Tensor, pixel_nm: float) -> None:
+        self.statistics, self.c = window_statistics(y), y - trend(y)
+        self.variance = (self.c * self.c).mean(0)
+        moments = FieldMoments()
+        moments.add(wider.numpy())
+        self.speaks = False
+        if len(moments.pairs):
+            self.target = Target(moments, pixel_nm)
+            self.speaks = self.target.noise < NOISY
+
+    def agrees(self, psf: Psf) -> bool:
+        """Whether the moments are those of this PSF, but for chance and what no picture would show."""
+        fit = self.target.hold(psf)
+        return fit.chi2 < AGREES_CHI2 or fit.misfit < MATTERS
+
+    def misfit(self, optics: Optics, spectrum: Tensor, lags: Lags) -> Tensor:
+        """(H, W) mean square, in variances, of what the half's own density leaves of its covariances at the lags.
+
+        The density's brightness is fitted once more: whitening and significance scale what it was made from.
+        """
+        m = learned_density(optics, spectrum, self.statistics)
+        predicted = Covariance(optics.kernels(spectrum, lags), *self.variance.shape).forward(m)
+        measured = torch.stack([(self.c * shifted(self.c, *lag)).sum(0) for lag in lags]) / (len(self.c) - 1)
+        variance = torch.stack([self.variance * shifted(self.variance, *lag) for lag in lags])
+        inside = torch.stack([shifted(torch.ones_like(self.variance), *lag) for lag in lags])
+        weight = inside * len(self.c) / (variance + measured**2).clamp(min=TINY)
+        brightness = (weight * measured * predicted).sum() / (weight * predicted**2).sum()
+        misfit: Tensor = (weight * (measured - brightness * predicted) ** 2).mean(0)
+        return misfit
+
+
+class Loss:
+    """Misfit at the twelve nearest lags + ANCHOR x chi2 of the moments, over the parameters of a kind of PSF."""
+
+    def __init__(self, half: Half, psf: Psf, pixel_nm: float) -> None:
+        self.half, self.optics, self.nominal = half, Optics(smooth(psf), pixel_nm), parameters(smooth(psf))
+        values = torch.as_tensor(half.target.values)
+        self.values, self.noise = values - values.mean(), max(half.target.hold(psf).noise, TINY)
+
+    def residual(self, theta: Tensor) -> Tensor:
+        """What the PSF leaves of the moments, its square in units of the loss, and for a pupil the NA's prior."""
+        rho = self.optics.autocorrelation(self.optics.spectrum(theta))
+        rho = rho - rho.mean()
+        left = (self.values - (self.values @ rho) / (rho @ rho) * rho) * math.sqrt(ANCHOR / self.noise)
+        if not isinstance(self.optics.psf, Pupil):
+            return left
+        return torch.cat([left, (theta - self.nominal)[:1] * (NA_WEIGHT / NA_SD)])
+
+    def curvature(self, theta: Tensor) -> Tensor:
+        """(P, P) Gauss's and Newton's of the residual, with a floor."""
+        axes = DIFFERENCE * torch.eye(len(theta), dtype=theta.dtype)
+        with torch.no_grad():
+            rises = [self.residual(theta + axis) - self.residual(theta - axis) for axis in axes]
+        slopes = torch.stack(rises, 1) / (2 * DIFFERENCE)
+        floor = LEAST_CURVATURE * torch.eye(len(theta), dtype=theta.dtype)
+        return 2 * slopes.mT @ slopes + floor
+
+    def __call__(self, theta: Tensor) -> tuple[float, Tensor]:
+        """The loss and its gradient (P,)."""
+        theta = theta.clone().requires_grad_()
+        misfit = self.half.misfit(self.optics, self.optics.spectrum(theta), LOSS_LAGS).mean()
+        loss = misfit + (self.residual(theta) ** 2).sum()
+        (slope,) = torch.autograd.grad(loss, theta)
+        return float(loss.detach()), slope

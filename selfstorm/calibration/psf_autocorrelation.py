@@ -1,0 +1,56 @@
+"""The moments that a PSF would give: what field_moments.py measures, up to a factor and a constant."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from selfstorm.calibration.field_moments import FIELD_LAGS, REACH_PX
+from selfstorm.frames import Array
+from selfstorm.psf.models import Psf
+
+SAMPLES = 64
+
+
+@lru_cache(maxsize=64)
+def autocorrelation(psf: Psf, pixel_nm: float) -> Array:
+    """(40,) autocorrelation at FIELD_LAGS of the PSF integrated over camera pixels, 1 at lag 0; read-only."""
+    spectrum, frequency = _pixelated(psf, pixel_nm)
+    power = np.abs(spectrum) ** 2
+    return _at_lags(power / power.sum(), frequency * pixel_nm)
+
+
+@lru_cache(maxsize=8)
+def lopsidedness(psf: Psf, pixel_nm: float) -> Array:
+    """(40,) sum over p of h(p) h(p + d) (h(p) - h(p + d)) at FIELD_LAGS, of norm 1, h the PSF over pixels; read-only.
+
+    Zero for all d where the PSF looks the same when it is turned by 180 degrees; then no norm is 1.
+    """
+    spectrum, frequency = _pixelated(psf, pixel_nm)
+    squares = np.fft.fft2(np.fft.ifft2(spectrum).real ** 2)
+    odd = _at_lags(1j * (squares.conj() * spectrum).imag, frequency * pixel_nm)
+    answer = odd / max(float(np.linalg.norm(odd)), 1e-12)
+    answer.flags.writeable = False
+    return np.asarray(answer)
+
+
+def _pixelated(psf: Psf, pixel_nm: float) -> tuple[Array, Array]:
+    """(n, n) Fourier transform of the PSF integrated over camera pixels and its (n,) frequencies per nm."""
+    half_nm = psf.reach_nm + 2 * pixel_nm  # far enough that lags do not meet round the period
+    step_nm = 2 * half_nm / SAMPLES
+    frequency = np.fft.fftfreq(SAMPLES, step_nm)
+    pixel = np.sinc(frequency * pixel_nm)
+    kernel = psf.kernel((np.arange(SAMPLES) - SAMPLES // 2) * step_nm)
+    return np.fft.fft2(np.fft.ifftshift(kernel)) * pixel[:, None] * pixel, frequency
+
+
+def _at_lags(spectrum: Array, frequency: Array) -> Array:
+    """(40,) the function of a spectrum (n, n) at FIELD_LAGS; frequency: (n,) per pixel."""
+    rows, columns = (
+        np.exp(2j * np.pi * np.outer(lags, frequency))
+        for lags in (np.arange(REACH_PX + 1), np.arange(-REACH_PX, REACH_PX + 1))
+    )
+    values = (rows @ spectrum @ columns.T).real[FIELD_LAGS[:, 0], FIELD_LAGS[:, 1] + REACH_PX]
+    values.flags.writeable = False
+    return np.asarray(values)

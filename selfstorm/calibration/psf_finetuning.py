@@ -1,0 +1,187 @@
+"""Fine-tuning on one window, in a budget: the optics by gradient through the unrolled density network.
+
+The optics are the one thing for which such steps were seen to help; steps on anything else improve the prediction and
+damage the picture. Half of the window's frames gives the densities and the loss. The other half judges: how well its
+own density, under the old and the new optics, predicts pixel pairs further apart than any that it was made from, and
+how well the field-summed moments agree. What is not clearly better there is not used.
+
+Steps are Newton's, with the curvature that the moments have (they are all but quadratic) and a floor: what moments
+cannot see, such as coma's sign or small coma at all, the network's misfit decides along their flat valley.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from selfstorm.calibration.differentiable_psf import Optics, first, parameters, smooth, with_parameters
+from selfstorm.calibration.finetuning_loss import FAR_LAGS, Half, Loss
+from selfstorm.psf.models import Psf
+from selfstorm.psf.pupil import Pupil
+from selfstorm.stages.covariances import shifted
+
+Outcome = Literal["kept", "rolled back", "not needed", "not possible"]
+TUNED = "fine-tuned on the frames"
+LEAST_FRAMES = 40
+BLOCK_FRAMES = 10  # go to one half or the other together: emitters that stay on tie neighbouring frames
+SIDE_PX, WIDER_PX = 64, 128  # the network and the moments see the parts of the field that fluctuate most
+LONGEST_STEP = 0.3
+CONVERGED = 5e-3
+TINY = 1e-12
+TILE_PX = 8  # of the field: misfits further apart than a PSF scatter on their own
+SURE, WORSE = 3.0, -1.0  # standard errors
+BETTER_SHARE = 0.5  # of the judging moments' chi2
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """At most so many steps, and none after so many seconds; with None a replay does not depend on the clock."""
+
+    steps: int = 8
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FitReport:
+    """What fine-tuning did. psf: to use from now on, the old one unless outcome is 'kept'. reason: for the user.
+
+    losses: at the start and after each step. held_out: misfit of the judging half's far pixel pairs, in variances;
+    anchor: chi2 of its moments, about 1 where the PSF is right; both NaN where it did not come to that.
+    """
+
+    psf: Psf
+    outcome: Outcome
+    reason: str
+    losses: tuple[float, ...] = ()
+    held_out_before: float = math.nan
+    held_out_after: float = math.nan
+    anchor_before: float = math.nan
+    anchor_after: float = math.nan
+    seconds: float = 0.0
+
+    @property
+    def steps(self) -> int:
+        return max(0, len(self.losses) - 1)
+
+    def __str__(self) -> str:
+        return f"{self.outcome} after {self.steps} steps: {self.reason}"
+
+
+def finetune(
+    psf: Psf, frames: Tensor, pixel_nm: float, budget: Budget, clock: Callable[[], float] = time.monotonic
+) -> FitReport:
+    """Fine-tune a PSF on the frames of one window.
+
+    frames: (T, H, W) photons at equal brightness, without haze. The PSF stays of its kind, but for an Airy one, which
+    may become that of an aberrated pupil.
+    """
+    start = clock()
+    with torch.inference_mode(False), torch.enable_grad():
+        report = _finetune(psf, frames.detach().to("cpu", torch.float32, copy=True), pixel_nm, budget, clock)
+    return replace(report, seconds=clock() - start)
+
+
+def _finetune(psf: Psf, frames: Tensor, pixel_nm: float, budget: Budget, clock: Callable[[], float]) -> FitReport:
+    if len(frames) < LEAST_FRAMES or not bool(torch.isfinite(frames).all()):
+        return FitReport(psf, "not possible", f"it takes {LEAST_FRAMES} good frames to learn the optics from")
+    second = (torch.arange(len(frames)) // BLOCK_FRAMES) % 2 == 1
+    y, wider = _liveliest(frames, SIDE_PX), _liveliest(frames, WIDER_PX)
+    learning, judging = (Half(y[which], wider[which], pixel_nm) for which in (~second, second))
+    if not (learning.speaks and judging.speaks):
+        return FitReport(psf, "not possible", "the frames show too little to learn the optics from")
+    if learning.agrees(psf) and judging.agrees(psf) and not (isinstance(psf, Pupil) and psf.origin != TUNED):
+        return FitReport(psf, "not needed", "the frames agree with the optics as they are")
+    loss = Loss(learning, psf, pixel_nm)
+    theta, losses = descend(loss, _starts(psf), budget, clock)
+    if not all(map(math.isfinite, losses)):
+        return FitReport(psf, "rolled back", "the steps led to numbers that are not finite", losses)
+    tuned = with_parameters(smooth(psf), theta, TUNED)
+    return judge(judging, loss.optics, psf, tuned, losses)
+
+
+def _starts(psf: Psf) -> list[Tensor]:
+    """Parameters to start from: for a pupil also those of the PSF turned round, which has the same moments."""
+    return [first(psf), parameters(psf.turned())] if isinstance(psf, Pupil) else [first(psf)]
+
+
+def descend(
+    loss: Loss, starts: list[Tensor], budget: Budget, clock: Callable[[], float]
+) -> tuple[Tensor, tuple[float, ...]]:
+    """Newton's steps from the best start, shortened where one leads up.
+
+    Returns the best parameters and the losses, of the start and after each step.
+    """
+    began, share = clock(), 1.0
+    theta, (lowest, slope) = min(((start, loss(start)) for start in starts), key=lambda tried: tried[1][0])
+    losses = [lowest]
+    for _ in range(budget.steps):
+        if budget.seconds is not None and clock() - began >= budget.seconds:
+            break
+        step = -torch.linalg.solve(loss.curvature(theta), slope)
+        step = share * step * min(1.0, LONGEST_STEP / max(float(step.norm()), TINY))
+        tried, tried_slope = loss(theta + step)
+        losses.append(tried)
+        gained = lowest - tried
+        if gained > 0:
+            theta, lowest, slope, share = theta + step, tried, tried_slope, min(1.0, 3 * share)
+        else:
+            share /= 4
+        if abs(gained) < CONVERGED * lowest:
+            break
+    return theta, tuple(losses)
+
+
+def judge(half: Half, optics: Optics, old: Psf, new: Psf, losses: tuple[float, ...]) -> FitReport:
+    """Keep the new PSF where neither the far pixel pairs nor the moments speak against it, and one is surely for it.
+
+    A PSF that the moments still reject after a step is of the wrong kind: predictions a little better then were seen
+    to make the picture a little worse.
+    """
+    with torch.no_grad():
+        before, after = (half.misfit(optics, optics.spectrum(parameters(smooth(psf))), FAR_LAGS) for psf in (old, new))
+    moments_before, moments_after = half.target.hold(old).chi2, half.target.hold(new).chi2
+    gain = _standard_errors(before - after)
+    worse = gain < WORSE or moments_after > moments_before + 1
+    surely = (gain > SURE and half.agrees(new)) or moments_after < min(
+        moments_before - 1, BETTER_SHARE * moments_before
+    )
+    kept = surely and not worse
+    if kept:
+        reason = "new optics predict the frames that were kept aside clearly better"
+    elif worse:
+        reason = "the frames that were kept aside speak against the new optics"
+    else:
+        reason = "the frames that were kept aside are predicted no better by the new optics"
+    return FitReport(
+        psf=new if kept else old,
+        outcome="kept" if kept else "rolled back",
+        reason=reason,
+        losses=losses,
+        held_out_before=float(before.mean()),
+        held_out_after=float(after.mean()),
+        anchor_before=moments_before,
+        anchor_after=moments_after,
+    )
+
+
+def _standard_errors(gain: Tensor) -> float:
+    """How far the mean of a map (H, W) is above zero, in standard errors, from how its tiles differ."""
+    tiles = F.avg_pool2d(gain[None], TILE_PX).flatten()
+    return float(tiles.mean() / (tiles.std() / math.sqrt(len(tiles))).clamp(min=TINY))
+
+
+def _liveliest(frames: Tensor, side_px: int) -> Tensor:
+    """(T, <= side_px, <= side_px): the part of the field whose neighbouring pixels fluctuate most together."""
+    c = frames - frames.mean(0)
+    lively = (c * shifted(c, 0, 1)).mean(0)
+    height, width = (min(side_px, side) for side in lively.shape)
+    sums = F.avg_pool2d(lively[None], (height, width), stride=TILE_PX)[0]
+    row, column = (TILE_PX * int(place) for place in divmod(int(sums.argmax()), sums.shape[1]))
+    return frames[:, row : row + height, column : column + width]

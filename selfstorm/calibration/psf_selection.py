@@ -1,0 +1,100 @@
+"""The PSF from the frames alone: which optics the moments of a field allow, and whether those given are among them.
+
+A wrong PSF costs more than anything else. What is given is kept as long as the moments do not reject it by a margin
+that matters; else, and where nothing is given, the simplest PSF that they allow takes its place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from selfstorm.calibration.field_moments import FIELD_LAGS, REACH_PX, FieldMoments
+from selfstorm.calibration.psf_autocorrelation import lopsidedness
+from selfstorm.calibration.psf_fit import Fit, Target, fit_airy, fit_ellipse, fit_pupil, fit_round
+from selfstorm.psf.models import Airy, Gaussian, Psf, equivalent_sigma_nm
+from selfstorm.psf.pupil import Pupil
+
+NOMINAL_SIGMA_NM = 110.0  # 0.21 wavelength / NA of a far-red dye under an oil objective, and some aberration
+NOMINAL_AIRY = Airy(1.4, 670.0)
+KNOWN_NA_SD, UNKNOWN_NA_SD = 0.05, 0.3
+LEAST_BLOCKS = 8  # each half of them has error bars of its own
+MOST_SD = 0.05  # of the logarithm of the width
+MOST_APART = 0.1  # of the two halves' widths, relative
+MOST_MISFIT = 0.1
+WIDEST_PX = 0.95 * REACH_PX  # sigma: the moments reach no further
+MATTERS = 1e-3  # of misfit: a width 4 % off, or axes that differ by 5 %
+SIGNIFICANT = 12.0  # times what chance gains by one more parameter
+ENOUGH_CHI2 = 2.0  # of a pupil: no better one is looked for
+ABERRATED_CHI2, ABERRATED = 6.0, 2e-4  # chi2 and misfit above which neither Gaussian nor Airy is believed
+
+
+@dataclass(frozen=True)
+class PsfFinding:
+    """The PSF to use, why, and every fit that was made, the given one's first."""
+
+    psf: Psf
+    reason: str
+    fits: tuple[Fit, ...] = ()
+
+
+def find_psf(moments: FieldMoments, pixel_nm: float, given: Psf | None = None) -> PsfFinding:
+    """The simplest PSF that the moments allow; the given one, if they allow it."""
+    if len(moments.pairs) < LEAST_BLOCKS:
+        return _unknown(given, "too few frames or pixels to learn it from")
+    target = Target(moments, pixel_nm)
+    round_ = fit_round(target)
+    halves = [fit_round(Target(half, pixel_nm)) for half in moments.halves()]
+    widths = [equivalent_sigma_nm(fit.psf) for fit in (*halves, round_)]
+    unsure = not 0 < round_.sd[0] < MOST_SD or abs(widths[0] - widths[1]) > MOST_APART * widths[2]
+    if unsure or widths[2] > WIDEST_PX * pixel_nm:
+        return _unknown(given, "the frames do not tell", (round_,))
+    fits = _candidates(moments, target, round_, given)
+    best = fits[-1]
+    if best.misfit > MOST_MISFIT or equivalent_sigma_nm(best.psf) > WIDEST_PX * pixel_nm:
+        return _unknown(given, "no PSF fits the frames", tuple(fits))
+    if given is None:
+        return PsfFinding(replace(best.psf, origin="learned from the frames"), "none was given", tuple(fits))
+    held = target.hold(given)
+    if not _better(best, held, MATTERS):
+        return PsfFinding(given, "the frames agree with what was given", (held, *fits))
+    kind = type(given).__name__
+    origin = f"learned from the frames; the given {kind} PSF does not fit them"
+    return PsfFinding(replace(best.psf, origin=origin), origin, (held, *fits))
+
+
+def _candidates(moments: FieldMoments, target: Target, round_: Fit, given: Psf | None) -> list[Fit]:
+    """All fits made, the one to believe last: the first of the simplest that no other is clearly better than."""
+    near = equivalent_sigma_nm(round_.psf)
+    nominal, na_sd = NOMINAL_AIRY, UNKNOWN_NA_SD
+    if isinstance(given, Airy | Pupil):
+        nominal, na_sd = Airy(given.na, given.wavelength_nm), KNOWN_NA_SD
+    airy, ellipse = fit_airy(target, nominal, near), fit_ellipse(target, near)
+    fits = [round_, airy, ellipse]
+    best = airy if _better(airy, round_, 0.0) else round_
+    best = ellipse if _better(ellipse, best, MATTERS) else best
+    if best.misfit > ABERRATED and best.chi2 > ABERRATED_CHI2:
+        pupil = _oriented(
+            fit_pupil(target, nominal, na_sd, max(ABERRATED, ENOUGH_CHI2 * best.noise)), moments, target.pixel_nm
+        )
+        fits.append(pupil)
+        best = pupil if _better(pupil, best, ABERRATED) else best
+    return [*(fit for fit in fits if fit is not best), best]
+
+
+def _oriented(fit: Fit, moments: FieldMoments, pixel_nm: float) -> Fit:
+    """The fitted pupil, or it turned by 180 degrees: as the third moments say."""
+    psf = fit.psf
+    if isinstance(psf, Pupil) and moments.standard_errors(lopsidedness(psf, pixel_nm)) < 0:
+        return replace(fit, psf=psf.turned())
+    return fit
+
+
+def _better(new: Fit, old: Fit, matters: float) -> bool:
+    """Whether a fit explains more than another, beyond chance and by what a picture would show."""
+    chance = max(old.noise - new.noise, new.noise / len(FIELD_LAGS))
+    return old.misfit - new.misfit > max(matters, SIGNIFICANT * chance)
+
+
+def _unknown(given: Psf | None, why: str, fits: tuple[Fit, ...] = ()) -> PsfFinding:
+    psf = given if given is not None else Gaussian(NOMINAL_SIGMA_NM, f"assumed: {why}")
+    return PsfFinding(psf, why, fits)

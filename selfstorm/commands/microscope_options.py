@@ -1,0 +1,74 @@
+"""The microscope on a command line: its pixel size, its optics and its camera, each of them or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from selfstorm.errors import InputError
+
+if TYPE_CHECKING:
+    from selfstorm.psf.models import Psf
+
+Command = Callable[..., Any]
+OPTIONS = (
+    click.option(
+        "--pixel-nm", type=click.FloatRange(1, 10_000), help="Camera pixel in the sample; else from metadata."
+    ),
+    click.option("--na", type=click.FloatRange(0.05, 1.8), help="Numerical aperture, with --wavelength-nm."),
+    click.option("--wavelength-nm", type=click.FloatRange(200, 2000), help="Emission wavelength, with --na."),
+    click.option("--psf-sigma-nm", type=click.FloatRange(10, 5000), help="Width of a Gaussian PSF."),
+    click.option("--offset-adu", type=float, help="Camera offset; else estimated."),
+    click.option("--gain", type=click.FloatRange(1e-3, 1e4), help="ADU per photon; else estimated."),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Microscope:
+    """What a command line says of a microscope, each None where it does not."""
+
+    pixel_nm: float | None = None
+    na: float | None = None
+    wavelength_nm: float | None = None
+    psf_sigma_nm: float | None = None
+    offset_adu: float | None = None
+    gain: float | None = None
+
+    def pixel_nm_or(self, stated: float | None, file: Path) -> float:
+        """The pixel size, else what the file states. Raises InputError where neither is known."""
+        pixel_nm = self.pixel_nm or stated
+        if pixel_nm is None:
+            raise InputError("pixel size unknown", where=file, hint="give it with --pixel-nm")
+        return pixel_nm
+
+    def psf(self) -> Psf | None:
+        """What --na with --wavelength-nm, or --psf-sigma-nm, describe. Raises UsageError where they contradict."""
+        from selfstorm.psf.models import Airy, Gaussian
+
+        na, wavelength_nm = self.na, self.wavelength_nm
+        if (na is None) != (wavelength_nm is None):
+            raise click.UsageError("--na and --wavelength-nm belong together: give both or neither.")
+        if self.psf_sigma_nm is not None:
+            if na is not None:
+                raise click.UsageError("the optics are given twice: give --psf-sigma-nm or --na with --wavelength-nm.")
+            return Gaussian(self.psf_sigma_nm)
+        return Airy(na, wavelength_nm) if na is not None and wavelength_nm is not None else None
+
+
+def microscope_options(command: Command) -> Command:
+    """Gives a command the options of a microscope, and what they say as `microscope`."""
+
+    @wraps(command)
+    def with_microscope(**given: Any) -> Any:
+        said = {each.name: given.pop(each.name) for each in fields(Microscope)}
+        return command(microscope=Microscope(**said), **given)
+
+    wrapped: Command = with_microscope
+    for option in reversed(OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped

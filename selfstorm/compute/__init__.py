@@ -1,0 +1,1 @@
+"""Devices, batch limits, compiled operations and uploads; no physics."""

@@ -1,0 +1,62 @@
+"""Where torch computes, decided once per process.
+
+Numbers are float32 in full everywhere: TF32, which a graphics card may use for matrix products and convolutions, is
+off (docs/decisions/0016). What the host needs to know of a device's tensors it asks at the end of a window; scalars in
+between stay tensors, in float64 where the device has it.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+from threadpoolctl import threadpool_limits
+from torch import Tensor
+
+from selfstorm.errors import InputError
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+
+def prepare_device(name: str = "auto") -> torch.device:
+    """The torch device of that name ('auto': CUDA, then MPS, then CPU), with the process set up for it.
+
+    On the CPU one core is left to the camera and the network, and denormals are flushed: emitter maps are full of
+    almost-zeros, which are ten times slower otherwise. numpy's matrices are small: on several busy cores they were seen
+    to take a hundred times as long as on one.
+    """
+    present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(device for device, there in present.items() if there)
+    if name not in present:
+        raise InputError(f"no such device '{name}'", where="device", hint=f"use one of {', '.join(DEVICES)}")
+    if not present[name]:
+        raise InputError(f"this machine has no usable {name} device", where="device", hint="use 'auto' or 'cpu'")
+    threadpool_limits(1, "blas")
+    if name == "cpu":
+        torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
+        torch.set_flush_denormal(True)
+    if name == "cuda":
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = False
+    return torch.device(name)
+
+
+def precise(scalar: Tensor) -> Tensor:
+    """A scalar in float64, for arithmetic as Python would do it; as it is on MPS, which has none."""
+    return scalar if scalar.device.type == "mps" else scalar.double()
+
+
+def synchronize(device: torch.device) -> None:
+    """Wait until the device has done all that it was asked for: before a clock is looked at."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def describe(device: torch.device) -> str:
+    """A name a user knows the device by."""
+    if device.type == "cuda":
+        return f"cuda ({torch.cuda.get_device_name(device)})"
+    return f"{device.type} ({torch.get_num_threads()} threads)" if device.type == "cpu" else device.type

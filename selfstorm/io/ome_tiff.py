@@ -1,0 +1,140 @@
+"""Pictures and movies as a growing TIFF that becomes an OME-TIFF of its final name when it is finished; and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import tifffile
+
+from selfstorm.errors import InputError
+from selfstorm.frames import MAX_SIDE_PX, Array
+from selfstorm.io.atomic_files import GrowingFile, check_file, temporary_path
+from selfstorm.io.pixel_size import stated_pixel_nm
+from selfstorm.io.tiff import as_damage, check_promise, open_tiff
+
+NM_PER_CM = 1e7
+
+
+class OmeTiffWriter(GrowingFile):
+    """Writes pictures or frames of one shape and dtype, a page each, with an account of each as JSON if there is one.
+
+    Until it is closed the file is called NAME.part: readable as a TIFF all along, also after the process was
+    killed. Closing adds the OME-XML and gives it its name; closing it empty, or leaving its `with` block by an
+    exception, removes it.
+    """
+
+    def __init__(self, path: Path, pixel_nm: float | None) -> None:
+        check_file(path)
+        self.path, self.part = path, temporary_path(path)
+        self._pixel_nm = pixel_nm
+        self._records: list[dict[str, Any]] = []
+        self._count, self._shape, self._dtype = 0, (0, 0), ""
+        try:
+            self._writer = tifffile.TiffWriter(self.part, bigtiff=True)
+        except OSError as error:
+            raise InputError(f"cannot be written ({error.strerror})", where=path, hint="choose another place") from None
+
+    def add(self, picture: Array, record: Mapping[str, Any] | None = None) -> None:
+        """Append one picture (H, W); record says what it was made from."""
+        if self._count and (picture.shape, str(picture.dtype)) != (self._shape, self._dtype):
+            raise InputError(f"a picture of {picture.shape} in a file of {self._shape}", where=self.path)
+        per_cm = NM_PER_CM / self._pixel_nm if self._pixel_nm else None
+        self._writer.write(
+            picture,
+            photometric="minisblack",
+            metadata=None,
+            description=json.dumps(record or {}),  # the first one makes room for the OME-XML
+            resolution=(per_cm, per_cm) if per_cm else None,
+            resolutionunit="CENTIMETER" if per_cm else None,
+        )
+        self._count, self._shape, self._dtype = (
+            self._count + 1,
+            (picture.shape[0], picture.shape[1]),
+            str(picture.dtype),
+        )
+        if record is not None:
+            self._records.append(dict(record))
+
+    def close(self) -> None:
+        """Finish the file and give it its name."""
+        self._writer.close()
+        if not self._count:
+            self.part.unlink(missing_ok=True)
+            return
+        tifffile.tiffcomment(self.part, self._ome_xml().encode(), pageindex=0)
+        self.part.replace(self.path)
+
+    def abandon(self) -> None:
+        """Remove what was written."""
+        self._writer.close()
+        self.part.unlink(missing_ok=True)
+
+    def _ome_xml(self) -> str:
+        count, (height, width) = self._count, self._shape
+        more: dict[str, Any] = {"Description": json.dumps(self._records)} if self._records else {}
+        if self._pixel_nm:
+            more |= {f"PhysicalSize{axis}": self._pixel_nm for axis in "XY"}
+            more |= {f"PhysicalSize{axis}Unit": "nm" for axis in "XY"}
+        shape, axes = ((count, height, width), "TYX") if count > 1 else ((height, width), "YX")
+        ome = tifffile.OmeXml(Creator="selfstorm")
+        ome.addimage(
+            self._dtype,
+            shape,
+            (count, 1, 1, height, width, 1),
+            axes=axes,
+            Name=self.path.name,
+            **more,
+        )
+        return ome.tostring(declaration=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Pictures of a file: (N, H, W), their pixel size where the file says it, and their accounts ([] without)."""
+
+    pictures: Array
+    pixel_nm: float | None
+    records: list[dict[str, Any]]
+
+
+def read_pictures(path: Path) -> Pictures:
+    """All pictures of a TIFF, one or many."""
+    with open_tiff(path) as file, as_damage(path):
+        check_promise(path, file.series[0])
+        pictures = np.squeeze(file.series[0].asarray())
+        if pictures.ndim == 2:
+            pictures = pictures[None]
+        if pictures.ndim != 3 or file.series[0].axes.endswith("S"):
+            raise InputError(
+                f"holds an array of {pictures.shape}", where=path, hint="give grey pictures, one or a stack"
+            )
+        if not (min(pictures.shape) > 0 and max(pictures.shape[1:]) <= MAX_SIDE_PX):
+            raise InputError(f"holds pictures of {pictures.shape[1:]} pixels", where=path, hint="copy it again")
+        return Pictures(pictures, stated_pixel_nm(file), _records(file))
+
+
+def _records(file: tifffile.TiffFile) -> list[dict[str, Any]]:
+    """The accounts in the OME-XML; of a file that still grows, or was never finished, those of its pages."""
+    if not file.ome_metadata:
+        return _records_of_pages(file)
+    root = ElementTree.fromstring(file.ome_metadata)  # noqa: S314  (expat bounds entity expansion)
+    text = next((e.text for e in root.iter() if e.tag.endswith("}Description")), None)
+    try:
+        records = json.loads(text or "[]")
+    except ValueError:
+        return []
+    return records if isinstance(records, list) else []
+
+
+def _records_of_pages(file: tifffile.TiffFile) -> list[dict[str, Any]]:
+    try:
+        records = [json.loads(page.description) for page in file.pages if isinstance(page, tifffile.TiffPage)]
+    except ValueError:
+        return []
+    return [record for record in records if isinstance(record, dict)]

@@ -1,0 +1,72 @@
+"""What a file format gives of a movie: frames one by one, and what it says of how and when they were taken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from selfstorm.errors import MovieError
+from selfstorm.frames import MAX_SIDE_PX, Array
+
+PIXEL_TYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", "float64")
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """One frame's number and time. number: the camera's own count. camera_ms: its clock, None where nothing says."""
+
+    number: int
+    camera_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AcquisitionInfo:
+    """How the frames were taken, as far as the file says; None where it does not."""
+
+    exposure_ms: float | None = None
+    rate_hz: float | None = None
+    offset_adu: float | None = None
+    gain_adu_per_electron: float | None = None
+    camera: str = ""
+    binning: int = 1
+    roi_yx: tuple[int, int] = (0, 0)
+
+
+class Reader(Protocol):
+    """A movie of one format. Opening it reads what describes the frames, never their pixels.
+
+    length: frames. height, width: camera pixels. dtype: of the pixels as stored. Raises MovieError.
+    """
+
+    length: int
+    height: int
+    width: int
+    dtype: np.dtype[Any]
+    pixel_nm: float | None
+    acquisition: AcquisitionInfo
+
+    def pixels(self, index: int) -> Array:
+        """(H, W) of one frame, as stored."""
+        ...
+
+    def stamp(self, index: int) -> Stamp:
+        """Number and time of one frame."""
+        ...
+
+    def close(self) -> None:
+        """Close all files."""
+        ...
+
+
+def check_field(where: object, height: int, width: int, dtype: Any) -> None:
+    """Raises MovieError for frames that cannot be the camera's."""
+    if not (1 <= height <= MAX_SIDE_PX and 1 <= width <= MAX_SIDE_PX):
+        raise MovieError(
+            f"has frames of {height} x {width} pixels",
+            where=where,
+            hint=f"give frames of at most {MAX_SIDE_PX} pixels a side",
+        )
+    if np.dtype(dtype).newbyteorder("=").name not in PIXEL_TYPES:
+        raise MovieError(f"has {dtype} pixels", where=where, hint=f"save it as one of {', '.join(PIXEL_TYPES)}")

@@ -1,0 +1,109 @@
+"""Localisations as ThunderSTORM's CSV, which every localisation program reads: written as they come, and read back.
+
+Ovesny et al., ThunderSTORM: a comprehensive ImageJ plug-in, Bioinformatics 30, 2389 (2014). Frames count from 1;
+positions are nm from the corner of the first camera pixel.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfstorm.errors import InputError
+from selfstorm.io.atomic_files import GrowingFile, temporary_path
+from selfstorm.localizations import Localizations
+from selfstorm.psf.models import Psf, equivalent_sigma_nm
+
+COLUMNS = (
+    "id",
+    "frame",
+    "x [nm]",
+    "y [nm]",
+    "sigma [nm]",
+    "intensity [photon]",
+    "offset [photon]",
+    "bkgstd [photon]",
+    "uncertainty [nm]",
+)
+_HEADER = ",".join(f'"{name}"' for name in COLUMNS) + "\n"
+_ROW = "%d,%d,%.2f,%.2f,%.1f,%.1f,%.2f,%.2f,%.2f\n"
+
+
+class ThunderstormWriter(GrowingFile):
+    """Appends localisations to NAME.part as they come; close() makes it NAME. A context manager.
+
+    After an error within its block the file stays NAME.part: what is called NAME is complete.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.part = temporary_path(self.path)
+        self.rows = 0
+        try:
+            self._file = self.part.open("w", encoding="utf-8", newline="")
+            self._file.write(_HEADER)
+        except OSError as fault:
+            raise _unreachable(self.part, "written", fault) from fault
+
+    def append(self, found: Localizations, psf: Psf) -> None:
+        """Write emitters whose frames count from 0; on disk when this returns, as far as the system is asked."""
+        sigma_nm = equivalent_sigma_nm(psf)
+        sd_nm = found.sd_nm.square().mean(1).sqrt()
+        columns = (found.frame + 1, found.x_nm, found.y_nm, found.photons, found.background_photons)
+        values = [column.tolist() for column in (*columns, found.background_sd, sd_nm)]
+        lines = [
+            _ROW % (number, frame, x, y, sigma_nm, photons, offset, noise, sd)
+            for number, (frame, x, y, photons, offset, noise, sd) in enumerate(
+                zip(*values, strict=True), start=self.rows + 1
+            )
+        ]
+        try:
+            self._file.writelines(lines)
+            self._file.flush()
+        except OSError as fault:
+            raise _unreachable(self.part, "written", fault) from fault
+        self.rows += len(lines)
+
+    def close(self) -> None:
+        """Finish the file and give it its name; more than once does no harm."""
+        if self._file.closed:
+            return
+        try:
+            self._file.close()
+            self.part.replace(self.path)
+        except OSError as fault:
+            raise _unreachable(self.path, "written", fault) from fault
+
+    def abandon(self) -> None:
+        """Leave what there is as NAME.part."""
+        self._file.close()
+
+
+def read_thunderstorm(path: Path | str) -> NDArray[np.float64]:
+    """(N, 9) float64 in the order of COLUMNS, N >= 0. Raises InputError naming the file and line that is wrong."""
+    path = Path(path)
+    rows: list[list[float]] = []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = csv.reader(file)
+            header = next(lines, [])
+            missing = [name for name in COLUMNS if name not in header]
+            if missing:
+                raise InputError(f"no column {', '.join(missing)}", where=f"{path}, line 1", hint="give all of them")
+            places = [header.index(name) for name in COLUMNS]
+            for line in lines:
+                try:
+                    rows.append([float(line[place]) for place in places])
+                except (ValueError, IndexError) as fault:
+                    raise InputError("not a row of numbers", where=f"{path}, line {lines.line_num}") from fault
+    except (OSError, UnicodeDecodeError, csv.Error) as fault:
+        raise _unreachable(path, "read", fault) from fault
+    return np.array(rows, np.float64).reshape(-1, len(COLUMNS))
+
+
+def _unreachable(path: Path, done: str, fault: Exception) -> InputError:
+    reason = getattr(fault, "strerror", None) or str(fault)
+    return InputError(f"cannot be {done} ({reason})", where=path, hint="check the name, the folder and the rights")

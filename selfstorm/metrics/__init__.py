@@ -1,0 +1,1 @@
+"""Figures of merit: self-consistency, Fourier ring correlation, ground truth."""

@@ -1,0 +1,1 @@
+"""The forward model: camera, operators, background, bad data."""

@@ -1,0 +1,1 @@
+"""The stages of a reconstruction: density, emitters, localisations, rendering."""

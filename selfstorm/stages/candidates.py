@@ -1,0 +1,56 @@
+"""Emitter maps -> candidates: where stage C begins to look, the maxima of the maps."""
+
+from __future__ import annotations
+
+import itertools
+
+import torch
+from torch import Tensor
+
+from selfstorm.errors import InputError
+from selfstorm.physics.operators import Grid
+from selfstorm.psf.rendering import Emitters
+
+LEAST_MAP_PHOTONS = 30.0
+LEAST_MAP_PEAK = 0.3  # photons of a cell in the blurred map: below, no 5 x 5 cells hold as many
+
+
+def candidates(maps: Tensor, grid: Grid) -> Emitters:
+    """Local maxima of the slightly blurred maps, at their 3 x 3 centroids, with the photons of 5 x 5 cells.
+
+    maps: (T, rows, columns) photons per SR cell on the padded grid, what stage B makes of T frames.
+    """
+    if maps.shape[1:] != grid.cells:
+        raise InputError(f"maps {tuple(maps.shape)} for {grid}")
+    blurred = _blur(_blur(maps, -1), -2)
+    highest = _highest(_highest(blurred, -1), -2)
+    frame, row, column = ((blurred == highest) & (blurred > LEAST_MAP_PEAK)).nonzero(as_tuple=True)
+    rows, columns = maps.shape[1:]
+    photons = maps.new_zeros(len(frame))
+    total, moment_y, moment_x = photons + 1e-12, photons, photons
+    for dy, dx in itertools.product(range(-2, 3), repeat=2):
+        i, j = row + dy, column + dx
+        valid = (i >= 0) & (i < rows) & (j >= 0) & (j < columns)
+        light = maps[frame, i.clamp(0, rows - 1), j.clamp(0, columns - 1)] * valid
+        photons = photons + light
+        if max(abs(dy), abs(dx)) < 2:
+            total, moment_y, moment_x = total + light, moment_y + dy * light, moment_x + dx * light
+    y_px = (row + 0.5 + moment_y / total) / grid.scale - grid.pad_px
+    x_px = (column + 0.5 + moment_x / total) / grid.scale - grid.pad_px
+    return Emitters(frame, y_px, x_px, photons).where(photons > LEAST_MAP_PHOTONS)
+
+
+def _blur(z: Tensor, axis: int) -> Tensor:
+    """z blurred by (1, 2, 1) / 4 along an axis; nothing beyond the ends."""
+    out, length = 0.5 * z, z.shape[axis] - 1
+    out.narrow(axis, 0, length).add_(z.narrow(axis, 1, length), alpha=0.25)
+    out.narrow(axis, 1, length).add_(z.narrow(axis, 0, length), alpha=0.25)
+    return out
+
+
+def _highest(z: Tensor, axis: int) -> Tensor:
+    """Largest of each cell and its two neighbours along an axis."""
+    length = z.shape[axis] - 1
+    pairs = torch.maximum(z.narrow(axis, 0, length), z.narrow(axis, 1, length))
+    inner = torch.maximum(pairs.narrow(axis, 0, length - 1), pairs.narrow(axis, 1, length - 1))
+    return torch.cat([pairs.narrow(axis, 0, 1), inner, pairs.narrow(axis, length - 1, 1)], axis)

@@ -1,0 +1,108 @@
+"""Stage A, a window at once: window statistics -> emitter density, by an unrolled multiplicative network.
+
+Each layer is m <- m * F^T((D + o)+ / (F m + o)) / F^T 1 (Richardson 1972; Lucy 1974, on covariances), with the
+momentum of Biggs & Andrews (1997). Where layers stop is the regulariser: nothing tried chose their number better.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from selfstorm.compute.compiled import CompiledOp
+from selfstorm.compute.cuda_graphs import Graphs
+from selfstorm.compute.device import precise
+from selfstorm.physics.operators import LAGS, LaggedCovariance, unseen_infinite
+from selfstorm.stages.covariances import WindowStatistics, within
+
+MOST_MOMENTUM = 0.98
+TINY = 1e-12
+QUICK_LAYERS = 30  # from a flat start
+PREVIEW_LAYERS = 8  # from the density before
+WARM_FLOOR = 0.05
+
+
+def cold_iterations(frames: int) -> int:
+    """Layers from a flat start: more data bear more of them."""
+    return 40 if frames < 50 else 60 if frames < 250 else 100
+
+
+def density(
+    operator: LaggedCovariance,
+    statistics: WindowStatistics,
+    layers: int,
+    start: Tensor | None = None,
+    graphs: Graphs | None = None,
+) -> Tensor:
+    """Unrolled density network.
+
+    Returns (rows, columns) on the padded SR grid, >= 0: the variance of an SR cell's photons, up to a factor.
+    start: a density to go on from, strictly positive; flat when None. graphs: to run the layers as one of them.
+    """
+    inside, offset = statistics.inside, offset_of(statistics)
+    data = (statistics.covariance + offset).clamp(min=0) * inside
+    norm = unseen_infinite(operator.adjoint(inside))
+    m = _flat(operator, statistics, norm) if start is None else start
+
+    def all_layers(m: Tensor, data: Tensor, offset: Tensor, norm: Tensor) -> Tensor:
+        return unrolled(operator, m, data, offset, norm, layers)
+
+    if graphs is None:
+        return all_layers(m, data, offset, norm)
+    return graphs.run(("density", layers), all_layers, m, data, offset, norm)
+
+
+def unrolled(operator: LaggedCovariance, m: Tensor, data: Tensor, offset: Tensor, norm: Tensor, layers: int) -> Tensor:
+    """m, (rows, columns), after so many layers; never waits for the host.
+
+    data, offset: (lags, H, W), what there is to explain and what is added to both sides. norm: (rows, columns).
+    """
+    before, step, momentum = m, torch.zeros_like(m), precise(m.new_zeros(()))
+    for layer in range(layers):
+        z = _ahead(m, before, momentum) if layer > 1 else m
+        ratio = _ratio(data, operator.forward(z), offset)
+        before = m
+        m, step, momentum = _updated(z, operator.adjoint(ratio), norm, step)
+    return m
+
+
+def ahead(m: Tensor, before: Tensor, momentum: Tensor) -> Tensor:
+    """m + momentum (m - before), (rows, columns), > 0."""
+    return (m - before).mul_(momentum).add_(m).clamp_(min=TINY)
+
+
+def ratio(data: Tensor, seen: Tensor, offset: Tensor) -> Tensor:
+    """data / (seen + offset), (lags, H, W), written into `seen`."""
+    return torch.div(data, seen.add_(offset).clamp_(min=TINY), out=seen)
+
+
+def updated(z: Tensor, spread: Tensor, norm: Tensor, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """m = z spread / norm, (rows, columns), written into `spread`; the step m - z; the momentum of the next layer.
+
+    step: of the layer before.
+    """
+    m = spread.clamp_(min=0).mul_(z).div_(norm)
+    gradient = m - z
+    along, power = precise((gradient * step).sum()), precise((step * step).sum())
+    return m, gradient, (along / (power + 1e-20)).clamp(0.0, MOST_MOMENTUM)
+
+
+_ahead, _ratio, _updated = CompiledOp(ahead), CompiledOp(ratio), CompiledOp(updated)
+
+
+def offset_of(statistics: WindowStatistics) -> Tensor:
+    """(lags, 1, 1) > 0: the median standard error of each lag's covariances, at which they weigh half."""
+    spread = statistics.uncertainty.sqrt()
+    medians = [within(of_lag, *lag).median() for of_lag, lag in zip(spread, LAGS, strict=True)]
+    return torch.stack(medians)[:, None, None].clamp(min=TINY)
+
+
+def warmed(known: Tensor | None) -> Tensor | None:
+    """A density to go on from: the one before, no cell so dark that layers could not light it again."""
+    return None if known is None else known + WARM_FLOOR * known.mean()
+
+
+def _flat(operator: LaggedCovariance, statistics: WindowStatistics, like: Tensor) -> Tensor:
+    ones = torch.ones_like(like)
+    level = (statistics.covariance.clamp(min=0)).sum() / (operator.forward(ones) * statistics.inside).sum()
+    return ones * level.clamp(min=TINY)

@@ -1,0 +1,93 @@
+"""Light from far out of focus that blinks: a smooth background that differs from frame to frame.
+
+It makes pixels covary over many pixels, which stage A would take for structure.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from selfstorm.compute.device import precise
+from selfstorm.physics.background import spline_basis
+from selfstorm.physics.operators import Grid, Imaging
+from selfstorm.psf.models import Psf
+from selfstorm.stages.covariances import neighbours, within
+from selfstorm.stages.emitters import MAP_BYTES, batches
+
+KNOT_SPACING_PX = 6.0  # wider misses haze blurred by 400 nm, narrower takes dense emitters for haze
+LAYERS = 15
+PENALTY = 0.2  # on emitters: smooth light is background sooner than many emitters
+FLOOR = 0.1  # of the prior: emitters that the density does not see
+# The mean background counts for at least as much as this many of the 36 pixels or so of a knot.
+LEAST_STEADINESS_PX = 2.0
+FAR_LAGS = ((0, 5), (5, 0), (4, 4), (4, -4))  # beyond the reach of emitters in focus
+LEAST_PHOTONS = 1e-3
+
+
+class OutOfFocusBackground:
+    """Frames as emitters, a map a pixel fine, and splines every 6 pixels, both nonnegative, for one field and PSF."""
+
+    def __init__(self, psf: Psf, grid: Grid, like: Tensor) -> None:
+        self._scale, self._coarse = grid.scale, Grid(grid.height, grid.width, 1, grid.pixel_nm)
+        self._imaging = Imaging(psf, self._coarse, like)
+        # made on the CPU: not every device has the decomposition, and splines are small
+        here = torch.zeros((), dtype=like.dtype)
+        splines = [spline_basis(pixels, here, KNOT_SPACING_PX) for pixels in (grid.height, grid.width)]
+        self._y, self._x = (one.to(like.device) for one in splines)
+        self._inverse_y, self._inverse_x = (torch.linalg.pinv(one).to(like.device) for one in splines)
+        self._norm = self._y.sum(0)[:, None] * self._x.sum(0)
+
+    def knots(
+        self, y: Tensor, gains: Tensor, emitters: Tensor, background: Tensor, varies: Tensor, map_bytes: int = MAP_BYTES
+    ) -> Tensor:
+        """Smooth light of every frame of y (T, H, W) photons: (T, rows, columns) of splines at equal brightness.
+
+        gains: (T, 1, 1), mean 1. emitters: (rows, columns) of the padded SR grid, photons a cell gives in a mean frame:
+        where they are bright, light that changes is theirs. background: (H, W) photons of a mean frame. varies:
+        a scalar, photons^2 by which the smooth light changes from frame to frame (far_covariance). map_bytes: of a
+        batch.
+        """
+        binned = F.avg_pool2d(emitters[None, None], self._scale)[0, 0] * self._scale**2
+        prior = binned / self._coarse.crop(binned).mean().clamp(min=1e-12)
+        weight = PENALTY / ((prior + FLOOR) * self._imaging.norm)
+        mean = self._inverse_y @ background @ self._inverse_x.T
+        mean = torch.maximum(mean, 0.5 * background.min()).clamp(min=LEAST_PHOTONS)
+        steadiness = (2 * precise(background.mean()) / varies.clamp(min=1e-6)).clamp(min=LEAST_STEADINESS_PX)
+        positive = y.clamp(min=0) + LEAST_PHOTONS
+        parts = [
+            self._fit(positive[part], binned.mean() * gains[part], mean * gains[part], weight, steadiness)
+            for part in batches(len(y), binned, map_bytes)
+        ]
+        return torch.cat(parts) / gains
+
+    def drawn(self, knots: Tensor) -> Tensor:
+        """Splines (..., rows, columns) on the camera: (..., H, W) photons."""
+        return self._y @ knots @ self._x.T
+
+    def _fit(self, y: Tensor, start: Tensor, expected: Tensor, weight: Tensor, steadiness_px: Tensor) -> Tensor:
+        """(T, knots, knots) photons: the splines of y (T, H, W) > 0, drawn towards those expected.
+
+        Expectation maximisation under a gamma prior; the emitters' steps are over-relaxed like stage B's.
+        """
+        caught, knots = 1 / self._imaging.norm, expected
+        x = start.expand(len(y), *self._coarse.cells).clone()
+        for layer in range(LAYERS):
+            seen = self._imaging.forward(x).add_(self.drawn(knots))
+            ratio = torch.div(y, seen, out=seen).clamp_(min=1e-4)
+            q = self._imaging.adjoint(ratio).mul_(caught).clamp_(min=1e-6)
+            ramp = min(1.0, (layer + 0.5) / (0.5 * LAYERS))
+            knots = knots * (self._y.T @ ratio @ self._x) + steadiness_px * expected
+            knots = knots / (self._norm + steadiness_px)
+            x.mul_(q).mul_(q.sqrt_()).mul_(1 / (1 + ramp * weight))
+        return knots
+
+
+def far_covariance(c: Tensor) -> Tensor:
+    """Mean covariance of pixels at far lags, a scalar in photons^2, over frames c (T, H, W) without their trend."""
+    height, width = c.shape[1:]
+    lags = [(dy, dx) for dy, dx in FAR_LAGS if dy < height and abs(dx) < width]
+    products = [(within(c, *lag) * neighbours(c, *lag)).mean() for lag in lags]
+    mean = torch.stack(products).mean() if products else c.new_zeros(())
+    return precise(mean) * len(c) / max(len(c) - 1, 1)

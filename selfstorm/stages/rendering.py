@@ -1,0 +1,110 @@
+"""Localisations -> a picture, alone or together with the emitter maps.
+
+Each emitter is drawn as what is known of it: a Gaussian of its own precision times the density, which says where
+emitters are at all. It is drawn on the SR cells themselves, as samples at their centres with a sum of one: drawn on
+finer cells and added up it would be blurred by a cell more (measured at scale 4: SSIM 0.968 against 0.989).
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from selfstorm.errors import InputError
+from selfstorm.localizations import Localizations
+from selfstorm.physics.operators import Grid
+
+LEAST_SD_CELLS = 0.5  # a narrower Gaussian would be drawn to the nearest cell's centre
+SD_SHARE = 0.8  # the precision counts all that overlapping neighbours share, which is more than is lost to them
+MOST_SD_NM = 90.0
+REACH_NM = 175.0
+PRIOR_FLOOR = 0.1
+# With few frames the density is less sure, and in a crowd the maps' share of the picture larger.
+PRIOR_POWER, HALF_SURE_FRAMES = 0.85, 25
+MAPS_SHARE_FRAMES = 12
+SURE = 8.0  # standard errors of its photons at which an emitter counts half
+SPOT_PX = 12.6  # 4 pi sigma^2, in pixels as wide as sigma: on so many an emitter competes with the background
+AMPLITUDE_NM = 150.0  # on coarser details than this the maps' light is the truer amplitude
+LEAST_LIGHT = 0.02
+BATCH_CELLS = 2**20
+
+
+def render(found: Localizations, density: Tensor, grid: Grid, frames: int, scale: int | None = None) -> Tensor:
+    """(scale*H, scale*W): every emitter's position as it is known; each counts once, the doubtful ones less.
+
+    density: (rows, columns) on the padded grid, learned from so many frames. scale: cells along a camera pixel, the
+    grid's own when None. Pictures of several batches can be added up.
+    """
+    scale = grid.scale if scale is None else scale
+    if scale < 1:
+        raise InputError(f"{scale} cells along a camera pixel", where="scale", hint="give 1 or more")
+    cell_nm = grid.pixel_nm / scale
+    height, width = grid.height * scale, grid.width * scale
+    reach = max(1, round(REACH_NM / cell_nm))
+    prior = _prior(density, grid, (height, width), reach)
+    out = prior.new_zeros(prior.numel())
+    steps = torch.arange(-reach, reach + 1, device=prior.device)
+    known = (SD_SHARE * found.sd_nm).clamp(max=MOST_SD_NM) / cell_nm
+    sd = known.clamp(min=LEAST_SD_CELLS)
+    # drawn wider than it is known, an emitter is pulled by the prior as little as if it were not
+    trust = PRIOR_POWER * frames / (frames + HALF_SURE_FRAMES) * (known / sd).square().mean(1)
+    photons = found.photons.clamp(min=0)
+    weight = photons / (photons + SURE * (SPOT_PX * found.background_photons).sqrt())
+    size = max(1, BATCH_CELLS // len(steps) ** 2)
+    for start in range(0, len(found), size):
+        part = slice(start, start + size)
+        # fractional cell indices: whole numbers at cell centres (selfstorm.frames)
+        y, x = found.y_nm[part, None] / cell_nm - 0.5, found.x_nm[part, None] / cell_nm - 0.5
+        i, j = y.round().long().clamp(0, height - 1) + steps, x.round().long().clamp(0, width - 1) + steps
+        along_y, along_x = _samples((i - y) / sd[part, :1]), _samples((j - x) / sd[part, 1:])
+        place = ((i + reach) * prior.shape[1])[:, :, None] + (j + reach)[:, None, :]
+        share = along_y[:, :, None] * along_x[:, None, :] * (trust[part, None, None] * prior.flatten()[place]).exp_()
+        share *= (weight[part] / share.sum((1, 2)).clamp(min=1e-20))[:, None, None]
+        out.scatter_add_(0, place.flatten(), share.flatten())
+    return out.view(prior.shape)[reach:-reach, reach:-reach]
+
+
+def fuse(picture: Tensor, maps: Tensor, crowding: Tensor, cell_nm: float, frames: int) -> Tensor:
+    """The rendered picture with the maps' coarse amplitudes as far as emitters crowd; its total is the maps'.
+
+    In a crowd emitters are missed, and none of their light is: the picture is multiplied by the maps' light over its
+    own, both blurred by 150 nm, to the power beta = 1 - 1 / median(crowding)^2, and beta * 12 / frames of the maps are
+    added: few frames have missed much. Sparse data stay localisations.
+    picture: (H, W) cells of cell_nm. maps: the emitter maps' sum over the same field, on finer or coarser cells.
+    crowding: (E,), >= 1; with no emitters the picture stays empty.
+    """
+    if not len(crowding):
+        return picture
+    light = F.interpolate(maps[None, None], size=picture.shape, mode="area")[0, 0]
+    crowded = 1 - 1 / float(crowding.median().clamp(min=1)) ** 2
+    ratio = _coarse_light(light, AMPLITUDE_NM / cell_nm) / _coarse_light(picture, AMPLITUDE_NM / cell_nm)
+    out = picture * ratio**crowded
+    out = out / out.mean().clamp(min=1e-20) + crowded * MAPS_SHARE_FRAMES / frames * light / light.mean()
+    return out * (maps.sum() / out.sum().clamp(min=1e-20))
+
+
+def _coarse_light(z: Tensor, sd: float) -> Tensor:
+    """z blurred by a Gaussian of sd cells, mean 1, and a floor."""
+    reach = math.ceil(3 * sd)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=z.device, dtype=z.dtype) / sd) ** 2)
+    kernel = kernel / kernel.sum()
+    padded = F.pad(z[None, None], (reach,) * 4, mode="replicate")
+    blurred = F.conv2d(F.conv2d(padded, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))[0, 0]
+    return blurred / blurred.mean().clamp(min=1e-20) + LEAST_LIGHT
+
+
+def _samples(z: Tensor) -> Tensor:
+    """(E, cells) of a normal density at z standard deviations, 1 at the nearest, however narrow it is."""
+    power = -0.5 * z * z
+    return torch.exp(power - power.amax(1, keepdim=True))
+
+
+def _prior(density: Tensor, grid: Grid, shape: tuple[int, int], reach: int) -> Tensor:
+    """Log density of the field, mean 1, on fine cells with a border of `reach`, and a floor for what it misses."""
+    field = grid.crop(density)
+    field = field / field.mean().clamp(min=1e-20)
+    fine = F.interpolate(field[None, None], size=shape, mode="bilinear", align_corners=False) + PRIOR_FLOOR
+    return F.pad(fine.log(), (reach,) * 4, mode="replicate")[0, 0]

@@ -1,0 +1,1 @@
+"""The streaming engine: ingest, history, window, picture."""

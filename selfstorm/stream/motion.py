@@ -1,0 +1,132 @@
+"""How a sample moves, from covariances of successive blocks of frames; and covariances moved along with it.
+
+All of it happens on the camera's pixels: a covariance is as sharp as the square of the PSF, which the pixels still
+sample, so a block costs an interpolation and stage A sees one set of statistics however many blocks went into it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from selfstorm.stages.covariances import Sums, contrast, whitened
+
+BLOCKS = 8  # that velocities are looked for in
+# Between one block and the next the sample is taken to move by less than this.
+MOST_PX = 0.3125
+STEPS = 11
+BLUR_PX = 0.5
+EDGE_PX = 8  # more than anything moves within the blocks
+# Neighbours that move together: votes are added up over so many pixels.
+POOL_PX = 4
+TOGETHER_PX = 5.0
+DECIDED = 6.0
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Sums over some consecutive frames. first: number of the first; middle: mean of their numbers."""
+
+    first: int
+    middle: float
+    sums: Sums
+
+
+@dataclass(frozen=True)
+class Velocities:
+    """(2, H, W) camera pixels a frame along y and x: the same everywhere, and place by place."""
+
+    rigid: Tensor
+    local: Tensor
+
+
+def moved(sums: Sums, by: Tensor) -> Sums:
+    """Sums as they would be had everything moved by (2, H, W) pixels (y, x)."""
+    height, width = sums.power.shape
+    y, x = (torch.arange(n, device=by.device, dtype=by.dtype) for n in (height, width))
+    at = torch.stack([(2 * (x - by[1]) + 1) / width - 1, (2 * (y[:, None] - by[0]) + 1) / height - 1], -1)
+    maps = torch.cat([sums.now, sums.following, sums.power[None]])
+    maps = F.grid_sample(maps[None], at[None], mode="bicubic", padding_mode="border", align_corners=False)[0]
+    now, following, power = maps.split([len(sums.now), len(sums.following), 1])
+    return Sums(sums.frames, sums.freedom, now, following, power[0].clamp(min=0))
+
+
+def align_and_sum(blocks: Sequence[Block], velocity: Tensor | None, number: float) -> Sums:
+    """The blocks' sums added up, each moved to where the sample was at a frame's number.
+
+    velocity: (2, H, W) pixels a frame; None where nothing moves.
+    """
+    parts = [b.sums if velocity is None else moved(b.sums, velocity * (number - b.middle)) for b in blocks]
+    return reduce(add, parts)
+
+
+def velocities(blocks: Sequence[Block]) -> Velocities:
+    """Velocities by voting among 121 candidates, blocks oldest first, at least two.
+
+    Rigid: the blocks, moved to the newest one's time, agree best away from the edges. Local: near each place the older
+    blocks are closest to the two newest.
+    """
+    newest = blocks[-1].middle
+    step = newest - blocks[-2].middle
+    blocks = [block for block in blocks[-BLOCKS:] if newest - block.middle < (BLOCKS + 1) * step]
+    memory = whitened(align_and_sum(blocks, None, newest))[3]
+    maps = torch.stack([contrast(block.sums, memory) for block in blocks])
+    height, width = maps.shape[1:]
+    ages = torch.tensor([newest - block.middle for block in blocks], device=maps.device, dtype=maps.dtype)
+    fy = torch.fft.fftfreq(height + 2 * EDGE_PX, device=maps.device)[:, None]
+    fx = torch.fft.rfftfreq(width + 2 * EDGE_PX, device=maps.device)
+    blur = torch.exp(-2 * (torch.pi * BLUR_PX) ** 2 * (fy**2 + fx**2))
+    spectra = torch.fft.rfft2(F.pad(maps[:, None], (EDGE_PX,) * 4, mode="replicate")[:, 0]) * blur
+    candidates = torch.linspace(-MOST_PX, MOST_PX, STEPS, device=maps.device) / step
+    along_y, along_x = (
+        torch.exp(-2j * torch.pi * candidates[:, None, None, None] * ages[:, None, None] * f) for f in (fy, fx)
+    )
+    inner_y, inner_x = (slice(n // 10, n - n // 10) for n in (height, width))
+    agreement, votes = [], []
+    for turn_y in along_y:
+        turned = spectra * turn_y
+        for turn_x in along_x:
+            placed = torch.fft.irfft2(turned * turn_x, s=(height + 2 * EDGE_PX, width + 2 * EDGE_PX))
+            placed = placed[:, EDGE_PX:-EDGE_PX, EDGE_PX:-EDGE_PX]
+            inner = placed[:, inner_y, inner_x]
+            agreement.append((inner.sum(0).square() / len(inner) - inner.square().sum(0)).sum())
+            like, older = placed[-2:].mean(0), placed[:-1]
+            vote = (like * older - 0.5 * older**2).sum(0)
+            votes.append(F.avg_pool2d(vote[None, None], POOL_PX, ceil_mode=True, count_include_pad=False)[0, 0])
+    peak = _peak(torch.stack(agreement).view(STEPS, STEPS), candidates)
+    rigid = peak[:, None, None].expand(2, height, width)
+    return Velocities(rigid, _local(torch.stack(votes), candidates, (height, width)))
+
+
+def _peak(values: Tensor, candidates: Tensor) -> Tensor:
+    """(y, x) of the largest of (steps, steps) values, between the candidates by a parabola each way."""
+    device, (values, candidates) = candidates.device, (values.cpu(), candidates.cpu())
+    i, j = divmod(int(values.argmax()), STEPS)
+    found = []
+    for line, k in ((values[:, j], i), (values[i], j)):
+        between = 0.0
+        if 0 < k < STEPS - 1:
+            left, top, right = (float(v) for v in line[k - 1 : k + 2])
+            curvature = left - 2 * top + right
+            between = 0.5 * (left - right) / curvature if curvature < 0 else 0.0
+        found.append(float(candidates[k]) + between * float(candidates[1] - candidates[0]))
+    return torch.tensor(found, dtype=candidates.dtype).to(device)
+
+
+def _local(votes: Tensor, candidates: Tensor, field: tuple[int, int]) -> Tensor:
+    """(2, H, W) from votes (steps^2, rows, columns) of 4 x 4 pixels each."""
+    sigma = TOGETHER_PX / POOL_PX
+    reach = round(3 * sigma)
+    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=votes.device) / sigma) ** 2)
+    padded = F.pad(votes[:, None], (reach,) * 4)
+    votes = F.conv2d(F.conv2d(padded, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))[:, 0]
+    spread = votes.std(0).clamp(min=1e-20)
+    weights = torch.softmax(DECIDED * (votes - votes.max(0).values) / spread, 0).view(STEPS, STEPS, *votes.shape[1:])
+    field_yx = torch.stack([torch.tensordot(candidates, weights.sum(axis), 1) for axis in (1, 0)])
+    return F.interpolate(field_yx[None], size=field, mode="bilinear", align_corners=False)[0]

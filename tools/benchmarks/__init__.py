@@ -1,0 +1,1 @@
+"""Benchmarks of quality, speed and streaming, beside other methods."""

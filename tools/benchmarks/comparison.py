@@ -1,0 +1,80 @@
+"""Ours beside the published Self-STORM and the classical methods, on one movie with ground truth: scores and times."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from benchmarks.methods import METHODS, Task, WindowResult
+from selfstorm.errors import InputError
+from selfstorm.frames import Array
+from selfstorm.metrics.ground_truth import LocalizationScore, PictureScore, score_localizations, score_picture
+from selfstorm.stream.window import LEAST_FRAMES
+
+
+@dataclass(frozen=True)
+class Result:
+    """A method's picture, what it took and how good it is.
+
+    score: None where there is nothing to score, a picture that is constant or not finite. found: None where the method
+    makes no localisations.
+    """
+
+    method: str
+    made: WindowResult
+    score: PictureScore | None
+    found: LocalizationScore | None
+
+
+def chosen_methods(names: str) -> list[str]:
+    """Names of METHODS from a list with commas; 'all' is all of them. Each once, in the order of METHODS."""
+    asked = [name.strip().lower() for name in names.split(",") if name.strip()]
+    if not asked:
+        raise InputError("names no method", where="--methods", hint=f"choose from {', '.join(METHODS)}")
+    for name in asked:
+        if name != "all" and name not in METHODS:
+            near = difflib.get_close_matches(name, METHODS, 1)
+            hint = f"did you mean '{near[0]}'? " if near else ""
+            raise InputError(
+                f"no method '{name}'", where="--methods", hint=f"{hint}choose from {', '.join(METHODS)}, or 'all'"
+            )
+    return [name for name in METHODS if name in asked or "all" in asked]
+
+
+def truth_of(emitters: Array, frames: int, where: object) -> Array:
+    """Emitters (N, 3 or more: frame, y_nm, x_nm) of the first `frames` frames; N > 0."""
+    seen: Array = emitters[emitters[:, 0] < frames]
+    if not len(seen):
+        raise InputError(
+            f"no emitter in frames 0 to {frames - 1}", where=where, hint="give the truth of this movie, from frame 0"
+        )
+    return seen
+
+
+def run(task: Task, truth: Array, methods: Sequence[str]) -> Iterator[Result]:
+    """Make and score every method's pictures, as they come.
+
+    truth: (N, 3 or more) frame, y_nm, x_nm of the task's frames. Each method first runs on a few frames off the clock:
+    importing and loading kernels is no method's time.
+    """
+    for method in methods:
+        for _ in METHODS[method](replace(task, raw=task.raw[:LEAST_FRAMES], paper_epochs=1)):
+            pass
+        for made in METHODS[method](task):
+            found = None if made.localizations is None else score_localizations(made.localizations, truth)
+            yield Result(method, made, _score(made, truth), found)
+
+
+def _score(made: WindowResult, truth: Array) -> PictureScore | None:
+    """A method that fails on this movie is a result, not an error."""
+    if not np.isfinite(made.picture).all() or np.ptp(made.picture) == 0:
+        return None
+    return score_picture(made.picture, truth[:, 1:3], made.pitch_nm)
+
+
+def reference(results: Sequence[Result]) -> Result | None:
+    """Ours among the results, which the others are compared with; None where it was not run."""
+    return next((result for result in results if result.method == "ours"), None)

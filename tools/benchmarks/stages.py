@@ -1,0 +1,286 @@
+"""Where the time of a window goes, and how far each stage is from what the device could do at best.
+
+Work is counted (benchmarks.tally), ceilings are measured in the same run: a copy for the memory, a matrix
+product for arithmetic. No stage can be faster than the slower of bytes / copy and operations / product allow.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.tally import Tally
+from selfstorm.baselines.self_storm_2024 import PaperModel, PaperSettings, normalise, picture, train
+from selfstorm.calibration.differentiable_psf import parameters, smooth
+from selfstorm.calibration.field_moments import FieldMoments
+from selfstorm.calibration.finetuning_loss import Half, Loss
+from selfstorm.compute.device import synchronize
+from selfstorm.frames import Array
+from selfstorm.physics.camera import calibrate
+from selfstorm.psf.models import Gaussian
+from selfstorm.reconstruction import Reconstruction
+from selfstorm.simulation.movie import simulate
+from selfstorm.simulation.scene import Scene
+from selfstorm.stages.covariances import WindowStatistics, statistics_of, sums_of, trend
+from selfstorm.stages.density import density
+from selfstorm.stages.emitters import QUALITY, Layers, emitter_maps, frames_together
+from selfstorm.stream.engine import ingest, new_model, picture_of
+from selfstorm.stream.frame_store import WindowSpan
+from selfstorm.stream.memory_plan import BatchLimits, free_bytes, plan
+from selfstorm.stream.model import SequenceModel, Settings
+
+STRIDE = 25
+TILE_PX = 64  # simulated; larger fields are made of copies
+SCENE: dict[str, Any] = {"density": 5.0, "photons": 1200.0, "on_frames": 1.5, "seed": 41}
+SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, quality="fast", tuning_steps=0)
+FEW, MORE = 2, 8  # layers: what more of them take more is the layers'
+REPEATS = 5
+LARGE = {"cuda": (2**28, 8192), "mps": (2**26, 4096), "cpu": (2**25, 1024)}  # numbers copied, side of the product
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """Bytes a second of a copy, reading and writing counted; float32 operations a second of a matrix product."""
+
+    copy_bytes_s: float
+    product_flops_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class StageCost:
+    """One unit of a stage, such as a layer: what it takes and what it does."""
+
+    side_px: int
+    stage: str
+    unit: str
+    seconds: float
+    flops: float
+    bytes: float
+
+    def least_seconds(self, ceilings: Ceilings) -> float:
+        """That it would take at the slower of both ceilings."""
+        return max(self.flops / ceilings.product_flops_s, self.bytes / ceilings.copy_bytes_s)
+
+    def share(self, ceilings: Ceilings) -> float:
+        """Of what the device could do at best, 0..1 or so: what fits a cache is faster than memory."""
+        return self.least_seconds(ceilings) / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class WindowCost:
+    """Seconds of whole windows.
+
+    first_picture_s: from the first window's frames to its density, the model made from nothing; cold_s: to its refined
+    picture. stride_s: one more stride of 25 frames. emitters_hz: frames a second through stage B alone, fast.
+    paper_s: the published model on the first window, one epoch and its picture, where that was measured. planned_bytes:
+    of device memory; peak_bytes: what was taken, on CUDA.
+    """
+
+    side_px: int
+    frames: int
+    first_picture_s: float
+    cold_s: float
+    stride_s: float
+    emitters_hz: float
+    paper_s: float | None
+    planned_bytes: int
+    peak_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class StageFigures:
+    """All that was measured."""
+
+    ceilings: Ceilings
+    stages: tuple[StageCost, ...]
+    windows: tuple[WindowCost, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, with what follows from the figures."""
+        stages = [
+            {**asdict(cost), "limit_seconds": cost.least_seconds(self.ceilings), "share": cost.share(self.ceilings)}
+            for cost in self.stages
+        ]
+        return {"ceilings": asdict(self.ceilings), "stages": stages, "windows": [asdict(cost) for cost in self.windows]}
+
+    def table(self) -> list[list[str]]:
+        """Header and a row a stage."""
+        rows = [["stage", "field", "time ms", "Mflop", "MB", "limit ms", "share", "bound by"]]
+        for cost in self.stages:
+            limit = cost.least_seconds(self.ceilings)
+            memory = cost.bytes / self.ceilings.copy_bytes_s >= limit
+            numbers = [1e3 * cost.seconds, cost.flops / 1e6, cost.bytes / 1e6, 1e3 * limit]
+            rows.append(
+                [
+                    f"{cost.stage}, a {cost.unit}",
+                    f"{cost.side_px} px",
+                    *(f"{number:.3g}" for number in numbers),
+                    f"{cost.share(self.ceilings):.0%}",
+                    "memory" if memory else "arithmetic",
+                ]
+            )
+        return rows
+
+
+def measure(
+    sides_px: tuple[int, ...], frames: int, device: torch.device, say: Callable[[str], None] = lambda line: None
+) -> StageFigures:
+    """Measure everything on windows of so many frames; the published model on the first side alone."""
+    ceilings = ceilings_of(device)
+    say(f"copy {ceilings.copy_bytes_s / 1e9:.3g} GB/s, matrix product {ceilings.product_flops_s / 1e9:.4g} Gflop/s")
+    tile = np.stack([pixels for pixels, _ in simulate(_scene(), frames=frames + STRIDE)])
+    stages, windows = [tuning_cost(tile[:frames])], []
+    for side_px in sides_px:
+        copies = -(-side_px // TILE_PX)
+        raw = np.tile(tile, (1, copies, copies))[:, :side_px, :side_px]
+        stages += stage_costs(raw[:frames], device)
+        windows.append(window_cost(raw, frames, device, with_paper=side_px == sides_px[0]))
+        say(f"{side_px} px: {STRIDE / windows[-1].stride_s:.3g} frames/s, stage B {windows[-1].emitters_hz:.3g}")
+    return StageFigures(ceilings, tuple(stages), tuple(windows))
+
+
+def ceilings_of(device: torch.device) -> Ceilings:
+    """The best of some tries."""
+    numbers, side = LARGE[device.type]
+    there, here = torch.zeros(numbers, device=device), torch.ones(numbers, device=device)
+    copy_s = min(_times(lambda: there.copy_(here), device))
+    a, b = torch.ones(side, side, device=device), torch.ones(side, side, device=device)
+    product_s = min(_times(lambda: a @ b, device))
+    return Ceilings(2 * 4 * numbers / copy_s, 2 * side**3 / product_s)
+
+
+def stage_costs(raw: Array, device: torch.device) -> Iterator[StageCost]:
+    """Statistics, a layer of stage A, and a layer of stage B for one frame of a batch."""
+    model = SequenceModel(SETTINGS, raw.shape[1:], *_known(raw), device)
+    side_px = raw.shape[1]
+    with torch.inference_mode():
+        y = torch.as_tensor(model.photons(raw)).to(device)
+
+        def statistics() -> WindowStatistics:
+            return statistics_of(sums_of(y - trend(y), None, len(y)), y.mean(0))
+
+        seconds, flops, moved = _cost(statistics, device)
+        yield StageCost(side_px, "statistics", "frame", seconds / len(y), flops / len(y), moved / len(y))
+        window = statistics()
+        few, more = (_cost(partial(density, model.covariance, window, layers), device) for layers in (FEW, MORE))
+        yield StageCost(side_px, "A, density", "layer", *_per_layer(few, more, 1))
+        batch, prior, start = _batch(model, y)
+        few, more = (_cost(partial(_maps, model, batch, prior, start, layers), device) for layers in (FEW, MORE))
+        yield StageCost(side_px, "B, emitters", "layer and frame", *_per_layer(few, more, len(batch)))
+
+
+def tuning_cost(raw: Array) -> StageCost:
+    """A step of fine-tuning, loss and gradient: always on the CPU and on 64 x 64 pixels, however large the field."""
+    y = torch.as_tensor((raw.astype(np.float32) - 100.0) / 4.0)
+    psf = Gaussian(125.0)
+    with torch.inference_mode(False), torch.enable_grad():
+        loss, theta = Loss(Half(y, y, SETTINGS.pixel_nm), psf, SETTINGS.pixel_nm), parameters(smooth(psf))
+        cost = _cost(lambda: loss(theta), torch.device("cpu"))
+    return StageCost(raw.shape[1], "fine-tuning, on the CPU", "step", *cost)
+
+
+def window_cost(raw: Array, frames: int, device: torch.device, *, with_paper: bool) -> WindowCost:
+    """Whole windows as the live engine makes them: the first from nothing, and one stride more."""
+    side_px, shown = raw.shape[1], []
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+
+    def preview(result: Reconstruction) -> None:
+        shown.append(time.perf_counter())
+
+    begin = time.perf_counter()
+    model = new_model(SETTINGS, raw[:frames], device)
+    place = WindowSpan(np.arange(frames), 0, STRIDE)
+    ingest(model, raw[:frames], place)
+    picture_of(model, place, preview=preview)
+    done = time.perf_counter()
+    newer = np.arange(frames, frames + STRIDE)
+    ingest(model, raw[newer], WindowSpan(newer, STRIDE, STRIDE))
+    picture_of(model, WindowSpan(np.arange(STRIDE, frames + STRIDE), STRIDE, STRIDE))
+    stride_s = time.perf_counter() - done
+    if not isinstance(model, SequenceModel):
+        raise TypeError("the unrolled model is what is measured")
+    room = plan(model.imaging, model.covariance, frames, BatchLimits.on(device), free_bytes(device), watched=frames)
+    with torch.inference_mode():
+        y = torch.as_tensor(model.photons(raw[:frames])).to(device)
+        batch, prior, start = _batch(model, y)
+        fast_s = min(_times(lambda: _maps(model, batch, prior, start, QUALITY["fast"].count), device, 2))
+    return WindowCost(
+        side_px,
+        frames,
+        shown[0] - begin,
+        done - begin,
+        stride_s,
+        len(batch) / fast_s,
+        _paper_seconds(raw[:frames], device) if with_paper else None,
+        room.peak,
+        torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+    )
+
+
+def _paper_seconds(raw: Array, device: torch.device) -> float:
+    begin = time.perf_counter()
+    stack, model = normalise(raw), PaperModel(PaperSettings()).to(device)
+    train(model, stack, -(-len(stack) // model.settings.batch))
+    picture(model, stack)
+    return time.perf_counter() - begin
+
+
+def _scene() -> Scene:
+    return Scene(height=TILE_PX, width=TILE_PX, filaments=TILE_PX // 6, **SCENE)
+
+
+def _known(raw: Array) -> tuple[Any, Any, Any]:
+    """Camera, moments and PSF as the settings give them, without learning any."""
+    return calibrate(raw[:8], 100.0, 4.0), FieldMoments(), SETTINGS.psf
+
+
+def _batch(model: SequenceModel, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Frames of one batch of stage B, with a flat prior and a start."""
+    prior = torch.ones(model.grid.cells, device=y.device)
+    room = plan(model.imaging, model.covariance, len(y), BatchLimits.on(y.device), free_bytes(y.device)).room
+    batch = y[: frames_together(prior.numel(), room.map_bytes)].clamp(min=1.0)
+    return batch, prior, batch.new_full((len(batch), 1, 1), float(batch.mean()) / model.grid.scale**2)
+
+
+def _maps(model: SequenceModel, y: Tensor, prior: Tensor, start: Tensor, layers: int) -> Tensor:
+    fast = QUALITY["fast"]
+    network = Layers(layers, fast.penalty, fast.floor)
+
+    def run(y: Tensor, prior: Tensor, start: Tensor, background: Tensor) -> Tensor:
+        return emitter_maps(model.imaging, y, prior, start, background, network)
+
+    return model.graphs.run(("emitters", layers), run, y, prior, start, torch.ones_like(y))
+
+
+def _cost(work: Callable[[], object], device: torch.device) -> tuple[float, float, float]:
+    """Seconds, operations and bytes of one call; timed on the best of some, then counted as those had run."""
+    seconds = min(_times(work, device))
+    with Tally() as tally:
+        work()
+    return seconds, float(tally.flops), float(tally.bytes)
+
+
+def _per_layer(few: tuple[float, ...], more: tuple[float, ...], frames: int) -> tuple[float, float, float]:
+    seconds, flops, moved = ((b - a) / (MORE - FEW) / frames for a, b in zip(few, more, strict=True))
+    return max(seconds, 1e-9), flops, moved  # a clock may go wrong on a busy machine
+
+
+def _times(work: Callable[[], object], device: torch.device, repeats: int = REPEATS) -> list[float]:
+    """Seconds of each of some calls, after one for warmth."""
+    work()
+    took = []
+    for _ in range(repeats):
+        synchronize(device)
+        begin = time.perf_counter()
+        work()
+        synchronize(device)
+        took.append(time.perf_counter() - begin)
+    return took

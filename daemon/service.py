@@ -32,12 +32,12 @@ from daemon.ingest.windows import WindowQueue
 from daemon.keys.allow_list import AllowList
 from daemon.keys.loopback import is_loopback
 from daemon.keys.store import Keyring
-from daemon.live_settings import LiveSettings
+from daemon.live_config import LiveConfig
 from daemon.processing.worker import Worker
 from daemon.prometheus import MetricsServer
 from daemon.protocol.messages import Status
 from daemon.recording.controller import RecordingController
-from daemon.recording.picture_writer import MovieOut
+from daemon.recording.picture_writer import PictureWriter
 from daemon.sources.remote import ExternalSource
 from daemon.sources.supervisor import CameraSupervisor
 from daemon.stop_signals import StopSignals
@@ -59,10 +59,10 @@ class Service:
         self.health = Health(run=uuid4().hex)
         self._stop = threading.Event()
         guests = self._guests()  # before anything is made on disk
-        self._movie = MovieOut(config.save, self.health) if config.save else None
+        self._movie = PictureWriter(config.save, self.health) if config.save else None
         self._queue = WindowQueue(lossless=config.lossless)
         self._publisher = Publisher(config.server.results, self.health, guests)
-        self._settings = LiveSettings(config)
+        self._settings = LiveConfig(config)
         self._worker = Worker(self._settings, self.health, self._queue, self._publisher, self._movie)
         self._recording = RecordingController(config.folder, self.health, key=config.source.key)
         self._snapshots = Snapshots(config.folder, self.health)

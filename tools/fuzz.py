@@ -33,7 +33,7 @@ from selfstorm.errors import InputError
 DAEMON = (sys.executable, "-c", "from daemon.cli import main; main()")
 EVERY, WARM_UP = 200, 0.2
 DEALERS = 60  # each may ask 50 times a second
-MOST_GROWTH_MB = 40.0  # buffers that fill up; a leak of 40 bytes a message is seen in a million
+MAX_GROWTH_MB = 40.0  # buffers that fill up; a leak of 40 bytes a message is seen in a million
 HANGS_MS = 60_000  # a socket that takes nothing for so long
 HOST = "127.0.0.1"
 TARGETS = {"frames": 45, "control": 40, "results": 7, "camera": 4, "tcp": 4}  # share of the messages
@@ -218,7 +218,7 @@ def _fuzz(
     for process, before_mb in zip(processes, memory_at_first, strict=True):
         growth_mb = memory_mb(process.pid) - before_mb
         print(f"memory {growth_mb:+.1f} of {before_mb:.0f} MB over the last {1 - WARM_UP:.0%} of the messages")
-        if growth_mb > MOST_GROWTH_MB:
+        if growth_mb > MAX_GROWTH_MB:
             faults.append(f"memory grew by {growth_mb:.0f} MB")
     if status is not None:
         refused = {**status.refused, **status.refused_requests, **status.refused_of_viewers}

@@ -13,7 +13,7 @@ from daemon.config import Config
 from daemon.ingest.sequence_ledger import Ledger
 from daemon.protocol.messages import FrameHeader, Heartbeat, Status
 from daemon.sources.remote import awaited
-from daemon.transport.child_process import Child, wait_ready
+from daemon.transport.child_process import ChildProcess, wait_ready
 from daemon.transport.frame_subscriber import FrameSubscriber
 from selfstorm.frames import StreamInfo
 
@@ -54,7 +54,7 @@ def camera(config: Config, seen: Seen, status: Status | None) -> Iterator[Findin
             yield from _look(subscriber, seen, f"waits for {awaited(endpoint)}")
         yield from _calibration(config, seen)
         return
-    child = Child("daemon.sources", [source.model_dump_json(), "--bind", "tcp://127.0.0.1:*"])
+    child = ChildProcess("daemon.sources", [source.model_dump_json(), "--bind", "tcp://127.0.0.1:*"])
     try:
         said = wait_ready(child, START_S)
         if "endpoint" not in said:

@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from daemon.check.finding import Finding, ok, problem, warning
 from daemon.config import Config
-from daemon.transport.child_process import Child, tell
+from daemon.transport.child_process import ChildProcess, send_line
 
 LEAST_PYTHON = (3, 11)
 SHARED = ("selfstorm", "numpy", "pyzmq", "tifffile")
@@ -45,7 +45,7 @@ def packages(config: Config) -> Iterator[Finding]:
 def device(config: Config) -> Iterator[Finding]:
     """What torch computes on, found out in a process of its own: a broken driver hangs or kills whoever asks it."""
     chosen = config.reconstruction.device
-    child = Child("daemon.check.software", [chosen])
+    child = ChildProcess("daemon.check.software", [chosen])
     try:
         said = child.said(DEVICE_S) or {}
     finally:
@@ -85,9 +85,9 @@ def main() -> None:
 
         from selfstorm.compute.device import describe, prepare_device
 
-        tell(device=describe(prepare_device(sys.argv[1])), torch=torch.__version__)
+        send_line(device=describe(prepare_device(sys.argv[1])), torch=torch.__version__)
     except Exception as error:  # an installation can be broken in any way
-        tell(error=f"{error}" or type(error).__name__)
+        send_line(error=f"{error}" or type(error).__name__)
 
 
 if __name__ == "__main__":

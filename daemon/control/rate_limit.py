@@ -6,7 +6,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-MOST_PEERS = 1000
+MAX_PEERS = 1000
 
 
 class RateLimit:
@@ -22,6 +22,6 @@ class RateLimit:
         tokens, at_s = self._buckets.pop(peer, (self._burst, now))
         tokens = min(self._burst, tokens + (now - at_s) * self._rate_hz)
         self._buckets[peer] = (max(tokens - 1, 0.0), now)
-        if len(self._buckets) > MOST_PEERS:
+        if len(self._buckets) > MAX_PEERS:
             self._buckets.popitem(last=False)
         return tokens >= 1

@@ -11,7 +11,7 @@ from daemon.control.snapshots import Snapshots
 from daemon.health import Health
 from daemon.ingest.windows import WindowQueue
 from daemon.keys.store import Role
-from daemon.live_settings import LiveSettings, values_of
+from daemon.live_config import LiveConfig, values_of
 from daemon.protocol.codec import Buffer, encode
 from daemon.protocol.messages import VERSION, Reply, Request
 from daemon.protocol.verbs import VERBS, Changes, Mark, Nothing, RefusedRequestError, Since, ViewOf, arguments_of
@@ -19,7 +19,7 @@ from daemon.recording.controller import RecordingController
 from daemon.transport.publisher import Publisher
 from selfstorm.frames import StreamInfo
 
-MOST_EVENTS = 50  # in one answer
+MAX_EVENTS = 50  # in one answer
 
 
 class Model(Protocol):
@@ -37,7 +37,7 @@ class RequestHandler:
     def __init__(
         self,
         *,
-        settings: LiveSettings,
+        settings: LiveConfig,
         health: Health,
         queue: WindowQueue,
         publisher: Publisher,
@@ -94,7 +94,7 @@ class RequestHandler:
         }
 
     def _events(self, since: int) -> dict[str, Any]:
-        events = self._health.events_since(since)[:MOST_EVENTS]
+        events = self._health.events_since(since)[:MAX_EVENTS]
         return {"events": [event.model_dump() for event in events]}
 
     def _view(self, request_id: str, wanted: ViewOf) -> list[Buffer]:

@@ -20,7 +20,7 @@ from daemon.protocol.codec import MalformedMessageError, announced_version, deco
 from daemon.protocol.messages import VERSION, Reply, Request
 from daemon.protocol.verbs import LOOKING, RefusedRequestError
 from daemon.transport.refusal_counter import RejectionCounter
-from daemon.transport.server_socket import Endpoint
+from daemon.transport.server_socket import ServerSocket
 from selfstorm.errors import InputError
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ MAX_REQUEST_BYTES = 65_536
 REQUESTS_HZ, REQUESTS_AT_ONCE = 50.0, 100.0
 ALL_REQUESTS_HZ, ALL_AT_ONCE = 2000.0, 2000.0  # more would take time from the reconstruction: the rest waits its turn
 ANSWERS_KEPT = 256
-LONGEST_ERROR = 2000
+MAX_ERROR_CHARACTERS = 2000
 OPTIONS: dict[int, int] = {
     zmq.LINGER: LINGER_MS,
     zmq.MAXMSGSIZE: MAX_REQUEST_BYTES,
@@ -49,7 +49,7 @@ class ControlServer:
 
     def __init__(self, address: str, health: Health, desk: RequestHandler, guests: AllowList | None = None) -> None:
         self._desk = desk
-        self._endpoint = Endpoint("control", address, zmq.ROUTER, OPTIONS, self._serve, guests)
+        self._endpoint = ServerSocket("control", address, zmq.ROUTER, OPTIONS, self._serve, guests)
         self._refusals = RejectionCounter(health, "a request", "refused_requests")
         self._each, self._all = RateLimit(REQUESTS_HZ, REQUESTS_AT_ONCE), RateLimit(ALL_REQUESTS_HZ, ALL_AT_ONCE)
         self._answered: OrderedDict[str, Parts] = OrderedDict()
@@ -93,7 +93,7 @@ class ControlServer:
     def _refused(self, request_id: str, why: str, parts: list[bytes]) -> Parts:
         """A reply that says why; to a client of another major version in its own, that it may read the reason."""
         self._refusals.refuse(why)
-        reply = Reply(id=request_id, ok=False, error=why[:LONGEST_ERROR])
+        reply = Reply(id=request_id, ok=False, error=why[:MAX_ERROR_CHARACTERS])
         return encode("reply", reply, version=announced_version(parts) or VERSION)
 
     def _keep(self, request_id: str, answer: Parts) -> None:

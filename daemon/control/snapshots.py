@@ -13,7 +13,7 @@ from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import make_folder
 from selfstorm.io.ome_tiff import OmeTiffWriter
 
-MOST_WAITING = 4
+MAX_WAITING = 4
 
 
 class Snapshots(threading.Thread):
@@ -22,7 +22,7 @@ class Snapshots(threading.Thread):
     def __init__(self, folder: Path, health: Health) -> None:
         super().__init__(name="snapshots", daemon=True)
         self._folder, self._health = folder, health
-        self._waiting: queue.Queue[tuple[Path, Picture] | None] = queue.Queue(MOST_WAITING)
+        self._waiting: queue.Queue[tuple[Path, Picture] | None] = queue.Queue(MAX_WAITING)
 
     def save(self, picture: Picture, raw: Picture | None) -> Path:
         """Have a picture written, and the raw mean if it is the same window's; where it will be.
@@ -34,7 +34,7 @@ class Snapshots(threading.Thread):
         wanted = [(self._folder / f"{name}.ome.tif", picture)]
         if raw is not None and raw[0].window == header.window:
             wanted.append((self._folder / f"{name}-raw.ome.tif", raw))
-        if self._waiting.qsize() + len(wanted) > MOST_WAITING:
+        if self._waiting.qsize() + len(wanted) > MAX_WAITING:
             raise RefusedRequestError("earlier snapshots are still being written")
         for one in wanted:
             self._waiting.put(one)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from daemon.health import Health
 from daemon.ingest.stream import Outage, RefusedError, StreamReceiver
 from daemon.ingest.windows import SlidingWindows, WindowQueue
-from daemon.live_settings import LiveSettings
+from daemon.live_config import LiveConfig
 from daemon.protocol.codec import MalformedMessageError, Received
 from daemon.protocol.key_file import KeyFile
 from daemon.protocol.messages import FrameHeader, Heartbeat
@@ -36,7 +36,7 @@ class FrameReceiver(threading.Thread):
         health: Health,
         queue: WindowQueue,
         *,
-        settings: LiveSettings,
+        settings: LiveConfig,
         begins: Callable[[StreamInfo], None],
         late: bool = False,
         key: KeyFile | None = None,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from daemon.keys.store import THIS_MACHINE, Admitted, Keyring
 from selfstorm.errors import InputError
 
-MOST_REASONS = 20
+MAX_REASONS = 20
 OTHERS = "for other reasons"
 SHOWN = 6
 
@@ -41,7 +41,7 @@ class AllowList:
     def refuse(self, why: str) -> None:
         """Somebody was not let in, or may not do something."""
         with self._lock:
-            reason = why if why in self._refused or len(self._refused) < MOST_REASONS else OTHERS
+            reason = why if why in self._refused or len(self._refused) < MAX_REASONS else OTHERS
             self._refused[reason] += 1
             count = self._refused[reason]
         if count == 10 ** (len(str(count)) - 1):

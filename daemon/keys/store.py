@@ -22,7 +22,7 @@ from daemon.protocol.key_file import KeyFile, KeyModel, KeyName, KeyText, read_m
 from daemon.transport.client_socket import belong_together, new_pair
 from selfstorm.errors import InputError
 
-MOST_KEYS = 1000
+MAX_KEYS = 1000
 THIS_MACHINE = "this-machine"
 Role = Literal["view", "control"]
 
@@ -56,7 +56,7 @@ class Allowed(KeyModel):
 
     format: Literal["selfstorm-allowed"] = "selfstorm-allowed"
     version: Literal[1] = 1
-    keys: Annotated[tuple[Admitted, ...], Field(max_length=MOST_KEYS)] = ()
+    keys: Annotated[tuple[Admitted, ...], Field(max_length=MAX_KEYS)] = ()
 
     @model_validator(mode="after")
     def _are_different(self) -> Self:
@@ -127,8 +127,8 @@ class Keyring:
         known = self.admitted()
         if other := next((one.name for one in known if one.public == public), ""):
             raise InputError(f"this key is admitted already, as '{other}'", where=name)
-        if len(known) >= MOST_KEYS:
-            raise InputError(f"{MOST_KEYS} keys are admitted, no more fit", hint="revoke some")
+        if len(known) >= MAX_KEYS:
+            raise InputError(f"{MAX_KEYS} keys are admitted, no more fit", hint="revoke some")
         one = Admitted(name=name, public=public, role=role, since_unix=int(time.time()))
         write(self.allowed_path, Allowed(keys=(*known, one)))
 

@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from daemon.config import Config
 from daemon.processing.manifest import ManifestLine, RunLine, WindowLine, picture_hash
 from daemon.processing.reconstructor import Reconstructor
-from daemon.settings import settings_of
 from daemon.stopwatch import Stopwatch
+from daemon.stream_settings import stream_settings
 from selfstorm.compute.device import prepare_device
 from selfstorm.errors import InputError
 from selfstorm.frames import Array, Frame, StreamInfo, Window
@@ -27,8 +27,8 @@ from selfstorm.simulation.movie import simulate
 from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.window import TooFewFramesError
 
-MOST_LINE = 64 * 2**20
-MEND = "give a manifest that selfstorm-daemon wrote"
+MAX_LINE_CHARACTERS = 64 * 2**20
+HINT = "give a manifest that selfstorm-daemon wrote"
 
 Pixels = Callable[[int, int], Array]  # of a seq and the camera's number
 
@@ -47,13 +47,13 @@ def repeat(manifest: Path) -> Iterator[Repeated]:
     lines = _lines(manifest)
     first = next(lines, None)
     if first is None or first.run is None:
-        raise InputError("does not begin with a run", where=manifest, hint=MEND)
+        raise InputError("does not begin with a run", where=manifest, hint=HINT)
     run = first.run
     config = now = run.config
     device = prepare_device(run.device.split()[0])
     torch.set_num_threads(run.torch_threads)
     again = Reconstructor(
-        lambda info: settings_of(now, info),
+        lambda info: stream_settings(now, info),
         device,
         steady=True,
         whole=config.lossless,
@@ -77,22 +77,22 @@ def repeat(manifest: Path) -> Iterator[Repeated]:
                 try:
                     made = again.reconstruct(window, Stopwatch(), effort=effort)
                 except TooFewFramesError as error:
-                    raise InputError(f"window {window.index}: {error}", where=manifest, hint=MEND) from None
+                    raise InputError(f"window {window.index}: {error}", where=manifest, hint=HINT) from None
                 yield Repeated(line.window, made.result, picture_hash(made.result.picture) == line.window.picture_hash)
 
 
 def _lines(manifest: Path) -> Iterator[ManifestLine]:
     try:
         with manifest.open(encoding="utf-8") as file:
-            for number, text in enumerate(iter(lambda: file.readline(MOST_LINE), ""), 1):
+            for number, text in enumerate(iter(lambda: file.readline(MAX_LINE_CHARACTERS), ""), 1):
                 if text.endswith("\n"):  # the last line of a killed run may be cut
                     yield _line(manifest, number, text)
                 elif number == 1:
-                    raise InputError("is no run's manifest", where=manifest, hint=MEND)
+                    raise InputError("is no run's manifest", where=manifest, hint=HINT)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", where=manifest) from None
     except UnicodeDecodeError:
-        raise InputError("is no text", where=manifest, hint=MEND) from None
+        raise InputError("is no text", where=manifest, hint=HINT) from None
 
 
 def _line(manifest: Path, number: int, text: str) -> ManifestLine:
@@ -100,7 +100,7 @@ def _line(manifest: Path, number: int, text: str) -> ManifestLine:
         return ManifestLine.model_validate_json(text)
     except ValidationError as error:
         why = error.errors()[0]["msg"]
-        raise InputError(f"line {number} is none of a run ({why})", where=manifest, hint=MEND) from None
+        raise InputError(f"line {number} is none of a run ({why})", where=manifest, hint=HINT) from None
 
 
 def _start(manifest: Path, run: RunLine) -> Path | None:

@@ -8,15 +8,15 @@ import time
 
 from daemon.health import Health
 from daemon.ingest.windows import WindowQueue
-from daemon.live_settings import LiveSettings
+from daemon.live_config import LiveConfig
 from daemon.processing.checkpoint_writer import CheckpointWriter
 from daemon.processing.manifest import Manifest
 from daemon.processing.picture_headers import header_of, quality_of, raw_header_of
 from daemon.processing.reconstructor import PREVIEW, Reconstructor, WindowResult
 from daemon.protocol.messages import PictureHeader
-from daemon.recording.picture_writer import MovieOut
-from daemon.settings import settings_of
+from daemon.recording.picture_writer import PictureWriter
 from daemon.stopwatch import Stopwatch
+from daemon.stream_settings import stream_settings
 from daemon.transport.publisher import Publisher
 from selfstorm.compute.device import describe, prepare_device
 from selfstorm.errors import InputError
@@ -38,11 +38,11 @@ class Worker(threading.Thread):
 
     def __init__(
         self,
-        settings: LiveSettings,
+        settings: LiveConfig,
         health: Health,
         queue: WindowQueue,
         publisher: Publisher,
-        movie: MovieOut | None,
+        movie: PictureWriter | None,
     ) -> None:
         super().__init__(name="worker", daemon=True)
         self._health, self._queue = health, queue
@@ -55,7 +55,7 @@ class Worker(threading.Thread):
         self._manifest = Manifest(config, health, self._device)
         self._keeper = CheckpointWriter(config.checkpoint, health) if config.checkpoint else None
         self._reconstructor = Reconstructor(
-            lambda info: settings_of(self._config, info),
+            lambda info: stream_settings(self._config, info),
             device,
             steady=config.lossless or chosen.model == "paper",
             whole=config.lossless,

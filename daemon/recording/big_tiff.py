@@ -20,7 +20,7 @@ FIRST_LINK = 8  # where the header says where the first page is
 SHORT, LONG, RATIONAL, ASCII, LONG8 = 3, 4, 5, 2, 16
 SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3}
 NM_PER_CM = 1e7
-LARGEST = 2**32 - 1
+MAX_UINT32 = 2**32 - 1
 
 
 class AppendFile:
@@ -110,6 +110,6 @@ class BigTiff:
         if self._pixel_nm is None:
             return []
         per_cm = NM_PER_CM / self._pixel_nm
-        denominator = min(1_000_000, max(1, int(LARGEST // max(per_cm, 1))))
-        ratio = min(LARGEST, round(per_cm * denominator)) | denominator << 32
+        denominator = min(1_000_000, max(1, int(MAX_UINT32 // max(per_cm, 1))))
+        ratio = min(MAX_UINT32, round(per_cm * denominator)) | denominator << 32
         return [(282, RATIONAL, 1, ratio), (283, RATIONAL, 1, ratio), (296, SHORT, 1, 3)]  # 3: per centimetre

@@ -12,7 +12,7 @@ from selfstorm.io.atomic_files import check_file
 from selfstorm.io.ome_tiff import OmeTiffWriter
 
 
-class MovieOut:
+class PictureWriter:
     """One file for each size of picture: OUT.ome.tif, then OUT-2.ome.tif when the camera's field changes.
 
     A full disk, or a place that cannot be written, ends the saving, with an event; the stream goes on.

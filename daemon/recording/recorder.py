@@ -20,7 +20,7 @@ from daemon.ingest.sequence_ledger import Ledger
 from daemon.protocol.codec import MalformedMessageError, Received
 from daemon.protocol.messages import FrameHeader, Heartbeat
 from daemon.recording.big_tiff import AppendFile, BigTiff
-from daemon.transport.child_process import asked_to_stop, tell
+from daemon.transport.child_process import send_line, stop_requested
 from daemon.transport.frame_subscriber import FrameSubscriber
 from selfstorm.errors import InputError
 from selfstorm.frames import Array, StreamInfo
@@ -100,7 +100,7 @@ class Recorder:
         if now or time.monotonic() >= self._tell_due_s:
             self._tell_due_s = time.monotonic() + TELL_S
             file = str(self._recording.path) if self._recording else ""
-            tell(file=file, stream=self._stream, next_seq=self._next_seq, **self._counts())
+            send_line(file=file, stream=self._stream, next_seq=self._next_seq, **self._counts())
 
     def close(self) -> None:
         """Finish the running recording."""
@@ -126,7 +126,7 @@ class Recorder:
 @click.option("--late", is_flag=True, help="The first stream may have begun long ago: what was sent is not missing.")
 def main(endpoint: str, folder: Path, stream: str, next_seq: int, key: Path | None, late: bool) -> None:
     """Record a frame stream until standard input closes."""
-    stop = asked_to_stop()
+    stop = stop_requested()
     recorder = Recorder(folder, stream, next_seq, late=late)
     try:
         with FrameSubscriber(endpoint, key=key) as subscriber:
@@ -140,13 +140,13 @@ def main(endpoint: str, folder: Path, stream: str, next_seq: int, key: Path | No
         recorder.close()
         recorder.tell(now=True)
     except InputError as error:
-        tell(error=str(error))
+        send_line(error=str(error))
         sys.exit(2)
     except OSError as error:
         recorder.tell(now=True)
         with contextlib.suppress(OSError):
             recorder.close()
-        tell(error=f"{folder}: {error.strerror}; what was recorded before is whole")
+        send_line(error=f"{folder}: {error.strerror}; what was recorded before is whole")
         sys.exit(3)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from daemon.health import Health
-from daemon.transport.child_process import Child
+from daemon.transport.child_process import ChildProcess
 
-MOST_RESTARTS = 6
+MAX_RESTARTS = 6
 
 
 class RecorderSupervisor:
@@ -23,7 +23,7 @@ class RecorderSupervisor:
         self._arguments = ["--connect", endpoint, "--folder", str(folder)]
         self._arguments += ["--key", str(key)] if key is not None else []
         self._health = health
-        self._child = Child("daemon.recording.recorder", [*self._arguments, *(["--late"] if late else [])])
+        self._child = ChildProcess("daemon.recording.recorder", [*self._arguments, *(["--late"] if late else [])])
         self._said: dict[str, Any] = {"recorded": 0, "missing": 0, "stream": "", "next_seq": 0}
         self._recorded_before = self._missing_before = self._restarts = 0
         self.stopped = False
@@ -37,15 +37,15 @@ class RecorderSupervisor:
         self._hear()
         if self.stopped:
             return
-        if self._restarts >= MOST_RESTARTS:
-            self._give_up(f"the recorder died {MOST_RESTARTS + 1} times")
+        if self._restarts >= MAX_RESTARTS:
+            self._give_up(f"the recorder died {MAX_RESTARTS + 1} times")
             return
         said, self._restarts = self._said, self._restarts + 1
         self._recorded_before += said["recorded"]
         self._missing_before += said["missing"]
         self._said = said | {"recorded": 0, "missing": 0}
         so_far = ["--stream", said["stream"], "--next-seq", str(said["next_seq"])]
-        self._child = Child("daemon.recording.recorder", [*self._arguments, *so_far])
+        self._child = ChildProcess("daemon.recording.recorder", [*self._arguments, *so_far])
         self._health.event(
             "error",
             "recorder_lost",

@@ -21,7 +21,7 @@ import click
 from daemon.config import SourceSection
 from daemon.sources.camera import TICK_S, CameraError, CameraFrame, Lost, RestartState, Resume, Source, Waiting
 from daemon.sources.stream_publisher import StreamPublisher
-from daemon.transport.child_process import asked_to_stop, tell
+from daemon.transport.child_process import send_line, stop_requested
 from selfstorm.commands.console import USER_ERROR
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
@@ -76,7 +76,7 @@ def publish(source: Source, publisher: StreamPublisher, stop: threading.Event, m
 
 
 def _leave(left: RestartState, debt: str) -> None:
-    tell(left=dict(left), debt=debt)
+    send_line(left=dict(left), debt=debt)
 
 
 @click.command()
@@ -99,26 +99,26 @@ def main(
     lossless: bool,
 ) -> None:
     """Run one camera process."""
-    stop = asked_to_stop()
+    stop = stop_requested()
     try:
         settings = SourceSection.model_validate_json(section)
         source = open_source(settings, stop, Resume(resume_at, sent, left, _leave))
         with StreamPublisher(endpoint, stop, lossless=lossless or settings.can_wait, keyring=keyring) as publisher:
-            tell(endpoint=publisher.endpoint)
+            send_line(endpoint=publisher.endpoint)
             publisher.wait_for_subscribers(subscribers)
             publish(source, publisher, stop, settings.frames and max(0, settings.frames - sent))
             # The end is told again and again until somebody closes our input: a single end marker can get lost.
             while not stop.wait(TICK_S):
                 publisher.beat()
     except InputError as error:
-        tell(error=str(error))
+        send_line(error=str(error))
         sys.exit(USER_ERROR)
     except CameraError as error:
-        tell(failed=str(error))
+        send_line(failed=str(error))
         sys.exit(FAILED)
     except Exception as error:  # a camera fails in its own ways: the daemon says how and starts us again
         logging.getLogger(__name__).exception("the camera process failed")
-        tell(failed=f"{type(error).__name__}: {error}")
+        send_line(failed=f"{type(error).__name__}: {error}")
         sys.exit(FAILED)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from daemon.config import SourceSection
 from daemon.health import Health
-from daemon.transport.child_process import Child, wait_ready
+from daemon.transport.child_process import ChildProcess, wait_ready
 from selfstorm.commands.console import USER_ERROR
 from selfstorm.errors import InputError
 
@@ -53,7 +53,7 @@ class CameraSupervisor:
         self._restart_due_s = 0.0
         self._total_restarts = 0
         self._started_s = 0.0
-        self._child: Child | None = None
+        self._child: ChildProcess | None = None
         self._left, self._debt = "{}", ""
         self._last_words: dict[str, Any] = {}
         self.endpoint = self._start(endpoint, resume_at=0, sent=0)
@@ -63,7 +63,7 @@ class CameraSupervisor:
         arguments += ["--subscribers", str(self.subscribers)]
         arguments += ["--resume-at", str(resume_at), "--sent", str(sent), "--left", self._left]
         arguments += ["--keyring", str(self._keyring)] if self._keyring is not None else []
-        child = Child("daemon.sources", [*arguments, *(["--lossless"] if self._lossless else [])])
+        child = ChildProcess("daemon.sources", [*arguments, *(["--lossless"] if self._lossless else [])])
         said = wait_ready(child, START_S)
         if "endpoint" not in said:
             child.stop()
@@ -88,7 +88,7 @@ class CameraSupervisor:
         elif now >= self._restart_due_s:
             self._restart(now, resume_at, sent)
 
-    def _hear(self, child: Child) -> None:
+    def _hear(self, child: ChildProcess) -> None:
         """Take over what it leaves to the one after it, and its last words: they may come well before its end."""
         while said := child.said():
             if "left" in said:
@@ -117,7 +117,7 @@ class CameraSupervisor:
         self._health.report(source_state="restarting", detail=fault[:500])
         self._health.event("error", "camera_process_lost", f"{fault[:500]}; it is restarted in {wait_s:g} s")
 
-    def _fault(self, child: Child, heard_s: float, now: float) -> str:
+    def _fault(self, child: ChildProcess, heard_s: float, now: float) -> str:
         """What is wrong with the process, nothing if nothing is. Raises InputError for a mistake of the user's."""
         code = child.exit_code
         if code is not None:

@@ -1,4 +1,4 @@
-"""Child processes, seen from both sides: told to stop by closing their standard input, heard line by line.
+"""ChildProcess processes, seen from both sides: told to stop by closing their standard input, heard line by line.
 
 A closed input also reaches a child whose parent was killed, on Windows as on Unix: no child outlives the daemon.
 """
@@ -21,7 +21,7 @@ STOP_S = 5.0
 CRASHED = "look at what it logged; where there is a camera, at its driver and device adapter"
 
 
-class Child:
+class ChildProcess:
     """One process of this package that prints JSON lines. Its log goes where ours goes."""
 
     def __init__(self, module: str, arguments: Sequence[str]) -> None:
@@ -90,7 +90,7 @@ class Child:
                 self._said.put(said)
 
 
-def wait_ready(child: Child, timeout_s: float) -> dict[str, Any]:
+def wait_ready(child: ChildProcess, timeout_s: float) -> dict[str, Any]:
     """What a camera process says when it begins: {"endpoint": ...}; {"error": ...} where it did not begin in time."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
@@ -109,13 +109,13 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def tell(**line: Any) -> None:
+def send_line(**line: Any) -> None:
     """In a child: say something to the parent, who may be gone by now."""
     with contextlib.suppress(OSError):
         os.write(1, f"{json.dumps(line)}\n".encode())  # not sys.stdout: it would fail again when the interpreter ends
 
 
-def asked_to_stop() -> threading.Event:
+def stop_requested() -> threading.Event:
     """In a child: an event that is set when the parent wants it to stop, or is gone.
 
     Ctrl-C, which reaches every process of a console, is left to the parent to decide on.

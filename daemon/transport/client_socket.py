@@ -16,14 +16,14 @@ from daemon.protocol.key_file import AGAIN, KeyFile, load_key_file
 from selfstorm.errors import InputError
 
 RETRY_S = 2.0
-RECONNECT_MS, RECONNECT_MOST_MS = 100, 2000
+RECONNECT_MS, MAX_RECONNECT_MS = 100, 2000
 EVENTS = (
     zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 )
-ENOUGH = 2  # a daemon that is just being stopped hangs up too, once
+MIN_HANG_UPS = 2  # a daemon that is just being stopped hangs up too, once
 
 REFUSED = (
     "the daemon refused this key: it is not admitted there, or was revoked; on the daemon's machine: "
@@ -57,7 +57,7 @@ class Connection:
         self.fault = ""
         socket.setsockopt(zmq.IPV6, int("[" in endpoint))
         socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
-        socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MOST_MS)
+        socket.setsockopt(zmq.RECONNECT_IVL_MAX, MAX_RECONNECT_MS)
         if self._key is not None:
             _show(socket, self._key)
         self._monitor = socket.get_monitor_socket(EVENTS)
@@ -120,7 +120,7 @@ class Connection:
             self.fault, self._retry_due_s = self._no_entry, time.monotonic() + RETRY_S
         elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
             self._hung_up += 1
-            if self._hung_up >= ENOUGH:
+            if self._hung_up >= MIN_HANG_UPS:
                 self.fault = self._no_entry
 
 

@@ -13,7 +13,7 @@ from daemon.keys.allow_list import AllowList
 from daemon.protocol.codec import Buffer, encode
 from daemon.protocol.messages import PictureHeader
 from daemon.transport.refusal_counter import RejectionCounter
-from daemon.transport.server_socket import Endpoint
+from daemon.transport.server_socket import ServerSocket
 from selfstorm.frames import Array, StreamInfo
 
 Picture = tuple[PictureHeader, Array]
@@ -21,8 +21,8 @@ Picture = tuple[PictureHeader, Array]
 VIEWER_HIGH_WATER = 20
 WAITING_PICTURES = 8
 STATUS_S = 0.5
-MOST_HEARD_AT_ONCE = 1000
-MOST_FOREIGN = 1000  # subscriptions to what is never published: libzmq keeps them until their peer is cut
+MAX_SUBSCRIPTIONS_AT_ONCE = 1000
+MAX_FOREIGN = 1000  # subscriptions to what is never published: libzmq keeps them until their peer is cut
 CUT_EVERY_S, FLOOD = 10.0, 20_000  # it cuts all peers, and who comes back with as many may stay so long, or to so many
 PUBLISHED = (b"info", b"status", b"event", b"sr.preview", b"sr.refined", b"raw.mean", b"quality")
 SUBSCRIBES, UNSUBSCRIBES = b"\x01", b"\x00"
@@ -47,7 +47,7 @@ class Publisher:
 
     def __init__(self, address: str, health: Health, guests: AllowList | None = None) -> None:
         self._health = health
-        self._endpoint = Endpoint("publisher", address, zmq.XPUB, OPTIONS, self._publish, guests, sends_out=True)
+        self._endpoint = ServerSocket("publisher", address, zmq.XPUB, OPTIONS, self._publish, guests, sends_out=True)
         self._pictures: queue.Queue[dict[str, Picture]] = queue.Queue(WAITING_PICTURES)
         self.last: dict[str, Picture] = {}
         self._info: StreamInfo | None = None
@@ -121,7 +121,7 @@ class Publisher:
     def _newcomers(self, socket: zmq.Socket[bytes]) -> bool:
         """Whether somebody subscribed. What else is sent here is refused; of too much the rest waits its turn."""
         came = False
-        for _ in range(MOST_HEARD_AT_ONCE):
+        for _ in range(MAX_SUBSCRIPTIONS_AT_ONCE):
             if not socket.poll(0):
                 break
             word = socket.recv()
@@ -133,7 +133,7 @@ class Publisher:
             elif word[:1] != UNSUBSCRIBES:
                 self._refusals.refuse("a viewer sent what is no subscription")
         lately = time.monotonic() - self._cut_s < CUT_EVERY_S
-        if self._foreign > (FLOOD if lately else MOST_FOREIGN):
+        if self._foreign > (FLOOD if lately else MAX_FOREIGN):
             self._cut_s = time.monotonic()
             self._endpoint.begin_again()
         return came

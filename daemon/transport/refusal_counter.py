@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from daemon.health import Health
 
-MOST_REASONS = 20
-LONGEST = 200
+MAX_REASONS = 20
+MAX_REASON_CHARACTERS = 200
 OTHERS = "for other reasons"
 
 
@@ -21,8 +21,8 @@ class RejectionCounter:
 
     def refuse(self, why: str) -> None:
         """One message was refused."""
-        reason = why[:LONGEST]
-        if reason not in self._counts and len(self._counts) >= MOST_REASONS:
+        reason = why[:MAX_REASON_CHARACTERS]
+        if reason not in self._counts and len(self._counts) >= MAX_REASONS:
             reason = OTHERS
         count = self._counts[reason] = self._counts.get(reason, 0) + 1
         self._health.report(**{self._counted_in: dict(self._counts)})

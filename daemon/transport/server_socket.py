@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 RETRY_S = 0.2
 
 
-class Endpoint:
+class ServerSocket:
     """Binds a socket of `kind` with `options` and lets `serve` use it until `leaving`.
 
     guests: who may come in where the address is not a loopback one. sends_out: what is sent reaches everybody who is

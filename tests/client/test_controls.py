@@ -20,7 +20,7 @@ from client.controls.settings_dialog import SettingsDialog
 from client.controls.settings_form import FIELDS, changes_of
 from client.window.connect_dialog import ConnectDialog
 from daemon.keys.store import Keyring, write
-from daemon.live_settings import SETTABLE
+from daemon.live_config import SETTABLE
 from daemon.protocol.key_file import KeyFile
 from daemon.transport.client_socket import new_pair
 from selfstorm.errors import InputError

@@ -30,8 +30,8 @@ def run():
     """The daemon, in its own process."""
     from daemon.sources import supervisor
 
-    child = supervisor.Child
-    supervisor.Child = lambda _, arguments: child("meddled_camera", arguments)
+    child = supervisor.ChildProcess
+    supervisor.ChildProcess = lambda _, arguments: child("meddled_camera", arguments)
     run_daemon()
 
 

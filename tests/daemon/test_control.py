@@ -18,7 +18,7 @@ from daemon.control.server import REQUESTS_AT_ONCE
 from daemon.protocol.codec import decode, encode
 from daemon.protocol.messages import VERSION, Request
 from daemon.protocol.verbs import VERBS
-from daemon.transport.publisher import MOST_FOREIGN
+from daemon.transport.publisher import MAX_FOREIGN
 from selfstorm.errors import InputError
 from selfstorm.io.ome_tiff import read_pictures
 
@@ -276,12 +276,12 @@ def test_who_subscribes_to_ever_more_that_is_never_published_is_cut_and_others_c
         socket.linger = socket.sndhwm = 0
         socket.connect(daemon.results)
         cut = socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        for number in range(MOST_FOREIGN + 1):
+        for number in range(MAX_FOREIGN + 1):
             socket.send(b"\x01" + number.to_bytes(8))
         assert cut.poll(20_000), "the connection stays, and what it subscribed to"
         cut.close()
         socket.disable_monitor()
-    assert asked.status().refused_of_viewers[why] > MOST_FOREIGN
+    assert asked.status().refused_of_viewers[why] > MAX_FOREIGN
     shown = len(results.pictures("sr.refined"))
     wait_until(lambda: len(results.pictures("sr.refined")) > shown)
 

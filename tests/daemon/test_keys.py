@@ -14,7 +14,7 @@ from daemon_process import DAEMON, Results, command, free_ports, posix, simulate
 
 from daemon.config import load
 from daemon.control.client import ControlClient, ask
-from daemon.keys.allow_list import MOST_REASONS, AllowList
+from daemon.keys.allow_list import MAX_REASONS, AllowList
 from daemon.keys.command import keys
 from daemon.keys.store import Keyring, write
 from daemon.keys.zap_authenticator import REFUSALS, ZapAuthenticator
@@ -215,7 +215,7 @@ def test_however_many_are_refused_few_are_told(ring):
         guests.refuse("the same")
         guests.refuse(f"another {number}")
     assert [line for line in told if "same" in line][1:] == [f"the same ({n} times so far)" for n in (10, 100, 1000)]
-    assert len(told) < MOST_REASONS + 10
+    assert len(told) < MAX_REASONS + 10
 
 
 PUBLIC, SECRET = new_pair()

@@ -9,7 +9,7 @@ from watched import live, shoot
 
 from daemon.config import SourceSection, load
 from daemon.protocol.messages import Heartbeat
-from daemon.transport.child_process import Child
+from daemon.transport.child_process import ChildProcess
 from daemon.transport.frame_subscriber import FrameSubscriber
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed socket <zmq.Socket:ResourceWarning")
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed socket <zmq.Socket:Reso
 def test_a_camera_process_without_micromanager_says_what_it_waits_for_and_ends_with_its_input(capfd):
     [port] = free_ports(1)
     section = SourceSection(uri=f"micromanager:127.0.0.1:{port}")
-    child = Child("daemon.sources", [section.model_dump_json(), "--bind", "tcp://127.0.0.1:*"])
+    child = ChildProcess("daemon.sources", [section.model_dump_json(), "--bind", "tcp://127.0.0.1:*"])
     try:
         announced = wait_until(lambda: child.said(0.1))
         with FrameSubscriber(announced["endpoint"]) as subscriber:
@@ -41,7 +41,7 @@ def test_a_camera_process_without_micromanager_says_what_it_waits_for_and_ends_w
 def test_a_camera_process_sends_the_frames_of_micromanager(emulator):
     live(emulator, frames=1)
     section = SourceSection(uri=f"micromanager:127.0.0.1:{emulator.port}")
-    child = Child("daemon.sources", [section.model_dump_json(), "--bind", "tcp://127.0.0.1:*"])
+    child = ChildProcess("daemon.sources", [section.model_dump_json(), "--bind", "tcp://127.0.0.1:*"])
     try:
         announced = wait_until(lambda: child.said(0.1))
         with FrameSubscriber(announced["endpoint"]) as subscriber:

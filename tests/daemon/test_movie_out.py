@@ -5,7 +5,7 @@ import pytest
 
 from daemon.health import Health
 from daemon.protocol.messages import PictureHeader
-from daemon.recording.picture_writer import MovieOut
+from daemon.recording.picture_writer import PictureWriter
 from selfstorm.errors import InputError
 from selfstorm.io.ome_tiff import read_pictures
 
@@ -31,7 +31,7 @@ def picture(side, window=0):
 
 
 def test_a_file_for_every_size_of_picture(tmp_path, health):
-    movie = MovieOut(tmp_path / "out.ome.tif", health)
+    movie = PictureWriter(tmp_path / "out.ome.tif", health)
     for window, side in enumerate((8, 8, 12, 12, 12)):
         movie.add(*picture(side, window))
     movie.close()
@@ -43,20 +43,20 @@ def test_a_file_for_every_size_of_picture(tmp_path, health):
 
 
 def test_without_a_picture_there_is_no_file(tmp_path, health):
-    MovieOut(tmp_path / "out.tif", health).close()
+    PictureWriter(tmp_path / "out.tif", health).close()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_is_refused_at_the_start(tmp_path, health):
     with pytest.raises(InputError, match="is a folder"):
-        MovieOut(tmp_path, health)
+        PictureWriter(tmp_path, health)
     with pytest.raises(InputError, match="no such folder"):
-        MovieOut(tmp_path / "none" / "out.tif", health)
+        PictureWriter(tmp_path / "none" / "out.tif", health)
 
 
 def test_a_place_that_cannot_be_written_ends_the_saving_with_one_event(tmp_path, health):
     (tmp_path / "out.tif.part").mkdir()
-    movie = MovieOut(tmp_path / "out.tif", health)
+    movie = PictureWriter(tmp_path / "out.tif", health)
     assert health.status().saving.endswith("out.tif")
     for window in range(3):
         movie.add(*picture(8, window))
@@ -66,7 +66,7 @@ def test_a_place_that_cannot_be_written_ends_the_saving_with_one_event(tmp_path,
 
 
 def test_a_file_that_cannot_get_its_name_is_told_and_its_pictures_are_kept(tmp_path, health):
-    movie = MovieOut(tmp_path / "out.tif", health)
+    movie = PictureWriter(tmp_path / "out.tif", health)
     movie.add(*picture(8))
     (tmp_path / "out.tif").mkdir()
     movie.close()

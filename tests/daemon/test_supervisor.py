@@ -31,7 +31,7 @@ def supervise(monkeypatch):
     def begin(uri, child):
         now = [1000.0]
         monkeypatch.setattr(supervisor.time, "monotonic", lambda: now[0])
-        monkeypatch.setattr(supervisor, "Child", lambda *_: child())
+        monkeypatch.setattr(supervisor, "ChildProcess", lambda *_: child())
         health = Health(run="run")
         return CameraSupervisor(SourceSection(uri=uri), health, subscribers=0, lossless=False), health, now
 
@@ -63,8 +63,8 @@ def test_what_is_left_to_the_next_process_reaches_it_or_is_told_at_the_end(super
     owed, settled = ({"left": {"exposure_ms": 10.0}, "debt": "exposure 10 ms"}, {"left": {}, "debt": ""})
     children, given = [Ended(-9, owed), Ended(None, settled, owed)], []
     camera, health, now = supervise("micromanager:", lambda: children.pop(0))
-    begun = supervisor.Child
-    monkeypatch.setattr(supervisor, "Child", lambda module, arguments: given.append(arguments) or begun())
+    begun = supervisor.ChildProcess
+    monkeypatch.setattr(supervisor, "ChildProcess", lambda module, arguments: given.append(arguments) or begun())
     for _ in range(4):
         camera.check(now[0], 7, 70)
         now[0] += 0.2

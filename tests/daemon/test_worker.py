@@ -3,7 +3,7 @@
 from daemon.config import Config
 from daemon.health import Health
 from daemon.ingest.windows import WindowQueue
-from daemon.live_settings import LiveSettings
+from daemon.live_config import LiveConfig
 from daemon.processing.worker import Worker
 from daemon.transport.publisher import Publisher
 from selfstorm.frames import StreamInfo, Window
@@ -11,7 +11,7 @@ from selfstorm.frames import StreamInfo, Window
 
 def test_a_window_without_frames_is_told_and_is_no_error(caplog):
     health, queue = Health(run="run"), WindowQueue(lossless=False)
-    worker = Worker(LiveSettings(Config()), health, queue, Publisher("tcp://127.0.0.1:1", health), None)
+    worker = Worker(LiveConfig(Config()), health, queue, Publisher("tcp://127.0.0.1:1", health), None)
     info = StreamInfo(stream="stream-1", source="here", height=8, width=8, dtype="uint16")
     queue.put(Window(7, info, 0, 15, (), tuple(range(16)), stride=16))
     queue.close()

@@ -154,15 +154,15 @@ def test_whatever_is_wrong_is_refused_counted_and_told(start):
 
 def test_reasons_without_number_do_not_fill_the_status():
     from daemon.health import Health
-    from daemon.transport.refusal_counter import MOST_REASONS, OTHERS, RejectionCounter
+    from daemon.transport.refusal_counter import MAX_REASONS, OTHERS, RejectionCounter
 
     health = Health(run="run")
     refusals = RejectionCounter(health)
     for number in range(1000):
         refusals.refuse(f"{number} " * 1000)
     status = health.status()
-    assert len(status.refused) == MOST_REASONS + 1
-    assert status.refused[OTHERS] == 1000 - MOST_REASONS
+    assert len(status.refused) == MAX_REASONS + 1
+    assert status.refused[OTHERS] == 1000 - MAX_REASONS
     assert len(health.events_since(0)) < 40
 
 

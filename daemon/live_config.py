@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from daemon.config import CameraSection, Config, OpticsSection, ReconstructionSection, explained
-from daemon.settings import settings_of
+from daemon.stream_settings import stream_settings
 from selfstorm.errors import InputError
 from selfstorm.frames import Region, StreamInfo
 
@@ -22,7 +22,7 @@ SETTABLE = (
 )
 
 
-class LiveSettings:
+class LiveConfig:
     """Changed by control, read by intake and worker, each when it begins something new; whole at any moment."""
 
     def __init__(self, config: Config) -> None:
@@ -50,7 +50,7 @@ class LiveSettings:
             except ValidationError as error:
                 raise explained(error, "") from None
             if stream is not None:
-                settings_of(after, stream)
+                stream_settings(after, stream)
                 _within(after.reconstruction.region, stream)
             self.current = after
         was, now = values_of(before), values_of(after)

@@ -9,7 +9,7 @@ from selfstorm.psf.models import Airy, Gaussian, Psf
 from selfstorm.stream.model import Settings
 
 
-def settings_of(config: Config, info: StreamInfo) -> Settings:
+def stream_settings(config: Config, info: StreamInfo) -> Settings:
     """The settings for a stream. Raises InputError where the pixel size is unknown."""
     camera, chosen = config.camera, config.reconstruction
     pixel_nm = camera.pixel_nm or info.pixel_nm

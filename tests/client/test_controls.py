@@ -13,7 +13,7 @@ from daemon_process import Daemon, simulated
 
 from client.access import MOVIE, ONLY_LOOKS, ControlAccess, headline, shut
 from client.address import Target, one_above
-from client.controls import errands
+from client.controls import requests
 from client.controls.note_dialog import NoteDialog
 from client.controls.request_thread import MOST_WAITING, ControlWorker
 from client.controls.settings_dialog import SettingsDialog
@@ -181,7 +181,7 @@ def test_a_key_that_only_looks_sees_all_and_is_told_why_it_may_not_do_more(open_
     assert ONLY_LOOKS in seen.window.entries["daemon"].toolTip()
     seen.do("mark")
     assert seen.window.said.full_text == f"marked in this viewer alone: {ONLY_LOOKS}"
-    seen.sitting.remote._send(errands.pause(True))  # a daemon that does not tell the role refuses by itself
+    seen.sitting.remote._send(requests.pause(True))  # a daemon that does not tell the role refuses by itself
     seen.until(lambda: told(seen, "Pause: ", "this key may look and not control", "[not_done]"))
     assert not seen.state.status.paused
 
@@ -221,7 +221,7 @@ def test_a_daemon_of_another_version_is_said_in_the_strip_and_the_menu(open_wind
 def test_what_waits_for_a_daemon_that_is_away_is_bounded_and_not_done_later(qtbot):
     courier, back = ControlWorker(f"tcp://127.0.0.1:{free_port()}", None), []
     courier.came_back.connect(back.append)
-    assert [courier.send(errands.pause(True)) for _ in range(MOST_WAITING + 1)].count(True) == MOST_WAITING
+    assert [courier.send(requests.pause(True)) for _ in range(MOST_WAITING + 1)].count(True) == MOST_WAITING
     courier.start()
     qtbot.waitUntil(lambda: len(back) == MOST_WAITING, timeout=10_000)
     assert all("not done" in one.said and not one.done for one in back)

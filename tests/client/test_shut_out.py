@@ -14,7 +14,7 @@ from daemon.keys.store import Keyring, write
 from daemon.protocol.codec import encode
 from daemon.protocol.key_file import KeyFile
 from daemon.transport.client_socket import new_pair
-from daemon.transport.server_socket import Endpoint
+from daemon.transport.server_socket import ServerSocket
 
 PERIOD_S = 0.05
 
@@ -56,7 +56,7 @@ def address(ring):
 
     pause = threading.Event()
     guests = AllowList(ring, address, lambda why: None)
-    endpoint = Endpoint("publisher", address, zmq.XPUB, {zmq.LINGER: 0}, publish, guests, sends_out=True)
+    endpoint = ServerSocket("publisher", address, zmq.XPUB, {zmq.LINGER: 0}, publish, guests, sends_out=True)
     endpoint.listen()
     yield address
     endpoint.stop()

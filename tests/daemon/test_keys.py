@@ -21,7 +21,7 @@ from daemon.keys.zap_authenticator import REFUSALS, ZapAuthenticator
 from daemon.protocol.key_file import KeyFile, load_key_file
 from daemon.service import Service
 from daemon.transport.client_socket import Connection, new_pair
-from daemon.transport.server_socket import Endpoint
+from daemon.transport.server_socket import ServerSocket
 from selfstorm.errors import InputError
 
 ADDRESS = "tcp://127.0.0.2:5711"
@@ -164,7 +164,7 @@ def test_a_public_address_without_keys_is_refused_at_start(tmp_path, which):
     with pytest.raises(InputError, match="and nobody's key is admitted; make one"):
         Service(config)
     with pytest.raises(InputError, match="there are no keys"):
-        Endpoint("results", server[which], zmq.XPUB, {}, lambda socket: None)
+        ServerSocket("results", server[which], zmq.XPUB, {}, lambda socket: None)
     assert {path.name for path in tmp_path.iterdir()} == {"daemon.toml", "ring"}
 
 

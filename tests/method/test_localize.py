@@ -23,7 +23,7 @@ from selfstorm.stages.candidates import candidates
 from selfstorm.stages.covariances import window_statistics
 from selfstorm.stages.density import cold_iterations, density
 from selfstorm.stages.emitters import QUALITY, batches, emitter_maps
-from selfstorm.stages.localization import Effort, localize
+from selfstorm.stages.localization import LocalizationSettings, localize
 from selfstorm.stages.rendering import fuse, render
 from selfstorm.stream.frame_store import FrameBlock
 from selfstorm.stream.memory_plan import BatchLimits
@@ -113,7 +113,7 @@ def test_two_emitters_150_nm_apart_are_two(angle):
     assert score.precision > 0.95
     assert score.rmse_nm < 25
     assert found.crowding.min() > 1.05
-    one = localized(y, effort=Effort(rounds=0, least_ratio=1e4))
+    one = localized(y, effort=LocalizationSettings(rounds=0, least_ratio=1e4))
     assert len(one) < len(found)
 
 

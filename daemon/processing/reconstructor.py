@@ -20,6 +20,7 @@ from daemon.health import Level
 from daemon.processing.load_control import LoadController, Workload
 from daemon.processing.misfit_guard import PATIENCE, MisfitDetector
 from daemon.stopwatch import Stopwatch
+from selfstorm.compute.batching import BatchLimits, out_of_memory, release
 from selfstorm.errors import InputError, first_line
 from selfstorm.frames import Frame, StreamInfo, Window
 from selfstorm.reconstruction import Reconstruction
@@ -27,7 +28,6 @@ from selfstorm.stages.density import cold_iterations, unrolled
 from selfstorm.stream.checkpoint import fingerprint, load_model
 from selfstorm.stream.engine import Model, ingest, new_model, picture_of
 from selfstorm.stream.frame_store import WindowSpan, unseen
-from selfstorm.stream.memory_plan import BatchLimits, out_of_memory, release
 from selfstorm.stream.model import SequenceModel, Settings
 from selfstorm.stream.per_frame import ProgressCallbacks
 from selfstorm.stream.processing_level import ProcessingLevel
@@ -80,7 +80,7 @@ class Reconstructor:
         self._info: StreamInfo | None = None
         self._watched = -1
         self._forgotten: tuple[tuple[int, str], ...] = ()
-        self._room = BatchLimits.on(device)
+        self._limits = BatchLimits.on(device)
         warm(device)
         self._guard = MisfitDetector()
         self._pace: LoadController | None = None
@@ -115,7 +115,7 @@ class Reconstructor:
                 try:
                     made = self._try(window, stopwatch, preview, effort)
                 except Exception as error:
-                    if not (out_of_memory(error) and self._make_room(window, error)):
+                    if not (out_of_memory(error) and self._halve_limits(window, error)):
                         raise
         finally:
             if made is None or not made.learned:
@@ -134,7 +134,7 @@ class Reconstructor:
         self._trying, self._tried = model, model.settings
         self._pace = pace = self._pace or self._new_pace(model)
         new = [frame for frame in (*window.before, *window.frames) if self._new(frame)]
-        together = max(len(new), 1) if self._whole else self._room.watched
+        together = max(len(new), 1) if self._whole else self._limits.new_frames
         for first in range(0, len(new), together):
             some = new[first : first + together]
             ingest(model, np.stack([f.pixels for f in some]), self._place(window, some))
@@ -174,7 +174,7 @@ class Reconstructor:
             self._watched = -1
         if isinstance(model, SequenceModel):
             model.left_out, self._forgotten = model.left_out + self._forgotten, ()
-            model.room = self._room
+            model.limits = self._limits
         return model
 
     def forget(self) -> None:
@@ -227,14 +227,14 @@ class Reconstructor:
         notes = (f"{why}: not learned from; do not trust this picture", *made.result.notes)
         return replace(made, result=replace(made.result, notes=notes), learned=False)
 
-    def _make_room(self, window: Window, error: Exception) -> bool:
+    def _halve_limits(self, window: Window, error: Exception) -> bool:
         """Plan with less memory from now on; False where that cannot be."""
         if self._pace is None or self._tried.model == "paper":
             return False
         release()
-        less = self._trying.room.halved() if isinstance(self._trying, SequenceModel) else None
+        less = self._trying.limits.halved() if isinstance(self._trying, SequenceModel) else None
         if less is not None:
-            self._room = less
+            self._limits = less
             what = f"batches of {less.map_bytes >> 20} MiB"
         elif self._pace.step.estimate != "density":
             self._pace.at_most("density")
@@ -247,9 +247,9 @@ class Reconstructor:
 
     def _take_note_of_less(self, model: Model, window: Window) -> None:
         """Where a window came to its end in smaller batches than it began with, the next begin with those."""
-        if isinstance(model, SequenceModel) and model.room != self._room:
-            self._room = model.room
-            what = f"going on with batches of {model.room.map_bytes >> 20} MiB"
+        if isinstance(model, SequenceModel) and model.limits != self._limits:
+            self._limits = model.limits
+            what = f"going on with batches of {model.limits.map_bytes >> 20} MiB"
             self._tell("warning", "out_of_memory", f"window {window.index}: no memory; {what}")
 
 

@@ -9,12 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from selfstorm.compute.batching import CPU_MAP_BYTES, batches
 from selfstorm.compute.device import precise
 from selfstorm.physics.background import spline_basis
 from selfstorm.physics.operators import Grid, Imaging
 from selfstorm.psf.models import Psf
 from selfstorm.stages.covariances import neighbours, within
-from selfstorm.stages.emitters import MAP_BYTES, batches
 
 KNOT_SPACING_PX = 6.0  # wider misses haze blurred by 400 nm, narrower takes dense emitters for haze
 LAYERS = 15
@@ -40,7 +40,13 @@ class OutOfFocusBackground:
         self._norm = self._y.sum(0)[:, None] * self._x.sum(0)
 
     def knots(
-        self, y: Tensor, gains: Tensor, emitters: Tensor, background: Tensor, varies: Tensor, map_bytes: int = MAP_BYTES
+        self,
+        y: Tensor,
+        gains: Tensor,
+        emitters: Tensor,
+        background: Tensor,
+        varies: Tensor,
+        map_bytes: int = CPU_MAP_BYTES,
     ) -> Tensor:
         """Smooth light of every frame of y (T, H, W) photons: (T, rows, columns) of splines at equal brightness.
 

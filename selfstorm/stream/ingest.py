@@ -112,4 +112,4 @@ def _smooth_light(model: SequenceModel, y: Tensor, gains: Tensor, z: Tensor, c: 
         statistics = statistics_of(sums_of(c, None, len(c)), z.mean(0))
         rough = density(model.covariance, statistics, ROUGH_LAYERS, None, model.graphs)
     brightness, background = fit_background(z.mean(0), model.imaging.forward(rough))
-    return model.haze.knots(y, gains, brightness * rough, background, far_covariance(c), model.room.map_bytes)
+    return model.haze.knots(y, gains, brightness * rough, background, far_covariance(c), model.limits.map_bytes)

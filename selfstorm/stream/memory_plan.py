@@ -6,27 +6,18 @@ four bytes a number. What torch really takes lies within COUNTED_WITHIN of it (t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
-import torch
-
+from selfstorm.compute.batching import BatchLimits, frames_together
 from selfstorm.compute.cuda_graphs import MOST_BYTES, MOST_GRAPHS
 from selfstorm.physics.operators import LAGS, Grid, Imaging, LaggedCovariance, Separable
 from selfstorm.psf.rendering import CORE_PX, HALO_PX
 from selfstorm.stages.covariances import TREND_FRAMES
-from selfstorm.stages.emitters import MAP_BYTES, frames_together
 
-T = TypeVar("T")
 NUMBER = 4  # bytes
 COUNTED_WITHIN = 1.4
 # Of what is free: other programs, the caching allocator's gaps and a second process of ours want some as well.
 SHARE = 0.7
-FITTED, WATCHED = 1500, 128  # emitters: on a CPU 600 to 3000 are about as fast
-# On a graphics card small operations cost their launch. Maps of 2 GiB take it 1 ms to read, a launch some 5 us.
-DEVICE_MAP_BYTES, DEVICE_FITTED = 2 * 2**30, 30_000
-LEAST = 2**20
 # Maps and frames alive at the worst moment of a layer, beside what an operator makes.
 EMITTERS_MAPS, EMITTERS_FRAMES, SHARED_MAPS = 2, 4, 3
 DENSITY_MAPS, DENSITY_FRAMES = 5, 6 * len(LAGS)
@@ -37,41 +28,11 @@ REMEMBERED_FRAMES = 16 * (2 * len(LAGS) + 1)
 
 
 @dataclass(frozen=True, slots=True)
-class BatchLimits:
-    """How much is done at once.
-
-    map_bytes: memory of the frames whose maps are made together, at four maps a frame. fitted: emitters that are fitted
-    together. watched: new frames that are taken in together.
-    """
-
-    map_bytes: int = MAP_BYTES
-    fitted: int = FITTED
-    watched: int = WATCHED
-
-    @classmethod
-    def on(cls, device: torch.device) -> BatchLimits:
-        """The most that is worth it: what the caches of a CPU hold, or what keeps a graphics card busy."""
-        return cls() if device.type == "cpu" else cls(DEVICE_MAP_BYTES, DEVICE_FITTED)
-
-    def halved(self) -> BatchLimits | None:
-        """Half as much at once, None where that would not help any more."""
-        if self.map_bytes <= LEAST:
-            return None
-        return BatchLimits(max(LEAST, self.map_bytes // 2), max(1, self.fitted // 2), max(1, self.watched // 2))
-
-
-class HasBatchLimits(Protocol):
-    """Whoever keeps how much may be done at once."""
-
-    room: BatchLimits
-
-
-@dataclass(frozen=True, slots=True)
 class MemoryPlan:
     """Bytes that a window takes at most, stage by stage.
 
     kept: frames, statistics, operators and what else stays. watching: new frames are taken in. density: stage A.
-    emitters, fitting: stages B and C of what is done at once. room: how much that is. free: bytes to be had when it
+    emitters, fitting: stages B and C of what is done at once. limits: how much that is. free: bytes to be had when it
     was planned, None where nobody counts them.
     """
 
@@ -80,7 +41,7 @@ class MemoryPlan:
     density: int
     emitters: int
     fitting: int
-    room: BatchLimits
+    limits: BatchLimits
     free: int | None
 
     @property
@@ -100,72 +61,33 @@ def plan(
     frames: int,
     most: BatchLimits,
     free: int | None,
-    watched: int | None = None,
+    new_frames: int | None = None,
 ) -> MemoryPlan:
     """What a window of so many frames takes, with as much done at once as is free.
 
-    most: never more at once than this. watched: frames that are taken in together whatever is free. Sizes go by
+    most: never more at once than this. new_frames: frames that are taken in together whatever is free. Sizes go by
     halves: free memory that is a little different another time makes the same batches, and the same picture. Where
     nothing fits the least is planned, and `fits` is false. Room is left for graphs too, but a window fits without.
     """
-    grid, room = imaging.grid, most
+    grid, limits = imaging.grid, most
     kept = frames * _frame(grid) + REMEMBERED_FRAMES * _frame(grid) + operator_bytes(imaging, covariance)
     while True:
-        together = min(frames, frames_together(_map(grid) // NUMBER, room.map_bytes))
+        together = min(frames, frames_together(_map(grid) // NUMBER, limits.map_bytes))
         made = MemoryPlan(
             kept,
-            watching_bytes(imaging, min(frames, room.watched) if watched is None else watched, room.map_bytes),
+            watching_bytes(
+                imaging, min(frames, limits.new_frames) if new_frames is None else new_frames, limits.map_bytes
+            ),
             density_bytes(covariance),
             max(emitter_bytes(imaging, together), CANDIDATES_MAPS * together * _map(grid)),
-            fitting_bytes(imaging, room.fitted, together),
-            room,
+            fitting_bytes(imaging, limits.emitters, together),
+            limits,
             free,
         )
-        less = room.halved()
+        less = limits.halved()
         if less is None or free is None or made.peak + graph_bytes(imaging, covariance, together) <= SHARE * free:
             return made
-        room = less
-
-
-def free_bytes(device: torch.device) -> int | None:
-    """Bytes of a device's memory that this process can have now; None on the CPU, whose memory is not planned."""
-    if device.type == "cuda":
-        held_for_us = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + held_for_us
-    if device.type == "mps":
-        return max(0, torch.mps.recommended_max_memory() - torch.mps.current_allocated_memory())
-    return None
-
-
-def retry_on_oom(model: HasBatchLimits, work: Callable[[BatchLimits], T], room: BatchLimits) -> tuple[T, BatchLimits]:
-    """What work(room) returns, and the room it took: half of it, and for the model from then on, until memory holds it.
-
-    Raises what work raises where it is not for memory, or where less than the least would be needed.
-    """
-    while True:
-        try:
-            return work(room), room
-        except Exception as error:
-            less = room.halved()
-            if less is None or not out_of_memory(error):
-                raise
-        # only here has the error let go of what was made before it
-        release()
-        model.room = room = less
-
-
-def out_of_memory(error: Exception) -> bool:
-    """Whether the device, or this machine, had no memory."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and ("out of memory" in str(error) or "can't allocate memory" in str(error))
-
-
-def release() -> None:
-    """Give back what this process holds of a device and does not use."""
-    torch.cuda.empty_cache()
-    if torch.backends.mps.is_available():
-        torch.mps.empty_cache()
+        limits = less
 
 
 def emitter_bytes(imaging: Imaging, frames: int) -> int:

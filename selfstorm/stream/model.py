@@ -13,6 +13,7 @@ from torch import Tensor
 from selfstorm.calibration.field_moments import FieldMoments
 from selfstorm.calibration.psf_finetuning import TUNED, Budget, FitReport, finetune
 from selfstorm.calibration.psf_selection import find_psf
+from selfstorm.compute.batching import BatchLimits
 from selfstorm.compute.cuda_graphs import Graphs
 from selfstorm.compute.pinned_upload import Uploads
 from selfstorm.errors import InputError
@@ -24,7 +25,6 @@ from selfstorm.psf.models import Psf
 from selfstorm.stages.out_of_focus import OutOfFocusBackground
 from selfstorm.stream.covariance_history import CovarianceHistory
 from selfstorm.stream.frame_store import FrameBuffer
-from selfstorm.stream.memory_plan import BatchLimits
 from selfstorm.stream.processing_level import Estimate, ProcessingLevel, Quality
 
 ModelName = Literal["unrolled", "paper"]
@@ -72,7 +72,7 @@ class SequenceModel:
     columns) on the padded grid, or None before the first. memory: what stage A remembers of the frames so far. film:
     the frames that windows may still ask for; left_out: numbers of those that are not believed, and why. levels: how
     bright the last frames were; unlit, flashed: how many in a row were dark, or far too bright. frames: how many the
-    moments have seen. last_number: of the last frame of this stream that was watched, -1 before. room: how much is
+    moments have seen. last_number: of the last frame of this stream that was watched, -1 before. limits: how much is
     done at once at most. uploads: the way of new frames to the device.
     """
 
@@ -95,7 +95,7 @@ class SequenceModel:
         self.levels: Array = np.zeros(0)
         self.dark_frames, self.flashed, self.frames, self.last_number = 0, 0, 0, -1
         self._learned_already = self._refit_due = False
-        self.room, self.uploads = BatchLimits.on(device), Uploads(device)
+        self.limits, self.uploads = BatchLimits.on(device), Uploads(device)
         self._patience, self._trusted_psf = 0, settings.psf
         self._use(psf)
 

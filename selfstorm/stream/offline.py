@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from selfstorm.compute.batching import free_bytes, out_of_memory
 from selfstorm.errors import InputError
 from selfstorm.frames import Array, window_starts
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.stream.engine import Model, ingest, picture_of
 from selfstorm.stream.frame_store import WindowSpan
-from selfstorm.stream.memory_plan import free_bytes, out_of_memory, plan
+from selfstorm.stream.memory_plan import plan
 from selfstorm.stream.model import SequenceModel
 from selfstorm.stream.per_frame import ProgressCallbacks
 from selfstorm.stream.window import LEAST_FRAMES
@@ -39,7 +40,9 @@ def check_windows(frames: int, window: int, stride: int) -> int:
 def check_memory(model: Model, frames: int) -> None:
     """Raises InputError where the device has no memory for a window of so many frames, before any of it is taken."""
     if isinstance(model, SequenceModel):
-        needed = plan(model.imaging, model.covariance, frames, model.room, free_bytes(model.device), watched=frames)
+        needed = plan(
+            model.imaging, model.covariance, frames, model.limits, free_bytes(model.device), new_frames=frames
+        )
         if not needed.fits and needed.free is not None:
             raise InputError(
                 f"{needed.free / 2**30:.1f} GiB of its memory are free, {frames} frames of this field take "

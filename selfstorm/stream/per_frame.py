@@ -13,14 +13,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from selfstorm.compute.batching import BatchLimits, frames_together, free_bytes, retry_on_oom
 from selfstorm.frames import Array
 from selfstorm.localizations import Localizations, joined
 from selfstorm.psf.rendering import Emitters
 from selfstorm.stages.candidates import candidates
-from selfstorm.stages.emitters import QUALITY, emitter_maps, frames_together
+from selfstorm.stages.emitters import QUALITY, emitter_maps
 from selfstorm.stages.localization import EFFORT, localize
 from selfstorm.stream.frame_store import FrameBlock, to_look_at
-from selfstorm.stream.memory_plan import BatchLimits, free_bytes, plan, retry_on_oom
+from selfstorm.stream.memory_plan import plan
 from selfstorm.stream.model import SequenceModel
 from selfstorm.stream.processing_level import Estimate, Quality
 
@@ -64,14 +65,15 @@ def localize_block(
     grid = model.grid
     prior = light.emitters / grid.crop(light.emitters).mean().clamp(min=1e-12)
     y, start = strip.y.clamp(min=0) + LEAST_PHOTONS, light.emitters.mean() * light.gains
-    room = plan(model.imaging, model.covariance, len(y), model.room, free_bytes(model.device)).room
+    planned = plan(model.imaging, model.covariance, len(y), model.limits, free_bytes(model.device)).limits
+    limits = planned
 
     def network(y: Tensor, prior: Tensor, start: Tensor, background: Tensor) -> Tensor:
         return emitter_maps(model.imaging, y, prior, start, background, QUALITY[quality])
 
-    def maps_from(begin: int, room: BatchLimits) -> tuple[int, Tensor, Emitters | None]:
+    def maps_from(begin: int, limits: BatchLimits) -> tuple[int, Tensor, Emitters | None]:
         """Of the frames that are made together: the first that is not, their maps' sum, where emitters may be."""
-        part = slice(begin, begin + frames_together(prior.numel(), room.map_bytes))
+        part = slice(begin, begin + frames_together(prior.numel(), limits.map_bytes))
         maps = model.graphs.run(("emitters", quality), network, y[part], prior, start[part], light.background[part])
         return begin + len(maps), maps.sum(0), candidates(maps, grid) if localizing else None
 
@@ -84,12 +86,14 @@ def localize_block(
     waiting: list[Emitters] = []
     while end < len(y):
         begin = end
-        (end, light_of_part, emitters), room = retry_on_oom(model, partial(maps_from, begin), room)
+        (end, light_of_part, emitters), limits = retry_on_oom(partial(maps_from, begin), limits)
+        if limits != planned:
+            model.limits = limits  # from now on, not for these frames alone
         total += light_of_part
         if emitters is not None:
             callbacks.mark("emitters")
             waiting.append(emitters._replace(frame=emitters.frame + (begin - first)))
-            if sum(len(some.frame) for some in waiting) < room.fitted and end < len(y):
+            if sum(len(some.frame) for some in waiting) < limits.emitters and end < len(y):
                 continue
             found += fitted(slice(first, end), Emitters(*(torch.cat(values) for values in zip(*waiting, strict=True))))
             waiting = []

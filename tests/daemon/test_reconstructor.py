@@ -228,13 +228,13 @@ REALLY_NO_MEMORY = """
 import resource, sys
 sys.path.insert(0, sys.argv[1])
 import numpy as np
-from selfstorm.stream.memory_plan import BatchLimits
+from selfstorm.compute.batching import BatchLimits
 from test_reconstructor import EMITTERS, Scene, reconstructor, made, replace, simulate, window
 raw = np.stack([p for p, _ in simulate(Scene(height=64, width=64, seed=6), frames=60)])
 told = []
 ours = reconstructor(told, replace(EMITTERS, scale=8))
 made(ours, window(raw, 0))
-ours._room = BatchLimits(map_bytes=2**30)
+ours._limits = BatchLimits(map_bytes=2**30)
 used = int(open("/proc/self/statm").read().split()[0]) * 4096
 resource.setrlimit(resource.RLIMIT_AS, (used + 24 * 2**20,) * 2)
 (again,) = made(ours, window(raw, 20))

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
+from selfstorm.compute.batching import BatchLimits, frames_together, retry_on_oom
 from selfstorm.psf.models import Gaussian
 from selfstorm.stages.covariances import window_statistics
 from selfstorm.stages.density import density
 from selfstorm.stages.emitters import QUALITY, emitter_maps
 from selfstorm.stream import memory_plan as planner
-from selfstorm.stream.memory_plan import BatchLimits
 from selfstorm.stream.model import SequenceModel, Settings
 from selfstorm.stream.offline import reconstruct_movie
 
@@ -78,11 +78,11 @@ def test_where_memory_ends_the_same_picture_is_made_in_smaller_batches(cuda, mov
     whole = picture(model_of(raw, cuda), raw)
     model = model_of(raw, cuda)
     torch.cuda.empty_cache()
-    least = planner.watching_bytes(model.imaging, len(raw), model.room.map_bytes)
+    least = planner.watching_bytes(model.imaging, len(raw), model.limits.map_bytes)
     little_memory(round(1.3 * least))
     short = picture(model, raw)
     np.testing.assert_allclose(short, whole, rtol=0, atol=1e-4 * whole.max())
-    assert model.room.map_bytes <= BatchLimits.on(cuda).map_bytes
+    assert model.limits.map_bytes <= BatchLimits.on(cuda).map_bytes
 
 
 def test_out_of_memory_halves_the_batches(cuda, movie, little_memory):
@@ -95,17 +95,17 @@ def test_out_of_memory_halves_the_batches(cuda, movie, little_memory):
     little_memory(planner.emitter_bytes(model.imaging, 30))
     sizes = []
 
-    def maps(room):
-        part = y[: planner.frames_together(prior.numel(), room.map_bytes)].clamp(min=1.0)
+    def maps(limits):
+        part = y[: frames_together(prior.numel(), limits.map_bytes)].clamp(min=1.0)
         sizes.append(len(part))
         with torch.inference_mode():
             start = part.new_ones((len(part), 1, 1))
             return emitter_maps(model.imaging, part, prior, start, part, QUALITY["fast"]).sum(0)
 
-    total, room = planner.retry_on_oom(model, maps, replace(model.room, map_bytes=2**31))
+    total, limits = retry_on_oom(maps, replace(model.limits, map_bytes=2**31))
     assert sizes[0] > sizes[-1] <= 30
     assert bool(torch.isfinite(total).all())
-    assert model.room == room
+    assert limits.map_bytes < 2**31
 
 
 SECOND = """

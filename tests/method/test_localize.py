@@ -9,6 +9,7 @@ import pytest
 import tifffile
 import torch
 
+from selfstorm.compute.batching import BatchLimits, batches
 from selfstorm.compute.device import prepare_device
 from selfstorm.errors import InputError
 from selfstorm.io.thunderstorm import COLUMNS, ThunderstormWriter, read_thunderstorm
@@ -22,11 +23,10 @@ from selfstorm.simulation.movie import AiryPsf, GaussianPsf, place
 from selfstorm.stages.candidates import candidates
 from selfstorm.stages.covariances import window_statistics
 from selfstorm.stages.density import cold_iterations, density
-from selfstorm.stages.emitters import QUALITY, batches, emitter_maps
+from selfstorm.stages.emitters import QUALITY, emitter_maps
 from selfstorm.stages.localization import LocalizationSettings, localize
 from selfstorm.stages.rendering import fuse, render
 from selfstorm.stream.frame_store import FrameBlock
-from selfstorm.stream.memory_plan import BatchLimits
 from selfstorm.stream.model import SequenceModel, Settings
 from selfstorm.stream.per_frame import Illumination, ProgressCallbacks, localize_block
 
@@ -162,7 +162,7 @@ def test_batches_leave_no_trace():
     strip, done = FrameBlock(np.arange(len(y)), y, torch.zeros(len(y), 1, 1), y.sum(0).numpy()), []
     with torch.inference_mode():
         whole = localize_block(model, strip, light, "fused", "best", ProgressCallbacks(done.append)).found
-        model.room = BatchLimits(map_bytes=1, fitted=20)  # a frame at a time
+        model.limits = BatchLimits(map_bytes=1, emitters=20)  # a frame at a time
         parts = localize_block(model, strip, light, "fused", "best", ProgressCallbacks(done.append)).found
     assert done[0] == sum(done[1:]) == len(y)
     assert len(done) > 3

@@ -7,6 +7,7 @@ import pytest
 import torch
 from allocated import Allocated
 
+from selfstorm.compute.batching import DEVICE_EMITTERS, DEVICE_MAP_BYTES, MIN_MAP_BYTES, BatchLimits
 from selfstorm.compute.device import prepare_device
 from selfstorm.errors import InputError
 from selfstorm.physics.operators import Grid, Imaging, LaggedCovariance
@@ -21,7 +22,7 @@ from selfstorm.stages.localization import localize
 from selfstorm.stream import memory_plan as planner
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.ingest import ingest
-from selfstorm.stream.memory_plan import COUNTED_WITHIN, LEAST, BatchLimits, plan
+from selfstorm.stream.memory_plan import COUNTED_WITHIN, plan
 from selfstorm.stream.model import SequenceModel, Settings
 from selfstorm.stream.offline import check_memory, reconstruct_movie
 
@@ -44,9 +45,9 @@ def raw():
     return np.stack([pixels for pixels, _ in simulate(scene, frames=60)])
 
 
-def picture(raw, room=None, estimate="emitters"):
+def picture(raw, limits=None, estimate="emitters"):
     model = SequenceModel.learned_from(replace(SETTINGS, estimate=estimate), raw, CPU)
-    model.room = room or model.room
+    model.limits = limits or model.limits
     (_, result), *_ = reconstruct_movie(raw, model, len(raw), len(raw))
     return model, result
 
@@ -76,7 +77,7 @@ def test_what_watching_takes_is_what_was_counted(raw):
     for first, last in ((0, 60), (60, 80), (80, 120)):
         with Allocated() as taken:
             ingest(model, wide[first:last], WindowSpan(np.arange(first, last), 0, 20))
-        counted = planner.watching_bytes(model.imaging, last - first, model.room.map_bytes)
+        counted = planner.watching_bytes(model.imaging, last - first, model.limits.map_bytes)
         if first:
             about(counted, taken.peak)
         else:  # no frames before them
@@ -115,30 +116,30 @@ def test_the_matrices_are_counted_exactly(psf):
 def planned(free, frames=100, field=(512, 512), most=None):
     grid = Grid(*field, 4, 100.0)
     imaging, covariance = Imaging(SETTINGS.psf, grid, LIKE), LaggedCovariance(SETTINGS.psf, grid, LIKE)
-    return plan(imaging, covariance, frames, most or BatchLimits(planner.DEVICE_MAP_BYTES, planner.DEVICE_FITTED), free)
+    return plan(imaging, covariance, frames, most or BatchLimits(DEVICE_MAP_BYTES, DEVICE_EMITTERS), free)
 
 
 def test_less_is_done_at_once_where_less_is_free():
     plenty, some, short = planned(80 * 2**30), planned(4 * 2**30), planned(2**20)
-    assert plenty.room == BatchLimits(planner.DEVICE_MAP_BYTES, planner.DEVICE_FITTED)
-    assert plenty.room.map_bytes > some.room.map_bytes > short.room.map_bytes == LEAST
+    assert plenty.limits == BatchLimits(DEVICE_MAP_BYTES, DEVICE_EMITTERS)
+    assert plenty.limits.map_bytes > some.limits.map_bytes > short.limits.map_bytes == MIN_MAP_BYTES
     assert some.peak <= planner.SHARE * some.free
     assert (plenty.fits, some.fits, short.fits) == (True, True, False)
-    assert planned(None).room == plenty.room
-    assert planned(4 * 2**30 + 2**20).room == some.room  # a little more free: the same batches, the same picture
+    assert planned(None).limits == plenty.limits
+    assert planned(4 * 2**30 + 2**20).limits == some.limits  # a little more free: the same batches, the same picture
 
 
 def test_room_is_left_for_graphs_but_a_window_fits_without(monkeypatch):
     grid = Grid(256, 256, 4, 100.0)
     imaging, covariance = Imaging(SETTINGS.psf, grid, LIKE), LaggedCovariance(SETTINGS.psf, grid, LIKE)
-    most = BatchLimits(planner.DEVICE_MAP_BYTES, planner.DEVICE_FITTED)
+    most = BatchLimits(DEVICE_MAP_BYTES, DEVICE_EMITTERS)
     needed = plan(imaging, covariance, 100, most, None).peak
     graphs = planner.graph_bytes(imaging, covariance, 100)
     assert 0 < graphs < planner.MOST_GRAPHS * 6 * planner.MOST_BYTES
     tight = plan(imaging, covariance, 100, most, round(needed / planner.SHARE) + 1)
-    assert tight.room.map_bytes < most.map_bytes
-    assert plan(imaging, covariance, 100, most, round((needed + graphs) / planner.SHARE) + 1).room == most
-    assert plan(imaging, covariance, 100, tight.room, tight.peak).fits
+    assert tight.limits.map_bytes < most.map_bytes
+    assert plan(imaging, covariance, 100, most, round((needed + graphs) / planner.SHARE) + 1).limits == most
+    assert plan(imaging, covariance, 100, tight.limits, tight.peak).fits
     monkeypatch.setattr(planner, "MOST_BYTES", 2**20)  # no graphs of maps as large as these
     assert planner.graph_bytes(imaging, covariance, 100) == 0
 
@@ -146,7 +147,7 @@ def test_room_is_left_for_graphs_but_a_window_fits_without(monkeypatch):
 def test_a_window_that_has_less_room_makes_the_same_picture(raw):
     """Frames do not know who is in their batch: all that differs is how matrix products are rounded."""
     _, whole = picture(raw, estimate="fused")
-    _, small = picture(raw, BatchLimits(map_bytes=LEAST, fitted=100), estimate="fused")
+    _, small = picture(raw, BatchLimits(map_bytes=MIN_MAP_BYTES, emitters=100), estimate="fused")
     assert np.abs(small.picture - whole.picture).max() < 1e-4 * whole.picture.max()
     assert abs(len(small.localizations) - len(whole.localizations)) <= 2
 
@@ -163,7 +164,7 @@ def test_free_memory_is_asked_for_at_the_window(raw, monkeypatch):
     model, _ = picture(raw)
     assert asked
     assert max(together) < 6
-    assert model.room == BatchLimits()  # short for this window alone, not from now on
+    assert model.limits == BatchLimits()  # short for this window alone, not from now on
 
 
 class NoMemory:
@@ -188,7 +189,7 @@ def test_offline_goes_on_with_half_as_much_where_memory_ends(raw, monkeypatch):
     assert max(short.asked) > 9
     assert short.asked[-1] <= 9
     assert sum(asked for asked in short.asked if asked <= 9) == len(raw)  # nothing is done twice
-    assert model.room.map_bytes < BatchLimits().map_bytes
+    assert model.limits.map_bytes < BatchLimits().map_bytes
     assert np.abs(small.picture - whole.picture).max() < 1e-4 * whole.picture.max()
 
 

@@ -21,10 +21,10 @@ from selfstorm.baselines.classical import (
     temporal_std,
 )
 from selfstorm.baselines.self_storm_2024 import PaperModel, PaperSettings, normalise, optimiser_of, picture, train
+from selfstorm.compute.batching import batches
 from selfstorm.compute.device import synchronize
 from selfstorm.frames import Array
 from selfstorm.physics.camera import calibrate
-from selfstorm.stages.emitters import batches
 from selfstorm.stream.brightness import frame_gains
 from selfstorm.stream.engine import new_model
 from selfstorm.stream.model import SequenceModel, Settings

@@ -21,6 +21,7 @@ from selfstorm.baselines.self_storm_2024 import PaperModel, PaperSettings, norma
 from selfstorm.calibration.differentiable_psf import parameters, smooth
 from selfstorm.calibration.field_moments import FieldMoments
 from selfstorm.calibration.finetuning_loss import Half, Loss
+from selfstorm.compute.batching import BatchLimits, frames_together, free_bytes
 from selfstorm.compute.device import synchronize
 from selfstorm.frames import Array
 from selfstorm.physics.camera import calibrate
@@ -30,10 +31,10 @@ from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
 from selfstorm.stages.covariances import WindowStatistics, statistics_of, sums_of, trend
 from selfstorm.stages.density import density
-from selfstorm.stages.emitters import QUALITY, Layers, emitter_maps, frames_together
+from selfstorm.stages.emitters import QUALITY, Layers, emitter_maps
 from selfstorm.stream.engine import ingest, new_model, picture_of
 from selfstorm.stream.frame_store import WindowSpan
-from selfstorm.stream.memory_plan import BatchLimits, free_bytes, plan
+from selfstorm.stream.memory_plan import plan
 from selfstorm.stream.model import SequenceModel, Settings
 
 STRIDE = 25
@@ -207,7 +208,9 @@ def window_cost(raw: Array, frames: int, device: torch.device, *, with_paper: bo
     stride_s = time.perf_counter() - done
     if not isinstance(model, SequenceModel):
         raise TypeError("the unrolled model is what is measured")
-    room = plan(model.imaging, model.covariance, frames, BatchLimits.on(device), free_bytes(device), watched=frames)
+    needed = plan(
+        model.imaging, model.covariance, frames, BatchLimits.on(device), free_bytes(device), new_frames=frames
+    )
     with torch.inference_mode():
         y = torch.as_tensor(model.photons(raw[:frames])).to(device)
         batch, prior, start = _batch(model, y)
@@ -220,7 +223,7 @@ def window_cost(raw: Array, frames: int, device: torch.device, *, with_paper: bo
         stride_s,
         len(batch) / fast_s,
         _paper_seconds(raw[:frames], device) if with_paper else None,
-        room.peak,
+        needed.peak,
         torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
     )
 
@@ -245,8 +248,8 @@ def _known(raw: Array) -> tuple[Any, Any, Any]:
 def _batch(model: SequenceModel, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Frames of one batch of stage B, with a flat prior and a start."""
     prior = torch.ones(model.grid.cells, device=y.device)
-    room = plan(model.imaging, model.covariance, len(y), BatchLimits.on(y.device), free_bytes(y.device)).room
-    batch = y[: frames_together(prior.numel(), room.map_bytes)].clamp(min=1.0)
+    limits = plan(model.imaging, model.covariance, len(y), BatchLimits.on(y.device), free_bytes(y.device)).limits
+    batch = y[: frames_together(prior.numel(), limits.map_bytes)].clamp(min=1.0)
     return batch, prior, batch.new_full((len(batch), 1, 1), float(batch.mean()) / model.grid.scale**2)
 
 

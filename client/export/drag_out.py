@@ -60,7 +60,7 @@ class DragOut:
         preview = "-preview" if picture.preview else ""
         name = "".join(letter for letter in run[:8] if letter.isalnum())
         path = Path(self._folder.name) / f"{name}-window-{window}{preview}.ome.tif"
-        save_picture(path, picture)
+        save_picture(path, picture, overwrite=True)  # the folder is ours
         data = QtCore.QMimeData()
         data.setUrls([QtCore.QUrl.fromLocalFile(str(path))])
         self._start(source, data)

@@ -21,14 +21,14 @@ def save_data(path: Path, pair: Pair) -> tuple[Path, ...]:
     if pair.raw is not None:
         files.append((path.with_name(f"{stem}-raw{dot}{suffix}"), pair.raw))
     for file, picture in files:
-        save_picture(file, picture)
+        save_picture(file, picture, overwrite=file == path)  # the dialog asked about that one
     return tuple(file for file, _ in files)
 
 
-def save_picture(path: Path, picture: Picture) -> None:
+def save_picture(path: Path, picture: Picture, *, overwrite: bool = False) -> None:
     """One picture with its account. Raises InputError."""
     try:
-        with OmeTiffWriter(path, picture.header.pixel_nm) as writer:
+        with OmeTiffWriter(path, picture.header.pixel_nm, overwrite=overwrite) as writer:
             _add(writer, picture, marked=False)
     except OSError as error:
         raise _not_written(path, error) from None
@@ -50,7 +50,7 @@ class MovieOut(QtCore.QObject):
         self._other_sizes = len(pairs) - len(self._pictures)
         self._marked = {(mark.run, mark.window) for mark in marks}
         self._path, self._done = path, 0
-        self._writer = OmeTiffWriter(path, self._pictures[0].header.pixel_nm)
+        self._writer = OmeTiffWriter(path, self._pictures[0].header.pixel_nm, overwrite=True)  # the dialog asked
         self._timer = QtCore.QTimer(self)
         self._timer.timeout.connect(self._go_on)
 

@@ -58,7 +58,7 @@ class CheckpointWriter(threading.Thread):
 
     def _write(self, model: SequenceModel, source: str) -> bool:
         try:
-            save_model(model, self._path, source)
+            save_model(model, self._path, source, overwrite=True)
         except InputError as error:
             self._health.report(checkpoint="")
             self._health.event("error", "checkpoint_stopped", f"{error}; the stream goes on")

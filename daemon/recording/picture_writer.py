@@ -45,7 +45,7 @@ class PictureWriter:
         if writer is not None:
             try:
                 writer.close()
-            except OSError as error:
+            except (OSError, InputError) as error:
                 self._give_up(error)
 
     def _give_up(self, error: OSError | InputError) -> None:

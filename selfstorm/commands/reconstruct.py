@@ -1,4 +1,4 @@
-"""`selfstorm reconstruct`: a recorded movie into super-resolved pictures."""
+"""`selfstorm reconstruct`: super-resolved pictures of a recorded movie."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ from typing import Any
 import click
 
 from selfstorm.commands.microscope_options import Microscope, microscope_options
+from selfstorm.commands.output_options import overwrite_option
+from selfstorm.io.atomic_files import check_outputs, stem
 
 
 @click.command()
 @click.argument("movie", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=None, help="Default: MOVIE_sr.ome.tif")
-@click.option("--select", "selected", multiple=True, metavar="AXIS=PLACE", help="Where there is more than time.")
+@click.option("--select", "selected", multiple=True, metavar="AXIS=INDEX", help="Channel, z or position of the movie.")
 @microscope_options
 @click.option("--scale", type=click.Choice(["2", "4", "8"]), default="8", show_default=True)
 @click.option("--window", default="all", show_default=True, metavar="all|T", help="Frames of one picture.")
 @click.option("--stride", type=click.IntRange(1), help="Frames from one window to the next. Default: the window.")
 @click.option("--estimate", type=click.Choice(["density", "emitters", "fused"]), default="fused", show_default=True)
 @click.option("--localizations", type=click.Path(path_type=Path), metavar="OUT.csv", help="ThunderSTORM's table.")
-@click.option(
-    "--error-map", type=click.Path(path_type=Path), metavar="OUT.tif", help="What the pictures leave unexplained."
-)
+@click.option("--error-map", type=click.Path(path_type=Path), metavar="OUT.tif", help="Residual of the mean frame.")
 @click.option("--quality", type=click.Choice(["best", "fast"]), default="best", show_default=True)
 @click.option("--tuning-steps", type=click.IntRange(0, 100), default=8, show_default=True, help="By gradient; 0: none.")
 @click.option("--model", type=click.Choice(["unrolled", "paper"]), default="unrolled", show_default=True)
-@click.option("--start-from", type=click.Path(path_type=Path), metavar="MODEL", help="What a movie before this taught.")
-@click.option("--save-model", type=click.Path(path_type=Path), metavar="MODEL", help="Keep what this movie taught.")
+@click.option("--start-from", type=click.Path(path_type=Path), metavar="MODEL", help="Start from a saved model.")
+@click.option(
+    "--save-model", type=click.Path(path_type=Path), metavar="MODEL", help="Save the model learned from this movie."
+)
+@overwrite_option
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 def reconstruct(
     movie: Path,
@@ -47,11 +50,12 @@ def reconstruct(
     model: Any,
     start_from: Path | None,
     save_model: Path | None,
+    overwrite: bool,
     device: str,
 ) -> None:
     """Reconstruct MOVIE into float32 OME-TIFF pictures, one a window.
 
-    MOVIE: TIFF, OME-TIFF, ImageJ or Micro-Manager stack, NDTiff, OME-Zarr, or a recording of the daemon's.
+    MOVIE: TIFF, OME-TIFF, ImageJ or Micro-Manager stack, NDTiff, OME-Zarr, or a recording of the daemon.
     """
     from selfstorm.compute.device import describe, prepare_device
     from selfstorm.io.movies import MovieFile
@@ -69,17 +73,21 @@ def reconstruct(
         raise click.UsageError("--localizations come with --estimate fused of our own model alone.")
     if error_map is not None and model != "unrolled":
         raise click.UsageError("--error-map comes with our own model alone: the paper's knows no optics.")
+    output = output or default_output(movie)
+    outputs = {"-o": output, "--localizations": localizations, "--error-map": error_map, "--save-model": save_model}
+    check_outputs(outputs, [movie] if movie.is_file() else [], overwrite=overwrite)
     psf = microscope.psf()
     torch_device = prepare_device(device)
     with MovieFile(movie, _selection(selected)) as file:
+        check_outputs(outputs, [*file.paths, *filter(None, [start_from])], overwrite=overwrite)
         pixel_nm = microscope.pixel_nm_or(file.pixel_nm, movie)
         length = file.length if window == "all" else _frames(window)
         stride = stride or length
         windows = check_windows(file.length, length, stride)
         raw = file.frames()
-        told = file.acquisition
-        offset_adu = told.offset_adu if microscope.offset_adu is None else microscope.offset_adu
-        gain = microscope.gain or told.gain_adu_per_electron
+        stated = file.acquisition
+        offset_adu = stated.offset_adu if microscope.offset_adu is None else microscope.offset_adu
+        gain = microscope.gain or stated.gain_adu_per_electron
     settings = Settings(pixel_nm, psf, offset_adu, gain, int(scale), estimate, quality, model, tuning_steps)
     learning: Model = (
         load_model(start_from, settings, (raw.shape[1], raw.shape[2]), torch_device)
@@ -87,16 +95,18 @@ def reconstruct(
         else new_model(settings, raw[:length], torch_device)
     )
     check_memory(learning, length)
-    output = output or movie.with_name(movie.name.split(".")[0] + "_sr.ome.tif")
     click.echo(f"{movie}: {raw.shape[0]} frames of {raw.shape[1]}x{raw.shape[2]}, pixel {pixel_nm:g} nm")
     click.echo(f"{windows} window(s) of {length} frames on {describe(torch_device)}")
     left_over = len(raw) - ((windows - 1) * stride + length)
     if left_over:
         click.echo(f"the last {left_over} frames fill no window and are not used")
     with ExitStack() as open_files:
-        writer = open_files.enter_context(OmeTiffWriter(output, pixel_nm / settings.scale))
-        table = open_files.enter_context(ThunderstormWriter(localizations)) if localizations else None
-        errors = open_files.enter_context(OmeTiffWriter(error_map, pixel_nm)) if error_map else None
+        writer = open_files.enter_context(OmeTiffWriter(output, pixel_nm / settings.scale, overwrite=overwrite))
+        table = errors = None
+        if localizations is not None:
+            table = open_files.enter_context(ThunderstormWriter(localizations, overwrite=overwrite))
+        if error_map is not None:
+            errors = open_files.enter_context(OmeTiffWriter(error_map, pixel_nm, overwrite=overwrite))
         progress = open_files.enter_context(click.progressbar(length=windows * length, label="reconstructing"))
         tabled = 0
         for start, result in reconstruct_movie(raw, learning, length, stride, progress.update):
@@ -109,34 +119,40 @@ def reconstruct(
                 table.append(result.localizations.where(result.localizations.frame >= tabled), result.psf)
                 tabled = start + length
     click.echo(f"{result.optics}; {result.camera}; misfit {result.misfit:.3f}")
-    if how_good := _how_good(result):
-        click.echo(how_good)
+    if quality_line := _quality(result):
+        click.echo(quality_line)
     if result.fit is not None:
         click.echo(f"fine-tuning of the optics {result.fit}")
     for note in result.notes:
         click.echo(f"note: {note}", err=True)
     click.echo(f"wrote {output}")
     if save_model is not None and isinstance(learning, SequenceModel):
-        write_model(learning, save_model, f"{movie}: {len(raw)} frames")
-        click.echo(f"wrote what was learned to {save_model}")
+        write_model(learning, save_model, f"{movie}: {len(raw)} frames", overwrite=overwrite)
+        click.echo(f"wrote the learned model to {save_model}")
     if table is not None:
         click.echo(f"wrote {table.rows} localisations to {localizations}")
     if errors is not None:
-        click.echo(f"wrote what the pictures leave unexplained to {error_map}")
+        click.echo(f"wrote the error map to {error_map}")
 
 
-def _how_good(result: Any) -> str:
-    """What is known of the last picture's quality in a line, empty where nothing is."""
-    said = []
+def default_output(movie: Path) -> Path:
+    """Name the pictures of a movie, beside it: only the ending goes from its name."""
+    folder = movie.parent if movie.name not in ("", "..") else movie.resolve().parent
+    return folder / f"{stem(movie)}_sr.ome.tif"
+
+
+def _quality(result: Any) -> str:
+    """Describe the last picture's quality in a line; empty where nothing is known."""
+    parts = []
     if result.agreement is not None:
-        said.append(f"agreement with the camera's mean {result.agreement:.3f}")
+        parts.append(f"agreement with the camera's mean {result.agreement:.3f}")
     if result.resolution_nm is not None:
-        said.append(f"estimated resolution {result.resolution_nm:.0f} nm")
-    return "; ".join(said)
+        parts.append(f"estimated resolution {result.resolution_nm:.0f} nm")
+    return "; ".join(parts)
 
 
 def _record(start: int, length: int, result: Any) -> dict[str, Any]:
-    """What a picture was made from, for its file."""
+    """Describe what a picture was made from, for its file."""
     apart = {"picture", "raw_mean", "fit", "psf", "localizations", "error_map"}
     account = {f.name: getattr(result, f.name) for f in fields(result) if f.name not in apart}
     account["fine_tuning"] = str(result.fit or "")
@@ -146,7 +162,7 @@ def _record(start: int, length: int, result: Any) -> dict[str, Any]:
 def _selection(selected: tuple[str, ...]) -> dict[str, int | str]:
     pairs = [one.partition("=") for one in selected]
     if wrong := [one for one, pair in zip(selected, pairs, strict=True) if not (pair[0] and pair[2])]:
-        raise click.UsageError(f"--select takes AXIS=PLACE, as in channel=0, not '{wrong[0]}'.")
+        raise click.UsageError(f"--select takes AXIS=INDEX, as in channel=0, not '{wrong[0]}'.")
     return {axis: int(place) if place.isdecimal() else place for axis, _, place in pairs}
 
 

@@ -1,19 +1,41 @@
-"""Where files go: folders that are made before work begins, and files that get their name when they are whole."""
+"""Output files that replace nothing: checked before work begins, named when they are complete.
+
+An output grows as NAME.part and becomes NAME at the end. A file that exists is replaced only where `overwrite` says
+so, an input or another output never. NAME.part of a run that was killed is kept: the next run grows NAME.2.part.
+"""
 
 from __future__ import annotations
 
+import os
+import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from itertools import chain, combinations, count
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from selfstorm.errors import InputError
 
+PART = ".part"
+# The endings of movies and pictures, the longest first: what stands before one is the name of the recording.
+SUFFIXES = tuple(
+    f"{first}{last}"
+    for first in (".ome", "")
+    for last in (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".zarr", ".nd2", ".czi", ".lif", ".csv", ".hdf5", ".smlm")
+)
+
+
+def stem(path: Path) -> str:
+    """Strip a name of its ending alone: cell_0.5uM.ome.tif is cell_0.5uM, and a folder 2026.11.27_a stays."""
+    name = path.name or path.resolve().name
+    ending = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
+    return name[: len(name) - len(ending)] or name
+
 
 def make_folder(folder: Path, hint: str) -> None:
-    """Make a folder and those it is in. Raises InputError with how to mend it."""
+    """Create a folder and its parents. Raises InputError with that hint."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -21,41 +43,140 @@ def make_folder(folder: Path, hint: str) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raises InputError where no file of that name can be: there is no such folder, or it is one itself."""
+    """Raise InputError where no file of that name can be: its folder is missing, or it is a folder itself."""
     if not path.parent.is_dir():
-        raise InputError("no such folder", where=path.parent, hint="make it first")
+        raise InputError("no such folder", where=path.parent, hint="create it first")
     if path.is_dir():
         raise InputError("is a folder", where=path, hint="name a file in it")
 
 
+def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path] = (), *, overwrite: bool = False) -> None:
+    """Refuse outputs that would destroy data, before any work is done.
+
+    Args:
+        outputs: each output by the option that names it; None where it is not asked for.
+        inputs: files that are read, and folders whose whole content is.
+        overwrite: whether an output that exists may be replaced. Inputs never are.
+
+    Raises:
+        InputError: an output is an input (also through a link, or by another spelling), lies in an input's folder,
+            is another output, exists, or cannot be a file.
+    """
+    given = {name: path for name, path in outputs.items() if path is not None}
+    read = list(inputs)
+    for name, path in given.items():
+        check_file(path)
+        if (source := next((one for one in read if same_file(path, one) or _lies_in(path, one)), None)) is not None:
+            raise InputError(f"{path} would replace the input {source}", where=name, hint="name another file")
+        check_new(path, overwrite=overwrite)
+    for (first, one), (second, other) in combinations(given.items(), 2):
+        if same_file(one, other) or same_file(temporary_path(one), other) or same_file(one, temporary_path(other)):
+            raise InputError(f"{first} and {second} both name {other}", hint="name two different files")
+
+
+def check_new(path: Path, *, overwrite: bool = False) -> None:
+    """Raise InputError where something of that name exists, unless it may be replaced."""
+    if os.path.lexists(path) and not overwrite:
+        raise InputError("exists already", where=path, hint="choose another name, or replace it with --overwrite")
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Compare two paths as the strictest file system would: through links, without case, however spelled."""
+    with suppress(OSError):
+        if one.samefile(other):
+            return True
+    return _key(one) == _key(other)
+
+
+def _key(path: Path) -> str:
+    return unicodedata.normalize("NFC", str(path.resolve())).casefold()
+
+
+def _lies_in(path: Path, folder: Path) -> bool:
+    return folder.is_dir() and any(same_file(parent, folder) for parent in path.resolve().parents)
+
+
 def temporary_path(path: Path) -> Path:
-    """What a file is called until it is whole."""
-    return path.with_name(path.name + ".part")
+    """Name a file's temporary form, which it has until it is complete."""
+    return path.with_name(path.name + PART)
+
+
+def claim_temporary(path: Path) -> Path:
+    """Create an empty NAME.part that nobody else has: NAME.2.part and so on where a killed run left one.
+
+    Raises:
+        InputError: no file can be created there.
+    """
+    check_file(path)
+    for part in chain([temporary_path(path)], (path.with_name(f"{path.name}.{n}{PART}") for n in count(2))):
+        try:
+            part.open("xb").close()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise _unwritable(path, error) from None
+        return part
+    raise AssertionError  # pragma: no cover - there are always more numbers
+
+
+def publish(part: Path, path: Path, *, overwrite: bool = False) -> None:
+    """Give a complete file its name.
+
+    Without overwrite the name is claimed by creating it exclusively, which holds on every file system and against
+    every other process; a rename alone would replace what appeared in between.
+
+    Raises:
+        InputError: the name is taken, or the disk refuses; the complete file then stays as part.
+    """
+    claimed = False
+    try:
+        if not overwrite:
+            path.open("xb").close()
+            claimed = True
+        part.replace(path)
+    except FileExistsError:
+        raise InputError(
+            "exists already and is not replaced", where=path, hint=f"the new file is kept as {part.name}: rename it"
+        ) from None
+    except OSError as error:
+        if claimed:
+            path.unlink(missing_ok=True)
+        raise _unwritable(path, error) from None
 
 
 @contextmanager
-def atomic_write(path: Path) -> Iterator[Path]:
-    """A name to write to; the file gets its own when it is whole. Raises InputError where it cannot be written."""
-    part = temporary_path(path)
+def atomic_write(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a temporary name to write to; the file gets its own when the block ends, and none after an exception.
+
+    Raises:
+        InputError: the file cannot be written, or exists and may not be replaced.
+    """
+    check_new(path, overwrite=overwrite)
+    part = claim_temporary(path)
     try:
         yield part
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot be written ({error.strerror})", where=path, hint="choose another place") from None
-    finally:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise _unwritable(path, error) from None
+        raise
+    publish(part, path, overwrite=overwrite)
+
+
+def _unwritable(path: Path, error: OSError) -> InputError:
+    return InputError(f"cannot be written ({error.strerror})", where=path, hint="choose another place")
 
 
 class GrowingFile(ABC):
-    """A file of another name while it grows, for a `with` block: leaving that by an exception abandons it."""
+    """A file with a temporary name while it grows; as a context manager, an exception in the block abandons it."""
 
     @abstractmethod
     def close(self) -> None:
-        """Finish the file and give it its name."""
+        """Complete the file and give it its name."""
 
     @abstractmethod
     def abandon(self) -> None:
-        """Stop writing; it never gets its name."""
+        """Stop writing; the file never gets its name."""
 
     def __enter__(self) -> Self:
         return self

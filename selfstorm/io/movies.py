@@ -33,7 +33,8 @@ class MovieFile:
     """An open movie; frames are read one by one when they are asked for, or all at once.
 
     length: frames. height, width: camera pixels. dtype: numpy name. pixel_nm: None where the file does not say.
-    acquisition: what the file says of how it was taken. select: the place on each axis that is not the movie's.
+    acquisition: how it was taken, as far as the file says. paths: the files, or the folder, that are read. select: the
+    place on each axis that is not the movie's.
     Raises MovieError, on opening, for everything that keeps the file from being read as (T, H, W).
     """
 
@@ -48,6 +49,7 @@ class MovieFile:
         stored = self._reader.dtype
         self.dtype = "float32" if stored == np.float64 else stored.newbyteorder("=").name
         self.pixel_nm, self.acquisition = self._reader.pixel_nm, self._reader.acquisition
+        self.paths = self._reader.paths
 
     def __enter__(self) -> Self:
         return self

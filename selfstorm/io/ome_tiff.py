@@ -14,7 +14,7 @@ import tifffile
 
 from selfstorm.errors import InputError
 from selfstorm.frames import MAX_SIDE_PX, Array
-from selfstorm.io.atomic_files import GrowingFile, check_file, temporary_path
+from selfstorm.io.atomic_files import GrowingFile, check_new, claim_temporary, publish
 from selfstorm.io.pixel_size import stated_pixel_nm
 from selfstorm.io.tiff import as_damage, check_promise, open_tiff
 
@@ -29,10 +29,10 @@ class OmeTiffWriter(GrowingFile):
     exception, removes it.
     """
 
-    def __init__(self, path: Path, pixel_nm: float | None) -> None:
-        check_file(path)
-        self.path, self.part = path, temporary_path(path)
-        self._pixel_nm = pixel_nm
+    def __init__(self, path: Path, pixel_nm: float | None, *, overwrite: bool = False) -> None:
+        check_new(path, overwrite=overwrite)
+        self.path, self.part = path, claim_temporary(path)
+        self._pixel_nm, self._overwrite = pixel_nm, overwrite
         self._records: list[dict[str, Any]] = []
         self._count, self._shape, self._dtype = 0, (0, 0), ""
         try:
@@ -68,7 +68,7 @@ class OmeTiffWriter(GrowingFile):
             self.part.unlink(missing_ok=True)
             return
         tifffile.tiffcomment(self.part, self._ome_xml().encode(), pageindex=0)
-        self.part.replace(self.path)
+        publish(self.part, self.path, overwrite=self._overwrite)
 
     def abandon(self) -> None:
         """Remove what was written."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -37,7 +38,8 @@ class AcquisitionInfo:
 class Reader(Protocol):
     """A movie of one format. Opening it reads what describes the frames, never their pixels.
 
-    length: frames. height, width: camera pixels. dtype: of the pixels as stored. Raises MovieError.
+    length: frames. height, width: camera pixels. dtype: of the pixels as stored. paths: the files that are read, or a
+    folder where all of it is. Raises MovieError.
     """
 
     length: int
@@ -46,6 +48,7 @@ class Reader(Protocol):
     dtype: np.dtype[Any]
     pixel_nm: float | None
     acquisition: AcquisitionInfo
+    paths: tuple[Path, ...]
 
     def pixels(self, index: int) -> Array:
         """(H, W) of one frame, as stored."""

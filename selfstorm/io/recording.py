@@ -34,6 +34,7 @@ class RecordingReader:
 
     def __init__(self, paths: list[Path]) -> None:
         self._parts: list[_Part] = []
+        self.paths = tuple(file for path in paths for file in (path, path.with_suffix(INDEX)))
         try:
             self._parts += [_Part(path) for path in paths]
             self._parts.sort(key=lambda part: int(part.seqs[0]))

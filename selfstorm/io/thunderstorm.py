@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfstorm.errors import InputError
-from selfstorm.io.atomic_files import GrowingFile, temporary_path
+from selfstorm.io.atomic_files import GrowingFile, check_new, claim_temporary, publish
 from selfstorm.localizations import Localizations
 from selfstorm.psf.models import Psf, equivalent_sigma_nm
 
@@ -38,9 +38,10 @@ class ThunderstormWriter(GrowingFile):
     After an error within its block the file stays NAME.part: what is called NAME is complete.
     """
 
-    def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self.part = temporary_path(self.path)
+    def __init__(self, path: Path | str, *, overwrite: bool = False) -> None:
+        self.path, self._overwrite = Path(path), overwrite
+        check_new(self.path, overwrite=overwrite)
+        self.part = claim_temporary(self.path)
         self.rows = 0
         try:
             self._file = self.part.open("w", encoding="utf-8", newline="")
@@ -73,9 +74,9 @@ class ThunderstormWriter(GrowingFile):
             return
         try:
             self._file.close()
-            self.part.replace(self.path)
         except OSError as fault:
             raise _unreachable(self.path, "written", fault) from fault
+        publish(self.part, self.path, overwrite=self._overwrite)
 
     def abandon(self) -> None:
         """Leave what there is as NAME.part."""

@@ -52,6 +52,7 @@ class TiffReader:
         pages = self._all_pages(series)
         self._pages = [pages[int(index)] for index in order]
         self._check_whole()
+        self.paths = tuple({Path(page.parent.filehandle.path): None for page in self._pages})
         self.length = len(self._pages)
         self.height, self.width = series.shape[-2:]
         self.dtype = np.dtype(series.dtype)

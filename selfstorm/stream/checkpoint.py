@@ -58,7 +58,7 @@ def fingerprint(model: SequenceModel) -> str:
     return digest.hexdigest()
 
 
-def save_model(model: SequenceModel, path: Path, source: str) -> None:
+def save_model(model: SequenceModel, path: Path, source: str, *, overwrite: bool = False) -> None:
     """Write PATH.part and call it PATH when it is whole. source: which data the model learned from."""
     facts = Facts(
         format="selfstorm-sequence-model",
@@ -76,7 +76,7 @@ def save_model(model: SequenceModel, path: Path, source: str) -> None:
         written_by=f"selfstorm {version('selfstorm')}, torch {torch.__version__}, {model.device}",
     )
     try:
-        with atomic_write(path) as part:
+        with atomic_write(path, overwrite=overwrite) as part:
             save_file(model.state_dict(), part, {"facts": facts.model_dump_json()})
     except SafetensorError as fault:
         raise InputError(f"cannot be written ({fault})", where=path, hint="check the folder and the rights") from fault

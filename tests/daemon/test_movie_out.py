@@ -55,8 +55,9 @@ def test_a_folder_is_refused_at_the_start(tmp_path, health):
 
 
 def test_a_place_that_cannot_be_written_ends_the_saving_with_one_event(tmp_path, health):
-    (tmp_path / "out.tif.part").mkdir()
-    movie = PictureWriter(tmp_path / "out.tif", health)
+    (tmp_path / "gone").mkdir()
+    movie = PictureWriter(tmp_path / "gone" / "out.tif", health)
+    (tmp_path / "gone").rmdir()
     assert health.status().saving.endswith("out.tif")
     for window in range(3):
         movie.add(*picture(8, window))

@@ -123,6 +123,6 @@ def test_the_command_keeps_and_takes_up_what_was_learned(tmp_path, raw):
     assert first.exit_code == 0, first.output
     second = CliRunner().invoke(cli, [*line, "--start-from", path, "--estimate", "density", "--scale", "4"])
     assert isinstance(second.exception, InputError)
-    third = CliRunner().invoke(cli, [*line, "--start-from", path, "--estimate", "density"])
+    third = CliRunner().invoke(cli, [*line, "--start-from", path, "--estimate", "density", "--overwrite"])
     assert third.exit_code == 0, third.output
     assert CliRunner().invoke(cli, [*line, "--start-from", path, "--model", "paper"]).exit_code == 2

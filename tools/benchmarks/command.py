@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from selfstorm.commands.microscope_options import Microscope, microscope_options
-from selfstorm.io.atomic_files import atomic_write, make_folder
+from selfstorm.io.atomic_files import atomic_write, check_outputs, make_folder
 
 if TYPE_CHECKING:
     from selfstorm.frames import Array
@@ -43,6 +43,7 @@ METHOD_HELP = "ours, paper, fista, richardson-lucy, sofi2, std, widefield, with 
 @click.option("--sides", default="64,128,256", show_default=True, metavar="PIXELS", help="With --stream or --stages.")
 @click.option("--rates", default="", metavar="HZ", help="With --stream: these and nothing else, with commas.")
 @click.option("--seconds", type=click.FloatRange(1, 3600), default=10, show_default=True, help="A run of --stream.")
+@click.option("--overwrite", is_flag=True, help="Replace the files of an earlier benchmark in DIR.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
 def benchmark(
     movie: Path | None,
@@ -59,6 +60,7 @@ def benchmark(
     sides: str,
     rates: str,
     seconds: float,
+    overwrite: bool,
     device: str,
 ) -> None:
     """Compare our reconstruction of MOVIE with the published Self-STORM and classical methods.
@@ -70,8 +72,10 @@ def benchmark(
         if movie is not None:
             raise click.UsageError("--stream and --stages simulate their own movies.")
         if stages:
+            _prepare(output, "stages", overwrite=overwrite)
             _stages(output, _sides(sides), frames or STAGES_FRAMES, device)
         if stream:
+            _prepare(output, "stream", overwrite=overwrite)
             _stream(output, _sides(sides), _rates(rates), seconds, device)
         return
     from benchmarks.comparison import chosen_methods, run
@@ -82,6 +86,7 @@ def benchmark(
     from selfstorm.stream.model import Settings
 
     names = chosen_methods(methods)
+    _prepare(output, "benchmark", *(path for path in (movie, truth) if path), overwrite=overwrite)
     torch_device = prepare_device(device)
     if movie is not None:
         if truth is None:
@@ -93,7 +98,6 @@ def benchmark(
         if truth is not None or microscope != Microscope():
             raise click.UsageError("truth, pixel, optics and camera belong to a MOVIE: give one.")
         raw, emitters, known, settings = _simulated(scene, frames or SIMULATED_FRAMES, int(scale))
-    make_folder(output, "choose another -o")
     task = Task(raw, settings, torch_device, paper_epochs)
     click.echo(f"{known['name']}: {len(raw)} frames of {raw.shape[1]}x{raw.shape[2]} on {describe(torch_device)}")
     results = []
@@ -103,14 +107,21 @@ def benchmark(
         click.echo(f"{result.made.label}: {pearson} in {three_digits(result.made.took.seconds)} s")
     record = account(task, known, results)
     field_nm = raw.shape[1] * settings.pixel_nm, raw.shape[2] * settings.pixel_nm
-    with atomic_write(output / "benchmark.json") as part:
+    with atomic_write(output / "benchmark.json", overwrite=True) as part:
         part.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    with atomic_write(output / "benchmark.md") as part:
+    with atomic_write(output / "benchmark.md", overwrite=True) as part:
         part.write_text(page(record, results), encoding="utf-8")
-    with atomic_write(output / "benchmark.png") as part:
+    with atomic_write(output / "benchmark.png", overwrite=True) as part:
         write_figure(part, results, emitters[:, 1:3], field_nm)
     click.echo("\n" + "\n".join(aligned(table(results, len(raw)))))
     click.echo(f"\nwrote benchmark.json, benchmark.md and benchmark.png into {output}")
+
+
+def _prepare(output: Path, stem: str, *inputs: Path, overwrite: bool) -> None:
+    """Create the output folder and refuse to replace an earlier benchmark in it, before anything is measured."""
+    make_folder(output, "choose another -o")
+    files = {f"-o {output}, {end}": output / f"{stem}.{end}" for end in ("json", "md", "png")}
+    check_outputs(files, inputs, overwrite=overwrite)
 
 
 def _sides(sides: str) -> tuple[int, ...]:
@@ -135,15 +146,14 @@ def _stages(output: Path, sides_px: tuple[int, ...], frames: int, device: str) -
     from benchmarks.stages_figure import write_figure
     from selfstorm.compute.device import describe, prepare_device
 
-    make_folder(output, "choose another -o")
     torch_device = prepare_device(device)
     figures = measure(sides_px, frames, torch_device, click.echo)
     record = {"environment": environment(torch_device), **figures.as_dict()}
-    with atomic_write(output / "stages.json") as part:
+    with atomic_write(output / "stages.json", overwrite=True) as part:
         part.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    with atomic_write(output / "stages.md") as part:
+    with atomic_write(output / "stages.md", overwrite=True) as part:
         part.write_text(stages_page(record, figures.table()), encoding="utf-8")
-    with atomic_write(output / "stages.png") as part:
+    with atomic_write(output / "stages.png", overwrite=True) as part:
         write_figure(part, figures, f"{describe(torch_device)}, {record['environment']['cpu']}")
     click.echo("\n" + "\n".join(aligned(figures.table())))
     click.echo(f"\nwrote stages.json, stages.md and stages.png into {output}")
@@ -154,13 +164,12 @@ def _stream(output: Path, sides_px: tuple[int, ...], rates_hz: tuple[float, ...]
     from benchmarks.stream_figure import write_figure
     from selfstorm.compute.device import describe, prepare_device
 
-    make_folder(output, "choose another -o")
     torch_device = prepare_device(device)
     figures = measure(sides_px, seconds, torch_device, click.echo, rates_hz)
-    with atomic_write(output / "stream.json") as part:
+    with atomic_write(output / "stream.json", overwrite=True) as part:
         record = {"device": describe(torch_device), **figures.as_dict()}
         part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    with atomic_write(output / "stream.png") as part:
+    with atomic_write(output / "stream.png", overwrite=True) as part:
         write_figure(part, figures, describe(torch_device))
     for side_px in sides_px:
         click.echo(f"{side_px} x {side_px} px: nothing skipped up to {figures.fastest(side_px):g} frames/s")

@@ -1,0 +1,51 @@
+"""`selfstorm simulate`: a movie of a living cell with its ground truth."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import click
+
+from selfstorm.commands.output_options import overwrite_option
+from selfstorm.io.atomic_files import atomic_write, check_outputs
+
+
+def _scene_options(command: Any) -> Any:
+    """Add one option for every number of a Scene, named like its field."""
+    from selfstorm.simulation.scene import Scene
+
+    for field in reversed(fields(Scene)):
+        if isinstance(field.default, int | float) or field.default is None:
+            kind = int if isinstance(field.default, int) else float
+            name = "--" + field.name.replace("_", "-")
+            command = click.option(name, type=kind, default=field.default, show_default=True)(command)
+    return command
+
+
+@click.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="MOVIE.ome.tif")
+@click.option("--truth", type=click.Path(path_type=Path), required=True, help="TRUTH.csv: frame,y_nm,x_nm,photons")
+@click.option("--frames", type=click.IntRange(1), default=400, show_default=True)
+@overwrite_option
+@_scene_options
+def simulate(output: Path, truth: Path, frames: int, overwrite: bool, **scene: Any) -> None:
+    """Simulate a movie of a living cell, and the position of every emitter in it."""
+    from selfstorm.io.ome_tiff import OmeTiffWriter
+    from selfstorm.io.truth import TruthWriter
+    from selfstorm.simulation.movie import simulate as simulated_frames
+    from selfstorm.simulation.scene import Scene
+
+    check_outputs({"-o": output, "--truth": truth}, overwrite=overwrite)
+    movie = simulated_frames(Scene(**scene), frames=frames)
+    with (
+        atomic_write(truth, overwrite=overwrite) as part,
+        OmeTiffWriter(output, scene["pixel_nm"], overwrite=overwrite) as writer,
+        TruthWriter(part) as table,
+        click.progressbar(movie, length=frames, label="simulating") as progress,
+    ):
+        for pixels, emitters in progress:
+            writer.add(pixels)
+            table.append(emitters)
+    click.echo(f"wrote {output} and {truth}")

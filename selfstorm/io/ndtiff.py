@@ -169,7 +169,8 @@ class NDTiffReader:
     """A data set that is not written to any more; see Reader."""
 
     def __init__(self, folder: Path, select: Selection) -> None:
-        self._folder, self.paths = folder, (folder,)
+        self._folder = folder
+        self.paths: tuple[Path, ...] = (folder,)
         self._images = Images(folder)
         index, chosen = Index(folder), Chosen(select, folder)
         try:

@@ -25,7 +25,8 @@ class OmeZarrReader:
     """The finest image of an OME-Zarr group, or a plain Zarr array; see Reader."""
 
     def __init__(self, path: Path, select: Selection) -> None:
-        self._path, self.paths = path, (path,)
+        self._path = path
+        self.paths: tuple[Path, ...] = (path,)
         array, names, scale, units = _image(path)
         self._array = _opened(path, array)
         shape = tuple(int(side) for side in self._array.shape)

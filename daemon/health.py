@@ -11,12 +11,14 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 from daemon.protocol.messages import Event, FrameCounts, Status, WindowCounts
+from daemon.protocol.text import printable
 from daemon.stopwatch import Latencies
 
 log = logging.getLogger(__name__)
 
 Level = Literal["info", "warning", "error"]
 KEPT_EVENTS = 1000
+VERSION = version("selfstorm")  # read once: this opens a file
 LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
@@ -65,10 +67,11 @@ class Health:
     def report(self, **fields: Any) -> None:
         """Set fields of Status: state, source, device, latency_ms, ..."""
         with self._lock:
-            self._fields.update(fields)
+            self._fields |= {k: printable(v) if isinstance(v, str) else v for k, v in fields.items()}
 
     def event(self, level: Level, code: str, text: str) -> None:
         """Something a user should know; logged, kept for late viewers, published."""
+        text = printable(text)
         log.log(LEVELS[level], "%s: %s", code, text)
         with self._lock:
             self._events.append(
@@ -93,7 +96,7 @@ class Health:
         with self._lock:
             return Status(
                 run=self.run,
-                version=version("selfstorm"),
+                version=VERSION,
                 frames=FrameCounts(**self._frames),
                 windows=WindowCounts(**self._windows),
                 latencies=tuple(self._latencies.summary()),

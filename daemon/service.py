@@ -33,6 +33,9 @@ from daemon.keys.allow_list import AllowList
 from daemon.keys.loopback import is_loopback
 from daemon.keys.store import Keyring
 from daemon.live_config import LiveConfig
+from daemon.processing.checkpoint_writer import CheckpointWriter
+from daemon.processing.manifest import Manifest
+from daemon.processing.sinks import PublisherSink, Sink
 from daemon.processing.worker import Worker
 from daemon.prometheus import MetricsServer
 from daemon.protocol.messages import Status
@@ -43,6 +46,7 @@ from daemon.sources.supervisor import CameraSupervisor
 from daemon.stop_signals import StopSignals
 from daemon.transport.client_socket import load_key
 from daemon.transport.publisher import Publisher
+from selfstorm.compute.device import describe, prepare_device
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
@@ -59,16 +63,16 @@ class Service:
         self.health = Health(run=uuid4().hex)
         self._stop = threading.Event()
         guests = self._guests()  # before anything is made on disk
-        self._movie = PictureWriter(config.save, self.health) if config.save else None
         self._queue = WindowQueue(lossless=config.lossless)
         self._publisher = Publisher(config.server.results, self.health, guests)
-        self._settings = LiveConfig(config)
-        self._worker = Worker(self._settings, self.health, self._queue, self._publisher, self._movie)
+        self._live = LiveConfig(config)
+        device = prepare_device(config.reconstruction.device)
+        self._worker = Worker(self._live, self.health, self._queue, device, self._sinks(describe(device)))
         self._recording = RecordingController(config.folder, self.health, key=config.source.key)
         self._snapshots = Snapshots(config.folder, self.health)
         self._intake: FrameReceiver | None = None
         desk = RequestHandler(
-            settings=self._settings,
+            settings=self._live,
             health=self.health,
             queue=self._queue,
             publisher=self._publisher,
@@ -79,6 +83,17 @@ class Service:
             stop_service=self._stop.set,
         )
         self._control = ControlServer(config.server.control, self.health, desk, guests)
+
+    def _sinks(self, device: str) -> list[Sink]:
+        """Everything that takes the pictures, in the order in which each gets them."""
+        config, health = self._config, self.health
+        sinks: list[Sink] = [PublisherSink(self._publisher)]
+        if config.save is not None:
+            sinks.append(PictureWriter(config.save, health))
+        sinks.append(Manifest(config, health, device))
+        if config.checkpoint is not None:
+            sinks.append(CheckpointWriter(config.checkpoint, health))
+        return sinks
 
     def _guests(self) -> AllowList | None:
         """Who may come in from other machines, None where none can reach us. Raises InputError without keys."""
@@ -122,7 +137,7 @@ class Service:
             camera.endpoint,
             health,
             self._queue,
-            settings=self._settings,
+            settings=self._live,
             begins=self._publisher.describe,
             late=late,
             key=key,

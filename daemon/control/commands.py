@@ -11,6 +11,7 @@ import click
 from daemon.control.client import ask
 from daemon.control.options import asks
 from daemon.protocol.messages import Status
+from daemon.protocol.text import printable
 from selfstorm.errors import InputError
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Every figure, for programs.")
@@ -137,7 +138,7 @@ def account(status: Status) -> str:
         )
     if status.saving:
         lines.append(f"saved    {status.saving}")
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def _latency(status: Status) -> str:

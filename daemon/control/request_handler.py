@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any, Protocol
 
 from daemon.control.cropped_view import newest, view_of
 from daemon.control.snapshots import Snapshots
+from daemon.health import VERSION as SELFSTORM_VERSION
 from daemon.health import Health
 from daemon.ingest.windows import WindowQueue
 from daemon.keys.store import Role
@@ -85,7 +85,7 @@ class RequestHandler:
     def _info(self, role: Role) -> dict[str, Any]:
         stream = self._stream()
         return {
-            "version": version("selfstorm"),
+            "version": SELFSTORM_VERSION,
             "protocol": VERSION,
             "verbs": list(VERBS),
             "role": role,

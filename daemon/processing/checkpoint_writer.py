@@ -1,4 +1,4 @@
-"""What the model has learned, kept on disk for the next run: the last good one, whole or not at all."""
+"""Checkpoint of the model for the next run: always the last good model, whole or not at all."""
 
 from __future__ import annotations
 
@@ -7,48 +7,55 @@ import time
 from pathlib import Path
 
 from daemon.health import Health
+from daemon.processing.sinks import Sink, WindowOutput
 from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import check_file
 from selfstorm.stream.checkpoint import save_model
 from selfstorm.stream.model import SequenceModel
 
-EVERY_S = 5.0
+INTERVAL_S = 5.0
 
 
-class CheckpointWriter(threading.Thread):
-    """Writes the model to `path` every few seconds while it learns, and at the end. The worker never waits for it.
+class CheckpointWriter(Sink):
+    """Writes the model to `path` every few seconds while it learns, and at the end; the worker never waits for it.
 
-    A place that cannot be written ends the keeping, with an event; the stream goes on.
+    A file that cannot be written ends the checkpoints, with an event; the stream goes on.
     """
 
     def __init__(self, path: Path, health: Health) -> None:
-        super().__init__(name="keeper", daemon=True)
         check_file(path)
         self._path, self._health = path, health
         self._changed = threading.Condition()
         self._model: SequenceModel | None = None
         self._source, self._closed = "", False
+        self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
         health.report(checkpoint=str(path))
 
-    def keep(self, model: SequenceModel, source: str) -> None:
-        """That model is good; it will not be changed any more, only replaced."""
-        with self._changed:
-            self._model, self._source = model, source
-            self._changed.notify()
+    def start(self) -> None:
+        self._thread.start()
+
+    def result(self, output: WindowOutput) -> None:
+        """Keep the model of a window that was learned from; it is never changed again, only replaced."""
+        if output.made.learned and isinstance(output.model, SequenceModel):
+            window = output.window
+            with self._changed:
+                self._model = output.model
+                self._source = f"{window.info.source}, stream {window.info.stream}, frame {window.last_seq}"
+                self._changed.notify()
 
     def close(self) -> None:
-        """Write what is not written yet, and end."""
+        """Write the last model if it is not written yet."""
         with self._changed:
             self._closed = True
             self._changed.notify()
-        self.join()
+        self._thread.join()
 
-    def run(self) -> None:
-        written_s = -EVERY_S
+    def _run(self) -> None:
+        written_s = -INTERVAL_S
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._model is not None or self._closed)
-                self._changed.wait_for(lambda: self._closed, max(0.0, written_s + EVERY_S - time.monotonic()))
+                self._changed.wait_for(lambda: self._closed, max(0.0, written_s + INTERVAL_S - time.monotonic()))
                 model, source, closed, self._model = self._model, self._source, self._closed, None
             if model is not None and not self._write(model, source):
                 return

@@ -1,13 +1,13 @@
-"""What a run was made of and what it decided, a line a step, beside every output: enough to repeat it.
+"""Manifest of a run, beside every output: a line for each step, enough to repeat the run.
 
     {"run": ...}     the first line: configuration, versions, device, what the model started from
     {"stream": ...}  a stream begins
-    {"window": ...}  a window was reconstructed: its frames, how much was made of it, its picture's fingerprint
-    {"failed": ...}  a window could not be
-    {"changed": ...} settings from here on, changed by control; {"reset": true} the model starts anew
-    {"event": ...}   what a user was told, among it every mark
+    {"window": ...}  a window was reconstructed: its frames, its processing level, the hash of its picture
+    {"failed": ...}  a window could not be reconstructed
+    {"changed": ...} settings from here on, changed by control; {"reset": true} a new model starts
+    {"event": ...}   an event as the viewers saw it, marks among them
 
-Lines are appended and flushed: what a killed run has written so far can be repeated too.
+Lines are appended and flushed: what a killed run wrote before its end can be repeated too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from daemon.config import CameraSection, Config, OpticsSection, ReconstructionSection
 from daemon.health import Health
-from daemon.processing.reconstructor import WindowResult
+from daemon.processing.sinks import Sink, WindowOutput
 from daemon.protocol.messages import Event
 from selfstorm.frames import Array, Region, StreamInfo, Window
 from selfstorm.stream.processing_level import Estimate, Quality
@@ -38,13 +38,13 @@ Seqs = Annotated[list[int], Field(max_length=1_000_000)]
 
 
 class Line(BaseModel):
-    """Base of what a line holds: strict, and nothing unknown."""
+    """Base of what a line holds; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class RunLine(Line):
-    """How the run was started. checkpoint: a copy of the model it started from, and its SHA-256."""
+    """Start of the run. checkpoint: file name of a copy of the model it started from, with its SHA-256."""
 
     format: Literal["selfstorm-run"] = "selfstorm-run"
     format_version: Literal[1] = 1
@@ -59,7 +59,7 @@ class RunLine(Line):
 
 
 class EffortLine(Line):
-    """selfstorm.stream.processing_level.Effort."""
+    """Processing level of a window, as `selfstorm.stream.processing_level.ProcessingLevel`."""
 
     name: str
     estimate: Estimate
@@ -71,7 +71,7 @@ class EffortLine(Line):
 
 
 class WindowLine(Line):
-    """One reconstructed window. number_less_seq: the camera's numbers are that much larger than seq."""
+    """One reconstructed window. number_less_seq: the camera's frame number less seq."""
 
     index: int
     stream: str
@@ -90,7 +90,7 @@ class WindowLine(Line):
 
 
 class FailedLine(Line):
-    """A window that could not be reconstructed, and why."""
+    """A window that could not be reconstructed, with the reason."""
 
     index: int
     stream: str
@@ -100,7 +100,7 @@ class FailedLine(Line):
 
 
 class ChangedLine(Line):
-    """The sections that control may change, whole."""
+    """Whole sections of the configuration that control may change."""
 
     camera: CameraSection
     optics: OpticsSection
@@ -108,7 +108,7 @@ class ChangedLine(Line):
 
 
 class ManifestLine(BaseModel):
-    """A line: one of these is set."""
+    """One line of the file: exactly one of these is set."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -121,10 +121,10 @@ class ManifestLine(BaseModel):
     event: Event | None = None
 
 
-class Manifest:
+class Manifest(Sink):
     """Writes the lines of one run beside its outputs, from its first window on.
 
-    A place that cannot be written ends the writing, with an event; the stream goes on.
+    A file that cannot be written is given up, with an event; the stream goes on.
     """
 
     def __init__(self, config: Config, health: Health, device: str) -> None:
@@ -133,7 +133,7 @@ class Manifest:
         self._stream: StreamInfo | None = None
         self._next_event = 0
         self._files: list[IO[str]] = []
-        self._begun, self._starts_anew = False, False
+        self._begun, self._starts_new_model = False, False
 
     def _begin(self) -> None:
         config = self._config
@@ -145,17 +145,17 @@ class Manifest:
         run = RunLine(
             run=self._health.run,
             started_unix_ns=self._started_unix_ns,
-            config=_from_anywhere(config),
+            config=_absolute(config),
             versions={"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
             device=self._device,
             torch_threads=torch.get_num_threads(),
         )
-        self._write(ManifestLine(run=run.model_copy(update=self._kept_checkpoint())))
+        self._write(ManifestLine(run=run.model_copy(update=self._copy_checkpoint())))
 
-    def _kept_checkpoint(self) -> dict[str, str]:
-        """A copy of the model that the run started from: the run's own will be written over it."""
+    def _copy_checkpoint(self) -> dict[str, str]:
+        """Copy the model that the run starts from: the run's own checkpoint will replace it."""
         checkpoint = self._config.checkpoint
-        if not self._files or checkpoint is None or not checkpoint.exists() or self._starts_anew:
+        if not self._files or checkpoint is None or not checkpoint.exists() or self._starts_new_model:
             return {}
         kept = Path(self._files[0].name).with_suffix(".start.safetensors")
         try:
@@ -165,8 +165,8 @@ class Manifest:
             self._give_up(kept, error)
             return {}
 
-    def window(self, window: Window, made: WindowResult) -> None:
-        """A window was reconstructed."""
+    def result(self, output: WindowOutput) -> None:
+        window, made = output.window, output.made
         self._describe(window)
         line = WindowLine(
             index=window.index,
@@ -187,28 +187,24 @@ class Manifest:
         self._write(ManifestLine(window=line))
 
     def failed(self, window: Window, error: str) -> None:
-        """A window could not be reconstructed."""
         self._describe(window)
         seqs: dict[str, Any] = {"first_seq": window.first_seq, "last_seq": window.last_seq}
         self._write(ManifestLine(failed=FailedLine(index=window.index, stream=window.info.stream, error=error, **seqs)))
 
-    def changed(self, config: Config) -> None:
-        """From the next window on, that is what it is made with."""
+    def config_changed(self, config: Config) -> None:
         if not self._begun:  # the first line will say so
             self._config = config
             return
         sections = {name: getattr(config, name) for name in ChangedLine.model_fields}
         self._write(ManifestLine(changed=ChangedLine(**sections)))
 
-    def reset(self) -> None:
-        """Before the next window the model was forgotten."""
+    def model_reset(self) -> None:
         if self._begun:
             self._write(ManifestLine(reset=True))
         else:
-            self._starts_anew = True
+            self._starts_new_model = True
 
     def close(self) -> None:
-        """Close the files."""
         if self._begun:
             self._write_events()
         for file in self._files:
@@ -242,12 +238,12 @@ class Manifest:
 
 
 def picture_hash(picture: Array) -> str:
-    """32 hexadecimal digits that name a picture, bit for bit."""
+    """Hash the picture bit for bit: 32 hexadecimal digits."""
     return blake2b(picture.tobytes(), digest_size=16).hexdigest()
 
 
-def _from_anywhere(config: Config) -> Config:
-    """The configuration with whole paths, so that the run can be repeated in another folder."""
+def _absolute(config: Config) -> Config:
+    """Make all paths absolute, so that the run can be repeated from another folder."""
     paths = {name: getattr(config, name) for name in ("record", "save", "checkpoint", "folder")}
     source = config.source
     if source.scheme == "replay":

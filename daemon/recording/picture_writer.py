@@ -1,21 +1,20 @@
-"""--save: the published pictures as an OME-TIFF that grows window by window."""
+"""Pictures on disk (--save): an OME-TIFF that grows window by window."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from daemon.health import Health
-from daemon.protocol.messages import PictureHeader
+from daemon.processing.sinks import Sink, WindowOutput
 from selfstorm.errors import InputError
-from selfstorm.frames import Array
 from selfstorm.io.atomic_files import check_file
 from selfstorm.io.ome_tiff import OmeTiffWriter
 
 
-class PictureWriter:
-    """One file for each size of picture: OUT.ome.tif, then OUT-2.ome.tif when the camera's field changes.
+class PictureWriter(Sink):
+    """Writes one file for each size of picture: OUT.ome.tif, then OUT-2.ome.tif when the camera's field changes.
 
-    A full disk, or a place that cannot be written, ends the saving, with an event; the stream goes on.
+    A full disk, or a file that cannot be written, ends the saving, with an event; the stream goes on.
     """
 
     def __init__(self, path: Path, health: Health) -> None:
@@ -26,13 +25,14 @@ class PictureWriter:
         check_file(path)
         health.report(saving=str(path))
 
-    def add(self, header: PictureHeader, picture: Array) -> None:
-        """Append one picture and its header."""
+    def result(self, output: WindowOutput) -> None:
+        """Append the picture with its header."""
         if self._failed:
             return
+        header, picture = output.header, output.picture
         try:
             if self._writer is None or picture.shape != self._shape:
-                self.close()
+                self._close_file()
                 self._files += 1
                 self._writer, self._shape = OmeTiffWriter(self._name(), header.pixel_nm), picture.shape
             self._writer.add(picture, header.model_dump(mode="json", exclude={"shape", "dtype"}))
@@ -40,7 +40,9 @@ class PictureWriter:
             self._give_up(error)
 
     def close(self) -> None:
-        """Finish the open file."""
+        self._close_file()
+
+    def _close_file(self) -> None:
         writer, self._writer = self._writer, None
         if writer is not None:
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from daemon.health import Health
+from daemon.protocol.text import printable
 
 MAX_REASONS = 20
 MAX_REASON_CHARACTERS = 200
@@ -21,7 +22,7 @@ class RejectionCounter:
 
     def refuse(self, why: str) -> None:
         """One message was refused."""
-        reason = why[:MAX_REASON_CHARACTERS]
+        reason = printable(why, MAX_REASON_CHARACTERS)
         if reason not in self._counts and len(self._counts) >= MAX_REASONS:
             reason = OTHERS
         count = self._counts[reason] = self._counts.get(reason, 0) + 1

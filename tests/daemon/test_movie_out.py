@@ -1,5 +1,7 @@
 """--save: pictures of one size in one file, and a place that cannot be written never stops the stream."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -27,13 +29,13 @@ def picture(side, window=0):
         frames=20,
         published_unix_ns=1,
     )
-    return header, np.full((side, side), window, np.float32)
+    return SimpleNamespace(header=header, picture=np.full((side, side), window, np.float32))
 
 
 def test_a_file_for_every_size_of_picture(tmp_path, health):
     movie = PictureWriter(tmp_path / "out.ome.tif", health)
     for window, side in enumerate((8, 8, 12, 12, 12)):
-        movie.add(*picture(side, window))
+        movie.result(picture(side, window))
     movie.close()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out-2.ome.tif", "out.ome.tif"]
     first, second = (read_pictures(tmp_path / name) for name in ("out.ome.tif", "out-2.ome.tif"))
@@ -60,7 +62,7 @@ def test_a_place_that_cannot_be_written_ends_the_saving_with_one_event(tmp_path,
     (tmp_path / "gone").rmdir()
     assert health.status().saving.endswith("out.tif")
     for window in range(3):
-        movie.add(*picture(8, window))
+        movie.result(picture(8, window))
     movie.close()
     assert [event.code for event in health.events_since(0)] == ["saving_stopped"]
     assert health.status().saving == ""
@@ -68,7 +70,7 @@ def test_a_place_that_cannot_be_written_ends_the_saving_with_one_event(tmp_path,
 
 def test_a_file_that_cannot_get_its_name_is_told_and_its_pictures_are_kept(tmp_path, health):
     movie = PictureWriter(tmp_path / "out.tif", health)
-    movie.add(*picture(8))
+    movie.result(picture(8))
     (tmp_path / "out.tif").mkdir()
     movie.close()
     assert [event.code for event in health.events_since(0)] == ["saving_stopped"]

@@ -1,23 +1,138 @@
-"""The worker by itself: a window of which nothing is there."""
+"""The worker with outputs of a test's own: empty windows, failing windows, failing outputs."""
+
+import numpy as np
+import pytest
+import torch
 
 from daemon.config import Config
 from daemon.health import Health
 from daemon.ingest.windows import WindowQueue
 from daemon.live_config import LiveConfig
+from daemon.processing import worker as module
+from daemon.processing.sinks import Sink
 from daemon.processing.worker import Worker
-from daemon.transport.publisher import Publisher
-from selfstorm.frames import StreamInfo, Window
+from selfstorm.frames import Frame, StreamInfo, Window
+
+SIDE = 16
+CONFIG = Config.model_validate(
+    {
+        "camera": {"pixel_nm": 100.0},
+        "optics": {"psf_sigma_nm": 110.0},
+        "reconstruction": {"estimate": "density", "scale": 2, "device": "cpu", "tuning_steps": 0},
+    }
+)
 
 
-def test_a_window_without_frames_is_told_and_is_no_error(caplog):
-    health, queue = Health(run="run"), WindowQueue(lossless=False)
-    worker = Worker(LiveConfig(Config()), health, queue, Publisher("tcp://127.0.0.1:1", health), None)
-    info = StreamInfo(stream="stream-1", source="here", height=8, width=8, dtype="uint16")
-    queue.put(Window(7, info, 0, 15, (), tuple(range(16)), stride=16))
-    queue.close()
-    worker.start()
-    worker.join()
+class Log(Sink):
+    """Keeps what it is given, as text."""
+
+    def __init__(self):
+        self.steps = []
+
+    def start(self):
+        self.steps.append("start")
+
+    def preview(self, output):
+        self.steps.append(f"preview {output.window.index}")
+
+    def result(self, output):
+        assert output.header.shape == output.picture.shape == (2 * SIDE, 2 * SIDE)
+        self.steps.append(f"result {output.window.index}")
+
+    def failed(self, window, error):
+        self.steps.append(f"failed {window.index}")
+
+    def config_changed(self, config):
+        self.steps.append(f"budget {config.reconstruction.budget}")
+
+    def model_reset(self):
+        self.steps.append("reset")
+
+    def close(self):
+        self.steps.append("close")
+
+
+def window(index, empty=False):
+    info = StreamInfo(stream="stream-1", source="here", height=SIDE, width=SIDE, dtype="uint16")
+    first, last = 10 * index, 10 * index + 19
+    if empty:
+        return Window(index, info, first, last, (), tuple(range(first, last + 1)), stride=10)
+    images = np.random.default_rng(index).poisson(100, (20, SIDE, SIDE)).astype(np.uint16)
+    frames = tuple(Frame("stream-1", first + k, first + k, image, None, 0, k) for k, image in enumerate(images))
+    return Window(index, info, first, last, frames, (), stride=10)
+
+
+@pytest.fixture
+def run():
+    """Run a worker over windows with some outputs; returns its account, and itself."""
+
+    def run_worker(windows, sinks, between=None):
+        health, queue = Health(run="run"), WindowQueue(lossless=True)
+        live = LiveConfig(CONFIG)
+        worker = Worker(live, health, queue, torch.device("cpu"), sinks)
+        if between is not None:
+            between(live, worker)
+        queue.hurry()
+        for one in windows:
+            queue.put(one)
+        queue.close()
+        worker.start()
+        worker.join()
+        return health, worker
+
+    return run_worker
+
+
+def test_a_window_without_frames_is_reported_and_is_no_error(run, caplog):
+    log = Log()
+    health, worker = run([window(7, empty=True)], [log])
     assert (health.status().windows.failed, worker.died) == (1, False)
     [event] = health.events_since(0)
     assert (event.level, event.text) == ("warning", "window 7: none of its frames arrived")
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+    assert log.steps == ["start", "failed 7", "close"]
+
+
+def test_every_output_gets_every_step_in_order(run):
+    def request(live, worker):
+        live.change({"reconstruction.budget": 0.5}, None)
+        worker.reset_model()
+
+    first, second = Log(), Log()
+    health, _ = run([window(0), window(1)], [first, second], request)
+    steps = [step for step in first.steps if not step.startswith("preview")]
+    assert steps == ["start", "budget 0.5", "reset", "result 0", "result 1", "close"]
+    assert first.steps == second.steps
+    assert health.status().windows.published == 2
+
+
+@pytest.mark.parametrize("step", ["start", "result", "close"])
+def test_an_output_that_raises_is_removed_and_the_others_go_on(run, step):
+    class Broken(Log):
+        pass
+
+    def fail(*_):
+        raise RuntimeError("no such disk")
+
+    broken, log = Broken(), Log()
+    setattr(broken, step, fail)
+    health, worker = run([window(0), window(1)], [broken, log])
+    assert [event.text for event in health.events_since(0) if event.code == "output_stopped"] == [
+        f"Broken.{step}: RuntimeError: no such disk; the stream goes on without this output"
+    ]
+    assert (worker.died, log.steps[-2:]) == (False, ["result 1", "close"])
+
+
+def test_an_error_of_any_length_fails_one_window_and_the_next_is_tried(run, monkeypatch):
+    class Failing(module.Reconstructor):
+        def reconstruct(self, window, *rest):
+            if window.index == 0:
+                raise RuntimeError("no memory " * 1000)
+            return super().reconstruct(window, *rest)
+
+    monkeypatch.setattr(module, "Reconstructor", Failing)
+    log = Log()
+    health, worker = run([window(0), window(1)], [log])
+    assert (worker.died, health.status().windows.failed, health.status().windows.published) == (False, 1, 1)
+    [event] = [event for event in health.events_since(0) if event.code == "window_failed"]
+    assert event.text.startswith("window 0: RuntimeError: no memory no memory")

@@ -1,0 +1,125 @@
+"""Outputs of the worker, behind one protocol: adding one is a class and a line in `Service`.
+
+worker ──► preview, result, failed, config_changed, model_reset, close ──► publisher
+                                                                       ├─► picture file (--save)
+                                                                       ├─► manifest
+                                                                       └─► checkpoint
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from daemon.config import Config
+from daemon.health import Health
+from daemon.processing.reconstructor import WindowResult
+from daemon.protocol.messages import PictureHeader
+from daemon.transport.publisher import Picture, Publisher
+from selfstorm.errors import first_line
+from selfstorm.frames import Array, Window
+from selfstorm.stream.engine import Model
+
+
+@dataclass(frozen=True, slots=True)
+class WindowOutput:
+    """One picture of a window, with everything that an output may keep of it.
+
+    Attributes:
+        raw: mean of the camera frames; None where the window's preview had it already.
+        quality: error map of the picture; None where there is none.
+        model: the model that the next window starts from; None before the first.
+    """
+
+    window: Window
+    made: WindowResult
+    header: PictureHeader
+    raw: Picture | None = None
+    quality: Picture | None = None
+    model: Model | None = None
+
+    @property
+    def picture(self) -> Array:
+        """Super-resolved picture, (H * scale, W * scale) float32."""
+        return self.made.result.picture
+
+
+class Sink:
+    """Base of all outputs: a method that is not overridden does nothing.
+
+    A sink that cannot write any more reports that itself and ignores what follows; the stream goes on.
+    """
+
+    def start(self) -> None:
+        """Begin, before the first window."""
+
+    def preview(self, output: WindowOutput) -> None:
+        """Take the fast density picture of a window."""
+
+    def result(self, output: WindowOutput) -> None:
+        """Take the final picture of a window."""
+
+    def failed(self, window: Window, error: str) -> None:
+        """Note that a window could not be reconstructed."""
+
+    def config_changed(self, config: Config) -> None:
+        """Note the configuration of the next window."""
+
+    def model_reset(self) -> None:
+        """Note that the next window starts a new model."""
+
+    def close(self) -> None:
+        """Write what is left, and close all files."""
+
+
+class PublisherSink(Sink):
+    """Sends pictures to the viewers."""
+
+    def __init__(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    def preview(self, output: WindowOutput) -> None:
+        self._publish("sr.preview", output)
+
+    def result(self, output: WindowOutput) -> None:
+        self._publish("sr.refined", output)
+
+    def _publish(self, kind: str, output: WindowOutput) -> None:
+        self._publisher.pictures(kind, (output.header, output.picture), output.raw, output.quality)
+
+
+class Sinks(Sink):
+    """All outputs as one. An output that raises is removed, with an event: it must not end the stream."""
+
+    def __init__(self, sinks: Iterable[Sink], health: Health) -> None:
+        self._sinks, self._health = list(sinks), health
+
+    def start(self) -> None:
+        self._each("start")
+
+    def preview(self, output: WindowOutput) -> None:
+        self._each("preview", output)
+
+    def result(self, output: WindowOutput) -> None:
+        self._each("result", output)
+
+    def failed(self, window: Window, error: str) -> None:
+        self._each("failed", window, error)
+
+    def config_changed(self, config: Config) -> None:
+        self._each("config_changed", config)
+
+    def model_reset(self) -> None:
+        self._each("model_reset")
+
+    def close(self) -> None:
+        self._each("close")
+
+    def _each(self, step: str, *arguments: object) -> None:
+        for sink in list(self._sinks):
+            try:
+                getattr(sink, step)(*arguments)
+            except Exception as error:  # a full disk is reported by the sink itself: this is a fault of the program
+                self._sinks.remove(sink)
+                what = f"{type(sink).__name__}.{step}: {type(error).__name__}: {first_line(error)}"
+                self._health.event("error", "output_stopped", f"{what}; the stream goes on without this output")

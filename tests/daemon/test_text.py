@@ -1,0 +1,51 @@
+"""Text from outside, made safe: it is one line, of printable characters, and never too long for a message."""
+
+import logging
+
+import pytest
+
+from daemon.control.commands import account
+from daemon.health import Health
+from daemon.protocol.codec import encode
+from daemon.protocol.messages import Status
+from daemon.protocol.text import MAX_CHARACTERS, printable
+
+NASTY = ["\x1b[2J\x1b[31mgone", "one\ntwo\rthree", "half \ud800 a character", "\x00\x07", "right \u202e to left"]
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_nothing_but_printable_characters_is_left(text):
+    assert printable(text).isprintable()
+    assert printable(text).encode("utf-8")
+
+
+def test_what_is_printable_stays_as_it_is():
+    assert printable("Löschung bei 561 nm, 5 µm 顕微鏡") == "Löschung bei 561 nm, 5 µm 顕微鏡"
+
+
+@pytest.mark.parametrize("length", [MAX_CHARACTERS - 1, MAX_CHARACTERS, MAX_CHARACTERS + 1, 10**6])
+def test_a_text_is_cut_where_it_enters(length):
+    assert len(printable("x" * length)) == min(length, MAX_CHARACTERS)
+    assert len(printable("\x1b" * length)) == MAX_CHARACTERS
+    health = Health(run="run")
+    health.event("error", "window_failed", "x" * length)
+    health.report(detail="y" * length, source="z" * length, saving="s" * length, recording="r" * length)
+    assert encode("event", health.events_since(0)[0])
+    assert encode("status", health.status())
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_events_and_status_carry_no_control_characters(text, caplog):
+    health = Health(run="run")
+    with caplog.at_level(logging.INFO):
+        health.event("info", "mark", text)
+    health.report(detail=text, source=text)
+    assert health.events_since(0)[0].text.isprintable()
+    assert all(record.getMessage().isprintable() for record in caplog.records)
+    assert (health.status().detail + health.status().source).isprintable()
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_a_command_prints_no_control_characters_of_another_daemon(text):
+    status = Status(run="run", version="1", state="running", detail=text.replace("\ud800", ""), source="x\x1b[2J")
+    assert all(line.isprintable() for line in account(status).split("\n"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from selfstorm.calibration.psf_finetuning import FitReport
@@ -18,12 +19,11 @@ class Reconstruction:
     """A super-resolved picture and what it was made from.
 
     picture: (scale*H, scale*W) float32, photons per SR cell summed over the frames ('density': variance, any unit),
-    >= 0. raw_mean: (H, W) float32, ADU. misfit: share of the mean frame's variance over the field that the model leaves
-    unexplained, 0 at best. looked_at: frames whose emitters were looked for. notes: what was assumed, and when not to
-    trust it. memory: which frames the density was made from. fit: what fine-tuning did, None where it was not its turn.
-    psf: what the localisations were made with, which have the stream's frame numbers; both None where none were made.
-    resolution_nm, agreement, error_map: how good it is (selfstorm.metrics.self_consistency); None where that was not
-    looked at, or where the frames do not tell.
+    >= 0. raw_mean: (H, W) float32, ADU. looked_at: frames whose emitters were looked for. notes: what was assumed, and
+    when not to trust it. memory: which frames the density was made from. fit: what fine-tuning did, None where it was
+    not its turn. psf: what the localisations were made with, which have the stream's frame numbers; both None where
+    none were made. metrics: by key, as selfstorm.metrics.registry.METRICS describes them; those that could not be
+    measured are left out. error_map: see selfstorm.metrics.self_consistency; None at levels that do not assess it.
     """
 
     picture: Array
@@ -36,12 +36,10 @@ class Reconstruction:
     layers: int
     optics: str
     camera: str
-    misfit: float
     notes: tuple[str, ...]
     memory: str = ""
     fit: FitReport | None = None
     psf: Psf | None = None
     localizations: Localizations | None = None
-    resolution_nm: float | None = None
-    agreement: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
     error_map: Array | None = None

@@ -182,7 +182,7 @@ class Manifest(Sink):
             learned=made.learned,
             model_hash=made.model_hash,
             picture_hash=picture_hash(made.result.picture),
-            misfit=made.result.misfit,
+            misfit=made.result.metrics["misfit"],
         )
         self._write(ManifestLine(window=line))
 

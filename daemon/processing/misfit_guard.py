@@ -26,9 +26,10 @@ class MisfitDetector:
         """Why a window must not be learned from, empty where it may."""
         usual = sorted(self._usual[result.estimate])
         typical = usual[len(usual) // 2] if len(usual) >= LEAST else 1.0
-        if result.state == "warm" and result.misfit > max(JUMP * typical, typical + JUMP_BY):
+        misfit = result.metrics["misfit"]
+        if result.state == "warm" and misfit > max(JUMP * typical, typical + JUMP_BY):
             self.jumps += 1
-            return f"the misfit jumped from {typical:.1%} to {result.misfit:.1%}"
+            return f"the misfit jumped from {typical:.1%} to {misfit:.1%}"
         self.jumps = 0
-        self._usual[result.estimate].append(result.misfit)
+        self._usual[result.estimate].append(misfit)
         return ""

@@ -32,7 +32,6 @@ def header_of(
         notes.append(f"{len(window.missing)} of its {window.last_seq - window.first_seq + 1} frames never arrived")
     shape: Any = result.picture.shape
     frames, windows = health.counts()
-    found = result.localizations
     return PictureHeader(
         run=health.run,
         window=window.index,
@@ -56,10 +55,10 @@ def header_of(
         camera=result.camera,
         device=device,
         fine_tuning=str(result.fit or ""),
-        misfit=result.misfit,
-        resolution_nm=result.resolution_nm,
-        agreement=result.agreement,
-        emitters_per_frame=len(found) / result.frames if found is not None else None,
+        misfit=result.metrics.get("misfit"),
+        resolution_nm=result.metrics.get("resolution_nm"),
+        agreement=result.metrics.get("agreement"),
+        emitters_per_frame=result.metrics.get("emitters_per_frame"),
         latency_ms=(now_unix_ns - window.frames[-1].received_unix_ns) / 1e6,
         stage_ms=stopwatch.milliseconds,
         published_unix_ns=now_unix_ns,

@@ -20,6 +20,7 @@ from daemon.stream_settings import stream_settings
 from selfstorm.compute.device import describe
 from selfstorm.errors import InputError
 from selfstorm.frames import Window
+from selfstorm.metrics.registry import METRICS
 from selfstorm.reconstruction import Reconstruction
 
 log = logging.getLogger(__name__)
@@ -122,7 +123,11 @@ class Worker(threading.Thread):
         self._health.latencies(stopwatch.milliseconds | latencies)
         self._health.report(latency_ms=latencies["refined"], effort=made.effort.name, model_state=made.state)
         log.info(
-            "window %d (%s): misfit %.3f, %s", window.index, made.state, made.result.misfit, stopwatch.milliseconds
+            "window %d (%s): %s; %s",
+            window.index,
+            made.state,
+            METRICS.line(made.result.metrics),
+            stopwatch.milliseconds,
         )
 
     def _failed(self, window: Window, code: str, why: str) -> None:

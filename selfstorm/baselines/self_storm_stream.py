@@ -76,6 +76,6 @@ class SelfStormStream:
             layers=self.network.settings.picture_iterations,
             optics="none: the paper's model learns its own kernels",
             camera="none: the paper's model normalises every emitter",
-            misfit=float(np.mean(losses)) / max(float(stack.mean()), 1e-12),
+            metrics={"misfit": float(np.mean(losses)) / max(float(stack.mean()), 1e-12)},
             notes=("the paper's model draws ridges: brightness in its picture means nothing",),
         )

@@ -61,6 +61,7 @@ def reconstruct(
     from selfstorm.io.movies import MovieFile
     from selfstorm.io.ome_tiff import OmeTiffWriter
     from selfstorm.io.thunderstorm import ThunderstormWriter
+    from selfstorm.metrics.registry import METRICS
     from selfstorm.stream.checkpoint import load_model
     from selfstorm.stream.checkpoint import save_model as write_model
     from selfstorm.stream.engine import Model, new_model
@@ -118,9 +119,8 @@ def reconstruct(
             if table is not None and result.localizations is not None and result.psf is not None:
                 table.append(result.localizations.where(result.localizations.frame >= tabled), result.psf)
                 tabled = start + length
-    click.echo(f"{result.optics}; {result.camera}; misfit {result.misfit:.3f}")
-    if quality_line := _quality(result):
-        click.echo(quality_line)
+    click.echo(f"{result.optics}; {result.camera}")
+    click.echo(METRICS.line(result.metrics))
     if result.fit is not None:
         click.echo(f"fine-tuning of the optics {result.fit}")
     for note in result.notes:
@@ -139,16 +139,6 @@ def default_output(movie: Path) -> Path:
     """Name the pictures of a movie, beside it: only the ending goes from its name."""
     folder = movie.parent if movie.name not in ("", "..") else movie.resolve().parent
     return folder / f"{stem(movie)}_sr.ome.tif"
-
-
-def _quality(result: Any) -> str:
-    """Describe the last picture's quality in a line; empty where nothing is known."""
-    parts = []
-    if result.agreement is not None:
-        parts.append(f"agreement with the camera's mean {result.agreement:.3f}")
-    if result.resolution_nm is not None:
-        parts.append(f"estimated resolution {result.resolution_nm:.0f} nm")
-    return "; ".join(parts)
 
 
 def _record(start: int, length: int, result: Any) -> dict[str, Any]:

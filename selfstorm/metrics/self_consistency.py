@@ -1,8 +1,10 @@
-"""How good a picture is, without knowing the truth: imaged again and compared with what the camera saw; resolution.
+"""Quality of a picture without ground truth: agreement with the mean frame, error map, resolution.
 
-The error map is that of NanoJ-SQUIRREL (Culley et al., Quantitative mapping and minimization of super-resolution
-optical imaging artifacts, Nature Methods 15, 263 (2018)), but with the PSF that the picture was made with and with a
-smooth background. Resolution: see `resolution_nm`.
+Reference:
+    Culley et al., Quantitative mapping and minimization of super-resolution optical imaging artifacts, Nature Methods
+    15, 263 (2018), for the error map; here with the PSF that the picture was made with and a smooth background.
+    Spearman, The proof and measurement of association between two things, American Journal of Psychology 15, 72
+    (1904), for the correction of a correlation for noise.
 """
 
 from __future__ import annotations
@@ -21,98 +23,107 @@ from selfstorm.metrics.frc import frc_resolution_nm
 from selfstorm.physics.background import spline_basis
 from selfstorm.physics.operators import Grid, Imaging
 
-TRUSTED_AGREEMENT = 0.7
-NOTHING_SEEN = 2.0  # times the power of its noise: a mean frame below shows no structure
-DISTRUST = "what it shows does not explain the camera's mean: do not trust it"
-FINE_NM = 12.5
-MOST_SIDE = 2048  # fine cells: of a larger field its middle
-LEAST_FOUND = 500  # localisations
+MIN_SIGNAL_POWER = 2.0  # times the power of its noise: a mean frame below shows no structure
+FRC_CELL_NM = 12.5
+MAX_FRC_SIDE = 2048  # cells: of a larger field its middle
+MIN_LOCALIZATIONS = 500
 
 
 @dataclass(frozen=True, slots=True)
 class SelfConsistency:
-    """What can be said of a picture.
+    """A picture, imaged again, against the mean frame.
 
-    error_map: (H, W) float32, photons a frame on camera pixels: what the camera saw less what the picture explains,
-    > 0 where the picture leaves light out, < 0 where it shows what is not there. agreement: Pearson correlation of the
-    two without the background, -1..1 (SQUIRREL's RSP); None where the camera's mean shows nothing but background and
-    noise. doubtful: it is lower than noise explains, and should be higher for a picture that is linear in light.
+    Args:
+        error_map: (H, W) float32, photons per frame on camera pixels: mean frame less what the picture explains; above
+            0 where the picture lacks light, below 0 where it shows what is not there.
+        agreement: Pearson correlation of the two without background (SQUIRREL's RSP), corrected for the noise of the
+            mean frame, -1..1; None where the mean frame shows nothing but background and noise.
     """
 
     error_map: Array
     agreement: float | None
-    doubtful: bool
 
 
-def judged(picture: Tensor, around: Tensor, imaging: Imaging, grid: Grid, seen: Tensor) -> SelfConsistency:
+def assess(picture: Tensor, around: Tensor, imaging: Imaging, grid: Grid, seen: Tensor) -> SelfConsistency:
     """Compare a picture, imaged again, with the mean of the camera frames that it was made of.
 
-    picture: (s*H, s*W) of the field, any unit linear in light, s any scale. around: (rows, columns) of the padded grid
-    in the same unit, for what shines in from outside the field. seen: (H, W) photons, the mean frame.
+    Brightness and a smooth background are fitted, so that the picture need not be in photons, but it must be linear in
+    light. A density is a variance, in which bright emitters count by the square and steady ones not at all, and in a
+    'fused' picture of sparse emitters each counts the same: where brightness varies over the field, their agreement is
+    lower than their positions deserve.
 
-    The picture's brightness and a smooth background are fitted, so the picture need not be in photons. But it must be
-    linear in light: a density is a variance, in which bright emitters count by the square and steady ones not at all,
-    and in a 'fused' picture of sparse emitters each counts the same. Where brightness differs from place to place the
-    agreement of these is lower than their positions deserve.
+    Args:
+        picture: (s*H, s*W) of the field, any unit linear in light, any scale s.
+        around: (rows, columns) of the padded grid in the same unit, for light from outside the field.
+        imaging: The microscope.
+        grid: The field and its SR cells.
+        seen: (H, W) photons, the mean frame.
     """
     cells = around.clone()
     grid.crop(cells).copy_(resampled(picture, grid.height * grid.scale))
-    shown, drawn = (_sharp(z.cpu().double()) for z in (seen, imaging.forward(cells)))
+    shown, drawn = (_without_background(z.cpu().double()) for z in (seen, imaging.forward(cells)))
     shown_power, drawn_power = float(shown.square().mean()), float(drawn.square().mean())
     shared = float((shown * drawn).mean())
     brightness = max(shared / drawn_power, 0.0) if drawn_power > 0 else 0.0
     error = (shown - brightness * drawn).float().numpy()
     noise = _noise_power(seen.cpu().double())
-    if shown_power <= NOTHING_SEEN * noise:
-        return SelfConsistency(error, None, False)
-    agreement = shared / math.sqrt(shown_power * drawn_power) if drawn_power > 0 else 0.0
-    # the noise of the mean keeps even a perfect picture's agreement below one
-    doubtful = agreement < TRUSTED_AGREEMENT * math.sqrt(1 - noise / shown_power)
-    return SelfConsistency(error, agreement, doubtful)
+    if shown_power <= MIN_SIGNAL_POWER * noise:
+        return SelfConsistency(error, None)
+    # noise of the mean keeps even a perfect picture's correlation below sqrt(1 - noise / power): divide by that
+    true_power = (shown_power - noise) * drawn_power
+    agreement = shared / math.sqrt(true_power) if true_power > 0 else 0.0
+    return SelfConsistency(error, min(max(agreement, -1.0), 1.0))
 
 
-def _sharp(z: Tensor) -> Tensor:
-    """(H, W) without the smooth background that fits it best, by least squares."""
+def _without_background(z: Tensor) -> Tensor:
+    """Subtract the smooth background that fits (H, W) best by least squares."""
     along_y, along_x = (torch.linalg.qr(spline_basis(pixels, z))[0] for pixels in z.shape)
     smooth: Tensor = along_y @ (along_y.T @ z @ along_x) @ along_x.T
     return z - smooth
 
 
 def _noise_power(z: Tensor) -> float:
-    """Variance of what differs from pixel to pixel in (H, W), shot noise and the camera's pattern alike.
+    """Estimate the variance of pixel-to-pixel noise in (H, W): shot noise and the camera's pattern alike.
 
-    Of differences that smooth light leaves next to nothing in: Immerkaer, Fast noise variance estimation, Computer
-    Vision and Image Understanding 64, 300 (1996).
+    Second differences along both axes leave next to nothing of smooth light, and 36 times the variance of noise.
+
+    Reference:
+        Immerkaer, Fast noise variance estimation, Computer Vision and Image Understanding 64, 300 (1996).
     """
     return float(z.diff(n=2, dim=0).diff(n=2, dim=1).square().mean()) / 36
 
 
 def resolution_nm(found: Localizations, grid: Grid) -> float | None:
-    """Resolution of localisations by the Fourier ring correlation of two halves, None where too few tell.
+    """Estimate the resolution of localisations by Fourier ring correlation of two halves.
 
-    The halves are the earlier and the later frames: in shorter blocks by turns, emitters that shine for several frames
-    would be in both, and their correlation with themselves would be taken for detail (measured: 28 nm where the
-    structure's is 74). Both are counted on cells of 12.5 nm, so less than 25 nm is never said. The measure and its
-    threshold, 1/7: Nieuwenhuizen et al., see selfstorm.metrics.frc.
+    The halves are the earlier and the later frames. In shorter alternating blocks, emitters that shine for several
+    frames would be in both, and their correlation with themselves would count as detail (measured: 28 nm where the
+    structure's is 74). Counted on cells of 12.5 nm, so the result is never below 25 nm.
 
-    Each half has half of the emitters, so it is a careful figure: where they are sparse it says how well the structure
-    is sampled rather than how exact they are, and what moves is as coarse as it moved.
+    Each half has half of the emitters, so the figure is conservative: where they are sparse it says how well the
+    structure is sampled rather than how precise they are, and motion blurs it.
+
+    Returns:
+        Resolution in nm; None where there are too few localisations, or the halves do not correlate.
+
+    Reference:
+        See selfstorm.metrics.frc.
     """
-    if len(found) < LEAST_FOUND:
+    if len(found) < MIN_LOCALIZATIONS:
         return None
     later = (2 * found.frame >= found.frame[0] + found.frame[-1] + 1).cpu().numpy()
     side_nm = min(grid.height, grid.width) * grid.pixel_nm
-    side = min(int(side_nm / FINE_NM), MOST_SIDE)
-    corner_nm = (side_nm - side * FINE_NM) / 2
-    edges = np.linspace(corner_nm, corner_nm + side * FINE_NM, side + 1)
+    side = min(int(side_nm / FRC_CELL_NM), MAX_FRC_SIDE)
+    corner_nm = (side_nm - side * FRC_CELL_NM) / 2
+    edges = np.linspace(corner_nm, corner_nm + side * FRC_CELL_NM, side + 1)
     y_nm, x_nm = found.y_nm.cpu().numpy(), found.x_nm.cpu().numpy()
     first, second = (np.histogram2d(y_nm[half], x_nm[half], bins=(edges, edges))[0] for half in (~later, later))
-    resolution = frc_resolution_nm(first, second, FINE_NM)
-    return None if resolution > side * FINE_NM / 4 else resolution
+    resolution = frc_resolution_nm(first, second, FRC_CELL_NM)
+    return None if resolution > side * FRC_CELL_NM / 4 else resolution
 
 
 def resampled(picture: Tensor, rows: int) -> Tensor:
-    """The picture on so many rows of square cells; photons stay what they are."""
+    """Resample a picture to that many rows of square cells; the sum of photons stays."""
     share = rows / picture.shape[0]
     if share == 1:
         return picture

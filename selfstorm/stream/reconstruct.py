@@ -11,8 +11,9 @@ from torch import Tensor
 
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
-from selfstorm.localizations import Localizations
-from selfstorm.metrics.self_consistency import DISTRUST, judged, resampled, resolution_nm
+from selfstorm.metrics.picture_metrics import PictureEvidence
+from selfstorm.metrics.registry import METRICS
+from selfstorm.metrics.self_consistency import assess, resampled
 from selfstorm.physics.background import fit_background
 from selfstorm.reconstruction import Reconstruction, State
 from selfstorm.stages.covariances import Sums, statistics_of
@@ -28,7 +29,6 @@ from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.window import LEAST_FRAMES, WindowFrames
 
 LEAST_BACKGROUND = 1e-2  # photons
-TRUSTED_MISFIT = 0.1
 TUNING_FRAMES = 400  # more of them tell no more of the optics in one window
 NOBODY = ProgressCallbacks()
 
@@ -138,18 +138,18 @@ def _picture(
             drawn = render(found, emitters, grid, len(window), settings.scale)
             picture = fuse(drawn, picture, found.crowding, settings.pixel_nm / settings.scale, len(window))
             callbacks.mark("drawing")
-    misfit = _misfit(seen, expected, len(window))
     picture = resampled(picture, grid.height * settings.scale)
     drawn_picture = picture.cpu().numpy()
     if not np.isfinite(drawn_picture).all():
         raise FloatingPointError("the reconstruction of this window is not finite")
-    judgement = resolution = None
-    doubtful = False
+    consistency = assess(picture, around, model.imaging, grid, window.seen) if effort.judged else None
+    evidence = PictureEvidence(picture, seen, expected, background, len(window), grid, found, consistency)
+    metrics = METRICS.measure("picture", evidence, costly=effort.judged)
     if effort.judged:
-        judgement = judged(picture, around, model.imaging, grid, window.seen)
-        resolution = None if found is None else resolution_nm(found, grid)
-        doubtful = judgement.doubtful and effort.estimate != "density"  # a density is not linear in light
         callbacks.mark("quality")
+    notes = _notes(model, found is not None and not len(found))
+    if effort.name != "preview":  # the refined picture that follows shows whether anything is wrong
+        notes += METRICS.cautions(metrics, effort.estimate)
     return Reconstruction(
         picture=drawn_picture,
         raw_mean=window.raw_mean,
@@ -161,14 +161,12 @@ def _picture(
         layers=layers,
         optics=str(model.psf),
         camera=str(model.camera),
-        misfit=misfit,
-        notes=_notes(model, misfit, found, doubtful) + window.notes + memory.notes(window.first, settings.pixel_nm),
+        notes=notes + window.notes + memory.notes(window.first, settings.pixel_nm),
         memory=memory.said(int(window.numbers[0])),
         psf=model.psf,
         localizations=found,
-        resolution_nm=resolution,
-        agreement=None if judgement is None else judgement.agreement,
-        error_map=None if judgement is None else judgement.error_map,
+        metrics=metrics,
+        error_map=None if consistency is None else consistency.error_map,
     )
 
 
@@ -178,26 +176,10 @@ def _state(model: SequenceModel, memory: CovarianceHistory) -> State:
     return "cold" if memory.since < 0 else "scene changed"
 
 
-def _misfit(mean: Tensor, expected: Tensor, frames: int) -> float:
-    """Share of the mean frame's variance over the field that the model does not explain, 0 at best.
-
-    Shot noise is taken off both; 0 where the mean frame shows nothing but noise.
-    """
-    powers = mean.clamp(min=0).sum(), ((mean - mean.mean()) ** 2).sum(), ((mean - expected) ** 2).sum()
-    light, shown, left = torch.stack(powers).tolist()
-    noise = light / frames
-    shown, left = shown - noise, left - noise
-    return min(max(left, 0.0) / shown, 1.0) if shown > noise else 0.0
-
-
-def _notes(model: SequenceModel, misfit: float, found: Localizations | None, doubtful: bool) -> tuple[str, ...]:
+def _notes(model: SequenceModel, empty: bool) -> tuple[str, ...]:
     notes = [f"{part}" for part in (model.psf, model.camera) if "assumed" in part.origin]
-    if doubtful:
-        notes.append(DISTRUST)
-    if misfit > TRUSTED_MISFIT:
-        notes.append(f"the model leaves {misfit:.0%} of the mean frame unexplained: check optics and camera")
     if hot := int(model.hot.sum()):
         notes.append(f"{hot} hot pixel{'s' * (hot > 1)} replaced by the neighbours")
-    if found is not None and not len(found):
+    if empty:
         notes.append("no emitter stands out from the noise: the picture is empty")
     return tuple(notes)

@@ -86,7 +86,7 @@ def test_pictures_score_as_those_of_the_cpu(device, movie, estimate):
     assert abs(pearson(ours, movie) - pearson(theirs, movie)) < 1e-3
     rms = np.sqrt(np.mean((ours.picture - theirs.picture) ** 2) / np.mean(theirs.picture**2))
     assert rms < (5e-2 if estimate == "fused" else 1e-3)
-    assert ours.misfit == pytest.approx(theirs.misfit, abs=1e-3)
+    assert ours.metrics["misfit"] == pytest.approx(theirs.metrics["misfit"], abs=1e-3)
 
 
 def test_fine_tuning_comes_to_the_same_optics(device, movie):

@@ -90,7 +90,7 @@ def test_noise_alone_gives_an_empty_picture_that_says_so():
     raw = np.random.default_rng(1).normal(1000, 12, (60, 30, 30)).astype(np.uint16)
     result = made(raw)
     assert result.picture.sum() == 0 or len(result.localizations) < 5
-    assert result.misfit < 0.5
+    assert result.metrics["misfit"] < 0.5
 
 
 def test_frames_without_light_are_left_out_and_the_picture_stays(clean):

@@ -222,7 +222,7 @@ def test_a_stream_goes_on_with_the_weights_of_its_last_window():
     ingest(model, raw, place)
     results = [picture_of(model, place) for _ in range(2)]
     assert [result.state for result in results] == ["cold", "warm"]
-    assert results[1].misfit < results[0].misfit
+    assert results[1].metrics["misfit"] < results[0].metrics["misfit"]
     assert any(not torch.equal(old, new) for old, new in zip(before, model.network.parameters(), strict=True))
     assert results[0].picture.shape == (raw.shape[1] * 2, raw.shape[2] * 2)
     assert results[0].localizations is None

@@ -195,7 +195,7 @@ def test_emptiness_comes_out_empty():
 def test_airy_and_bleaching_run_too():
     raw, emitters = movie(80, na=1.4, wavelength_nm=660.0, flicker=0.03, bleaching_half_life_frames=100, seed=8)
     result = picture_of(raw, psf=Airy(1.4, 660.0), offset_adu=100.0, gain_adu_per_electron=4.0, quality="fast")
-    assert result.misfit < 0.05  # against the frames as they were, bleaching and all
+    assert result.metrics["misfit"] < 0.05  # against the frames as they were, bleaching and all
     blurred = score_picture(np.kron(raw.mean(0), np.ones((4, 4))), emitters[:, 1:3], 25.0)
     assert score_picture(result.picture, emitters[:, 1:3], 25.0).pearson > blurred.pearson + 0.2
 

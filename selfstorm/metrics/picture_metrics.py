@@ -1,0 +1,72 @@
+"""Metrics of a picture, measured where it is made; METRICS names these functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from selfstorm.localizations import Localizations
+from selfstorm.metrics.self_consistency import SelfConsistency, resolution_nm
+from selfstorm.physics.operators import Grid
+
+
+@dataclass(frozen=True, slots=True)
+class PictureEvidence:
+    """A picture and what it was made from, for metrics to measure.
+
+    Args:
+        picture: (s*H, s*W) of the field.
+        mean: (H, W) photons, the mean frame.
+        expected: (H, W) photons, the mean frame as the model explains it.
+        background: (H, W) photons, the smooth part of `expected`.
+        frames: Frames of the window.
+        grid: The field and its SR cells.
+        localizations: Those of the window; None where none were made.
+        consistency: The picture against the mean frame; None at levels that do not assess it.
+    """
+
+    picture: Tensor
+    mean: Tensor
+    expected: Tensor
+    background: Tensor
+    frames: int
+    grid: Grid
+    localizations: Localizations | None = None
+    consistency: SelfConsistency | None = None
+
+
+def misfit(evidence: PictureEvidence) -> float:
+    """Share of the mean frame's variance over the field that the model does not explain, 0..1.
+
+    Shot noise is subtracted from both; 0 where the mean frame shows nothing but noise.
+    """
+    mean, expected = evidence.mean, evidence.expected
+    powers = mean.clamp(min=0).sum(), ((mean - mean.mean()) ** 2).sum(), ((mean - expected) ** 2).sum()
+    light, shown, left = torch.stack(powers).tolist()
+    noise = light / evidence.frames
+    shown, left = shown - noise, left - noise
+    return min(max(left, 0.0) / shown, 1.0) if shown > noise else 0.0
+
+
+def agreement(evidence: PictureEvidence) -> float | None:
+    """Correlation of the picture, imaged again, with the mean frame; see `self_consistency.assess`."""
+    return None if evidence.consistency is None else evidence.consistency.agreement
+
+
+def resolution(evidence: PictureEvidence) -> float | None:
+    """Resolution of the localisations, nm; None where there are too few."""
+    found = evidence.localizations
+    return None if found is None else resolution_nm(found, evidence.grid)
+
+
+def emitters_per_frame(evidence: PictureEvidence) -> float | None:
+    """Localisations per frame; None where none were made."""
+    found = evidence.localizations
+    return None if found is None else len(found) / evidence.frames
+
+
+def background(evidence: PictureEvidence) -> float:
+    """Mean background, photons per camera pixel and frame."""
+    return float(evidence.background.mean())

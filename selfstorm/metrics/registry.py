@@ -1,0 +1,270 @@
+"""Every metric of a picture, once: its function, its thresholds and its sentences.
+
+The engine, the wire, the indicators and plots, the terminal, Prometheus, saved files and the command line iterate over
+METRICS. To add a metric, write a function of a `PictureEvidence` or a `Delivery` and one entry below.
+
+A viewer imports this file without torch. Functions are therefore given as 'module:name' and imported when called.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from selfstorm.metrics.finding import SEVERITY, Finding, Level
+
+Measure = Callable[[Any], float | None]
+Subject = Literal["picture", "delivery"]
+MAX_METRICS = 64
+VALUE = "{value}"  # in a sentence, stands for the value
+
+MetricKey = Annotated[str, Field(pattern=r"\A[a-z][a-z0-9_]{0,63}\z")]
+Sentence = Annotated[str, Field(max_length=512)]
+
+
+class Metric(BaseModel):
+    """One metric: what it is called, when it is too bad, and what to say then. Travels over the wire as it is.
+
+    Args:
+        key: On the wire, in files and in Prometheus.
+        label: For people, such as "Misfit".
+        unit: "%" for shares of 1, "ms" for durations, any other text stands behind the value.
+        digits: Decimals shown; None for three significant digits.
+        better: Which way is better; None where neither is.
+        warn, bad: Thresholds beyond which the level is "warning" and "bad"; None where there is none.
+        margin: How much better than a threshold a value must be before its level improves.
+        meaning: A sentence that says what the value is.
+        warning: A sentence for a value beyond a threshold; `{value}` stands for the value.
+        hint: A sentence that says what to do then.
+        indicator: Shown in the strip of indicators, not in the plots and texts alone.
+        unjudged: Estimates for which the value is shown but not judged.
+        of: What it is measured of: the picture, or its delivery (time and losses).
+        costly: Measured only at the processing levels that assess the picture.
+        measure: Its function, or 'module:name'; not on the wire.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
+
+    key: MetricKey
+    label: Annotated[str, Field(min_length=1, max_length=64)]
+    unit: Annotated[str, Field(max_length=16)] = ""
+    digits: Annotated[int, Field(ge=0, le=6)] | None = None
+    better: Literal["higher", "lower"] | None = None
+    warn: float | None = None
+    bad: float | None = None
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    meaning: Sentence = ""
+    warning: Sentence = ""
+    hint: Sentence = ""
+    indicator: bool = True
+    unjudged: Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=16)] = ()
+    of: Literal["picture", "delivery"] = "picture"
+    costly: bool = Field(default=False, exclude=True)
+    measure: Measure | str = Field(default="", exclude=True)
+
+    @property
+    def title(self) -> str:
+        """Label and unit, for a plot."""
+        return f"{self.label} ({self.unit})" if self.unit else self.label
+
+    def text(self, value: float) -> str:
+        """The value with its unit: '12.0 %', '47 nm', '2.9 s'."""
+        if self.unit == "ms":
+            return duration_text(value)
+        number = 100 * value if self.unit == "%" else value
+        shown = f"{number:.3g}" if self.digits is None else f"{number:.{self.digits}f}"
+        return f"{shown} {self.unit}" if self.unit else shown
+
+    def level(self, value: float, before: Level = "none") -> Level:
+        """The level of a value.
+
+        Args:
+            value: The new value.
+            before: The level of the value before it. A level is left for a better one only when the value is better
+                than the threshold by `margin`, so that a value near a threshold does not flicker.
+        """
+        if self._beyond(self.bad, value, before == "bad"):
+            return "bad"
+        if self._beyond(self.warn, value, SEVERITY[before] >= SEVERITY["warning"]):
+            return "warning"
+        return "good"
+
+    def _beyond(self, threshold: float | None, value: float, beyond_before: bool) -> bool:
+        if threshold is None or self.better is None:
+            return False
+        sign = 1 if self.better == "lower" else -1
+        return sign * (value - threshold) > (-self.margin if beyond_before else 0.0)
+
+    def finding(self, value: float, estimate: str = "", before: Level = "none") -> Finding:
+        """Judge a value of a picture of that estimate."""
+        text = self.text(value)
+        if estimate in self.unjudged:
+            return Finding(self.label, text, "none", f"{self.meaning} Not judged for a picture of kind '{estimate}'.")
+        level = self.level(value, before)
+        if level == "good":
+            return Finding(self.label, text, level, self.meaning)
+        return Finding(self.label, text, level, self.warning.replace(VALUE, text), self.hint)
+
+
+class MetricTable:
+    """Metrics by key, in the order in which they are shown."""
+
+    def __init__(self, metrics: tuple[Metric, ...]) -> None:
+        self._metrics = {metric.key: metric for metric in metrics}
+
+    def __iter__(self) -> Iterator[Metric]:
+        return iter(tuple(self._metrics.values()))
+
+    def __len__(self) -> int:
+        return len(self._metrics)
+
+    def __getitem__(self, key: str) -> Metric:
+        return self._metrics[key]
+
+    def add(self, metric: Metric) -> None:
+        """Add a metric, or replace the one with its key."""
+        self._metrics[metric.key] = metric
+
+    def remove(self, key: str) -> None:
+        """Remove a metric."""
+        del self._metrics[key]
+
+    def measure(self, of: Subject, evidence: object, *, costly: bool = True) -> dict[str, float]:
+        """Measure all metrics of a subject.
+
+        Args:
+            of: "picture" for a `PictureEvidence`, "delivery" for a `Delivery`.
+            evidence: What the functions are given.
+            costly: Also those that take time.
+
+        Returns:
+            The values by key, less those that cannot be measured here or are not finite.
+        """
+        chosen = (metric for metric in self if metric.of == of and (costly or not metric.costly))
+        values = {metric.key: _function(metric)(evidence) for metric in chosen}
+        return {key: float(value) for key, value in values.items() if value is not None and math.isfinite(value)}
+
+    def known(self, values: Mapping[str, float]) -> Iterator[tuple[Metric, float]]:
+        """Each metric that has a value, with it."""
+        return ((metric, values[metric.key]) for metric in self if metric.key in values)
+
+    def findings(self, values: Mapping[str, float], estimate: str = "") -> tuple[Finding, ...]:
+        """Judge the values of one picture."""
+        return tuple(metric.finding(value, estimate) for metric, value in self.known(values))
+
+    def cautions(self, values: Mapping[str, float], estimate: str = "") -> tuple[str, ...]:
+        """Explain each value that is beyond a threshold."""
+        return tuple(one.explanation for one in self.findings(values, estimate) if one.serious)
+
+    def line(self, values: Mapping[str, float]) -> str:
+        """All values in one line: 'misfit 1.2 %, agreement 0.987'."""
+        return ", ".join(f"{metric.label.lower()} {metric.text(value)}" for metric, value in self.known(values))
+
+
+def duration_text(milliseconds: float) -> str:
+    """'83 ms', '2.9 s'."""
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
+
+
+def _function(metric: Metric) -> Measure:
+    if not isinstance(metric.measure, str):
+        return metric.measure
+    module, _, name = metric.measure.partition(":")
+    function: Measure = getattr(import_module(module), name)
+    return function
+
+
+_PICTURE = "selfstorm.metrics.picture_metrics:"
+_DELIVERY = "selfstorm.metrics.delivery:"
+
+METRICS = MetricTable(
+    (
+        Metric(
+            key="latency_ms",
+            label="Latency",
+            unit="ms",
+            better="lower",
+            warn=5_000.0,
+            bad=15_000.0,
+            margin=500.0,
+            meaning="Time from a window's last frame to its picture.",
+            warning="The picture is published {value} after its last frame.",
+            hint="Choose a smaller region or a lower quality, or use a GPU.",
+            of="delivery",
+            measure=_DELIVERY + "latency_ms",
+        ),
+        Metric(
+            key="missing",
+            label="Missing frames",
+            unit="%",
+            digits=1,
+            better="lower",
+            warn=0.0,
+            bad=0.1,
+            meaning="Share of the window's frames that never arrived.",
+            warning="{value} of the window's frames never arrived; the picture is made of fewer.",
+            hint="Close other programs on both computers, or lower the frame rate.",
+            indicator=False,
+            of="delivery",
+            measure=_DELIVERY + "missing_share",
+        ),
+        Metric(
+            key="misfit",
+            label="Misfit",
+            unit="%",
+            digits=1,
+            better="lower",
+            warn=0.1,
+            bad=0.3,
+            margin=0.01,
+            meaning="Share of the mean frame's variance that the picture leaves unexplained.",
+            warning="The picture leaves {value} of the mean frame unexplained.",
+            hint="Check pixel size, optics, camera settings and focus.",
+            measure=_PICTURE + "misfit",
+        ),
+        Metric(
+            key="resolution_nm",
+            label="Resolution",
+            unit="nm",
+            digits=0,
+            better="lower",
+            meaning="Estimated by Fourier ring correlation of the localisations; do not interpret finer structures.",
+            costly=True,
+            measure=_PICTURE + "resolution",
+        ),
+        Metric(
+            key="agreement",
+            label="Agreement",
+            digits=3,
+            better="higher",
+            warn=0.9,
+            bad=0.7,
+            margin=0.02,
+            meaning="Correlation of the picture, imaged again through the microscope, with the mean frame; 1 is best.",
+            warning="Imaged again through the microscope, the picture agrees with the mean frame by only {value} of 1.",
+            hint="Check pixel size, optics and focus; the error map shows where they differ.",
+            unjudged=("density",),  # a variance: not linear in light
+            costly=True,
+            measure=_PICTURE + "agreement",
+        ),
+        Metric(
+            key="emitters_per_frame",
+            label="Emitters per frame",
+            meaning="Localisations per camera frame.",
+            indicator=False,
+            measure=_PICTURE + "emitters_per_frame",
+        ),
+        Metric(
+            key="background",
+            label="Background",
+            unit="photons",
+            meaning="Mean background per camera pixel and frame.",
+            indicator=False,
+            measure=_PICTURE + "background",
+        ),
+    )
+)

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import click
 
-from daemon.config import ServerSection, load, source_of
+from daemon.config import ServerSection, load
 from daemon.control.commands import COMMANDS, account
 from daemon.control.options import key_option
 from daemon.keys.command import keys
 from daemon.keys.loopback import from_elsewhere, is_loopback
+from daemon.sources.kinds import usages
+from daemon.sources.section import source_of
 from daemon.stop_signals import StopSignals
 from selfstorm.commands import console
 
@@ -30,9 +32,7 @@ def cli() -> None:
 
 @cli.command()
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option(
-    "--source", help="simulate:, replay:PATH, ndtiff:DIR, mmcore:[CFG], micromanager:[HOST:PORT] or zmq:HOST:PORT"
-)
+@click.option("--source", help=usages())
 @click.option("--record", type=click.Path(path_type=Path), help="Record the raw frames into this folder.")
 @click.option("--save", type=click.Path(path_type=Path), help="Save the pictures as OME-TIFF.")
 @click.option(

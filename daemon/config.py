@@ -2,153 +2,21 @@
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from daemon.keys.loopback import is_loopback
-from daemon.protocol.faults import first_fault
+from daemon.config_base import Section, nearest_key
+from daemon.sources.kinds import KINDS
+from daemon.sources.section import SourceSection, options_keys, source_keys
 from selfstorm.errors import InputError
 from selfstorm.frames import Region
 
-if TYPE_CHECKING:
-    from selfstorm.simulation.scene import Scene
-
-SCHEMES = ("simulate", "replay", "ndtiff", "mmcore", "micromanager", "zmq")
 ADDRESS = r"^tcp://(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]):(\*|\d{1,5})$"
 
 Endpoint = Annotated[str, Field(pattern=ADDRESS)]
-
-
-class Section(BaseModel):
-    """Base of all sections: immutable; an unknown key is an error, and so is nan or inf."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class MMCoreSection(Section):
-    """[source.mmcore]: the Micro-Manager core in process. properties: "Device-Property" = value, set after loading.
-
-    buffer_mb: what the core keeps of frames that are not taken yet; its "sequence buffer".
-    """
-
-    exposure_ms: Annotated[float, Field(gt=0, le=60_000)] = 20.0
-    buffer_mb: Annotated[int, Field(ge=1, le=1_000_000)] = 512
-    properties: dict[str, str | int | float] = Field(default_factory=dict)
-
-
-class AcquisitionSection(Section):
-    """[source.acquisition]: an acquisition that the daemon starts in Micro-Manager; only then is anything set there.
-
-    interval_ms: between two frames; 0 leaves the pace to the camera. What was set is put back at the end.
-    """
-
-    frames: Annotated[int, Field(ge=1)]
-    exposure_ms: Annotated[float, Field(gt=0, le=5000)] | None = None
-    interval_ms: Annotated[float, Field(ge=0, le=3_600_000)] = 0.0
-    channel_group: str | None = None
-    channel: str | None = None
-
-    @model_validator(mode="after")
-    def _whole_channel(self) -> Self:
-        if (self.channel_group is None) != (self.channel is None):
-            raise ValueError("channel_group and channel belong together: give both or neither")
-        return self
-
-
-class SourceSection(Section):
-    """[source]: where frames come from. frames: stop after so many.
-
-    key: file that lets us in where frames come from another machine.
-    timing, speed, loop: how a recording is replayed. select: of a recording with more axes than time, which place.
-    """
-
-    uri: str = "simulate:"
-    key: Path | None = None
-    rate_hz: Annotated[float, Field(gt=0, le=100_000)] | None = None
-    frames: Annotated[int, Field(ge=1)] | None = None
-    timing: Literal["rate", "recorded"] = "rate"
-    speed: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    loop: bool = False
-    select: dict[str, int | str] = Field(default_factory=dict)
-    simulate: dict[str, Any] = Field(default_factory=dict)
-    mmcore: MMCoreSection = MMCoreSection()
-    acquisition: AcquisitionSection | None = None
-
-    @property
-    def scheme(self) -> str:
-        return self.uri.partition(":")[0]
-
-    @property
-    def place(self) -> str:
-        """What stands behind the scheme: a path, or host:port, or nothing."""
-        return self.uri.partition(":")[2]
-
-    @property
-    def can_wait(self) -> bool:
-        """Whether its frames lie on a disk and nobody paces them: then they wait, and none is lost on its way."""
-        return self.scheme == "ndtiff" or (self.scheme == "replay" and self.timing == "rate" and self.rate_hz is None)
-
-    def scene(self) -> Scene:
-        """The simulated scene of [source.simulate]."""
-        from selfstorm.simulation.scene import Scene
-
-        # A pair is a list in TOML and JSON.
-        keys: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in self.simulate.items()}
-        try:
-            return Scene(**keys)
-        except TypeError:
-            known = list(Scene.__dataclass_fields__)
-            unknown = next((key for key in self.simulate if key not in known), "")
-            if not unknown:
-                raise
-            raise InputError(
-                f"unknown key '{unknown}'", where="[source.simulate]", hint=_nearest(unknown, known)
-            ) from None
-
-    @model_validator(mode="after")
-    def _known_scheme(self) -> Self:
-        if self.scheme not in SCHEMES or ":" not in self.uri:
-            raise ValueError(f"'{self.uri}' is no source: it starts with one of {', '.join(s + ':' for s in SCHEMES)}")
-        if self.scheme == "replay" and not self.place:
-            raise ValueError("'replay:' names no file: write replay:PATH")
-        if self.scheme == "ndtiff" and not self.place:
-            raise ValueError("'ndtiff:' names no folder: write ndtiff:DIR")
-        if self.speed != 1 and self.timing != "recorded":
-            raise ValueError('speed needs timing = "recorded"; at a rate of your own, set rate_hz')
-        if self.scheme == "zmq":
-            _check_publisher(self.place, self.uri, self.key)
-        elif self.key is not None:
-            raise ValueError('key is for frames from another machine: write uri = "zmq:HOST:PORT"')
-        if self.acquisition is not None and self.scheme != "micromanager":
-            raise ValueError('[source.acquisition] is started in Micro-Manager: write uri = "micromanager:"')
-        if self.scheme == "simulate":
-            self.scene()
-        return self
-
-
-def source_of(uri: str) -> SourceSection:
-    """The source a URI names, with nothing else said of it. Raises InputError."""
-    try:
-        return SourceSection(uri=uri)
-    except ValidationError as error:
-        raise InputError(first_fault(error)) from None
-
-
-def _check_publisher(place: str, uri: str, key: Path | None) -> None:
-    """Frames come from this machine, or through a tunnel that ends on it; or from another one that knows our key."""
-    host, _, port = place.rpartition(":")
-    if not (host and port.isdecimal() and 0 < int(port) < 65536):
-        raise ValueError(f"'{uri}' is not zmq:HOST:PORT: write zmq:127.0.0.1:5710")
-    if not is_loopback(f"tcp://{place}") and key is None:
-        raise ValueError(
-            f'{host} gives its frames only to whom it knows: write key = "NAME.key" under [source]; on {host}, '
-            f"'selfstorm-daemon keys new NAME' makes that file, and 'selfstorm-daemon publish SOURCE --bind "
-            f"tcp://0.0.0.0:{port}' publishes"
-        )
 
 
 class CameraSection(Section):
@@ -228,7 +96,7 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _can_wait(self) -> Self:
-        if self.lossless and self.source.scheme == "zmq":
+        if self.lossless and self.source.kind.published_elsewhere:
             raise ValueError("lossless: a publisher elsewhere cannot be made to wait; leave lossless out")
         return self
 
@@ -271,7 +139,7 @@ def _anchor(raw: dict[str, Any], folder: Path) -> None:
             table[key] = folder / table[key]
     if isinstance(source, dict) and isinstance(uri := source.get("uri"), str):
         scheme, colon, place = uri.partition(":")
-        if place and scheme in ("replay", "ndtiff", "mmcore"):
+        if place and scheme in KINDS and KINDS[scheme].place:
             source["uri"] = scheme + colon + str(folder / place)
 
 
@@ -282,7 +150,7 @@ def explained(error: ValidationError, path: Path | str) -> InputError:
     if fault["type"] == "extra_forbidden":
         section = "".join(f"[{'.'.join(names[:-1])}]: " if names[:-1] else "")
         return InputError(
-            f"{section}unknown key '{names[-1]}'", where=path, hint=_nearest(names[-1], _known(names[:-1]))
+            f"{section}unknown key '{names[-1]}'", where=path, hint=nearest_key(names[-1], _known(names[:-1]))
         )
     what = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "string_pattern_mismatch":
@@ -294,6 +162,8 @@ def explained(error: ValidationError, path: Path | str) -> InputError:
 
 
 def _known(section: list[str]) -> list[str]:
+    if section[:1] == ["source"]:
+        return source_keys() if len(section) == 1 else options_keys(section[1])
     model: type[BaseModel] = Config
     for name in section:
         annotation = model.model_fields[name].annotation
@@ -303,8 +173,3 @@ def _known(section: list[str]) -> list[str]:
             return []
         model = annotation
     return list(model.model_fields)
-
-
-def _nearest(word: str, known: list[str]) -> str:
-    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
-    return f"did you mean '{close[0]}'?" if close else f"known keys: {', '.join(known)}"

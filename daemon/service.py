@@ -162,7 +162,7 @@ class Service:
     def _camera(self) -> Camera:
         """Where frames come from: a camera process of our own, or a publisher that is there or will be."""
         config = self._config
-        if config.source.scheme == "zmq":
+        if config.source.kind.published_elsewhere:
             return ExternalSource(config.source, self.health)
         subscribers = 2 if config.record else 1
         return CameraSupervisor(config.source, self.health, subscribers=subscribers, lossless=config.lossless)

@@ -19,6 +19,7 @@ import numpy as np
 
 from daemon.config import Config, load
 from daemon.control.client import ask
+from daemon.sources.scene_section import scene_of
 from selfstorm.errors import InputError
 from selfstorm.io.ome_tiff import Pictures, read_pictures
 from selfstorm.metrics.ground_truth import score_picture
@@ -102,7 +103,7 @@ def summarise(config: Config, status: dict[str, Any], saved: Pictures) -> str:
     frames, windows = status["frames"], status["windows"]
     last = saved.records[-1]["last_seq"]
     truth = []
-    for index, emitters in enumerate(Movie(config.source.scene()).emitters()):
+    for index, emitters in enumerate(Movie(scene_of(config.source)).emitters()):
         truth.append(emitters)
         if index >= last:
             break

@@ -10,6 +10,7 @@ from client.trust.freshness import past_text, seconds, silence_s, stale_reason
 from client.trust.losses import missing_frames, slow_windows
 from client.trust.trends import last_known
 from daemon.protocol.messages import Status
+from daemon.sources.kinds import loss_of
 
 Level = Literal["good", "warning", "bad", "none"]
 SEVERITY = {"none": 0, "good": 1, "warning": 2, "bad": 3}
@@ -169,18 +170,11 @@ def _missing(state: ViewerState, status: Status, now: float) -> Indicator:
         return Indicator("Missing", f"{count}", "good", f"Frames that never arrived, of {frames.sent} sent.")
     parts = (
         (frames.missing, "on the way: the network or a busy computer"),
-        (frames.lost_at_source, _at_source(status.source)),
+        (frames.lost_at_source, loss_of(status.source).place),
         (frames.estimated_lost_in_outages, "while the camera process was away (estimate)"),
     )
     where = ", ".join(f"{lost} {fate}" for lost, fate in parts if lost)
     return Indicator("Missing", f"{count}", level, f"{count} of {frames.sent} frames never arrived ({where}).")
-
-
-def _at_source(uri: str) -> str:
-    """Where frames were lost that the source never sent."""
-    if uri.partition(":")[0] in ("replay", "ndtiff"):
-        return "missing in the recording"
-    return "in the camera or its buffer: Events says which"
 
 
 def _rejected(state: ViewerState, status: Status, now: float) -> Indicator:

@@ -7,13 +7,16 @@ from collections.abc import Iterator
 import zmq
 
 from daemon.check.finding import Finding, ok, problem, warning
+from daemon.sources.micromanager import port_of
+from daemon.sources.section import SourceSection
 
 ANSWER_MS = 2000
 OLDEST = "2.0.0"  # of servers that do not say
 
 
-def bridge(port: int) -> Iterator[Finding]:
-    """What answers on the port of this machine."""
+def bridge(source: SourceSection) -> Iterator[Finding]:
+    """Say hello to the server on the port that the source names."""
+    port = port_of(source)
     tick = f"start Micro-Manager, tick Tools > Options > 'Run server on port {port}', and restart it"
     with zmq.Context() as context, context.socket(zmq.REQ) as hello:
         hello.setsockopt(zmq.LINGER, 0)

@@ -45,10 +45,10 @@ def camera(config: Config, seen: Seen, status: Status | None) -> Iterator[Findin
         seen.rate_hz = status.rate_hz
         yield ok("camera", f"left alone: the daemon that runs sees {status.rate_hz:.1f} frames/s")
         return
-    if source.scheme == "mmcore" and source.place:
+    if source.kind.place_starts_devices and source.place:
         yield ok("camera", f"left alone: loading {source.place} would start its devices")
         return
-    if source.scheme == "zmq":
+    if source.kind.published_elsewhere:
         endpoint = f"tcp://{source.place}"
         with FrameSubscriber(endpoint, key=source.key) as subscriber:
             yield from _look(subscriber, seen, f"waits for {awaited(endpoint)}")

@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from daemon.check.bridge import bridge
 from daemon.check.camera import Seen, camera
 from daemon.check.disk import folder
 from daemon.check.endpoints import endpoints, running
 from daemon.check.finding import Finding, bounded, ok
 from daemon.check.software import device, packages, python
 from daemon.config import Config, load
-from daemon.sources.micromanager import port_of
+from daemon.sources.kinds import resolve
 from selfstorm.errors import InputError
 
 QUICK_S, DEVICE_S, CAMERA_S, DISK_S = 10.0, 90.0, 60.0, 60.0
@@ -31,9 +30,9 @@ def examine(path: Path | None, overrides: dict[str, Any]) -> Iterator[Finding]:
     yield from bounded("ports", lambda: endpoints(config.server, status), QUICK_S)
     if not loaded:
         return
-    if config.source.scheme == "micromanager":
-        there = True
-        for finding in bounded("Micro-Manager", lambda: bridge(port_of(config.source)), QUICK_S):
+    if config.source.kind.precheck:
+        precheck, there = resolve(config.source.kind.precheck), True
+        for finding in bounded("Micro-Manager", lambda: precheck(config.source), QUICK_S):
             yield finding
             there = there and finding.level != "problem"
         if not there:

@@ -15,7 +15,6 @@ from daemon.transport.child_process import ChildProcess, send_line
 
 LEAST_PYTHON = (3, 11)
 SHARED = ("selfstorm", "numpy", "pyzmq", "tifffile")
-OF_SOURCE = {"micromanager": ("pycromanager", "pyjavaz"), "mmcore": ("pymmcore-plus", "mm-test-adapters")}
 DEVICE_S, DRIVER_S = 60.0, 10.0
 
 
@@ -32,7 +31,7 @@ def packages(config: Config) -> Iterator[Finding]:
     """Their versions; those the configuration needs must be there."""
     needed = dict.fromkeys(SHARED, "pip install selfstorm")
     needed["torch"] = 'pip install "selfstorm[engine]"'
-    needed |= dict.fromkeys(OF_SOURCE.get(config.source.scheme, ()), 'pip install "selfstorm[micromanager]"')
+    needed |= dict.fromkeys(config.source.kind.packages, config.source.kind.install)
     there: list[str] = []
     for name, command in needed.items():
         try:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from daemon.health import Health
-from daemon.ingest.loss_events import Losses, is_stored
+from daemon.ingest.loss_events import Losses
 from daemon.ingest.sequence_ledger import LONGEST_GAP, Ledger
 from daemon.ingest.windows import SlidingWindows
 from daemon.protocol.messages import FrameHeader, Heartbeat
+from daemon.sources.kinds import is_stored
 from selfstorm.frames import Array, Frame, StreamInfo, Window
 
 

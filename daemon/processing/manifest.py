@@ -246,8 +246,8 @@ def _absolute(config: Config) -> Config:
     """Make all paths absolute, so that the run can be repeated from another folder."""
     paths = {name: getattr(config, name) for name in ("record", "save", "checkpoint", "folder")}
     source = config.source
-    if source.scheme == "replay":
-        source = source.model_copy(update={"uri": f"replay:{Path(source.place).absolute()}"})
+    if source.kind.place and source.place:
+        source = source.model_copy(update={"uri": f"{source.scheme}:{Path(source.place).absolute()}"})
     whole = {name: path.absolute() for name, path in paths.items() if path is not None}
     return config.model_copy(update={"source": source, **whole})
 

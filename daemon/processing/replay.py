@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from hashlib import sha256
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -15,15 +14,14 @@ from pydantic import ValidationError
 from daemon.config import Config
 from daemon.processing.manifest import ManifestLine, RunLine, WindowLine, picture_hash
 from daemon.processing.reconstructor import Reconstructor
+from daemon.sources.kinds import resolve
 from daemon.stopwatch import Stopwatch
 from daemon.stream_settings import stream_settings
 from selfstorm.compute.device import prepare_device
 from selfstorm.errors import InputError
 from selfstorm.frames import Array, Frame, StreamInfo, Window
-from selfstorm.io.movies import MovieFile
 from selfstorm.io.recording import RecordingReader
 from selfstorm.reconstruction import Reconstruction
-from selfstorm.simulation.movie import simulate
 from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.window import TooFewFramesError
 
@@ -138,11 +136,9 @@ def _pixels_of(info: StreamInfo, config: Config, movies: ExitStack) -> Pixels:
     """Where the frames of a stream are to be had again: recorded, in the movie that was replayed, or simulated."""
     if config.record is not None:
         return _recorded(config.record, info, movies)
-    if config.source.scheme == "replay":
-        movie = movies.enter_context(MovieFile(Path(config.source.place)))
-        return lambda seq, number: movie.frame(number % movie.length)
-    if config.source.scheme == "simulate":
-        return _Simulated(config)
+    if again := config.source.kind.frames_again:
+        pixels = resolve(again)(config.source, config.reconstruction.window * 2, movies)
+        return lambda seq, number: pixels(number)
     raise InputError("the frames of this run were not kept", where=info.source, hint="repeat runs with --record DIR")
 
 
@@ -160,18 +156,3 @@ def _recorded(folder: Path, info: StreamInfo, movies: ExitStack) -> Pixels:
         return recording.pixels(places[seq])
 
     return pixels
-
-
-class _Simulated:
-    """Frames of the simulated scene, kept as long as a window may ask for them again."""
-
-    def __init__(self, config: Config) -> None:
-        self._scene, self._most = config.source.scene(), config.reconstruction.window * 2
-        self._kept: dict[int, Array] = {}
-
-    def __call__(self, seq: int, number: int) -> Array:
-        if number not in self._kept:
-            for k, (pixels, _) in enumerate(islice(simulate(self._scene, start_frame=number), self._most)):
-                self._kept[number + k] = pixels
-            self._kept = {k: v for k, v in self._kept.items() if k > number - self._most}
-        return self._kept[number]

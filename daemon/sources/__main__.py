@@ -18,8 +18,9 @@ from typing import Any
 
 import click
 
-from daemon.config import SourceSection
 from daemon.sources.camera import TICK_S, CameraError, CameraFrame, Lost, RestartState, Resume, Source, Waiting
+from daemon.sources.kinds import resolve
+from daemon.sources.section import SourceSection
 from daemon.sources.stream_publisher import StreamPublisher
 from daemon.transport.child_process import send_line, stop_requested
 from selfstorm.commands.console import USER_ERROR
@@ -30,26 +31,9 @@ FAILED = 3  # exit code: to be started again
 
 
 def open_source(section: SourceSection, stop: threading.Event, resume: Resume) -> Source:
-    """The source a URI names; resume: where to go on, for those that can."""
-    if section.scheme == "simulate":
-        from daemon.sources.simulate import SimulatedCamera
-
-        return SimulatedCamera(section, stop, resume.number)
-    if section.scheme == "replay":
-        from daemon.sources.replay import Replay
-
-        return Replay(section, stop, resume.number)
-    if section.scheme == "ndtiff":
-        from daemon.sources.ndtiff import NDTiff
-
-        return NDTiff(section, stop, resume)
-    if section.scheme == "mmcore":
-        from daemon.sources.mmcore import MMCore
-
-        return MMCore(section, stop)
-    from daemon.sources.micromanager import MicroManager
-
-    return MicroManager(section, stop, resume)
+    """Open the source that a URI names. resume: where to go on, for those that can."""
+    source: Source = resolve(section.kind.opener)(section, stop, resume)
+    return source
 
 
 def publish(source: Source, publisher: StreamPublisher, stop: threading.Event, most_frames: int | None) -> None:

@@ -11,10 +11,12 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Annotated, Any, Self
 from uuid import uuid4
 
-from daemon.config import AcquisitionSection
+from pydantic import Field, model_validator
+
+from daemon.config_base import Section
 from daemon.sources.camera import TICK_S, CameraFrame, Lost, Pacer, Resume, SourceEvent, Waiting
 from selfstorm.errors import InputError
 from selfstorm.frames import PixelType, StreamInfo
@@ -23,6 +25,25 @@ POLL_S = 0.002
 LIVE = "live mode, or another acquisition, is on: stop it in Micro-Manager, then ours begins"
 OURS_OR_LIVE = "the acquisition that was broken off, or live mode, is still on: ours goes on when it has ended"
 PIXEL_TYPES: dict[int, PixelType] = {1: "uint8", 2: "uint16"}
+
+
+class AcquisitionSection(Section):
+    """[source.acquisition]: an acquisition that the daemon starts in Micro-Manager; only then is anything set there.
+
+    interval_ms: between two frames; 0 leaves the pace to the camera. What was set is put back at the end.
+    """
+
+    frames: Annotated[int, Field(ge=1)]
+    exposure_ms: Annotated[float, Field(gt=0, le=5000)] | None = None
+    interval_ms: Annotated[float, Field(ge=0, le=3_600_000)] = 0.0
+    channel_group: str | None = None
+    channel: str | None = None
+
+    @model_validator(mode="after")
+    def _whole_channel(self) -> Self:
+        if (self.channel_group is None) != (self.channel is None):
+            raise ValueError("channel_group and channel belong together: give both or neither")
+        return self
 
 
 class Acquisition:

@@ -19,10 +19,10 @@ from typing import Any
 
 import zmq
 
-from daemon.config import AcquisitionSection, SourceSection
-from daemon.sources.acquisition import Acquisition
+from daemon.sources.acquisition import Acquisition, AcquisitionSection
 from daemon.sources.camera import TICK_S, CameraFrame, RestartState, Resume, SourceEvent, Waiting
 from daemon.sources.live_mode import LiveMode
+from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError
 
 PORT = 4827
@@ -52,10 +52,11 @@ class MicroManager:
             core = None
             try:
                 core = self._attach()
-                if self._section.acquisition is None:
+                wanted = self._section.options(AcquisitionSection)
+                if wanted is None:
                     yield from LiveMode(core, self._section.uri, self._stop).events()
                 else:
-                    yield from self._acquire(core, self._section.acquisition)
+                    yield from self._acquire(core, wanted)
                     return
             except Exception as error:
                 if type(error) is not Exception:  # the bridge raises Exception itself, nothing more particular

@@ -15,12 +15,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 from uuid import uuid4
 
-from daemon.config import SourceSection
-from daemon.sources.camera import CameraError, CameraFrame, Lost, SourceEvent, Waiting
+from pydantic import Field
+
+from daemon.config_base import Section
+from daemon.sources.camera import CameraError, CameraFrame, Lost, Resume, SourceEvent, Waiting
 from daemon.sources.camera_clock import CameraClock
+from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError
 from selfstorm.frames import Array, PixelType, StreamInfo
 
@@ -32,10 +35,21 @@ GONE = "no camera is there any more: was it switched off?"
 PIXEL_TYPES: dict[int, PixelType] = {1: "uint8", 2: "uint16", 4: "float32"}
 
 
+class MMCoreSection(Section):
+    """[source.mmcore]: the Micro-Manager core in process. properties: "Device-Property" = value, set after loading.
+
+    buffer_mb: what the core keeps of frames that are not taken yet; its "sequence buffer".
+    """
+
+    exposure_ms: Annotated[float, Field(gt=0, le=60_000)] = 20.0
+    buffer_mb: Annotated[int, Field(ge=1, le=1_000_000)] = 512
+    properties: dict[str, str | int | float] = Field(default_factory=dict)
+
+
 class MMCore:
     """A continuous sequence of the configuration's camera; DemoCamera when no configuration is named."""
 
-    def __init__(self, section: SourceSection, stop: threading.Event) -> None:
+    def __init__(self, section: SourceSection, stop: threading.Event, _resume: Resume) -> None:
         self._section, self._stop = section, stop
         self._core = _loaded_core(section)
 
@@ -131,7 +145,7 @@ def _loaded_core(section: SourceSection) -> CMMCorePlus:
     if section.place and not Path(section.place).is_file():
         raise InputError("no such file", where=section.place, hint="name a Micro-Manager configuration (.cfg)")
     configure_logging(stderr_level="CRITICAL")  # it also raises what it logs, and then we say it
-    core = CMMCorePlus()
+    core, options = CMMCorePlus(), section.options(MMCoreSection) or MMCoreSection()
     try:
         if section.place:
             core.loadSystemConfiguration(section.place)
@@ -139,11 +153,11 @@ def _loaded_core(section: SourceSection) -> CMMCorePlus:
             adapters = mm_test_adapters.device_adapter_path()
             core.setDeviceAdapterSearchPaths([str(adapters)])
             core.loadSystemConfiguration(str(Path(adapters) / "MMConfig_demo.cfg"))
-        for name, value in section.mmcore.properties.items():
+        for name, value in options.properties.items():
             device, _, label = name.partition("-")
             core.setProperty(device, label, value)
-        core.setExposure(section.mmcore.exposure_ms)
-        core.setCircularBufferMemoryFootprint(section.mmcore.buffer_mb)
+        core.setExposure(options.exposure_ms)
+        core.setCircularBufferMemoryFootprint(options.buffer_mb)
     except (RuntimeError, OSError) as error:  # of a device or property that is not there; OSError: with its line
         raise InputError(
             f"Micro-Manager says: {_one_line(error)}",

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-from daemon.config import SourceSection
 from daemon.sources.camera import TICK_S, CameraFrame, Lost, Resume, SourceEvent, Waiting
 from daemon.sources.data_sets import DataSets
 from daemon.sources.growing import GrowingDataSet, Image
 from daemon.sources.numbering import Numbering
+from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError
 from selfstorm.frames import PixelType, StreamInfo
 from selfstorm.io import micromanager_tags

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
-from daemon.config import SourceSection
 from daemon.health import Health
 from daemon.keys.loopback import from_here, is_loopback
 from daemon.keys.store import Keyring
 from daemon.protocol.codec import MalformedMessageError
 from daemon.protocol.messages import Heartbeat
+from daemon.sources.section import SourceSection
 from daemon.sources.supervisor import CameraSupervisor
 from daemon.transport.frame_subscriber import FrameSubscriber
 from selfstorm.errors import InputError
@@ -31,7 +31,7 @@ def publish(source: SourceSection, endpoint: str, stop: threading.Event, keyring
 
     keyring: folder of who may have the frames, where other machines can reach the endpoint.
     """
-    if source.scheme == "zmq":
+    if source.kind.published_elsewhere:
         raise InputError("is a publisher already", where=source.uri, hint="connect the daemon to it")
     ring = Keyring(keyring)
     if not is_loopback(endpoint):

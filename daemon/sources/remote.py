@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from daemon.config import SourceSection
 from daemon.health import Health
 from daemon.keys.loopback import is_loopback
+from daemon.sources.section import SourceSection
 
 SILENCE_S = 3.0
 
@@ -18,6 +18,22 @@ def awaited(endpoint: str) -> str:
     else:
         look = "whether name and port are right, and no firewall is between"
     return f"a publisher on {endpoint}: start one there ('selfstorm-daemon publish SOURCE'), and look {look}"
+
+
+def check_publisher(source: SourceSection) -> None:
+    """Check where a publisher should be: on this machine, behind a tunnel that ends on it, or one that knows our key.
+
+    Raises ValueError where frames could never come from there.
+    """
+    host, _, port = source.place.rpartition(":")
+    if not (host and port.isdecimal() and 0 < int(port) < 65536):
+        raise ValueError(f"'{source.uri}' is not zmq:HOST:PORT: write zmq:127.0.0.1:5710")
+    if not is_loopback(f"tcp://{source.place}") and source.key is None:
+        raise ValueError(
+            f'{host} gives its frames only to whom it knows: write key = "NAME.key" under [source]; on {host}, '
+            f"'selfstorm-daemon keys new NAME' makes that file, and 'selfstorm-daemon publish SOURCE --bind "
+            f"tcp://0.0.0.0:{port}' publishes"
+        )
 
 
 class ExternalSource:

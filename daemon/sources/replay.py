@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import statistics
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from itertools import count, pairwise
 from pathlib import Path
 from uuid import uuid4
 
-from daemon.config import SourceSection
-from daemon.sources.camera import CameraFrame, Lost, Pacer, SourceEvent
+from daemon.sources.camera import CameraFrame, Lost, Pacer, Resume, SourceEvent
 from daemon.sources.numbering import Numbering
+from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError, MovieError
-from selfstorm.frames import PixelType, StreamInfo
+from selfstorm.frames import Array, PixelType, StreamInfo
 from selfstorm.io.movies import MovieFile
 from selfstorm.io.reader import Stamp
 
@@ -25,14 +26,14 @@ log = logging.getLogger(__name__)
 
 
 class Replay:
-    """Frames under their own numbers, from number `resume_at` on, looped if asked.
+    """Frames under their own numbers, from number `resume.number` on, looped if asked.
 
     They come at recorded times, at `rate_hz`, or as fast as they are taken. Frames that are missing in the recording,
     and those that cannot be read, are lost at the source.
     """
 
-    def __init__(self, section: SourceSection, stop: threading.Event, resume_at: int) -> None:
-        self._section, self._stop, self._resume_at = section, stop, resume_at
+    def __init__(self, section: SourceSection, stop: threading.Event, resume: Resume) -> None:
+        self._section, self._stop, self._resume_at = section, stop, resume.number
         self._movie = MovieFile(Path(section.place), section.select)
         self._timeline = Timeline(self._movie, section) if section.timing == "recorded" else None
 
@@ -123,3 +124,9 @@ def _sampled_rate_hz(movie: MovieFile) -> float:
     times_ms = [movie.stamp(index).camera_ms or 0.0 for index in range(min(movie.length, SAMPLED_FRAMES))]
     usual_ms = statistics.median(later - sooner for sooner, later in pairwise(times_ms))
     return 1000 / max(usual_ms, 0.01)
+
+
+def recorded_frames(section: SourceSection, _keep: int, opened: ExitStack) -> Callable[[int], Array]:
+    """Open the movie once more, for its frames by their numbers, also of later laps."""
+    movie = opened.enter_context(MovieFile(Path(section.place), section.select))
+    return lambda number: movie.frame(number % movie.length)

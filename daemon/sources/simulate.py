@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import islice
 from uuid import uuid4
 
-from daemon.config import SourceSection
-from daemon.sources.camera import CameraFrame, Pacer, SourceEvent
-from selfstorm.frames import StreamInfo
+from daemon.sources.camera import CameraFrame, Pacer, Resume, SourceEvent
+from daemon.sources.scene_section import scene_of
+from daemon.sources.section import SourceSection
+from selfstorm.frames import Array, StreamInfo
 from selfstorm.simulation.movie import simulate
 
 DEFAULT_RATE_HZ = 50.0
@@ -17,8 +20,8 @@ DEFAULT_RATE_HZ = 50.0
 class SimulatedCamera:
     """Frames of [source.simulate] at rate_hz (50 without), for ever or for `frames`."""
 
-    def __init__(self, section: SourceSection, stop: threading.Event, resume_at: int) -> None:
-        self._section, self._scene, self._stop, self._first = section, section.scene(), stop, resume_at
+    def __init__(self, section: SourceSection, stop: threading.Event, resume: Resume) -> None:
+        self._section, self._scene, self._stop, self._first = section, scene_of(section), stop, resume.number
 
     def events(self) -> Iterator[SourceEvent]:
         scene, rate_hz = self._scene, self._section.rate_hz or DEFAULT_RATE_HZ
@@ -40,3 +43,18 @@ class SimulatedCamera:
             yield from pace.waits(index)
             number = self._first + index
             yield CameraFrame(pixels, number, camera_ms=1000 * number / rate_hz)
+
+
+class SimulatedFrames:
+    """The same frames again by their numbers, the last `keep` of them without computing them twice."""
+
+    def __init__(self, section: SourceSection, keep: int, _opened: ExitStack) -> None:
+        self._scene, self._keep = scene_of(section), keep
+        self._kept: dict[int, Array] = {}
+
+    def __call__(self, number: int) -> Array:
+        if number not in self._kept:
+            for k, (pixels, _) in enumerate(islice(simulate(self._scene, start_frame=number), self._keep)):
+                self._kept[number + k] = pixels
+            self._kept = {k: v for k, v in self._kept.items() if k > number - self._keep}
+        return self._kept[number]

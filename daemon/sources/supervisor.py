@@ -13,8 +13,8 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from daemon.config import SourceSection
 from daemon.health import Health
+from daemon.sources.section import SourceSection
 from daemon.transport.child_process import ChildProcess, wait_ready
 from selfstorm.commands.console import USER_ERROR
 from selfstorm.errors import InputError
@@ -23,8 +23,6 @@ START_S = 60.0
 SILENCE_S = 10.0
 BACKOFF_S = (0.2, 1.0, 2.0, 5.0, 10.0)
 MOST_RESTARTS, RESTART_SPAN_S = 6, 120.0
-SELF_CONTAINED = ("simulate", "replay")
-SILENT = {"micromanager": "Micro-Manager does not answer; was it closed?"}
 MOST_DEBT = 200  # characters
 ANY_PORT = "tcp://127.0.0.1:*"
 
@@ -110,7 +108,7 @@ class CameraSupervisor:
     def _schedule(self, fault: str, now: float) -> None:
         while self._restarts and self._restarts[0] < now - RESTART_SPAN_S:
             self._restarts.popleft()
-        if len(self._restarts) >= MOST_RESTARTS and self._source.scheme in SELF_CONTAINED:
+        if len(self._restarts) >= MOST_RESTARTS and self._source.kind.self_contained:
             raise InputError(f"{fault}, for the {MOST_RESTARTS + 1}th time in two minutes", where=self._source.uri)
         wait_s = BACKOFF_S[min(len(self._restarts), len(BACKOFF_S) - 1)]
         self._restart_due_s = time.monotonic() + wait_s
@@ -129,7 +127,7 @@ class CameraSupervisor:
                 raise InputError(said["error"])  # no restart mends it
             return f"the camera process {child.ending}" + (f": {said['failed']}" if "failed" in said else "")
         if now - heard_s > SILENCE_S:
-            why = SILENT.get(self._source.scheme, "")
+            why = self._source.kind.silent_hint
             return f"the camera process has said nothing for {SILENCE_S:.0f} s" + (f": {why}" if why else "")
         return ""
 

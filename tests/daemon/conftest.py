@@ -9,9 +9,9 @@ from bridge_emulator import BridgeEmulator
 from daemon_process import Daemon
 from watched import Watched
 
-from daemon.config import SourceSection
 from daemon.sources.camera import Resume
 from daemon.sources.micromanager import MicroManager
+from daemon.sources.section import SourceSection
 
 # The tests of the viewer leave a Qt application behind; pymmcore-plus would take its signals for the core's.
 os.environ["PYMM_SIGNALS_BACKEND"] = "psygnal"

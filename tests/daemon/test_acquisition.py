@@ -5,8 +5,8 @@ import pytest
 from daemon_process import write_config
 from watched import Watched
 
-from daemon.config import AcquisitionSection, load
-from daemon.sources.acquisition import Acquisition
+from daemon.config import load
+from daemon.sources.acquisition import Acquisition, AcquisitionSection
 from daemon.sources.camera import CameraFrame, Resume
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo

@@ -4,6 +4,7 @@ import re
 import socket
 import threading
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,8 @@ from daemon.check.finding import Finding, bounded, ok
 from daemon.check.software import packages
 from daemon.config import Config, ServerSection
 from daemon.sources.camera import CameraFrame
+from daemon.sources.kinds import KINDS
+from daemon.sources.section import source_of
 from daemon.sources.stream_publisher import StreamPublisher
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
@@ -166,15 +169,16 @@ def answering(answer):
 def test_the_bridge_is_asked_for_its_version_and_nothing_else(answer, level, says):
     pytest.importorskip("pyjavaz")
     with answering(answer) as (port, asked):
-        (finding,) = bridge(port)
+        (finding,) = bridge(source_of(f"micromanager:127.0.0.1:{port}"))
     assert (finding.level, asked) == (level, [{"command": "connect", "debug": False}])
     assert says in str(finding)
 
 
 def test_what_a_source_needs_is_named_where_it_is_missing(monkeypatch):
-    monkeypatch.setattr("daemon.check.software.OF_SOURCE", {"simulate": ("no-such-package",)})
+    needy = replace(KINDS["simulate"], packages=("no-such-package",), install='pip install "selfstorm[needy]"')
+    monkeypatch.setitem(KINDS, "simulate", needy)
     missing, there = packages(Config())
-    assert str(missing).endswith('no-such-package is missing -> pip install "selfstorm[micromanager]"')
+    assert str(missing).endswith('no-such-package is missing -> pip install "selfstorm[needy]"')
     assert there.what.startswith("selfstorm ")
 
 

@@ -7,6 +7,7 @@ from daemon_process import as_toml
 
 from daemon.config import load
 from daemon.keys.loopback import is_loopback
+from daemon.sources.scene_section import scene_of
 from selfstorm.errors import InputError
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -140,7 +141,7 @@ def test_a_bad_flag_is_refused_like_a_bad_key(tmp_path):
 
 def test_pairs_of_the_scene_can_be_written_in_toml(tmp_path):
     config = load(written(tmp_path, "[source.simulate]\ndrift_nm_per_frame = [0.5, -1]"), {})
-    assert config.source.scene().drift_nm_per_frame == (0.5, -1)
+    assert scene_of(config.source).drift_nm_per_frame == (0.5, -1)
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from bridge_emulator import BridgeEmulator
 from daemon_process import free_ports, wait_until
 from watched import READ_ONLY, live, lost_in, lost_in_camera, shoot
 
-from daemon.config import SourceSection
 from daemon.sources.camera import CameraFrame, Resume, Waiting
 from daemon.sources.live_mode import PRESS_LIVE, STOPPED, LiveMode
 from daemon.sources.micromanager import MicroManager
+from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 

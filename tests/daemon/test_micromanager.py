@@ -7,8 +7,9 @@ import pytest
 from daemon_process import free_ports, wait_until
 from watched import live, shoot
 
-from daemon.config import SourceSection, load
+from daemon.config import load
 from daemon.protocol.messages import Heartbeat
+from daemon.sources.section import SourceSection
 from daemon.transport.child_process import ChildProcess
 from daemon.transport.frame_subscriber import FrameSubscriber
 

@@ -18,9 +18,9 @@ from daemon_process import (
 )
 from watched import Watched, lost_in
 
-from daemon.config import SourceSection
-from daemon.sources.camera import CameraError, CameraFrame
+from daemon.sources.camera import CameraError, CameraFrame, Resume
 from daemon.sources.mmcore import MMCore
+from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
@@ -90,7 +90,7 @@ def source(stop, monkeypatch):
     """(the source, taken step by step; its core), in this process."""
     monkeypatch.setattr("pymmcore_plus.configure_logging", lambda **_: None)  # it leaves files open, each time
     mmcore = {"exposure_ms": 5.0, "properties": DEMO}
-    running = MMCore(SourceSection(uri="mmcore:", mmcore=mmcore), stop)
+    running = MMCore(SourceSection(uri="mmcore:", mmcore=mmcore), stop, Resume())
     watched = Watched(running)
     yield watched, running._core
     watched.close()
@@ -161,11 +161,11 @@ def test_several_cameras_at_once_are_refused(stop, tmp_path, monkeypatch):
     monkeypatch.setattr("pymmcore_plus.configure_logging", lambda **_: None)
     scope = tmp_path / "SCOPE.cfg"
     scope.write_text(SEVERAL)
-    several = Watched(MMCore(SourceSection(uri=f"mmcore:{scope}"), stop))
+    several = Watched(MMCore(SourceSection(uri=f"mmcore:{scope}"), stop, Resume()))
     with pytest.raises(InputError, match='several cameras at once; name one of them: "Core-Camera"'):
         several.next()
     mmcore = {"properties": {"Core-Camera": "Right"}}
-    one = Watched(MMCore(SourceSection(uri=f"mmcore:{scope}", mmcore=mmcore), stop))
+    one = Watched(MMCore(SourceSection(uri=f"mmcore:{scope}", mmcore=mmcore), stop, Resume()))
     assert one.until(StreamInfo)[0].camera == "Right (DCam)"
     one.close()
 
@@ -175,7 +175,7 @@ def test_a_camera_that_does_not_answer_to_its_configuration_is_one_line(stop, tm
     scope = tmp_path / "SCOPE.cfg"
     scope.write_text(SEVERAL.replace("Left,DemoCamera,DCam", "Left,DemoCamera,NoSuchCamera"))
     with pytest.raises(InputError) as refused:
-        MMCore(SourceSection(uri=f"mmcore:{scope}"), stop)
+        MMCore(SourceSection(uri=f"mmcore:{scope}"), stop, Resume())
     assert "Micro-Manager says: Line 4: Device,Left,DemoCamera,NoSuchCamera Device adapter" in str(refused.value)
     assert "\n" not in str(refused.value)
 

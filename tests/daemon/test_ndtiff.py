@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from daemon_process import DAEMON, DEADLINE_S, Daemon, free_ports, simulated, wait_until, within, write_config
 
-from daemon.config import SourceSection
 from daemon.sources import growing, ndtiff
 from daemon.sources.camera import CameraFrame, Lost, Resume, Waiting
 from daemon.sources.growing import GrowingDataSet
 from daemon.sources.ndtiff import NDTiff
+from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError, MovieError
 from selfstorm.frames import StreamInfo
 from selfstorm.io.movies import MovieFile

@@ -11,9 +11,9 @@ import pytest
 import tifffile
 from daemon_process import DAEMON, Daemon, command, free_ports, simulated, wait_until, write_config
 
-from daemon.config import SourceSection
-from daemon.sources.camera import CameraFrame, Lost
+from daemon.sources.camera import CameraFrame, Lost, Resume
 from daemon.sources.replay import Replay, Timeline
+from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError, MovieError
 from selfstorm.frames import StreamInfo
 from selfstorm.io.movies import MovieFile
@@ -55,7 +55,7 @@ def recording(folder, *, name="a", stream="stream-1", frames=FRAMES, seqs=SEQS, 
 def replayed(place, most=200, resume_at=0, **keys):
     """(StreamInfo, what happened, frames) of a replay, without waiting for the time of any frame."""
     section = SourceSection(uri=f"replay:{place}", **keys)
-    begun, *happened = islice(Replay(section, threading.Event(), resume_at).events(), most)
+    begun, *happened = islice(Replay(section, threading.Event(), Resume(resume_at)).events(), most)
     happened = [one for one in happened if one is not None]
     return begun, happened, [one for one in happened if isinstance(one, CameraFrame)]
 

@@ -3,9 +3,9 @@
 import pytest
 from daemon_process import DAEMON, command, free_ports, simulated, write_config
 
-from daemon.config import SourceSection
 from daemon.health import Health
 from daemon.sources import supervisor
+from daemon.sources.section import SourceSection
 from daemon.sources.supervisor import BACKOFF_S, MOST_RESTARTS, CameraSupervisor
 from selfstorm.errors import InputError
 

@@ -12,8 +12,9 @@ import pytest
 import zmq
 from daemon_process import DAEMON, Results, account_closes, command, free_ports, simulated, wait_until, within
 
-from daemon.config import SourceSection, load, source_of
+from daemon.config import load
 from daemon.sources.camera import CameraFrame
+from daemon.sources.section import SourceSection, source_of
 from daemon.sources.stream_publisher import StreamPublisher
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo

@@ -1,0 +1,122 @@
+"""[source]: where frames come from, and the options of that kind of source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic_core import InitErrorDetails
+
+from daemon.config_base import Section
+from daemon.protocol.faults import first_fault
+from daemon.sources.kinds import KINDS, SourceKind, options_model, resolve, scheme_of
+from selfstorm.errors import InputError
+
+Options = TypeVar("Options", bound=Section)
+
+
+class SourceSection(Section):
+    """[source]: where frames come from. frames: stop after so many.
+
+    key: file of our key, where frames come from another machine.
+    timing, speed, loop: how a recording is replayed. select: of a recording with more axes than time, which place.
+    Tables below it are the options of a kind of source, validated by the model that its kind names.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    uri: str = "simulate:"
+    key: Path | None = None
+    rate_hz: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    frames: Annotated[int, Field(ge=1)] | None = None
+    timing: Literal["rate", "recorded"] = "rate"
+    speed: Annotated[float, Field(gt=0, le=1000)] = 1.0
+    loop: bool = False
+    select: dict[str, int | str] = Field(default_factory=dict)
+
+    @property
+    def scheme(self) -> str:
+        return scheme_of(self.uri)
+
+    @property
+    def kind(self) -> SourceKind:
+        return KINDS[self.scheme]
+
+    @property
+    def place(self) -> str:
+        """Return what stands behind the scheme: a path, or host:port, or nothing."""
+        return self.uri.partition(":")[2]
+
+    @property
+    def can_wait(self) -> bool:
+        """Whether its frames lie on a disk and nothing paces them: then they wait, and none is lost on its way."""
+        paced = self.kind.paced_by_options and (self.timing == "recorded" or self.rate_hz is not None)
+        return self.kind.stored and not paced
+
+    def options(self, model: type[Options]) -> Options | None:
+        """Return the table of options that this model validates, None where it is not given."""
+        tables = (self.__pydantic_extra__ or {}).values()
+        return next((table for table in tables if isinstance(table, model)), None)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _validate_options(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        return {
+            key: value if key in cls.model_fields else _validated_table(key, value)
+            for key, value in given.items()
+            if value is not None or key in cls.model_fields
+        }
+
+    @model_validator(mode="after")
+    def _validate_uri(self) -> Self:
+        if self.scheme not in KINDS or ":" not in self.uri:
+            raise ValueError(f"'{self.uri}' is no source: it starts with one of {', '.join(s + ':' for s in KINDS)}")
+        kind = self.kind
+        if kind.place_required and not self.place:
+            raise ValueError(f"'{self.uri}' names no {kind.place}: write {kind.usage}")
+        if self.speed != 1 and self.timing != "recorded":
+            raise ValueError('speed needs timing = "recorded"; at a rate of your own, set rate_hz')
+        if self.key is not None and not kind.published_elsewhere:
+            elsewhere = next(other.usage for other in KINDS.values() if other.published_elsewhere)
+            raise ValueError(f'key is for frames from another machine: write uri = "{elsewhere}"')
+        for other in KINDS.values():
+            for table in other.options:
+                if table.only_here and other is not kind and table.name in (self.__pydantic_extra__ or {}):
+                    raise ValueError(f"[source.{table.name}] {table.only_here}")
+        if kind.check_uri:
+            resolve(kind.check_uri)(self)
+        return self
+
+
+def source_of(uri: str) -> SourceSection:
+    """Return the source that a URI names, with all options at their defaults. Raises InputError."""
+    try:
+        return SourceSection(uri=uri)
+    except ValidationError as error:
+        raise InputError(first_fault(error)) from None
+
+
+def _validated_table(key: str, value: Any) -> Any:
+    """Validate [source.KEY] by the model of its kind, so that its faults are located below [source]."""
+    dotted = options_model(key)
+    if dotted is None:
+        fault = InitErrorDetails(type="extra_forbidden", loc=(key,), input=value)
+        raise ValidationError.from_exception_data("source", [fault])
+    field: Any = (resolve(dotted), ...)
+    wrapper: type[BaseModel] = create_model("Options", **{key: field})
+    return getattr(wrapper.model_validate({key: value}), key)
+
+
+def options_keys(table: str) -> list[str]:
+    """Return the known keys of [source.TABLE], empty for an unknown table."""
+    dotted = options_model(table)
+    return [] if dotted is None else list(resolve(dotted).model_fields)
+
+
+def source_keys() -> list[str]:
+    """Return the known keys and tables of [source]."""
+    tables = [table.name for kind in KINDS.values() for table in kind.options]
+    return [*SourceSection.model_fields, *tables]

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from selfstorm.stages.density import PREVIEW_LAYERS, QUICK_LAYERS
+from selfstorm.stages.pipeline import STAGES
 from selfstorm.stream.processing_level import Estimate, ProcessingLevel, degradation_ladder
 
 CLIMB, STAY = 0.7, 0.85  # of a stride's time may be planned for, to do more than before and to go on as before
@@ -18,20 +19,16 @@ CLIMB, STAY = 0.7, 0.85  # of a stride's time may be planned for, to do more tha
 ONCE = 1.7
 NEWER = 0.3  # share of the newest measurement in what is kept
 TUNING_SHARE = 0.05  # of all time, at most, for looking at the optics where it does not fit into a stride
-# What steps cost in layers, before they were measured: on 64 x 64 pixels and one core.
+TIMED_STAGES = tuple(stage for stage in STAGES if stage.costs)
+# What steps cost in layers, before they were measured: on 64 x 64 pixels and one core. Stages know their own.
 FIRST_GUESS = {
     "watch": 2.2,  # a frame
-    "emitters fast": 8.0,  # a frame
-    "emitters best": 20.0,
-    "localisations fast": 15.0,  # a frame
-    "localisations best": 27.0,
     "memory": 90.0,  # a window, from here on
     "optics": 200.0,
     "preview": PREVIEW_LAYERS + 8.0,
-    "drawing": 75.0,
     "quality": 26.0,
     "other": 10.0,
-}
+} | {key: cost for stage in TIMED_STAGES for key, cost in stage.costs.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +104,9 @@ class LoadController:
         cost = self._layers_for
         layers = demand.new * cost["watch"] + cost["other"]
         layers += QUICK_LAYERS if effort.quick else demand.layers + cost["memory"] + cost["preview"]
-        if effort.estimate != "density":
-            layers += demand.unseen * cost[f"emitters {effort.quality}"]
-        if effort.estimate == "fused":
-            layers += demand.unseen * cost[f"localisations {effort.quality}"] + cost["drawing"]
+        for stage in TIMED_STAGES:
+            if effort.estimate in stage.estimates:
+                layers += (demand.unseen if stage.per_frame else 1) * cost[stage.cost_key(effort.quality)]
         if effort.judged:
             layers += cost["quality"]
         return layers * self._layer_s
@@ -121,9 +117,10 @@ class LoadController:
         """Learn from what the steps of a window took."""
         layers = QUICK_LAYERS if effort.quick else demand.layers
         self._layer_s += NEWER * (seconds.get("density", layers * self._layer_s) / layers - self._layer_s)
-        amounts = {"watch": demand.new, "emitters": looked_at, "localisations": looked_at}
+        amounts = {"watch": demand.new} | {stage.name: looked_at for stage in TIMED_STAGES if stage.per_frame}
+        names = {stage.name: stage.cost_key(effort.quality) for stage in TIMED_STAGES}
         for step, took_s in seconds.items():
-            name = f"{step} {effort.quality}" if step in ("emitters", "localisations") else step
+            name = names.get(step, step)
             if (step == "optics" and not effort.optics) or name not in self._layers_for:
                 continue
             if amount := amounts.get(step, 1):

@@ -31,7 +31,7 @@ from selfstorm.stream.frame_store import WindowSpan, unseen
 from selfstorm.stream.model import SequenceModel, Settings
 from selfstorm.stream.per_frame import ProgressCallbacks
 from selfstorm.stream.processing_level import ProcessingLevel
-from selfstorm.stream.warm_up import warm
+from selfstorm.stream.warm_up import warm_up
 
 PROBES, PROBED_LAYERS = 3, 4
 PREVIEW = ProcessingLevel("preview", "density", "fast")  # the density, before anything else is made
@@ -81,7 +81,7 @@ class Reconstructor:
         self._watched = -1
         self._forgotten: tuple[tuple[int, str], ...] = ()
         self._limits = BatchLimits.on(device)
-        warm(device)
+        warm_up(device)
         self._guard = MisfitDetector()
         self._pace: LoadController | None = None
         self.model: Model | None = None

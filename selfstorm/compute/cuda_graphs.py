@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 Function = Callable[..., Tensor]
 Capture = Callable[[Function, tuple[Tensor, ...]], Function]
 
-MOST_GRAPHS = 8
-MOST_BYTES = 64 * 2**20  # of the result: above, an operation takes longer than its launch
+MAX_GRAPHS = 8
+MAX_GRAPH_BYTES = 64 * 2**20  # of the result: above, an operation takes longer than its launch
 EQUAL = 1e-5  # of the largest number
 
 
@@ -70,9 +70,9 @@ class Graphs:
             self._known.move_to_end(key)
             return (self._known[key] or function)(*inputs)
         result = function(*inputs)
-        small = result.numel() * result.element_size() <= MOST_BYTES
+        small = result.numel() * result.element_size() <= MAX_GRAPH_BYTES
         self._known[key] = self._graph(name, function, inputs, result) if small else None
-        if len(self._known) > MOST_GRAPHS:
+        if len(self._known) > MAX_GRAPHS:
             self._known.popitem(last=False)
         return result
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from selfstorm.frames import Array
 from selfstorm.psf.models import Psf, pixel_kernels, reach_px
 
+BYTES_PER_NUMBER = 4  # float32, which the networks compute in
 PAD_PX = 3
 BLOCK_PX = 32  # measured: the fastest on CPU for long axes; one dense block wins on short ones
 DENSE_PX = 96
@@ -40,7 +41,19 @@ class Grid:
 
     @property
     def cells(self) -> tuple[int, int]:
+        """(rows, columns) of the padded map."""
         return (self.height + 2 * self.pad_px) * self.scale, (self.width + 2 * self.pad_px) * self.scale
+
+    @property
+    def frame_bytes(self) -> int:
+        """Bytes of a float32 camera frame."""
+        return self.height * self.width * BYTES_PER_NUMBER
+
+    @property
+    def map_bytes(self) -> int:
+        """Bytes of a float32 map of the padded cells."""
+        rows, columns = self.cells
+        return rows * columns * BYTES_PER_NUMBER
 
     def crop(self, padded: Tensor) -> Tensor:
         """(..., rows, columns) of the padded map -> (..., scale*H, scale*W) of the field."""
@@ -152,7 +165,21 @@ class Separable:
         down, up = _blocks(kernels_x, grid.width, grid.scale, grid.pad_px, like)
         self.x_down, self.x_up = Columns(down), Columns(up)
         self._term, self._output = _Links(term, like), _Links(output, like)
-        self.terms, self.pairs = len(kernels_y), len(kernels_x)
+        self.terms, self.pairs, self._grid = len(kernels_y), len(kernels_x), grid
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the matrices in float32."""
+        along_y = self.terms * (self.y_down.entries + self.y_up.entries)
+        return (along_y + self.pairs * (self.x_down.entries + self.x_up.entries)) * BYTES_PER_NUMBER
+
+    @property
+    def adjoint_bytes(self) -> int:
+        """Bytes that an adjoint makes: each pair spread along x, their sums by term; the map, in blocks and in one."""
+        pieces = 1 if self.y_up.blocks == 1 else 2
+        spread = self.pairs + (self.terms if self.terms < self.pairs else 0)
+        rows = spread * self._grid.height * self._grid.cells[1] * BYTES_PER_NUMBER
+        return pieces * self._grid.map_bytes + rows
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., rows, columns) cells -> (..., L, H, W); no L axis where there is one pair."""
@@ -198,18 +225,18 @@ class Imaging:
         weights = np.array([m.weight for m in modes])[:, None]
         each = range(len(modes))
         self.grid, self.reach_px = grid, reach
-        self.operator = Separable(weights * along_y, along_x, each, [0] * len(modes), grid, like)
+        self.separable = Separable(weights * along_y, along_x, each, [0] * len(modes), grid, like)
         ones = torch.ones((grid.height, grid.width), dtype=like.dtype, device=like.device)
         self.norm = unseen_infinite(self.adjoint(ones))
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., rows, columns) photons per SR cell -> (..., H, W) photons."""
-        out = self.operator.forward(x)
-        return out if self.operator.single else out.squeeze(-3)
+        out = self.separable.forward(x)
+        return out if self.separable.single else out.squeeze(-3)
 
     def adjoint(self, z: Tensor) -> Tensor:
         """(..., H, W) -> (..., rows, columns)."""
-        return self.operator.adjoint(z if self.operator.single else z[..., None, :, :])
+        return self.separable.adjoint(z if self.separable.single else z[..., None, :, :])
 
 
 def unseen_infinite(norm: Tensor) -> Tensor:
@@ -247,15 +274,15 @@ class LaggedCovariance:
                 kernels_x += list(of_lag)
             kernels_y += list(terms_y)
         self.grid = grid
-        self.operator = Separable(np.array(kernels_y), np.array(kernels_x), term, output, grid, like)
+        self.separable = Separable(np.array(kernels_y), np.array(kernels_x), term, output, grid, like)
 
     def forward(self, m: Tensor) -> Tensor:
         """(rows, columns) -> (lags, H, W)."""
-        return self.operator.forward(m)
+        return self.separable.forward(m)
 
     def adjoint(self, z: Tensor) -> Tensor:
         """(lags, H, W) -> (rows, columns)."""
-        return self.operator.adjoint(z)
+        return self.separable.adjoint(z)
 
 
 def _along_axes(kernels: list[tuple[Array, Array]]) -> tuple[Array, Array]:

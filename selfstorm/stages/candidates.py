@@ -10,9 +10,14 @@ from torch import Tensor
 from selfstorm.errors import InputError
 from selfstorm.physics.operators import Grid
 from selfstorm.psf.rendering import Emitters
+from selfstorm.stages.emitters import sample_maps
+from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
-LEAST_MAP_PHOTONS = 30.0
-LEAST_MAP_PEAK = 0.3  # photons of a cell in the blurred map: below, no 5 x 5 cells hold as many
+MIN_PHOTONS = 30.0
+MIN_PEAK = 0.3  # photons of a cell in the blurred map: below, no 5 x 5 cells hold as many
+
+
+MAPS = 6  # alive together, for each frame
 
 
 def candidates(maps: Tensor, grid: Grid) -> Emitters:
@@ -24,7 +29,7 @@ def candidates(maps: Tensor, grid: Grid) -> Emitters:
         raise InputError(f"maps {tuple(maps.shape)} for {grid}")
     blurred = _blur(_blur(maps, -1), -2)
     highest = _highest(_highest(blurred, -1), -2)
-    frame, row, column = ((blurred == highest) & (blurred > LEAST_MAP_PEAK)).nonzero(as_tuple=True)
+    frame, row, column = ((blurred == highest) & (blurred > MIN_PEAK)).nonzero(as_tuple=True)
     rows, columns = maps.shape[1:]
     photons = maps.new_zeros(len(frame))
     total, moment_y, moment_x = photons + 1e-12, photons, photons
@@ -37,7 +42,7 @@ def candidates(maps: Tensor, grid: Grid) -> Emitters:
             total, moment_y, moment_x = total + light, moment_y + dy * light, moment_x + dx * light
     y_px = (row + 0.5 + moment_y / total) / grid.scale - grid.pad_px
     x_px = (column + 0.5 + moment_x / total) / grid.scale - grid.pad_px
-    return Emitters(frame, y_px, x_px, photons).where(photons > LEAST_MAP_PHOTONS)
+    return Emitters(frame, y_px, x_px, photons).where(photons > MIN_PHOTONS)
 
 
 def _blur(z: Tensor, axis: int) -> Tensor:
@@ -54,3 +59,15 @@ def _highest(z: Tensor, axis: int) -> Tensor:
     pairs = torch.maximum(z.narrow(axis, 0, length), z.narrow(axis, 1, length))
     inner = torch.maximum(pairs.narrow(axis, 0, length - 1), pairs.narrow(axis, 1, length - 1))
     return torch.cat([pairs.narrow(axis, 0, 1), inner, pairs.narrow(axis, length - 1, 1)], axis)
+
+
+def _bytes(batch: Batch) -> int:
+    return MAPS * batch.frames * batch.imaging.grid.map_bytes
+
+
+def _prepare(sample: Sample) -> Run:
+    maps, grid = sample_maps(sample), sample.imaging.grid
+    return lambda iterations: candidates(maps, grid)
+
+
+CANDIDATES = Stage("candidates", _bytes, _prepare, batched=True)  # timed together with the emitter maps

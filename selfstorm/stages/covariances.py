@@ -10,6 +10,7 @@ from torch import Tensor
 
 from selfstorm.compute.device import precise
 from selfstorm.physics.operators import LAGS
+from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
 # A lag-one correlation read from few frames is too large as often as too small; whitening by this share of it
 # never did harm where nothing remembers.
@@ -19,6 +20,7 @@ TREND_FRAMES = 51
 # A covariance this many standard errors above zero keeps nothing of itself; far above, all.
 SIGNIFICANT = 3.0
 TINY = 1e-12
+TREND_COPIES = 7.75  # frames alive together while the trend is taken out, for each frame
 
 
 @dataclass(frozen=True)
@@ -174,3 +176,15 @@ def trend(y: Tensor) -> Tensor:
     mirrored = torch.cat([torch.zeros_like(mean), c[1 : half + 1].flip(0), c, c[-half - 1 : -1].flip(0)])
     running = mirrored.cumsum(0)
     return mean + (running[TREND_FRAMES:] - running[:-TREND_FRAMES]) / TREND_FRAMES
+
+
+def _bytes(batch: Batch) -> int:
+    """New frames and those before them, with their trend."""
+    return round(TREND_COPIES * (batch.new_frames + TREND_FRAMES) * batch.imaging.grid.frame_bytes)
+
+
+def _prepare(sample: Sample) -> Run:
+    return lambda iterations: window_statistics(sample.y)
+
+
+STATISTICS = Stage("statistics", _bytes, _prepare)

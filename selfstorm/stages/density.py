@@ -13,13 +13,16 @@ from selfstorm.compute.compiled import CompiledOp
 from selfstorm.compute.cuda_graphs import Graphs
 from selfstorm.compute.device import precise
 from selfstorm.physics.operators import LAGS, LaggedCovariance, unseen_infinite
-from selfstorm.stages.covariances import WindowStatistics, within
+from selfstorm.stages.covariances import WindowStatistics, window_statistics, within
+from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
 MOST_MOMENTUM = 0.98
 TINY = 1e-12
 QUICK_LAYERS = 30  # from a flat start
 PREVIEW_LAYERS = 8  # from the density before
 WARM_FLOOR = 0.05
+# Maps and frames alive at the worst moment of an iteration, beside what the adjoint makes.
+MAPS, FRAMES = 5, 6 * len(LAGS)
 
 
 def cold_iterations(frames: int) -> int:
@@ -106,3 +109,17 @@ def _flat(operator: LaggedCovariance, statistics: WindowStatistics, like: Tensor
     ones = torch.ones_like(like)
     level = (statistics.covariance.clamp(min=0)).sum() / (operator.forward(ones) * statistics.inside).sum()
     return ones * level.clamp(min=TINY)
+
+
+def _bytes(batch: Batch) -> int:
+    """One field, however long the window is."""
+    operator, grid = batch.covariance, batch.covariance.grid
+    return MAPS * grid.map_bytes + operator.separable.adjoint_bytes + FRAMES * grid.frame_bytes
+
+
+def _prepare(sample: Sample) -> Run:
+    statistics = window_statistics(sample.y)
+    return lambda iterations: density(sample.covariance, statistics, iterations)
+
+
+DENSITY = Stage("density", _bytes, _prepare, iterates=True, per_frame=False, captured=True)

@@ -7,16 +7,14 @@ layer in its multiplicative form).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from selfstorm.compute.compiled import CompiledOp
 from selfstorm.physics.operators import Imaging
-
-MAP_BYTES = 16 * 2**20
+from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +28,10 @@ class Layers:
     penalty: float
     floor: float
 
+
+# Maps and frames alive at the worst moment of an iteration, for each frame and for all of a batch, beside what the
+# adjoint makes.
+MAPS, FRAMES, SHARED_MAPS = 2, 4, 3
 
 QUALITY = {"best": Layers(40, 0.2, 0.1), "fast": Layers(15, 0.3, 0.1)}
 
@@ -74,12 +76,30 @@ def updated(x: Tensor, spread: Tensor, caught: Tensor, kept: Tensor, root: Tenso
 _ratio, _updated = CompiledOp(ratio), CompiledOp(updated)
 
 
-def frames_together(cells: int, map_bytes: int) -> int:
-    """How many frames have their float32 maps of so many cells made together, at four maps a frame."""
-    return max(1, map_bytes // (cells * 4 * 4))
+def sample_maps(sample: Sample, layers: Layers = QUALITY["fast"]) -> Tensor:
+    """Maps of a sample's frames with a flat prior, from as much light as they have."""
+    grid, y = sample.imaging.grid, sample.y
+    start = y.mean((1, 2), keepdim=True) / grid.scale**2
+    return emitter_maps(sample.imaging, y, y.new_ones(grid.cells), start, torch.ones_like(y), layers)
 
 
-def batches(frames: int, like: Tensor, map_bytes: int = MAP_BYTES) -> Iterator[slice]:
-    """Frames in batches whose maps, each the size of `like`, fit the cache and the memory."""
-    size = frames_together(like.numel(), map_bytes)
-    yield from (slice(start, start + size) for start in range(0, frames, size))
+def _bytes(batch: Batch) -> int:
+    imaging, grid = batch.imaging, batch.imaging.grid
+    frame = MAPS * grid.map_bytes + imaging.separable.adjoint_bytes + FRAMES * grid.frame_bytes
+    return batch.frames * frame + SHARED_MAPS * grid.map_bytes
+
+
+def _prepare(sample: Sample) -> Run:
+    return lambda iterations: sample_maps(sample, replace(QUALITY["fast"], count=iterations))
+
+
+EMITTERS = Stage(
+    "emitters",
+    _bytes,
+    _prepare,
+    iterates=True,
+    batched=True,
+    captured=True,
+    costs={"emitters fast": 8.0, "emitters best": 20.0},
+    estimates=("emitters", "fused"),
+)

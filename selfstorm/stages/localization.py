@@ -18,9 +18,12 @@ from torch import Tensor
 from selfstorm.compute.device import precise
 from selfstorm.errors import InputError
 from selfstorm.localizations import Localizations
-from selfstorm.physics.operators import Grid
+from selfstorm.physics.operators import BYTES_PER_NUMBER, Grid
 from selfstorm.psf.models import Psf
-from selfstorm.psf.rendering import CORE_PX, Canvas, Emitters, Layout, Patches, Windows, profiles
+from selfstorm.psf.rendering import CORE_PX, HALO_PX, Canvas, Emitters, Layout, Patches, Windows, profiles
+from selfstorm.stages.candidates import candidates
+from selfstorm.stages.emitters import sample_maps
+from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
 LEAST_PHOTONS = 20.0
 LEAST_SPLIT_PHOTONS = 60.0
@@ -34,6 +37,9 @@ SPLIT_PX = (0.25, 1.2)  # least and most distance from the middle that a pair st
 ANGLES = 8
 LEAST_SHARE = 0.2  # of the background that a spot's negative lobes leave
 CROWD_POWER = 4  # in a crowd, a pair is likelier than an emitter alone to begin with
+
+
+CANVASES, PATCH_BYTES, MODE_BYTES = 8, 90, 600  # alive together: of each frame, of each patch pixel, of each mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,3 +273,29 @@ def _prior_slopes(density: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
     log = torch.log(density / grid.crop(density).mean().clamp(min=1e-20) + PRIOR_FLOOR)
     along_y, along_x = torch.gradient(log)
     return along_y * grid.scale, along_x * grid.scale
+
+
+def _bytes(batch: Batch) -> int:
+    """Canvases of the frames, and patches of the emitters: squares of the window's side and its mode profiles."""
+    imaging, grid = batch.imaging, batch.imaging.grid
+    side = 2 * min(max(imaging.reach_px, HALO_PX[0]), HALO_PX[1]) + 1
+    edge = 2 * (grid.pad_px + HALO_PX[1]) + CORE_PX
+    canvas = batch.frames * (grid.height + edge) * (grid.width + edge) * BYTES_PER_NUMBER
+    emitter = PATCH_BYTES * side**2 + MODE_BYTES * imaging.separable.terms
+    return CANVASES * canvas + batch.emitters * emitter
+
+
+def _prepare(sample: Sample) -> Run:
+    maps, grid, y = sample_maps(sample), sample.imaging.grid, sample.y
+    start, flat = candidates(maps, grid), y.new_ones(grid.cells)
+    return lambda iterations: localize(y, start, torch.ones_like(y), flat, sample.psf, grid)
+
+
+LOCALIZATION = Stage(
+    "localisations",
+    _bytes,
+    _prepare,
+    batched=True,
+    costs={"localisations fast": 15.0, "localisations best": 27.0},
+    estimates=("fused",),
+)

@@ -9,12 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selfstorm.compute.batching import CPU_MAP_BYTES, batches
+from selfstorm.compute.batching import CPU_MAP_BYTES, batches, frames_together
 from selfstorm.compute.device import precise
 from selfstorm.physics.background import spline_basis
 from selfstorm.physics.operators import Grid, Imaging
 from selfstorm.psf.models import Psf
-from selfstorm.stages.covariances import neighbours, within
+from selfstorm.stages.covariances import TREND_FRAMES, neighbours, within
+from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
 KNOT_SPACING_PX = 6.0  # wider misses haze blurred by 400 nm, narrower takes dense emitters for haze
 LAYERS = 15
@@ -24,6 +25,8 @@ FLOOR = 0.1  # of the prior: emitters that the density does not see
 LEAST_STEADINESS_PX = 2.0
 FAR_LAGS = ((0, 5), (5, 0), (4, 4), (4, -4))  # beyond the reach of emitters in focus
 LEAST_PHOTONS = 1e-3
+# Frames alive together: of those held, of each of a batch, of each of its modes.
+HELD_COPIES, BATCH_FRAMES, MODE_FRAMES = 3, 5, 3
 
 
 class OutOfFocusBackground:
@@ -97,3 +100,23 @@ def far_covariance(c: Tensor) -> Tensor:
     products = [(within(c, *lag) * neighbours(c, *lag)).mean() for lag in lags]
     mean = torch.stack(products).mean() if products else c.new_zeros(())
     return precise(mean) * len(c) / max(len(c) - 1, 1)
+
+
+def _bytes(batch: Batch) -> int:
+    """New frames and those before them; one batch of them with its coarse maps, a cell a pixel."""
+    grid = batch.imaging.grid
+    coarse = (grid.height + 2 * grid.pad_px) * (grid.width + 2 * grid.pad_px)
+    together = min(batch.new_frames, frames_together(coarse, batch.map_bytes))
+    held = HELD_COPIES * (batch.new_frames + TREND_FRAMES)
+    fitted = (BATCH_FRAMES + MODE_FRAMES * batch.imaging.separable.terms) * together
+    return (held + fitted) * grid.frame_bytes
+
+
+def _prepare(sample: Sample) -> Run:
+    y, grid = sample.y, sample.imaging.grid
+    background = OutOfFocusBackground(sample.psf, grid, y)
+    gains, emitters, mean = y.new_ones((len(y), 1, 1)), y.new_ones(grid.cells), y.mean(0)
+    return lambda iterations: background.knots(y, gains, emitters, mean, y.new_ones(()))
+
+
+OUT_OF_FOCUS = Stage("out of focus", _bytes, _prepare)

@@ -15,7 +15,11 @@ from torch import Tensor
 
 from selfstorm.errors import InputError
 from selfstorm.localizations import Localizations
-from selfstorm.physics.operators import Grid
+from selfstorm.physics.operators import BYTES_PER_NUMBER, Grid
+from selfstorm.stages.candidates import candidates
+from selfstorm.stages.emitters import sample_maps
+from selfstorm.stages.localization import localize
+from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
 LEAST_SD_CELLS = 0.5  # a narrower Gaussian would be drawn to the nearest cell's centre
 SD_SHARE = 0.8  # the precision counts all that overlapping neighbours share, which is more than is lost to them
@@ -30,6 +34,7 @@ SPOT_PX = 12.6  # 4 pi sigma^2, in pixels as wide as sigma: on so many an emitte
 AMPLITUDE_NM = 150.0  # on coarser details than this the maps' light is the truer amplitude
 LEAST_LIGHT = 0.02
 BATCH_CELLS = 2**20
+SPOT_COPIES, MAPS = 8, 4  # alive together: of the cells of a batch of spots, and of the picture
 
 
 def render(found: Localizations, density: Tensor, grid: Grid, frames: int, scale: int | None = None) -> Tensor:
@@ -108,3 +113,20 @@ def _prior(density: Tensor, grid: Grid, shape: tuple[int, int], reach: int) -> T
     field = field / field.mean().clamp(min=1e-20)
     fine = F.interpolate(field[None, None], size=shape, mode="bilinear", align_corners=False) + PRIOR_FLOOR
     return F.pad(fine.log(), (reach,) * 4, mode="replicate")[0, 0]
+
+
+def _bytes(batch: Batch) -> int:
+    """Spots of one batch with their places, and some maps of the picture."""
+    return SPOT_COPIES * BATCH_CELLS * BYTES_PER_NUMBER + MAPS * batch.imaging.grid.map_bytes
+
+
+def _prepare(sample: Sample) -> Run:
+    maps, grid, y = sample_maps(sample), sample.imaging.grid, sample.y
+    flat = y.new_ones(grid.cells)
+    found = localize(y, candidates(maps, grid), torch.ones_like(y), flat, sample.psf, grid)
+    return lambda iterations: render(found, flat, grid, len(y))
+
+
+RENDERING = Stage(
+    "drawing", _bytes, _prepare, per_frame=False, batched=True, costs={"drawing": 75.0}, estimates=("fused",)
+)

@@ -22,7 +22,7 @@ from selfstorm.stages import emitters as stage_b
 from selfstorm.stages.covariances import window_statistics
 from selfstorm.stream.model import SequenceModel, Settings
 from selfstorm.stream.offline import reconstruct_movie
-from selfstorm.stream.warm_up import run_networks
+from selfstorm.stream.warm_up import run_stages
 
 HALVES = ((stage_b, "_ratio"), (stage_b, "_updated"), (stage_a, "_ahead"), (stage_a, "_ratio"), (stage_a, "_updated"))
 OFF = 1e-5  # of the largest value: on a CPU 7e-7 was seen, after 15 and 20 layers
@@ -53,7 +53,7 @@ def test_compiled_networks_are_those_of_single_operations(where, monkeypatch, ca
             monkeypatch.setattr(stage, name, half if kernels else half._function)
 
     use(kernels=True)
-    run_networks(where)
+    run_stages(where)
     made = [half._kernel for half in halves]
     for height, width, frames in FIELDS:
         grid, like = Grid(height, width, 4, 100.0), torch.zeros((), device=where)

@@ -11,9 +11,11 @@ import torch
 
 from selfstorm.compute.batching import BatchLimits, frames_together, retry_on_oom
 from selfstorm.psf.models import Gaussian
-from selfstorm.stages.covariances import window_statistics
-from selfstorm.stages.density import density
-from selfstorm.stages.emitters import QUALITY, emitter_maps
+from selfstorm.stages.covariances import STATISTICS, window_statistics
+from selfstorm.stages.density import DENSITY, density
+from selfstorm.stages.emitters import EMITTERS, QUALITY, emitter_maps
+from selfstorm.stages.out_of_focus import OUT_OF_FOCUS
+from selfstorm.stages.stage import Batch
 from selfstorm.stream import memory_plan as planner
 from selfstorm.stream.model import SequenceModel, Settings
 from selfstorm.stream.offline import reconstruct_movie
@@ -45,6 +47,10 @@ def picture(model, raw):
     return result.picture
 
 
+def batch(model, frames):
+    return Batch(model.imaging, model.covariance, frames, 0, frames, model.limits.map_bytes)
+
+
 def test_what_was_planned_is_what_is_taken(cuda, movie):
     raw = wide(movie, 4)[:60]
     model = model_of(raw, cuda)
@@ -55,8 +61,8 @@ def test_what_was_planned_is_what_is_taken(cuda, movie):
     maps = peak(cuda, lambda: emitter_maps(model.imaging, some, prior, start, some, QUALITY["fast"]))
     layers = peak(cuda, lambda: density(model.covariance, statistics, 5))
     for counted, taken in (
-        (planner.emitter_bytes(model.imaging, 16), maps),
-        (planner.density_bytes(model.covariance), layers),
+        (EMITTERS.bytes(batch(model, 16)), maps),
+        (DENSITY.bytes(batch(model, 16)), layers),
     ):
         assert taken / 1.2 < counted < planner.COUNTED_WITHIN * 1.2 * taken
 
@@ -78,8 +84,8 @@ def test_where_memory_ends_the_same_picture_is_made_in_smaller_batches(cuda, mov
     whole = picture(model_of(raw, cuda), raw)
     model = model_of(raw, cuda)
     torch.cuda.empty_cache()
-    least = planner.watching_bytes(model.imaging, len(raw), model.limits.map_bytes)
-    little_memory(round(1.3 * least))
+    needed = batch(model, len(raw))
+    little_memory(round(1.3 * max(STATISTICS.bytes(needed), OUT_OF_FOCUS.bytes(needed))))
     short = picture(model, raw)
     np.testing.assert_allclose(short, whole, rtol=0, atol=1e-4 * whole.max())
     assert model.limits.map_bytes <= BatchLimits.on(cuda).map_bytes
@@ -92,7 +98,7 @@ def test_out_of_memory_halves_the_batches(cuda, movie, little_memory):
     y = torch.as_tensor(model.photons(raw)).to(cuda)
     prior = torch.ones(model.grid.cells, device=cuda)
     torch.cuda.empty_cache()
-    little_memory(planner.emitter_bytes(model.imaging, 30))
+    little_memory(EMITTERS.bytes(batch(model, 30)))
     sizes = []
 
     def maps(limits):

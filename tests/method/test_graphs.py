@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from selfstorm.compute.cuda_graphs import MOST_GRAPHS, Graphs
+from selfstorm.compute.cuda_graphs import MAX_GRAPHS, Graphs
 from selfstorm.compute.device import prepare_device
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import simulate
@@ -76,11 +76,11 @@ def test_a_graph_that_fails_or_lies_is_not_used(recorder, caplog):
 def test_graphs_are_bounded_and_kept_from_large_tensors_and_other_devices():
     recorder = Recorder()
     graphs = on_cpu(recorder)
-    for length in range(1, MOST_GRAPHS + 3):
+    for length in range(1, MAX_GRAPHS + 3):
         graphs.run("doubled", doubled, torch.ones(length))
-    assert len(graphs._known) == MOST_GRAPHS
+    assert len(graphs._known) == MAX_GRAPHS
     before = recorder.captured
-    assert before == MOST_GRAPHS + 2
+    assert before == MAX_GRAPHS + 2
     graphs.run("doubled", doubled, torch.empty(2**25, device="meta"))
     graphs.run("doubled", doubled, torch.zeros(2**25))
     assert recorder.captured == before

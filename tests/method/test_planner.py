@@ -14,11 +14,14 @@ from selfstorm.physics.operators import Grid, Imaging, LaggedCovariance
 from selfstorm.psf.models import Airy, Ellipse, Gaussian
 from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
-from selfstorm.stages.candidates import candidates
-from selfstorm.stages.covariances import window_statistics
-from selfstorm.stages.density import density
-from selfstorm.stages.emitters import Layers, emitter_maps
-from selfstorm.stages.localization import localize
+from selfstorm.stages.candidates import CANDIDATES, candidates
+from selfstorm.stages.covariances import STATISTICS, window_statistics
+from selfstorm.stages.density import DENSITY, density
+from selfstorm.stages.emitters import EMITTERS, Layers, emitter_maps
+from selfstorm.stages.localization import LOCALIZATION, localize
+from selfstorm.stages.out_of_focus import OUT_OF_FOCUS
+from selfstorm.stages.rendering import RENDERING, render
+from selfstorm.stages.stage import Batch
 from selfstorm.stream import memory_plan as planner
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.ingest import ingest
@@ -57,18 +60,19 @@ def picture(raw, limits=None, estimate="emitters"):
 def test_what_stages_a_and_b_take_is_what_was_counted(psf, field):
     grid, frames = Grid(*field, 4, 100.0), 4
     imaging, covariance = Imaging(psf, grid, LIKE), LaggedCovariance(psf, grid, LIKE)
+    batch = Batch(imaging, covariance, frames, 0, frames, 2**24)
     y = 10 + torch.rand(frames, *field)
     with torch.inference_mode():
         statistics = window_statistics(y)
         with Allocated() as stage_b:
             maps = emitter_maps(imaging, y, torch.rand(grid.cells), torch.ones(frames, 1, 1), y, FEW_LAYERS)
-        about(planner.emitter_bytes(imaging, frames), stage_b.peak)
+        about(EMITTERS.bytes(batch), stage_b.peak)
         with Allocated() as search:
             candidates(maps, grid)
-        about(planner.CANDIDATES_MAPS * maps.numel() * 4, search.peak + maps.numel() * 4)
+        about(CANDIDATES.bytes(batch), search.peak + maps.numel() * 4)
         with Allocated() as stage_a:
             density(covariance, statistics, 4)
-        about(planner.density_bytes(covariance), stage_a.peak)
+        about(DENSITY.bytes(batch), stage_a.peak)
 
 
 def test_what_watching_takes_is_what_was_counted(raw):
@@ -77,7 +81,8 @@ def test_what_watching_takes_is_what_was_counted(raw):
     for first, last in ((0, 60), (60, 80), (80, 120)):
         with Allocated() as taken:
             ingest(model, wide[first:last], WindowSpan(np.arange(first, last), 0, 20))
-        counted = planner.watching_bytes(model.imaging, last - first, model.limits.map_bytes)
+        batch = Batch(model.imaging, model.covariance, 1, 0, last - first, model.limits.map_bytes)
+        counted = max(STATISTICS.bytes(batch), OUT_OF_FOCUS.bytes(batch))
         if first:
             about(counted, taken.peak)
         else:  # no frames before them
@@ -97,7 +102,16 @@ def test_what_fitting_takes_is_what_was_counted(raw, monkeypatch):
     model, _ = picture(raw, estimate="fused")
     emitters, frames, taken = max(groups)
     assert emitters > 1000
-    about(planner.fitting_bytes(model.imaging, emitters, frames), taken)
+    about(LOCALIZATION.bytes(Batch(model.imaging, model.covariance, frames, emitters, frames, 2**24)), taken)
+
+
+def test_what_drawing_takes_is_what_was_counted(raw):
+    model, result = picture(np.tile(raw, (1, 3, 3)), estimate="fused")
+    found, flat = result.localizations, torch.ones(model.grid.cells)
+    assert len(found) > 1000
+    with Allocated() as taken:
+        render(found, flat, model.grid, len(raw))
+    about(RENDERING.bytes(Batch(model.imaging, model.covariance, 1, 0, 1, 2**24)), taken.peak)
 
 
 @pytest.mark.parametrize("psf", OPTICS, ids=lambda psf: type(psf).__name__)
@@ -107,10 +121,10 @@ def test_the_matrices_are_counted_exactly(psf):
     held = {
         matrix.untyped_storage().data_ptr(): matrix.untyped_storage().nbytes()
         for one in operators
-        for band in (one.operator.y_down, one.operator.y_up, one.operator.x_down, one.operator.x_up)
+        for band in (one.separable.y_down, one.separable.y_up, one.separable.x_down, one.separable.x_up)
         for _, matrix in band._blocks
     }
-    assert planner.operator_bytes(*operators) == sum(held.values())
+    assert sum(one.separable.bytes for one in operators) == sum(held.values())
 
 
 def planned(free, frames=100, field=(512, 512), most=None):
@@ -123,7 +137,7 @@ def test_less_is_done_at_once_where_less_is_free():
     plenty, some, short = planned(80 * 2**30), planned(4 * 2**30), planned(2**20)
     assert plenty.limits == BatchLimits(DEVICE_MAP_BYTES, DEVICE_EMITTERS)
     assert plenty.limits.map_bytes > some.limits.map_bytes > short.limits.map_bytes == MIN_MAP_BYTES
-    assert some.peak <= planner.SHARE * some.free
+    assert some.peak <= planner.FREE_SHARE * some.free
     assert (plenty.fits, some.fits, short.fits) == (True, True, False)
     assert planned(None).limits == plenty.limits
     assert planned(4 * 2**30 + 2**20).limits == some.limits  # a little more free: the same batches, the same picture
@@ -134,14 +148,15 @@ def test_room_is_left_for_graphs_but_a_window_fits_without(monkeypatch):
     imaging, covariance = Imaging(SETTINGS.psf, grid, LIKE), LaggedCovariance(SETTINGS.psf, grid, LIKE)
     most = BatchLimits(DEVICE_MAP_BYTES, DEVICE_EMITTERS)
     needed = plan(imaging, covariance, 100, most, None).peak
-    graphs = planner.graph_bytes(imaging, covariance, 100)
-    assert 0 < graphs < planner.MOST_GRAPHS * 6 * planner.MOST_BYTES
-    tight = plan(imaging, covariance, 100, most, round(needed / planner.SHARE) + 1)
+    batch = Batch(imaging, covariance, 100, most.emitters, 100, most.map_bytes)
+    graphs = planner.graph_bytes(batch)
+    assert 0 < graphs < planner.MAX_GRAPHS * 6 * planner.MAX_GRAPH_BYTES
+    tight = plan(imaging, covariance, 100, most, round(needed / planner.FREE_SHARE) + 1)
     assert tight.limits.map_bytes < most.map_bytes
-    assert plan(imaging, covariance, 100, most, round((needed + graphs) / planner.SHARE) + 1).limits == most
+    assert plan(imaging, covariance, 100, most, round((needed + graphs) / planner.FREE_SHARE) + 1).limits == most
     assert plan(imaging, covariance, 100, tight.limits, tight.peak).fits
-    monkeypatch.setattr(planner, "MOST_BYTES", 2**20)  # no graphs of maps as large as these
-    assert planner.graph_bytes(imaging, covariance, 100) == 0
+    monkeypatch.setattr(planner, "MAX_GRAPH_BYTES", 2**20)  # no graphs of maps as large as these
+    assert planner.graph_bytes(batch) == 0
 
 
 def test_a_window_that_has_less_room_makes_the_same_picture(raw):

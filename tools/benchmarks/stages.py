@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from selfstorm.calibration.differentiable_psf import parameters, smooth
 from selfstorm.calibration.field_moments import FieldMoments
 from selfstorm.calibration.finetuning_loss import Half, Loss
 from selfstorm.compute.batching import BatchLimits, frames_together, free_bytes
+from selfstorm.compute.cuda_graphs import Graphs
 from selfstorm.compute.device import synchronize
 from selfstorm.frames import Array
 from selfstorm.physics.camera import calibrate
@@ -29,9 +30,9 @@ from selfstorm.psf.models import Gaussian
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
-from selfstorm.stages.covariances import WindowStatistics, statistics_of, sums_of, trend
-from selfstorm.stages.density import density
-from selfstorm.stages.emitters import QUALITY, Layers, emitter_maps
+from selfstorm.stages.emitters import EMITTERS, QUALITY
+from selfstorm.stages.pipeline import STAGES
+from selfstorm.stages.stage import Run, Sample, Stage
 from selfstorm.stream.engine import ingest, new_model, picture_of
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.memory_plan import plan
@@ -41,7 +42,7 @@ STRIDE = 25
 TILE_PX = 64  # simulated; larger fields are made of copies
 SCENE: dict[str, Any] = {"density": 5.0, "photons": 1200.0, "on_frames": 1.5, "seed": 41}
 SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, quality="fast", tuning_steps=0)
-FEW, MORE = 2, 8  # layers: what more of them take more is the layers'
+FEW, MORE = 2, 8  # iterations
 REPEATS = 5
 LARGE = {"cuda": (2**28, 8192), "mps": (2**26, 4096), "cpu": (2**25, 1024)}  # numbers copied, side of the product
 
@@ -158,23 +159,16 @@ def ceilings_of(device: torch.device) -> Ceilings:
 
 
 def stage_costs(raw: Array, device: torch.device) -> Iterator[StageCost]:
-    """Statistics, a layer of stage A, and a layer of stage B for one frame of a batch."""
+    """One unit of every stage, such as an iteration for one frame."""
     model = SequenceModel(SETTINGS, raw.shape[1:], *_known(raw), device)
     side_px = raw.shape[1]
     with torch.inference_mode():
         y = torch.as_tensor(model.photons(raw)).to(device)
 
-        def statistics() -> WindowStatistics:
-            return statistics_of(sums_of(y - trend(y), None, len(y)), y.mean(0))
-
-        seconds, flops, moved = _cost(statistics, device)
-        yield StageCost(side_px, "statistics", "frame", seconds / len(y), flops / len(y), moved / len(y))
-        window = statistics()
-        few, more = (_cost(partial(density, model.covariance, window, layers), device) for layers in (FEW, MORE))
-        yield StageCost(side_px, "A, density", "layer", *_per_layer(few, more, 1))
-        batch, prior, start = _batch(model, y)
-        few, more = (_cost(partial(_maps, model, batch, prior, start, layers), device) for layers in (FEW, MORE))
-        yield StageCost(side_px, "B, emitters", "layer and frame", *_per_layer(few, more, len(batch)))
+        for stage in STAGES:
+            frames = y[: _frames_together(model, len(y))] if stage.batched else y
+            sample = Sample(model.psf, model.imaging, model.covariance, frames.clamp(min=1.0))
+            yield StageCost(side_px, stage.name, stage.unit, *_unit_cost(stage, sample, model.graphs, device))
 
 
 def tuning_cost(raw: Array) -> StageCost:
@@ -213,8 +207,9 @@ def window_cost(raw: Array, frames: int, device: torch.device, *, with_paper: bo
     )
     with torch.inference_mode():
         y = torch.as_tensor(model.photons(raw[:frames])).to(device)
-        batch, prior, start = _batch(model, y)
-        fast_s = min(_times(lambda: _maps(model, batch, prior, start, QUALITY["fast"].count), device, 2))
+        batch = y[: _frames_together(model, len(y))].clamp(min=1.0)
+        run = _captured(EMITTERS, Sample(model.psf, model.imaging, model.covariance, batch), model.graphs)
+        fast_s = min(_times(lambda: run(QUALITY["fast"].count), device, 2))
     return WindowCost(
         side_px,
         frames,
@@ -245,22 +240,36 @@ def _known(raw: Array) -> tuple[Any, Any, Any]:
     return calibrate(raw[:8], 100.0, 4.0), FieldMoments(), SETTINGS.psf
 
 
-def _batch(model: SequenceModel, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Frames of one batch of stage B, with a flat prior and a start."""
-    prior = torch.ones(model.grid.cells, device=y.device)
-    limits = plan(model.imaging, model.covariance, len(y), BatchLimits.on(y.device), free_bytes(y.device)).limits
-    batch = y[: frames_together(prior.numel(), limits.map_bytes)].clamp(min=1.0)
-    return batch, prior, batch.new_full((len(batch), 1, 1), float(batch.mean()) / model.grid.scale**2)
+def _frames_together(model: SequenceModel, frames: int) -> int:
+    """Frames of one batch, as the plan has it."""
+    grid, device = model.grid, model.device
+    limits = plan(model.imaging, model.covariance, frames, BatchLimits.on(device), free_bytes(device)).limits
+    return frames_together(grid.cells[0] * grid.cells[1], limits.map_bytes)
 
 
-def _maps(model: SequenceModel, y: Tensor, prior: Tensor, start: Tensor, layers: int) -> Tensor:
-    fast = QUALITY["fast"]
-    network = Layers(layers, fast.penalty, fast.floor)
+def _captured(stage: Stage, sample: Sample, graphs: Graphs) -> Run:
+    """The stage on a sample, as a CUDA graph where the engine makes one."""
+    run = stage.prepare(sample)
+    if not stage.captured:
+        return run
 
-    def run(y: Tensor, prior: Tensor, start: Tensor, background: Tensor) -> Tensor:
-        return emitter_maps(model.imaging, y, prior, start, background, network)
+    def replayed(iterations: int) -> Tensor:
+        def once(y: Tensor) -> Tensor:
+            return cast(Tensor, run(iterations))
 
-    return model.graphs.run(("emitters", layers), run, y, prior, start, torch.ones_like(y))
+        return graphs.run((stage.name, iterations), once, sample.y)
+
+    return replayed
+
+
+def _unit_cost(stage: Stage, sample: Sample, graphs: Graphs, device: torch.device) -> tuple[float, float, float]:
+    """Seconds, operations and bytes of one unit; of an iteration, what more of them take more."""
+    run, frames = _captured(stage, sample, graphs), len(sample.y) if stage.per_frame else 1
+    if not stage.iterates:
+        seconds, flops, moved = _cost(partial(run, 0), device)
+        return seconds / frames, flops / frames, moved / frames
+    few, more = (_cost(partial(run, iterations), device) for iterations in (FEW, MORE))
+    return _per_iteration(few, more, frames)
 
 
 def _cost(work: Callable[[], object], device: torch.device) -> tuple[float, float, float]:
@@ -271,7 +280,7 @@ def _cost(work: Callable[[], object], device: torch.device) -> tuple[float, floa
     return seconds, float(tally.flops), float(tally.bytes)
 
 
-def _per_layer(few: tuple[float, ...], more: tuple[float, ...], frames: int) -> tuple[float, float, float]:
+def _per_iteration(few: tuple[float, ...], more: tuple[float, ...], frames: int) -> tuple[float, float, float]:
     seconds, flops, moved = ((b - a) / (MORE - FEW) / frames for a, b in zip(few, more, strict=True))
     return max(seconds, 1e-9), flops, moved  # a clock may go wrong on a busy machine
 

@@ -1,0 +1,80 @@
+"""What every stage of a window declares of itself: its memory, its cost, and a way to run it alone.
+
+The memory plan, the load control, the warm-up, the benchmark and the tests of memory iterate over `pipeline.STAGES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from selfstorm.physics.operators import Imaging, LaggedCovariance
+from selfstorm.psf.models import Psf
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is computed at once, which a stage's memory follows from.
+
+    frames: whose maps are made together. emitters: localised together. new_frames: ingested together, in batches whose
+    maps take map_bytes.
+    """
+
+    imaging: Imaging
+    covariance: LaggedCovariance
+    frames: int
+    emitters: int
+    new_frames: int
+    map_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Frames y, (T, H, W) photons > 0, and the operators of their field: what any stage can be run on."""
+
+    psf: Psf
+    imaging: Imaging
+    covariance: LaggedCovariance
+    y: Tensor
+
+
+Run = Callable[[int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A step of a window.
+
+    name: key of its measured seconds.
+    bytes: what it takes at its worst moment, beside the frames and matrices that stay.
+    prepare: its inputs from a sample; returns the stage as a function of its number of iterations, which stages that
+        do not iterate ignore.
+    iterates, per_frame: what its time is proportional to.
+    batched: whether it takes the frames of one batch, not of a whole window.
+    captured: whether CUDA graphs of it are kept.
+    costs: time of one unit, in iterations of the density network, until it is measured; by name, or by name and
+        quality. Without costs it is not timed on its own.
+    estimates: pictures that need it.
+    """
+
+    name: str
+    bytes: Callable[[Batch], int]
+    prepare: Callable[[Sample], Run]
+    iterates: bool = False
+    per_frame: bool = True
+    batched: bool = False
+    captured: bool = False
+    costs: Mapping[str, float] = field(default_factory=dict)
+    estimates: tuple[str, ...] = ()
+
+    @property
+    def unit(self) -> str:
+        """What its time is proportional to, in words."""
+        parts = ["iteration"] * self.iterates + ["frame"] * self.per_frame
+        return " and ".join(parts) or "window"
+
+    def cost_key(self, quality: str) -> str:
+        """Key of its time at a quality: the name alone where the quality makes no difference."""
+        return self.name if self.name in self.costs else f"{self.name} {quality}"

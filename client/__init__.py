@@ -1,1 +1,1 @@
-from client.control import Daemon as Daemon
+from client.remote_daemon import Daemon as Daemon

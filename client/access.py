@@ -32,26 +32,26 @@ class ControlAccess:
     @property
     def open(self) -> bool:
         """Whether there is somebody to ask who lets us."""
-        return not shut(self)
+        return not unavailable_reason(self)
 
 
-def shut(reach: ControlAccess, *, movie: bool = False) -> str:
+def unavailable_reason(access: ControlAccess, *, movie: bool = False) -> str:
     """Why the daemon cannot be controlled at all, and what to do about it; empty where it can."""
     if movie:
         return MOVIE
-    if not reach.address:
+    if not access.address:
         return NOT_CONNECTED
-    if not reach.answered:
-        return reach.why or LISTENING
-    return ONLY_LOOKS if reach.role == "view" else ""
+    if not access.answered:
+        return access.why or LISTENING
+    return ONLY_LOOKS if access.role == "view" else ""
 
 
-def headline(reach: ControlAccess, *, movie: bool = False) -> str:
+def headline(access: ControlAccess, *, movie: bool = False) -> str:
     """The same in a few words, for the head of a menu."""
-    if movie or not reach.address:
+    if movie or not access.address:
         return "No daemon to control"
-    if not reach.answered:
-        return f"{reach.address} does not answer" if reach.why else f"Asking {reach.address} …"
-    if reach.role == "view":
+    if not access.answered:
+        return f"{access.address} does not answer" if access.why else f"Asking {access.address} …"
+    if access.role == "view":
         return "Your key may look and not control"
-    return f"Controls {reach.address}"
+    return f"Controls {access.address}"

@@ -25,10 +25,10 @@ class Target:
     @property
     def control_address(self) -> str:
         """Where it takes requests; empty where there is no port above."""
-        return self.control or one_above(self.results)
+        return self.control or default_control_address(self.results)
 
 
-def fault(address: str) -> str:
+def address_error(address: str) -> str:
     """What is wrong with an address; empty when nothing is."""
     match = FORM.fullmatch(address)
     if match is None or not 1 <= int(match["port"]) <= MAX_PORT:
@@ -36,7 +36,7 @@ def fault(address: str) -> str:
     return ""
 
 
-def one_above(results: str) -> str:
+def default_control_address(results: str) -> str:
     """The address one port above, where a daemon takes requests unless its configuration says otherwise."""
     match = FORM.fullmatch(results)
     if match is None or int(match["port"]) >= MAX_PORT:

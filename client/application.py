@@ -1,4 +1,4 @@
-"""The viewer from start to end: the application, a sitting, an orderly end of both."""
+"""The viewer from start to end: the application, a session, an orderly end of both."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from client.address import Target
 from client.export.screenshot import TIMED_OUT, Screenshot
 from client.session import ViewerSession
 from client.widgets.screen import require_screen
-from client.widgets.theme import dress
+from client.widgets.theme import apply_theme
 from client.window.preferences import Preferences
 from selfstorm.commands.console import INTERRUPTED
 
@@ -28,7 +28,7 @@ def watch(target: Target, movie: Path | None, screenshot: Path | None, windows: 
     application = QtWidgets.QApplication(sys.argv[:1])
     application.setApplicationName("selfstorm-viewer")
     application.setApplicationDisplayName("Self-STORM live")
-    dress(application)
+    apply_theme(application)
     if application.platformName() == "offscreen":
         # It warns once a widget that it cannot tell a window manager about sizes; there is none.
         QtCore.QLoggingCategory.setFilterRules("default.warning=false")
@@ -36,21 +36,21 @@ def watch(target: Target, movie: Path | None, screenshot: Path | None, windows: 
     signal.signal(signal.SIGINT, lambda *_: application.exit(INTERRUPTED))
     # A screenshot shows the window as it comes, not as somebody left it.
     store = None if screenshot else QtCore.QSettings("selfstorm", "selfstorm-viewer")
-    settings = Preferences(store)
-    sitting = ViewerSession(settings)
+    preferences = Preferences(store)
+    session = ViewerSession(preferences)
     try:
         if movie is not None:
-            sitting.open(movie)
+            session.open(movie)
         else:
-            sitting.connect(settings.remembered(target))
-        shot = Screenshot(sitting.window, sitting.presenter, windows, timeout_s) if screenshot else None
-        sitting.window.show()
+            session.connect(preferences.recall(target))
+        shot = Screenshot(session.window, session.presenter, windows, timeout_s) if screenshot else None
+        session.window.show()
         code = application.exec()
         if shot is not None and screenshot is not None and code != INTERRUPTED:
             shot.save(screenshot)
     finally:
-        sitting.stop()
+        session.stop()
     if shot is not None and code == TIMED_OUT:
-        seen = f"{sitting.presenter.state.windows} of {windows} windows were shown within {timeout_s:g} s"
+        seen = f"{session.presenter.state.windows} of {windows} windows were shown within {timeout_s:g} s"
         click.echo(f"error: {seen}; saved what was there: {screenshot}", err=True)
     return code

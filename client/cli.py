@@ -6,19 +6,19 @@ from pathlib import Path
 
 import click
 
-from client.address import DEFAULT, Target, fault
+from client.address import DEFAULT, Target, address_error
 from daemon.transport.client_socket import load_key
 from selfstorm.commands.console import run
 from selfstorm.errors import InputError
 
 
 def main() -> None:
-    """Entry point."""
+    """ActionSpec point."""
     run(viewer)
 
 
 def _endpoint(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    if value and (wrong := fault(value)):
+    if value and (wrong := address_error(value)):
         raise click.BadParameter(wrong)
     return value
 

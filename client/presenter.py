@@ -8,8 +8,8 @@ from typing import Protocol
 
 from PySide6 import QtCore
 
-from client.state import ViewerState, reduce_message, reduce_shut_out, reduce_skipped, reduce_unreadable
-from client.subscriber import UNREADABLE, Batch, ShutOut
+from client.state import ViewerState, reduce_connection_refused, reduce_message, reduce_skipped, reduce_unreadable
+from client.subscriber import UNREADABLE, Batch, ConnectionRefused
 from client.timeline.history import History
 from client.timeline.playhead import Playhead, advance
 
@@ -79,8 +79,8 @@ def reduce_batch(state: ViewerState, batch: Batch) -> ViewerState:
     for arrival in batch.arrivals:
         if isinstance(arrival.content, str):
             state = reduce_unreadable(state, arrival.content, 1 + batch.replaced[UNREADABLE])
-        elif isinstance(arrival.content, ShutOut):
-            state = reduce_shut_out(state, arrival.content.why)
+        elif isinstance(arrival.content, ConnectionRefused):
+            state = reduce_connection_refused(state, arrival.content.why)
         else:
             state = reduce_message(state, arrival.content, arrival.at_s)
     undrawn = max(state.windows - before - 1, 0)

@@ -1,4 +1,4 @@
-"""One sitting at the viewer: the window, and what feeds it: a daemon listened to, or a movie."""
+"""One session at the viewer: the window, and what feeds it: a daemon listened to, or a movie."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from PySide6 import QtWidgets
 
 from client.address import Target
 from client.controls.actions import DaemonActions
-from client.export.drag_out import StartDrag
-from client.export.open_movie import open_movie
+from client.export.drag_export import StartDrag
 from client.presenter import Presenter
 from client.state import ViewerState
 from client.subscriber import Batch, Subscriber
 from client.timeline.playhead import Playhead, seek
+from client.timeline.saved_movie import open_movie
 from client.trust.trends import Sample, with_window
-from client.window.commands import AskPath, Commands
 from client.window.main_view import MODES
 from client.window.main_window import ViewerWindow
+from client.window.menu_commands import AskPath, Commands
 from client.window.preferences import Preferences
 from daemon.transport.client_socket import load_key
 from selfstorm.errors import InputError
@@ -28,7 +28,7 @@ from selfstorm.errors import InputError
 LAYOUTS = ("picture_area", "side")
 
 
-class Nothing:
+class EmptySource:
     """A source from which nothing ever comes: while a movie is looked at."""
 
     def drain(self) -> Batch:
@@ -41,20 +41,20 @@ class ViewerSession:
 
     def __init__(
         self,
-        settings: Preferences,
+        preferences: Preferences,
         clock: Callable[[], float] = time.monotonic,
         ask_save: AskPath | None = None,
         ask_open: AskPath | None = None,
         start_drag: StartDrag | None = None,
     ) -> None:
-        self._settings, self._clock = settings, clock
+        self._preferences, self._clock = preferences, clock
         self._subscriber: Subscriber | None = None
         self.window = ViewerWindow()
-        self.commands = Commands(self.window, settings, ask_save, ask_open, start_drag)
-        self.presenter = Presenter(Nothing(), self.window, ViewerState(""), clock)
+        self.commands = Commands(self.window, preferences, ask_save, ask_open, start_drag)
+        self.presenter = Presenter(EmptySource(), self.window, ViewerState(""), clock)
         self.window.moved.connect(self.presenter.move)
-        self.remote = DaemonActions(self.window, self.presenter)
-        self.window.closed.connect(self._keep_layout)
+        self.daemon_actions = DaemonActions(self.window, self.presenter)
+        self.window.closed.connect(self._save_layout)
         self.commands.connect_asked.connect(self._try_to_connect)
         self.commands.open_asked.connect(self._try_to_open)
         self._restore_layout()
@@ -66,8 +66,8 @@ class ViewerSession:
         self._subscriber = Subscriber(target.results, self._clock, key)
         self._subscriber.start()
         self.presenter.begin(self._subscriber, ViewerState(target.results))
-        self.remote.begin(target.control_address, key)
-        self._settings.connected(target)
+        self.daemon_actions.begin(target.control_address, key)
+        self._preferences.remember(target)
         self.window.setWindowTitle(f"Self-STORM live – {target.results}")
 
     def open(self, path: Path) -> None:
@@ -79,7 +79,7 @@ class ViewerSession:
             trend = with_window(trend, number, pair)
         start = seek(Playhead(), history, history.first)
         state = ViewerState("", movie=path.name, history=history, playhead=start, trend=trend)
-        self.presenter.begin(Nothing(), state)
+        self.presenter.begin(EmptySource(), state)
         self.window.setWindowTitle(f"Self-STORM live – {path.name}")
 
     def stop(self) -> None:
@@ -92,37 +92,37 @@ class ViewerSession:
         try:
             self.connect(target)
         except InputError as error:
-            self.window.say(str(error))
+            self.window.show_message(str(error))
 
     def _try_to_open(self, path: str) -> None:
         try:
             self.open(Path(path))
         except InputError as error:
-            self.window.say(str(error))
+            self.window.show_message(str(error))
 
     def _stop_listening(self) -> None:
-        self.remote.stop()
+        self.daemon_actions.stop()
         if self._subscriber is not None:
             self._subscriber.stop()
             self._subscriber = None
 
     def _restore_layout(self) -> None:
-        settings, window = self._settings, self.window
-        if settings.look != "dark":
-            window.entries["light"].setChecked(True)
-        window.set_look(settings.look)
-        if settings.mode in MODES:
-            window.sr.set_mode(settings.mode)
-        geometry = settings.layout("window")
+        preferences, window = self._preferences, self.window
+        if preferences.theme != "dark":
+            window.menu_actions["light"].setChecked(True)
+        window.set_theme(preferences.theme)
+        if preferences.mode in MODES:
+            window.sr.set_mode(preferences.mode)
+        geometry = preferences.layout("window")
         if not geometry.isEmpty():
             window.restoreGeometry(geometry)
         for name in LAYOUTS:
-            if not (sizes := settings.layout(name)).isEmpty():
+            if not (sizes := preferences.layout(name)).isEmpty():
                 splitter: QtWidgets.QSplitter = getattr(window, name)
                 splitter.restoreState(sizes)
-        window.welcome.setVisible(settings.first_start)
+        window.welcome.setVisible(preferences.first_start)
 
-    def _keep_layout(self) -> None:
-        self._settings.keep_layout("window", self.window.saveGeometry())
+    def _save_layout(self) -> None:
+        self._preferences.save_layout("window", self.window.saveGeometry())
         for name in LAYOUTS:
-            self._settings.keep_layout(name, getattr(self.window, name).saveState())
+            self._preferences.save_layout(name, getattr(self.window, name).saveState())

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from client.access import ControlAccess
 from client.picture.pictures import Pair, Picture
 from client.timeline.history import History
-from client.timeline.playhead import Playhead, looked_at
+from client.timeline.playhead import Playhead, displayed_pair
 from client.trust.losses import Losses, note_losses
 from client.trust.trends import Sample, with_window
 from daemon.protocol.codec import Received
@@ -27,12 +27,20 @@ THIS_VIEWER = "this viewer"  # as the run of events that no daemon told
 class ViewerState:
     """Everything the window shows.
 
-    run: of the newest message. heard_s: the last sign of life: a status message, or a run's first message. info: of the
-    newest stream, which names no run. sr, raw: the newest halves; error: the newest error map. window_at_s: when the
-    newest window was first shown; interval_s: the time between the last two. unreadable: messages that could not be
-    used. shut_out: why the daemon does not let us in. reach: the way to its control. skipped: windows replaced by newer
-    ones before they were drawn.
-    movie: the file looked at; empty while a daemon is listened to.
+    Attributes:
+        endpoint: Address of the daemon's results; empty for a saved movie.
+        movie: Name of the saved movie; empty while connected to a daemon.
+        run: Run of the newest message.
+        heard_s: Time of the last heartbeat: a status message, or the first message of a run.
+        info: Newest camera stream, which names no run.
+        status, status_at_s: Newest status and its time of arrival.
+        sr, raw, error: Newest super-resolved picture, raw mean and error map, not yet paired.
+        window_at_s: Time at which the newest window was first shown.
+        interval_s: Time between the two newest windows.
+        unreadable, unreadable_text: Number of messages that could not be decoded, and the last reason.
+        connection_refused: Reason why the daemon rejects the connection; empty when it does not.
+        access: Access to the daemon's control endpoint.
+        skipped: Windows replaced by newer ones before they were drawn.
     """
 
     endpoint: str
@@ -54,8 +62,8 @@ class ViewerState:
     events: tuple[Event, ...] = ()
     unreadable: int = 0
     unreadable_text: str = ""
-    shut_out: str = ""
-    reach: ControlAccess = field(default_factory=ControlAccess)
+    connection_refused: str = ""
+    access: ControlAccess = field(default_factory=ControlAccess)
     skipped: int = 0
 
     @property
@@ -66,7 +74,7 @@ class ViewerState:
     @property
     def shown(self) -> Pair | None:
         """The pair looked at: the newest, unless the user went back."""
-        return looked_at(self.playhead, self.history)
+        return displayed_pair(self.playhead, self.history)
 
     @property
     def windows(self) -> int:
@@ -100,14 +108,14 @@ def reduce_unreadable(state: ViewerState, text: str, count: int = 1) -> ViewerSt
     return replace(state, unreadable=state.unreadable + count, unreadable_text=text)
 
 
-def reduce_shut_out(state: ViewerState, why: str) -> ViewerState:
+def reduce_connection_refused(state: ViewerState, why: str) -> ViewerState:
     """The daemon does not let us in; or, without a reason, does again."""
-    return replace(state, shut_out=why)
+    return replace(state, connection_refused=why)
 
 
-def reduce_reach(state: ViewerState, reach: ControlAccess) -> ViewerState:
+def reduce_access(state: ViewerState, access: ControlAccess) -> ViewerState:
     """Something else is known of the way to the daemon's control."""
-    return replace(state, reach=reach)
+    return replace(state, access=access)
 
 
 def reduce_refusal(state: ViewerState, text: str, unix_ns: int) -> ViewerState:

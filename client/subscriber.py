@@ -25,14 +25,14 @@ STOP_S = 5.0
 
 # Two of each picture, not one: the newest super-resolved picture may come before its raw mean, and the pair
 # before it is then the newest that can be shown. All events are wanted; the bound is for a daemon gone mad.
-KEPT = {"sr.preview": 2, "sr.refined": 2, "raw.mean": 2, "quality": 2, "event": 1000}
-KEPT_OTHERWISE = 1
+MAX_KEPT = {"sr.preview": 2, "sr.refined": 2, "raw.mean": 2, "quality": 2, "event": 1000}
+MAX_KEPT_OTHER = 1
 HOW = "File > Connect, or --key NAME.key"
-UNREADABLE, SHUT_OUT = "unreadable", "shut out"
+UNREADABLE, CONNECTION_REFUSED = "unreadable", "shut out"
 
 
 @dataclass(frozen=True, slots=True)
-class ShutOut:
+class ConnectionRefused:
     """The daemon does not let us in. why: a sentence, and what to do about it."""
 
     why: str
@@ -42,7 +42,7 @@ class ShutOut:
 class Arrival:
     """One message as it came. content: the decoded message, why it could not be read, or that there will be none."""
 
-    content: Received | ShutOut | str
+    content: Received | ConnectionRefused | str
     at_s: float
 
 
@@ -67,7 +67,7 @@ class Inbox:
         """Add one; the oldest of its kind gives way when there are too many."""
         kind = _kind(arrival.content)
         with self._lock:
-            kept = self._kept.setdefault(kind, deque(maxlen=KEPT.get(kind, KEPT_OTHERWISE)))
+            kept = self._kept.setdefault(kind, deque(maxlen=MAX_KEPT.get(kind, MAX_KEPT_OTHER)))
             self._replaced[kind] += len(kept) == kept.maxlen
             kept.append((self._count, arrival))
             self._count += 1
@@ -81,12 +81,12 @@ class Inbox:
         return Batch(tuple(arrival for _, arrival in arrivals), replaced)
 
 
-def _kind(content: Received | ShutOut | str) -> str:
+def _kind(content: Received | ConnectionRefused | str) -> str:
     match content:
         case str():
             return UNREADABLE
-        case ShutOut():
-            return SHUT_OUT
+        case ConnectionRefused():
+            return CONNECTION_REFUSED
     return content.kind
 
 
@@ -131,7 +131,7 @@ class Subscriber:
                 self._receive(socket)
             if connection.fault != told:
                 told = connection.fault
-                self._inbox.put(Arrival(ShutOut(told), self._clock()))
+                self._inbox.put(Arrival(ConnectionRefused(told), self._clock()))
 
     def _receive(self, socket: zmq.Socket[bytes]) -> None:
         parts = [frame.buffer for frame in socket.recv_multipart(copy=False)]

@@ -90,16 +90,16 @@ def watch(chosen: argparse.Namespace) -> int:
 
     from client.address import Target
     from client.session import ViewerSession
-    from client.widgets.theme import dress
+    from client.widgets.theme import apply_theme
     from client.window.preferences import Preferences
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         endpoint = f"tcp://127.0.0.1:{probe.getsockname()[1]}"
     application = QtWidgets.QApplication([])
-    dress(application)
-    sitting = ViewerSession(Preferences(None))
-    sitting.window.sr.set_mode(chosen.mode)
+    apply_theme(application)
+    session = ViewerSession(Preferences(None))
+    session.window.sr.set_mode(chosen.mode)
     delays_ms: list[float] = []
     busy_ms: list[float] = []
     memory_mb: list[float] = []
@@ -113,7 +113,7 @@ def watch(chosen: argparse.Namespace) -> int:
 
     def look() -> None:
         # It redraws whatever the platform thinks is seen: offscreen windows are painted like any other.
-        state = sitting.presenter.state
+        state = session.presenter.state
         sent = state.newest.sr.header.window + 1 if state.newest else 0
         if sent < WARM_UP:
             delays_ms.clear()
@@ -131,16 +131,16 @@ def watch(chosen: argparse.Namespace) -> int:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     publisher = subprocess.Popen(command, env=environment)
     try:
-        sitting.connect(Target(endpoint))
-        sitting.window.show()
+        session.connect(Target(endpoint))
+        session.window.show()
         ticker.start(TICK_MS)
         looker.start(250)
         application.exec()
     finally:
         publisher.kill()
         publisher.wait()
-        sitting.stop()
-    state = sitting.presenter.state
+        session.stop()
+    state = session.presenter.state
     shown, sent = state.windows, state.newest.sr.header.window + 1 if state.newest else 0
     print(f"pictures   {sent} sent of {RAW_SIDE * SCALE} x {RAW_SIDE * SCALE} at {chosen.rate:g} /s, {shown} shown")
     print(f"event loop late by {spread(delays_ms)}")

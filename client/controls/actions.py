@@ -7,20 +7,20 @@ from collections.abc import Callable
 
 from PySide6 import QtCore, QtWidgets
 
-from client.access import ControlAccess, shut
+from client.access import ControlAccess, unavailable_reason
 from client.controls import requests
+from client.controls.control_worker import MAX_PENDING, ControlWorker
 from client.controls.note_dialog import NoteDialog
-from client.controls.request_thread import MOST_WAITING, ControlWorker
 from client.controls.requests import ControlRequest, Outcome
 from client.controls.settings_dialog import SettingsDialog
 from client.picture.region import Region
 from client.presenter import Presenter
-from client.state import ViewerState, reduce_reach, reduce_refusal
-from client.timeline.playhead import place
+from client.state import ViewerState, reduce_access, reduce_refusal
+from client.timeline.playhead import position
 from client.window.main_window import ViewerWindow
 from daemon.protocol.key_file import KeyFile
 
-FORGET = "Forget what was learned, and start anew with the next window?"
+FORGET = "Forget what was access_changed, and start anew with the next window?"
 ONLY_HERE = "marked in this viewer alone: "
 
 
@@ -30,35 +30,35 @@ class DaemonActions(QtCore.QObject):
     def __init__(self, window: ViewerWindow, presenter: Presenter) -> None:
         super().__init__()
         self._window, self._presenter = window, presenter
-        self._courier: ControlWorker | None = None
+        self._worker: ControlWorker | None = None
         self._settings: SettingsDialog | None = None
-        self._settings_errand: ControlRequest | None = None
+        self._settings_request: ControlRequest | None = None
         for name, do in self._actions().items():
-            window.entries[name].triggered.connect(do)
+            window.menu_actions[name].triggered.connect(do)
         # After those who mark here: whether the window looked at is marked now is then known.
-        for marked in (window.entries["mark"].triggered, window.time_bar.mark.clicked):
+        for marked in (window.menu_actions["mark"].triggered, window.time_bar.mark.clicked):
             marked.connect(self._tell_of_mark)
 
     def begin(self, address: str, key: KeyFile | None) -> None:
         """Ask the daemon at this control endpoint from now on."""
         self.stop()
-        self._courier = ControlWorker(address, key)
-        self._courier.learned.connect(self._learn)
-        self._courier.came_back.connect(self._come_back)
-        self._presenter.change(lambda state: reduce_reach(state, ControlAccess(address)))
-        self._courier.start()
+        self._worker = ControlWorker(address, key)
+        self._worker.access_changed.connect(self._update_access)
+        self._worker.completed.connect(self._handle_outcome)
+        self._presenter.change(lambda state: reduce_access(state, ControlAccess(address)))
+        self._worker.start()
 
     def stop(self) -> None:
         """Let the daemon go; what was asked and not answered stays unsaid."""
-        if self._courier is not None:
-            self._courier.stop()
-            self._courier = None
+        if self._worker is not None:
+            self._worker.stop()
+            self._worker = None
         if self._settings is not None:
             self._settings.close()
 
     def _actions(self) -> dict[str, Callable[[], object]]:
         return {
-            "daemon": self._window.entries["connect"].trigger,
+            "daemon": self._window.menu_actions["connect"].trigger,
             "pause": lambda: self._send(requests.pause(not self._is("paused"))),
             "record": lambda: self._send(requests.record(not self._is("recording"))),
             "snapshot": lambda: self._send(requests.snapshot()),
@@ -77,44 +77,44 @@ class DaemonActions(QtCore.QObject):
         status = self._state.status
         return status is not None and bool(getattr(status, what))
 
-    def _send(self, errand: ControlRequest) -> bool:
-        if self._courier is not None and self._courier.send(errand):
-            self._window.say(f"{errand.name}: the daemon is being asked …")
+    def _send(self, request: ControlRequest) -> bool:
+        if self._worker is not None and self._worker.send(request):
+            self._window.show_message(f"{request.name}: the daemon is being asked …")
             return True
-        waiting = f"{MOST_WAITING} requests wait for an answer already" if self._courier else "there is no daemon"
-        self._refused(f"{errand.name}: not done, {waiting}")
+        waiting = f"{MAX_PENDING} requests wait for an answer already" if self._worker else "there is no daemon"
+        self._refused(f"{request.name}: not done, {waiting}")
         return False
 
     def _refused(self, text: str) -> None:
-        self._window.say(text)
+        self._window.show_message(text)
         self._presenter.change(lambda state: reduce_refusal(state, text, time.time_ns()))
 
     @QtCore.Slot(object)
-    def _learn(self, reach: ControlAccess) -> None:
-        if self._courier is not None and reach.address == self._state.reach.address:
-            self._presenter.change(lambda state: reduce_reach(state, reach))
+    def _update_access(self, access: ControlAccess) -> None:
+        if self._worker is not None and access.address == self._state.access.address:
+            self._presenter.change(lambda state: reduce_access(state, access))
 
     @QtCore.Slot(object)
-    def _come_back(self, outcome: Outcome) -> None:
-        if self._courier is None:
+    def _handle_outcome(self, outcome: Outcome) -> None:
+        if self._worker is None:
             return
         if outcome.done:
-            self._window.say(outcome.said)
+            self._window.show_message(outcome.message)
         else:
-            self._refused(outcome.said)
-        if outcome.errand.name == requests.SEND_REGION and outcome.done:
-            self._window.entries["region"].setChecked(False)  # it is the whole picture from now on
-        if self._settings is not None and outcome.errand is self._settings_errand:
-            self._settings.close() if outcome.done else self._settings.refuse(outcome.said)
+            self._refused(outcome.message)
+        if outcome.request.name == requests.SEND_REGION and outcome.done:
+            self._window.menu_actions["region"].setChecked(False)  # it is the whole picture from now on
+        if self._settings is not None and outcome.request is self._settings_request:
+            self._settings.close() if outcome.done else self._settings.refuse(outcome.message)
 
     def _tell_of_mark(self) -> None:
         """A moment that was marked here is told to all viewers; one whose mark was taken away is not."""
         playhead, history, shown = self._state.playhead, self._state.history, self._state.shown
-        here = place(playhead, history)
+        here = position(playhead, history)
         if shown is None or self._state.movie or all(one.number != here for one in playhead.marks):
             return
-        if no_way := shut(self._state.reach):
-            self._window.say(f"{ONLY_HERE}{no_way}")
+        if no_way := unavailable_reason(self._state.access):
+            self._window.show_message(f"{ONLY_HERE}{no_way}")
         else:
             self._send(requests.note(f"window {shown.sr.header.window}"))
 
@@ -136,17 +136,17 @@ class DaemonActions(QtCore.QObject):
 
     def _open_settings(self) -> None:
         if self._settings is None:
-            self._settings = SettingsDialog(self._window, self._state.reach.settings)
+            self._settings = SettingsDialog(self._window, self._state.access.settings)
             self._settings.wanted.connect(self._change)
             self._settings.finished.connect(self._settings_closed)
             self._settings.open()
 
     def _settings_closed(self) -> None:
-        self._settings = self._settings_errand = None
+        self._settings = self._settings_request = None
 
     def _change(self, changes: dict[str, object]) -> None:
-        self._settings_errand = requests.change(changes)
-        if self._settings is not None and not self._send(self._settings_errand):
+        self._settings_request = requests.change(changes)
+        if self._settings is not None and not self._send(self._settings_request):
             self._settings.refuse("Too much waits for an answer already: try again.")
 
     def _send_region(self) -> None:

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from PySide6 import QtGui
 
-from client.access import headline, shut
+from client.access import headline, unavailable_reason
 from client.picture.region import Region
 from client.state import ViewerState
-from client.window.action_table import ENTRIES
+from client.window.action_table import ACTIONS
 
 CONNECT = "Opens File > Connect: another daemon, or another key"
 DRAW_FIRST = "Draw a region first: Tools > Region (R)."
 NO_PICTURE = "There is no picture yet."
 WHOLE_ALREADY = "The whole field is reconstructed already."
 REGION_KEY = "reconstruction.region"
-TIPS = {entry.name: entry.tip for entry in ENTRIES if entry.menu == "Daemon"}
-TEXTS = {entry.name: entry.text for entry in ENTRIES if entry.menu == "Daemon"}
+TIPS = {spec.name: spec.tip for spec in ACTIONS if spec.menu == "Daemon"}
+TEXTS = {spec.name: spec.text for spec in ACTIONS if spec.menu == "Daemon"}
 
 
-def show_daemon(entries: dict[str, QtGui.QAction], state: ViewerState, region: Region | None) -> None:
+def show_daemon(actions: dict[str, QtGui.QAction], state: ViewerState, region: Region | None) -> None:
     """Bring the menu's actions up to date. region: drawn on the picture that is looked at."""
     movie = bool(state.movie)
-    no_way = shut(state.reach, movie=movie)
-    _set(entries["daemon"], headline(state.reach, movie=movie), f"{no_way or state.reach.address}\n{CONNECT}", True)
+    no_way = unavailable_reason(state.access, movie=movie)
+    _set(actions["daemon"], headline(state.access, movie=movie), f"{no_way or state.access.address}\n{CONNECT}", True)
     texts = TEXTS | _texts(state)
     for name, tip in TIPS.items():
         if name != "daemon":
             why_not = no_way or _why_not(name, state, region)
-            _set(entries[name], texts[name], why_not or tip, not why_not)
+            _set(actions[name], texts[name], why_not or tip, not why_not)
 
 
 def _texts(state: ViewerState) -> dict[str, str]:
@@ -46,7 +46,7 @@ def _why_not(name: str, state: ViewerState, region: Region | None) -> str:
         return DRAW_FIRST
     if name == "snapshot" and state.newest is None:
         return NO_PICTURE
-    if name == "whole_field" and state.reach.settings.get(REGION_KEY) is None:
+    if name == "whole_field" and state.access.settings.get(REGION_KEY) is None:
         return WHOLE_ALREADY
     return ""
 

@@ -6,7 +6,7 @@ from PySide6 import QtCore, QtWidgets
 
 from client.widgets.labels import named_label
 
-LONGEST = 200  # characters: the protocol's limit
+MAX_NOTE_CHARACTERS = 200  # characters: the protocol's limit
 EXPLANATION = "What happens at this moment? All viewers list it, and the run's manifest keeps it."
 WIDTH_PX = 420
 
@@ -20,7 +20,7 @@ class NoteDialog(QtWidgets.QDialog):
         super().__init__(parent)
         self.setWindowTitle("Mark for all viewers")
         self.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
-        self.line = QtWidgets.QLineEdit(maxLength=LONGEST)
+        self.line = QtWidgets.QLineEdit(maxLength=MAX_NOTE_CHARACTERS)
         self.line.setMinimumWidth(WIDTH_PX)
         kinds = QtWidgets.QDialogButtonBox.StandardButton
         buttons = QtWidgets.QDialogButtonBox(kinds.Ok | kinds.Cancel)

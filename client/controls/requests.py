@@ -1,4 +1,4 @@
-"""What the viewer asks of a daemon: each errand once, with what is said when it is done. No Qt, no socket.
+"""What the viewer asks of a daemon: each request once, with what is said when it is done. No Qt, no socket.
 
 Every change is an event of the daemon's too, which all viewers list; what is said here is for who asked.
 """
@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from client.control import Daemon
 from client.picture.region import Region
+from client.remote_daemon import Daemon
 
 NEXT = "from the next window on"
 SEND_REGION = "Send the region"
@@ -26,10 +26,10 @@ class ControlRequest:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an errand went: what to say, and whether it was done."""
+    """How an request went: what to say, and whether it was done."""
 
-    errand: ControlRequest
-    said: str
+    request: ControlRequest
+    message: str
     done: bool
 
 

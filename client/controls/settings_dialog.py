@@ -8,16 +8,16 @@ from typing import Any
 
 from PySide6 import QtCore, QtWidgets
 
-from client.controls.settings_form import FIELDS, SettingField, changes_of, shown
+from client.controls.settings_form import SETTINGS, SettingField, changed_values, format_value
 from client.widgets.labels import named_label
 from selfstorm.errors import InputError
 
 EXPLANATION = (
     "Changed for all viewers, from the next window on. Another scale, pixel size or PSF starts the model anew. "
-    "An empty field says what is taken instead."
+    "An empty setting says what is taken instead."
 )
 GAP_PX = 20
-MOST_ROWS = 2 + max(Counter(field.group for field in FIELDS).values())  # of a group, with its heading and a gap
+MAX_ROWS = 2 + max(Counter(setting.group for setting in SETTINGS).values())  # of a group, with its heading and a gap
 ASKING = "The daemon is being asked …"
 Input = QtWidgets.QComboBox | QtWidgets.QLineEdit
 
@@ -32,8 +32,10 @@ class SettingsDialog(QtWidgets.QDialog):
         self.setWindowTitle("Settings of the daemon")
         self.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
         self._settings = settings
-        self.inputs = {field.key: _input(field, settings[field.key]) for field in FIELDS if field.key in settings}
-        self.said = named_label("notes", wrap=True)
+        self.inputs = {
+            setting.key: _input(setting, settings[setting.key]) for setting in SETTINGS if setting.key in settings
+        }
+        self.message = named_label("notes", wrap=True)
         kinds = QtWidgets.QDialogButtonBox.StandardButton
         self.buttons = QtWidgets.QDialogButtonBox(kinds.Ok | kinds.Cancel)
         self.apply = self.buttons.button(kinds.Ok)
@@ -43,22 +45,24 @@ class SettingsDialog(QtWidgets.QDialog):
         column = QtWidgets.QVBoxLayout(self)
         column.addWidget(named_label("dim", EXPLANATION, wrap=True))
         column.addLayout(self._form())
-        column.addWidget(self.said)
+        column.addWidget(self.message)
         column.addWidget(self.buttons)
 
     def _form(self) -> QtWidgets.QGridLayout:
         """Two columns of groups: it fits a small screen."""
-        groups = tuple(dict.fromkeys(field.group for field in FIELDS))
+        groups = tuple(dict.fromkeys(setting.group for setting in SETTINGS))
         grid = QtWidgets.QGridLayout()
         grid.setHorizontalSpacing(12)
         grid.setColumnMinimumWidth(2, GAP_PX)
         for place, group in enumerate(groups):
-            fields = [field for field in FIELDS if field.group == group and field.key in self.inputs]
-            row, column = place // 2 * MOST_ROWS, place % 2 * 3
+            settings_of_group = [
+                setting for setting in SETTINGS if setting.group == group and setting.key in self.inputs
+            ]
+            row, column = place // 2 * MAX_ROWS, place % 2 * 3
             grid.addWidget(named_label("heading", group), row, column, 1, 2)
-            for below, field in enumerate(fields, 1):
-                grid.addWidget(QtWidgets.QLabel(field.label), row + below, column)
-                grid.addWidget(self.inputs[field.key], row + below, column + 1)
+            for below, setting in enumerate(settings_of_group, 1):
+                grid.addWidget(QtWidgets.QLabel(setting.label), row + below, column)
+                grid.addWidget(self.inputs[setting.key], row + below, column + 1)
             if row:
                 grid.setRowMinimumHeight(row - 1, GAP_PX)
         return grid
@@ -66,7 +70,7 @@ class SettingsDialog(QtWidgets.QDialog):
     def accept(self) -> None:
         """Ask for what was changed; the dialog closes when it is done."""
         try:
-            changes = changes_of(self._settings, {key: _text(part) for key, part in self.inputs.items()})
+            changes = changed_values(self._settings, {key: _text(part) for key, part in self.inputs.items()})
         except InputError as error:
             self.refuse(str(error))
             return
@@ -74,26 +78,26 @@ class SettingsDialog(QtWidgets.QDialog):
             super().accept()
             return
         self.apply.setEnabled(False)
-        self.said.setText(ASKING)
+        self.message.setText(ASKING)
         self.wanted.emit(changes)
 
     def refuse(self, why: str) -> None:
         """Say why it was not done; everything stands as the user wrote it."""
-        self.said.setText(why)
+        self.message.setText(why)
         self.apply.setEnabled(True)
         self.adjustSize()
 
 
-def _input(field: SettingField, value: Any) -> Input:
-    if field.kind == "choice":
+def _input(setting: SettingField, value: Any) -> Input:
+    if setting.kind == "choice":
         box = QtWidgets.QComboBox()
-        known = dict(field.choices)
+        known = dict(setting.choices)
         for choice in known if value in known else {value: "", **known}:
-            box.addItem(known.get(choice, str(choice)), shown(choice))
-        box.setCurrentIndex(max(0, box.findData(shown(value))))
+            box.addItem(known.get(choice, str(choice)), format_value(choice))
+        box.setCurrentIndex(max(0, box.findData(format_value(value))))
         return box
-    line = QtWidgets.QLineEdit(shown(value))
-    line.setPlaceholderText(field.empty)
+    line = QtWidgets.QLineEdit(format_value(value))
+    line.setPlaceholderText(setting.placeholder)
     line.setMinimumWidth(190)
     return line
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from selfstorm.errors import InputError
 
 LEARNED = "learned from the frames"
-TOLD = "as the camera says, or learned"
+FROM_CAMERA = "as the camera says, or learned"
 Kind = Literal["whole", "number", "choice"]
 
 
@@ -24,11 +24,11 @@ class SettingField:
     key: str
     label: str
     kind: Kind
-    empty: str = ""
+    placeholder: str = ""
     choices: tuple[tuple[Any, str], ...] = ()
 
 
-FIELDS = (
+SETTINGS = (
     SettingField("Windows", "reconstruction.window", "Frames in a window", "whole"),
     SettingField("Windows", "reconstruction.stride", "A new picture every … frames", "whole"),
     SettingField("Windows", "reconstruction.budget", "Share of the computer's time, 0 to 1", "number"),
@@ -62,32 +62,32 @@ FIELDS = (
     SettingField("Optics", "optics.na", "or numerical aperture", "number", "none"),
     SettingField("Optics", "optics.wavelength_nm", "with emission wavelength, nm", "number", "none"),
     SettingField("Camera", "camera.pixel_nm", "Pixel in the sample, nm", "number", "as the camera says"),
-    SettingField("Camera", "camera.offset_adu", "Offset, ADU", "number", TOLD),
-    SettingField("Camera", "camera.gain_adu_per_electron", "Gain, ADU per electron", "number", TOLD),
+    SettingField("Camera", "camera.offset_adu", "Offset, ADU", "number", FROM_CAMERA),
+    SettingField("Camera", "camera.gain_adu_per_electron", "Gain, ADU per electron", "number", FROM_CAMERA),
 )
 
 
-def shown(value: Any) -> str:
+def format_value(value: Any) -> str:
     """A value as it stands in the form."""
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def changes_of(before: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
+def changed_values(before: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
     """The keys whose text is no longer that of the value before, with their new values. Raises InputError."""
-    fields = {field.key: field for field in FIELDS}
-    changed = {key: text.strip() for key, text in texts.items() if text.strip() != shown(before[key])}
-    return {key: _value(fields[key], text) for key, text in changed.items()}
+    settings_of_group = {setting.key: setting for setting in SETTINGS}
+    changed = {key: text.strip() for key, text in texts.items() if text.strip() != format_value(before[key])}
+    return {key: _value(settings_of_group[key], text) for key, text in changed.items()}
 
 
-def _value(field: SettingField, text: str) -> Any:
+def _value(setting: SettingField, text: str) -> Any:
     if not text:
-        if field.empty:
+        if setting.placeholder:
             return None
-        raise InputError(f"{field.label}: a number is wanted")
-    if field.kind == "choice":
-        return next((value for value, _ in field.choices if str(value) == text), text)
+        raise InputError(f"{setting.label}: a number is wanted")
+    if setting.kind == "choice":
+        return next((value for value, _ in setting.choices if str(value) == text), text)
     try:
-        return int(text) if field.kind == "whole" else float(text.replace(",", "."))
+        return int(text) if setting.kind == "whole" else float(text.replace(",", "."))
     except ValueError:
-        kind = "whole number" if field.kind == "whole" else "number"
-        raise InputError(f"{field.label}: '{text}' is no {kind}") from None
+        kind = "whole number" if setting.kind == "whole" else "number"
+        raise InputError(f"{setting.label}: '{text}' is no {kind}") from None

@@ -10,12 +10,12 @@ from PySide6 import QtCore, QtWidgets
 from client.presenter import Presenter
 from selfstorm.errors import InputError
 
-ENOUGH, TIMED_OUT = 0, 1
+COMPLETE, TIMED_OUT = 0, 1
 SETTLING_TICKS = 5  # axes and scale bars find their places only after the picture was painted once
 
 
 class Screenshot(QtCore.QObject):
-    """Ends the application with ENOUGH or TIMED_OUT; save() then writes what was there."""
+    """Ends the application with COMPLETE or TIMED_OUT; save() then writes what was there."""
 
     def __init__(self, window: QtWidgets.QWidget, presenter: Presenter, windows: int, timeout_s: float) -> None:
         super().__init__()
@@ -24,16 +24,16 @@ class Screenshot(QtCore.QObject):
         self._windows = windows
         self._ticks_left = SETTLING_TICKS
         self._quit: Callable[[int], None] = QtWidgets.QApplication.exit
-        presenter.ticked.connect(self._look)
+        presenter.ticked.connect(self._check)
         QtCore.QTimer.singleShot(int(timeout_s * 1000), self, lambda: self._quit(TIMED_OUT))
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         state = self._presenter.state
         shown = state.newest is not None and not state.newest.sr.preview
         if shown and state.windows >= self._windows and (state.movie or state.status is not None):
             self._ticks_left -= 1
             if self._ticks_left == 0:
-                self._quit(ENOUGH)
+                self._quit(COMPLETE)
 
     def save(self, path: Path) -> None:
         """Write the window as it is now. Raises InputError when the file cannot be written."""

@@ -11,7 +11,7 @@ from selfstorm.frames import Array
 LOW_PERCENT = 0.5
 HIGH_PERCENT = 99.7
 MAX_SAMPLES = 100_000
-NOTHING = 1e-4
+ZERO_SHARE = 1e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def auto_levels(
     if not sample.size:
         return 0.0, 1.0
     low, high = (float(value) for value in np.percentile(sample, (low_percent, high_percent)))
-    if 0 < low < NOTHING * high:
+    if 0 < low < ZERO_SHARE * high:
         low = 0.0  # 2.6e-08 photons are none
     if high > low:
         return low, high

@@ -53,7 +53,7 @@ class Crosshair(QtCore.QObject):
             line.setVisible(shown)
 
 
-def reading(pair: Pair, x: float, y: float) -> str:
+def describe_point(pair: Pair, x: float, y: float) -> str:
     """Where this is and what both pictures say there; empty outside the field. x, y in the field's unit."""
     field = field_of(pair)
     if not (0 <= x < field.width and 0 <= y < field.height):

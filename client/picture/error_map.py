@@ -8,16 +8,16 @@ from client.picture.field import round_length
 from selfstorm.frames import Array
 
 LEVELS = 256
-SURE_PERCENT = 99.0
-CLEAR_SHARE = 0.12  # nearer to 0 than this share of the range nothing is drawn
-MOST_OPAQUE = 225
+RANGE_PERCENTILE = 99.0
+TRANSPARENT_SHARE = 0.12  # nearer to 0 than this share of the range nothing is drawn
+MAX_ALPHA = 225
 TOO_DIM, TOO_BRIGHT = (0x4A, 0x9B, 0xFF), (0xFF, 0x9A, 0x1F)  # blue and orange: told apart by every kind of eye
 
 
 def error_range(pixels: Array) -> float:
     """The round value, in photons, at which the colours are full: few pixels are beyond it. 1.0 where all is 0."""
     sizes = np.abs(pixels[np.isfinite(pixels)])
-    high = float(np.percentile(sizes, SURE_PERCENT)) if sizes.size else 0.0
+    high = float(np.percentile(sizes, RANGE_PERCENTILE)) if sizes.size else 0.0
     # Rounded up, so that it does not change with every window.
     return 1.0 if high <= 0 else next(step for step in _round_from(high) if step >= high * (1 - 1e-6))
 
@@ -31,8 +31,8 @@ def _round_from(value: float) -> tuple[float, ...]:
 def error_table() -> Array:
     """(LEVELS,) uint32 0xAARRGGBB from too dim over nothing at all to too bright."""
     places = np.linspace(-1, 1, LEVELS)
-    strength = np.clip((np.abs(places) - CLEAR_SHARE) / (1 - CLEAR_SHARE), 0, 1)
-    alpha = (MOST_OPAQUE * strength).round().astype(np.uint32)
+    strength = np.clip((np.abs(places) - TRANSPARENT_SHARE) / (1 - TRANSPARENT_SHARE), 0, 1)
+    alpha = (MAX_ALPHA * strength).round().astype(np.uint32)
     sides = np.where(places[:, None] < 0, TOO_DIM, TOO_BRIGHT).astype(np.uint32)
     table: Array = alpha << np.uint32(24) | sides[:, 0] << np.uint32(16) | sides[:, 1] << np.uint32(8) | sides[:, 2]
     return table

@@ -8,8 +8,8 @@ import numpy as np
 
 from client.picture.error_map import error_range, error_table
 from client.picture.field import PictureField
-from client.picture.field_item import FieldItem
 from client.picture.legend import Legend
+from client.picture.picture_item import PictureItem
 from client.picture.pictures import Picture
 
 TITLE = "Error map (photons)"
@@ -23,7 +23,7 @@ class ErrorOverlay:
     def __init__(self, view: Any) -> None:
         self.on = False
         self.legend = Legend(view)
-        self.item = FieldItem(view, see_through=True)
+        self.item = PictureItem(view, see_through=True)
         self.item.setZValue(10)
         self.item.hide()
         view.addItem(self.item, ignoreBounds=True)

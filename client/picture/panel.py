@@ -7,7 +7,7 @@ from PySide6 import QtCore, QtWidgets
 
 from client.picture.contrast_controls import ContrastControls
 from client.picture.field import PictureField
-from client.picture.field_item import FieldItem
+from client.picture.picture_item import PictureItem
 from client.picture.pictures import Picture
 from client.picture.scale_bar import ScaleBar
 from client.widgets.labels import named_label
@@ -17,7 +17,7 @@ from selfstorm.frames import Array
 AXIS_WIDTH_PX = 46
 STALE_OPACITY = 0.45
 MARGINS_PX = (2, 8, 10, 2)  # room for the outermost tick labels
-DEEPEST_ZOOM = 500.0  # a field is never enlarged beyond this, nor shown smaller than a quarter of the view
+MAX_ZOOM = 500.0  # a field is never enlarged beyond this, nor shown smaller than a quarter of the view
 
 
 class PicturePanel(QtWidgets.QWidget):
@@ -32,7 +32,7 @@ class PicturePanel(QtWidgets.QWidget):
         self.controls.changed.connect(self._draw)
         self.plot = pg.PlotWidget(enableMenu=False)
         self.view = self.plot.getViewBox()
-        self.image = FieldItem(self.view)
+        self.image = PictureItem(self.view)
         self.scale_bar = ScaleBar(self.view)
         self.title = named_label("title", title)
         self.chip = named_label("chip")
@@ -111,7 +111,7 @@ class PicturePanel(QtWidgets.QWidget):
             self._label_axis(side, field)
             self.plot.getAxis(side).show()
         longest = max(field.width, field.height)
-        least, most = longest / DEEPEST_ZOOM, 8 * longest
+        least, most = longest / MAX_ZOOM, 8 * longest
         self.view.setLimits(minXRange=least, minYRange=least, maxXRange=most, maxYRange=most)
         self.scale_bar.set_field(field)
         self.reset_view()

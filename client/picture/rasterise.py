@@ -24,15 +24,25 @@ class Crop:
 
 
 def crop_for(
-    shape: tuple[int, int], y: tuple[float, float], x: tuple[float, float], screen_px: float, least_px: float = 0.0
+    shape: tuple[int, int], y: tuple[float, float], x: tuple[float, float], screen_px: float, min_block_px: float = 0.0
 ) -> Crop | None:
-    """What must be drawn of a picture of that shape where y and x, in its pixels, are in sight.
+    """Choose the visible part of a picture and the block size to draw it with.
 
-    screen_px: how many screen pixels one of its pixels takes. least_px: how many a block takes at least; 0: no fewer
-    blocks than the screen has pixels, which is finest. Blocks lie at multiples of their side, so that panning
-    does not make the picture flicker. None where nothing of it is in sight.
+    Blocks lie at multiples of their side, so that panning does not make the picture flicker.
+
+    Args:
+        shape: (H, W) of the picture.
+        y: First and last visible row, in pixels of the picture.
+        x: First and last visible column, in pixels of the picture.
+        screen_px: Screen pixels per pixel of the picture.
+        min_block_px: Smallest side of a block in screen pixels; 0 for the finest, a block per screen pixel.
+
+    Returns:
+        The part to draw, None where nothing is visible.
     """
-    side = (math.ceil(least_px / screen_px - ROUNDING) if least_px else int(1 / screen_px)) if screen_px > 0 else 1
+    side = (
+        (math.ceil(min_block_px / screen_px - ROUNDING) if min_block_px else int(1 / screen_px)) if screen_px > 0 else 1
+    )
     side = max(1, side)
     top, bottom = _span(shape[0], *y, side)
     left, right = _span(shape[1], *x, side)

@@ -22,8 +22,8 @@ from selfstorm.frames import Array
 LEVELS = 256
 STEPS = np.arange(LEVELS, dtype=np.uint8)
 RAINBOW = "CET-R2"  # blue, green, yellow, red in perceptually even steps
-MOST_WINDOWS = 100
-USUAL_WINDOWS = 10
+MAX_WINDOWS = 100
+DEFAULT_WINDOWS = 10
 
 Levels = tuple[float, float]
 

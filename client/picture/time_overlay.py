@@ -7,8 +7,8 @@ from typing import Any
 
 from client.picture.contrast import Contrast
 from client.picture.field import PictureField
-from client.picture.field_item import FieldItem
 from client.picture.legend import Legend
+from client.picture.picture_item import PictureItem
 from client.picture.pictures import Pair
 from client.picture.rasterise import Crop, reduced
 from client.picture.time_code import Levels, blended, brightness, span_text, time_colours, time_tables
@@ -22,7 +22,7 @@ def block_px(windows: int, screen_area_px: float) -> float:
     return max(1.0, math.sqrt(windows * screen_area_px / BUDGET))
 
 
-class TimeItem(FieldItem):
+class TimeItem(PictureItem):
     """Blends pictures at the screen's resolution, or coarser where there are many; keeps each one's brightness."""
 
     def __init__(self, view: Any) -> None:
@@ -44,7 +44,7 @@ class TimeItem(FieldItem):
         """Hold no picture any more."""
         self._pictures, self._bright, self.pixels, self.image = (), {}, None, None
 
-    def _least_px(self) -> float:
+    def _min_block_px(self) -> float:
         seen = self._view.rect()
         return block_px(len(self._pictures), seen.width() * seen.height())
 

@@ -39,14 +39,14 @@ class Playhead:
     marks: tuple[Mark, ...] = ()
 
 
-def looked_at(playhead: Playhead, history: History) -> Pair | None:
+def displayed_pair(playhead: Playhead, history: History) -> Pair | None:
     """The pair to show; a preview held is its refined picture as soon as there is one."""
     if playhead.at is None:
         return history.newest
     return history.get(playhead.at) or playhead.held
 
 
-def place(playhead: Playhead, history: History) -> int:
+def position(playhead: Playhead, history: History) -> int:
     """Number of the window looked at; -1 without any."""
     return history.last if playhead.at is None else playhead.at
 
@@ -66,21 +66,21 @@ def seek(playhead: Playhead, history: History, number: int) -> Playhead:
 
 def step(playhead: Playhead, history: History, windows: int) -> Playhead:
     """Hold the window so many further on, or back."""
-    return seek(playhead, history, place(playhead, history) + windows)
+    return seek(playhead, history, position(playhead, history) + windows)
 
 
 def play(playhead: Playhead, history: History, now: float) -> Playhead:
     """Run through the windows from the one held; from the oldest when the newest is shown."""
     if not history.pairs:
         return playhead
-    start = place(playhead, history)
+    start = position(playhead, history)
     start = history.first if start >= history.last else start
     return replace(seek(playhead, history, start), playing=True, due_s=now + 1 / PLAY_HZ)
 
 
 def pause(playhead: Playhead, history: History) -> Playhead:
     """Hold what is shown, be it played or live."""
-    return seek(playhead, history, place(playhead, history))
+    return seek(playhead, history, position(playhead, history))
 
 
 def advance(playhead: Playhead, history: History, now: float) -> Playhead:
@@ -102,7 +102,7 @@ def set_loop(playhead: Playhead, loop: bool) -> Playhead:
 
 def mark(playhead: Playhead, history: History) -> Playhead:
     """Mark the window looked at; a mark that is there already is taken away."""
-    pair, number = looked_at(playhead, history), place(playhead, history)
+    pair, number = displayed_pair(playhead, history), position(playhead, history)
     if pair is None:
         return playhead
     others = tuple(one for one in playhead.marks if one.number != number)
@@ -114,7 +114,7 @@ def mark(playhead: Playhead, history: History) -> Playhead:
 
 def to_mark(playhead: Playhead, history: History, direction: int) -> Playhead:
     """Hold the nearest marked window after (+1) or before (-1) the one looked at; stay where there is none."""
-    here = place(playhead, history)
+    here = position(playhead, history)
     kept = [one.number for one in playhead.marks if history.first <= one.number <= history.last]
     ahead = [number for number in kept if (number - here) * direction > 0]
     return seek(playhead, history, min(ahead, key=lambda number: abs(number - here))) if ahead else playhead

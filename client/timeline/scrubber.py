@@ -5,7 +5,7 @@ from __future__ import annotations
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.timeline.history import History
-from client.timeline.playhead import Playhead, place
+from client.timeline.playhead import Playhead, position
 from client.widgets.theme import theme
 
 HEIGHT_PX = 26
@@ -33,7 +33,7 @@ class Scrubber(QtWidgets.QWidget):
         """Where the playhead is among the windows kept. live: whether the newest is what the microscope sees."""
         if not self._held:
             self.first, self.last = history.first, history.last
-        self.at, self._following = place(playhead, history), playhead.at is None
+        self.at, self._following = position(playhead, history), playhead.at is None
         self._live = live
         self._marks = tuple(one.number for one in playhead.marks)
         self.update()

@@ -7,7 +7,7 @@ from PySide6 import QtCore, QtWidgets
 from client.presenter import Move
 from client.state import ViewerState
 from client.timeline.history import History
-from client.timeline.playhead import Playhead, follow, mark, pause, place, play, seek, set_loop, step
+from client.timeline.playhead import Playhead, follow, mark, pause, play, position, seek, set_loop, step
 from client.timeline.scrubber import Scrubber
 from client.trust.freshness import seconds
 from client.widgets.buttons import DrawnButton
@@ -37,8 +37,8 @@ class TimeBar(QtWidgets.QWidget):
         self.live.clicked.connect(lambda: self.moved.emit(lambda p, _h, _n: follow(p)))
         self.scrubber = Scrubber()
         self.scrubber.sought.connect(lambda number: self.moved.emit(lambda p, h, _: seek(p, h, number)))
-        self.where = named_label("dim")
-        self.where.setFixedWidth(WHERE_WIDTH_PX)
+        self.position_label = named_label("dim")
+        self.position_label.setFixedWidth(WHERE_WIDTH_PX)
         self._lay_out()
 
     def _button(self, drawing: str, tip: str, move: Move) -> DrawnButton:
@@ -53,7 +53,7 @@ class TimeBar(QtWidgets.QWidget):
         for button in (self.back, self.play, self.forward, self.loop):
             row.addWidget(button)
         row.addWidget(self.scrubber, 1)
-        row.addWidget(self.where)
+        row.addWidget(self.position_label)
         row.addWidget(self.mark)
         row.addWidget(self.live)
 
@@ -66,7 +66,7 @@ class TimeBar(QtWidgets.QWidget):
         """Where the user is in time. live: whether the newest window is what the microscope sees."""
         playhead, history = state.playhead, state.history
         self.scrubber.show_time(playhead, history, live=live and not state.movie)
-        here = place(playhead, history)
+        here = position(playhead, history)
         self._runs = playhead.playing or (playhead.at is None and not state.movie)
         self.play.draw("pause" if self._runs else "play")
         self.mark.draw("marked" if any(one.number == here for one in playhead.marks) else "mark")
@@ -74,19 +74,19 @@ class TimeBar(QtWidgets.QWidget):
         self.live.setVisible(not state.movie)
         for button in (self.back, self.play, self.forward, self.mark):
             button.setEnabled(bool(history.pairs))
-        self.where.setText(where_text(state))
+        self.position_label.setText(position_text(state))
 
     def _play_or_hold(self, playhead: Playhead, history: History, now: float) -> Playhead:
         return pause(playhead, history) if self._runs else play(playhead, history, now)
 
 
-def where_text(state: ViewerState) -> str:
+def position_text(state: ViewerState) -> str:
     """Which window is shown, and how far back the windows kept reach."""
     history, shown = state.history, state.shown
     if shown is None or history.newest is None:
         return "no window yet"
     oldest, newest = (pair.sr.header.published_unix_ns for pair in (history.pairs[0], history.newest))
-    number = place(state.playhead, history) - history.first + 1
+    number = position(state.playhead, history) - history.first + 1
     kept = f"{max(number, 0)} of {len(history.pairs)} kept"
     reach = f"{seconds(max(0, newest - oldest) / 1e9)}, {history.used_bytes / MB:.0f} MB"
     return f"window {shown.sr.header.window}   ·   {kept}   ·   {reach}"

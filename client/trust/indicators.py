@@ -85,8 +85,8 @@ def _connection(state: ViewerState, now: float) -> Indicator:
     if state.movie:
         return Indicator("File", state.movie, "good", "A saved movie: nothing is live here.")
     quiet_s, status = silence_s(state, now), state.status
-    if state.shut_out:
-        return Indicator("Daemon", "refused", "bad", f"{state.endpoint}: {state.shut_out}.")
+    if state.connection_refused:
+        return Indicator("Daemon", "refused", "bad", f"{state.endpoint}: {state.connection_refused}.")
     if quiet_s is None and state.unreadable:
         why = f"{state.endpoint} sends what this viewer cannot read: {state.unreadable_text}."
         return Indicator("Daemon", "unreadable", "bad", why)

@@ -15,8 +15,8 @@ MAX_NAMED_MISSING = 8
 
 def empty_text(state: ViewerState, now: float) -> str:
     """What stands where the picture will be, and what to do about it."""
-    if state.shut_out:
-        return f"No entry at {state.endpoint}\n\n{state.shut_out}"
+    if state.connection_refused:
+        return f"No entry at {state.endpoint}\n\n{state.connection_refused}"
     if silence_s(state, now) is None:
         start = "Start it with\n\nselfstorm-daemon run CONFIG.toml"
         other = "or name another address with\n\nselfstorm-viewer --connect tcp://HOST:PORT"

@@ -112,7 +112,7 @@ QLabel#chip { color: $on_chip; border-radius: 3px; padding: 1px 7px; }
 """)
 
 
-def dress(application: QtWidgets.QApplication, name: str = "dark") -> None:
+def apply_theme(application: QtWidgets.QApplication, name: str = "dark") -> None:
     """Give the application a look by its name, and a font where the machine has none."""
     colours = THEMES[name]
     application.setProperty("theme", name)

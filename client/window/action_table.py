@@ -25,7 +25,7 @@ NO_ERROR_MAP = "There is no error map: the daemon has published none in this run
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ActionSpec:
     """One action. keys: the first is shown. drawing: of its icon, if any. checked: None for no switch.
 
     tip: what is not plain from its text.
@@ -42,49 +42,53 @@ class Entry:
     tip: str = ""
 
 
-ENTRIES = (
-    Entry("File", "connect", "Connect to a daemon…", ("Ctrl+K",)),
-    Entry("File", "open", "Open a movie…", ("Ctrl+O",)),
-    Entry("File", "save_view", "Save the view as PNG…", ("Ctrl+S",), "save", begins_group=True, needs_picture=True),
-    Entry("File", "save_data", "Save the data as 32-bit OME-TIFF…", ("Ctrl+Shift+S",), needs_picture=True),
-    Entry("File", "save_movie", "Save the windows kept as a movie…", ("Ctrl+Shift+M",), needs_picture=True),
-    Entry("File", "copy", "Copy the view", ("Ctrl+C",), "copy", needs_picture=True),
-    Entry("File", "quit", "Quit", ("Ctrl+Q",), begins_group=True),
-    Entry("View", "whole", "Whole field", ("F", "0"), "whole"),
-    Entry("View", "zoom_in", "Zoom in", ("+", "=")),
-    Entry("View", "zoom_out", "Zoom out", ("-",)),
-    Entry("View", "single", "Super-resolved alone", ("1",), begins_group=True),
-    Entry("View", "split", "Split: raw | super-resolved", ("2",)),
-    Entry("View", "overlay", "Overlay: raw + super-resolved", ("3",)),
-    Entry("View", "time", "Colour-coded time", ("4",), tip=TIME),
-    Entry("View", "raw", "Raw mean beside it", ("B",), checked=True),
-    Entry("View", "error_map", "Show error map", ("E",), checked=False, tip=ERROR_MAP),
-    Entry("View", "lock", "Lock the contrast", ("K",), checked=False, begins_group=True),
-    Entry("View", "invert", "Invert the colours", ("I",), checked=False),
-    Entry("View", "light", "Light look", checked=False, begins_group=True),
-    Entry("Time", "live", "Live: follow the newest", ("End", "L")),
-    Entry("Time", "back", "One window back", ("Left",), begins_group=True, needs_picture=True),
-    Entry("Time", "forward", "One window on", ("Right",), needs_picture=True),
-    Entry("Time", "oldest", "Oldest window kept", ("Home",), needs_picture=True),
-    Entry("Time", "play", "Hold, or play on", ("Space",), needs_picture=True),
-    Entry("Time", "loop", "Play in a loop", ("Shift+L",), checked=False),
-    Entry("Time", "mark", "Mark this moment", ("M",), begins_group=True, needs_picture=True),
-    Entry("Time", "mark_before", "Previous mark", ("[",), needs_picture=True),
-    Entry("Time", "mark_after", "Next mark", ("]",), needs_picture=True),
-    Entry("Tools", "profile", "Line profile", ("P",), "profile", checked=False, needs_picture=True),
-    Entry("Tools", "region", "Region", ("R",), "region", checked=False, needs_picture=True),
-    Entry("Daemon", "daemon", "No daemon to control"),
-    Entry("Daemon", "pause", "Pause", ("Ctrl+P",), begins_group=True, tip=PAUSE),
-    Entry("Daemon", "record", "Record raw frames", ("Ctrl+R",), tip=RECORD),
-    Entry("Daemon", "snapshot", "Snapshot", ("Ctrl+T",), tip=SNAPSHOT),
-    Entry("Daemon", "note", "Mark with a note for all viewers…", ("Ctrl+M",), tip=NOTE),
-    Entry("Daemon", "send_region", "Send region to the daemon", ("Ctrl+Shift+R",), begins_group=True, tip=SEND_REGION),
-    Entry("Daemon", "whole_field", "Reconstruct the whole field", tip=WHOLE_FIELD),
-    Entry("Daemon", "settings", "Settings…", ("Ctrl+,",), begins_group=True, tip=SETTINGS),
-    Entry("Daemon", "reset_model", "Reset model…", tip=RESET_MODEL),
-    Entry("Help", "shortcuts", "Keyboard shortcuts", ("?", "F1"), "help"),
-    Entry("Help", "welcome", "First steps"),
-    Entry("Help", "about", "About Self-STORM live"),
+ACTIONS = (
+    ActionSpec("File", "connect", "Connect to a daemon…", ("Ctrl+K",)),
+    ActionSpec("File", "open", "Open a movie…", ("Ctrl+O",)),
+    ActionSpec(
+        "File", "save_view", "Save the view as PNG…", ("Ctrl+S",), "save", begins_group=True, needs_picture=True
+    ),
+    ActionSpec("File", "save_data", "Save the data as 32-bit OME-TIFF…", ("Ctrl+Shift+S",), needs_picture=True),
+    ActionSpec("File", "save_movie", "Save the windows kept as a movie…", ("Ctrl+Shift+M",), needs_picture=True),
+    ActionSpec("File", "copy", "Copy the view", ("Ctrl+C",), "copy", needs_picture=True),
+    ActionSpec("File", "quit", "Quit", ("Ctrl+Q",), begins_group=True),
+    ActionSpec("View", "whole", "Whole field", ("F", "0"), "whole"),
+    ActionSpec("View", "zoom_in", "Zoom in", ("+", "=")),
+    ActionSpec("View", "zoom_out", "Zoom out", ("-",)),
+    ActionSpec("View", "single", "Super-resolved alone", ("1",), begins_group=True),
+    ActionSpec("View", "split", "Split: raw | super-resolved", ("2",)),
+    ActionSpec("View", "overlay", "Overlay: raw + super-resolved", ("3",)),
+    ActionSpec("View", "time", "Colour-coded time", ("4",), tip=TIME),
+    ActionSpec("View", "raw", "Raw mean beside it", ("B",), checked=True),
+    ActionSpec("View", "error_map", "Show error map", ("E",), checked=False, tip=ERROR_MAP),
+    ActionSpec("View", "lock", "Lock the contrast", ("K",), checked=False, begins_group=True),
+    ActionSpec("View", "invert", "Invert the colours", ("I",), checked=False),
+    ActionSpec("View", "light", "Light look", checked=False, begins_group=True),
+    ActionSpec("Time", "live", "Live: follow the newest", ("End", "L")),
+    ActionSpec("Time", "back", "One window back", ("Left",), begins_group=True, needs_picture=True),
+    ActionSpec("Time", "forward", "One window on", ("Right",), needs_picture=True),
+    ActionSpec("Time", "oldest", "Oldest window kept", ("Home",), needs_picture=True),
+    ActionSpec("Time", "play", "Hold, or play on", ("Space",), needs_picture=True),
+    ActionSpec("Time", "loop", "Play in a loop", ("Shift+L",), checked=False),
+    ActionSpec("Time", "mark", "Mark this moment", ("M",), begins_group=True, needs_picture=True),
+    ActionSpec("Time", "mark_before", "Previous mark", ("[",), needs_picture=True),
+    ActionSpec("Time", "mark_after", "Next mark", ("]",), needs_picture=True),
+    ActionSpec("Tools", "profile", "Line profile", ("P",), "profile", checked=False, needs_picture=True),
+    ActionSpec("Tools", "region", "Region", ("R",), "region", checked=False, needs_picture=True),
+    ActionSpec("Daemon", "daemon", "No daemon to control"),
+    ActionSpec("Daemon", "pause", "Pause", ("Ctrl+P",), begins_group=True, tip=PAUSE),
+    ActionSpec("Daemon", "record", "Record raw frames", ("Ctrl+R",), tip=RECORD),
+    ActionSpec("Daemon", "snapshot", "Snapshot", ("Ctrl+T",), tip=SNAPSHOT),
+    ActionSpec("Daemon", "note", "Mark with a note for all viewers…", ("Ctrl+M",), tip=NOTE),
+    ActionSpec(
+        "Daemon", "send_region", "Send region to the daemon", ("Ctrl+Shift+R",), begins_group=True, tip=SEND_REGION
+    ),
+    ActionSpec("Daemon", "whole_field", "Reconstruct the whole field", tip=WHOLE_FIELD),
+    ActionSpec("Daemon", "settings", "Settings…", ("Ctrl+,",), begins_group=True, tip=SETTINGS),
+    ActionSpec("Daemon", "reset_model", "Reset model…", tip=RESET_MODEL),
+    ActionSpec("Help", "shortcuts", "Keyboard shortcuts", ("?", "F1"), "help"),
+    ActionSpec("Help", "welcome", "First steps"),
+    ActionSpec("Help", "about", "About Self-STORM live"),
 )
 
 
@@ -92,22 +96,22 @@ def make_actions(window: QtWidgets.QMainWindow) -> dict[str, QtGui.QAction]:
     """All actions by name, in the window's menus."""
     actions: dict[str, QtGui.QAction] = {}
     menus: dict[str, QtWidgets.QMenu] = {}
-    for entry in ENTRIES:
-        menu = menus.get(entry.menu)
+    for spec in ACTIONS:
+        menu = menus.get(spec.menu)
         if menu is None:
-            menu = menus[entry.menu] = window.menuBar().addMenu(entry.menu)
+            menu = menus[spec.menu] = window.menuBar().addMenu(spec.menu)
             menu.setToolTipsVisible(True)
-        if entry.begins_group:
+        if spec.begins_group:
             menu.addSeparator()
-        action = QtGui.QAction(entry.text, window)
-        action.setShortcuts([QtGui.QKeySequence(key) for key in entry.keys])
-        if entry.checked is not None:
+        action = QtGui.QAction(spec.text, window)
+        action.setShortcuts([QtGui.QKeySequence(key) for key in spec.keys])
+        if spec.checked is not None:
             action.setCheckable(True)
-            action.setChecked(entry.checked)
-        if entry.tip:
-            action.setToolTip(entry.tip)
+            action.setChecked(spec.checked)
+        if spec.tip:
+            action.setToolTip(spec.tip)
         menu.addAction(action)
-        actions[entry.name] = action
+        actions[spec.name] = action
     return actions
 
 
@@ -115,9 +119,9 @@ def make_tool_bar(actions: dict[str, QtGui.QAction], grip: QtWidgets.QWidget) ->
     """A narrow bar of what is used most while looking. grip: to drag the picture by."""
     bar = QtWidgets.QToolBar("Tools", movable=False)
     bar.setObjectName("tools")
-    for entry in ENTRIES:
-        if entry.drawing:
-            actions[entry.name].setToolTip(f"{entry.text} ({entry.keys[0]})")
+    for spec in ACTIONS:
+        if spec.drawing:
+            actions[spec.name].setToolTip(f"{spec.text} ({spec.keys[0]})")
     for name in ("whole", "profile", "region", "", "copy", "save_view", "grip", "", "shortcuts"):
         if name == "grip":
             bar.addWidget(grip)
@@ -129,16 +133,16 @@ def make_tool_bar(actions: dict[str, QtGui.QAction], grip: QtWidgets.QWidget) ->
 
 def draw_icons(actions: dict[str, QtGui.QAction]) -> None:
     """Icons in the application's look."""
-    for entry in ENTRIES:
-        if entry.drawing:
-            actions[entry.name].setIcon(icon(entry.drawing))
-            actions[entry.name].setIconVisibleInMenu(False)
+    for spec in ACTIONS:
+        if spec.drawing:
+            actions[spec.name].setIcon(icon(spec.drawing))
+            actions[spec.name].setIconVisibleInMenu(False)
 
 
 def enable_actions(actions: dict[str, QtGui.QAction], *, picture: bool, error_map: bool) -> None:
     """Grey out what makes no sense while there is no picture, or no error map."""
-    for entry in ENTRIES:
-        if entry.needs_picture:
-            actions[entry.name].setEnabled(picture)
+    for spec in ACTIONS:
+        if spec.needs_picture:
+            actions[spec.name].setEnabled(picture)
     actions["error_map"].setEnabled(error_map)
     actions["error_map"].setToolTip(ERROR_MAP if error_map else NO_ERROR_MAP)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6 import QtCore, QtWidgets
 
-from client.address import Target, fault, one_above
+from client.address import Target, address_error, default_control_address
 from client.widgets.labels import named_label
 from daemon.transport.client_socket import load_key
 from selfstorm.errors import InputError
@@ -44,7 +44,7 @@ class ConnectDialog(QtWidgets.QDialog):
         self.browse = QtWidgets.QPushButton("Browse…")
         self.browse.clicked.connect(self._browse)
         self.address.currentTextChanged.connect(self._take_recent)
-        self.fault = named_label("notes", wrap=True)
+        self.error_label = named_label("notes", wrap=True)
         kinds = QtWidgets.QDialogButtonBox.StandardButton
         self.buttons = QtWidgets.QDialogButtonBox(kinds.Ok | kinds.Cancel)
         self.buttons.button(kinds.Ok).setText("Connect")
@@ -65,7 +65,7 @@ class ConnectDialog(QtWidgets.QDialog):
         column.addWidget(named_label("dim", EXPLANATION, wrap=True))
         column.addLayout(rows)
         column.addWidget(named_label("dim", ABOUT_KEYS, wrap=True))
-        column.addWidget(self.fault)
+        column.addWidget(self.error_label)
         column.addWidget(self.buttons)
 
     def _take_recent(self, address: str) -> None:
@@ -74,7 +74,7 @@ class ConnectDialog(QtWidgets.QDialog):
         if known is not None:
             self.key.setText(str(known.key or ""))
             self.control.setText(known.control)
-        self.control.setPlaceholderText(one_above(address.strip()) or "one port above the results")
+        self.control.setPlaceholderText(default_control_address(address.strip()) or "one port above the results")
 
     def _browse(self) -> None:
         if path := self._ask_open("The key of this daemon", "", KEYS):
@@ -86,15 +86,15 @@ class ConnectDialog(QtWidgets.QDialog):
         target = Target(
             self.address.currentText().strip(), self.control.text().strip(), Path(key).expanduser() if key else None
         )
-        self.fault.setText(_fault(target))
+        self.error_label.setText(_target_error(target))
         self.adjustSize()
-        if not self.fault.text():
+        if not self.error_label.text():
             self.chosen.emit(target)
             super().accept()
 
 
-def _fault(target: Target) -> str:
-    if wrong := fault(target.results) or (fault(target.control) if target.control else ""):
+def _target_error(target: Target) -> str:
+    if wrong := address_error(target.results) or (address_error(target.control) if target.control else ""):
         return wrong
     try:
         if target.key is not None:

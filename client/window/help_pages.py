@@ -8,7 +8,7 @@ from importlib.metadata import version
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.widgets.labels import named_label
-from client.window.action_table import ENTRIES
+from client.window.action_table import ACTIONS
 
 GROUP_GAP_PX = 10
 ABOUT = """Self-STORM live {version}
@@ -37,7 +37,7 @@ def shortcuts_page(parent: QtWidgets.QWidget) -> QtWidgets.QDialog:
         column.setHorizontalSpacing(14)
         column.setVerticalSpacing(3)
         for menu in menus:
-            _add_rows(column, menu, [(_keys(one.keys), one.text) for one in ENTRIES if one.menu == menu and one.keys])
+            _add_rows(column, menu, [(_keys(one.keys), one.text) for one in ACTIONS if one.menu == menu and one.keys])
         if "Help" in menus:
             _add_rows(column, "Mouse", MOUSE)
         columns.addLayout(column)

@@ -7,10 +7,10 @@ from PySide6 import QtCore, QtWidgets
 
 from client.picture.error_overlay import ErrorOverlay
 from client.picture.field import PictureField
-from client.picture.field_item import FieldItem
 from client.picture.panel import PicturePanel
+from client.picture.picture_item import PictureItem
 from client.picture.pictures import Pair, Picture
-from client.picture.time_code import MOST_WINDOWS, USUAL_WINDOWS
+from client.picture.time_code import DEFAULT_WINDOWS, MAX_WINDOWS
 from client.picture.time_overlay import TimeOverlay
 from client.widgets.buttons import DrawnButton
 from client.widgets.theme import theme
@@ -38,34 +38,34 @@ class MainView(PicturePanel):
         self.buttons: dict[str, DrawnButton] = {}
         super().__init__("Super-resolved", "fire")
         self.mode = "single"
-        self.under = FieldItem(self.view)
-        self.under.setZValue(-10)
-        self.under.hide()
-        self.view.addItem(self.under, ignoreBounds=True)
-        self.error, self.time = ErrorOverlay(self.view), TimeOverlay(self.view)
-        self.line = pg.InfiniteLine(
+        self.raw_item = PictureItem(self.view)
+        self.raw_item.setZValue(-10)
+        self.raw_item.hide()
+        self.view.addItem(self.raw_item, ignoreBounds=True)
+        self.error_overlay, self.time_overlay = ErrorOverlay(self.view), TimeOverlay(self.view)
+        self.split_line = pg.InfiniteLine(
             angle=90,
             movable=True,
             label="raw | super-resolved",
             labelOpts={"position": 0.97, "fill": (0, 0, 0, 150), "color": "w"},
         )
-        self.line.setPen(pg.mkPen("w", width=1.5))
-        self.line.setHoverPen(pg.mkPen(theme().preview, width=3))
-        self.line.setZValue(800)
-        self.line.hide()
-        self.line.sigPositionChanged.connect(self._arrange)
-        self.view.addItem(self.line, ignoreBounds=True)
-        self.light = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
-        self.light.setRange(0, 100)
-        self.light.setValue(60)
-        self.light.setToolTip("How bright the raw mean is below the super-resolved picture")
-        self.light.setFixedWidth(SLIDER_WIDTH_PX)
-        self.light.valueChanged.connect(self._arrange)
-        self.light.hide()
-        self.windows = QtWidgets.QSpinBox(minimum=2, maximum=MOST_WINDOWS, value=USUAL_WINDOWS)
-        self.windows.setToolTip("How many windows are drawn in one picture, as far as they are kept")
-        self.windows.valueChanged.connect(self.windows_changed)
-        self.windows.hide()
+        self.split_line.setPen(pg.mkPen("w", width=1.5))
+        self.split_line.setHoverPen(pg.mkPen(theme().preview, width=3))
+        self.split_line.setZValue(800)
+        self.split_line.hide()
+        self.split_line.sigPositionChanged.connect(self._arrange)
+        self.view.addItem(self.split_line, ignoreBounds=True)
+        self.raw_brightness = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
+        self.raw_brightness.setRange(0, 100)
+        self.raw_brightness.setValue(60)
+        self.raw_brightness.setToolTip("How bright the raw mean is below the super-resolved picture")
+        self.raw_brightness.setFixedWidth(SLIDER_WIDTH_PX)
+        self.raw_brightness.valueChanged.connect(self._arrange)
+        self.raw_brightness.hide()
+        self.window_count = QtWidgets.QSpinBox(minimum=2, maximum=MAX_WINDOWS, value=DEFAULT_WINDOWS)
+        self.window_count.setToolTip("How many windows are drawn in one picture, as far as they are kept")
+        self.window_count.valueChanged.connect(self.windows_changed)
+        self.window_count.hide()
         self._add_modes()
 
     def _add_modes(self) -> None:
@@ -77,8 +77,8 @@ class MainView(PicturePanel):
             self.modes.addButton(button)
             self.buttons[mode] = button
             self.header.insertWidget(2 + place, button)
-        self.header.insertWidget(2 + len(MODES), self.light)
-        self.header.insertWidget(3 + len(MODES), self.windows)
+        self.header.insertWidget(2 + len(MODES), self.raw_brightness)
+        self.header.insertWidget(3 + len(MODES), self.window_count)
         self.header.insertSpacing(4 + len(MODES), 12)
 
     def set_mode(self, mode: str) -> None:
@@ -88,52 +88,52 @@ class MainView(PicturePanel):
         self._arrange()
         self.mode_changed.emit(mode)
 
-    def show_under(self, picture: Picture | None, raw: FieldItem) -> None:
+    def show_under(self, picture: Picture | None, raw: PictureItem) -> None:
         """The raw mean of the same window, drawn as its own panel draws it."""
         if picture is not None and raw.table is not None and self.field is not None:
-            self.under.show_pixels(picture.pixels, raw.levels, raw.table, self.field)
+            self.raw_item.show_pixels(picture.pixels, raw.levels, raw.table, self.field)
         else:
-            self.under.pixels = None
+            self.raw_item.pixels = None
         self._arrange()
 
     def show_error(self, picture: Picture | None) -> None:
         """The error map of the same window, where it has one."""
-        self.error.take(picture, self.field)
+        self.error_overlay.take(picture, self.field)
         self._arrange()
 
     def set_error_map(self, on: bool) -> None:
         """Lay the error map over the picture, which is then drawn grey: its colours must not be taken for the map's."""
-        self.error.on = on
+        self.error_overlay.on = on
         self._arrange()
         self._draw()
 
     def show_time(self, pairs: tuple[Pair, ...]) -> None:
         """The windows to draw in one picture, oldest first; none where time is not colour-coded."""
-        if pairs != self.time.pairs:
-            self.time.pairs = pairs
+        if pairs != self.time_overlay.pairs:
+            self.time_overlay.pairs = pairs
             self._draw_time()
 
     @property
-    def drawn(self) -> str:
+    def colour_description(self) -> str:
         """In which colours the picture is drawn, in words."""
         name = self.controls.colours.currentText()
-        return "colour-coded time" if self.mode == "time" else "grey" if self.error.on else name
+        return "colour-coded time" if self.mode == "time" else "grey" if self.error_overlay.on else name
 
     @property
     def legends(self) -> tuple[str, ...]:
         """What the legends on the picture say."""
-        return self.error.legend.text, self.time.legend.text
+        return self.error_overlay.legend.text, self.time_overlay.legend.text
 
     def _table(self) -> Array:
-        return self.controls.table("grey" if self.error.on else "")
+        return self.controls.table("grey" if self.error_overlay.on else "")
 
     def _draw(self) -> None:
         super()._draw()
         self._draw_time()
 
     def _draw_time(self) -> None:
-        self.time.draw(self.controls.contrast, self.field)
-        self.image.covered = bool(self.time.pairs)
+        self.time_overlay.draw(self.controls.contrast, self.field)
+        self.image.covered = bool(self.time_overlay.pairs)
 
     def restyle(self) -> None:
         """Take on the application's look."""
@@ -143,20 +143,20 @@ class MainView(PicturePanel):
 
     def _take_field(self, field: PictureField) -> None:
         super()._take_field(field)
-        self.line.setBounds((0, field.width))
-        self.line.setValue(field.width / 2)
+        self.split_line.setBounds((0, field.width))
+        self.split_line.setValue(field.width / 2)
 
     def _arrange(self, *_: object) -> None:
-        there = self.under.pixels is not None
+        there = self.raw_item.pixels is not None
         split, overlay = self.mode == "split" and there, self.mode == "overlay" and there
-        self.under.setVisible(split or overlay)
-        self.under.setOpacity(self.light.value() / 100 if overlay else 1.0)
-        self.line.setVisible(split)
-        self.light.setVisible(self.mode == "overlay")
-        self.windows.setVisible(self.mode == "time")
+        self.raw_item.setVisible(split or overlay)
+        self.raw_item.setOpacity(self.raw_brightness.value() / 100 if overlay else 1.0)
+        self.split_line.setVisible(split)
+        self.raw_brightness.setVisible(self.mode == "overlay")
+        self.window_count.setVisible(self.mode == "time")
         self.controls.colours.setVisible(self.mode != "time")
-        self.controls.colours.setEnabled(not self.error.on)
-        cut = self.line.value() if split else None
+        self.controls.colours.setEnabled(not self.error_overlay.on)
+        cut = self.split_line.value() if split else None
         self.image.show_part(cut, added=overlay)
         preview = self.picture is not None and self.picture.preview
-        self.error.arrange(cut, preview=preview, wanted=self.mode != "time")
+        self.error_overlay.arrange(cut, preview=preview, wanted=self.mode != "time")

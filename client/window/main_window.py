@@ -5,19 +5,19 @@ from __future__ import annotations
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.controls.menu import show_daemon
-from client.export.drag_out import DragGrip
-from client.picture.crosshair import Crosshair, reading
+from client.export.drag_export import DragGrip
+from client.picture.crosshair import Crosshair, describe_point
 from client.picture.field import field_of
 from client.picture.linked_views import LinkedViews
-from client.picture.notes import PictureNotes
 from client.picture.panel import PicturePanel
+from client.picture.picture_facts import PictureFacts
 from client.picture.pictures import Pair
 from client.picture.profile_panel import ProfilePanel
 from client.picture.region import Region
 from client.picture.region_panel import RegionPanel
 from client.picture.time_code import last_windows
 from client.state import ViewerState
-from client.timeline.playhead import place
+from client.timeline.playhead import position
 from client.timeline.time_bar import TimeBar
 from client.trust.event_list import EventList
 from client.trust.freshness import past_text, stale_reason
@@ -26,7 +26,7 @@ from client.trust.sentences import empty_text
 from client.trust.strip import TrustStrip
 from client.trust.trend_panel import TrendPanel
 from client.widgets.labels import ElidedLabel
-from client.widgets.theme import dress, theme
+from client.widgets.theme import apply_theme, theme
 from client.window.action_table import draw_icons, enable_actions, make_actions, make_tool_bar
 from client.window.main_view import MainView
 from client.window.picture_tools import ProfileLine, RegionBox
@@ -35,7 +35,7 @@ from client.window.welcome import WelcomeCard
 SIZE_PX = (1280, 800)
 MAIN_PX, SIDE_PX = 806, 424
 RAW_PX, TABS_PX = 318, 262
-SAID_MS = 30_000
+MESSAGE_MS = 30_000
 HINT = "Point at a picture: place and values stand here."
 
 
@@ -55,23 +55,23 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.state: ViewerState | None = None
         self._drawn: Pair | None = None
         self.drawn_region: Region | None = None
-        self.entries = make_actions(self)
+        self.menu_actions = make_actions(self)
         self.grip = DragGrip()
-        self.addToolBar(QtCore.Qt.ToolBarArea.LeftToolBarArea, make_tool_bar(self.entries, self.grip))
+        self.addToolBar(QtCore.Qt.ToolBarArea.LeftToolBarArea, make_tool_bar(self.menu_actions, self.grip))
         self.strip, self.time_bar = TrustStrip(), TimeBar()
         self.sr, self.raw = MainView(), PicturePanel("Raw mean", "grey", axes=False)
         self.links = LinkedViews(leader=self.sr.view, follower=self.raw.view)
         self.crosshair = Crosshair((self.sr.plot, self.raw.plot))
         self.profile_line, self.region_box = ProfileLine(self.sr.view), RegionBox(self.sr.view)
-        self.notes, self.events, self.trends = PictureNotes(), EventList(), TrendPanel()
+        self.facts, self.events, self.trends = PictureFacts(), EventList(), TrendPanel()
         self.profile, self.region = (
             ProfilePanel(),
-            RegionPanel([self.entries[name] for name in ("send_region", "whole_field")]),
+            RegionPanel([self.menu_actions[name] for name in ("send_region", "whole_field")]),
         )
-        self.reading, self.said = ElidedLabel("dim"), ElidedLabel("dim")
-        self.reading.set_full_text(HINT)
-        self._said_long_ago = QtCore.QTimer(self, singleShot=True)
-        self._said_long_ago.timeout.connect(lambda: self.said.set_full_text(""))
+        self.cursor_label, self.message = ElidedLabel("dim"), ElidedLabel("dim")
+        self.cursor_label.set_full_text(HINT)
+        self._message_timer = QtCore.QTimer(self, singleShot=True)
+        self._message_timer.timeout.connect(lambda: self.message.set_full_text(""))
         self._lay_out()
         self.welcome = WelcomeCard(self.centralWidget(), over=self.picture_area)
         self.welcome.hide()
@@ -79,7 +79,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
 
     def _lay_out(self) -> None:
         self.tabs = QtWidgets.QTabWidget()
-        pages = (self.notes, self.trends, self.profile, self.region, self.events)
+        pages = (self.facts, self.trends, self.profile, self.region, self.events)
         for name, page in zip(("Picture", "Trends", "Profile", "Region", "Events"), pages, strict=True):
             self.tabs.addTab(page, name)
         self.side = QtWidgets.QSplitter(QtCore.Qt.Orientation.Vertical, childrenCollapsible=False)
@@ -96,9 +96,9 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.side.setStretchFactor(1, 1)
         foot = QtWidgets.QHBoxLayout()
         foot.setContentsMargins(4, 0, 2, 0)
-        self.said.setAlignment(QtCore.Qt.AlignmentFlag.AlignRight)
-        foot.addWidget(self.reading, 1)
-        foot.addWidget(self.said, 1)
+        self.message.setAlignment(QtCore.Qt.AlignmentFlag.AlignRight)
+        foot.addWidget(self.cursor_label, 1)
+        foot.addWidget(self.message, 1)
         column = QtWidgets.QVBoxLayout()
         column.setContentsMargins(2, 2, 8, 4)
         column.setSpacing(4)
@@ -116,26 +116,26 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.sr.mode_changed.connect(self._draw_time)
         self.sr.windows_changed.connect(self._draw_time)
         self.crosshair.moved.connect(self._read)
-        self.crosshair.left.connect(lambda: self.reading.set_full_text(HINT))
+        self.crosshair.left.connect(lambda: self.cursor_label.set_full_text(HINT))
         self.profile_line.changed.connect(self._measure)
         self.region_box.changed.connect(self._measure_region)
 
-    def say(self, text: str) -> None:
+    def show_message(self, text: str) -> None:
         """A short report of what was done, at the foot of the window, until the next, or for half a minute."""
-        self.said.set_full_text(text)
-        self._said_long_ago.start(SAID_MS)
+        self.message.set_full_text(text)
+        self._message_timer.start(MESSAGE_MS)
 
     def reset_view(self) -> None:
         """Show the whole field in both pictures; the raw one follows."""
         self.sr.reset_view()
 
-    def set_look(self, name: str) -> None:
+    def set_theme(self, name: str) -> None:
         """Dark or light, everywhere."""
         application = QtWidgets.QApplication.instance()
         if not isinstance(application, QtWidgets.QApplication) or application.property("theme") == name:
             return
-        dress(application, name)
-        draw_icons(self.entries)
+        apply_theme(application, name)
+        draw_icons(self.menu_actions)
         parts = (self.grip, self.time_bar, self.sr, self.raw, self.events, self.trends, self.profile)
         for part in parts:
             part.restyle()
@@ -154,11 +154,11 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.tabs.setTabText(self.tabs.indexOf(self.events), f"Events{unread}")
         self.trends.show_trend(state.trend)
         maps = state.error is not None or (state.shown is not None and state.shown.error is not None)
-        show_daemon(self.entries, state, self.drawn_region)
+        show_daemon(self.menu_actions, state, self.drawn_region)
         self.grip.setEnabled(state.shown is not None)
-        enable_actions(self.entries, picture=state.shown is not None, error_map=maps)
+        enable_actions(self.menu_actions, picture=state.shown is not None, error_map=maps)
         # A saved movie has no raw means: what they would take is given to the rest.
-        self.raw.setVisible(self.entries["raw"].isChecked() and not state.movie)
+        self.raw.setVisible(self.menu_actions["raw"].isChecked() and not state.movie)
 
     def _draw(self, pair: Pair | None, state: ViewerState) -> None:
         self._drawn = pair
@@ -168,11 +168,11 @@ class ViewerWindow(QtWidgets.QMainWindow):
             self.raw.show_picture(pair.raw, field)
             self.sr.show_picture(pair.sr, field)
             self.sr.show_error(pair.error)
-            self.notes.show_header(pair.sr.header, state.info)
+            self.facts.show_header(pair.sr.header, state.info)
         else:
             self.raw.clear()
             self.sr.clear()
-            self.notes.clear()
+            self.facts.clear()
         self._draw_under(pair)
         self._measure()
         self._measure_region()
@@ -183,8 +183,8 @@ class ViewerWindow(QtWidgets.QMainWindow):
         if self.sr.mode != "time" or state is None or pair is None:
             self.sr.show_time(())
             return
-        number = place(state.playhead, state.history)
-        self.sr.show_time(last_windows(state.history, number, pair, self.sr.windows.value()))
+        number = position(state.playhead, state.history)
+        self.sr.show_time(last_windows(state.history, number, pair, self.sr.window_count.value()))
 
     def _draw_under(self, pair: Pair | None) -> None:
         self.sr.show_under(None if pair is None else pair.raw, self.raw.image)
@@ -204,7 +204,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.sr.show_message(empty_text(state, now) if empty else "")
 
     def _read(self, x: float, y: float) -> None:
-        self.reading.set_full_text(reading(self._drawn, x, y) if self._drawn is not None else "")
+        self.cursor_label.set_full_text(describe_point(self._drawn, x, y) if self._drawn is not None else "")
 
     def _measure(self) -> None:
         self.profile.show_line(self._drawn, self.profile_line.ends)
@@ -217,7 +217,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.drawn_region = region
         self.region.show_region(self._drawn, region)
         if self.state is not None:
-            show_daemon(self.entries, self.state, region)
+            show_daemon(self.menu_actions, self.state, region)
 
     def closeEvent(self, event: QtGui.QCloseEvent) -> None:
         """Say so before it is gone."""

@@ -1,4 +1,4 @@
-"""What the viewer remembers from one sitting to the next. The store is given, so that a test has one of its own."""
+"""What the viewer remembers from one session to the next. The store is given, so that a test has one of its own."""
 
 from __future__ import annotations
 
@@ -21,46 +21,46 @@ class Preferences:
     @property
     def first_start(self) -> bool:
         """Whether the first steps were never put away here."""
-        return self._store is not None and self._text("welcomed") != "yes"
+        return self._store is not None and self._read("welcomed") != "yes"
 
-    def welcomed(self) -> None:
+    def dismiss_welcome(self) -> None:
         """The first steps were put away."""
-        self._keep("welcomed", "yes")
+        self._write("welcomed", "yes")
 
     @property
-    def look(self) -> str:
+    def theme(self) -> str:
         """The look chosen last."""
-        return "light" if self._text("look") == "light" else "dark"
+        return "light" if self._read("look") == "light" else "dark"
 
-    @look.setter
-    def look(self, name: str) -> None:
-        self._keep("look", name)
+    @theme.setter
+    def theme(self, name: str) -> None:
+        self._write("look", name)
 
     @property
     def mode(self) -> str:
         """How the large picture was shown last."""
-        return self._text("mode") or "single"
+        return self._read("mode") or "single"
 
     @mode.setter
     def mode(self, name: str) -> None:
-        self._keep("mode", name)
+        self._write("mode", name)
 
     @property
     def recent(self) -> tuple[Target, ...]:
         """Daemons connected to, the last one first, each with the path of its key; never a key itself."""
         try:
-            kept = json.loads(self._text("recent") or "[]")
+            kept = json.loads(self._read("recent") or "[]")
             return tuple(Target(results, control, Path(key) if key else None) for results, control, key in kept)
         except (ValueError, TypeError):  # somebody has edited the file, or an older viewer wrote it
             return ()
 
-    def connected(self, target: Target) -> None:
+    def remember(self, target: Target) -> None:
         """A daemon was connected to."""
         others = [one for one in self.recent if one.results != target.results]
         kept = [(one.results, one.control, str(one.key or "")) for one in (target, *others)]
-        self._keep("recent", json.dumps(kept[:MAX_RECENT]))
+        self._write("recent", json.dumps(kept[:MAX_RECENT]))
 
-    def remembered(self, target: Target) -> Target:
+    def recall(self, target: Target) -> Target:
         """The same daemon with the control address and key it had last, where none are given."""
         known = next((one for one in self.recent if one.results == target.results), target)
         kept = known.key if known.key is not None and known.key.is_file() else None
@@ -71,14 +71,14 @@ class Preferences:
         value = self._store.value(f"layout/{name}") if self._store is not None else None
         return value if isinstance(value, QtCore.QByteArray) else QtCore.QByteArray()
 
-    def keep_layout(self, name: str, sizes: QtCore.QByteArray) -> None:
+    def save_layout(self, name: str, sizes: QtCore.QByteArray) -> None:
         """Remember the sizes of a part of the window."""
-        self._keep(f"layout/{name}", sizes)
+        self._write(f"layout/{name}", sizes)
 
-    def _text(self, key: str) -> str:
+    def _read(self, key: str) -> str:
         value = self._store.value(key) if self._store is not None else None
         return value if isinstance(value, str) else ""
 
-    def _keep(self, key: str, value: str | QtCore.QByteArray) -> None:
+    def _write(self, key: str, value: str | QtCore.QByteArray) -> None:
         if self._store is not None:
             self._store.setValue(key, value)

@@ -25,9 +25,9 @@ START = "No daemon yet? In a terminal: selfstorm-daemon run configs/simulate.tom
 
 
 class WelcomeCard(QtWidgets.QFrame):
-    """put_away: the user has read it."""
+    """dismissed: the user has read it."""
 
-    put_away = QtCore.Signal()
+    dismissed = QtCore.Signal()
 
     def __init__(self, parent: QtWidgets.QWidget, over: QtWidgets.QWidget) -> None:
         super().__init__(parent)
@@ -37,7 +37,7 @@ class WelcomeCard(QtWidgets.QFrame):
         self.setFixedWidth(WIDTH_PX)
         self.setAutoFillBackground(True)
         self.button = QtWidgets.QPushButton("Got it")
-        self.button.clicked.connect(self.put_away)
+        self.button.clicked.connect(self.dismissed)
         grid = QtWidgets.QGridLayout(self)
         grid.setContentsMargins(24, 20, 24, 18)
         grid.setHorizontalSpacing(18)

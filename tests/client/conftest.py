@@ -15,7 +15,7 @@ from PySide6 import QtCore, QtWidgets
 
 from client.address import Target
 from client.session import ViewerSession
-from client.widgets.theme import dress
+from client.widgets.theme import apply_theme
 from client.window.preferences import Preferences
 
 LONG_MS = 45_000
@@ -63,15 +63,15 @@ def publisher(port):
         yield running
 
 
-class Seen:
-    """A sitting as a test sees it; `until` waits for what the window shows."""
+class ViewerProbe:
+    """A viewer as a test sees it; `until` waits for what the window shows."""
 
     def __init__(self, qtbot, store):
         self.answers, self.dragged = {}, []
-        self.sitting = ViewerSession(
+        self.session = ViewerSession(
             Preferences(store), ask_save=self._answer, ask_open=self._answer, start_drag=self._drop
         )
-        self.window = self.sitting.window
+        self.window = self.session.window
         self._qtbot = qtbot
 
     def _answer(self, title, *_):
@@ -82,20 +82,20 @@ class Seen:
 
     @property
     def state(self):
-        return self.sitting.presenter.state
+        return self.session.presenter.state
 
     def until(self, condition, timeout_ms=LONG_MS):
         self._qtbot.waitUntil(condition, timeout=timeout_ms)
 
     def do(self, name):
         """As if the user had chosen it from the menus."""
-        self.window.entries[name].trigger()
+        self.window.menu_actions[name].trigger()
 
-    def lamp(self, name):
+    def indicator(self, name):
         return self.window.strip.cells[name].lamp
 
     def connected(self):
-        return self.lamp("Daemon").value == "running"
+        return self.indicator("Daemon").value == "running"
 
     def shows(self, window, run="first-run"):
         shown = self.window.sr.picture
@@ -107,35 +107,35 @@ def open_window(qtbot, tmp_path):
     """open_window(): a window of its own settings; a second one has the settings the first has left."""
     opened, application = [], QtWidgets.QApplication.instance()
     if application.property("theme") != "dark":
-        dress(application)
+        apply_theme(application)
 
     def open_one():
         store = QtCore.QSettings(str(tmp_path / "settings.ini"), QtCore.QSettings.Format.IniFormat)
-        one = Seen(qtbot, store)
+        one = ViewerProbe(qtbot, store)
         one.window.show()
         opened.append(one)
         return one
 
     yield open_one
     for one in opened:
-        one.sitting.stop()
+        one.session.stop()
         one.window.close()
         one.window.deleteLater()
 
 
 @pytest.fixture
-def sitting(open_window, port):
+def viewer(open_window, port):
     """A window that listens where nobody speaks yet; the first steps are put away."""
     one = open_window()
     one.window.welcome.button.click()
-    one.sitting.connect(Target(f"tcp://127.0.0.1:{port}"))
+    one.session.connect(Target(f"tcp://127.0.0.1:{port}"))
     return one
 
 
 @pytest.fixture
-def showing(sitting, publisher):
+def showing(viewer, publisher):
     """A window that shows window 0."""
-    sitting.until(sitting.connected)
+    viewer.until(viewer.connected)
     publisher.send_window(0, model="warm", notes=("the gain was guessed",))
-    sitting.until(lambda: sitting.shows(0))
-    return sitting
+    viewer.until(lambda: viewer.shows(0))
+    return viewer

@@ -111,8 +111,8 @@ def test_a_machine_without_fonts_still_gets_letters(tmp_path):
     empty = tmp_path / "fonts.conf"
     empty.write_text("<fontconfig></fontconfig>")
     probe = (
-        "from PySide6 import QtGui, QtWidgets; from client.widgets.theme import dress;"
-        "application = QtWidgets.QApplication([]); dress(application);"
+        "from PySide6 import QtGui, QtWidgets; from client.widgets.theme import apply_theme;"
+        "application = QtWidgets.QApplication([]); apply_theme(application);"
         "metrics = QtGui.QFontMetrics(application.font());"
         "print(all(metrics.inFontUcs4(ord(letter)) for letter in 'Self-STORM µm·…'))"
     )

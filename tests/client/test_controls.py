@@ -11,13 +11,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "daemon"))
 from client_stream import free_port
 from daemon_process import Daemon, simulated
 
-from client.access import MOVIE, ONLY_LOOKS, ControlAccess, headline, shut
-from client.address import Target, one_above
+from client.access import MOVIE, ONLY_LOOKS, ControlAccess, headline, unavailable_reason
+from client.address import Target, default_control_address
 from client.controls import requests
+from client.controls.control_worker import MAX_PENDING, ControlWorker
 from client.controls.note_dialog import NoteDialog
-from client.controls.request_thread import MOST_WAITING, ControlWorker
 from client.controls.settings_dialog import SettingsDialog
-from client.controls.settings_form import FIELDS, changes_of
+from client.controls.settings_form import SETTINGS, changed_values
 from client.window.connect_dialog import ConnectDialog
 from daemon.keys.store import Keyring, write
 from daemon.live_config import SETTABLE
@@ -56,7 +56,7 @@ def controlling(open_window, running):
     seen = open_window()
     seen.window.welcome.button.click()
     connect(seen, daemon, paths["control"])
-    seen.until(lambda: seen.window.entries["pause"].isEnabled() and seen.state.status is not None)
+    seen.until(lambda: seen.window.menu_actions["pause"].isEnabled() and seen.state.status is not None)
     seen.until(lambda: seen.window.sr.picture is not None)
     return seen
 
@@ -68,7 +68,7 @@ def connect(seen, daemon, key):
     dialog.control.setText(daemon.control)
     dialog.key.setText(str(key))
     dialog.accept()
-    assert dialog.fault.text() == ""
+    assert dialog.error_label.text() == ""
 
 
 def told(seen, *parts):
@@ -84,11 +84,11 @@ def dialog_of(seen, kind):
 
 
 def test_paused_resumed_marked_and_begun_anew(controlling):
-    seen, entries = controlling, controlling.window.entries
-    assert entries["daemon"].text() == f"Controls {seen.state.reach.address}"
+    seen, entries = controlling, controlling.window.menu_actions
+    assert entries["daemon"].text() == f"Controls {seen.state.access.address}"
     seen.do("pause")
     seen.until(lambda: seen.state.status.paused)
-    assert (entries["pause"].text(), seen.window.said.full_text) == ("Resume", "paused: frames are still taken in")
+    assert (entries["pause"].text(), seen.window.message.full_text) == ("Resume", "paused: frames are still taken in")
     seen.do("pause")
     seen.until(lambda: not seen.state.status.paused)
     assert entries["pause"].text() == "Pause"
@@ -111,7 +111,7 @@ def test_recorded_and_kept(controlling, running):
     seen, out = controlling, running[2] / "out"
     seen.do("record")
     seen.until(lambda: seen.state.status.recorded_frames >= 20, START_MS)
-    assert seen.window.entries["record"].text() == "Stop recording"
+    assert seen.window.menu_actions["record"].text() == "Stop recording"
     seen.do("record")
     seen.until(lambda: not seen.state.status.recording)
     (index,) = out.rglob("*.jsonl")
@@ -119,8 +119,8 @@ def test_recorded_and_kept(controlling, running):
         assert len(movie.frames()) >= 20
     seen.do("snapshot")
     seen.until(lambda: told(seen, "[snapshot_saved]"))
-    seen.until(lambda: "saved on the daemon's machine" in seen.window.said.full_text)
-    name = Path(seen.window.said.full_text.rpartition(": ")[2]).name
+    seen.until(lambda: "saved on the daemon's machine" in seen.window.message.full_text)
+    name = Path(seen.window.message.full_text.rpartition(": ")[2]).name
     assert read_pictures(out / name).pictures[0].shape == seen.window.sr.picture.pixels.shape
 
 
@@ -132,21 +132,21 @@ def test_settings_are_changed_or_refused_where_they_stand(controlling):
     assert stride.text() == "20"
     stride.setText("often")
     dialog.accept()
-    assert dialog.said.text() == "A new picture every … frames: 'often' is no whole number"
+    assert dialog.message.text() == "A new picture every … frames: 'often' is no whole number"
     stride.setText("0")
     dialog.accept()
     assert not dialog.apply.isEnabled()
-    seen.until(lambda: "reconstruction.stride: 0: input should be greater than" in dialog.said.text())
+    seen.until(lambda: "reconstruction.stride: 0: input should be greater than" in dialog.message.text())
     assert told(seen, "Settings: ", "greater than", "[not_done]")
     stride.setText("10")
     dialog.accept()
     seen.until(lambda: told(seen, "reconstruction.stride: from 20 to 10"))
     seen.until(lambda: not seen.window.findChildren(SettingsDialog))
-    seen.until(lambda: seen.state.reach.settings["reconstruction.stride"] == 10)
+    seen.until(lambda: seen.state.access.settings["reconstruction.stride"] == 10)
 
 
 def test_a_region_is_all_there_is_until_the_whole_field_is_wanted_again(controlling):
-    seen, entries = controlling, controlling.window.entries
+    seen, entries = controlling, controlling.window.menu_actions
     assert "Tools > Region" in entries["send_region"].toolTip()
     assert not entries["whole_field"].isEnabled()
     send_region(seen, (0.4, 0.2), (1.8, 2.0))
@@ -165,7 +165,7 @@ def test_a_region_is_all_there_is_until_the_whole_field_is_wanted_again(controll
 def send_region(seen, corner, size):
     seen.do("region")
     seen.window.region_box.draw(corner, size, seen.window.sr.field)
-    assert seen.window.entries["send_region"].isEnabled()
+    assert seen.window.menu_actions["send_region"].isEnabled()
     seen.do("send_region")
 
 
@@ -173,15 +173,15 @@ def test_a_key_that_only_looks_sees_all_and_is_told_why_it_may_not_do_more(open_
     daemon, paths, _ = running
     seen = open_window()
     seen.window.welcome.button.click()
-    seen.sitting.connect(Target(daemon.results, daemon.control, paths["view"]))
-    seen.until(lambda: seen.window.entries["daemon"].text() == "Your key may look and not control")
+    seen.session.connect(Target(daemon.results, daemon.control, paths["view"]))
+    seen.until(lambda: seen.window.menu_actions["daemon"].text() == "Your key may look and not control")
     seen.until(lambda: seen.window.sr.picture is not None)
-    assert {name for name in ASKING if seen.window.entries[name].isEnabled()} == set()
-    assert {seen.window.entries[name].toolTip() for name in ASKING} == {ONLY_LOOKS}
-    assert ONLY_LOOKS in seen.window.entries["daemon"].toolTip()
+    assert {name for name in ASKING if seen.window.menu_actions[name].isEnabled()} == set()
+    assert {seen.window.menu_actions[name].toolTip() for name in ASKING} == {ONLY_LOOKS}
+    assert ONLY_LOOKS in seen.window.menu_actions["daemon"].toolTip()
     seen.do("mark")
-    assert seen.window.said.full_text == f"marked in this viewer alone: {ONLY_LOOKS}"
-    seen.sitting.remote._send(requests.pause(True))  # a daemon that does not tell the role refuses by itself
+    assert seen.window.message.full_text == f"marked in this viewer alone: {ONLY_LOOKS}"
+    seen.session.daemon_actions._send(requests.pause(True))  # a daemon that does not tell the role refuses by itself
     seen.until(lambda: told(seen, "Pause: ", "this key may look and not control", "[not_done]"))
     assert not seen.state.status.paused
 
@@ -189,7 +189,7 @@ def test_a_key_that_only_looks_sees_all_and_is_told_why_it_may_not_do_more(open_
 def test_a_daemon_is_remembered_with_its_key_and_without_one_it_says_what_it_wants(open_window, running):
     daemon, paths, _ = running
     first = open_window()
-    first.sitting.connect(Target(daemon.results, daemon.control, paths["control"]))
+    first.session.connect(Target(daemon.results, daemon.control, paths["control"]))
     second = open_window()
     second.do("connect")
     dialog = dialog_of(second, ConnectDialog)
@@ -200,42 +200,42 @@ def test_a_daemon_is_remembered_with_its_key_and_without_one_it_says_what_it_wan
     dialog._ask_open = lambda *_: str(daemon.config)
     dialog.browse.click()
     dialog.accept()
-    assert "daemon.toml: is damaged" in dialog.fault.text()
+    assert "daemon.toml: is damaged" in dialog.error_label.text()
     dialog.key.clear()
     dialog.accept()
-    second.until(lambda: second.lamp("Daemon").value == "refused")
-    second.until(lambda: "the daemon wants a key" in second.window.entries["pause"].toolTip())
-    assert not second.window.entries["pause"].isEnabled()
+    second.until(lambda: second.indicator("Daemon").value == "refused")
+    second.until(lambda: "the daemon wants a key" in second.window.menu_actions["pause"].toolTip())
+    assert not second.window.menu_actions["pause"].isEnabled()
 
 
 def test_a_daemon_of_another_version_is_said_in_the_strip_and_the_menu(open_window, tmp_path):
     seen = open_window()
     with Daemon(tmp_path, simulated(), program=NEWER) as daemon:
-        seen.sitting.connect(Target(daemon.results, daemon.control))
-        seen.until(lambda: seen.lamp("Daemon").value == "unreadable", START_MS)
-        assert "protocol 2.0, this side speaks 1." in seen.lamp("Daemon").why
-        seen.until(lambda: "update the older side" in seen.window.entries["pause"].toolTip())
-    assert not seen.window.entries["pause"].isEnabled()
+        seen.session.connect(Target(daemon.results, daemon.control))
+        seen.until(lambda: seen.indicator("Daemon").value == "unreadable", START_MS)
+        assert "protocol 2.0, this side speaks 1." in seen.indicator("Daemon").why
+        seen.until(lambda: "update the older side" in seen.window.menu_actions["pause"].toolTip())
+    assert not seen.window.menu_actions["pause"].isEnabled()
 
 
 def test_what_waits_for_a_daemon_that_is_away_is_bounded_and_not_done_later(qtbot):
     courier, back = ControlWorker(f"tcp://127.0.0.1:{free_port()}", None), []
-    courier.came_back.connect(back.append)
-    assert [courier.send(requests.pause(True)) for _ in range(MOST_WAITING + 1)].count(True) == MOST_WAITING
+    courier.completed.connect(back.append)
+    assert [courier.send(requests.pause(True)) for _ in range(MAX_PENDING + 1)].count(True) == MAX_PENDING
     courier.start()
-    qtbot.waitUntil(lambda: len(back) == MOST_WAITING, timeout=10_000)
-    assert all("not done" in one.said and not one.done for one in back)
+    qtbot.waitUntil(lambda: len(back) == MAX_PENDING, timeout=10_000)
+    assert all("not done" in one.message and not one.done for one in back)
     courier.stop()
 
 
 def test_it_is_said_why_nothing_can_be_asked():
     here = ControlAccess("tcp://here:5712")
-    assert shut(here, movie=True) == MOVIE
-    assert "File > Connect" in shut(ControlAccess())
+    assert unavailable_reason(here, movie=True) == MOVIE
+    assert "File > Connect" in unavailable_reason(ControlAccess())
     assert headline(here) == "Asking tcp://here:5712 …"
     away = ControlAccess("tcp://here:5712", why="nobody answered.")
-    assert (shut(away), headline(away)) == ("nobody answered.", "tcp://here:5712 does not answer")
-    assert shut(ControlAccess("tcp://here:5712", answered=True)) == "", (
+    assert (unavailable_reason(away), headline(away)) == ("nobody answered.", "tcp://here:5712 does not answer")
+    assert unavailable_reason(ControlAccess("tcp://here:5712", answered=True)) == "", (
         "an old daemon that does not tell the role is asked"
     )
 
@@ -243,23 +243,23 @@ def test_it_is_said_why_nothing_can_be_asked():
 def test_a_form_asks_for_what_was_changed_alone():
     before = {"reconstruction.stride": 20, "reconstruction.scale": 4, "optics.na": 1.4, "optics.psf_sigma_nm": None}
     same = {"reconstruction.stride": "20", "reconstruction.scale": "4", "optics.na": "1.4", "optics.psf_sigma_nm": ""}
-    assert changes_of(before, same) == {}
+    assert changed_values(before, same) == {}
     texts = {"reconstruction.stride": " 25", "reconstruction.scale": "8", "optics.na": "", "optics.psf_sigma_nm": "1,5"}
-    assert changes_of(before, texts) == {
+    assert changed_values(before, texts) == {
         "reconstruction.stride": 25,
         "reconstruction.scale": 8,
         "optics.na": None,
         "optics.psf_sigma_nm": 1.5,
     }
     with pytest.raises(InputError, match="a number is wanted"):
-        changes_of(before, {"reconstruction.stride": ""})
+        changed_values(before, {"reconstruction.stride": ""})
 
 
 def test_every_setting_but_the_region_is_in_the_form():
-    assert {field.key for field in FIELDS} == set(SETTABLE) - {"reconstruction.region"}
+    assert {field.key for field in SETTINGS} == set(SETTABLE) - {"reconstruction.region"}
 
 
 def test_control_is_one_port_above_unless_said_otherwise():
-    assert one_above("tcp://[::1]:5711") == "tcp://[::1]:5712"
-    assert one_above("tcp://host:65535") == ""
+    assert default_control_address("tcp://[::1]:5711") == "tcp://[::1]:5712"
+    assert default_control_address("tcp://host:65535") == ""
     assert Target("tcp://host:1", "tcp://host:9").control_address == "tcp://host:9"

@@ -18,18 +18,18 @@ def test_a_daemon_is_followed_looked_back_on_measured_killed_and_its_successor_f
     seen, daemon = open_window(), Daemon(tmp_path, simulated(rate_hz=200, window=20, stride=20))
     seen.window.welcome.button.click()
     with daemon:
-        seen.sitting.connect(Target(daemon.started().results, daemon.control))
+        seen.session.connect(Target(daemon.started().results, daemon.control))
         follow_and_look_back(seen, daemon)
         killed = seen.state.run
         ask_one_that_does_not_answer(seen, daemon)
-    seen.until(lambda: seen.lamp("Daemon").value == "disconnected")
+    seen.until(lambda: seen.indicator("Daemon").value == "disconnected")
     assert "STALE" in seen.window.sr.banner.text()
     with daemon:
         daemon.started()
         seen.until(lambda: seen.state.newest.window[0] != killed)
-        seen.until(lambda: seen.lamp("Daemon").value == "running")
+        seen.until(lambda: seen.indicator("Daemon").value == "running")
         seen.until(lambda: not seen.window.sr.banner.isVisible())
-        seen.until(seen.window.entries["pause"].isEnabled)
+        seen.until(seen.window.menu_actions["pause"].isEnabled)
         assert not daemon.status().paused, "what was asked of the one that was killed is not done by its successor"
     listed = seen.window.events.list
     lines = [listed.item(n).text() for n in range(listed.count())]
@@ -38,17 +38,17 @@ def test_a_daemon_is_followed_looked_back_on_measured_killed_and_its_successor_f
 
 def ask_one_that_does_not_answer(seen, daemon):
     """The daemon is killed while it owes an answer."""
-    seen.until(seen.window.entries["pause"].isEnabled)
+    seen.until(seen.window.menu_actions["pause"].isEnabled)
     if os.name == "posix":
         daemon.send(signal.SIGSTOP)
     seen.do("pause")
-    assert seen.window.said.full_text == "Pause: the daemon is being asked …"
+    assert seen.window.message.full_text == "Pause: the daemon is being asked …"
 
 
 def follow_and_look_back(seen, daemon):
     seen.until(lambda: seen.state.windows >= 3)
-    seen.until(lambda: seen.lamp("Daemon").value == "running")  # pictures may be here before the first status
-    assert seen.lamp("Missing").level == "good"
+    seen.until(lambda: seen.indicator("Daemon").value == "running")  # pictures may be here before the first status
+    assert seen.indicator("Missing").level == "good"
     assert seen.window.sr.picture.header.run == daemon.status().run
     listed = seen.window.events.list
     assert any("simulated" in listed.item(n).text() for n in range(listed.count()))

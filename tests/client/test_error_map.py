@@ -7,7 +7,7 @@ import pytest
 from client_stream import header, pixels
 from PySide6 import QtCore
 
-from client.picture.crosshair import reading
+from client.picture.crosshair import describe_point
 from client.picture.error_map import error_range, error_table
 from client.state import ViewerState, reduce_message
 from client.timeline.history import PAIR_BYTES
@@ -94,7 +94,7 @@ def colour(showing, x, y):
 
 
 def test_it_is_laid_over_the_picture_read_and_taken_away(showing, publisher):
-    action = showing.window.entries["error_map"]
+    action = showing.window.menu_actions["error_map"]
     assert not action.isEnabled()
     assert "published none" in action.toolTip()
     values = np.zeros((8, 8), np.float32)
@@ -102,35 +102,35 @@ def test_it_is_laid_over_the_picture_read_and_taken_away(showing, publisher):
     publisher.send(encode("quality", header("quality", 0), values))
     showing.until(action.isEnabled)
     assert "imaged again" in action.toolTip()
-    assert "error -4 photons" in reading(showing.state.shown, 0.25, 0.45)
+    assert "error -4 photons" in describe_point(showing.state.shown, 0.25, 0.45)
     before = [colour(showing, x, 0.45) for x in (0.25, 0.45, 0.55)]
     showing.do("error_map")
     dim, clear, bright = (colour(showing, x, 0.45) for x in (0.25, 0.45, 0.55))
     assert dim[2] > 200 > dim[0]
     assert bright[0] > 200 > bright[2]
     assert max(clear) - min(clear) <= 1  # grey: nothing is laid over it
-    assert showing.window.sr.error.legend.text == "Error map (photons): −5 too dim to +5 too bright"
+    assert showing.window.sr.error_overlay.legend.text == "Error map (photons): −5 too dim to +5 too bright"
     showing.do("error_map")
     assert [colour(showing, x, 0.45) for x in (0.25, 0.45, 0.55)] == before
-    assert showing.window.sr.error.legend.text == ""
+    assert showing.window.sr.error_overlay.legend.text == ""
 
 
 def test_a_window_without_a_map_says_so(showing, publisher):
     publisher.send(encode("quality", header("quality", 0), np.ones((8, 8), np.float32)))
-    showing.until(showing.window.entries["error_map"].isEnabled)
+    showing.until(showing.window.menu_actions["error_map"].isEnabled)
     showing.do("error_map")
     publisher.send_window(1)
     showing.until(lambda: showing.shows(1))
-    assert showing.window.sr.error.legend.text == "No error map of this window"
+    assert showing.window.sr.error_overlay.legend.text == "No error map of this window"
     publisher.send_preview(2)
     showing.until(lambda: showing.shows(2))
-    assert "comes with the refined picture" in showing.window.sr.error.legend.text
+    assert "comes with the refined picture" in showing.window.sr.error_overlay.legend.text
     showing.do("oldest")
-    assert showing.window.sr.error.visible
+    assert showing.window.sr.error_overlay.visible
 
 
 def test_a_map_that_is_not_finite_is_drawn_without_complaint(showing, publisher):
     publisher.send(encode("quality", header("quality", 0), np.full((8, 8), np.nan, np.float32)))
-    showing.until(showing.window.entries["error_map"].isEnabled)
+    showing.until(showing.window.menu_actions["error_map"].isEnabled)
     showing.do("error_map")
     assert not showing.window.grab().isNull()

@@ -6,7 +6,7 @@ from PySide6.QtCore import Qt
 
 from client.address import Target
 from client.picture.region import Region
-from client.window.action_table import ENTRIES
+from client.window.action_table import ACTIONS
 from client.window.connect_dialog import ConnectDialog
 
 
@@ -116,55 +116,57 @@ def test_the_raw_mean_beside_can_be_put_away(showing):
 
 
 def test_no_key_is_given_twice():
-    keys = [QtGui.QKeySequence(key).toString() for entry in ENTRIES for key in entry.keys]
+    keys = [QtGui.QKeySequence(key).toString() for entry in ACTIONS for key in entry.keys]
     assert sorted(keys) == sorted(set(keys))
 
 
-def test_all_keys_stand_on_the_page_of_keys(sitting, qtbot):
-    qtbot.keyClick(sitting.window, Qt.Key.Key_F1)
-    (page,) = sitting.window.findChildren(QtWidgets.QDialog)
+def test_all_keys_stand_on_the_page_of_keys(viewer, qtbot):
+    qtbot.keyClick(viewer.window, Qt.Key.Key_F1)
+    (page,) = viewer.window.findChildren(QtWidgets.QDialog)
     texts = {label.text() for label in page.findChildren(QtWidgets.QLabel)}
-    assert {entry.text for entry in ENTRIES if entry.keys} <= texts
+    assert {entry.text for entry in ACTIONS if entry.keys} <= texts
     page.close()
 
 
-def test_every_action_has_something_to_do(sitting):
-    for entry in ENTRIES:
+def test_every_action_has_something_to_do(viewer):
+    for entry in ACTIONS:
         if entry.name == "raw":  # the window looks whether it is checked
             continue
-        action = sitting.window.entries[entry.name]
+        action = viewer.window.menu_actions[entry.name]
         listeners = [action.receivers(QtCore.SIGNAL(f"{signal}(bool)")) for signal in ("triggered", "toggled")]
         assert any(listeners), entry
 
 
-def test_what_needs_a_picture_is_grey_until_there_is_one(sitting, publisher):
-    greyed = {name for name, action in sitting.window.entries.items() if not action.isEnabled()}
+def test_what_needs_a_picture_is_grey_until_there_is_one(viewer, publisher):
+    greyed = {name for name, action in viewer.window.menu_actions.items() if not action.isEnabled()}
     assert {"save_view", "profile", "back", "mark"} <= greyed
     assert not {"connect", "open", "split", "live", "shortcuts"} & greyed
-    sitting.until(sitting.connected)
+    viewer.until(viewer.connected)
     publisher.send_window(0)
-    others = [sitting.window.entries[one.name] for one in ENTRIES if one.menu != "Daemon" and one.name != "error_map"]
-    sitting.until(lambda: all(action.isEnabled() for action in others))
+    others = [
+        viewer.window.menu_actions[one.name] for one in ACTIONS if one.menu != "Daemon" and one.name != "error_map"
+    ]
+    viewer.until(lambda: all(action.isEnabled() for action in others))
 
 
-def test_a_wrong_address_is_said_in_the_dialog_and_a_good_one_connects(sitting, publisher):
-    sitting.sitting.connect(Target("tcp://127.0.0.1:1"))
-    sitting.do("connect")
-    (dialog,) = sitting.window.findChildren(ConnectDialog)
+def test_a_wrong_address_is_said_in_the_dialog_and_a_good_one_connects(viewer, publisher):
+    viewer.session.connect(Target("tcp://127.0.0.1:1"))
+    viewer.do("connect")
+    (dialog,) = viewer.window.findChildren(ConnectDialog)
     assert dialog.address.itemText(0) == "tcp://127.0.0.1:1"
     assert dialog.address.itemText(1) == publisher.endpoint
     dialog.address.setCurrentText("127.0.0.1")
     dialog.accept()
-    assert "no address" in dialog.fault.text()
+    assert "no address" in dialog.error_label.text()
     dialog.address.setCurrentText(publisher.endpoint)
     dialog.accept()
-    sitting.until(sitting.connected)
+    viewer.until(viewer.connected)
 
 
 def test_another_daemon_is_another_story(followed, open_window):
-    followed.sitting.connect(Target("tcp://127.0.0.1:1"))
+    followed.session.connect(Target("tcp://127.0.0.1:1"))
     assert followed.window.sr.picture is None
-    assert followed.window.notes.facts.text() == ""
+    assert followed.window.facts.text.text() == ""
     assert followed.state.windows == 0
     assert "Waiting" in followed.window.sr.message.text()
 
@@ -189,7 +191,7 @@ def test_layout_look_and_mode_are_remembered(open_window):
     first.window.close()
     second = open_window()
     assert second.window.sr.mode == "split"
-    assert second.window.entries["light"].isChecked()
+    assert second.window.menu_actions["light"].isChecked()
     assert second.window.side.sizes()[0] < 0.75 * default
     second.do("light")
     assert QtWidgets.QApplication.instance().property("theme") == "dark"

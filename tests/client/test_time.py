@@ -10,12 +10,12 @@ from client.timeline.playhead import (
     PLAY_HZ,
     Playhead,
     advance,
+    displayed_pair,
     follow,
-    looked_at,
     mark,
     pause,
-    place,
     play,
+    position,
     seek,
     set_loop,
     step,
@@ -70,11 +70,11 @@ def test_a_refined_picture_takes_the_place_of_its_preview():
 
 def test_following_shows_what_comes_and_holding_does_not_move():
     history = history_of(5)
-    assert looked_at(Playhead(), history).window[1] == 4
+    assert displayed_pair(Playhead(), history).window[1] == 4
     held = step(Playhead(), history, -1)
     later = history.add(pair(5))
-    assert looked_at(held, later).window[1] == 3
-    assert looked_at(follow(held), later).window[1] == 5
+    assert displayed_pair(held, later).window[1] == 3
+    assert displayed_pair(follow(held), later).window[1] == 5
 
 
 def test_what_is_held_stays_though_the_history_has_forgotten_it():
@@ -83,20 +83,20 @@ def test_what_is_held_stays_though_the_history_has_forgotten_it():
     for window in range(4, 20):
         history = history.add(pair(window))
     assert history.get(0) is None
-    assert looked_at(held, history).window[1] == 0
-    assert place(step(held, history, 1), history) == history.first
+    assert displayed_pair(held, history).window[1] == 0
+    assert position(step(held, history, 1), history) == history.first
 
 
 def test_a_held_preview_becomes_its_refined_picture():
     history = History().add(pair(0, preview=True)).add(pair(1))
     held = seek(Playhead(), history, 0)
-    assert not looked_at(held, history.put(0, pair(0))).sr.preview
+    assert not displayed_pair(held, history.put(0, pair(0))).sr.preview
 
 
 @pytest.mark.parametrize(("asked", "found"), [(-7, 0), (2, 2), (99, 4)])
 def test_seeking_stays_within_what_is_kept(asked, found):
     history = history_of(5)
-    assert place(seek(Playhead(), history, asked), history) == found
+    assert position(seek(Playhead(), history, asked), history) == found
 
 
 def test_without_windows_nothing_can_be_held():
@@ -107,12 +107,12 @@ def test_without_windows_nothing_can_be_held():
 def test_playing_goes_window_by_window_and_ends_live():
     history, now = history_of(3), 0.0
     head = play(Playhead(), history, now)
-    seen = [place(head, history)]
+    seen = [position(head, history)]
     assert advance(head, history, now) is head
     while head.playing:
         now += TICK_S
         head = advance(head, history, now)
-        seen.append(place(head, history))
+        seen.append(position(head, history))
     assert seen == [0, 1, 2, 2]
     assert head.at is None
 
@@ -123,10 +123,10 @@ def test_a_loop_starts_again_and_pausing_holds():
     for _ in range(5):
         now += TICK_S
         head = advance(head, history, now)
-        seen.append(place(head, history))
+        seen.append(position(head, history))
     assert seen == [1, 2, 0, 1, 2]
     held = pause(head, history)
-    assert (held.playing, place(advance(held, history, now + 9), history)) == (False, 2)
+    assert (held.playing, position(advance(held, history, now + 9), history)) == (False, 2)
 
 
 def test_moments_are_marked_found_and_unmarked():
@@ -136,8 +136,8 @@ def test_moments_are_marked_found_and_unmarked():
         head = mark(seek(head, history, number), history)
     assert [one.number for one in head.marks] == [1, 4]
     head = seek(head, history, 2)
-    assert place(to_mark(head, history, +1), history) == 4
-    assert place(to_mark(head, history, -1), history) == 1
+    assert position(to_mark(head, history, +1), history) == 4
+    assert position(to_mark(head, history, -1), history) == 1
     assert to_mark(seek(head, history, 5), history, +1).at == 5
     assert mark(seek(head, history, 4), history).marks == (head.marks[0],)
 

@@ -97,7 +97,7 @@ def moved(showing, publisher):
 
 
 def test_time_is_colour_coded_live_and_scrubbed_back(moved, publisher):
-    window, overlay = moved.window, moved.window.sr.time
+    window, overlay = moved.window, moved.window.sr.time_overlay
     moved.do("time")
     assert numbers(overlay.pairs) == [0, 1, 2, 3]
     assert overlay.legend.text.startswith("Colour: when, 4 windows")
@@ -107,7 +107,7 @@ def test_time_is_colour_coded_live_and_scrubbed_back(moved, publisher):
     moved.do("back")
     moved.do("back")
     assert numbers(overlay.pairs) == [0, 1, 2]
-    window.sr.windows.setValue(2)
+    window.sr.window_count.setValue(2)
     assert numbers(overlay.pairs) == [1, 2]
     assert not window.sr.controls.colours.isVisible()
     moved.do("single")
@@ -124,7 +124,7 @@ def test_windows_are_as_bright_as_each_other_unless_the_contrast_is_locked(moved
 
 
 def test_what_was_reduced_is_not_reduced_again_and_nothing_is_kept_afterwards(moved, publisher):
-    item = moved.window.sr.time.item
+    item = moved.window.sr.time_overlay.item
     moved.do("time")
     moved.window.grab()
     before = dict(item._bright)

@@ -9,15 +9,15 @@ from client_stream import Publisher, event
 from PySide6 import QtCore
 
 from client.picture.contrast_controls import short_number, typed_number
-from client.picture.crosshair import reading
+from client.picture.crosshair import describe_point
 from client.subscriber import Subscriber
 from daemon.protocol.codec import encode
 
 
-def test_before_a_daemon_there_is_an_explanation(sitting):
-    assert "Waiting for a daemon" in sitting.window.sr.message.text()
-    assert sitting.window.sr.message.isVisible()
-    assert (sitting.lamp("Daemon").value, sitting.lamp("Daemon").level) == ("waiting", "warning")
+def test_before_a_daemon_there_is_an_explanation(viewer):
+    assert "Waiting for a daemon" in viewer.window.sr.message.text()
+    assert viewer.window.sr.message.isVisible()
+    assert (viewer.indicator("Daemon").value, viewer.indicator("Daemon").level) == ("waiting", "warning")
 
 
 def test_both_pictures_are_drawn_over_the_same_field(showing):
@@ -39,9 +39,9 @@ def test_the_super_resolved_picture_is_the_large_one(showing):
 
 
 def test_the_picture_says_what_it_is(showing):
-    assert "model warm" in showing.window.notes.facts.text()
-    assert showing.window.notes.notes.text() == "CAUTION  the gain was guessed"
-    assert showing.window.notes.notes.isVisible()
+    assert "model warm" in showing.window.facts.text.text()
+    assert showing.window.facts.cautions.text() == "CAUTION  the gain was guessed"
+    assert showing.window.facts.cautions.isVisible()
 
 
 def test_a_preview_is_marked_until_its_refined_picture_comes(showing, publisher):
@@ -94,7 +94,7 @@ def test_the_users_view_and_contrast_are_kept_on_new_pictures(showing, publisher
     showing.window.grab()  # views that follow their picture do so when they are drawn
     assert panel.image.levels == (3.0, 40.0)
     assert not panel.controls.auto.isChecked()
-    assert showing.window.entries["lock"].isChecked()
+    assert showing.window.menu_actions["lock"].isChecked()
     assert panel.view.viewRange() == zoomed
     panel.controls.auto.click()
     assert panel.image.levels[1] > 1_000
@@ -157,7 +157,7 @@ def test_the_split_shows_raw_left_of_the_line_and_super_resolved_right(showing):
     showing.window.sr.controls.colours.setCurrentText("green")
     showing.do("split")
     for where, raw_there in ((0.6, True), (0.2, False)):
-        showing.window.sr.line.setValue(where)
+        showing.window.sr.split_line.setValue(where)
         red, green, _ = grabbed(showing, 0.43, 0.65)
         assert (red > 0 == green) if raw_there else (green > 0 == red)
 
@@ -169,25 +169,25 @@ def test_the_overlay_adds_both_and_its_raw_can_be_dimmed(showing):
     red, green, _ = grabbed(showing, 0.43, 0.65)
     assert red > 0
     assert green > 0
-    showing.window.sr.light.setValue(0)
+    showing.window.sr.raw_brightness.setValue(0)
     assert grabbed(showing, 0.43, 0.65)[0] < red
 
 
 def test_the_crosshair_is_in_both_pictures_and_reads_both(showing):
     pair = showing.state.shown
-    assert reading(pair, 0.06, 0.16) == "x 0.060  y 0.160 µm   ·   super-resolved 195   ·   raw 9 ADU"
-    assert reading(pair, -0.1, 0.1) == reading(pair, 0.1, 0.9) == ""
+    assert describe_point(pair, 0.06, 0.16) == "x 0.060  y 0.160 µm   ·   super-resolved 195   ·   raw 9 ADU"
+    assert describe_point(pair, -0.1, 0.1) == describe_point(pair, 0.1, 0.9) == ""
     plot, view = showing.window.sr.plot, showing.window.sr.view
     plot.scene().sigMouseMoved.emit(view.mapViewToScene(QtCore.QPointF(0.05, 0.15)))
-    assert "raw 9 ADU" in showing.window.reading.full_text
+    assert "raw 9 ADU" in showing.window.cursor_label.full_text
     lines = showing.window.crosshair.lines
     assert all(vertical.isVisible() and vertical.value() == pytest.approx(0.05) for vertical, _ in lines)
 
 
 def test_a_dead_daemon_is_said_and_a_new_one_is_picked_up(showing, publisher, port):
     publisher.stop()
-    showing.until(lambda: showing.lamp("Daemon").value == "disconnected")
-    assert showing.lamp("Daemon").level == "bad"
+    showing.until(lambda: showing.indicator("Daemon").value == "disconnected")
+    assert showing.indicator("Daemon").level == "bad"
     assert not showing.window.time_bar.live.isChecked()
     for panel in (showing.window.sr, showing.window.raw):
         assert panel.banner.isVisible()
@@ -228,7 +228,7 @@ def test_warnings_nobody_has_read_are_counted_on_their_tab(showing, publisher):
     showing.until(lambda: tabs.tabText(place) == "Events (2)")
     tabs.setCurrentWidget(showing.window.events)
     showing.until(lambda: tabs.tabText(place) == "Events")
-    tabs.setCurrentWidget(showing.window.notes)
+    tabs.setCurrentWidget(showing.window.facts)
     publisher.send(encode("event", event(3)))
     showing.until(lambda: tabs.tabText(place) == "Events (1)")
 

@@ -15,7 +15,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from client.export.open_movie import open_movie
+from client.timeline.saved_movie import open_movie
 from daemon.config import Config, load
 from daemon.processing.manifest import EffortLine, ManifestLine, RunLine, WindowLine
 from daemon.processing.replay import repeat

@@ -7,7 +7,7 @@ import zmq
 from client_stream import free_port, status
 
 from client.address import Target
-from client.state import ViewerState, reduce_shut_out
+from client.state import ViewerState, reduce_connection_refused
 from client.trust.sentences import empty_text
 from daemon.keys.allow_list import AllowList
 from daemon.keys.store import Keyring, write
@@ -62,36 +62,36 @@ def address(ring):
     endpoint.stop()
 
 
-def refused(sitting, why):
-    lamp = sitting.lamp("Daemon")
+def refused(viewer, why):
+    lamp = viewer.indicator("Daemon")
     return lamp.value == "refused" and why in lamp.why
 
 
-def test_a_viewer_is_told_that_it_needs_a_key(sitting, address):
-    sitting.sitting.connect(Target(address))
-    sitting.until(lambda: refused(sitting, "the daemon wants a key: File > Connect, or --key NAME.key"))
-    assert sitting.state.run == ""
+def test_a_viewer_is_told_that_it_needs_a_key(viewer, address):
+    viewer.session.connect(Target(address))
+    viewer.until(lambda: refused(viewer, "the daemon wants a key: File > Connect, or --key NAME.key"))
+    assert viewer.state.run == ""
 
 
-def test_a_viewer_is_told_of_another_daemons_key(sitting, address, key, kept):
-    sitting.sitting.connect(Target(address, key=kept(key.model_copy(update={"server": new_pair()[0]}))))
-    sitting.until(lambda: refused(sitting, "another key of its own"))
+def test_a_viewer_is_told_of_another_daemons_key(viewer, address, key, kept):
+    viewer.session.connect(Target(address, key=kept(key.model_copy(update={"server": new_pair()[0]}))))
+    viewer.until(lambda: refused(viewer, "another key of its own"))
 
 
-def test_a_key_is_admitted_revoked_and_admitted_again_while_the_window_is_open(sitting, address, ring, key, kept):
-    sitting.sitting.connect(Target(address, key=kept(key)))
-    sitting.until(lambda: refused(sitting, "the daemon refused this key"))
+def test_a_key_is_admitted_revoked_and_admitted_again_while_the_window_is_open(viewer, address, ring, key, kept):
+    viewer.session.connect(Target(address, key=kept(key)))
+    viewer.until(lambda: refused(viewer, "the daemon refused this key"))
     ring.allow("laptop", key.public, "view")
-    sitting.until(sitting.connected)
+    viewer.until(viewer.connected)
     ring.revoke("laptop")
-    sitting.until(lambda: refused(sitting, "or was revoked"))
+    viewer.until(lambda: refused(viewer, "or was revoked"))
     ring.allow("laptop", key.public, "view")
-    sitting.until(sitting.connected)
-    assert sitting.state.unreadable == 0
+    viewer.until(viewer.connected)
+    assert viewer.state.unreadable == 0
 
 
 def test_where_the_picture_would_be_stands_why_there_is_none():
-    state = reduce_shut_out(ViewerState("tcp://there:5711"), "the daemon wants a key")
+    state = reduce_connection_refused(ViewerState("tcp://there:5711"), "the daemon wants a key")
     assert empty_text(state, 0.0) == "No entry at tcp://there:5711\n\nthe daemon wants a key"
 
 

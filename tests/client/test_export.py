@@ -7,9 +7,9 @@ from client_stream import header, pixels
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Qt
 
-from client.export.movie_out import save_data
-from client.export.open_movie import open_movie
+from client.export.movie_export import save_data
 from client.picture.pictures import Pair, Picture
+from client.timeline.saved_movie import open_movie
 from selfstorm.errors import InputError
 from selfstorm.io.ome_tiff import OmeTiffWriter, read_pictures
 
@@ -63,14 +63,14 @@ def test_the_view_is_saved_with_its_scale_bar_and_says_what_it_shows(showing, tm
     bar = showing.window.sr.scale_bar.bar
     at = showing.window.sr.plot.mapFromScene(bar.mapToScene(bar.rect().center()))
     assert image.pixelColor(at).getRgb()[:3] == (255, 255, 255)
-    assert "view.png" in showing.window.said.full_text
+    assert "view.png" in showing.window.message.full_text
 
 
 def test_a_file_that_cannot_be_written_is_said_and_nothing_breaks(showing, tmp_path):
     for title, name in (("Save the view", "save_view"), ("Save the data", "save_data")):
         showing.answers[title] = tmp_path / "nowhere" / "file.png"
         showing.do(name)
-        assert "nowhere" in showing.window.said.full_text
+        assert "nowhere" in showing.window.message.full_text
 
 
 def pull(qtbot, grip, far=40):
@@ -91,15 +91,15 @@ def test_the_picture_shown_is_dragged_out_as_a_file_that_goes_with_the_viewer(sh
     assert saved.pictures.dtype == np.float32
     assert np.array_equal(saved.pictures[0], showing.window.sr.picture.pixels)
     assert (saved.pixel_nm, saved.records[0]["window"]) == (25.0, 0)
-    assert "dragged out" in showing.window.said.full_text
-    showing.sitting.stop()
+    assert "dragged out" in showing.window.message.full_text
+    showing.session.stop()
     assert not path.parent.exists()
 
 
-def test_there_is_nothing_to_drag_before_the_first_picture(sitting, qtbot):
-    sitting.until(lambda: not sitting.window.grip.isEnabled())
-    pull(qtbot, sitting.window.grip)
-    assert sitting.dragged == []
+def test_there_is_nothing_to_drag_before_the_first_picture(viewer, qtbot):
+    viewer.until(lambda: not viewer.window.grip.isEnabled())
+    pull(qtbot, viewer.window.grip)
+    assert viewer.dragged == []
 
 
 def test_the_view_is_copied_to_the_clipboard(showing):
@@ -116,8 +116,8 @@ def test_the_windows_kept_are_saved_as_a_movie_that_opens_again(showing, publish
     showing.until(lambda: showing.shows(3))
     path = showing.answers["Save the windows kept"] = tmp_path / "kept.ome.tif"
     showing.do("save_movie")
-    showing.until(lambda: "3 windows saved" in showing.window.said.full_text)
-    assert "1 of another size left out" in showing.window.said.full_text
+    showing.until(lambda: "3 windows saved" in showing.window.message.full_text)
+    assert "1 of another size left out" in showing.window.message.full_text
     saved = read_pictures(path)
     assert [one["window"] for one in saved.records] == [0, 1, 3]
     assert [one["marked"] for one in saved.records] == [False, True, False]
@@ -133,14 +133,14 @@ def test_a_movie_that_cannot_be_written_to_its_end_is_said_and_removed(showing, 
     monkeypatch.setattr(OmeTiffWriter, "add", full)
     showing.answers["Save the windows kept"] = tmp_path / "kept.ome.tif"
     showing.do("save_movie")
-    showing.until(lambda: "No space left" in showing.window.said.full_text)
+    showing.until(lambda: "No space left" in showing.window.message.full_text)
     assert list(tmp_path.glob("kept*")) == []
 
 
 def test_closing_while_a_movie_is_saved_leaves_nothing_half_written(showing, tmp_path):
     showing.answers["Save the windows kept"] = tmp_path / "kept.ome.tif"
     showing.do("save_movie")
-    showing.sitting.stop()
+    showing.session.stop()
     assert list(tmp_path.glob("kept*")) == []
 
 
@@ -157,9 +157,9 @@ def test_a_saved_movie_opens_in_the_same_window_with_the_same_scrubber(showing, 
     assert window.sr.picture.pixels[0, 0] == 2
     showing.do("play")
     showing.until(lambda: window.sr.picture.header.window == 3)
-    assert showing.lamp("File").value == "cell.ome.tif"
+    assert showing.indicator("File").value == "cell.ome.tif"
     assert not window.sr.chip.isVisible()
-    assert "window 3" in window.notes.facts.text()
+    assert "window 3" in window.facts.text.text()
 
 
 def test_a_file_that_is_no_movie_is_said_and_what_is_shown_stays(showing, tmp_path):
@@ -167,7 +167,7 @@ def test_a_file_that_is_no_movie_is_said_and_what_is_shown_stays(showing, tmp_pa
     path.write_text("no movie")
     showing.answers["Open a movie"] = path
     showing.do("open")
-    assert "text.tif" in showing.window.said.full_text
+    assert "text.tif" in showing.window.message.full_text
     assert showing.shows(0)
 
 

@@ -23,7 +23,7 @@ Kind = Literal["newest", "sr.preview", "sr.refined", "raw.mean", "quality"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Seen:
+class PictureView:
     """A part of a picture. pixels: (H, W) float32, read-only; region: in pixels of the whole picture; zoom: so many of
     those along a side are one of these. header: of the whole picture: what it was made from and how good it is."""
 
@@ -93,8 +93,8 @@ class Daemon(ControlClient):
         kind: Kind = "newest",
         region: tuple[int, int, int, int] | None = None,
         zoom: int = 1,
-        unless: Seen | None = None,
-    ) -> Seen | None:
+        unless: PictureView | None = None,
+    ) -> PictureView | None:
         """A part of the newest picture; None where it is the one that `unless` shows.
 
         region: (y, x, height, width) in pixels of the whole picture. zoom: so many along a side are averaged into one.
@@ -104,7 +104,7 @@ class Daemon(ControlClient):
         if received is None or received.pixels is None or not isinstance(received.message, View):
             return None
         view = received.message
-        return Seen(view.kind, view.picture, Region(*view.region), view.zoom, received.pixels)
+        return PictureView(view.kind, view.picture, Region(*view.region), view.zoom, received.pixels)
 
     def pause(self) -> None:
         """Make no pictures; frames are still taken in, counted and recorded."""

@@ -8,9 +8,9 @@ from pathlib import Path
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.address import DEFAULT, Target
-from client.export.drag_out import DragOut, StartDrag
-from client.export.movie_out import MovieOut, save_data
-from client.export.view_out import save_image, view_image
+from client.export.drag_export import DragExport, StartDrag
+from client.export.movie_export import MovieExport, save_data
+from client.export.png_export import save_image, view_image
 from client.picture.field import field_of
 from client.picture.pictures import Pair
 from client.timeline.playhead import follow, mark, seek, step, to_mark
@@ -31,7 +31,7 @@ AskPath = Callable[[str, str, str], str]
 
 class Commands(QtCore.QObject):
     """Binds the window's actions but those of the Daemon menu. connect_asked: a Target, and open_asked: a path, both
-    for the sitting.
+    for the session.
 
     ask_save, ask_open: (title, proposed name, filter) -> a path, empty for none; Qt's own dialogs unless given.
     start_drag: begins to drag a file, Qt's own unless given.
@@ -43,25 +43,25 @@ class Commands(QtCore.QObject):
     def __init__(
         self,
         window: ViewerWindow,
-        settings: Preferences,
+        preferences: Preferences,
         ask_save: AskPath | None = None,
         ask_open: AskPath | None = None,
         start_drag: StartDrag | None = None,
     ) -> None:
         super().__init__()
-        self._window, self._settings = window, settings
+        self._window, self._preferences = window, preferences
         self._ask_save = ask_save or self._save_dialog
         self._ask_open = ask_open or self._open_dialog
-        self._movie: MovieOut | None = None
-        self._drag_out = DragOut(start_drag)
+        self._movie: MovieExport | None = None
+        self._drag_export = DragExport(start_drag)
         for name, do in (self._file() | self._view() | self._time() | self._help()).items():
-            window.entries[name].triggered.connect(do)
+            window.menu_actions[name].triggered.connect(do)
         for name, tool, tab in (
             ("profile", window.profile_line, window.profile),
             ("region", window.region_box, window.region),
         ):
-            window.entries[name].toggled.connect(lambda on, tool=tool, tab=tab: self._show_tool(on, tool, tab))
-        window.grip.pulled.connect(self._drag)
+            window.menu_actions[name].toggled.connect(lambda on, tool=tool, tab=tab: self._show_tool(on, tool, tab))
+        window.grip.drag_started.connect(self._drag)
         self._keep_in_step()
 
     def _file(self) -> dict[str, Callable[..., object]]:
@@ -112,17 +112,17 @@ class Commands(QtCore.QObject):
     def _keep_in_step(self) -> None:
         """A switch that has a button elsewhere says the same in both places."""
         window = self._window
-        window.time_bar.loop.toggled.connect(window.entries["loop"].setChecked)
+        window.time_bar.loop.toggled.connect(window.menu_actions["loop"].setChecked)
         controls = window.sr.controls
-        controls.changed.connect(lambda: window.entries["lock"].setChecked(not controls.contrast.auto))
-        controls.changed.connect(lambda: window.entries["invert"].setChecked(controls.contrast.invert))
-        window.welcome.put_away.connect(self._put_welcome_away)
-        window.sr.mode_changed.connect(lambda mode: setattr(self._settings, "mode", mode))
+        controls.changed.connect(lambda: window.menu_actions["lock"].setChecked(not controls.contrast.auto))
+        controls.changed.connect(lambda: window.menu_actions["invert"].setChecked(controls.contrast.invert))
+        window.welcome.dismissed.connect(self._dismiss_welcome)
+        window.sr.mode_changed.connect(lambda mode: setattr(self._preferences, "mode", mode))
 
     def _connect(self) -> None:
         endpoint = self._window.state.endpoint if self._window.state else ""
-        here = self._settings.remembered(Target(endpoint or DEFAULT))
-        dialog = ConnectDialog(self._window, (here, *self._settings.recent), self._ask_open)
+        here = self._preferences.recall(Target(endpoint or DEFAULT))
+        dialog = ConnectDialog(self._window, (here, *self._preferences.recent), self._ask_open)
         dialog.chosen.connect(self.connect_asked)
         dialog.open()
 
@@ -141,7 +141,7 @@ class Commands(QtCore.QObject):
 
     def _save_movie(self) -> None:
         if self._movie is not None:
-            self._window.say("a movie is being saved already")
+            self._window.show_message("a movie is being saved already")
             return
         if path := self._path("Save the windows kept", "-movie.ome.tif", TIFF):
             self._try(lambda: self._begin_movie(path), f"saving {path.name}")
@@ -150,32 +150,32 @@ class Commands(QtCore.QObject):
         state = self._window.state
         if state is None:
             return
-        self._movie = MovieOut(path, state.history.pairs, state.playhead.marks)
-        self._movie.progressed.connect(lambda done, of: self._window.say(f"saving window {done} of {of}"))
+        self._movie = MovieExport(path, state.history.pairs, state.playhead.marks)
+        self._movie.progressed.connect(lambda done, of: self._window.show_message(f"saving window {done} of {of}"))
         self._movie.ended.connect(self._movie_ended)
         self._movie.start()
 
     def _movie_ended(self, text: str) -> None:
         self._movie = None
-        self._window.say(text)
+        self._window.show_message(text)
 
     def stop(self) -> None:
         """Leave nothing half written, and no file that was only for dragging."""
         if self._movie is not None:
-            self._movie.give_up()
+            self._movie.abort()
             self._movie = None
-        self._drag_out.clear()
+        self._drag_export.clear()
 
     def _drag(self) -> None:
         if (pair := self._shown()) is not None:
             self._try(
-                lambda: self._drag_out.drag(self._window.grip, pair.sr), f"window {pair.window[1]} was dragged out"
+                lambda: self._drag_export.drag(self._window.grip, pair.sr), f"window {pair.window[1]} was dragged out"
             )
 
     def _copy(self) -> None:
         if self._shown() is not None:
             QtWidgets.QApplication.clipboard().setImage(self._image())
-            self._window.say("the view is in the clipboard")
+            self._window.show_message("the view is in the clipboard")
 
     def _image(self) -> QtGui.QImage:
         window, pair = self._window, self._shown()
@@ -183,7 +183,7 @@ class Commands(QtCore.QObject):
             raise InputError("there is no picture yet")
         low, high = window.sr.image.levels
         contrast = window.sr.controls.contrast
-        drawn = f"{window.sr.drawn} from {low:.4g} to {high:.4g}, gamma {contrast.gamma:g}"
+        drawn = f"{window.sr.colour_description} from {low:.4g} to {high:.4g}, gamma {contrast.gamma:g}"
         return view_image(window.sr.plot, pair, "; ".join(filter(None, (drawn, *window.sr.legends))))
 
     def _lock(self, locked: bool) -> None:
@@ -191,8 +191,8 @@ class Commands(QtCore.QObject):
         controls.change(auto=not locked, low=controls.low.value(), high=controls.high.value())
 
     def _set_light(self, light: bool) -> None:
-        self._settings.look = "light" if light else "dark"
-        self._window.set_look(self._settings.look)
+        self._preferences.theme = "light" if light else "dark"
+        self._window.set_theme(self._preferences.theme)
 
     def _show_tool(self, on: bool, tool: ProfileLine | RegionBox, tab: QtWidgets.QWidget) -> None:
         pair = self._shown()
@@ -201,8 +201,8 @@ class Commands(QtCore.QObject):
         if on:
             self._window.tabs.setCurrentWidget(tab)
 
-    def _put_welcome_away(self) -> None:
-        self._settings.welcomed()
+    def _dismiss_welcome(self) -> None:
+        self._preferences.dismiss_welcome()
         self._window.welcome.hide()
 
     def _shown(self) -> Pair | None:
@@ -218,9 +218,9 @@ class Commands(QtCore.QObject):
         try:
             do()
         except InputError as error:
-            self._window.say(str(error))
+            self._window.show_message(str(error))
         else:
-            self._window.say(done)
+            self._window.show_message(done)
 
     def _save_dialog(self, title: str, name: str, kind: str) -> str:
         return QtWidgets.QFileDialog.getSaveFileName(self._window, title, name, kind)[0]

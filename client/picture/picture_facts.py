@@ -10,33 +10,33 @@ from daemon.protocol.messages import PictureHeader
 from selfstorm.frames import StreamInfo
 
 
-class PictureNotes(QtWidgets.QScrollArea):
+class PictureFacts(QtWidgets.QScrollArea):
     """Facts in plain text, warnings below them; scrolls when there are many."""
 
     def __init__(self) -> None:
         super().__init__(widgetResizable=True)
-        self.facts = named_label("facts", wrap=True)
-        self.notes = named_label("notes", wrap=True)
+        self.text = named_label("facts", wrap=True)
+        self.cautions = named_label("notes", wrap=True)
         inner = QtWidgets.QWidget()
         column = QtWidgets.QVBoxLayout(inner)
         column.setContentsMargins(8, 4, 8, 4)
         column.setSpacing(2)
-        column.addWidget(self.notes)
-        column.addWidget(self.facts)
+        column.addWidget(self.cautions)
+        column.addWidget(self.text)
         column.addStretch(1)
         self.setWidget(inner)
-        self.notes.hide()
+        self.cautions.hide()
 
     def clear(self) -> None:
         """Say nothing, as at the start."""
-        self.facts.clear()
-        self.notes.hide()
+        self.text.clear()
+        self.cautions.hide()
 
     def show_header(self, header: PictureHeader, info: StreamInfo | None) -> None:
         """Describe a picture; info is used where it is of the picture's stream."""
         lines = picture_lines(header)
         if info is not None and info.stream == header.stream:
             lines += (f"source: {info.source}, {info.width} x {info.height} pixels",)
-        self.facts.setText("\n".join(lines))
-        self.notes.setText("\n".join(f"CAUTION  {note}" for note in header.notes))
-        self.notes.setVisible(bool(header.notes))
+        self.text.setText("\n".join(lines))
+        self.cautions.setText("\n".join(f"CAUTION  {note}" for note in header.notes))
+        self.cautions.setVisible(bool(header.notes))

@@ -34,7 +34,7 @@ def save_picture(path: Path, picture: Picture, *, overwrite: bool = False) -> No
         raise _not_written(path, error) from None
 
 
-class MovieOut(QtCore.QObject):
+class MovieExport(QtCore.QObject):
     """Writes the super-resolved pictures of one size to a file, without keeping the window waiting.
 
     progressed: how many of how many. ended: a sentence on how it went.
@@ -58,7 +58,7 @@ class MovieOut(QtCore.QObject):
         """Begin; the rest happens between other events."""
         self._timer.start(0)
 
-    def give_up(self) -> None:
+    def abort(self) -> None:
         """Stop and remove what was written."""
         self._timer.stop()
         with contextlib.suppress(OSError):  # a disk that is full may refuse this too
@@ -75,7 +75,7 @@ class MovieOut(QtCore.QObject):
             self._timer.stop()
             self._writer.close()
         except (OSError, InputError) as error:
-            self.give_up()
+            self.abort()
             self.ended.emit(f"{self._path.name} could not be written: {error}")
             return
         others = f"; {self._other_sizes} of another size left out" if self._other_sizes else ""

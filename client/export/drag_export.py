@@ -8,7 +8,7 @@ from pathlib import Path
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from client.export.movie_out import save_picture
+from client.export.movie_export import save_picture
 from client.picture.pictures import Picture
 from client.widgets.buttons import DrawnButton
 
@@ -18,9 +18,9 @@ StartDrag = Callable[[QtWidgets.QWidget, QtCore.QMimeData], None]
 
 
 class DragGrip(DrawnButton):
-    """pulled: the user has begun to drag it. A drag on the picture itself moves the view."""
+    """drag_started: the user has begun to drag it. A drag on the picture itself moves the view."""
 
-    pulled = QtCore.Signal()
+    drag_started = QtCore.Signal()
 
     def __init__(self) -> None:
         super().__init__("grip", TIP, flat=True)
@@ -38,14 +38,14 @@ class DragGrip(DrawnButton):
         moved = (event.position() - self._pressed).manhattanLength()
         if moved >= QtWidgets.QApplication.startDragDistance():
             self._pressed = None
-            self.pulled.emit()
+            self.drag_started.emit()
 
     def mouseReleaseEvent(self, _event: QtGui.QMouseEvent) -> None:
         """Let go."""
         self._pressed = None
 
 
-class DragOut:
+class DragExport:
     """Writes pictures to be dragged. start: begins the drag, Qt's own unless given."""
 
     def __init__(self, start: StartDrag | None = None) -> None:

@@ -13,7 +13,7 @@ from selfstorm.frames import Array
 Mode = QtGui.QPainter.CompositionMode
 
 
-class FieldItem(QtWidgets.QGraphicsItem):
+class PictureItem(QtWidgets.QGraphicsItem):
     """Lies over a field; nearest neighbour, so that a pixel looks like a pixel. view: the ViewBox that shows it.
 
     see_through: whether its colours have an alpha. split: where its left edge is cut off, in field coordinates; None
@@ -32,7 +32,7 @@ class FieldItem(QtWidgets.QGraphicsItem):
         self.table: Array | None = None
         self.split: float | None = None
         self.added, self.covered = False, False
-        self.drawn: Crop | None = None
+        self.crop: Crop | None = None
         self.image: QtGui.QImage | None = None
         self._colours: Array | None = None  # the image's memory
 
@@ -63,10 +63,10 @@ class FieldItem(QtWidgets.QGraphicsItem):
         seen = self._view.viewRect()
         screen_px = abs(painter.deviceTransform().m11()) / columns
         spans = (seen.top() * rows, seen.bottom() * rows), (seen.left() * columns, seen.right() * columns)
-        crop = crop_for((height, width), *spans, screen_px, self._least_px())
+        crop = crop_for((height, width), *spans, screen_px, self._min_block_px())
         if crop is None:
             return
-        if self.image is None or crop != self.drawn:
+        if self.image is None or crop != self.crop:
             self._render(crop)
         if self.image is None:
             return
@@ -85,10 +85,10 @@ class FieldItem(QtWidgets.QGraphicsItem):
             return
         colours = self._colour(crop, self.pixels, self.table)
         height, width = colours.shape
-        self._colours, self.drawn = colours, crop
+        self._colours, self.crop = colours, crop
         self.image = QtGui.QImage(colours.data, width, height, 4 * width, self._format)
 
-    def _least_px(self) -> float:
+    def _min_block_px(self) -> float:
         return 0.0
 
     def _colour(self, crop: Crop, pixels: Array, table: Array) -> Array:

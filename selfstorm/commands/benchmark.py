@@ -1,4 +1,4 @@
-"""`selfstorm benchmark`: run the benchmarks of the source tree, tools/benchmarks."""
+"""`selfstorm benchmark`: the benchmarks of the source tree."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ TOOLS = Path(__file__).parents[2] / "tools"
 
 
 class _SourceTreeCommand(click.Command):
-    """A command whose options are those of tools/benchmarks, loaded when it is called."""
+    """A command with the options of tools/benchmarks, loaded when called."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:  # pragma: no cover - click calls make_context of subcommands
         return _load().main(*args, **kwargs)
@@ -24,7 +24,7 @@ class _SourceTreeCommand(click.Command):
 
 
 def _load() -> click.Command:
-    """Import the benchmarks. Raises InputError where the package was installed without its source tree."""
+    """Import the benchmarks; raise InputError without the source tree."""
     if not (TOOLS / "benchmarks").is_dir():
         raise InputError(
             "the benchmarks are not part of the installed package",

@@ -1,4 +1,7 @@
-"""How the three commands talk to a terminal: a user's mistake is one line and exit code 2, never a traceback."""
+"""Terminal output of the three commands.
+
+A user's mistake is one line and exit code 2, never a traceback.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,14 @@ from selfstorm.errors import InputError
 
 USER_ERROR = 2
 INTERRUPTED = 130
-# Other distributions use these import names; the later one installed overwrites files of the earlier.
+# Other distributions use these import names too; the one installed later overwrites files of the earlier.
 SHARED_NAMES = ("daemon", "client")
 
 
 def run(command: click.Command, arguments: Sequence[str] | None = None) -> None:
-    """Run a click command and leave the process with its exit code."""
-    for name, others in _owners_beside_us().items():
-        fail(f"{', '.join(others)} has a package '{name}' too: install selfstorm into an environment of its own")
+    """Run a click command and end the process with its exit code."""
+    for name, others in _conflicting_distributions().items():
+        fail(f"{', '.join(others)} also has a package '{name}': install selfstorm into an environment of its own")
     try:
         code = command.main(args=None if arguments is None else list(arguments), standalone_mode=False)
     except click.exceptions.Abort:
@@ -29,7 +32,7 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> None:
         sys.exit(USER_ERROR)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else command.name
-        fail(f"{error.format_message()} Run '{path} --help' for what it takes.")
+        fail(f"{error.format_message()} Run '{path} --help' for its options.")
     except click.ClickException as error:
         fail(error.format_message())
     except InputError as error:
@@ -37,21 +40,21 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> None:
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _owners_beside_us() -> dict[str, list[str]]:
-    """Names of the other installed distributions that bring a package of a shared name, for each that any brings.
+def _conflicting_distributions() -> dict[str, list[str]]:
+    """List other installed distributions with a package of a shared name.
 
-    importlib.metadata's packages_distributions() says it too, and takes a quarter of a second with torch installed.
+    importlib.metadata.packages_distributions() does the same in a quarter of a second with torch installed.
     """
     owners: dict[str, set[str]] = {name: set() for name in SHARED_NAMES}
     for one in distributions():
         listed, files = (one.read_text("top_level.txt") or "").split(), "\n" + (one.read_text("RECORD") or "")
-        for name, its in owners.items():
+        for name, names in owners.items():
             if name in listed or f"\n{name}/" in files:
-                its.add(one.name)
-    return {name: sorted(others) for name, its in owners.items() if (others := its - {"selfstorm"})}
+                names.add(one.name)
+    return {name: sorted(others) for name, names in owners.items() if (others := names - {"selfstorm"})}
 
 
 def fail(line: str) -> None:
-    """Say what is wrong on one line of standard error and leave with exit code 2."""
+    """Print an error on one line of standard error and exit with code 2."""
     click.echo(f"error: {' '.join(line.split())}", err=True)
     sys.exit(USER_ERROR)

@@ -19,7 +19,10 @@ from selfstorm.errors import InputError
     "--frames", metavar="FIRST:LAST", help="Truth frames to compare with; else those in the picture's metadata, or all."
 )
 def evaluate(picture: Path, truth: Path, pixel_nm: float | None, frames: str | None) -> None:
-    """Score PICTURE against the TRUTH: Pearson, PSNR, SSIM, ground-truth FRC. One line per window."""
+    """Score PICTURE against the TRUTH, one line per window.
+
+    The scores are Pearson, PSNR, SSIM and ground-truth FRC.
+    """
     from selfstorm.io.ome_tiff import read_pictures
     from selfstorm.io.truth import read_truth
     from selfstorm.metrics.ground_truth import score_picture
@@ -42,7 +45,10 @@ def evaluate(picture: Path, truth: Path, pixel_nm: float | None, frames: str | N
 
 
 def _truth_frames(given: str | None, record: dict[str, Any], emitters: Any) -> tuple[int, int]:
-    """Return first and last truth frame of a picture: as given, by its record, or all."""
+    """Return first and last truth frame of a picture.
+
+    As given on the command line, by the picture's record, or all.
+    """
     if given is not None:
         first, _, last = given.partition(":")
         if not (first.isdecimal() and last.isdecimal()):

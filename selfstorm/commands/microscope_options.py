@@ -1,4 +1,4 @@
-"""The microscope on a command line: its pixel size, its optics and its camera, each of them or none."""
+"""Options for the microscope: pixel size, optics and camera, all optional."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class Microscope:
-    """What a command line says of a microscope, each None where it does not."""
+    """The microscope as given on a command line; None where not given."""
 
     pixel_nm: float | None = None
     na: float | None = None
@@ -40,14 +40,20 @@ class Microscope:
     gain: float | None = None
 
     def pixel_nm_or(self, stated: float | None, file: Path) -> float:
-        """The pixel size, else what the file states. Raises InputError where neither is known."""
+        """Return the given pixel size, else the file's.
+
+        Raises InputError where neither is known.
+        """
         pixel_nm = self.pixel_nm or stated
         if pixel_nm is None:
             raise InputError("pixel size unknown", where=file, hint="give it with --pixel-nm")
         return pixel_nm
 
     def psf(self) -> Psf | None:
-        """What --na with --wavelength-nm, or --psf-sigma-nm, describe. Raises UsageError where they contradict."""
+        """Make the PSF of --na with --wavelength-nm, or --psf-sigma-nm.
+
+        Raises UsageError where they contradict.
+        """
         from selfstorm.psf.models import Airy, Gaussian
 
         na, wavelength_nm = self.na, self.wavelength_nm
@@ -61,12 +67,15 @@ class Microscope:
 
 
 def microscope_options(command: Command) -> Command:
-    """Gives a command the options of a microscope, and what they say as `microscope`."""
+    """Add a microscope's options to a command.
+
+    The command receives them as `microscope`.
+    """
 
     @wraps(command)
     def with_microscope(**given: Any) -> Any:
-        said = {each.name: given.pop(each.name) for each in fields(Microscope)}
-        return command(microscope=Microscope(**said), **given)
+        options = {field.name: given.pop(field.name) for field in fields(Microscope)}
+        return command(microscope=Microscope(**options), **given)
 
     wrapped: Command = with_microscope
     for option in reversed(OPTIONS):

@@ -136,7 +136,7 @@ def reconstruct(
 
 
 def default_output(movie: Path) -> Path:
-    """Name the pictures of a movie, beside it: only the ending goes from its name."""
+    """Name the pictures of a movie: beside it, without its ending."""
     folder = movie.parent if movie.name not in ("", "..") else movie.resolve().parent
     return folder / f"{stem(movie)}_sr.ome.tif"
 

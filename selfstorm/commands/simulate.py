@@ -31,7 +31,7 @@ def _scene_options(command: Any) -> Any:
 @overwrite_option
 @_scene_options
 def simulate(output: Path, truth: Path, frames: int, overwrite: bool, **scene: Any) -> None:
-    """Simulate a movie of a living cell, and the position of every emitter in it."""
+    """Simulate a movie of a living cell, with every emitter's position."""
     from selfstorm.io.ome_tiff import OmeTiffWriter
     from selfstorm.io.truth import TruthWriter
     from selfstorm.simulation.movie import simulate as simulated_frames

@@ -1,4 +1,4 @@
-"""Output files that replace nothing: checked before work begins, named when they are complete.
+"""Output files that replace nothing and are named when complete.
 
 An output grows as NAME.part and becomes NAME at the end. A file that exists is replaced only where `overwrite` says
 so, an input or another output never. NAME.part of a run that was killed is kept: the next run grows NAME.2.part.
@@ -28,7 +28,10 @@ SUFFIXES = tuple(
 
 
 def stem(path: Path) -> str:
-    """Strip a name of its ending alone: cell_0.5uM.ome.tif is cell_0.5uM, and a folder 2026.11.27_a stays."""
+    """Strip the ending alone from a name.
+
+    cell_0.5uM.ome.tif becomes cell_0.5uM; a folder 2026.11.27_a stays.
+    """
     name = path.name or path.resolve().name
     ending = next((suffix for suffix in SUFFIXES if name.lower().endswith(suffix)), "")
     return name[: len(name) - len(ending)] or name
@@ -43,7 +46,10 @@ def make_folder(folder: Path, hint: str) -> None:
 
 
 def check_file(path: Path) -> None:
-    """Raise InputError where no file of that name can be: its folder is missing, or it is a folder itself."""
+    """Raise InputError where no file of that name can be.
+
+    Its folder is missing, or it is a folder itself.
+    """
     if not path.parent.is_dir():
         raise InputError("no such folder", where=path.parent, hint="create it first")
     if path.is_dir():
@@ -75,13 +81,16 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path] = (
 
 
 def check_new(path: Path, *, overwrite: bool = False) -> None:
-    """Raise InputError where something of that name exists, unless it may be replaced."""
+    """Raise InputError where the name exists and may not be replaced."""
     if os.path.lexists(path) and not overwrite:
         raise InputError("exists already", where=path, hint="choose another name, or replace it with --overwrite")
 
 
 def same_file(one: Path, other: Path) -> bool:
-    """Compare two paths as the strictest file system would: through links, without case, however spelled."""
+    """Compare two paths as the strictest file system would.
+
+    Through links, without case, however spelled.
+    """
     with suppress(OSError):
         if one.samefile(other):
             return True
@@ -102,7 +111,9 @@ def temporary_path(path: Path) -> Path:
 
 
 def claim_temporary(path: Path) -> Path:
-    """Create an empty NAME.part that nobody else has: NAME.2.part and so on where a killed run left one.
+    """Create an empty NAME.part that no other run has.
+
+    It is NAME.2.part and so on where a killed run left one.
 
     Raises:
         InputError: no file can be created there.
@@ -146,7 +157,9 @@ def publish(part: Path, path: Path, *, overwrite: bool = False) -> None:
 
 @contextmanager
 def atomic_write(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give a temporary name to write to; the file gets its own when the block ends, and none after an exception.
+    """Give a temporary name to write to.
+
+    The file gets its own when the block ends, and none after an exception.
 
     Raises:
         InputError: the file cannot be written, or exists and may not be replaced.
@@ -168,7 +181,10 @@ def _unwritable(path: Path, error: OSError) -> InputError:
 
 
 class GrowingFile(ABC):
-    """A file with a temporary name while it grows; as a context manager, an exception in the block abandons it."""
+    """A file with a temporary name while it grows.
+
+    As a context manager: an exception in the block abandons it.
+    """
 
     @abstractmethod
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What Micro-Manager says of an image, in its stacks and in NDTiff data sets, flat or as a property map."""
+"""Micro-Manager's metadata of an image, flat or as a property map."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 from selfstorm.io.reader import AcquisitionInfo, Stamp
 
-MOST = 2**53  # beyond it a number is none that anybody counted
+MAX_COUNT = 2**53  # beyond it a float is not a whole number any more
 Tags = Mapping[str, Any]
 
 
 def tag(tags: Tags, *names: str) -> Any:
-    """The first of these tags there is, None without; also where a property map wraps it."""
+    """Return the first of these tags that exists, None without any."""
     tags = tags["map"] if isinstance(tags.get("map"), dict) else tags
     inner = [tags[key] for key in ("UserData", "ScopeData") if isinstance(tags.get(key), dict)]
     for name in names:
@@ -28,7 +28,7 @@ def tag(tags: Tags, *names: str) -> Any:
 
 
 def number(tags: Tags, *names: str) -> float | None:
-    """The first of these tags as a finite number, None without."""
+    """Return the first of these tags as a finite number, None without any."""
     try:
         value = float(tag(tags, *names))
     except (TypeError, ValueError):
@@ -37,19 +37,22 @@ def number(tags: Tags, *names: str) -> float | None:
 
 
 def pixel_nm(tags: Tags) -> float | None:
-    """The calibrated pixel size, None where there is none: Micro-Manager then writes 0."""
+    """Return the calibrated pixel size; None for Micro-Manager's 0."""
     um = number(tags, "PixelSizeUm", "PixelSize_um")
     return um * 1e3 if um else None
 
 
 def stamp(tags: Tags, index: int, begin_unix_ms: float | None) -> Stamp:
-    """Number and time of the image with these tags; index: its place in the movie.
+    """Read number and time of an image.
 
-    begin_unix_ms: when the core received the first image, the zero of the clock where ElapsedTime-ms stands still
-    (a core without acquisition engine writes 0 for every image).
+    Args:
+        tags: its metadata.
+        index: its position in the movie, the number where there is none.
+        begin_unix_ms: arrival of the first image in the core, the zero of the clock where ElapsedTime-ms stays 0,
+            as it does without an acquisition engine.
     """
     count = number(tags, "ImageNumber")
-    count = count if count is not None and abs(count) < MOST else None
+    count = count if count is not None and abs(count) < MAX_COUNT else None
     elapsed_ms, received_ms = number(tags, "ElapsedTime-ms", "ElapsedTimeMs"), received_unix_ms(tags)
     if not elapsed_ms and received_ms is not None and begin_unix_ms is not None:
         elapsed_ms = received_ms - begin_unix_ms
@@ -57,7 +60,10 @@ def stamp(tags: Tags, index: int, begin_unix_ms: float | None) -> Stamp:
 
 
 def received_unix_ms(tags: Tags) -> float | None:
-    """When the core received the image; the zone does not matter, only differences count."""
+    """Read when the core received the image.
+
+    Only differences count, so the time zone does not matter.
+    """
     text = tag(tags, "TimeReceivedByCore", "ReceivedTime")
     try:
         return datetime.fromisoformat(str(text)[:26].rstrip()).timestamp() * 1e3
@@ -66,7 +72,7 @@ def received_unix_ms(tags: Tags) -> float | None:
 
 
 def acquisition(tags: Tags) -> AcquisitionInfo:
-    """How the image with these tags was taken."""
+    """Read the acquisition settings of an image."""
     exposure_ms = number(tags, "Exposure-ms", "Exposure", "ExposureMs")
     return AcquisitionInfo(
         exposure_ms=exposure_ms if exposure_ms and exposure_ms > 0 else None,
@@ -88,4 +94,4 @@ def _roi_yx(tags: Tags) -> tuple[int, int]:
         if len(parts) != 4 or not all(part.isdecimal() for part in parts):
             return 0, 0
         x, y = float(parts[0]), float(parts[1])
-    return (int(y), int(x)) if max(abs(x), abs(y)) < MOST else (0, 0)
+    return (int(y), int(x)) if max(abs(x), abs(y)) < MAX_COUNT else (0, 0)

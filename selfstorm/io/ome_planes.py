@@ -1,4 +1,4 @@
-"""When the frames of an OME-TIFF were taken: DeltaT of its planes."""
+"""Times of the frames of an OME-TIFF: DeltaT of its planes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ATTRIBUTES = {"time": "TheT", "channel": "TheC", "z": "TheZ"}
 def plane_times_ms(
     file: tifffile.TiffFile, axes: Sequence[tuple[str, int]], chosen: Sequence[int | slice], length: int
 ) -> list[float] | None:
-    """Times of the frames of the movie along one of the axes (name, size); None where not every frame has one."""
+    """Read the times of the frames in ms; None unless all have one."""
     if not (file.is_ome and file.ome_metadata):
         return None
     places = [(ATTRIBUTES.get(name, ""), at) for (name, _), at in zip(axes, chosen, strict=True)]

@@ -1,4 +1,4 @@
-"""Pictures and movies as a growing TIFF that becomes an OME-TIFF of its final name when it is finished; and back."""
+"""Pictures and movies as OME-TIFF: a growing writer and a reader."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ NM_PER_CM = 1e7
 
 
 class OmeTiffWriter(GrowingFile):
-    """Writes pictures or frames of one shape and dtype, a page each, with an account of each as JSON if there is one.
+    """Writer of pictures of one shape and dtype, one page each.
 
-    Until it is closed the file is called NAME.part: readable as a TIFF all along, also after the process was
-    killed. Closing adds the OME-XML and gives it its name; closing it empty, or leaving its `with` block by an
-    exception, removes it.
+    Each may have a record, as JSON.
+    Until it is closed the file is called NAME.part, a readable TIFF at every moment, also after the process was
+    killed. Closing adds the OME-XML and gives it its name; closing it empty, or an exception in its `with` block,
+    removes it.
     """
 
     def __init__(self, path: Path, pixel_nm: float | None, *, overwrite: bool = False) -> None:
@@ -41,7 +42,7 @@ class OmeTiffWriter(GrowingFile):
             raise InputError(f"cannot be written ({error.strerror})", where=path, hint="choose another place") from None
 
     def add(self, picture: Array, record: Mapping[str, Any] | None = None) -> None:
-        """Append one picture (H, W); record says what it was made from."""
+        """Append one picture (H, W); record: what it was made from."""
         if self._count and (picture.shape, str(picture.dtype)) != (self._shape, self._dtype):
             raise InputError(f"a picture of {picture.shape} in a file of {self._shape}", where=self.path)
         per_cm = NM_PER_CM / self._pixel_nm if self._pixel_nm else None
@@ -49,7 +50,7 @@ class OmeTiffWriter(GrowingFile):
             picture,
             photometric="minisblack",
             metadata=None,
-            description=json.dumps(record or {}),  # the first one makes room for the OME-XML
+            description=json.dumps(record or {}),  # the first one reserves space for the OME-XML
             resolution=(per_cm, per_cm) if per_cm else None,
             resolutionunit="CENTIMETER" if per_cm else None,
         )
@@ -62,7 +63,7 @@ class OmeTiffWriter(GrowingFile):
             self._records.append(dict(record))
 
     def close(self) -> None:
-        """Finish the file and give it its name."""
+        """Complete the file and give it its name."""
         self._writer.close()
         if not self._count:
             self.part.unlink(missing_ok=True)
@@ -96,7 +97,10 @@ class OmeTiffWriter(GrowingFile):
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Pictures of a file: (N, H, W), their pixel size where the file says it, and their accounts ([] without)."""
+    """Pictures (N, H, W) of a file, their pixel size and their records.
+
+    pixel_nm: None where the file does not state it. records: [] without.
+    """
 
     pictures: Array
     pixel_nm: float | None
@@ -104,7 +108,7 @@ class Pictures:
 
 
 def read_pictures(path: Path) -> Pictures:
-    """All pictures of a TIFF, one or many."""
+    """Read all pictures of a TIFF, one or many."""
     with open_tiff(path) as file, as_damage(path):
         check_promise(path, file.series[0])
         pictures = np.squeeze(file.series[0].asarray())
@@ -120,7 +124,7 @@ def read_pictures(path: Path) -> Pictures:
 
 
 def _records(file: tifffile.TiffFile) -> list[dict[str, Any]]:
-    """The accounts in the OME-XML; of a file that still grows, or was never finished, those of its pages."""
+    """Read the records in the OME-XML, or the pages' where it is missing."""
     if not file.ome_metadata:
         return _records_of_pages(file)
     root = ElementTree.fromstring(file.ome_metadata)  # noqa: S314  (expat bounds entity expansion)

@@ -1,6 +1,7 @@
-"""The recordings that daemon/recording/recorder.py writes: NAME.tif, a page a frame; NAME.jsonl, a line a frame.
+"""Recordings of the daemon (daemon/recording/recorder.py).
 
-What a kill left of one is read as far as both files go together.
+NAME.tif has a page for each frame, NAME.jsonl a line.
+A recording cut short by a killed daemon is read as far as both files agree.
 """
 
 from __future__ import annotations
@@ -21,15 +22,16 @@ from selfstorm.io.reader import AcquisitionInfo, Stamp, check_field
 
 INDEX = ".jsonl"
 DESCRIPTION, STRIP_OFFSETS, STRIP_BYTE_COUNTS = 270, 273, 279
-MOST_TAGS = 64
-MOST_LISTED = 8
+MAX_TAGS = 64
+MAX_LISTED = 8
 NS_PER_MS = 1e6
 
 
 class RecordingReader:
-    """One stream's recording, in one file or, where the recorder was restarted, in several; see Reader.
+    """Recording of one stream, in one file or several; see Reader.
 
-    seqs: (T,) of the frames there are.
+    There are several where the recorder was restarted.
+    seqs: (T,) stream numbers of the recorded frames.
     """
 
     def __init__(self, paths: list[Path]) -> None:
@@ -40,7 +42,7 @@ class RecordingReader:
             self._parts.sort(key=lambda part: int(part.seqs[0]))
             info = self._parts[0].info
             if len({part.info.stream for part in self._parts}) > 1:
-                raise _several(self._parts)
+                raise _several_streams(self._parts)
         except BaseException:
             self.close()
             raise
@@ -61,7 +63,7 @@ class RecordingReader:
         if (np.diff(seqs) < 1).any():
             raise self._closed_by(MovieError("has frames twice or out of order", where=self._parts[0].path))
         self.seqs = seqs
-        # A camera that does not count leaves the stream's own numbers.
+        # A camera without a frame counter leaves the stream's own numbers.
         self._numbers = numbers if (np.diff(numbers) > 0).all() else seqs
         self._camera_ms = np.concatenate([part.camera_ms for part in self._parts])
         if np.isnan(self._camera_ms).any():
@@ -86,7 +88,7 @@ class RecordingReader:
 
 
 class _Part:
-    """One pair of files."""
+    """One TIFF and its index."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -96,7 +98,7 @@ class _Part:
             try:
                 self.info = StreamInfo.model_validate_json(description)
             except ValidationError:
-                raise _none(path) from None
+                raise _not_a_recording(path) from None
             check_field(path, self.info.height, self.info.width, self.info.dtype)
             self._stored = np.dtype(self.info.dtype).newbyteorder("<")
             bytes_ = self.info.height * self.info.width * self._stored.itemsize
@@ -104,7 +106,7 @@ class _Part:
             lines = list(_lines(path.with_suffix(INDEX), self.info))
             count = min(len(whole), len(lines))
             if not count or len(whole) != len(offsets):
-                raise MovieError("holds no whole frame" if not count else "has frames of another size", where=path)
+                raise MovieError("holds no complete frame" if not count else "has frames of another size", where=path)
             self._offsets = whole[:count]
         except BaseException:
             self.close()
@@ -117,41 +119,41 @@ class _Part:
         self._file.seek(self._offsets[index])
         pixels = np.empty((self.info.height, self.info.width), self._stored)
         if self._file.readinto(pixels.data.cast("B")) != pixels.nbytes:  # type: ignore[attr-defined]
-            raise MovieError(f"became shorter: frame {index} is gone", where=self.path)
+            raise MovieError(f"became shorter while it was read: frame {index} is missing", where=self.path)
         return pixels
 
     def close(self) -> None:
         self._file.close()
 
 
-def _several(parts: list[_Part]) -> MovieError:
-    """Each stream is a recording of its own, with its own field: which one to play is the user's to say."""
+def _several_streams(parts: list[_Part]) -> MovieError:
+    """Make the error for a folder with recordings of several streams."""
     streams: dict[str, list[_Part]] = {}
     for part in sorted(parts, key=lambda part: part.path.name):
         streams.setdefault(part.info.stream, []).append(part)
     listed = [f"{some[0].path.name} ({sum(len(part.seqs) for part in some)} frames)" for some in streams.values()]
-    more = f" and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
+    more = f" and {len(listed) - MAX_LISTED} more" if len(listed) > MAX_LISTED else ""
     return MovieError(
         f"is a folder with {len(listed)} recordings",
         where=parts[0].path.parent,
-        hint=f"name one of them: {', '.join(listed[:MOST_LISTED])}{more}",
+        hint=f"name one of them: {', '.join(listed[:MAX_LISTED])}{more}",
     )
 
 
-def _none(path: Path) -> MovieError:
-    return MovieError("is no recording", where=path, hint=f"move {path.stem}{INDEX} away to read it as a TIFF")
+def _not_a_recording(path: Path) -> MovieError:
+    return MovieError("is not a recording", where=path, hint=f"move {path.stem}{INDEX} away to read it as a TIFF")
 
 
 def _pages(file: IO[bytes], path: Path) -> tuple[str, list[tuple[int, int]]]:
-    """The first page's description, and (offset, bytes) of each page's pixels, as far as the file is whole.
+    """Read the first description, and (offset, bytes) of each page's pixels.
 
-    Not tifffile: it takes what a kill left for damage, and knows more dialects than a file needs that is our own.
+    It reads up to where the file is cut; tifffile would report such a file as damaged.
     """
     size = file.seek(0, 2)
     file.seek(0)
     head = file.read(16)
     if len(head) < 16 or head[:8] != b"II\x2b\x00\x08\x00\x00\x00":
-        raise _none(path)
+        raise _not_a_recording(path)
     (at,) = struct.unpack("<Q", head[8:])
     pages: list[tuple[int, int]] = []
     description, before = "", 0
@@ -159,7 +161,7 @@ def _pages(file: IO[bytes], path: Path) -> tuple[str, list[tuple[int, int]]]:
         before = at
         file.seek(at)
         (count,) = struct.unpack("<Q", file.read(8))
-        if not 0 < count <= MOST_TAGS:
+        if not 0 < count <= MAX_TAGS:
             break
         block = file.read(count * 20 + 8)
         if len(block) < count * 20 + 8:
@@ -179,11 +181,11 @@ def _pages(file: IO[bytes], path: Path) -> tuple[str, list[tuple[int, int]]]:
 
 
 def _lines(path: Path, info: StreamInfo) -> Iterator[tuple[int, int, int, float]]:
-    """(seq, number, sent_unix_ns, camera_ms or nan) of each whole line."""
+    """Yield (seq, number, sent_unix_ns, camera_ms or nan) of each line."""
     shape = [info.height, info.width]
     with path.open("rb") as file:
         for at, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):  # a kill cut it
+            if not line.endswith(b"\n"):  # cut by a killed daemon
                 return
             try:
                 header: dict[str, Any] = json.loads(line)

@@ -1,4 +1,4 @@
-"""Localisations as ThunderSTORM's CSV, which every localisation program reads: written as they come, and read back.
+"""Localisations as ThunderSTORM's CSV, which most programs read.
 
 Ovesny et al., ThunderSTORM: a comprehensive ImageJ plug-in, Bioinformatics 30, 2389 (2014). Frames count from 1;
 positions are nm from the corner of the first camera pixel.
@@ -33,9 +33,10 @@ _ROW = "%d,%d,%.2f,%.2f,%.1f,%.1f,%.2f,%.2f,%.2f\n"
 
 
 class ThunderstormWriter(GrowingFile):
-    """Appends localisations to NAME.part as they come; close() makes it NAME. A context manager.
+    """Writer of localisations, window by window; a context manager.
 
-    After an error within its block the file stays NAME.part: what is called NAME is complete.
+    It writes to NAME.part, which close() renames to NAME.
+    After an exception in its block the file stays NAME.part, so that a file called NAME is complete.
     """
 
     def __init__(self, path: Path | str, *, overwrite: bool = False) -> None:
@@ -50,7 +51,7 @@ class ThunderstormWriter(GrowingFile):
             raise _unreachable(self.part, "written", fault) from fault
 
     def append(self, found: Localizations, psf: Psf) -> None:
-        """Write emitters whose frames count from 0; on disk when this returns, as far as the system is asked."""
+        """Append emitters whose frames count from 0, and flush them to the file."""
         sigma_nm = equivalent_sigma_nm(psf)
         sd_nm = found.sd_nm.square().mean(1).sqrt()
         columns = (found.frame + 1, found.x_nm, found.y_nm, found.photons, found.background_photons)
@@ -69,7 +70,7 @@ class ThunderstormWriter(GrowingFile):
         self.rows += len(lines)
 
     def close(self) -> None:
-        """Finish the file and give it its name; more than once does no harm."""
+        """Complete the file and give it its name; may be called more than once."""
         if self._file.closed:
             return
         try:
@@ -79,12 +80,15 @@ class ThunderstormWriter(GrowingFile):
         publish(self.part, self.path, overwrite=self._overwrite)
 
     def abandon(self) -> None:
-        """Leave what there is as NAME.part."""
+        """Keep what was written as NAME.part."""
         self._file.close()
 
 
 def read_thunderstorm(path: Path | str) -> NDArray[np.float64]:
-    """(N, 9) float64 in the order of COLUMNS, N >= 0. Raises InputError naming the file and line that is wrong."""
+    """Read (N, 9) float64 in the order of COLUMNS, N >= 0.
+
+    Raises InputError naming the faulty file and line.
+    """
     path = Path(path)
     rows: list[list[float]] = []
     try:
@@ -107,4 +111,4 @@ def read_thunderstorm(path: Path | str) -> NDArray[np.float64]:
 
 def _unreachable(path: Path, done: str, fault: Exception) -> InputError:
     reason = getattr(fault, "strerror", None) or str(fault)
-    return InputError(f"cannot be {done} ({reason})", where=path, hint="check the name, the folder and the rights")
+    return InputError(f"cannot be {done} ({reason})", where=path, hint="check the name, the folder and its permissions")

@@ -1,7 +1,8 @@
-"""Ground truth as CSV: one row per emitter and frame, `frame,y_nm,x_nm` and perhaps `photons`.
+"""Ground truth as CSV: one row per emitter and frame.
 
-Frames count from 0; positions are nm from the top-left corner of the first camera pixel. A name that ends in
-.gz is compressed.
+The columns are `frame,y_nm,x_nm` and optionally `photons`.
+Frames count from 0; positions are nm from the top-left corner of the first camera pixel. A file whose name ends
+in .gz is compressed.
 """
 
 from __future__ import annotations
@@ -21,22 +22,22 @@ from numpy.typing import NDArray
 
 from selfstorm.errors import InputError
 
-NEEDED = ("frame", "y_nm", "x_nm")
-COLUMNS = (*NEEDED, "photons")
+REQUIRED = ("frame", "y_nm", "x_nm")
+COLUMNS = (*REQUIRED, "photons")
 MAX_FRAME = 2**53
-_HEADER_MEND = f"let the first line be {','.join(NEEDED)}, with photons after it if known"
-_LINE_MEND = "mend or delete the line: frame is a whole number from 0, positions are nanometres"
+_HEADER_HINT = f"the first line should be {','.join(REQUIRED)}, with photons after it if known"
+_LINE_HINT = "correct or delete the line: frame is a whole number from 0, positions are in nanometres"
 
 
 class TruthWriter:
-    """Appends emitters to a CSV file as the frames come. A context manager; the header is written at once.
+    """Writer of emitters to a CSV file, frame by frame; a context manager.
 
-    Positions are kept to 1e-3 nm, photons to 1e-2. photons: whether there is such a column.
+    Positions are rounded to 1e-3 nm, photons to 1e-2. photons: whether to write that column.
     """
 
     def __init__(self, path: Path | str, *, photons: bool = True) -> None:
         self.path = Path(path)
-        self._columns = len(COLUMNS) if photons else len(NEEDED)
+        self._columns = len(COLUMNS) if photons else len(REQUIRED)
         self._format = ",".join(["%d", "%.3f", "%.3f", "%.2f"][: self._columns]) + "\n"
         try:
             self._file = _open(self.path, "wt")
@@ -45,7 +46,10 @@ class TruthWriter:
             raise _unreachable(self.path, "written", fault) from fault
 
     def append(self, emitters: NDArray[Any]) -> None:
-        """Write emitters (N, 3 or more): frame, y_nm, x_nm, photons. Those without a column are left out."""
+        """Append emitters (N, 3 or 4): frame, y_nm, x_nm, photons.
+
+        Values without a column are not written.
+        """
         if emitters.ndim != 2 or emitters.shape[1] < self._columns:
             raise InputError(
                 f"emitters of shape {emitters.shape}",
@@ -58,7 +62,7 @@ class TruthWriter:
             raise _unreachable(self.path, "written", fault) from fault
 
     def close(self) -> None:
-        """Finish the file; more than once does no harm."""
+        """Complete the file; may be called more than once."""
         self._file.close()
 
     def __enter__(self) -> TruthWriter:
@@ -74,10 +78,16 @@ class TruthWriter:
 
 
 def read_truth(path: Path | str) -> NDArray[np.float64]:
-    """Read a truth file: (N, 3) float64 frame, y_nm, x_nm, or (N, 4) where it has photons; N >= 1.
+    """Read a truth file.
 
-    The columns are found by name, in any order, among any others. Raises InputError naming the file and the
-    line where it cannot be read, lacks a column, holds something else than numbers, or holds no emitter.
+    Columns are found by name, in any order, among any others.
+
+    Returns:
+        (N, 3) float64 frame, y_nm, x_nm, or (N, 4) where it has photons; N >= 1.
+
+    Raises:
+        InputError: naming the file and line that cannot be read, lacks a column, or is not numbers; or there is no
+            emitter.
     """
     path = Path(path)
     with _reading(path) as file:
@@ -96,26 +106,26 @@ def read_truth(path: Path | str) -> NDArray[np.float64]:
 
 
 def _columns(path: Path, header: str) -> list[int]:
-    """Where the known columns are, in the order of COLUMNS."""
+    """Find the known columns, in the order of COLUMNS."""
     if not header.strip():
-        raise InputError("the file is empty or starts with an empty line", where=path, hint=_HEADER_MEND)
+        raise InputError("the file is empty or starts with an empty line", where=path, hint=_HEADER_HINT)
     names = _values(header)
-    missing = [name for name in NEEDED if name not in names]
+    missing = [name for name in REQUIRED if name not in names]
     if missing:
         raise InputError(
             f"no column {', '.join(missing)} among {', '.join(names)[:200]}",
             where=f"{path}, line 1",
-            hint=_HEADER_MEND,
+            hint=_HEADER_HINT,
         )
     return [names.index(name) for name in COLUMNS if name in names]
 
 
 def _bad_line(path: Path, text: str, columns: list[int]) -> InputError:
-    """The first line that is no emitter, as an error."""
+    """Make the error for the first line that is not an emitter."""
     for number, line in enumerate(text.split("\n"), start=1):
         if number > 1 and line and (fault := _fault(_values(line), columns)):
-            return InputError(fault, where=f"{path}, line {number}", hint=_LINE_MEND)
-    return InputError("not a table of numbers", where=path, hint=_LINE_MEND)
+            return InputError(fault, where=f"{path}, line {number}", hint=_LINE_HINT)
+    return InputError("not a table of numbers", where=path, hint=_LINE_HINT)
 
 
 def _values(line: str) -> list[str]:
@@ -127,7 +137,7 @@ def _are_frames(values: NDArray[np.float64]) -> bool:
 
 
 def _fault(row: list[str], columns: list[int]) -> str:
-    """What is wrong with a row; empty where nothing is."""
+    """Describe the fault of a row; empty where there is none."""
     for name, column in zip(COLUMNS, columns, strict=False):
         if column >= len(row):
             return f"only {len(row)} values, none for {name}"
@@ -149,16 +159,16 @@ def _open(path: Path, mode: str, encoding: str = "utf-8") -> IO[str]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[IO[str]]:
-    """The file as text; whatever prevents its being read is an InputError."""
+    """Open a file as text; raise InputError for whatever prevents reading it."""
     try:
         with _open(path, "rt", "utf-8-sig") as file:
             yield file
     except UnicodeDecodeError as fault:
-        raise InputError("not a text file", where=path, hint=_HEADER_MEND) from fault
+        raise InputError("not a text file", where=path, hint=_HEADER_HINT) from fault
     except (OSError, EOFError, zlib.error) as fault:
         raise _unreachable(path, "read", fault) from fault
 
 
 def _unreachable(path: Path, done: str, fault: Exception) -> InputError:
     reason = getattr(fault, "strerror", None) or str(fault)
-    return InputError(f"cannot be {done} ({reason})", where=path, hint="check the name, the folder and the rights")
+    return InputError(f"cannot be {done} ({reason})", where=path, hint="check the name, the folder and its permissions")

@@ -1,8 +1,8 @@
-"""Live-cell movies with ground truth: filaments -> blinking dyes -> photons on the camera -> counts.
+"""Live-cell movies with ground truth.
 
-Frame k of a scene is always the same, whichever frames were made before it. `structures.py` says where the
-dyes are, `blinking.py` which shine, `spots.py` what the camera sees of them; here is the camera and the order
-of things.
+Filaments -> blinking dyes -> photons on the camera -> counts.
+Frame k of a scene is always the same, whichever frames were made before it. `structures.py` has the positions of
+the dyes, `blinking.py` those that are on, `spots.py` their image; this module adds the camera.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from selfstorm.errors import InputError
 from selfstorm.simulation.blinking import Blinking, activation_rate
-from selfstorm.simulation.scene import Scene, Stream, generator
-from selfstorm.simulation.spots import AiryPsf, GaussianPsf, Psf, place
+from selfstorm.simulation.scene import RandomStream, Scene, generator
+from selfstorm.simulation.spots import AiryPsf, GaussianPsf, SeparablePsf, place
 from selfstorm.simulation.structures import Filaments
 
 __all__ = [
@@ -27,8 +27,8 @@ __all__ = [
     "CameraMaps",
     "GaussianPsf",
     "Movie",
-    "Psf",
     "Scene",
+    "SeparablePsf",
     "place",
     "simulate",
 ]
@@ -36,14 +36,14 @@ __all__ = [
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint16]
 EMITTER_COLUMNS = ("frame", "y_nm", "x_nm", "photons")
-_MARGIN_NM = 200.0  # beyond the reach of the PSF
-_MOST_SEEN = 0.5  # of the dyes may shine in a frame
+_MARGIN_NM = 200.0  # beyond the radius of the PSF
+_MAX_ON_SHARE = 0.5  # of the dyes in a frame
 _SAMPLED_SITES = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class CameraMaps:
-    """What each pixel adds: (H, W) float64, read-only."""
+    """Offset, gain and read noise of each pixel: (H, W) float64, read-only."""
 
     offset_adu: Floats
     gain_adu_per_electron: Floats
@@ -51,10 +51,10 @@ class CameraMaps:
 
 
 class Movie:
-    """An endless movie of a scene, made a frame at a time in bounded memory.
+    """An endless movie of a scene, made one frame at a time in bounded memory.
 
-    camera: the maps behind the pixels. background_photons: (H, W) at the start. filaments: where every dye
-    is. Positions are those in the middle of the exposure, at frame + 0.5.
+    camera: the pixel maps. background_photons: (H, W) at the start. filaments: the positions of the dyes, those in
+    the middle of the exposure, at frame + 0.5.
     """
 
     def __init__(self, scene: Scene) -> None:
@@ -64,48 +64,50 @@ class Movie:
         self.camera = _camera_maps(scene)
         self.background_photons = _background(scene)
         self._blinking = Blinking(scene, self.filaments.sites, self._activation_rate())
-        self._haze = Movie(scene.haze()) if scene.haze_density else None
+        self._out_of_focus = Movie(scene.out_of_focus()) if scene.haze_density else None
 
     def frames(self, start_frame: int = 0) -> Iterator[tuple[Pixels, Floats]]:
-        """Camera frames and their emitters, from start_frame on, without end.
+        """Yield camera frames and their emitters from start_frame on, without end.
 
-        Yields pixels (H, W) uint16 ADU, read-only, and emitters (N, 4) float64, read-only: EMITTER_COLUMNS,
-        of the emitters inside the field. Those around it shine into the frames and are not listed.
+        Yields:
+            Pixels (H, W) uint16 ADU, read-only; and emitters (N, 4) float64, read-only, with EMITTER_COLUMNS: those
+            inside the field. Emitters around it contribute light to the frames and are not listed.
         """
         _check_start(start_frame)
-        both = zip(self._sources(start_frame), self._haze_photons(start_frame), strict=False)
-        return ((self._expose(frame, *seen, haze), self._listed(frame, *seen)) for (frame, seen), haze in both)
+        both = zip(self._sources(start_frame), self.out_of_focus_photons(start_frame), strict=False)
+        return ((self._expose(frame, *lit, blurred), self._listed(frame, *lit)) for (frame, lit), blurred in both)
 
     def emitters(self, start_frame: int = 0) -> Iterator[Floats]:
-        """The emitters of frames() without the pixels: much faster."""
+        """Yield the emitters of frames() without the pixels, which is much faster."""
         _check_start(start_frame)
-        return (self._listed(frame, *seen) for frame, seen in self._sources(start_frame))
+        return (self._listed(frame, *lit) for frame, lit in self._sources(start_frame))
 
-    def light(self, frame: int) -> float:
-        """Illumination of a frame: mean 1, relative sd scene.flicker."""
-        return max(0.0, 1 + self.scene.flicker * float(generator(self.scene.seed, Stream.LIGHT, frame).normal()))
+    def illumination(self, frame: int) -> float:
+        """Draw the illumination of a frame: mean 1, relative sd scene.flicker."""
+        deviation = float(generator(self.scene.seed, RandomStream.LIGHT, frame).normal())
+        return max(0.0, 1 + self.scene.flicker * deviation)
 
     def expected(self, frame: int, yx_nm: Floats, photons: Floats) -> Floats:
-        """(H, W) photons that the camera expects of emitters and background in a frame."""
+        """Compute the expected photons (H, W) of emitters and background."""
         half_life = self.scene.bleaching_half_life_frames
         faded = 1.0 if half_life is None else 0.5 ** (frame / half_life)
-        return self.spots(yx_nm, photons) + self.background_photons * (faded * self.light(frame))
+        return self.spots(yx_nm, photons) + self.background_photons * (faded * self.illumination(frame))
 
     def _sources(self, start_frame: int) -> Iterator[tuple[int, tuple[Floats, Floats]]]:
-        """Frame, positions (N, 2) nm and photons (N,) of all that shines, in the field and around it."""
+        """Yield frame, positions (N, 2) in nm and photons (N,) of all emitters."""
         for frame, (sites, photons) in zip(count(start_frame), self._blinking.frames(start_frame), strict=False):
-            yield frame, (self.filaments.positions_nm(sites, frame + 0.5), photons * self.light(frame))
+            yield frame, (self.filaments.positions_nm(sites, frame + 0.5), photons * self.illumination(frame))
 
-    def _haze_photons(self, start_frame: int) -> Iterator[Floats | float]:
-        """What the emitters far out of focus add to each frame, (H, W) photons."""
-        if self._haze is None:
+    def out_of_focus_photons(self, start_frame: int) -> Iterator[Floats | float]:
+        """Yield the photons (H, W) of emitters far out of focus."""
+        if self._out_of_focus is None:
             yield from repeat(0.0)
         else:
-            for frame, (yx_nm, photons) in self._haze._sources(start_frame):
-                yield self._haze.spots(yx_nm, photons * self.light(frame))
+            for frame, (yx_nm, photons) in self._out_of_focus._sources(start_frame):
+                yield self._out_of_focus.spots(yx_nm, photons * self.illumination(frame))
 
     def spots(self, yx_nm: Floats, photons: Floats) -> Floats:
-        """(H, W) photons that the camera expects of emitters alone."""
+        """Compute the expected photons (H, W) of emitters alone."""
         scene = self.scene
         return place(yx_nm[:, 0], yx_nm[:, 1], photons, scene.shape, psf=self.psf, pixel_nm=scene.pixel_nm)
 
@@ -114,10 +116,10 @@ class Movie:
         table = np.column_stack([np.full(int(inside.sum()), float(frame)), yx_nm[inside], photons[inside]])
         return _read_only(table)
 
-    def _expose(self, frame: int, yx_nm: Floats, photons: Floats, haze: Floats | float) -> Pixels:
-        """Shot noise, read noise, gain, offset, rounding and saturation."""
-        rng = generator(self.scene.seed, Stream.NOISE, frame)
-        electrons = rng.poisson(self.expected(frame, yx_nm, photons) + haze).astype(np.float64)
+    def _expose(self, frame: int, yx_nm: Floats, photons: Floats, blurred: Floats | float) -> Pixels:
+        """Apply shot noise, read noise, gain, offset, rounding and saturation."""
+        rng = generator(self.scene.seed, RandomStream.NOISE, frame)
+        electrons = rng.poisson(self.expected(frame, yx_nm, photons) + blurred).astype(np.float64)
         electrons += self.camera.read_noise_electrons * rng.standard_normal(self.scene.shape, dtype=np.float32)
         adu = np.rint(self.camera.offset_adu + self.camera.gain_adu_per_electron * electrons)
         pixels = np.clip(adu, 0, self.scene.saturation_adu).astype(np.uint16)
@@ -125,14 +127,14 @@ class Movie:
         return pixels
 
     def _activation_rate(self) -> float:
-        """Activations per frame and dye that give the scene's density in the field at the start."""
+        """Solve for the activations per frame and dye at the scene's density."""
         sampled = np.linspace(0, self.filaments.sites - 1, min(self.filaments.sites, _SAMPLED_SITES)).astype(np.intp)
         inside = _inside(self.filaments.positions_nm(sampled, 0.5), self.scene.field_nm)
         sites_inside = self.filaments.sites * float(inside.mean())
         emitters = self.scene.density * self.scene.field_nm[0] * self.scene.field_nm[1] * 1e-6
-        if emitters > _MOST_SEEN * sites_inside:
+        if emitters > _MAX_ON_SHARE * sites_inside:
             raise InputError(
-                f"{emitters:.0f} emitters a frame are too many for {sites_inside:.0f} dyes in the field",
+                f"{emitters:.0f} emitters a frame are more than {sites_inside:.0f} dyes in the field can show",
                 where="density",
                 hint="give a lower density, more filaments or a smaller site_spacing_nm",
             )
@@ -140,9 +142,18 @@ class Movie:
 
 
 def simulate(scene: Scene, *, start_frame: int = 0, frames: int | None = None) -> Iterator[tuple[Pixels, Floats]]:
-    """A movie as Movie.frames yields it: `frames` many, or without end.
+    """Simulate a movie of a scene.
 
-    Raises InputError for a scene or number that cannot be.
+    Args:
+        scene: the cell, the microscope and the camera.
+        start_frame: first frame, from 0.
+        frames: their number; None: without end.
+
+    Yields:
+        Pixels and emitters of each frame, as Movie.frames().
+
+    Raises:
+        InputError: a negative number, or more emitters than dyes.
     """
     if frames is not None and frames < 0:
         raise InputError(f"{frames} frames", where="frames", hint="give 0 or more")
@@ -151,7 +162,7 @@ def simulate(scene: Scene, *, start_frame: int = 0, frames: int | None = None) -
 
 def _check_start(start_frame: int) -> None:
     if not 0 <= start_frame < 2**53:
-        raise InputError(f"{start_frame} is no frame", where="start_frame", hint="give a frame number from 0")
+        raise InputError(f"{start_frame} is not a frame number", where="start_frame", hint="give a frame number from 0")
 
 
 def _inside(yx_nm: Floats, field_nm: tuple[float, float]) -> NDArray[np.bool_]:
@@ -160,8 +171,8 @@ def _inside(yx_nm: Floats, field_nm: tuple[float, float]) -> NDArray[np.bool_]:
 
 
 def _camera_maps(scene: Scene) -> CameraMaps:
-    """Pixels of an sCMOS camera: normal offsets and gains, log-normal read noise with its long tail."""
-    rng = generator(scene.seed, Stream.CAMERA)
+    """Draw an sCMOS camera: normal offsets and gains, log-normal read noise."""
+    rng = generator(scene.seed, RandomStream.CAMERA)
     offset, gain, noise = rng.standard_normal((3, *scene.shape))
     return CameraMaps(
         _read_only(scene.offset_adu + scene.offset_variation_adu * offset),
@@ -171,8 +182,8 @@ def _camera_maps(scene: Scene) -> CameraMaps:
 
 
 def _background(scene: Scene) -> Floats:
-    """(H, W) smooth and uneven: a gradient and one brighter blob, with the mean asked for."""
-    rng = generator(scene.seed, Stream.LIGHT)
+    """Draw a background (H, W): a gradient and one brighter blob."""
+    rng = generator(scene.seed, RandomStream.LIGHT)
     y = (np.arange(scene.height)[:, None] + 0.5) / scene.height
     x = (np.arange(scene.width)[None, :] + 0.5) / scene.width
     angle = rng.uniform(0, 2 * np.pi)

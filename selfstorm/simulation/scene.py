@@ -1,4 +1,4 @@
-"""What a simulated movie shows: every parameter with its unit and range, and its random numbers."""
+"""Scene of a simulated movie: its parameters and random numbers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 
 from selfstorm.errors import InputError
 from selfstorm.frames import MAX_SIDE_PX
-from selfstorm.simulation.spots import AberratedPsf, AiryPsf, GaussianPsf, Psf
+from selfstorm.simulation.spots import AberratedPsf, AiryPsf, GaussianPsf, SeparablePsf
 
 PhotonSpread = Literal["exponential", "lognormal"]
 MAX_SITES = 50_000_000
-_HAZE_SEED = 2**62  # far from the seeds people choose
+_OUT_OF_FOCUS_SEED = 2**62  # far from the seeds that users choose
 
 
-class Stream(IntEnum):
-    """Independent sources of randomness, so that asking more of one changes nothing in another."""
+class RandomStream(IntEnum):
+    """Independent random streams: draws from one leave the others unchanged."""
 
     STRUCTURE = 0
     BLINKING = 1
@@ -29,13 +29,16 @@ class Stream(IntEnum):
     NOISE = 5
 
 
-def generator(seed: int, stream: Stream, frame: int = 0) -> np.random.Generator:
-    """Random numbers of one stream and frame, the same whatever was drawn before (counter-based Philox)."""
+def generator(seed: int, stream: RandomStream, frame: int = 0) -> np.random.Generator:
+    """Make the random numbers of one stream and frame (Philox).
+
+    They do not depend on earlier draws.
+    """
     counter = np.array([0, 0, frame % 2**64, int(stream)], np.uint64)
     return np.random.Generator(np.random.Philox(key=seed, counter=counter))
 
 
-# Smallest and largest value of each number, both allowed.
+# Smallest and largest value of each parameter, inclusive.
 _WHOLE_RANGES: dict[str, tuple[int, int]] = {
     "height": (1, MAX_SIDE_PX),
     "width": (1, MAX_SIDE_PX),
@@ -73,26 +76,27 @@ _RANGES: dict[str, tuple[float, float]] = {
     "read_noise_electrons": (0, 1_000),
     "read_noise_variation": (0, 1.5),
 }
-_MAY_BE_ABSENT = {"psf_sigma_x_nm", "na", "wavelength_nm", "bleaching_half_life_frames"}
+_OPTIONAL = {"psf_sigma_x_nm", "na", "wavelength_nm", "bleaching_half_life_frames"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """A live cell under a microscope and its camera. A bad value raises InputError naming the field.
+    """A live cell under a microscope with its camera.
 
+    A bad value raises InputError naming the field.
     height, width: camera pixels; pixel_nm: their side in the sample.
-    psf_sigma_nm: Gaussian PSF, elliptic where psf_sigma_x_nm says another width along x; na with wavelength_nm: an
-    in-focus Airy PSF in its place, or that of a pupil with psf_defocus_rad, psf_astigmatism_rad (y against x),
+    psf_sigma_nm: Gaussian PSF, elliptic where psf_sigma_x_nm gives another width along x; na with wavelength_nm: an
+    in-focus Airy PSF instead, or that of a pupil with psf_defocus_rad, psf_astigmatism_rad (y against x),
     psf_oblique_rad (the diagonals) and psf_coma_rad (along x), radians root mean square.
     density: emitters per square micron per frame (rows of the truth), mean over the field at the start.
     photons: mean photons of an emitter that is on for a whole frame. photon_spread: how they differ from one
     on-period to the next; photon_spread_relative: sd of their logarithm, for 'lognormal' alone.
     on_frames: mean length of an on-period.
-    filaments, thickness_nm: how many, and the diameter of the labelled tube. site_spacing_nm: labelled length
-    a dye. speed_nm_per_frame: root-mean-square speed of the bending and gliding filaments.
-    drift_nm_per_frame: (y, x) of the stage, without end: what leaves on one side comes back on the other.
-    background_photons: mean per pixel and frame. bleaching_half_life_frames: None for dyes that live for
-    ever. flicker: relative sd of the light from frame to frame.
+    filaments, thickness_nm: their number, and the diameter of the labelled tube. site_spacing_nm: labelled length
+    per dye. speed_nm_per_frame: root-mean-square speed of the bending and gliding filaments.
+    drift_nm_per_frame: (y, x) of the stage, without end: what leaves on one side returns on the other.
+    background_photons: mean per pixel and frame. bleaching_half_life_frames: None for dyes that never
+    bleach. flicker: relative sd of the light from frame to frame.
     haze_density, haze_photons: density and photons of blinking emitters far out of focus, on filaments of their
     own, no part of the truth; haze_blur_nm: sigma of their Gaussian spot.
     offset_adu, gain_adu_per_electron, read_noise_electrons: camera means (for the read noise the median
@@ -141,11 +145,11 @@ class Scene:
             _check(name, getattr(self, name), low, high, whole=True)
         for name, (low_value, high_value) in _RANGES.items():
             value = getattr(self, name)
-            if not (value is None and name in _MAY_BE_ABSENT):
+            if not (value is None and name in _OPTIONAL):
                 _check(name, value, low_value, high_value)
         if self.photon_spread not in get_args(PhotonSpread):
             raise InputError(
-                f"{self.photon_spread!r} is no spread of photons",
+                f"{self.photon_spread!r} is not a photon distribution",
                 where="photon_spread",
                 hint=f"give one of {', '.join(get_args(PhotonSpread))}",
             )
@@ -165,16 +169,16 @@ class Scene:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """(H, W), camera pixels."""
+        """Camera pixels (H, W)."""
         return self.height, self.width
 
     @property
     def field_nm(self) -> tuple[float, float]:
-        """(y, x) size of the field."""
+        """Size of the field (y, x) in nm."""
         return self.height * self.pixel_nm, self.width * self.pixel_nm
 
-    def psf(self) -> Psf:
-        """The point-spread function asked for: a pupil's where na and wavelength_nm are given, else Gaussian."""
+    def psf(self) -> SeparablePsf:
+        """Make the PSF: a pupil's where na is given, else a Gaussian."""
         if self.na is None or self.wavelength_nm is None:
             return GaussianPsf(self.psf_sigma_nm, self.psf_sigma_x_nm)
         aberrations = self._aberrations()
@@ -190,8 +194,11 @@ class Scene:
             "coma_x_rad": self.psf_coma_rad,
         }
 
-    def haze(self) -> Scene:
-        """What lies far out of focus, as a scene of its own; the lamp and its flicker are the whole scene's."""
+    def out_of_focus(self) -> Scene:
+        """Return the emitters far out of focus as a scene of their own.
+
+        Illumination and flicker remain those of the whole scene.
+        """
         return replace(
             self,
             density=self.haze_density,
@@ -206,12 +213,12 @@ class Scene:
             psf_coma_rad=0.0,
             flicker=0.0,
             haze_density=0.0,
-            seed=self.seed ^ _HAZE_SEED,
+            seed=self.seed ^ _OUT_OF_FOCUS_SEED,
         )
 
 
 def _check(name: str, value: object, low: float, high: float, *, whole: bool = False) -> None:
-    """Raise InputError unless value is a number (a whole one, if asked) from low to high."""
+    """Raise InputError unless value is a number from low to high."""
     kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
     hint = f"give a {'whole ' if whole else ''}number from {low:g} to {high:g}"
     if isinstance(value, bool) or not isinstance(value, kinds):

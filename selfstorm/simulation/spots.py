@@ -1,4 +1,4 @@
-"""Emitters at known positions -> the photons that a camera expects, pixel by pixel.
+"""Expected photons of emitters, integrated over camera pixels.
 
 A PSF here is a sum of separable modes, psf(y, x) = sum_r weight_r g_r(y) h_r(x), so that its integral over a
 pixel is a sum of products of one-dimensional integrals: exact for a Gaussian (one mode), and a truncated
@@ -22,23 +22,29 @@ Axis = Literal["y", "x"]
 _BATCH_VALUES = 500_000  # pixels of patches rendered together, or as many as the frame has: bounds the memory
 
 
-class Psf(Protocol):
+class SeparablePsf(Protocol):
     """A point-spread function as separable modes."""
 
     @property
     def radius_nm(self) -> float:
-        """Light farther than this from the emitter, along either axis, is left out."""
+        """Distance from the emitter, along either axis, at which the PSF is cut."""
 
     @property
     def weights(self) -> Floats:
-        """(R,): one per mode."""
+        """Weights of the modes (R,)."""
 
     def integrals(self, edges_nm: Floats, axis: Axis) -> Floats:
-        """(N, P+1) distances of pixel edges from N emitters -> (N, R, P) integrals of the modes along an axis."""
+        """Integrate the modes over pixels.
+
+        edges_nm: (N, P+1), relative to N emitters. Returns (N, R, P).
+        """
 
 
 class GaussianPsf:
-    """Sigma along y, and along x where it differs; cut at 5 sigma: all but 6e-7 of the light along an axis."""
+    """A Gaussian, elliptic where sigma_x_nm differs.
+
+    Cut at 5 sigma, which leaves 6e-7 of the light out.
+    """
 
     def __init__(self, sigma_nm: float, sigma_x_nm: float | None = None) -> None:
         self._sigma_nm: dict[Axis, float] = {"y": sigma_nm, "x": sigma_x_nm or sigma_nm}
@@ -52,9 +58,9 @@ class GaussianPsf:
 
 
 class SampledPsf:
-    """A PSF by its samples: the modes are the singular vectors of the sampled pattern.
+    """A sampled PSF; the modes are the singular vectors of its samples.
 
-    Those dropped leave an error below 1e-4 of the peak.
+    Dropping the weakest leaves an error below 1e-4 of the peak.
     """
 
     SAMPLES = 401
@@ -62,8 +68,11 @@ class SampledPsf:
     STEP_NM = 1.0
 
     def __init__(self, density_per_nm2: Callable[[Floats], Floats], radius_nm: float) -> None:
-        """density_per_nm2: (n,) positions nm along either axis -> (n, n) light at (y, x), total 1 over the plane."""
-        from scipy.interpolate import CubicSpline  # half a second that a camera with a Gaussian PSF need not wait
+        """Decompose a density into separable modes.
+
+        density_per_nm2: (n,) positions in nm along either axis -> (n, n), integral 1 over the plane.
+        """
+        from scipy.interpolate import CubicSpline  # takes half a second, which a Gaussian PSF does not need
 
         self.radius_nm = radius_nm
         axis = np.linspace(-radius_nm, radius_nm, self.SAMPLES)
@@ -87,10 +96,11 @@ class SampledPsf:
 
 
 class AiryPsf(SampledPsf):
-    """The in-focus, scalar pattern of a round pupil, J1(k r)^2 / (pi r^2) with k = 2 pi NA / wavelength.
+    """The in-focus, scalar pattern of a round pupil.
 
-    Born & Wolf, Principles of Optics, section 8.5.2. Cut to a square that holds 97 % of the light or more;
-    the rest lies thinly over thousands of pixels.
+    J1(k r)^2 / (pi r^2) with k = 2 pi NA / wavelength.
+    Born & Wolf, Principles of Optics, section 8.5.2. Cut to a square with at least 97 % of the light;
+    the rest is spread thinly over thousands of pixels.
     """
 
     ENCIRCLED = 0.97
@@ -104,11 +114,14 @@ class AiryPsf(SampledPsf):
 
     @classmethod
     def radius(cls, na: float, wavelength_nm: float) -> float:
-        """Nanometres to where it is cut: by Rayleigh's formula J0(v)^2 + J1(v)^2, about 2 / (pi v), is outside."""
+        """Compute the radius in nm that encloses the share ENCIRCLED.
+
+        By Rayleigh's formula J0(v)^2 + J1(v)^2, about 2 / (pi v), lies outside.
+        """
         return cls.ENCIRCLED_V * wavelength_nm / (2 * math.pi * na)
 
     def density_per_nm2(self, radius_nm: Floats) -> Floats:
-        """The pattern itself, total 1 over the plane."""
+        """Evaluate the pattern, integral 1 over the plane."""
         k = self.wavenumber_per_nm
         v = np.maximum(k * radius_nm, 1e-6)
         density: Floats = (k * j1(v) / v) ** 2 / math.pi
@@ -116,10 +129,12 @@ class AiryPsf(SampledPsf):
 
 
 class AberratedPsf(SampledPsf):
-    """The scalar pattern of a round pupil with a phase, |FT(exp(i phase))|^2 (Goodman, Fourier Optics, section 6.4).
+    """The scalar pattern of a round pupil with a phase.
 
+    The squared modulus of FT(exp(i phase)) (Goodman, Fourier Optics, section 6.4).
     defocus_rad, astigmatism_rad (y against x), oblique_rad, coma_y_rad, coma_x_rad, spherical_rad: Zernike
-    coefficients in radians root mean square (Noll 1976). Cut where an Airy pattern is: nearly as much light is inside.
+    coefficients in radians root mean square (Noll 1976). Cut at the radius of the Airy pattern, which encloses nearly
+    as much light.
     """
 
     PUPIL_SAMPLES = 128
@@ -150,7 +165,7 @@ class AberratedPsf(SampledPsf):
         super().__init__(self.density_per_nm2, AiryPsf.radius(na, wavelength_nm))
 
     def density_per_nm2(self, axis_nm: Floats) -> Floats:
-        """(n,) positions along either axis -> (n, n) light at (y, x), total 1 over the plane."""
+        """Evaluate the pattern at (n,) positions in nm along either axis: (n, n)."""
         wave = np.exp(1j * self._wavenumber_per_nm * np.outer(axis_nm, self._across))
         share = (self._wavenumber_per_nm / math.pi) ** 2 / (np.abs(self._pupil) ** 2).sum() / self.PUPIL_SAMPLES**2
         density: Floats = np.abs(wave @ self._pupil @ wave.T) ** 2 * share
@@ -163,14 +178,24 @@ def place(
     photons: ArrayLike,
     shape: tuple[int, int],
     *,
-    psf: Psf,
+    psf: SeparablePsf,
     pixel_nm: float,
 ) -> Floats:
-    """Expected photons of emitters on the camera, without noise or background.
+    """Render emitters on the camera, without noise or background.
 
-    y_nm, x_nm, photons: (N,) or scalars; positions from the top-left corner of the first camera pixel, which
-    may lie outside the field. shape: (H, W). Returns (H, W) float64, the PSF integrated over every pixel.
-    Raises InputError where the three differ in length or are not finite.
+    Args:
+        y_nm: (N,) or scalar, from the top-left corner of the first camera pixel; may lie outside the field.
+        x_nm: likewise.
+        photons: likewise, expected photons of each.
+        shape: (H, W) camera pixels.
+        psf: point-spread function.
+        pixel_nm: side of a camera pixel in the sample.
+
+    Returns:
+        (H, W) float64 photons, the PSF integrated over every pixel.
+
+    Raises:
+        InputError: the three differ in length or are not finite.
     """
     y, x, n = (np.atleast_1d(np.asarray(value, float)) for value in (y_nm, x_nm, photons))
     if not (y.ndim == 1 and y.shape == x.shape == n.shape):
@@ -183,14 +208,14 @@ def place(
     patch = 2 * math.ceil(psf.radius_nm / pixel_nm) + 1
     padded = height + 2 * patch, width + 2 * patch
     first_y, first_x = _first_pixel(y, patch, pixel_nm), _first_pixel(x, patch, pixel_nm)
-    seen = (first_y > -patch) & (first_y < height) & (first_x > -patch) & (first_x < width)
-    seen &= n != 0
+    inside = (first_y > -patch) & (first_y < height) & (first_x > -patch) & (first_x < width)
+    inside &= n != 0
     total = np.zeros(padded[0] * padded[1])
     steps = (np.arange(patch)[:, None] * padded[1] + np.arange(patch)).ravel()
     size = math.ceil(max(_BATCH_VALUES, total.size) / patch**2)
-    shining = np.flatnonzero(seen)
-    for start in range(0, shining.size, size):
-        batch = shining[start : start + size]
+    rendered = np.flatnonzero(inside)
+    for start in range(0, rendered.size, size):
+        batch = rendered[start : start + size]
         rows = psf.integrals(_edges_nm(y[batch], first_y[batch], patch, pixel_nm), "y")
         columns = psf.integrals(_edges_nm(x[batch], first_x[batch], patch, pixel_nm), "x")
         rows *= psf.weights[:, None] * n[batch][:, None, None]
@@ -202,12 +227,12 @@ def place(
 
 
 def _first_pixel(position_nm: Floats, patch: int, pixel_nm: float) -> NDArray[np.int64]:
-    """First pixel of the patch whose middle pixel holds the emitter, kept in integer range."""
+    """Find the first pixel of the patch centred on the emitter's pixel."""
     pixel = np.clip(np.floor(position_nm / pixel_nm), -(2**31), 2**31)
     return pixel.astype(np.int64) - patch // 2
 
 
 def _edges_nm(position_nm: Floats, first: NDArray[np.int64], patch: int, pixel_nm: float) -> Floats:
-    """(N, patch+1) distances of the patch's pixel edges from each emitter."""
+    """Compute the distances (N, patch+1) of pixel edges from the emitters."""
     edges: Floats = (first[:, None] + np.arange(patch + 1)) * pixel_nm - position_nm[:, None]
     return edges

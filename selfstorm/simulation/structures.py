@@ -1,4 +1,4 @@
-"""Living filaments: curved tubes covered with dyes, which bend, glide and drift in closed form."""
+"""Moving filaments: labelled tubes that bend, glide and drift."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfstorm.errors import InputError
-from selfstorm.simulation.scene import MAX_SITES, Scene, Stream, generator
+from selfstorm.simulation.scene import MAX_SITES, RandomStream, Scene, generator
 
 Floats = NDArray[np.float64]
-_KNOT_NM = 20.0  # spacing of the points that hold a filament's shape; between them it is straight (error < 0.1 nm)
+_KNOT_NM = 20.0  # spacing of the points of a filament's shape, straight in between (error < 0.1 nm)
 _TURNS_RAD = 0.3  # amplitude of each of the waves that make a filament's direction
 _TURN_LENGTH_NM = (4_000.0, 20_000.0)
 _GLIDE_NM = 400.0  # amplitude of the motion of a filament as a whole
@@ -24,11 +24,11 @@ _BEND_LENGTH_NM = (3_000.0, 9_000.0)
 class Filaments:
     """Dyes at fixed sites of moving filaments.
 
-    The filaments live on a torus: the field and a margin_nm all round. What leaves on one side comes back on
-    the other, so a movie may drift for ever, and emitters as dense as those in the field surround it.
+    The filaments live on a torus: the field and a margin_nm on all sides. What leaves on one side returns on
+    the other, so a movie may drift without end, and emitters as dense as those in the field surround it.
     Motion: every filament moves by a sum of waves a sin(w t + k s + phase) along its length s, one with k = 0
-    (it glides) and three bending ones, each in its own direction, so its velocity is smooth in time and along
-    it. Half of the mean square speed is in the glide.
+    (the glide) and three bending ones, each in its own direction, so that its velocity is smooth in time and along
+    its length. Half of the mean square speed is in the glide.
     """
 
     def __init__(self, scene: Scene, margin_nm: float) -> None:
@@ -45,15 +45,18 @@ class Filaments:
                 where="filaments",
                 hint="give fewer filaments, a larger site_spacing_nm or a smaller field",
             )
-        rng = generator(scene.seed, Stream.STRUCTURE)
+        rng = generator(scene.seed, RandomStream.STRUCTURE)
         self._knots_nm = _curves(rng, scene.filaments, self.sites_each * self.spacing_nm)
         self._knots_nm += (rng.random((scene.filaments, 2)) * scene.field_nm)[:, None, :]
         self._set_motion(rng, scene.filaments, scene.speed_nm_per_frame)
         angle = rng.random(self.sites, dtype=np.float32) * np.float32(2 * math.pi)
-        self._offset_nm = np.float32(scene.thickness_nm / 2) * np.sin(angle)  # a labelled tube seen from above
+        self._offset_nm = np.float32(scene.thickness_nm / 2) * np.sin(angle)  # projection of a labelled tube
 
     def positions_nm(self, sites: NDArray[Any], time_frames: float) -> Floats:
-        """(N, 2) of the numbered sites: (y, x) nm from the corner of the first camera pixel."""
+        """Compute the positions (N, 2) of sites.
+
+        (y, x) in nm from the corner of the first camera pixel.
+        """
         filament, along = np.divmod(sites, self.sites_each)
         s_nm = (along + 0.5) * self.spacing_nm
         phase = (
@@ -67,7 +70,7 @@ class Filaments:
         return wrapped
 
     def _set_motion(self, rng: np.random.Generator, filaments: int, speed_nm_per_frame: float) -> None:
-        """Draw the waves (F, M) of each filament's motion, M = glide + bends."""
+        """Draw the waves (F, M) of the filaments' motion, M = glide + bends."""
         shape = filaments, 1 + _BENDS
         size_nm = np.array([_GLIDE_NM] + [_BEND_NM] * _BENDS) * rng.uniform(0.7, 1.3, shape)
         share = np.array([0.5] + [0.5 / _BENDS] * _BENDS)
@@ -80,7 +83,10 @@ class Filaments:
         self._amplitude_nm = np.stack([np.sin(direction), np.cos(direction)], -1) * size_nm[..., None]
 
     def _on_curve(self, filament: NDArray[Any], s_nm: Floats, offset_nm: NDArray[Any]) -> Floats:
-        """(N, 2) at s_nm along the filaments' resting shapes, offset_nm to the side."""
+        """Compute points (N, 2) along the filaments at rest.
+
+        s_nm: along each; offset_nm: to its side.
+        """
         knot = (s_nm / _KNOT_NM).astype(np.intp)
         start = self._knots_nm[filament, knot]
         step = self._knots_nm[filament, knot + 1] - start
@@ -90,7 +96,7 @@ class Filaments:
 
 
 def _curves(rng: np.random.Generator, count: int, length_nm: float) -> Floats:
-    """(F, K, 2) points _KNOT_NM apart on smoothly turning curves whose middle is at the origin."""
+    """Draw points (F, K, 2) on smoothly turning curves about the origin."""
     knots = math.ceil(length_nm / _KNOT_NM) + 2
     s_nm = np.arange(knots - 1) * _KNOT_NM
     angle = np.repeat(rng.uniform(0, 2 * math.pi, (count, 1)), knots - 1, axis=1)

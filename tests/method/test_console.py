@@ -40,7 +40,7 @@ def test_another_distributions_daemon_is_refused(tmp_path, capsys, monkeypatch):
     with pytest.raises(SystemExit) as left:
         run(command, [])
     assert left.value.code == 2
-    assert "python-daemon has a package 'daemon' too" in capsys.readouterr().err
+    assert "python-daemon also has a package 'daemon'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

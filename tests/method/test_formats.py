@@ -233,7 +233,7 @@ def test_a_folder_that_is_no_movie_says_what_it_holds(tmp_path):
 def test_places_are_selected_by_number_or_name():
     assert _selection(("channel=GFP", "z=3")) == {"channel": "GFP", "z": 3}
     for wrong in ("channel", "=3", "channel="):
-        with pytest.raises(click.UsageError, match="AXIS=PLACE"):
+        with pytest.raises(click.UsageError, match="AXIS=INDEX"):
             _selection((wrong,))
 
 

@@ -53,7 +53,7 @@ def test_haze_is_no_part_of_the_truth_and_the_same_from_any_frame_on(movies):
 
 def test_haze_is_smooth():
     movie = Movie(HAZY)
-    haze = np.stack(list(islice(movie._haze_photons(0), 20)))
+    haze = np.stack(list(islice(movie.out_of_focus_photons(0), 20)))
     steps = np.diff(haze, axis=2)
     assert haze.std(0).mean() > 3
     assert steps.std() < 0.3 * haze.std()
@@ -64,13 +64,13 @@ def test_gains_follow_the_lamp_and_nothing_else(flicker, error):
     scene = replace(CLEAR, flicker=flicker, seed=2)
     movie = Movie(scene)
     gains = frame_gains(photons(np.stack([pixels for pixels, _ in simulate(scene, frames=FRAMES)]))).flatten().numpy()
-    lamp = np.array([movie.light(frame) for frame in range(FRAMES)])
+    lamp = np.array([movie.illumination(frame) for frame in range(FRAMES)])
     assert (gains - lamp / lamp.mean()).std() < error
 
 
 def test_haze_is_found_and_emitters_are_not_taken_for_it(movies):
     movie = Movie(HAZY)
-    true = np.stack(list(islice(movie._haze_photons(0), FRAMES)))
+    true = np.stack(list(islice(movie.out_of_focus_photons(0), FRAMES)))
     true -= true.mean(0)
     assert (changes(movies[HAZY][0]) - true).std() < 0.7 * true.std()
     assert changes(movies[CLEAR][0]).std() < 0.3 * true.std()

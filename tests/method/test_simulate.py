@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from selfstorm.errors import InputError
 from selfstorm.simulation.blinking import activation_rate
-from selfstorm.simulation.movie import AiryPsf, GaussianPsf, Movie, Psf, Scene, place, simulate
+from selfstorm.simulation.movie import AiryPsf, GaussianPsf, Movie, Scene, SeparablePsf, place, simulate
 
 Array = NDArray[np.float64]
 STILL_CAMERA: dict[str, Any] = {"offset_variation_adu": 0, "gain_variation": 0, "read_noise_variation": 0}
@@ -44,7 +44,7 @@ def test_a_placed_airy_pattern_is_the_integral_of_its_formula() -> None:
 
 
 @pytest.mark.parametrize("psf", [GaussianPsf(130), AiryPsf(1.2, 600)], ids=["gaussian", "airy"])
-def test_a_pattern_in_the_middle_of_a_pixel_is_symmetric(psf: Psf) -> None:
+def test_a_pattern_in_the_middle_of_a_pixel_is_symmetric(psf: SeparablePsf) -> None:
     picture = place(2050.0, 2050.0, 1.0, (41, 41), psf=psf, pixel_nm=100)
     for turned in (picture[::-1], picture[:, ::-1], picture.T):
         np.testing.assert_allclose(picture, turned, atol=1e-9)
@@ -313,7 +313,7 @@ def test_bright_pixels_are_clipped_at_saturation() -> None:
         ("drift_nm_per_frame", 3.0), ("drift_nm_per_frame", (0.0, float("nan"))), ("density", 900),
     ],
 )  # fmt: skip
-def test_a_bad_value_names_its_field_and_the_mend(field: str, value: Any) -> None:
+def test_a_bad_value_names_its_field_and_gives_a_hint(field: str, value: Any) -> None:
     with pytest.raises(InputError, match=f"^{field}: .*give") as caught:
         simulate(Scene(**{field: value}))
     assert caught.value.where == field

@@ -1,4 +1,4 @@
-"""The `selfstorm-daemon` command: run, publish, replay-run, check, and all that asks a running daemon."""
+"""The `selfstorm-daemon` command: run, publish, replay-run, check, and requests to a running daemon."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FRAMES = "tcp://127.0.0.1:5710"
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("selfstorm"))
 def cli() -> None:
-    """Live super-resolution: camera frames in, super-resolved pictures out."""
+    """Reconstruct super-resolved pictures live from camera frames."""
 
 
 @cli.command()
@@ -38,11 +38,11 @@ def cli() -> None:
 @click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
-    help="Keep what the model learns in this file, and start from it when it is there.",
+    help="Save the learned model to this file, and start from it if it exists.",
 )
-@click.option("--duration", "duration_s", type=click.FloatRange(0, min_open=True), help="Stop after so many seconds.")
-@click.option("--lossless", is_flag=True, default=None, help="The source waits: no window is skipped.")
-@click.option("--json", "as_json", is_flag=True, help="Print the final account with every figure, for programs.")
+@click.option("--duration", "duration_s", type=click.FloatRange(0, min_open=True), help="Stop after this many seconds.")
+@click.option("--lossless", is_flag=True, default=None, help="Let the source wait: no window is skipped.")
+@click.option("--json", "as_json", is_flag=True, help="Print the final account as JSON, for programs.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every window.")
 def run(
     config: Path,
@@ -55,7 +55,7 @@ def run(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Run the daemon with CONFIG.toml; flags win over its keys."""
+    """Run the daemon with CONFIG.toml; options override its keys."""
     overrides = {
         "source.uri": source,
         "record": record,
@@ -77,7 +77,7 @@ def run(
 
 
 def _log_events(verbose: bool = False) -> None:
-    """To stderr: what a user should know, and where it is asked for everything else."""
+    """Log events to standard error; with verbose every window too."""
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
     )
@@ -86,13 +86,16 @@ def _log_events(verbose: bool = False) -> None:
 
 @cli.command()
 @click.argument("source")
-@click.option("--bind", default=FRAMES, show_default=True, help="Where the daemon finds the frames.")
+@click.option("--bind", default=FRAMES, show_default=True, help="Address to publish the frames at.")
 @click.option(
-    "--keyring", metavar="DIR", type=click.Path(path_type=Path), help="As for keys; [server] keys if not given."
+    "--keyring",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="Folder of the keys; default: [server] keys.",
 )
 def publish(source: str, bind: str, keyring: Path | None) -> None:
-    """Run the camera process of SOURCE, a URI or a CONFIG.toml, for a daemon elsewhere (its source: zmq:HOST:PORT)."""
-    from daemon.sources.publish import publish as published
+    """Publish the frames of SOURCE (a URI or a CONFIG.toml) to a daemon elsewhere, which reads zmq:HOST:PORT."""
+    from daemon.sources.publish import publish as publish_source
 
     config = load(Path(source), {}) if source.endswith(".toml") else None
     section = config.source if config is not None else source_of(source)
@@ -100,18 +103,18 @@ def publish(source: str, bind: str, keyring: Path | None) -> None:
     _log_events()
     stop = threading.Event()
     with StopSignals(stop.set):
-        for sentence in published(section, bind, stop, folder):
+        for sentence in publish_source(section, bind, stop, folder):
             click.echo(sentence)
 
 
 @cli.command()
-@click.option("--connect", metavar="ENDPOINT", default=RESULTS, show_default=True, help="Where the daemon publishes.")
+@click.option("--connect", metavar="ENDPOINT", default=RESULTS, show_default=True, help="Results of the daemon.")
 @key_option
-@click.option("--once", is_flag=True, help="Print it once and leave; exit code 1 where no daemon is heard within 5 s.")
+@click.option("--once", is_flag=True, help="Print the status once; exit code 1 if no daemon answers within 5 s.")
 def watch(connect: str, key: Path | None, once: bool) -> int:
-    """Watch a daemon in a terminal, without a window: counters, how they went, events. Ctrl-C ends it.
+    """Watch a daemon in a terminal: counters, their course, events. Ctrl-C ends it.
 
-    Where the output is no terminal, a plain line a second is printed instead, for logs.
+    Where the output is not a terminal, one plain line a second is printed instead, for logs.
     """
     from daemon.watch.terminal import watch as watched
 
@@ -122,14 +125,14 @@ def watch(connect: str, key: Path | None, once: bool) -> int:
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.option("--save", type=click.Path(path_type=Path), help="Save the pictures as OME-TIFF.")
 def replay_run(manifest: Path, save: Path | None) -> int:
-    """Repeat the run that wrote MANIFEST, and say whether its pictures come out equal; exit code 1 where one is not."""
-    from daemon.processing.replay import repeat
+    """Repeat the run that wrote MANIFEST and compare its pictures; exit code 1 if one differs."""
+    from daemon.processing.replay import repeat_run
     from selfstorm.io.ome_tiff import OmeTiffWriter
 
     made, equal = 0, 0
     with ExitStack() as open_files:
         writer: OmeTiffWriter | None = None
-        for again in repeat(manifest):
+        for again in repeat_run(manifest):
             made, equal = made + 1, equal + again.equal
             click.echo(f"window {again.line.index}: {'equal' if again.equal else 'DIFFERENT'}")
             if save is not None:
@@ -144,9 +147,9 @@ def replay_run(manifest: Path, save: Path | None) -> int:
 @click.option("--source", help="As for run.")
 @click.option("--record", type=click.Path(path_type=Path), help="As for run.")
 def check(config: Path | None, source: str | None, record: Path | None) -> int:
-    """When it does not work: what is wrong on this machine with CONFIG.toml, and what to do about it.
+    """Check this machine with CONFIG.toml: problems and what to do about them.
 
-    Exit code 1 where there is a problem. Nothing is set, and a daemon that runs is left alone.
+    Exit code 1 if there is a problem. No setting is changed, and a running daemon is not disturbed.
     """
     from daemon.check.examine import examine
 

@@ -1,4 +1,4 @@
-"""The configuration as it is now: what the daemon was started with, and what was changed since then."""
+"""Configuration of the running daemon: as it was started, with all changes since."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from daemon.stream_settings import stream_settings
 from selfstorm.errors import InputError
 from selfstorm.frames import Region, StreamInfo
 
-FIXED = ("model", "device")  # another model or device is another run
+FIXED = ("model", "device")  # changing them needs a new run
 SETTABLE = (
     *(f"camera.{name}" for name in CameraSection.model_fields),
     *(f"optics.{name}" for name in OpticsSection.model_fields),
@@ -23,23 +23,30 @@ SETTABLE = (
 
 
 class LiveConfig:
-    """Changed by control, read by intake and worker, each when it begins something new; whole at any moment."""
+    """The current configuration: changed by control, read by receiver and worker; consistent at any moment."""
 
     def __init__(self, config: Config) -> None:
         self._lock = threading.Lock()
         self.current = config
 
     def change(self, changes: Mapping[str, Any], stream: StreamInfo | None) -> dict[str, tuple[Any, Any]]:
-        """Set keys as the configuration file writes them ('reconstruction.stride': 25), all or none.
+        """Set keys, all or none.
 
-        None: as if the key were left out. stream: that now runs. Returns what has changed, (before, after) by key.
-        Raises InputError, and then nothing is changed.
+        Args:
+            changes: values by the configuration file's keys ('reconstruction.stride': 25); None removes a key.
+            stream: the running stream, which the settings must fit; None before the first.
+
+        Returns:
+            (before, after) of every key that changed.
+
+        Raises:
+            InputError: a change is not possible; nothing is changed then.
         """
         with self._lock:
             before = self.current
             raw = before.model_dump()
             for key, value in changes.items():
-                _known(key)
+                _check_key(key)
                 section, name = key.split(".")
                 if value is None:
                     raw[section].pop(name)
@@ -51,29 +58,29 @@ class LiveConfig:
                 raise explained(error, "") from None
             if stream is not None:
                 stream_settings(after, stream)
-                _within(after.reconstruction.region, stream)
+                _check_region(after.reconstruction.region, stream)
             self.current = after
         was, now = values_of(before), values_of(after)
         return {key: (was[key], now[key]) for key in SETTABLE if was[key] != now[key]}
 
 
 def values_of(config: Config) -> dict[str, Any]:
-    """Every key that can be changed, with its value."""
+    """Return every key that can be changed, with its value."""
     keys = (key.split(".") for key in SETTABLE)
     return {f"{section}.{name}": getattr(getattr(config, section), name) for section, name in keys}
 
 
-def _known(key: str) -> None:
+def _check_key(key: str) -> None:
     if key in SETTABLE:
         return
     close = difflib.get_close_matches(key, SETTABLE, n=1, cutoff=0.5)
-    hint = f"did you mean '{close[0]}'?" if close else f"these can be: {', '.join(SETTABLE)}"
+    hint = f"did you mean '{close[0]}'?" if close else f"settings that can change: {', '.join(SETTABLE)}"
     raise InputError(f"'{key[:100]}' cannot be changed while the daemon runs", hint=hint)
 
 
-def _within(region: Region | None, stream: StreamInfo) -> None:
+def _check_region(region: Region | None, stream: StreamInfo) -> None:
     if region is not None and not region.within(stream.height, stream.width):
         raise InputError(
-            f"reconstruction.region: {tuple(region)} reaches over the camera's {stream.height} x {stream.width} pixels",
+            f"reconstruction.region: {tuple(region)} exceeds the camera's {stream.height} x {stream.width} pixels",
             hint="give y, x, height, width in camera pixels",
         )

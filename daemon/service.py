@@ -1,18 +1,19 @@
-"""The daemon, wired together: read this first.
+"""Wiring of the daemon: read this first.
 
-    camera process --ZMQ--> intake -> windows -> worker -> publisher --ZMQ--> viewers        (or a publisher elsewhere)
-          |                                        |
-          `--ZMQ--> recorder process               `-> movie out (--save)
+    camera process --ZMQ--> receiver -> windows -> worker -> sinks: publisher --ZMQ--> viewers
+     (or publisher          |                                       picture file (--save), manifest, checkpoint
+      elsewhere)            |
+          `--ZMQ--> recorder process
 
-    control <--ZMQ-- whoever asks: the desk answers from all of these, and changes settings, pace and recording
+    control <--ZMQ-- clients: the request handler reads all of these, and changes settings and recording
 
     starting -> running -> draining -> ended
         |          |
         |          +-> waiting (for Micro-Manager, for live mode) and back
-        `----------+-> failed (a user's mistake, or a camera process that cannot be kept alive)
+        `----------+-> failed (an error in the user's input, or a camera process that cannot be kept alive)
 
-Draining: the camera is told to stop, frames under way are taken in, the windows that wait are finished (live: the
-newest; lossless: all), files are closed under their final names.
+Draining: the camera is stopped, frames under way are received, waiting windows are reconstructed (live: the newest;
+lossless: all), and files are closed under their final names.
 """
 
 from __future__ import annotations
@@ -56,23 +57,23 @@ Camera = CameraSupervisor | ExternalSource
 
 
 class Service:
-    """One run of the daemon, from start to a complete account."""
+    """One run of the daemon, from its start to a complete account of all frames."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
         self.health = Health(run=uuid4().hex)
         self._stop = threading.Event()
-        guests = self._guests()  # before anything is made on disk
+        allow_list = self._allow_list()  # before anything is made on disk
         self._queue = WindowQueue(lossless=config.lossless)
-        self._publisher = Publisher(config.server.results, self.health, guests)
+        self._publisher = Publisher(config.server.results, self.health, allow_list)
         self._live = LiveConfig(config)
         device = prepare_device(config.reconstruction.device)
         self._worker = Worker(self._live, self.health, self._queue, device, self._sinks(describe(device)))
         self._recording = RecordingController(config.folder, self.health, key=config.source.key)
         self._snapshots = Snapshots(config.folder, self.health)
-        self._intake: FrameReceiver | None = None
-        desk = RequestHandler(
-            settings=self._live,
+        self._receiver: FrameReceiver | None = None
+        handler = RequestHandler(
+            live=self._live,
             health=self.health,
             queue=self._queue,
             publisher=self._publisher,
@@ -82,7 +83,7 @@ class Service:
             stream=self._stream,
             stop_service=self._stop.set,
         )
-        self._control = ControlServer(config.server.control, self.health, desk, guests)
+        self._control = ControlServer(config.server.control, self.health, handler, allow_list)
 
     def _sinks(self, device: str) -> list[Sink]:
         """Everything that takes the pictures, in the order in which each gets them."""
@@ -95,8 +96,8 @@ class Service:
             sinks.append(CheckpointWriter(config.checkpoint, health))
         return sinks
 
-    def _guests(self) -> AllowList | None:
-        """Who may come in from other machines, None where none can reach us. Raises InputError without keys."""
+    def _allow_list(self) -> AllowList | None:
+        """Load the keys of other machines; None where all addresses are loopback. Raises InputError without keys."""
         server = self._config.server
         reachable = next((one for one in (server.results, server.control) if not is_loopback(one)), None)
         if reachable is None:
@@ -104,9 +105,10 @@ class Service:
         return AllowList(Keyring(server.keys), reachable, lambda why: self.health.event("warning", "key_refused", why))
 
     def run(self) -> Status:
-        """Run until the source ends, the duration is over or someone stops it; returns the final account.
+        """Run until the source ends, the duration is over or a client stops it; returns the final account.
 
-        Raises InputError for a mistake of the user's, found at the start or later; everything is closed by then.
+        Raises:
+            InputError: an error in the user's input, found at the start or later; everything is closed by then.
         """
         with StopSignals(self._stop.set):
             cleanup: list[Callable[[], None]] = []
@@ -133,7 +135,7 @@ class Service:
         cleanup.append(camera.stop)
         late = not camera.ends_with_source
         key = load_key(config.source.key) if config.source.key is not None else None
-        intake = self._intake = FrameReceiver(
+        receiver = self._receiver = FrameReceiver(
             camera.endpoint,
             health,
             self._queue,
@@ -147,20 +149,20 @@ class Service:
             self._recording.start(config.record, late=late)
             self._recording.check(camera.endpoint)
         self._worker.start()
-        intake.start()
+        receiver.start()
         try:
-            self._watch(camera, intake)
+            self._watch(camera, receiver)
         finally:
-            self._drain(camera, intake)
+            self._drain(camera, receiver)
         if self._worker.fatal is not None:
             raise self._worker.fatal
         if self._worker.died:
-            raise InputError("the worker died", hint="its log says where; please report it")
+            raise InputError("the reconstruction ended by a fault of the program", hint="please report the log")
         health.report(state="ended", detail="")
         return health.status()
 
     def _camera(self) -> Camera:
-        """Where frames come from: a camera process of our own, or a publisher that is there or will be."""
+        """Start our own camera process, or name the publisher elsewhere that frames come from."""
         config = self._config
         if config.source.kind.published_elsewhere:
             return ExternalSource(config.source, self.health)
@@ -168,38 +170,38 @@ class Service:
         return CameraSupervisor(config.source, self.health, subscribers=subscribers, lossless=config.lossless)
 
     def _stream(self) -> StreamInfo | None:
-        stream = self._intake.stream if self._intake is not None else None
+        stream = self._receiver.stream if self._receiver is not None else None
         return None if stream is None else stream.info
 
-    def _watch(self, camera: Camera, intake: FrameReceiver) -> None:
-        """The main loop: look after the children until it is time to stop."""
+    def _watch(self, camera: Camera, receiver: FrameReceiver) -> None:
+        """Check the child processes until it is time to stop: the main loop."""
         started_s = time.monotonic()
         while not self._stop.wait(TICK_S):
-            ended = intake.source_state == "ended" and camera.ends_with_source
+            ended = receiver.source_state == "ended" and camera.ends_with_source
             if ended or not self._worker.is_alive():
                 return
             if self._config.duration_s and time.monotonic() - started_s > self._config.duration_s:
                 return
-            waiting = camera.away or intake.source_state in ("waiting", "ended")
+            waiting = camera.away or receiver.source_state in ("waiting", "ended")
             self.health.report(state="waiting" if waiting else "running")
             self._recording.check(camera.endpoint)
             camera.subscribers = 2 if self._recording.wanted else 1
-            camera.check(intake.heard_s, intake.resume_at, self.health.counts()[0].sent)
+            camera.check(receiver.heard_s, receiver.resume_at, self.health.counts()[0].sent)
             if camera.away:
-                intake.source_gone()
-                if intake.shut_out:
-                    self.health.report(detail=intake.shut_out)
+                receiver.source_gone()
+                if receiver.shut_out:
+                    self.health.report(detail=receiver.shut_out)
 
-    def _drain(self, camera: Camera, intake: FrameReceiver) -> None:
-        """Stop the camera, take in what is under way, finish the windows that wait, close the files."""
+    def _drain(self, camera: Camera, receiver: FrameReceiver) -> None:
+        """Stop the camera, receive the frames under way, finish the waiting windows, close the files."""
         self.health.report(state="draining")
         self._queue.hurry()
         camera.ask_to_stop()
         deadline = time.monotonic() + DRAIN_S
-        while intake.source_state != "ended" and camera.pid is not None and time.monotonic() < deadline:
+        while receiver.source_state != "ended" and camera.pid is not None and time.monotonic() < deadline:
             time.sleep(TICK_S / 10)
-        intake.stop()
-        intake.join()
+        receiver.stop()
+        receiver.join()
         camera.stop()
         self._recording.close()
         self._worker.join()

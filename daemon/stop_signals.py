@@ -1,4 +1,4 @@
-"""Ctrl-C and its kin, on every system."""
+"""Signals that stop the daemon, on every system."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class StopSignals:
-    """Ctrl-C and SIGTERM ask to stop; a second Ctrl-C does not wait for the drain."""
+    """Turns Ctrl-C and SIGTERM into a request to stop; a second Ctrl-C does not wait for the drain."""
 
     def __init__(self, ask_to_stop: Callable[[], None]) -> None:
         self._ask_to_stop, self._asked = ask_to_stop, False

@@ -1,4 +1,4 @@
-"""What each step of a window took, and how that was over the last windows."""
+"""Durations of the steps of a window, and their percentiles over the last windows."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEPT_WINDOWS = 512
 
 
 class Stopwatch:
-    """Seconds by step: time since the last mark goes to the step that is marked."""
+    """Seconds by step: `mark` adds the time since the last mark to a step."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -22,30 +22,30 @@ class Stopwatch:
         self.seconds: defaultdict[str, float] = defaultdict(float)
 
     def mark(self, step: str) -> None:
-        """That step is done, or a part of it."""
+        """Add the time since the last mark to this step."""
         now_s = self._clock()
         self.seconds[step] += now_s - self._last_s
         self._last_s = now_s
 
     @property
     def milliseconds(self) -> dict[str, float]:
-        """What was marked so far."""
+        """Milliseconds by step, so far."""
         return {step: round(1000 * seconds, 3) for step, seconds in self.seconds.items()}
 
 
 class Latencies:
-    """Milliseconds by stage over the last 512 windows."""
+    """Latencies by stage over the last 512 windows."""
 
     def __init__(self) -> None:
         self._stages: dict[str, deque[float]] = {}
 
     def add(self, milliseconds: Mapping[str, float]) -> None:
-        """One window's."""
+        """Add the latencies of one window."""
         for stage, value in milliseconds.items():
             self._stages.setdefault(stage, deque(maxlen=KEPT_WINDOWS)).append(value)
 
     def summary(self) -> Iterable[StageLatency]:
-        """Percentiles of every stage."""
+        """Yield the percentiles of every stage."""
         for stage, values in self._stages.items():
             p50, p95, p99 = (float(p) for p in np.percentile(list(values), (50, 95, 99)))
             yield StageLatency(stage=stage, windows=len(values), p50_ms=p50, p95_ms=p95, p99_ms=p99)

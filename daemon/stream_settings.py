@@ -1,4 +1,4 @@
-"""What a stream is reconstructed with: the user's configuration, and what the camera says of itself."""
+"""Settings of one stream: the user's configuration, completed by the camera's description."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from selfstorm.stream.model import Settings
 
 
 def stream_settings(config: Config, info: StreamInfo) -> Settings:
-    """The settings for a stream. Raises InputError where the pixel size is unknown."""
+    """Derive the settings of a stream. Raises InputError if the pixel size is unknown."""
     camera, chosen = config.camera, config.reconstruction
     pixel_nm = camera.pixel_nm or info.pixel_nm
     if pixel_nm is None:
@@ -19,7 +19,7 @@ def stream_settings(config: Config, info: StreamInfo) -> Settings:
             where=info.source,
             hint="set pixel_nm under [camera] in the configuration",
         )
-    offset_adu, gain = _camera(camera, info)
+    offset_adu, gain = _offset_and_gain(camera, info)
     return Settings(
         pixel_nm=pixel_nm,
         psf=_psf(config.optics),
@@ -33,8 +33,8 @@ def stream_settings(config: Config, info: StreamInfo) -> Settings:
     )
 
 
-def _camera(given: CameraSection, info: StreamInfo) -> tuple[float | None, float | None]:
-    """(offset, gain): what the user gave wins over what the camera says."""
+def _offset_and_gain(given: CameraSection, info: StreamInfo) -> tuple[float | None, float | None]:
+    """Return (offset, gain); the user's values override the camera's."""
     offset_adu = info.offset_adu if given.offset_adu is None else given.offset_adu
     return offset_adu, given.gain_adu_per_electron or info.gain_adu_per_electron
 

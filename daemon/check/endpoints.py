@@ -56,7 +56,7 @@ def _keys(server: ServerSection, name: str, address: str) -> Iterator[Finding]:
     except InputError as error:
         yield problem("keys", f"{name}: {error.where}: {error.what}", error.hint)
     else:
-        names = ", ".join(f"{one.name} ({one.role})" for one in ring.admitted())
+        names = ", ".join(f"{one.name} ({one.role})" for one in ring.allowed())
         yield ok("keys", f"{name}: {address} lets in {names}")
 
 

@@ -1,6 +1,6 @@
-"""The client's side of control: one question after another to a running daemon, each answered once or given up.
+"""Client side of control: one request after another to a running daemon, each answered once or given up.
 
-For programs and people alike: the commands of `selfstorm-daemon`, the viewer and notebooks ask through here.
+The commands of `selfstorm-daemon`, the viewer and notebooks use it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,13 @@ POLL_MS = 100
 
 
 class ControlClient:
-    """A connection to one daemon's control endpoint; used by one thread, closed by the end of `with`.
+    """Connection to one daemon's control endpoint; used by one thread, closed by the end of `with`.
 
-    A question that stays unanswered is sent again under the same id, which the daemon answers without doing it twice.
-    key: a key file, or its path, for a daemon beyond loopback. leaving: once it is set, no answer is waited for.
+    A request without a reply is sent again with the same id, which the daemon answers without doing it twice.
+
+    Args:
+        key: key file or its path, for a daemon beyond loopback.
+        leaving: once set, the client stops waiting for replies.
     """
 
     def __init__(
@@ -44,7 +47,7 @@ class ControlClient:
         self._context = zmq.Context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
-        self._socket.setsockopt(zmq.SNDTIMEO, timeout_ms)  # where the key was refused there is nowhere to send to
+        self._socket.setsockopt(zmq.SNDTIMEO, timeout_ms)  # after a refused key there is no connection to send to
         try:
             self._connection = Connection(self._socket, endpoint, key)
         except InputError:
@@ -61,24 +64,24 @@ class ControlClient:
         self.close()
 
     def close(self) -> None:
-        """Let the connection go."""
+        """Close the connection."""
         self._connection.close()
         self._socket.close()
         self._context.term()
 
     def ask(self, verb: str, **arguments: Any) -> dict[str, Any]:
-        """What the daemon answers. Raises InputError where there is none, or it refuses."""
+        """Send a request and return the result. Raises InputError without a reply, or if the daemon refuses."""
         answer = self._answer(verb, arguments).message
         return answer.result if isinstance(answer, Reply) else {}
 
     def ask_view(self, **arguments: Any) -> Received | None:
-        """The answer to `view`: a View and its pixels; None where nothing is newer. Raises InputError likewise."""
+        """Request `view`: a View and its pixels; None if there is no newer picture. Raises InputError like `ask`."""
         answer = self._answer("view", arguments)
         return answer if isinstance(answer.message, View) else None
 
     def _answer(self, verb: str, arguments: dict[str, Any]) -> Received:
         request = Request(id=uuid4().hex, verb=verb, arguments=arguments)
-        self._connection.forgive()
+        self._connection.retry()
         try:
             for _ in range(ATTEMPTS):
                 self._socket.send_multipart(encode("request", request))
@@ -89,9 +92,9 @@ class ControlClient:
         except zmq.Again:
             pass
         except MalformedMessageError as error:
-            raise InputError(f"does not speak our protocol ({error})", where=self._endpoint) from None
+            raise InputError(f"is not a daemon of this version ({error})", where=self._endpoint) from None
         fault = self._connection.fault
-        self._connection.renew()  # a daemon that starts later must not do what its user has given up
+        self._connection.renew()  # a daemon that starts later must not do what was given up here
         if fault:
             raise InputError(fault, where=self._endpoint)
         raise InputError(
@@ -122,6 +125,6 @@ class ControlClient:
 def ask(
     endpoint: str, verb: str, timeout_ms: int = ANSWER_MS, key: KeyFile | Path | None = None, **arguments: Any
 ) -> dict[str, Any]:
-    """One question; see Asker."""
-    with ControlClient(endpoint, timeout_ms, key) as asker:
-        return asker.ask(verb, **arguments)
+    """Send one request over a connection of its own; see ControlClient."""
+    with ControlClient(endpoint, timeout_ms, key) as client:
+        return client.ask(verb, **arguments)

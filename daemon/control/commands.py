@@ -1,4 +1,4 @@
-"""Commands that ask a running daemon for something: status, stop, pause, resume, set, reset-model, snapshot, ..."""
+"""Commands for a running daemon: status, stop, pause, resume, set, reset-model, snapshot, ..."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Any
 import click
 
 from daemon.control.client import ask
-from daemon.control.options import asks
+from daemon.control.options import control_command
 from daemon.protocol.messages import Status
 from daemon.protocol.text import printable
 from selfstorm.errors import InputError
 
-as_json_option = click.option("--json", "as_json", is_flag=True, help="Every figure, for programs.")
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
 @click.command()
-@asks
+@control_command
 @as_json_option
 def status(control: str, key: Path | None, as_json: bool) -> None:
-    """What the running daemon has done so far."""
+    """Show the account of the running daemon."""
     result = ask(control, "status", key=key)
     click.echo(json.dumps(result, indent=2) if as_json else account(Status.model_validate(result)))
 
 
 @click.command()
-@asks
+@control_command
 @as_json_option
 def info(control: str, key: Path | None, as_json: bool) -> None:
-    """What runs: version, camera, and the settings that `set` can change."""
+    """Show version, camera, and the settings that `set` can change."""
     result = ask(control, "info", key=key)
     if as_json:
         click.echo(json.dumps(result, indent=2))
@@ -38,18 +38,18 @@ def info(control: str, key: Path | None, as_json: bool) -> None:
     stream = result["stream"]
     click.echo(f"selfstorm {result['version']}, protocol {'.'.join(map(str, result['protocol']))}")
     if stream is None:
-        click.echo("no frame has come yet")
+        click.echo("no frame has arrived yet")
     else:
         click.echo(f"{stream['camera'] or stream['source']}: {stream['width']} x {stream['height']} px")
     for key, value in result["settings"].items():
-        click.echo(f"{key} = {_written(value)}")
+        click.echo(f"{key} = {_format(value)}")
 
 
 @click.command("set")
 @click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE...")
-@asks
+@control_command
 def set_(changes: tuple[str, ...], control: str, key: Path | None) -> None:
-    """Change settings while the daemon runs, all or none: keys as in CONFIG.toml, 'none' to leave one out again.
+    """Change settings while the daemon runs, all or none: keys as in CONFIG.toml, 'none' to remove one.
 
     \b
     selfstorm-daemon set reconstruction.stride=25 optics.psf_sigma_nm=120
@@ -57,41 +57,41 @@ def set_(changes: tuple[str, ...], control: str, key: Path | None) -> None:
     """
     changed = ask(control, "set", key=key, changes=dict(map(_change, changes)))["changed"]
     for key, (before, after) in changed.items():
-        click.echo(f"{key}: {_written(before)} -> {_written(after)}")
+        click.echo(f"{key}: {_format(before)} -> {_format(after)}")
     if not changed:
-        click.echo("nothing changes: that is how it is")
+        click.echo("no change: the settings have these values already")
 
 
 @click.command()
-@asks
+@control_command
 def snapshot(control: str, key: Path | None) -> None:
-    """Save the picture shown last, and the raw mean beside it, on the daemon's machine."""
+    """Save the newest picture and the mean of its camera frames, on the daemon's machine."""
     click.echo(ask(control, "snapshot", key=key)["file"])
 
 
 @click.command()
 @click.argument("what", type=click.Choice(["start", "stop"]))
-@asks
+@control_command
 def record(what: str, control: str, key: Path | None) -> None:
-    """Record the raw frames from now on, or no more."""
+    """Start or stop recording the raw frames."""
     result = ask(control, f"record-{what}", key=key)
     click.echo(f"recording into {result['folder']}" if what == "start" else "recording ended")
 
 
 @click.command()
 @click.argument("text", default="")
-@asks
+@control_command
 def mark(text: str, control: str, key: Path | None) -> None:
-    """Mark this moment, for all viewers and in the run's manifest."""
+    """Mark this moment, with a note, for all viewers and in the run's manifest."""
     ask(control, "mark", key=key, text=text)
     click.echo("marked")
 
 
 def _command(verb: str, help_text: str, done: str) -> click.Command:
-    """A verb without arguments, whose answer says nothing."""
+    """Make the command of a verb without arguments or result."""
 
     @click.command(verb, help=help_text)
-    @asks
+    @control_command
     def command(control: str, key: Path | None) -> None:
         ask(control, verb, key=key)
         click.echo(done)
@@ -103,18 +103,22 @@ COMMANDS = (
     status,
     info,
     set_,
-    _command("pause", "Make no pictures until 'resume'; frames are still taken in, counted and recorded.", "paused"),
+    _command("pause", "Make no pictures until 'resume'; frames are still received, counted and recorded.", "paused"),
     _command("resume", "Make pictures again.", "running"),
-    _command("reset-model", "Forget what was learned: the next window starts anew.", "the next window starts anew"),
+    _command(
+        "reset-model",
+        "Discard the learned model: the next window starts a new one.",
+        "the model is reset",
+    ),
     snapshot,
     record,
     mark,
-    _command("stop", "Ask the running daemon to finish what it has and end.", "stopping"),
+    _command("stop", "Let the running daemon finish its waiting windows and end.", "stopping"),
 )
 
 
 def account(status: Status) -> str:
-    """A status as a person reads it."""
+    """Format a status for a terminal."""
     frames, windows = status.frames, status.windows
     paused = " (paused)" if status.paused else ""
     lines = [
@@ -124,7 +128,7 @@ def account(status: Status) -> str:
         f"frames   sent {frames.sent} = received {frames.received} + missing {frames.missing}",
         f"lost     at the source {frames.lost_at_source}, in transit {frames.missing}, in the daemon {frames.rejected}"
         + (f"; about {frames.estimated_lost_in_outages} in outages" if frames.estimated_lost_in_outages else ""),
-        *(f"refused  {count} messages: {why}" for why, count in status.refused.items()),
+        *(f"rejected {count} messages: {why}" for why, count in status.refused.items()),
         *(f"refused  {count} requests: {why}" for why, count in status.refused_requests.items()),
         f"windows  complete {windows.complete}: published {windows.published}, skipped {windows.skipped},"
         f" failed {windows.failed}",
@@ -142,17 +146,17 @@ def account(status: Status) -> str:
 
 
 def _latency(status: Status) -> str:
-    """From a window's last frame to its preview and its refined picture."""
+    """Format the latency from a window's last frame to its preview and its refined picture."""
     stages = {latency.stage: latency for latency in status.latencies if latency.stage in ("preview", "refined")}
     text = "; ".join(f"{s} {v.p50_ms:.0f} (p95 {v.p95_ms:.0f}, p99 {v.p99_ms:.0f}) ms" for s, v in stages.items())
     return f"latency  {text or '-'}"
 
 
 def _change(text: str) -> tuple[str, Any]:
-    """KEY=VALUE; a value is JSON where it can be, else a word."""
+    """Parse KEY=VALUE; a value that is not JSON is a word."""
     key, equals, value = text.partition("=")
     if not (key and equals):
-        raise InputError(f"{text!r} changes nothing", hint="write KEY=VALUE, such as reconstruction.stride=25")
+        raise InputError(f"{text!r} is not a setting", hint="write KEY=VALUE, such as reconstruction.stride=25")
     if value.lower() in ("none", ""):
         return key, None
     try:
@@ -161,5 +165,5 @@ def _change(text: str) -> tuple[str, Any]:
         return key, value
 
 
-def _written(value: Any) -> str:
+def _format(value: Any) -> str:
     return "none" if value is None else json.dumps(value)

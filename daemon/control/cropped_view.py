@@ -1,4 +1,4 @@
-"""What a window on another machine shows: the visible part of a picture, no finer than its screen, packed."""
+"""Visible part of a picture at the resolution of a remote screen, compressed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ REFINED, PREVIEW = "sr.refined", "sr.preview"
 
 
 def newest(pictures: dict[str, Picture], kind: str) -> tuple[str, Picture] | None:
-    """(kind, picture) of what is asked for; 'newest' is a preview only where its refined picture is not there yet."""
+    """Find (kind, picture); 'newest' is a preview only until its refined picture is there."""
     if kind == "newest":
         there = [name for name in (PREVIEW, REFINED) if name in pictures]
         kind = max(there, key=lambda name: pictures[name][0].published_unix_ns, default=REFINED)
@@ -21,28 +21,28 @@ def newest(pictures: dict[str, Picture], kind: str) -> tuple[str, Picture] | Non
 
 
 def view_of(request_id: str, kind: str, picture: Picture, wanted: ViewOf) -> tuple[View, Array]:
-    """The View and its pixels (H, W) float32. Raises RefusedRequestError for a region outside the picture."""
+    """Make the View and its pixels, (H, W) float32. Raises RefusedRequestError for a region outside the picture."""
     header, pixels = picture
     height, width = pixels.shape
     region = wanted.region or Region(0, 0, height, width)
     if region.y >= height or region.x >= width:
         raise RefusedRequestError(f"the region begins outside the picture of {height} x {width} pixels")
     region = Region(region.y, region.x, min(region.height, height - region.y), min(region.width, width - region.x))
-    seen = averaged(region.of(pixels), wanted.zoom)
+    shown = averaged(region.of(pixels), wanted.zoom)
     view = View(
         id=request_id,
         kind=kind,
         picture=header,
         region=region,
         zoom=wanted.zoom,
-        shape=(seen.shape[0], seen.shape[1]),
+        shape=(shown.shape[0], shown.shape[1]),
         codec=wanted.codec,
     )
-    return view, seen
+    return view, shown
 
 
 def averaged(pixels: Array, zoom: int) -> Array:
-    """Blocks of zoom x zoom pixels (H, W) as their mean; those at the far edges may be smaller. float32."""
+    """Average blocks of zoom x zoom pixels, (H, W) float32; blocks at the far edges may be smaller."""
     if zoom == 1:
         return pixels
     firsts = [np.arange(0, side, zoom) for side in pixels.shape]

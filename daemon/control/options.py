@@ -21,6 +21,6 @@ key_option = click.option(
 )
 
 
-def asks(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorates a command that asks a daemon: it gets `control`, an endpoint, and `key`, a path or None."""
+def control_command(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a command for a running daemon: it gets `control`, an endpoint, and `key`, a path or None."""
     return control_option(key_option(command))

@@ -1,4 +1,4 @@
-"""What a running daemon does when it is asked to, verb by verb. Every change is an event that all viewers see."""
+"""Requests to a running daemon, verb by verb. Every change is an event that all viewers see."""
 
 from __future__ import annotations
 
@@ -23,21 +23,23 @@ MAX_EVENTS = 50  # in one answer
 
 
 class Model(Protocol):
-    """Whose model can be forgotten."""
+    """Owner of the model."""
 
     def reset_model(self) -> None: ...
 
 
 class RequestHandler:
-    """The parts of the service that can be asked for something; used by the thread that answers.
+    """Answers requests from the parts of the service; used by the control thread.
 
-    stream: the camera's, that now runs.
+    Args:
+        stream: returns the running camera stream, None before the first.
+        stop_service: starts the drain.
     """
 
     def __init__(
         self,
         *,
-        settings: LiveConfig,
+        live: LiveConfig,
         health: Health,
         queue: WindowQueue,
         publisher: Publisher,
@@ -47,7 +49,7 @@ class RequestHandler:
         stream: Callable[[], StreamInfo | None],
         stop_service: Callable[[], None],
     ) -> None:
-        self._settings, self._health, self._queue, self._publisher = settings, health, queue, publisher
+        self._live, self._health, self._queue, self._publisher = live, health, queue, publisher
         self._recording, self._snapshots, self._model, self._stop_service = recording, snapshots, model, stop_service
         self._stream, self._paused = stream, False
         self._verbs: dict[str, Callable[[], dict[str, Any]]] = {
@@ -62,7 +64,7 @@ class RequestHandler:
         }
 
     def answer(self, request: Request, role: Role) -> list[Buffer]:
-        """Do what is asked for; the answer. role: of who asks. Raises RefusedRequestError or InputError."""
+        """Do what is requested and return the reply. Raises RefusedRequestError or InputError."""
         arguments = arguments_of(request.verb, request.arguments)
         match arguments:
             case ViewOf():
@@ -90,7 +92,7 @@ class RequestHandler:
             "verbs": list(VERBS),
             "role": role,
             "stream": None if stream is None else stream.model_dump(),
-            "settings": values_of(self._settings.current),
+            "settings": values_of(self._live.current),
         }
 
     def _events(self, since: int) -> dict[str, Any]:
@@ -100,7 +102,7 @@ class RequestHandler:
     def _view(self, request_id: str, wanted: ViewOf) -> list[Buffer]:
         found = newest(self._publisher.last, wanted.kind)
         if found is None:
-            raise RefusedRequestError("there is no such picture yet")
+            raise RefusedRequestError("there is no picture of this kind yet")
         kind, picture = found
         if wanted.unless == (kind, picture[0].published_unix_ns):
             return encode("reply", Reply(id=request_id, ok=True, result={"newer": False}))
@@ -112,25 +114,25 @@ class RequestHandler:
             self._paused = paused
             self._queue.pause(paused)
             self._health.report(paused=paused)
-            what = "paused: frames are taken in, no picture is made" if paused else "pictures are made again"
+            what = "paused: frames are received, no picture is made" if paused else "resumed: pictures are made again"
             self._health.event("info", "paused" if paused else "resumed", what)
         return {"paused": paused}
 
     def _stop(self) -> dict[str, Any]:
-        self._health.event("info", "stopping", "somebody asked the daemon to stop")
+        self._health.event("info", "stopping", "stop requested: waiting windows are finished")
         self._stop_service()
         return self._status()
 
     def _reset_model(self) -> dict[str, Any]:
         self._model.reset_model()
-        self._health.event("info", "model_reset", "somebody asked for it: the model starts anew with the next window")
+        self._health.event("info", "model_reset", "requested: the next window starts a new model")
         return {}
 
     def _set(self, changes: dict[str, Any]) -> dict[str, Any]:
-        changed = self._settings.change(changes, self._stream())
+        changed = self._live.change(changes, self._stream())
         for key, (before, after) in changed.items():
-            self._health.event("info", "setting_changed", f"{key}: from {_written(before)} to {_written(after)}")
-        return {"changed": changed, "settings": values_of(self._settings.current)}
+            self._health.event("info", "setting_changed", f"{key}: from {_format(before)} to {_format(after)}")
+        return {"changed": changed, "settings": values_of(self._live.current)}
 
     def _snapshot(self) -> dict[str, Any]:
         found = newest(self._publisher.last, "newest")
@@ -151,5 +153,5 @@ class RequestHandler:
         return {"event": status.events}
 
 
-def _written(value: Any) -> str:
+def _format(value: Any) -> str:
     return str(list(value)) if isinstance(value, tuple) else str(value)

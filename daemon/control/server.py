@@ -1,7 +1,7 @@
-"""Control: requests answered on a ROUTER socket, one at a time and each at once.
+"""Control server: requests on a ROUTER socket, answered one at a time.
 
-Whatever is sent is answered, and what cannot be done is counted by its reason. A request that was answered already (its
-id is known) gets the same answer, and nothing is done twice.
+Every message gets a reply, and refusals are counted by reason. A request with a known id gets the same reply again,
+and nothing is done twice.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ POLL_MS = 200
 LINGER_MS = 200
 MAX_REQUEST_BYTES = 65_536
 REQUESTS_HZ, REQUESTS_AT_ONCE = 50.0, 100.0
-ALL_REQUESTS_HZ, ALL_AT_ONCE = 2000.0, 2000.0  # more would take time from the reconstruction: the rest waits its turn
-ANSWERS_KEPT = 256
+ALL_REQUESTS_HZ, ALL_AT_ONCE = 2000.0, 2000.0  # more would take time from the reconstruction: the rest waits
+MAX_ANSWERS_KEPT = 256
 MAX_ERROR_CHARACTERS = 2000
 OPTIONS: dict[int, int] = {
     zmq.LINGER: LINGER_MS,
     zmq.MAXMSGSIZE: MAX_REQUEST_BYTES,
     zmq.RCVHWM: 100,
-    zmq.SNDHWM: 20,  # answers that nobody takes are dropped
+    zmq.SNDHWM: 20,  # replies that a client does not read are dropped
     zmq.HEARTBEAT_IVL: 2_000,
     zmq.HEARTBEAT_TIMEOUT: 10_000,
 }
@@ -45,11 +45,13 @@ Parts = list[bytes | memoryview]
 
 
 class ControlServer:
-    """Hands every request to the desk, and its answer back."""
+    """Passes requests to the handler, and sends its replies."""
 
-    def __init__(self, address: str, health: Health, desk: RequestHandler, guests: AllowList | None = None) -> None:
-        self._desk = desk
-        self._endpoint = ServerSocket("control", address, zmq.ROUTER, OPTIONS, self._serve, guests)
+    def __init__(
+        self, address: str, health: Health, handler: RequestHandler, allow_list: AllowList | None = None
+    ) -> None:
+        self._handler = handler
+        self._endpoint = ServerSocket("control", address, zmq.ROUTER, OPTIONS, self._serve, allow_list)
         self._refusals = RejectionCounter(health, "a request", "refused_requests")
         self._each, self._all = RateLimit(REQUESTS_HZ, REQUESTS_AT_ONCE), RateLimit(ALL_REQUESTS_HZ, ALL_AT_ONCE)
         self._answered: OrderedDict[str, Parts] = OrderedDict()
@@ -62,41 +64,41 @@ class ControlServer:
             while not self._all.allows(b""):
                 self._endpoint.stopping.wait(1 / ALL_REQUESTS_HZ)
             back, *frames = socket.recv_multipart(copy=False)
-            peer = permissions_of(back, self._endpoint.guests)
+            peer = permissions_of(back, self._endpoint.allow_list)
             answer = self._answer(back.bytes, peer, [frame.bytes for frame in frames])
             socket.send_multipart([back.bytes, *answer], copy=False)
 
     def _answer(self, connection: bytes, peer: Permissions, parts: list[bytes]) -> Parts:
-        """The answer to one message, whatever it is."""
+        """Return the reply to one message of any content."""
         request_id = ""
         try:
             if not self._each.allows(connection):
                 raise RefusedRequestError(f"more than {REQUESTS_HZ:.0f} requests a second")
             request = decode(parts).message
             if not isinstance(request, Request):
-                raise RefusedRequestError("that is no request")
+                raise RefusedRequestError("not a request")
             request_id = request.id
-            if why_not := refusal(peer, request.verb, self._endpoint.guests):
+            if why_not := refusal(peer, request.verb, self._endpoint.allow_list):
                 raise RefusedRequestError(why_not)
             if (known := self._answered.get(request_id)) is not None:
                 return known
-            answer = self._desk.answer(request, peer.role)
+            answer = self._handler.answer(request, peer.role)
             if request.verb not in LOOKING:
                 self._keep(request_id, answer)
             return answer
         except (MalformedMessageError, RefusedRequestError, InputError) as error:
             return self._refused(request_id, str(error), parts)
-        except Exception as error:  # whatever a stranger sends, the daemon goes on
+        except Exception as error:  # no message may end the daemon
             log.exception("a request could not be answered")
             return self._refused(request_id, f"{type(error).__name__}: {error}", parts)
 
     def _refused(self, request_id: str, why: str, parts: list[bytes]) -> Parts:
-        """A reply that says why; to a client of another major version in its own, that it may read the reason."""
+        """Make a reply with the reason; in the client's own major version, so that it can read it."""
         self._refusals.refuse(why)
         reply = Reply(id=request_id, ok=False, error=why[:MAX_ERROR_CHARACTERS])
         return encode("reply", reply, version=announced_version(parts) or VERSION)
 
     def _keep(self, request_id: str, answer: Parts) -> None:
         self._answered[request_id] = answer
-        if len(self._answered) > ANSWERS_KEPT:
+        if len(self._answered) > MAX_ANSWERS_KEPT:
             self._answered.popitem(last=False)

@@ -1,4 +1,4 @@
-"""`snapshot`: the picture that was just shown, and the camera's mean of the same frames, as files of their own."""
+"""Snapshots: the newest picture, and the mean of the same camera frames, each as a file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_WAITING = 4
 
 
 class Snapshots(threading.Thread):
-    """Writes into `folder`, which it makes when it is wanted. Neither the worker nor control waits for the disk."""
+    """Writes into `folder`, made when needed. Neither the worker nor control waits for the disk."""
 
     def __init__(self, folder: Path, health: Health) -> None:
         super().__init__(name="snapshots", daemon=True)
@@ -25,9 +25,9 @@ class Snapshots(threading.Thread):
         self._waiting: queue.Queue[tuple[Path, Picture] | None] = queue.Queue(MAX_WAITING)
 
     def save(self, picture: Picture, raw: Picture | None) -> Path:
-        """Have a picture written, and the raw mean if it is the same window's; where it will be.
+        """Queue a picture, and the raw mean if it is of the same window; returns the future path.
 
-        An event says when it is there. Raises RefusedRequestError while too many wait.
+        An event reports when it is written. Raises RefusedRequestError while too many wait.
         """
         header = picture[0]
         name = f"snapshot-{header.run[:8]}-window-{header.window}"
@@ -41,7 +41,7 @@ class Snapshots(threading.Thread):
         return wanted[0][0]
 
     def close(self) -> None:
-        """Write what waits, and end."""
+        """Write what is queued, and end."""
         self._waiting.put(None)
         self.join()
 

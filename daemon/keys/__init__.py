@@ -1,1 +1,1 @@
-"""CURVE keys: who may connect, and what they may do."""
+"""CURVE keys: clients that may connect, and their permissions."""

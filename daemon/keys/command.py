@@ -1,4 +1,4 @@
-"""`selfstorm-daemon keys`: who may watch and control this machine's daemon from other machines."""
+"""`selfstorm-daemon keys`: clients on other machines that may watch or control this machine's daemon."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ keyring_option = click.option(
     type=click.Path(path_type=Path),
     help="The folder of the keys: [server] keys of the configuration. Your own one if not given.",
 )
-control_flag = click.option("--control", is_flag=True, help="Not only look: pause, set, stop.")
+control_flag = click.option("--control", is_flag=True, help="Allow pause, set and stop, too.")
 
 
 @click.group()
 def keys() -> None:
-    """Who may watch and control the daemon from other machines."""
+    """Manage the clients that may connect from other machines."""
 
 
 @keys.command()
@@ -33,13 +33,14 @@ def keys() -> None:
 @control_flag
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="NAME.key if not given.")
 @click.option(
-    "--server-key", metavar="PUBLIC", help="Public key of a daemon elsewhere, where this key is not known yet."
+    "--server-key", metavar="PUBLIC", help="Public key of a daemon elsewhere, which does not know this key yet."
 )
 @keyring_option
 def new(name: str, control: bool, output: Path | None, server_key: str | None, keyring: Path | None) -> None:
-    """Make a key for NAME, as a file to be copied to where it is used.
+    """Make a key for NAME, as a file to copy to the client's machine.
 
-    With --server-key it is made where it is used, and its secret never travels: what it prints is run at the daemon.
+    With --server-key it is made on the client's machine, and its secret never leaves it: run the printed command on
+    the daemon's machine.
     """
     name = _name(name)
     file = output or Path(f"{name}.key")
@@ -57,9 +58,7 @@ def new(name: str, control: bool, output: Path | None, server_key: str | None, k
     server = ring.make_pair().public
     write(file, KeyFile(name=name, public=public, secret=secret, server=server), replace=False)
     ring.allow(name, public, _role(control))
-    click.echo(
-        f"{file} lets {name} {_may(_role(control))}: copy it to the other machine, over a safe way, and run there:"
-    )
+    click.echo(f"with {file} {name} may {_may(_role(control))}: copy it to the other machine safely, and run there:")
     click.echo(f"    selfstorm-viewer --connect {RESULTS} --key {file.name}")
     click.echo(f'This daemon is reached there with results = "tcp://0.0.0.0:{PORT}" under [server].')
 
@@ -70,7 +69,7 @@ def new(name: str, control: bool, output: Path | None, server_key: str | None, k
 @control_flag
 @keyring_option
 def allow(name: str, public: str, control: bool, keyring: Path | None) -> None:
-    """Let in NAME, whose key was made elsewhere and whose PUBLIC key is this."""
+    """Allow NAME, whose key was made elsewhere, by its PUBLIC key."""
     ring = Keyring(keyring)
     ring.make_pair()
     ring.allow(_name(name), _key(public), _role(control))
@@ -80,16 +79,16 @@ def allow(name: str, public: str, control: bool, keyring: Path | None) -> None:
 @keys.command("list")
 @keyring_option
 def list_keys(keyring: Path | None) -> None:
-    """Who is let in, and the daemon's public key, which is made now if there is none."""
+    """List the allowed clients and the daemon's public key; make that if there is none."""
     ring = Keyring(keyring)
-    admitted = ring.admitted()
+    allowed = ring.allowed()
     click.echo(f"the daemon's public key: {ring.make_pair().public}")
-    if not admitted:
-        click.echo("nobody is admitted")
+    if not allowed:
+        click.echo("no client is allowed")
         return
-    width = max(len("name"), *(len(one.name) for one in admitted))
+    width = max(len("name"), *(len(one.name) for one in allowed))
     click.echo(f"{'name':{width}}  role     since       public")
-    for one in admitted:
+    for one in allowed:
         since = time.strftime("%Y-%m-%d", time.gmtime(one.since_unix))
         click.echo(f"{one.name:{width}}  {one.role:7}  {since}  {one.public}")
 
@@ -98,9 +97,9 @@ def list_keys(keyring: Path | None) -> None:
 @click.argument("name")
 @keyring_option
 def revoke(name: str, keyring: Path | None) -> None:
-    """Let NAME in no longer. A daemon that runs cuts the connection within a second."""
+    """Stop allowing NAME. A running daemon closes the connection within a second."""
     Keyring(keyring).revoke(name)
-    click.echo(f"{name} is let in no longer")
+    click.echo(f"{name} is no longer allowed")
 
 
 def _role(control: bool) -> Role:
@@ -115,7 +114,7 @@ def _name(text: str) -> str:
     try:
         return str(TypeAdapter(KeyName).validate_python(text))
     except ValidationError:
-        raise InputError("is no name", where=text, hint="take up to 64 letters, digits, '.', '_' and '-'") from None
+        raise InputError("is not a name", where=text, hint="use up to 64 letters, digits, '.', '_' and '-'") from None
 
 
 def _key(text: str) -> str:
@@ -123,4 +122,4 @@ def _key(text: str) -> str:
         return str(TypeAdapter(KeyText).validate_python(text))
     except ValidationError:
         hint = "copy the 40 characters again, between quotation marks"
-        raise InputError("is no public key", where=repr(text), hint=hint) from None
+        raise InputError("is not a public key", where=repr(text), hint=hint) from None

@@ -1,4 +1,4 @@
-"""Which addresses only this machine can reach: there everything stays plain, beyond them there must be keys."""
+"""Loopback addresses, which only this machine can reach; all others need keys."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ EVERYWHERE = re.compile(r"tcp://(\*|0\.0\.0\.0|\[::\]):")
 
 
 def is_loopback(address: str) -> bool:
-    """Whether no other machine can reach an address."""
+    """Return whether only this machine can reach an address."""
     return LOOPBACK.fullmatch(address) is not None
 
 
 def from_here(address: str) -> str:
-    """Where this machine finds what is bound there: 'everywhere' is no address to connect to."""
+    """Turn a bound address into one that this machine can connect to."""
     return EVERYWHERE.sub("tcp://127.0.0.1:", address)
 
 
 def from_elsewhere(address: str) -> str:
-    """The same as another machine would write it, as far as this one knows."""
+    """Turn a bound address into one that another machine can connect to, with a placeholder for the host."""
     return EVERYWHERE.sub("tcp://THIS-PC:", address)

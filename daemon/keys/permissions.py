@@ -1,4 +1,4 @@
-"""Who asks at the control endpoint, and what they may ask."""
+"""Permissions of clients at the control endpoint."""
 
 from __future__ import annotations
 
@@ -10,48 +10,46 @@ from daemon.keys.allow_list import AllowList, named
 from daemon.keys.store import Role
 from daemon.protocol.verbs import LOOKING
 
-ONLY_LOOKS = "this key may look and not control; ask for one with 'selfstorm-daemon keys new NAME --control'"
+MAY_ONLY_WATCH = "this key may watch but not control; make one with 'selfstorm-daemon keys new NAME --control'"
 REVOKED = "this key was revoked; on the daemon's machine: selfstorm-daemon keys list"
 
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """admitted: no longer, where the key was revoked after the connection was made."""
+    """Permissions of one client. allowed: False once its key was revoked, or without a key."""
 
     name: str
     may_control: bool
-    admitted: bool = True
+    allowed: bool = True
 
     @property
     def role(self) -> Role:
-        """As it is told to the peer."""
+        """Role, as the client is informed of it."""
         return "control" if self.may_control else "view"
 
 
-HERE = Permissions("this machine", may_control=True)
+THIS_MACHINE = Permissions("this machine", may_control=True)
 
 
-def permissions_of(part: zmq.Frame, guests: AllowList | None) -> Permissions:
-    """Who sent a message, by any part of it; guests: None where only this machine can."""
-    if guests is None:
-        return HERE
+def permissions_of(part: zmq.Frame, allow_list: AllowList | None) -> Permissions:
+    """Return the permissions of a message's sender; allow_list: None at a loopback address."""
+    if allow_list is None:
+        return THIS_MACHINE
     try:
         public = str(part.get("User-Id"))
-    except zmq.ZMQError:  # it came through no door
-        return Permissions("somebody without a key", may_control=False, admitted=False)
-    guest = guests.of(public)
-    if guest is None:
-        return Permissions(named(public), may_control=False, admitted=False)
-    return Permissions(guest.name, may_control=guest.role == "control")
+    except zmq.ZMQError:  # a connection without a key
+        return Permissions("a client without a key", may_control=False, allowed=False)
+    known = allow_list.of(public)
+    if known is None:
+        return Permissions(named(public), may_control=False, allowed=False)
+    return Permissions(known.name, may_control=known.role == "control")
 
 
-def refusal(peer: Permissions, verb: str, guests: AllowList | None) -> str:
-    """Why a peer may not ask this, counted and told; empty where it may."""
-    if peer.admitted and (peer.may_control or verb in LOOKING):
+def refusal(client: Permissions, verb: str, allow_list: AllowList | None) -> str:
+    """Return why a client may not send this request, and count it; empty if it may."""
+    if client.allowed and (client.may_control or verb in LOOKING):
         return ""
-    if guests is not None:
-        does = (
-            "asked for something after it was revoked" if not peer.admitted else "asked for control and may only look"
-        )
-        guests.refuse(f"{peer.name} {does}")
-    return ONLY_LOOKS if peer.admitted else REVOKED
+    if allow_list is not None:
+        does = "sent a request after it was revoked" if not client.allowed else "tried to control and may only watch"
+        allow_list.refuse(f"{client.name} {does}")
+    return MAY_ONLY_WATCH if client.allowed else REVOKED

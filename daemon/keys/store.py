@@ -1,9 +1,9 @@
-"""The keyring of a machine: the daemon's own pair of keys, and who else is let in.
+"""Keyring of a machine: the daemon's own key pair, and the clients that may connect.
 
     daemon.json    the daemon's public and secret key
-    allowed.json   name, public key and role of everybody admitted; 'view' looks, 'control' may also act
+    allowed.json   name, public key and role of every allowed client; 'view' watches, 'control' may also change things
 
-Files are replaced as a whole, never written over; those with a secret are for their owner alone.
+Files are replaced as a whole; files with a secret are readable by their owner alone.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class Pair(KeyModel):
     @model_validator(mode="after")
     def _are_one(self) -> Self:
         if not belong_together(self.public, self.secret):
-            raise ValueError("public and secret key are no pair")
+            raise ValueError("public and secret key are not a pair")
         return self
 
 
-class Admitted(KeyModel):
-    """Somebody who is let in."""
+class AllowedClient(KeyModel):
+    """One client that may connect."""
 
     name: KeyName
     public: KeyText
@@ -52,22 +52,22 @@ class Admitted(KeyModel):
 
 
 class Allowed(KeyModel):
-    """Everybody who is let in; a name and a key stand for one each."""
+    """All clients that may connect; names and keys are unique."""
 
     format: Literal["selfstorm-allowed"] = "selfstorm-allowed"
     version: Literal[1] = 1
-    keys: Annotated[tuple[Admitted, ...], Field(max_length=MAX_KEYS)] = ()
+    keys: Annotated[tuple[AllowedClient, ...], Field(max_length=MAX_KEYS)] = ()
 
     @model_validator(mode="after")
     def _are_different(self) -> Self:
         for what in ("name", "public"):
             if len({getattr(one, what) for one in self.keys}) < len(self.keys):
-                raise ValueError(f"a {what} stands there twice")
+                raise ValueError(f"a {what} occurs twice")
         return self
 
 
 class Keyring:
-    """The files in a folder; the one of this user where none is named. Every method may raise InputError."""
+    """Key files in a folder, by default this user's. Every method may raise InputError."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or Path(click.get_app_dir("selfstorm"))
@@ -79,12 +79,12 @@ class Keyring:
         return "" if default else f" --keyring {self.folder}"
 
     def pair(self) -> Pair | None:
-        """The daemon's own keys, None where none were made."""
-        hint = "put a copy of it back, or remove it and make every key anew"
+        """Read the daemon's own keys; None if none were made."""
+        hint = "restore a copy of it, or remove it and make every key again"
         return read_model(self._pair, Pair, hint) if self._pair.exists() else None
 
     def make_pair(self) -> Pair:
-        """The daemon's own keys, made where there are none."""
+        """Read the daemon's own keys; make them if there are none."""
         pair = self.pair()
         if pair is None:
             public, secret = new_pair()
@@ -93,22 +93,22 @@ class Keyring:
         return pair
 
     def own_key(self) -> KeyFile | None:
-        """With the daemon's own pair this machine's user is let in by this machine's daemon."""
+        """Return the key with which this machine's user connects to this machine's daemon; None without keys."""
         pair = self.pair()
         if pair is None:
             return None
         return KeyFile(name=THIS_MACHINE, public=pair.public, secret=pair.secret, server=pair.public)
 
-    def admitted(self) -> tuple[Admitted, ...]:
-        """Everybody who is let in."""
+    def allowed(self) -> tuple[AllowedClient, ...]:
+        """Read all allowed clients."""
         if not self.allowed_path.exists():
             return ()
         return read_model(
-            self.allowed_path, Allowed, "put a copy of it back, or remove it and admit everybody anew"
+            self.allowed_path, Allowed, "restore a copy of it, or remove it and allow every client again"
         ).keys
 
     def allowed_state(self) -> tuple[int, ...]:
-        """Another one whenever the file of the admitted has changed."""
+        """Return a value that differs whenever the file of allowed clients has changed."""
         try:
             state = self.allowed_path.stat()
         except OSError:
@@ -116,51 +116,51 @@ class Keyring:
         return (state.st_ino, state.st_mtime_ns, state.st_size)
 
     def check_free(self, name: str) -> None:
-        """Raises InputError where a name is taken."""
-        if name == THIS_MACHINE or name in {one.name for one in self.admitted()}:
+        """Raise InputError if a name is taken."""
+        if name == THIS_MACHINE or name in {one.name for one in self.allowed()}:
             hint = f"choose another, or first: selfstorm-daemon keys revoke {name}{self._option}"
             raise InputError("this name is taken", where=name, hint=hint if name != THIS_MACHINE else "choose another")
 
     def allow(self, name: str, public: str, role: Role) -> None:
-        """Let somebody in."""
+        """Allow a client to connect."""
         self.check_free(name)
-        known = self.admitted()
+        known = self.allowed()
         if other := next((one.name for one in known if one.public == public), ""):
-            raise InputError(f"this key is admitted already, as '{other}'", where=name)
+            raise InputError(f"this key is allowed already, as '{other}'", where=name)
         if len(known) >= MAX_KEYS:
-            raise InputError(f"{MAX_KEYS} keys are admitted, no more fit", hint="revoke some")
-        one = Admitted(name=name, public=public, role=role, since_unix=int(time.time()))
+            raise InputError(f"{MAX_KEYS} keys are allowed, which is the maximum", hint="revoke one")
+        one = AllowedClient(name=name, public=public, role=role, since_unix=int(time.time()))
         write(self.allowed_path, Allowed(keys=(*known, one)))
 
     def revoke(self, name: str) -> None:
-        """Let somebody in no longer."""
-        known = self.admitted()
+        """Stop allowing a client to connect."""
+        known = self.allowed()
         rest = tuple(one for one in known if one.name != name)
         if len(rest) == len(known):
-            names = ", ".join(one.name for one in known) or "nobody"
-            raise InputError("no such name is admitted", where=name, hint=f"admitted: {names}")
+            names = ", ".join(one.name for one in known) or "no client"
+            raise InputError("no client has this name", where=name, hint=f"allowed: {names}")
         write(self.allowed_path, Allowed(keys=rest))
 
     def required(self, address: str) -> Pair:
-        """The daemon's keys, where an address beyond loopback needs them and somebody who may come in."""
+        """Read the daemon's keys for an address beyond loopback. Raises InputError without keys or allowed clients."""
         pair = self.pair()
-        if pair is None or not self.admitted():
-            lacks = "the daemon has no key" if pair is None else "nobody's key is admitted"
+        if pair is None or not self.allowed():
+            lacks = "the daemon has no key" if pair is None else "no client is allowed"
             raise InputError(
-                f"other machines can reach this address, and {lacks}",
+                f"other machines can reach this address, but {lacks}",
                 where=address,
-                hint=f"make one for who will watch: selfstorm-daemon keys new NAME{self._option}",
+                hint=f"make a key for each client: selfstorm-daemon keys new NAME{self._option}",
             )
         return pair
 
 
 def write(path: Path, model: KeyModel, *, replace: bool = True) -> None:
-    """Write a file as a whole, for its owner alone. Raises InputError."""
+    """Write a file as a whole, readable by its owner alone. Raises InputError."""
     beside = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not replace and path.exists():
-            raise InputError("is there already", where=path, hint="name another file with -o")
+            raise InputError("exists already", where=path, hint="name another file with -o")
         # os.open, not Path.open: only it makes the file with this mode from the first moment on
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
             file.write(model.model_dump_json(indent=1) + "\n")

@@ -1,6 +1,6 @@
-"""The door of a CURVE socket: answers ZeroMQ's question who may come in (ZAP, RFC 27), and notices who was turned away.
+"""Authentication of CURVE clients (ZAP, ZeroMQ RFC 27), with a count of refused ones.
 
-One thread for each context, for ZeroMQ asks within a context. It must answer at once, whatever else a daemon does.
+One thread per context, since ZeroMQ asks within a context. It must answer at once, whatever else the daemon does.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ ZAP, REFUSALS, DOMAIN = "inproc://zeromq.zap.01", "inproc://refusals", b"selfsto
 POLL_MS = 200
 ZAP_PARTS, KEY_BYTES = 7, 32
 UNKNOWN = b"this key is unknown here or was revoked"
-WITHOUT_KEY = "somebody without a key, or with one for another daemon, was not let in"
+WITHOUT_KEY = "a client without a key, or with a key for another daemon, was refused"
 REFUSED = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 
 
 def handshakes_only(socket: zmq.Socket[bytes]) -> None:
-    """Before bind: keep out peers of ZMTP 1 and 2, which shake no hands; any bytes from anywhere look like one.
+    """Refuse clients of ZMTP 1 and 2, which make no handshake (any bytes look like one); before bind.
 
-    libzmq does that where there is a domain; with nobody at the door all others come in.
+    libzmq refuses them when a ZAP domain is set; without an authenticator all others can connect.
     """
     socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
 
 
 class ZapAuthenticator:
-    """Open while in `with`. left: somebody who came in through this door is admitted no longer."""
+    """Authenticates while in `with`. revoked: a client that connected is no longer allowed."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], guests: AllowList) -> None:
-        self._context, self._guests = context, guests
-        self._open, self._halt, self.left = threading.Event(), threading.Event(), threading.Event()
-        self._let_in: set[str] = set()
-        self._thread = threading.Thread(target=self._run, name="door", daemon=True)
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], allow_list: AllowList) -> None:
+        self._context, self._allow_list = context, allow_list
+        self._ready, self._halt, self.revoked = threading.Event(), threading.Event(), threading.Event()
+        self._connected: set[str] = set()
+        self._thread = threading.Thread(target=self._run, name="authenticator", daemon=True)
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._open.wait()
+        self._ready.wait()
         return self
 
     def __exit__(
@@ -52,12 +52,12 @@ class ZapAuthenticator:
         self._thread.join()
 
     def guard(self, socket: zmq.Socket[bytes]) -> None:
-        """Let nobody to a socket but through this door; before it is bound, in its own thread."""
-        pair = self._guests.pair
+        """Require authentication at a socket; before it is bound, in its own thread."""
+        pair = self._allow_list.pair
         socket.curve_secretkey, socket.curve_publickey = pair.secret.encode(), pair.public.encode()
         socket.curve_server = True
         socket.zap_domain = DOMAIN
-        socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # or everybody is let in while nobody stands at the door
+        socket.setsockopt(zmq.ZAP_ENFORCE_DOMAIN, 1)  # or every client may connect while no authenticator runs
         socket.monitor(REFUSALS, REFUSED)
 
     def _run(self) -> None:
@@ -65,7 +65,7 @@ class ZapAuthenticator:
             asked.linger = refused.linger = 0
             asked.bind(ZAP)
             refused.connect(REFUSALS)
-            self._open.set()
+            self._ready.set()
             poller = zmq.Poller()
             poller.register(asked, zmq.POLLIN)
             poller.register(refused, zmq.POLLIN)
@@ -75,17 +75,17 @@ class ZapAuthenticator:
                     asked.send_multipart(self._answer(asked.recv_multipart()))
                 if refused in ready:
                     recv_monitor_message(refused)
-                    self._guests.refuse(WITHOUT_KEY)
-                if any(self._guests.of(public) is None for public in self._let_in):
-                    self.left.set()
+                    self._allow_list.refuse(WITHOUT_KEY)
+                if any(self._allow_list.of(public) is None for public in self._connected):
+                    self.revoked.set()
 
     def _answer(self, asked: list[bytes]) -> list[bytes]:
         version, number, domain, address = [*asked, b"", b"", b"", b""][:4]
         curve = len(asked) == ZAP_PARTS and asked[5] == b"CURVE" and len(asked[6]) == KEY_BYTES and domain == DOMAIN
         public = z85.encode(asked[6]).decode() if curve else ""
-        if public and self._guests.of(public) is not None:
-            self._let_in.add(public)
+        if public and self._allow_list.of(public) is not None:
+            self._connected.add(public)
             return [version, number, b"200", b"OK", public.encode(), b""]
         who = f"{named(public)} from {address.decode(errors='replace')}"
-        self._guests.refuse(f"{who} was not let in: it is not admitted, or was revoked")
+        self._allow_list.refuse(f"{who} was refused: it is not allowed, or was revoked")
         return [version, number, b"400", UNKNOWN, b"", b""]

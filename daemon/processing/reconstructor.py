@@ -95,7 +95,7 @@ class Reconstructor:
         """The window with as many of the frames before it as there is time to watch, the newest of them."""
         if self._pace is None or self._steady or not window.before:
             return window  # a first window has no costs yet
-        time_for = self._pace.watchable(stride_s(window)) - len(window.frames)
+        time_for = self._pace.max_frames(stride_s(window)) - len(window.frames)
         return replace(window, before=window.before[max(0, len(window.before) - max(0, time_for)) :])
 
     def reconstruct(
@@ -141,7 +141,7 @@ class Reconstructor:
         stopwatch.mark("watch")
         demand = self._demand(model, window, len(new))
         before = pace.step
-        effort = effort or pace.effort(demand)
+        effort = effort or pace.choose_level(demand)
         if effort.name != before.name and pace.step is not before:
             self._tell_of(pace.step, before, window, demand)
         result = picture_of(

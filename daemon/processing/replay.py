@@ -1,4 +1,4 @@
-"""Repeats a run from its manifest: the same frames and decisions through the same class make the same pictures."""
+"""Repetition of a run from its manifest: the same frames and decisions give the same pictures."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ Pixels = Callable[[int, int], Array]  # of a seq and the camera's number
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """A window made again. equal: its picture is, bit for bit, the one of the run."""
+    """A repeated window. equal: its picture is bit for bit that of the run."""
 
     line: WindowLine
     result: Reconstruction
     equal: bool
 
 
-def repeat(manifest: Path) -> Iterator[Repeated]:
-    """Every window of a run, made again. Raises InputError where that cannot be."""
+def repeat_run(manifest: Path) -> Iterator[Repeated]:
+    """Reconstruct every window of a run again. Raises InputError if that is not possible."""
     lines = _lines(manifest)
     first = next(lines, None)
     if first is None or first.run is None:
-        raise InputError("does not begin with a run", where=manifest, hint=HINT)
+        raise InputError("does not begin with the start of a run", where=manifest, hint=HINT)
     run = first.run
     config = now = run.config
     device = prepare_device(run.device.split()[0])
@@ -83,14 +83,14 @@ def _lines(manifest: Path) -> Iterator[ManifestLine]:
     try:
         with manifest.open(encoding="utf-8") as file:
             for number, text in enumerate(iter(lambda: file.readline(MAX_LINE_CHARACTERS), ""), 1):
-                if text.endswith("\n"):  # the last line of a killed run may be cut
+                if text.endswith("\n"):  # the last line of a killed run may be incomplete
                     yield _line(manifest, number, text)
                 elif number == 1:
-                    raise InputError("is no run's manifest", where=manifest, hint=HINT)
+                    raise InputError("is not the manifest of a run", where=manifest, hint=HINT)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", where=manifest) from None
     except UnicodeDecodeError:
-        raise InputError("is no text", where=manifest, hint=HINT) from None
+        raise InputError("is not a text file", where=manifest, hint=HINT) from None
 
 
 def _line(manifest: Path, number: int, text: str) -> ManifestLine:
@@ -98,7 +98,7 @@ def _line(manifest: Path, number: int, text: str) -> ManifestLine:
         return ManifestLine.model_validate_json(text)
     except ValidationError as error:
         why = error.errors()[0]["msg"]
-        raise InputError(f"line {number} is none of a run ({why})", where=manifest, hint=HINT) from None
+        raise InputError(f"line {number} does not belong to a manifest ({why})", where=manifest, hint=HINT) from None
 
 
 def _start(manifest: Path, run: RunLine) -> Path | None:
@@ -106,7 +106,7 @@ def _start(manifest: Path, run: RunLine) -> Path | None:
         return None
     path = manifest.parent / Path(run.checkpoint).name
     if not path.exists() or sha256(path.read_bytes()).hexdigest() != run.checkpoint_sha256:
-        raise InputError("the model that the run started from is gone or has changed", where=path)
+        raise InputError("the model that the run started from is missing or has changed", where=path)
     return path
 
 
@@ -133,13 +133,15 @@ def _window(line: WindowLine, info: StreamInfo, pixels: Pixels) -> Window:
 
 
 def _pixels_of(info: StreamInfo, config: Config, movies: ExitStack) -> Pixels:
-    """Where the frames of a stream are to be had again: recorded, in the movie that was replayed, or simulated."""
+    """Find the frames of a stream again: recorded, in the replayed movie, or simulated."""
     if config.record is not None:
         return _recorded(config.record, info, movies)
     if again := config.source.kind.frames_again:
         pixels = resolve(again)(config.source, config.reconstruction.window * 2, movies)
         return lambda seq, number: pixels(number)
-    raise InputError("the frames of this run were not kept", where=info.source, hint="repeat runs with --record DIR")
+    raise InputError(
+        "the frames of this run were not recorded", where=info.source, hint="record them with --record DIR"
+    )
 
 
 def _recorded(folder: Path, info: StreamInfo, movies: ExitStack) -> Pixels:

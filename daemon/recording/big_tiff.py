@@ -1,8 +1,8 @@
-"""A BigTIFF that grows a page at a time and is whole after every step: what a recorder needs that may be killed.
+"""BigTIFF that grows page by page and is readable after every step, even if the recorder is killed.
 
-A page is written behind the end of the file, and only then does the page before it point to it. Whatever happens in
-between - the process is killed, the disk is full - the file ends with the last page that is whole. (Libraries link
-first and write then, through a buffer: such a file cannot be opened after either.)
+A page is appended to the file, and only then linked from the page before it. If the process is killed or the disk is
+full in between, the file ends with the last complete page. (Libraries link first and write later, through a buffer:
+such a file cannot be opened after either.)
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 from selfstorm.frames import Array
 
 HEADER = struct.pack("<2sHHHQ", b"II", 43, 8, 0, 0)
-FIRST_LINK = 8  # where the header says where the first page is
+FIRST_LINK = 8  # position of the link to the first page
 SHORT, LONG, RATIONAL, ASCII, LONG8 = 3, 4, 5, 2, 16
 SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3}
 NM_PER_CM = 1e7
@@ -24,7 +24,7 @@ MAX_UINT32 = 2**32 - 1
 
 
 class AppendFile:
-    """A file without a buffer: what add() has returned from is with the operating system, all of it or nothing."""
+    """Unbuffered file: a finished add() is with the operating system, all of it or nothing."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("xb+", buffering=0)
@@ -49,17 +49,17 @@ class AppendFile:
         self._file.seek(self.size)
 
     def close(self) -> None:
-        """Close it; nothing is left to be written."""
+        """Close the file; everything is written already."""
         self._file.close()
 
     def _write(self, data: bytes | memoryview) -> None:
         rest = memoryview(data)
-        while rest:  # a disk that is nearly full takes a part, and says that it is full when asked again
+        while rest:  # a nearly full disk writes a part, and raises at the next attempt
             rest = rest[self._file.write(rest) :]
 
 
 class BigTiff:
-    """Pages of one size and type, (H, W). description: text of the first page; pixel_nm: None where unknown."""
+    """Pages of one size and type, (H, W). description: text of the first page; pixel_nm: None if unknown."""
 
     def __init__(self, path: Path, *, description: str, pixel_nm: float | None) -> None:
         self._description, self._pixel_nm = description.encode("utf-8") + b"\0", pixel_nm
@@ -87,7 +87,7 @@ class BigTiff:
         self._file.close()
 
     def _directory(self, pixels: Array, data_at: int, text_at: int, text_bytes: int) -> bytes:
-        """The page's directory: its entries in order of their numbers, and a link to the next page, 0 for none."""
+        """Build the page's directory: entries in order of their tags, and a link to the next page, 0 for none."""
         height, width = pixels.shape
         entries = [
             (256, LONG, 1, width),

@@ -1,4 +1,4 @@
-"""Recording on demand: begun and ended while the stream runs, by the configuration or by somebody who asks for it."""
+"""Recording on demand: started and stopped by the configuration or by a request."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from selfstorm.io.atomic_files import make_folder
 
 
 class RecordingController:
-    """At most one recorder. Asked from any thread; the main loop's `check` starts and stops it.
+    """Controls at most one recorder, from any thread; the main loop's `check` starts and stops it.
 
-    folder: where recordings go that somebody asks for, each into a folder of its own. key: for frames from elsewhere.
+    Args:
+        folder: parent of the folders of requested recordings.
+        key: for frames from another machine.
     """
 
     def __init__(self, folder: Path, health: Health, *, key: Path | None = None) -> None:
@@ -26,9 +28,14 @@ class RecordingController:
         self._recorded_in: Path | None = None
 
     def start(self, folder: Path | None = None, *, late: bool = True) -> Path:
-        """Record the raw frames from now on; where. One that runs goes on. Raises InputError.
+        """Start recording the raw frames, unless a recorder runs; returns its folder.
 
-        folder: None for a new one. late: the first stream may have begun long ago.
+        Args:
+            folder: None for a new one.
+            late: the first stream may have begun before.
+
+        Raises:
+            InputError: the folder cannot be made.
         """
         with self._lock:
             if self._wanted is None:
@@ -40,19 +47,19 @@ class RecordingController:
             return self._wanted
 
     def stop(self) -> None:
-        """Record no more; what was recorded is finished."""
+        """Stop recording; the recorded files are finished."""
         with self._lock:
             if self._wanted is not None:
                 self._wanted = None
-                self._health.event("info", "recording_ended", "somebody asked for it")
+                self._health.event("info", "recording_ended", "requested")
 
     @property
     def wanted(self) -> bool:
-        """Whether there is a recorder, or will be after the next check."""
+        """Whether a recorder runs, or will after the next check."""
         return self._wanted is not None
 
     def check(self, endpoint: str) -> None:
-        """Look after the recorder: start, restart or end it. endpoint: of the frames."""
+        """Start, restart or end the recorder. endpoint: of the frames."""
         with self._lock:
             wanted, late = self._wanted, self._late
         if self._recorder is not None and wanted != self._recorded_in:
@@ -68,7 +75,7 @@ class RecordingController:
                     self._wanted = None if self._wanted == wanted else self._wanted
 
     def close(self) -> None:
-        """End the recorder, and wait until its files are whole."""
+        """End the recorder, and wait until its files are finished."""
         if self._recorder is not None:
             self._recorder.stop()
             self._recorder, self._recorded_in = None, None

@@ -141,7 +141,7 @@ class StreamPublisher:
 
     def beat(self) -> None:
         """Send a heartbeat, and the description for those who come late, when it is time."""
-        if self._door is not None and self._door.left.is_set():
+        if self._door is not None and self._door.revoked.is_set():
             self._cut()
         now = time.monotonic()
         if now < self._beat_due_s:

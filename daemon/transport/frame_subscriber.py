@@ -1,4 +1,4 @@
-"""The receiving side of a frame stream: one SUB socket. For intake, recorder and whoever only looks; without torch."""
+"""Receiving side of a frame stream: one SUB socket, for receiver, recorder and tools; without torch."""
 
 from __future__ import annotations
 
@@ -18,9 +18,14 @@ POLL_MS = 100
 
 
 class FrameSubscriber:
-    """A SUB socket on a frame stream; made, used and closed by one thread. kind: take such messages only.
+    """SUB socket on a frame stream; made, used and closed by one thread.
 
-    key: for a publisher beyond loopback. Raises InputError where it is none.
+    Args:
+        kind: only messages of this kind; all if empty.
+        key: for a publisher beyond loopback.
+
+    Raises:
+        InputError: the address or the key cannot be used.
     """
 
     def __init__(self, endpoint: str, kind: str = "", key: KeyFile | Path | None = None) -> None:
@@ -39,7 +44,7 @@ class FrameSubscriber:
 
     @property
     def fault(self) -> str:
-        """Why the publisher does not let us in, as far as it is known."""
+        """Reason why the publisher refuses the connection; empty while there is none."""
         return self._connection.fault
 
     def __enter__(self) -> Self:
@@ -53,7 +58,7 @@ class FrameSubscriber:
         self._context.term()
 
     def receive(self, timeout_ms: int = POLL_MS) -> Received | None:
-        """The next message, None when none came in time. Raises MalformedMessageError."""
+        """Receive the next message; None when none arrives in time. Raises MalformedMessageError."""
         if not self._connection.poll(timeout_ms):
             return None
         return decode([part.buffer for part in self._socket.recv_multipart(copy=False)])

@@ -1,4 +1,4 @@
-"""Pictures, events and status out: one XPUB socket, where any number of viewers may listen and none can hinder."""
+"""Publisher of pictures, events and status: one XPUB socket for any number of viewers; none can delay it."""
 
 from __future__ import annotations
 
@@ -20,34 +20,39 @@ Picture = tuple[PictureHeader, Array]
 
 VIEWER_HIGH_WATER = 20
 WAITING_PICTURES = 8
-STATUS_S = 0.5
+STATUS_INTERVAL_S = 0.5
 MAX_SUBSCRIPTIONS_AT_ONCE = 1000
-MAX_FOREIGN = 1000  # subscriptions to what is never published: libzmq keeps them until their peer is cut
-CUT_EVERY_S, FLOOD = 10.0, 20_000  # it cuts all peers, and who comes back with as many may stay so long, or to so many
+MAX_FOREIGN = 1000  # subscriptions to unknown kinds: libzmq keeps them until their connection is closed
+# All connections are closed at MAX_FOREIGN, but within this time of the last closing only at MAX_FOREIGN_RECENTLY.
+RESTART_INTERVAL_S, MAX_FOREIGN_RECENTLY = 10.0, 20_000
 PUBLISHED = (b"info", b"status", b"event", b"sr.preview", b"sr.refined", b"raw.mean", b"quality")
 SUBSCRIBES, UNSUBSCRIBES = b"\x01", b"\x00"
-CATCH_UP_S = 1.0  # between two rounds for those who came: everybody hears them
-EVENTS_AT_ONCE = VIEWER_HIGH_WATER // 4  # more in one go would not fit beside the pictures
+CATCH_UP_INTERVAL_S = 1.0  # of repeating the last messages for new viewers: every viewer receives them
+MAX_EVENTS_AT_ONCE = VIEWER_HIGH_WATER // 4  # more would not fit into a viewer's queue beside the pictures
 OPTIONS: dict[int, int] = {
     zmq.SNDHWM: VIEWER_HIGH_WATER,
     zmq.MAXMSGSIZE: 1024,  # of a viewer's subscription
-    zmq.XPUB_VERBOSE: 1,  # every newcomer is heard, not only the first
-    zmq.HEARTBEAT_IVL: 2_000,  # a viewer that is gone, or stands still, is forgotten
+    zmq.XPUB_VERBOSE: 1,  # report every new viewer, not only the first
+    zmq.HEARTBEAT_IVL: 2_000,  # drop a viewer that is gone
     zmq.HEARTBEAT_TIMEOUT: 10_000,
     zmq.LINGER: 500,
 }
 
 
 class Publisher:
-    """Sends what the worker gives it, new events, and the status twice a second.
+    """Sends the worker's pictures, new events, and the status twice a second.
 
-    Who comes late is sent the last pictures, the stream's description, the last events and the status at once. last:
-    the newest picture of each kind.
+    A new viewer gets the stream's description, the last events and pictures, and the status at once.
+
+    Attributes:
+        last: newest picture of each kind.
     """
 
-    def __init__(self, address: str, health: Health, guests: AllowList | None = None) -> None:
+    def __init__(self, address: str, health: Health, allow_list: AllowList | None = None) -> None:
         self._health = health
-        self._endpoint = ServerSocket("publisher", address, zmq.XPUB, OPTIONS, self._publish, guests, sends_out=True)
+        self._endpoint = ServerSocket(
+            "publisher", address, zmq.XPUB, OPTIONS, self._publish, allow_list, sends_out=True
+        )
         self._pictures: queue.Queue[dict[str, Picture]] = queue.Queue(WAITING_PICTURES)
         self.last: dict[str, Picture] = {}
         self._info: StreamInfo | None = None
@@ -55,24 +60,24 @@ class Publisher:
         self._dropped = 0
         self._refusals = RejectionCounter(health, "a message of a viewer", "refused_of_viewers")
         self._next_event = self._foreign = 0
-        self._cut_s = -CUT_EVERY_S
+        self._restarted_s = -RESTART_INTERVAL_S
         self.listen, self.stop = self._endpoint.listen, self._endpoint.stop
 
     def describe(self, info: StreamInfo) -> None:
-        """The stream that now runs; told to the viewers."""
+        """Send the description of a new stream to the viewers."""
         self._info = info
 
     def pictures(self, kind: str, sr: Picture, raw: Picture | None, quality: Picture | None = None) -> None:
         """Publish a window's picture, the mean of its camera frames unless it was sent before, and its error map.
 
-        The oldest waiting ones are dropped, and counted, when nobody sends them on.
+        When the queue is full the oldest waiting pictures are dropped and counted.
         """
         pictures = {kind: sr}
         if raw is not None:
             pictures["raw.mean"] = raw
         if quality is not None:
             pictures["quality"] = quality
-        # Replaced whole, for other threads look. An error map stays no longer than the picture it is of.
+        # Replaced whole, because other threads read it. An error map stays no longer than the picture it is of.
         kept = {name: last for name, last in self.last.items() if (kind, name) != ("sr.refined", "quality")}
         self.last = kept | pictures
         while True:
@@ -86,22 +91,22 @@ class Publisher:
 
     def _publish(self, socket: zmq.Socket[bytes]) -> None:
         status_due_s = catch_up_due_s = 0.0
-        newcomers, self._foreign = False, 0
+        new_viewers, self._foreign = False, 0
         while not (self._endpoint.stopping.is_set() and self._pictures.empty()):
-            if self._endpoint.begins_again:
+            if self._endpoint.restarting:
                 return
             if self._info is not self._info_sent and self._info is not None:
                 self._info_sent = self._info
                 self._send(socket, encode("info", self._info_sent))
             self._send_new_pictures(socket)
             self._send_new_events(socket)
-            newcomers |= self._newcomers(socket)
-            if newcomers and time.monotonic() >= catch_up_due_s:
+            new_viewers |= self._new_viewers(socket)
+            if new_viewers and time.monotonic() >= catch_up_due_s:
                 self._catch_up(socket)
-                newcomers, status_due_s, catch_up_due_s = False, 0.0, time.monotonic() + CATCH_UP_S
+                new_viewers, status_due_s, catch_up_due_s = False, 0.0, time.monotonic() + CATCH_UP_INTERVAL_S
             if time.monotonic() >= status_due_s:
                 self._send(socket, encode("status", self._health.status()))
-                status_due_s = time.monotonic() + STATUS_S
+                status_due_s = time.monotonic() + STATUS_INTERVAL_S
         self._send_new_events(socket)
         self._send(socket, encode("status", self._health.status()))
 
@@ -114,35 +119,35 @@ class Publisher:
             self._send(socket, encode(kind, *picture))
 
     def _send_new_events(self, socket: zmq.Socket[bytes]) -> None:
-        for event in self._health.events_since(self._next_event)[:EVENTS_AT_ONCE]:
+        for event in self._health.events_since(self._next_event)[:MAX_EVENTS_AT_ONCE]:
             self._send(socket, encode("event", event))
             self._next_event = event.number + 1
 
-    def _newcomers(self, socket: zmq.Socket[bytes]) -> bool:
-        """Whether somebody subscribed. What else is sent here is refused; of too much the rest waits its turn."""
+    def _new_viewers(self, socket: zmq.Socket[bytes]) -> bool:
+        """Return whether a viewer subscribed. Other messages are rejected; at most a bounded number is read at once."""
         came = False
         for _ in range(MAX_SUBSCRIPTIONS_AT_ONCE):
             if not socket.poll(0):
                 break
-            word = socket.recv()
-            if word[:1] == SUBSCRIBES and any(kind.startswith(word[1:]) for kind in PUBLISHED):
+            message = socket.recv()
+            if message[:1] == SUBSCRIBES and any(kind.startswith(message[1:]) for kind in PUBLISHED):
                 came = True
-            elif word[:1] == SUBSCRIBES:
-                self._refusals.refuse("a viewer subscribed to what is never published")
+            elif message[:1] == SUBSCRIBES:
+                self._refusals.refuse("a viewer subscribed to a kind that is never published")
                 self._foreign += 1
-            elif word[:1] != UNSUBSCRIBES:
-                self._refusals.refuse("a viewer sent what is no subscription")
-        lately = time.monotonic() - self._cut_s < CUT_EVERY_S
-        if self._foreign > (FLOOD if lately else MAX_FOREIGN):
-            self._cut_s = time.monotonic()
-            self._endpoint.begin_again()
+            elif message[:1] != UNSUBSCRIBES:
+                self._refusals.refuse("a viewer sent something other than a subscription")
+        lately = time.monotonic() - self._restarted_s < RESTART_INTERVAL_S
+        if self._foreign > (MAX_FOREIGN_RECENTLY if lately else MAX_FOREIGN):
+            self._restarted_s = time.monotonic()
+            self._endpoint.restart()
         return came
 
     def _catch_up(self, socket: zmq.Socket[bytes]) -> None:
         if self._info_sent is not None:
             self._send(socket, encode("info", self._info_sent))
-        told = VIEWER_HIGH_WATER // 2
-        for event in self._health.events_since(self._next_event - told)[:told]:  # what is newer comes in its turn
+        count = VIEWER_HIGH_WATER // 2
+        for event in self._health.events_since(self._next_event - count)[:count]:  # newer ones follow by themselves
             self._send(socket, encode("event", event))
         for kind, picture in self.last.items():
             self._send(socket, encode(kind, *picture))

@@ -1,4 +1,4 @@
-"""Messages that cannot be used: counted by reason, told at the first, the tenth, the hundredth, ..."""
+"""Rejected messages: counted by reason, with an event for the first, tenth, hundredth, ..."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ OTHERS = "for other reasons"
 
 
 class RejectionCounter:
-    """The count of one socket. Whatever is sent, neither the reasons nor the events become many.
+    """Counts the rejected messages of one socket; the numbers of reasons and of events are bounded.
 
-    what: was refused, in words. counted_in: the field of the status that has the counts.
+    Args:
+        what: name of what is rejected, in events.
+        counted_in: field of the status with the counts.
     """
 
     def __init__(self, health: Health, what: str = "a message of the source", counted_in: str = "refused") -> None:
@@ -21,7 +23,7 @@ class RejectionCounter:
         self._counts: dict[str, int] = {}
 
     def refuse(self, why: str) -> None:
-        """One message was refused."""
+        """Count one rejected message."""
         reason = printable(why, MAX_REASON_CHARACTERS)
         if reason not in self._counts and len(self._counts) >= MAX_REASONS:
             reason = OTHERS

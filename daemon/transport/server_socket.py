@@ -1,4 +1,4 @@
-"""A thread with one bound socket, made, used and closed by that thread; beyond loopback, behind a door."""
+"""Thread with one bound socket; beyond loopback only clients with an allowed key can connect."""
 
 from __future__ import annotations
 
@@ -20,11 +20,17 @@ RETRY_S = 0.2
 
 
 class ServerSocket:
-    """Binds a socket of `kind` with `options` and lets `serve` use it until `leaving`.
+    """Binds a socket and runs `serve(socket)` in a thread of its own until `stopping` is set.
 
-    guests: who may come in where the address is not a loopback one. sends_out: what is sent reaches everybody who is
-    connected, so that a revoked key's connection must be cut: the socket is closed and bound again, others reconnect.
-    Raises InputError where other machines can reach the address and there are no guests.
+    Args:
+        name: of the thread.
+        options: ZeroMQ socket options, set before binding.
+        allow_list: keys that may connect where the address is not a loopback one.
+        sends_out: what is sent reaches every client, so the connections of a revoked key must be closed: the socket
+            is closed and bound again, and all others reconnect by themselves.
+
+    Raises:
+        InputError: other machines can reach the address and there are no keys.
     """
 
     def __init__(
@@ -34,30 +40,30 @@ class ServerSocket:
         kind: int,
         options: Mapping[int, int],
         serve: Callable[[zmq.Socket[bytes]], None],
-        guests: AllowList | None = None,
+        allow_list: AllowList | None = None,
         *,
         sends_out: bool = False,
     ) -> None:
-        if not is_loopback(address) and guests is None:
+        if not is_loopback(address) and allow_list is None:
             raise InputError("other machines can reach this address, and there are no keys", where=address)
-        self.guests = None if is_loopback(address) else guests
+        self.allow_list = None if is_loopback(address) else allow_list
         self._address, self._kind, self._options, self._serve = address, kind, options, serve
-        self._cuts = sends_out
+        self._sends_out = sends_out
         self._bound, self._refused = threading.Event(), ""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.stopping = threading.Event()
-        self._door: ZapAuthenticator | None = None
-        self._again = threading.Event()
+        self._authenticator: ZapAuthenticator | None = None
+        self._restart = threading.Event()
 
     @property
-    def begins_again(self) -> bool:
-        """Whether `serve` should return at once, to be called again with a new socket: somebody must leave."""
-        revoked = self._cuts and self._door is not None and self._door.left.is_set()
-        return revoked or self._again.is_set()
+    def restarting(self) -> bool:
+        """Whether `serve` should return at once, to be called again with a new socket."""
+        revoked = self._sends_out and self._authenticator is not None and self._authenticator.revoked.is_set()
+        return revoked or self._restart.is_set()
 
-    def begin_again(self) -> None:
-        """Cut all connections and bind again; those who are well come back by themselves."""
-        self._again.set()
+    def restart(self) -> None:
+        """Close all connections and bind again; clients reconnect by themselves."""
+        self._restart.set()
 
     def listen(self) -> None:
         """Start, and return once the address is bound; raises InputError when it cannot be."""
@@ -67,11 +73,11 @@ class ServerSocket:
             raise InputError(
                 f"cannot listen there ({self._refused})",
                 where=self._address,
-                hint="is another daemon running? stop it, or set another port under [server]",
+                hint="if another daemon runs, stop it, or set another port under [server]",
             )
 
     def stop(self) -> None:
-        """Ask `serve` to return, and wait for it."""
+        """Make `serve` return, and wait for it."""
         self.stopping.set()
         self._thread.join()
 
@@ -86,19 +92,19 @@ class ServerSocket:
 
     def _session(self) -> None:
         """One socket, from bind to close."""
-        self._again.clear()
+        self._restart.clear()
         with ExitStack() as stack:
             context = stack.enter_context(zmq.Context())
-            self._door = (
-                stack.enter_context(ZapAuthenticator(context, self.guests)) if self.guests is not None else None
+            self._authenticator = (
+                stack.enter_context(ZapAuthenticator(context, self.allow_list)) if self.allow_list is not None else None
             )
             socket = stack.enter_context(context.socket(self._kind))
             for option, value in self._options.items():  # high-water marks work only before bind
                 socket.setsockopt(option, value)
             handshakes_only(socket)
             socket.setsockopt(zmq.IPV6, int("[" in self._address))
-            if self._door is not None:
-                self._door.guard(socket)
+            if self._authenticator is not None:
+                self._authenticator.guard(socket)
             self._refused = ""
             try:
                 socket.bind(self._address)
@@ -107,5 +113,5 @@ class ServerSocket:
             self._bound.set()
             if not self._refused:
                 self._serve(socket)
-            if self.begins_again:
+            if self.restarting:
                 socket.linger = 0

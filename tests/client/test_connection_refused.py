@@ -50,7 +50,7 @@ def address(ring):
     address = f"tcp://127.0.0.2:{free_port()}"
 
     def publish(socket):
-        while not (endpoint.stopping.is_set() or endpoint.begins_again):
+        while not (endpoint.stopping.is_set() or endpoint.restarting):
             socket.send_multipart(encode("status", status()))
             pause.wait(PERIOD_S)
 
@@ -69,13 +69,13 @@ def refused(viewer, why):
 
 def test_a_viewer_is_told_that_it_needs_a_key(viewer, address):
     viewer.session.connect(Target(address))
-    viewer.until(lambda: refused(viewer, "the daemon wants a key: File > Connect, or --key NAME.key"))
+    viewer.until(lambda: refused(viewer, "the daemon needs a key: File > Connect, or --key NAME.key"))
     assert viewer.state.run == ""
 
 
 def test_a_viewer_is_told_of_another_daemons_key(viewer, address, key, kept):
     viewer.session.connect(Target(address, key=kept(key.model_copy(update={"server": new_pair()[0]}))))
-    viewer.until(lambda: refused(viewer, "another key of its own"))
+    viewer.until(lambda: refused(viewer, "not the one that this key was made for"))
 
 
 def test_a_key_is_admitted_revoked_and_admitted_again_while_the_window_is_open(viewer, address, ring, key, kept):
@@ -91,8 +91,8 @@ def test_a_key_is_admitted_revoked_and_admitted_again_while_the_window_is_open(v
 
 
 def test_where_the_picture_would_be_stands_why_there_is_none():
-    state = reduce_connection_refused(ViewerState("tcp://there:5711"), "the daemon wants a key")
-    assert empty_text(state, 0.0) == "No entry at tcp://there:5711\n\nthe daemon wants a key"
+    state = reduce_connection_refused(ViewerState("tcp://there:5711"), "the daemon needs a key")
+    assert empty_text(state, 0.0) == "No entry at tcp://there:5711\n\nthe daemon needs a key"
 
 
 def test_a_key_file_that_is_none_is_one_line(tmp_path, key):

@@ -174,7 +174,7 @@ def test_a_key_that_only_looks_sees_all_and_is_told_why_it_may_not_do_more(open_
     seen = open_window()
     seen.window.welcome.button.click()
     seen.session.connect(Target(daemon.results, daemon.control, paths["view"]))
-    seen.until(lambda: seen.window.menu_actions["daemon"].text() == "Your key may look and not control")
+    seen.until(lambda: seen.window.menu_actions["daemon"].text() == "Your key may watch but not control")
     seen.until(lambda: seen.window.sr.picture is not None)
     assert {name for name in ASKING if seen.window.menu_actions[name].isEnabled()} == set()
     assert {seen.window.menu_actions[name].toolTip() for name in ASKING} == {ONLY_LOOKS}
@@ -182,7 +182,7 @@ def test_a_key_that_only_looks_sees_all_and_is_told_why_it_may_not_do_more(open_
     seen.do("mark")
     assert seen.window.message.full_text == f"marked in this viewer alone: {ONLY_LOOKS}"
     seen.session.daemon_actions._send(requests.pause(True))  # a daemon that does not tell the role refuses by itself
-    seen.until(lambda: told(seen, "Pause: ", "this key may look and not control", "[not_done]"))
+    seen.until(lambda: told(seen, "Pause: ", "this key may watch but not control", "[not_done]"))
     assert not seen.state.status.paused
 
 
@@ -204,7 +204,7 @@ def test_a_daemon_is_remembered_with_its_key_and_without_one_it_says_what_it_wan
     dialog.key.clear()
     dialog.accept()
     second.until(lambda: second.indicator("Daemon").value == "refused")
-    second.until(lambda: "the daemon wants a key" in second.window.menu_actions["pause"].toolTip())
+    second.until(lambda: "the daemon needs a key" in second.window.menu_actions["pause"].toolTip())
     assert not second.window.menu_actions["pause"].isEnabled()
 
 

@@ -76,7 +76,7 @@ MISTAKES = {
         plain(DAEMON, "status", "--control", f"tcp://127.0.0.1:{free_ports(1)[0]}"),
         ["no daemon answered", "selfstorm-daemon run"],
     ),
-    "stop: no address": (plain(DAEMON, "stop", "--control", "nonsense"), ["nonsense: is no address"]),
+    "stop: no address": (plain(DAEMON, "stop", "--control", "nonsense"), ["nonsense: is not an address"]),
 }
 
 

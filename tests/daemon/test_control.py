@@ -121,7 +121,7 @@ def test_a_region_is_reconstructed_alone_and_says_where_it_is(running):
         ({"reconstruction.device": "cuda"}, "cannot be changed while the daemon runs"),
         ({"reconstruction.window": 3}, "greater than or equal to 8"),
         ({"reconstruction.window": {"a": 1}}, "valid integer"),
-        ({"reconstruction.region": [0, 0, 9999, 4]}, "reaches over the camera's"),
+        ({"reconstruction.region": [0, 0, 9999, 4]}, "exceeds the camera's"),
         ({"optics.na": 1.4}, "na and wavelength_nm belong together"),
         ({"reconstruction.stride": 7, "reconstruction.scale": 3}, "scale"),
         ({}, "at least 1"),
@@ -271,7 +271,7 @@ def test_who_asks_too_often_is_refused_and_others_are_not(running):
 
 def test_who_subscribes_to_ever_more_that_is_never_published_is_cut_and_others_come_back(running):
     daemon, results, asked = running
-    why = "a viewer subscribed to what is never published"
+    why = "a viewer subscribed to a kind that is never published"
     with zmq.Context() as context, context.socket(zmq.XSUB) as socket:
         socket.linger = socket.sndhwm = 0
         socket.connect(daemon.results)
@@ -300,7 +300,7 @@ def test_commands_say_what_they_did(running, capfd):
         return done.stdout.strip()
 
     assert said("set", "reconstruction.stride=10") == "reconstruction.stride: 20 -> 10"
-    assert said("set", "reconstruction.stride=10") == "nothing changes: that is how it is"
+    assert said("set", "reconstruction.stride=10") == "no change: the settings have these values already"
     assert "reconstruction.stride = 10" in said("info")
     assert said("pause") == "paused"
     assert said("status").startswith("running (paused)")
@@ -308,7 +308,7 @@ def test_commands_say_what_they_did(running, capfd):
     wrong = within([*DAEMON, "set", "stride", "--control", daemon.control], capfd)
     assert (wrong.returncode, wrong.stderr.strip()) == (
         2,
-        "error: 'stride' changes nothing; write KEY=VALUE, such as reconstruction.stride=25",
+        "error: 'stride' is not a setting; write KEY=VALUE, such as reconstruction.stride=25",
     )
     asked.set({"reconstruction.stride": 20})
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from client.timeline.saved_movie import open_movie
 from daemon.config import Config, load
 from daemon.processing.manifest import EffortLine, ManifestLine, RunLine, WindowLine
-from daemon.processing.replay import repeat
+from daemon.processing.replay import repeat_run
 from daemon.protocol.messages import FrameHeader
 from daemon.recording.recorder import Recording
 from selfstorm.compute.device import prepare_device
@@ -326,4 +326,4 @@ def test_a_manifest(tmp_path):
     whole = "".join(line.model_dump_json(exclude_none=True) + "\n" for line in lines).encode()
     path = tmp_path / "out.manifest.ndjson"
     path.write_bytes(whole)
-    survives(path, whole, lambda: list(repeat(path)), examples=120, text=True)
+    survives(path, whole, lambda: list(repeat_run(path)), examples=120, text=True)

@@ -67,23 +67,23 @@ def test_a_daemon_lets_in_whom_it_knows_and_tells_the_others_why(start, ring, tm
         wait_until(seen.has("status", "sr.refined"))
         assert ask(daemon.control, "status", key=laptop)["version"]
         assert [ask(daemon.control, "info", key=key)["role"] for key in (laptop, boss)] == ["view", "control"]
-        assert "may look and not control" in refusal(daemon.control, laptop, "stop")
-        assert "the daemon wants a key: --key NAME.key" in refusal(daemon.control, None)
-        assert "the daemon refused this key: it is not admitted there, or was revoked" in refusal(
+        assert "may watch but not control" in refusal(daemon.control, laptop, "stop")
+        assert "the daemon needs a key: --key NAME.key" in refusal(daemon.control, None)
+        assert "the daemon refused this key: it is not allowed there, or was revoked" in refusal(
             daemon.control, stranger
         )
-        assert "another key of its own than the one this key was made for" in refusal(daemon.control, elsewhere)
-        wait_until(lambda: "wants a key" in shut_out.fault)
+        assert "not the one that this key was made for" in refusal(daemon.control, elsewhere)
+        wait_until(lambda: "needs a key" in shut_out.fault)
         assert shut_out.all == []
         watched_without, watched = (watch_once(daemon, *words) for words in ((), ("--key", kept(tmp_path, laptop))))
         assert (watched_without.returncode, watched_without.stderr.count("\n")) == (1, 1)
-        assert "the daemon wants a key: --key NAME.key" in watched_without.stderr
+        assert "the daemon needs a key: --key NAME.key" in watched_without.stderr
         assert watched.returncode == 0, watched.stderr
         assert "simulate:" in watched.stdout
 
         def all_told():
             told = " / ".join(event.text for event in seen.events("key_refused"))
-            wanted = ("laptop asked for control", f"key {stranger.public[:6]}... from 127.0.0.", "without a key")
+            wanted = ("laptop tried to control", f"key {stranger.public[:6]}... from 127.0.0.", "without a key")
             return all(one in told for one in wanted)
 
         wait_until(all_told)
@@ -114,7 +114,7 @@ def test_who_is_revoked_while_connected_hears_nothing_more_and_may_come_back(sta
         ring.allow("laptop", laptop.public, "view")
         gone.more("status", 1)
         assert gone.fault == ""
-        with pytest.raises(InputError, match="may look and not control"):
+        with pytest.raises(InputError, match="may watch but not control"):
             asker.ask("stop")
     assert daemon.status().state == "running"
 
@@ -157,11 +157,11 @@ def test_a_public_address_without_keys_is_refused_at_start(tmp_path, which):
     [port] = free_ports(1)
     server = {which: f"tcp://0.0.0.0:{port}", "keys": "ring"}
     config = load(write_config(tmp_path / "daemon.toml", simulated(server=server, save="sr.ome.tif")), {})
-    lacks = rf"0\.0\.0\.0:{port}: other machines can reach this address, and the daemon has no key; make one for who "
-    with pytest.raises(InputError, match=lacks + r"will watch: selfstorm-daemon keys new NAME --keyring .*ring"):
+    lacks = rf"0\.0\.0\.0:{port}: other machines can reach this address, but the daemon has no key; make a key for "
+    with pytest.raises(InputError, match=lacks + r"each client: selfstorm-daemon keys new NAME --keyring .*ring"):
         Service(config)
     Keyring(tmp_path / "ring").make_pair()
-    with pytest.raises(InputError, match="and nobody's key is admitted; make one"):
+    with pytest.raises(InputError, match="but no client is allowed; make a key"):
         Service(config)
     with pytest.raises(InputError, match="there are no keys"):
         ServerSocket("results", server[which], zmq.XPUB, {}, lambda socket: None)
@@ -236,7 +236,7 @@ DAMAGED = {
         "allowed.json",
         json.dumps({"keys": [{"name": "a", "public": "#" * 40, "role": "view", "since_unix": 0}]}),
     ),
-    "allowed.json: is damaged (a name stands there twice": (
+    "allowed.json: is damaged (a name occurs twice": (
         "allowed.json",
         json.dumps(
             {"keys": [{"name": "a", "public": one, "role": "view", "since_unix": 0} for one in (PUBLIC, SECRET)]}
@@ -262,7 +262,7 @@ def test_a_damaged_key_file_is_said_in_one_sentence(ring, tmp_path):
     for wrong, said in (
         (good | {"version": 2}, "version"),
         (good | {"secret": "x"}, "secret: a key is 40 characters of Z85"),
-        (good | {"secret": PUBLIC}, "public and secret key are no pair"),
+        (good | {"secret": PUBLIC}, "public and secret key are not a pair"),
         ({}, "name"),
     ):
         path.write_text(json.dumps(wrong))
@@ -303,22 +303,22 @@ def run(tmp_path, monkeypatch):
 
 def test_the_commands_make_admit_list_and_revoke(run, tmp_path):
     said = run("new", "laptop")
-    assert "laptop.key lets laptop watch: copy it" in said
+    assert "with laptop.key laptop may watch: copy it" in said
     assert "selfstorm-viewer --connect tcp://THIS-PC:5711 --key laptop.key" in said
-    assert "boss.key lets boss watch and control" in run("new", "boss", "--control")
+    assert "with boss.key boss may watch and control" in run("new", "boss", "--control")
     made = load_key_file(tmp_path / "laptop.key")
     assert made.server == Keyring(tmp_path / "ring").pair().public
     first, _, *rows = run("list").splitlines()
     assert first == f"the daemon's public key: {made.server}"
     assert [row.split()[:2] for row in rows] == [["laptop", "view"], ["boss", "control"]]
     assert rows[0].endswith(made.public)
-    assert run("revoke", "laptop") == "laptop is let in no longer\n"
-    assert "no such name is admitted; admitted: boss" in run("revoke", "laptop")
-    assert [one.name for one in Keyring(tmp_path / "ring").admitted()] == ["boss"]
+    assert run("revoke", "laptop") == "laptop is no longer allowed\n"
+    assert "no client has this name; allowed: boss" in run("revoke", "laptop")
+    assert [one.name for one in Keyring(tmp_path / "ring").allowed()] == ["boss"]
 
 
 def test_a_key_made_where_it_is_used_is_allowed_with_the_line_it_prints(run, tmp_path):
-    server = run("list").split()[-4]
+    server = run("list").split()[-5]
     there = run("new", "laptop", "--server-key", server, "--control", ring="elsewhere")
     made = load_key_file(tmp_path / "laptop.key")
     assert made.server == server
@@ -326,7 +326,7 @@ def test_a_key_made_where_it_is_used_is_allowed_with_the_line_it_prints(run, tmp
     assert there.splitlines()[-1] == f'    selfstorm-daemon keys allow --control -- laptop "{made.public}"'
     assert not (tmp_path / "elsewhere").exists()
     assert run("allow", "--control", "--", "laptop", made.public) == "laptop may watch and control\n"
-    assert [one.public for one in Keyring(tmp_path / "ring").admitted()] == [made.public]
+    assert [one.public for one in Keyring(tmp_path / "ring").allowed()] == [made.public]
 
 
 def test_mistakes_with_keys_are_said(run, tmp_path):
@@ -336,11 +336,11 @@ def test_mistakes_with_keys_are_said(run, tmp_path):
         "new", "laptop", "-o", "other.key"
     )
     run("revoke", "laptop")
-    assert "laptop.key: is there already; name another file with -o" in run("new", "laptop")
+    assert "laptop.key: exists already; name another file with -o" in run("new", "laptop")
     assert (tmp_path / "laptop.key").read_bytes() == before
-    assert Keyring(tmp_path / "ring").admitted() == (), "nobody is admitted with a key that was not written"
-    assert "is no name" in run("new", "../laptop")
-    assert "is no public key" in run("allow", "laptop", "x" * 39)
+    assert Keyring(tmp_path / "ring").allowed() == (), "no client is allowed with a key that was not written"
+    assert "is not a name" in run("new", "../laptop")
+    assert "is not a public key" in run("allow", "laptop", "x" * 39)
     assert "choose another" in run("new", "this-machine")
     run("allow", "--", "laptop", load_key_file(tmp_path / "laptop.key").public)
-    assert "admitted already, as 'laptop'" in run("allow", "--", "b", load_key_file(tmp_path / "laptop.key").public)
+    assert "allowed already, as 'laptop'" in run("allow", "--", "b", load_key_file(tmp_path / "laptop.key").public)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from daemon.processing.load_control import FIRST_GUESS, LoadController, Workload
+from daemon.processing.load_control import INITIAL_COSTS, LoadController, Workload
 from selfstorm.stages.density import QUICK_LAYERS
 from selfstorm.stream.processing_level import ProcessingLevel, degradation_ladder
 
@@ -25,15 +25,15 @@ class Machine:
     def seconds(self, effort, demand):
         unit = self.load * LAYER_S
         record_timing = {"watch": demand.new, "density": QUICK_LAYERS if effort.quick else demand.layers}
-        record_timing["watch"] *= FIRST_GUESS["watch"]
+        record_timing["watch"] *= INITIAL_COSTS["watch"]
         if not effort.quick:
-            record_timing |= {step: FIRST_GUESS[step] for step in ("memory", "preview")}
+            record_timing |= {step: INITIAL_COSTS[step] for step in ("memory", "preview")}
         if effort.optics and demand.psf_update_due:
-            record_timing["optics"] = FIRST_GUESS["optics"]
+            record_timing["optics"] = INITIAL_COSTS["optics"]
         if effort.estimate != "density" or effort.ahead:
-            record_timing["emitters"] = demand.unseen * FIRST_GUESS[f"emitters {effort.quality}"]
+            record_timing["emitters"] = demand.unseen * INITIAL_COSTS[f"emitters {effort.quality}"]
         if "fused" in (effort.estimate, effort.ahead):
-            record_timing["localisations"] = demand.unseen * FIRST_GUESS[f"localisations {effort.quality}"]
+            record_timing["localisations"] = demand.unseen * INITIAL_COSTS[f"localisations {effort.quality}"]
         return {step: unit * layers * self.apart.get(step, 1.0) for step, layers in record_timing.items()}
 
 
@@ -42,7 +42,7 @@ def efforts(machine, windows, demand=DEMAND, pace=None, full=FULL, steady=False)
     pace = pace or LoadController(full, steady=steady, layer_s=machine.load * LAYER_S, clock=machine.clock)
     made = []
     for _ in range(windows):
-        made.append(pace.effort(demand))
+        made.append(pace.choose_level(demand))
         record_timing = machine.seconds(made[-1], demand)
         pace.record_timing(made[-1], demand, record_timing, demand.unseen if "emitters" in record_timing else 0)
         machine.now_s += max(demand.stride_s, sum(record_timing.values()))

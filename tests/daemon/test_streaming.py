@@ -22,7 +22,7 @@ from daemon_process import (
 )
 
 from daemon.health import Health
-from daemon.processing.replay import repeat
+from daemon.processing.replay import repeat_run
 from daemon.prometheus import MetricsServer
 from selfstorm.errors import InputError
 from selfstorm.io.ome_tiff import read_pictures
@@ -125,7 +125,7 @@ def test_a_manifest_whose_pictures_come_out_otherwise_says_so(run, tmp_path, cap
 def test_what_is_no_manifest_is_refused_by_its_name(tmp_path, text):
     (tmp_path / "no.manifest.ndjson").write_text(text)
     with pytest.raises(InputError, match=r"no\.manifest\.ndjson"):
-        list(repeat(tmp_path / "no.manifest.ndjson"))
+        list(repeat_run(tmp_path / "no.manifest.ndjson"))
 
 
 def test_what_is_no_manifest_is_refused_in_a_line(tmp_path, capfd):

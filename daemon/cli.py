@@ -15,6 +15,7 @@ from daemon.control.commands import COMMANDS, account
 from daemon.control.options import key_option
 from daemon.keys.command import keys
 from daemon.keys.loopback import from_elsewhere, is_loopback
+from daemon.run_target import configuration
 from daemon.sources.kinds import usages
 from daemon.sources.section import source_of
 from daemon.stop_signals import StopSignals
@@ -31,8 +32,9 @@ def cli() -> None:
 
 
 @cli.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config")
 @click.option("--source", help=usages())
+@click.option("--pixel-nm", type=click.FloatRange(1, 10_000), help="Camera pixel in the sample, where nothing says it.")
 @click.option("--record", type=click.Path(path_type=Path), help="Record the raw frames into this folder.")
 @click.option("--save", type=click.Path(path_type=Path), help="Save the pictures as OME-TIFF.")
 @click.option(
@@ -45,8 +47,9 @@ def cli() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the final account as JSON, for programs.")
 @click.option("-v", "--verbose", is_flag=True, help="Log every window.")
 def run(
-    config: Path,
+    config: str,
     source: str | None,
+    pixel_nm: float | None,
     record: Path | None,
     save: Path | None,
     checkpoint: Path | None,
@@ -55,16 +58,21 @@ def run(
     as_json: bool,
     verbose: bool,
 ) -> None:
-    """Run the daemon with CONFIG.toml; options override its keys."""
+    """Run the daemon.
+
+    CONFIG is a .toml file, the name of a shipped one (such as simulate), or a recording to replay. Options override
+    its keys.
+    """
     overrides = {
         "source.uri": source,
+        "camera.pixel_nm": pixel_nm,
         "record": record,
         "save": save,
         "checkpoint": checkpoint,
         "duration_s": duration_s,
         "lossless": lossless,
     }
-    settings = load(config, overrides)
+    settings = configuration(config, overrides)
     _log_events(verbose)
     from daemon.service import Service
 

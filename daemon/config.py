@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -101,10 +102,17 @@ class Config(Section):
         return self
 
 
-def load(path: Path, overrides: dict[str, Any]) -> Config:
-    """Read and validate a file; overrides (dotted keys, None ignored) win over it. Raises InputError.
+def load(path: Path, overrides: Mapping[str, Any], anchor: Path | None = None) -> Config:
+    """Read and validate a configuration file.
 
-    Paths in the file are relative to it, paths in overrides to the current folder.
+    Args:
+        path: A TOML file.
+        overrides: Dotted keys that win over the file's; None is ignored. Paths in them are relative to the current
+            folder.
+        anchor: Folder that paths in the file are relative to; the file's own where None.
+
+    Raises:
+        InputError: The file cannot be read or is no valid configuration.
     """
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -113,8 +121,21 @@ def load(path: Path, overrides: dict[str, Any]) -> Config:
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", where=path) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"is not TOML: {error}", where=path, hint="mend that line") from None
-    _anchor(raw, path.parent)
+        raise InputError(f"is not TOML: {error}", where=path, hint="correct that line") from None
+    _anchor(raw, path.parent if anchor is None else anchor)
+    return _validated(raw, overrides, path)
+
+
+def load_defaults(overrides: Mapping[str, Any], where: Path | str) -> Config:
+    """Validate the default configuration with overrides (dotted keys, None ignored).
+
+    Raises:
+        InputError: An override is not valid; `where` names what was asked for.
+    """
+    return _validated({}, overrides, where)
+
+
+def _validated(raw: dict[str, Any], overrides: Mapping[str, Any], where: Path | str) -> Config:
     for key, value in overrides.items():
         if value is not None:
             *tables, last = key.split(".")
@@ -126,7 +147,7 @@ def load(path: Path, overrides: dict[str, Any]) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise explained(error, path) from None
+        raise explained(error, where) from None
 
 
 def _anchor(raw: dict[str, Any], folder: Path) -> None:

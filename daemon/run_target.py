@@ -1,0 +1,42 @@
+"""The argument of `selfstorm-daemon run`: a configuration file, the name of a shipped one, or a recording to replay."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from daemon.config import Config, load, load_defaults
+from selfstorm.errors import InputError
+
+INSTALLED = Path(__file__).parent / "configs"
+SOURCE_TREE = Path(__file__).parents[1] / "configs"
+
+
+def configuration(target: str, overrides: Mapping[str, Any]) -> Config:
+    """Load what `run` was asked to run.
+
+    Args:
+        target: A .toml file; a name such as 'simulate', of a configuration that comes with the program; or a recording.
+        overrides: Dotted keys that win over the file's; None is ignored.
+
+    Raises:
+        InputError: Nothing of that name is there, or it is no valid configuration.
+    """
+    path = Path(target)
+    if path.suffix.lower() == ".toml":
+        return load(path, overrides)
+    shipped = {file.stem: file for file in _folder().glob("*.toml")}
+    if target in shipped:
+        return load(shipped[target], overrides, anchor=Path())
+    if path.exists():
+        return load_defaults({**overrides, "source.uri": overrides.get("source.uri") or f"replay:{path}"}, where=target)
+    names = ", ".join(sorted(shipped))
+    raise InputError(
+        "no such configuration or recording", where=target, hint=f"give a .toml file, a movie, or one of: {names}"
+    )
+
+
+def _folder() -> Path:
+    """Folder of the configurations that come with the program: inside the wheel, or in the source tree."""
+    return INSTALLED if INSTALLED.is_dir() else SOURCE_TREE

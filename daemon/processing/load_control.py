@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from selfstorm.stages.density import PREVIEW_LAYERS, QUICK_LAYERS
+from selfstorm.stages.density import PREVIEW_ITERATIONS, QUICK_ITERATIONS
 from selfstorm.stages.pipeline import STAGES
 from selfstorm.stream.processing_level import Estimate, ProcessingLevel, degradation_ladder
 
@@ -26,7 +26,7 @@ INITIAL_COSTS = {
     "watch": 2.2,  # a frame
     "memory": 90.0,  # a window, from here on
     "optics": 200.0,
-    "preview": PREVIEW_LAYERS + 8.0,
+    "preview": PREVIEW_ITERATIONS + 8.0,
     "quality": 26.0,
     "other": 10.0,
 } | {key: cost for stage in TIMED_STAGES for key, cost in stage.costs.items()}
@@ -111,7 +111,7 @@ class LoadController:
         """Predict the seconds that a window takes."""
         cost = self._layers_for
         layers = demand.new * cost["watch"] + cost["other"]
-        layers += QUICK_LAYERS if effort.quick else demand.layers + cost["memory"] + cost["preview"]
+        layers += QUICK_ITERATIONS if effort.quick else demand.layers + cost["memory"] + cost["preview"]
         for stage in TIMED_STAGES:
             if effort.estimate in stage.estimates:
                 layers += (demand.unseen if stage.per_frame else 1) * cost[stage.cost_key(effort.quality)]
@@ -123,7 +123,7 @@ class LoadController:
         self, effort: ProcessingLevel, demand: Workload, seconds: Mapping[str, float], searched: int
     ) -> None:
         """Update the costs with the measured seconds of a window's steps. searched: frames searched for emitters."""
-        layers = QUICK_LAYERS if effort.quick else demand.layers
+        layers = QUICK_ITERATIONS if effort.quick else demand.layers
         self._layer_s += NEWEST_WEIGHT * (seconds.get("density", layers * self._layer_s) / layers - self._layer_s)
         amounts = {"watch": demand.new} | {stage.name: searched for stage in TIMED_STAGES if stage.per_frame}
         names = {stage.name: stage.cost_key(effort.quality) for stage in TIMED_STAGES}

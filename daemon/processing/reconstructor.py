@@ -24,7 +24,7 @@ from selfstorm.compute.batching import BatchLimits, out_of_memory, release
 from selfstorm.errors import InputError, first_line
 from selfstorm.frames import Frame, StreamInfo, Window
 from selfstorm.reconstruction import Reconstruction
-from selfstorm.stages.density import cold_iterations, unrolled
+from selfstorm.stages.density import cold_iterations, iterate
 from selfstorm.stream.checkpoint import fingerprint, load_model
 from selfstorm.stream.engine import Model, ingest, new_model, picture_of
 from selfstorm.stream.frame_store import WindowSpan, unseen
@@ -286,6 +286,6 @@ def _layer_s(model: Model) -> float:
     seen = model.covariance.forward(flat)
     for _ in range(PROBES):
         start = time.perf_counter()
-        float(unrolled(model.covariance, flat, seen, seen, flat, PROBED_LAYERS).sum())
+        float(iterate(model.covariance, flat, seen, seen, flat, PROBED_LAYERS).sum())
         times.append(time.perf_counter() - start)
     return min(times) / PROBED_LAYERS

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from selfstorm.frames import Array, cell_centres_nm, to_cells
 from selfstorm.physics.background import fit_background
+from selfstorm.physics.multiplicative import multiplicative_step
 from selfstorm.physics.operators import Imaging
 
 RL_ITERATIONS = 500
@@ -88,7 +89,7 @@ def richardson_lucy(imaging: Imaging, frame: Tensor, background: Tensor, iterati
     seen = frame.clamp(min=0)
     x = torch.full_like(imaging.norm, max(float(seen.mean()), LEAST_PHOTONS))
     for _ in range(iterations):
-        x = x * imaging.adjoint(seen / (imaging.forward(x) + background).clamp(min=1e-9)) / imaging.norm
+        x = multiplicative_step(imaging, x, seen, background, floor=1e-9)
     return x
 
 

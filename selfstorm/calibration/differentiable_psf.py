@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from scipy.fft import next_fast_len
 from torch import Tensor
 
 from selfstorm.calibration.field_moments import FIELD_LAGS
-from selfstorm.physics.operators import LAGS, PAD_PX, LaggedCovariance, unseen_infinite
+from selfstorm.physics.multiplicative import multiplicative_step
+from selfstorm.physics.operators import LAGS, PAD_PX, Lags, inside_field, unseen_infinite
 from selfstorm.psf.models import Airy, Ellipse, Gaussian, Psf, reach_px
 from selfstorm.psf.pupil import ABERRATIONS, SAMPLES, Pupil, zernikes
 from selfstorm.stages.covariances import WindowStatistics
-from selfstorm.stages.density import density, offset_of
+from selfstorm.stages.density import density, shifted_data
 
 SCALE = 3  # cells along a pixel of a training problem
 MARGIN_PX = 2  # beyond the PSF's reach: so that lags do not meet round the period, and for a PSF that grows
 COVARIANCE_REACH_PX = 6  # products of two PSFs are below 1e-4 of their height beyond it
-FREE_LAYERS, SLOPED_LAYERS = 20, 6  # measured: 30 and 10 find the same optics in half as much time again
+FREE_ITERATIONS, SLOPED_ITERATIONS = 20, 6  # measured: 30 and 10 find the same optics in half as much time again
 FIRST_DEFOCUS = 0.3  # rad; nothing slopes at none, where more focus is as good as less
 TINY = 1e-12
 Smooth = Gaussian | Ellipse | Pupil
@@ -133,14 +135,14 @@ class Optics:
         return torch.stack([(seen * other)[part, part] for other in shifted])
 
 
-class Covariance(LaggedCovariance):
+class Covariance:
     """F of any kernel and any lags: density on the padded SR grid of a field -> covariances between pixels, and back.
 
     kernels: (lags, s*n, s*n), n odd. The cells are kept as (s, s, H + 2 pad, W + 2 pad), a map for each phase.
     """
 
-    def __init__(self, kernels: Tensor, height: int, width: int) -> None:
-        self.field = height, width
+    def __init__(self, kernels: Tensor, lags: Lags, height: int, width: int) -> None:
+        self.field, self._lags = (height, width), lags
         self.padded = height + 2 * PAD_PX, width + 2 * PAD_PX
         blocks = kernels.shape[-1] // SCALE
         reach = blocks // 2
@@ -149,6 +151,12 @@ class Covariance(LaggedCovariance):
         size_y, size_x = self.shape
         wide = torch.nn.functional.pad(phases, (0, size_x - blocks, 0, size_y - blocks))
         self.spectrum = torch.fft.rfft2(torch.roll(wide, (PAD_PX - reach, PAD_PX - reach), (-2, -1)))
+
+    @cached_property
+    def norm(self) -> Tensor:
+        """F^T 1 over the rows that mean something, with its slope in the kernels."""
+        with torch.enable_grad():  # whoever asks first: it is kept
+            return unseen_infinite(self.adjoint(inside_field(self._lags, torch.zeros(self.field))))
 
     def forward(self, m: Tensor) -> Tensor:
         """(s, s, H + 2 pad, W + 2 pad) -> (lags, H, W)."""
@@ -164,17 +172,14 @@ class Covariance(LaggedCovariance):
 
 
 def learned_density(optics: Optics, spectrum: Tensor, statistics: WindowStatistics) -> Tensor:
-    """(s, s, H + 2 pad, W + 2 pad) from a flat start, by layers without a slope and a few with one.
+    """(s, s, H + 2 pad, W + 2 pad) from a flat start, by iterations without a slope and a few with one.
 
-    The slope of the last layers stands for that of all: it points the same way at a part of the cost.
+    The slope of the last iterations stands for that of all: it points the same way at a part of the cost.
     """
-    operator = Covariance(optics.kernels(spectrum, LAGS), *statistics.mean.shape)
+    operator = Covariance(optics.kernels(spectrum, LAGS), LAGS, *statistics.mean.shape)
     with torch.no_grad():
-        m = density(operator, statistics, FREE_LAYERS)
-    inside = statistics.inside
-    offset = offset_of(statistics)
-    data = (statistics.covariance + offset).clamp(min=0) * inside
-    norm = unseen_infinite(operator.adjoint(inside))
-    for _ in range(SLOPED_LAYERS):
-        m = m * operator.adjoint(data / (operator.forward(m) + offset).clamp(min=TINY)).clamp(min=0) / norm
+        m = density(operator, statistics, FREE_ITERATIONS)
+    data, offset = shifted_data(statistics)
+    for _ in range(SLOPED_ITERATIONS):
+        m = multiplicative_step(operator, m, data, offset, floor=TINY)
     return m

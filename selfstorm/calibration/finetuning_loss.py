@@ -10,11 +10,11 @@ from torch import Tensor
 from selfstorm.calibration.differentiable_psf import Covariance, Optics, learned_density, parameters, smooth
 from selfstorm.calibration.field_moments import FieldMoments
 from selfstorm.calibration.psf_fit import Target
+from selfstorm.physics.operators import Lags, inside_field
 from selfstorm.psf.models import Psf
 from selfstorm.psf.pupil import Pupil
 from selfstorm.stages.covariances import shifted, trend, window_statistics
 
-Lags = tuple[tuple[int, int], ...]
 NOISY = 0.1  # share of the moments that is chance; beyond it they show nothing
 AGREES_CHI2, MATTERS = 3.0, 1e-3  # of the moments: chance, and a width 4 % off
 ANCHOR = 0.3  # measured: with 3, chance in the moments made coma where there was none; with 0, widths come out small
@@ -60,10 +60,10 @@ class Half:
         The density's brightness is fitted once more: whitening and significance scale what it was made from.
         """
         m = learned_density(optics, spectrum, self.statistics)
-        predicted = Covariance(optics.kernels(spectrum, lags), *self.variance.shape).forward(m)
+        predicted = Covariance(optics.kernels(spectrum, lags), lags, *self.variance.shape).forward(m)
         measured = torch.stack([(self.c * shifted(self.c, *lag)).sum(0) for lag in lags]) / (len(self.c) - 1)
         variance = torch.stack([self.variance * shifted(self.variance, *lag) for lag in lags])
-        inside = torch.stack([shifted(torch.ones_like(self.variance), *lag) for lag in lags])
+        inside = inside_field(lags, self.variance)
         weight = inside * len(self.c) / (variance + measured**2).clamp(min=TINY)
         brightness = (weight * measured * predicted).sum() / (weight * predicted**2).sum()
         misfit: Tensor = (weight * (measured - brightness * predicted) ** 2).mean(0)

@@ -8,32 +8,56 @@ from scipy.interpolate import BSpline
 from torch import Tensor
 
 KNOT_SPACING_PX = 13.0
-LEAST_KNOTS = 5
-ROUNDS = 60
+MIN_KNOTS = 5
+ITERATIONS = 60
 
 
 def spline_basis(pixels: int, like: Tensor, spacing_px: float = KNOT_SPACING_PX) -> Tensor:
     """(pixels, knots) cubic B-splines, a knot every spacing_px camera pixels or so, at least 5."""
-    knots = max(LEAST_KNOTS, round(pixels / spacing_px) + 2)
+    knots = max(MIN_KNOTS, round(pixels / spacing_px) + 2)
     breaks = np.r_[[0.0] * 3, np.linspace(0, pixels, knots - 2), [float(pixels)] * 3]
     basis = BSpline.design_matrix(np.arange(pixels) + 0.5, breaks, 3).toarray()
     return torch.as_tensor(basis).to(like.dtype).to(like.device)
 
 
-def fit_background(mean: Tensor, emitters: Tensor) -> tuple[Tensor, Tensor]:
-    """Fit mean = c * emitters + background by multiplicative (expectation-maximisation) updates.
+class SplineSurface:
+    """S: weights of cubic B-splines -> a smooth surface over the field, S w = Y w X^T; nonnegative as its weights are.
 
-    mean: (H, W) photons. emitters: (H, W), what the density puts on the camera, any unit. Returns (c, background):
-    a scalar and (H, W) photons, both >= 0.
+    norm: S^T 1, (rows, columns) of weights.
     """
-    along_y, along_x = spline_basis(mean.shape[0], mean), spline_basis(mean.shape[1], mean)
+
+    def __init__(self, height: int, width: int, like: Tensor, spacing_px: float = KNOT_SPACING_PX) -> None:
+        self.along_y, self.along_x = (spline_basis(pixels, like, spacing_px) for pixels in (height, width))
+        self.norm = self.along_y.sum(0)[:, None] * self.along_x.sum(0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., rows, columns) weights -> (..., H, W)."""
+        return self.along_y @ x @ self.along_x.T
+
+    def adjoint(self, z: Tensor) -> Tensor:
+        """(..., H, W) -> (..., rows, columns)."""
+        return self.along_y.T @ z @ self.along_x
+
+
+def fit_background(mean: Tensor, emitters: Tensor) -> tuple[Tensor, Tensor]:
+    """Fit mean = c * emitters + background by multiplicative steps of both (physics.multiplicative).
+
+    Args:
+        mean: (H, W) photons.
+        emitters: (H, W), what the density puts on the camera, any unit.
+
+    Returns:
+        c, a scalar, and the background, (H, W) photons; both >= 0.
+    """
+    height, width = mean.shape
+    splines = SplineSurface(height, width, mean)
     floor = torch.quantile(mean, 0.1).clamp(min=1e-3)
     c = (mean - floor).clamp(min=0).mean() / emitters.mean()
-    weights = torch.ones((along_y.shape[1], along_x.shape[1]), dtype=mean.dtype, device=mean.device) * floor
-    norm = along_y.sum(0)[:, None] * along_x.sum(0)
+    weights = torch.ones_like(splines.norm) * floor
     target = mean.clamp(min=1e-3)
-    for _ in range(ROUNDS):
-        ratio = target / (c * emitters + along_y @ weights @ along_x.T).clamp(min=1e-6)
-        weights = weights * (along_y.T @ ratio @ along_x) / norm
+    for _ in range(ITERATIONS):
+        # both parts share one ratio of data to model, so that neither explains what the other has explained
+        ratio = target / (c * emitters + splines.forward(weights)).clamp(min=1e-6)
+        weights = weights * splines.adjoint(ratio) / splines.norm
         c = c * (emitters * ratio).sum() / emitters.sum()
-    return c, along_y @ weights @ along_x.T
+    return c, splines.forward(weights)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.compute.device import precise
-from selfstorm.physics.operators import LAGS
+from selfstorm.physics.operators import LAGS, inside_field
 from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
 # A lag-one correlation read from few frames is too large as often as too small; whitening by this share of it
@@ -116,7 +116,7 @@ def whitened(sums: Sums, memory: Tensor | None = None) -> tuple[Tensor, Tensor, 
     memory: rho_1 where more is known of it than these sums say.
     """
     variance = sums.power / sums.frames
-    inside = torch.stack([shifted(torch.ones_like(variance), *lag) for lag in LAGS])
+    inside = inside_field(LAGS, variance)
     now, following = sums.now / sums.freedom, sums.following / sums.freedom
     uncertainty = (torch.stack([variance * shifted(variance, *lag) for lag in LAGS]) + now**2) / sums.frames
     if memory is None:

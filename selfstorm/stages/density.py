@@ -12,14 +12,15 @@ from torch import Tensor
 from selfstorm.compute.compiled import CompiledOp
 from selfstorm.compute.cuda_graphs import Graphs
 from selfstorm.compute.device import precise
-from selfstorm.physics.operators import LAGS, LaggedCovariance, unseen_infinite
+from selfstorm.physics.multiplicative import back_projected_ratio
+from selfstorm.physics.operators import LAGS, Operator
 from selfstorm.stages.covariances import WindowStatistics, window_statistics, within
 from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
 MOST_MOMENTUM = 0.98
 TINY = 1e-12
-QUICK_LAYERS = 30  # from a flat start
-PREVIEW_LAYERS = 8  # from the density before
+QUICK_ITERATIONS = 30  # from a flat start
+PREVIEW_ITERATIONS = 8  # from the density before
 WARM_FLOOR = 0.05
 # Maps and frames alive at the worst moment of an iteration, beside what the adjoint makes.
 MAPS, FRAMES = 5, 6 * len(LAGS)
@@ -31,9 +32,9 @@ def cold_iterations(frames: int) -> int:
 
 
 def density(
-    operator: LaggedCovariance,
+    operator: Operator,
     statistics: WindowStatistics,
-    layers: int,
+    iterations: int,
     start: Tensor | None = None,
     graphs: Graphs | None = None,
 ) -> Tensor:
@@ -42,30 +43,29 @@ def density(
     Returns (rows, columns) on the padded SR grid, >= 0: the variance of an SR cell's photons, up to a factor.
     start: a density to go on from, strictly positive; flat when None. graphs: to run the layers as one of them.
     """
-    inside, offset = statistics.inside, offset_of(statistics)
-    data = (statistics.covariance + offset).clamp(min=0) * inside
-    norm = unseen_infinite(operator.adjoint(inside))
-    m = _flat(operator, statistics, norm) if start is None else start
+    data, offset = shifted_data(statistics)
+    norm = operator.norm
+    m = _flat(operator, statistics) if start is None else start
 
-    def all_layers(m: Tensor, data: Tensor, offset: Tensor, norm: Tensor) -> Tensor:
-        return unrolled(operator, m, data, offset, norm, layers)
+    def iterated(m: Tensor, data: Tensor, offset: Tensor, norm: Tensor) -> Tensor:
+        return iterate(operator, m, data, offset, norm, iterations)
 
     if graphs is None:
-        return all_layers(m, data, offset, norm)
-    return graphs.run(("density", layers), all_layers, m, data, offset, norm)
+        return iterated(m, data, offset, norm)
+    return graphs.run(("density", iterations), iterated, m, data, offset, norm)
 
 
-def unrolled(operator: LaggedCovariance, m: Tensor, data: Tensor, offset: Tensor, norm: Tensor, layers: int) -> Tensor:
-    """m, (rows, columns), after so many layers; never waits for the host.
+def iterate(operator: Operator, m: Tensor, data: Tensor, offset: Tensor, norm: Tensor, iterations: int) -> Tensor:
+    """m, (rows, columns), after so many iterations; never waits for the host.
 
     data, offset: (lags, H, W), what there is to explain and what is added to both sides. norm: (rows, columns).
     """
     before, step, momentum = m, torch.zeros_like(m), precise(m.new_zeros(()))
-    for layer in range(layers):
-        z = _ahead(m, before, momentum) if layer > 1 else m
-        ratio = _ratio(data, operator.forward(z), offset)
+    for number in range(iterations):
+        z = _ahead(m, before, momentum) if number > 1 else m
+        factor = back_projected_ratio(operator, z, data, offset, _ratio)
         before = m
-        m, step, momentum = _updated(z, operator.adjoint(ratio), norm, step)
+        m, step, momentum = _updated(z, factor, norm, step)
     return m
 
 
@@ -93,6 +93,12 @@ def updated(z: Tensor, spread: Tensor, norm: Tensor, step: Tensor) -> tuple[Tens
 _ahead, _ratio, _updated = CompiledOp(ahead), CompiledOp(ratio), CompiledOp(updated)
 
 
+def shifted_data(statistics: WindowStatistics) -> tuple[Tensor, Tensor]:
+    """(D + o)+, (lags, H, W), zero outside the field, and o, (lags, 1, 1)."""
+    offset = offset_of(statistics)
+    return (statistics.covariance + offset).clamp(min=0) * statistics.inside, offset
+
+
 def offset_of(statistics: WindowStatistics) -> Tensor:
     """(lags, 1, 1) > 0: the median standard error of each lag's covariances, at which they weigh half."""
     spread = statistics.uncertainty.sqrt()
@@ -105,8 +111,8 @@ def warmed(known: Tensor | None) -> Tensor | None:
     return None if known is None else known + WARM_FLOOR * known.mean()
 
 
-def _flat(operator: LaggedCovariance, statistics: WindowStatistics, like: Tensor) -> Tensor:
-    ones = torch.ones_like(like)
+def _flat(operator: Operator, statistics: WindowStatistics) -> Tensor:
+    ones = torch.ones_like(operator.norm)
     level = (statistics.covariance.clamp(min=0)).sum() / (operator.forward(ones) * statistics.inside).sum()
     return ones * level.clamp(min=TINY)
 

@@ -13,18 +13,19 @@ import torch
 from torch import Tensor
 
 from selfstorm.compute.compiled import CompiledOp
+from selfstorm.physics.multiplicative import back_projected_ratio
 from selfstorm.physics.operators import Imaging
 from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
 
 @dataclass(frozen=True, slots=True)
-class Layers:
-    """count layers; penalty: lambda, ramped over the first half; floor: epsilon.
+class EmitterSettings:
+    """How emitter maps are made. penalty: lambda, ramped over the first half of the iterations; floor: epsilon.
 
     floor > 0 keeps emitters that never blink: the density does not see them.
     """
 
-    count: int
+    iterations: int
     penalty: float
     floor: float
 
@@ -33,11 +34,11 @@ class Layers:
 # adjoint makes.
 MAPS, FRAMES, SHARED_MAPS = 2, 4, 3
 
-QUALITY = {"best": Layers(40, 0.2, 0.1), "fast": Layers(15, 0.3, 0.1)}
+QUALITY = {"best": EmitterSettings(40, 0.2, 0.1), "fast": EmitterSettings(15, 0.3, 0.1)}
 
 
 def emitter_maps(
-    imaging: Imaging, y: Tensor, prior: Tensor, start: Tensor, background: Tensor, layers: Layers
+    imaging: Imaging, y: Tensor, prior: Tensor, start: Tensor, background: Tensor, settings: EmitterSettings
 ) -> Tensor:
     """Unrolled emitter network.
 
@@ -45,16 +46,16 @@ def emitter_maps(
     from, flat (starting from the density overfits). background: (T, H, W) photons.
     Returns (T, rows, columns) photons per SR cell, >= 0.
     """
-    weight = layers.penalty / ((prior + layers.floor) * imaging.norm)
+    weight = settings.penalty / ((prior + settings.floor) * imaging.norm)
     caught = 1 / imaging.norm
     x = start.expand(len(y), *prior.shape).clone()
     root, ramp = torch.empty_like(x), 0.0
-    for k in range(layers.count):
+    for k in range(settings.iterations):
         if ramp < 1:
-            ramp = min(1.0, (k + 0.5) / (0.5 * layers.count))
+            ramp = min(1.0, (k + 0.5) / (0.5 * settings.iterations))
             kept = (ramp * weight).add_(1).reciprocal_()
-        ratio = _ratio(y, imaging.forward(x), background)
-        x = _updated(x, imaging.adjoint(ratio), caught, kept, root=root)
+        # the factor has no name: a map of every frame would be kept alive until the next is made
+        x = _updated(x, back_projected_ratio(imaging, x, y, background, _ratio), caught, kept, root=root)
     return x
 
 
@@ -76,11 +77,11 @@ def updated(x: Tensor, spread: Tensor, caught: Tensor, kept: Tensor, root: Tenso
 _ratio, _updated = CompiledOp(ratio), CompiledOp(updated)
 
 
-def sample_maps(sample: Sample, layers: Layers = QUALITY["fast"]) -> Tensor:
+def sample_maps(sample: Sample, settings: EmitterSettings = QUALITY["fast"]) -> Tensor:
     """Maps of a sample's frames with a flat prior, from as much light as they have."""
     grid, y = sample.imaging.grid, sample.y
     start = y.mean((1, 2), keepdim=True) / grid.scale**2
-    return emitter_maps(sample.imaging, y, y.new_ones(grid.cells), start, torch.ones_like(y), layers)
+    return emitter_maps(sample.imaging, y, y.new_ones(grid.cells), start, torch.ones_like(y), settings)
 
 
 def _bytes(batch: Batch) -> int:
@@ -90,7 +91,7 @@ def _bytes(batch: Batch) -> int:
 
 
 def _prepare(sample: Sample) -> Run:
-    return lambda iterations: sample_maps(sample, replace(QUALITY["fast"], count=iterations))
+    return lambda iterations: sample_maps(sample, replace(QUALITY["fast"], iterations=iterations))
 
 
 EMITTERS = Stage(

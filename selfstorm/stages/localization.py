@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from selfstorm.compute.batching import BYTES_PER_NUMBER
 from selfstorm.compute.device import precise
 from selfstorm.errors import InputError
 from selfstorm.localizations import Localizations
-from selfstorm.physics.operators import BYTES_PER_NUMBER, Grid
+from selfstorm.physics.operators import Grid
 from selfstorm.psf.models import Psf
 from selfstorm.psf.rendering import CORE_PX, HALO_PX, Canvas, Emitters, Layout, Patches, Windows, profiles
 from selfstorm.stages.candidates import candidates

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from selfstorm.compute.batching import CPU_MAP_BYTES, batches, frames_together
 from selfstorm.compute.device import precise
-from selfstorm.physics.background import spline_basis
+from selfstorm.physics.background import SplineSurface
 from selfstorm.physics.operators import Grid, Imaging
 from selfstorm.psf.models import Psf
 from selfstorm.stages.covariances import TREND_FRAMES, neighbours, within
 from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
 KNOT_SPACING_PX = 6.0  # wider misses haze blurred by 400 nm, narrower takes dense emitters for haze
-LAYERS = 15
+ITERATIONS = 15
 PENALTY = 0.2  # on emitters: smooth light is background sooner than many emitters
 FLOOR = 0.1  # of the prior: emitters that the density does not see
 # The mean background counts for at least as much as this many of the 36 pixels or so of a knot.
@@ -35,12 +35,10 @@ class OutOfFocusBackground:
     def __init__(self, psf: Psf, grid: Grid, like: Tensor) -> None:
         self._scale, self._coarse = grid.scale, Grid(grid.height, grid.width, 1, grid.pixel_nm)
         self._imaging = Imaging(psf, self._coarse, like)
-        # made on the CPU: not every device has the decomposition, and splines are small
-        here = torch.zeros((), dtype=like.dtype)
-        splines = [spline_basis(pixels, here, KNOT_SPACING_PX) for pixels in (grid.height, grid.width)]
-        self._y, self._x = (one.to(like.device) for one in splines)
-        self._inverse_y, self._inverse_x = (torch.linalg.pinv(one).to(like.device) for one in splines)
-        self._norm = self._y.sum(0)[:, None] * self._x.sum(0)
+        self._splines = SplineSurface(grid.height, grid.width, like, KNOT_SPACING_PX)
+        # inverted on the CPU: not every device has the decomposition, and splines are small
+        along_axes = self._splines.along_y, self._splines.along_x
+        self._inverse_y, self._inverse_x = (torch.linalg.pinv(one.cpu()).to(like.device) for one in along_axes)
 
     def knots(
         self,
@@ -73,7 +71,7 @@ class OutOfFocusBackground:
 
     def drawn(self, knots: Tensor) -> Tensor:
         """Splines (..., rows, columns) on the camera: (..., H, W) photons."""
-        return self._y @ knots @ self._x.T
+        return self._splines.forward(knots)
 
     def _fit(self, y: Tensor, start: Tensor, expected: Tensor, weight: Tensor, steadiness_px: Tensor) -> Tensor:
         """(T, knots, knots) photons: the splines of y (T, H, W) > 0, drawn towards those expected.
@@ -82,13 +80,14 @@ class OutOfFocusBackground:
         """
         caught, knots = 1 / self._imaging.norm, expected
         x = start.expand(len(y), *self._coarse.cells).clone()
-        for layer in range(LAYERS):
+        for iteration in range(ITERATIONS):
             seen = self._imaging.forward(x).add_(self.drawn(knots))
             ratio = torch.div(y, seen, out=seen).clamp_(min=1e-4)
             q = self._imaging.adjoint(ratio).mul_(caught).clamp_(min=1e-6)
-            ramp = min(1.0, (layer + 0.5) / (0.5 * LAYERS))
-            knots = knots * (self._y.T @ ratio @ self._x) + steadiness_px * expected
-            knots = knots / (self._norm + steadiness_px)
+            ramp = min(1.0, (iteration + 0.5) / (0.5 * ITERATIONS))
+            # the gamma prior adds to the step as if steadiness_px pixels had shown the expected light
+            knots = knots * self._splines.adjoint(ratio) + steadiness_px * expected
+            knots = knots / (self._splines.norm + steadiness_px)
             x.mul_(q).mul_(q.sqrt_()).mul_(1 / (1 + ramp * weight))
         return knots
 

@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from selfstorm.compute.batching import BYTES_PER_NUMBER
 from selfstorm.errors import InputError
 from selfstorm.localizations import Localizations
-from selfstorm.physics.operators import BYTES_PER_NUMBER, Grid
+from selfstorm.physics.operators import Grid
 from selfstorm.stages.candidates import candidates
 from selfstorm.stages.emitters import sample_maps
 from selfstorm.stages.localization import localize

@@ -69,7 +69,8 @@ def plan(
         The plan. With the smallest batches it may still not fit: see `fits`.
     """
     operators, limits = (imaging, covariance), most
-    kept = (frames + HISTORY_FRAMES) * imaging.grid.frame_bytes + sum(one.separable.bytes for one in operators)
+    kept = (frames + HISTORY_FRAMES) * imaging.grid.frame_bytes
+    kept += sum(one.separable.bytes + one.grid.map_bytes for one in operators)  # matrices and norms
     while True:
         batch = _batch(imaging, covariance, frames, limits, new_frames)
         planned = MemoryPlan(kept, {stage.name: stage.bytes(batch) for stage in STAGES}, limits, free)

@@ -17,7 +17,7 @@ from selfstorm.metrics.self_consistency import assess, resampled
 from selfstorm.physics.background import fit_background
 from selfstorm.reconstruction import Reconstruction, State
 from selfstorm.stages.covariances import Sums, statistics_of
-from selfstorm.stages.density import PREVIEW_LAYERS, QUICK_LAYERS, cold_iterations, density, warmed
+from selfstorm.stages.density import PREVIEW_ITERATIONS, QUICK_ITERATIONS, cold_iterations, density, warmed
 from selfstorm.stages.rendering import fuse, render
 from selfstorm.stages.static_emitters import static_emitters
 from selfstorm.stream.covariance_history import CovarianceHistory
@@ -82,10 +82,10 @@ def picture_of_window(
         callbacks.mark("memory")
         statistics = statistics_of(_sums(memory, window, place.stride, effort), window.mean)
         if preview is not None and not effort.quick:
-            m = density(model.covariance, statistics, PREVIEW_LAYERS, warmed(model.density), model.graphs)
-            preview(_picture(model, window, memory, m, effort.preview, PREVIEW_LAYERS, callbacks))
+            m = density(model.covariance, statistics, PREVIEW_ITERATIONS, warmed(model.density), model.graphs)
+            preview(_picture(model, window, memory, m, effort.preview, PREVIEW_ITERATIONS, callbacks))
             callbacks.mark("preview")
-        layers = QUICK_LAYERS if effort.quick else cold_iterations(statistics.frames)
+        layers = QUICK_ITERATIONS if effort.quick else cold_iterations(statistics.frames)
         m = density(model.covariance, statistics, layers, None, model.graphs)
         callbacks.mark("density")
         result = _picture(model, window, memory, m, effort, layers, callbacks)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from daemon.processing.load_control import INITIAL_COSTS, LoadController, Workload
-from selfstorm.stages.density import QUICK_LAYERS
+from selfstorm.stages.density import QUICK_ITERATIONS
 from selfstorm.stream.processing_level import ProcessingLevel, degradation_ladder
 
 FULL = ProcessingLevel("full", "fused", "fast")
@@ -24,7 +24,7 @@ class Machine:
 
     def seconds(self, effort, demand):
         unit = self.load * LAYER_S
-        record_timing = {"watch": demand.new, "density": QUICK_LAYERS if effort.quick else demand.layers}
+        record_timing = {"watch": demand.new, "density": QUICK_ITERATIONS if effort.quick else demand.layers}
         record_timing["watch"] *= INITIAL_COSTS["watch"]
         if not effort.quick:
             record_timing |= {step: INITIAL_COSTS[step] for step in ("memory", "preview")}

@@ -53,7 +53,7 @@ def sharp():
 def test_its_operator_is_that_of_the_engine(psf):
     grid = Grid(20, 27, SCALE, 100.0)
     optics = Optics(psf, 100.0)
-    ours = Covariance(optics.kernels(optics.spectrum(parameters(psf)), LAGS), grid.height, grid.width)
+    ours = Covariance(optics.kernels(optics.spectrum(parameters(psf)), LAGS), LAGS, grid.height, grid.width)
     theirs = LaggedCovariance(psf, grid, torch.zeros(()))
     x = torch.rand(grid.cells, generator=torch.Generator().manual_seed(1))
     phases = x.reshape(ours.padded[0], SCALE, ours.padded[1], SCALE).permute(1, 3, 0, 2)
@@ -87,7 +87,7 @@ def test_gradient_is_that_of_finite_differences(psf):
 
 
 def test_gradient_through_the_network_is_that_of_finite_differences(sharp, monkeypatch):
-    monkeypatch.setattr("selfstorm.calibration.differentiable_psf.FREE_LAYERS", 0)  # these have no slope by design
+    monkeypatch.setattr("selfstorm.calibration.differentiable_psf.FREE_ITERATIONS", 0)  # these have no slope by design
     half = Half(sharp[:, :32, :32], sharp, 100.0)
     loss = Loss(half, Gaussian(120.0), 100.0)
     theta = parameters(Gaussian(120.0))

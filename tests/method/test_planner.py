@@ -17,7 +17,7 @@ from selfstorm.simulation.scene import Scene
 from selfstorm.stages.candidates import CANDIDATES, candidates
 from selfstorm.stages.covariances import STATISTICS, window_statistics
 from selfstorm.stages.density import DENSITY, density
-from selfstorm.stages.emitters import EMITTERS, Layers, emitter_maps
+from selfstorm.stages.emitters import EMITTERS, EmitterSettings, emitter_maps
 from selfstorm.stages.localization import LOCALIZATION, localize
 from selfstorm.stages.out_of_focus import OUT_OF_FOCUS
 from selfstorm.stages.rendering import RENDERING, render
@@ -33,7 +33,7 @@ CPU = prepare_device("cpu")
 LIKE = torch.zeros(())
 OPTICS = (Gaussian(110.0), Airy(1.4, 680.0), Ellipse(150.0, 100.0, 30.0))
 FIELDS = ((48, 64), (112, 128), (100, 300))  # one dense block each way; several; both
-FEW_LAYERS = Layers(2, 0.2, 0.1)
+FEW_ITERATIONS = EmitterSettings(2, 0.2, 0.1)
 SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, quality="fast", tuning_steps=0)
 
 
@@ -65,7 +65,7 @@ def test_what_stages_a_and_b_take_is_what_was_counted(psf, field):
     with torch.inference_mode():
         statistics = window_statistics(y)
         with Allocated() as stage_b:
-            maps = emitter_maps(imaging, y, torch.rand(grid.cells), torch.ones(frames, 1, 1), y, FEW_LAYERS)
+            maps = emitter_maps(imaging, y, torch.rand(grid.cells), torch.ones(frames, 1, 1), y, FEW_ITERATIONS)
         about(EMITTERS.bytes(batch), stage_b.peak)
         with Allocated() as search:
             candidates(maps, grid)

@@ -209,7 +209,7 @@ def window_cost(raw: Array, frames: int, device: torch.device, *, with_paper: bo
         y = torch.as_tensor(model.photons(raw[:frames])).to(device)
         batch = y[: _frames_together(model, len(y))].clamp(min=1.0)
         run = _captured(EMITTERS, Sample(model.psf, model.imaging, model.covariance, batch), model.graphs)
-        fast_s = min(_times(lambda: run(QUALITY["fast"].count), device, 2))
+        fast_s = min(_times(lambda: run(QUALITY["fast"].iterations), device, 2))
     return WindowCost(
         side_px,
         frames,

@@ -1,0 +1,193 @@
+"""Sums of separable terms along both axes of a field, as Toeplitz band matrices.
+
+Every camera pixel sees the same neighbourhood of cells, so that along an axis the matrix from cells to pixels is a
+Toeplitz band. On long axes only the band that is not zero is multiplied, block by block: the cost grows with the area
+and there is no seam, since the result is the one of the whole matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from selfstorm.compute.batching import BYTES_PER_NUMBER
+from selfstorm.frames import Array
+
+BLOCK_PX = 32  # measured: the fastest on CPU for long axes; one dense block wins on short ones
+DENSE_PX = 96
+
+
+@dataclass(frozen=True, slots=True)
+class Axis:
+    """Camera pixels along one axis, and the SR cells behind them: `scale` a pixel, pad_px pixels more at each end."""
+
+    pixels: int
+    scale: int
+    pad_px: int
+
+    @property
+    def cells(self) -> int:
+        """SR cells, padding included."""
+        return (self.pixels + 2 * self.pad_px) * self.scale
+
+
+Blocks = list[tuple[slice, Tensor]]  # for consecutive outputs: which inputs they see, and (G, out, in)
+
+
+class Band:
+    """Toeplitz band matrices, one for each of G terms, from one axis to another: of each, the part that is not zero.
+
+    They lie in memory as they are multiplied; transposed, a product would take twice as long on a CPU.
+    blocks: into how many the outputs are cut. entries: numbers that are multiplied for one term.
+    """
+
+    def __init__(self, blocks: Blocks) -> None:
+        self._blocks = [(part, self._laid_out(matrix).contiguous()) for part, matrix in blocks]
+        self.terms, self.blocks = len(blocks[0][1]), len(blocks)
+        self.entries = sum(matrix[0].numel() for _, matrix in blocks)
+
+    def _laid_out(self, matrix: Tensor) -> Tensor:
+        raise NotImplementedError
+
+
+class Columns(Band):
+    """Along the last axis, each map by its own matrix."""
+
+    def _laid_out(self, matrix: Tensor) -> Tensor:
+        return (matrix if len(matrix) > 1 else matrix[0]).mT
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(..., G, rows, in) -> (..., G, rows, out); for one term (..., rows, in) -> (..., rows, out)."""
+        return _joined([x[..., part] @ matrix for part, matrix in self._blocks], -1)
+
+
+class Rows(Band):
+    """Along the last axis but one, a map by every matrix: one product with all of them."""
+
+    def _laid_out(self, matrix: Tensor) -> Tensor:
+        return matrix.flatten(0, 1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(..., in, columns) -> (..., G, out, columns)."""
+        maps = self.terms, -1
+        return _joined([(matrix @ x[..., part, :]).unflatten(-2, maps) for part, matrix in self._blocks], -2)
+
+
+class SummedRows(Band):
+    """Along the last axis but one, each map by its own matrix, and their sum: one product."""
+
+    def _laid_out(self, matrix: Tensor) -> Tensor:
+        return matrix.transpose(0, 1).flatten(1)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(..., G, in, columns) -> (..., out, columns)."""
+        return _joined([matrix @ x[..., part, :].flatten(-3, -2) for part, matrix in self._blocks], -2)
+
+
+def _joined(parts: list[Tensor], axis: int) -> Tensor:
+    return parts[0] if len(parts) == 1 else torch.cat(parts, axis)
+
+
+def _blocks(kernels: Array, axis: Axis, like: Tensor) -> tuple[Blocks, Blocks]:
+    """One axis both ways, from cells down to pixels and back up.
+
+    kernels: (G, (2*reach + 1)*scale) float64, what a pixel sees of the cells around it, for each of G terms.
+    """
+    pixels, scale, taps, cells = axis.pixels, axis.scale, kernels.shape[1], axis.cells
+    first = (axis.pad_px - (taps // scale - 1) // 2) * scale  # cell that pixel 0's kernel starts at
+
+    def matrix(rows: range, columns: range) -> Tensor:
+        tap = np.arange(columns.start, columns.stop) - np.arange(rows.start, rows.stop)[:, None] * scale - first
+        values = np.where((tap >= 0) & (tap < taps), kernels[:, tap.clip(0, taps - 1)], 0.0)
+        return torch.as_tensor(values).to(like.dtype).to(like.device)
+
+    count = 1 if pixels <= DENSE_PX else round(pixels / BLOCK_PX)
+    down, up = [], []
+    for seeing in _pieces(pixels, count):
+        start, stop = seeing.start * scale + first, (seeing.stop - 1) * scale + first + taps
+        seen = range(max(start, 0), min(stop, cells))
+        down.append((slice(seen.start, seen.stop), matrix(seeing, seen)))
+    for seen in _pieces(cells, count):
+        earliest, latest = (seen.start - first - taps) // scale + 1, (seen.stop - 1 - first) // scale
+        seeing = range(max(earliest, 0), min(latest + 1, pixels))
+        up.append((slice(seeing.start, seeing.stop), matrix(seeing, seen).mT))
+    return down, up
+
+
+def _pieces(length: int, count: int) -> list[range]:
+    size = -(-length // count)
+    return [range(start, min(start + size, length)) for start in range(0, length, size)]
+
+
+class Separable:
+    """out_l = sum_p Y_u x X_p^T over the pairs p of output l, for x on the padded SR grid, with its exact adjoint.
+
+    kernels_y: (U, taps). kernels_x: (P, taps). term, output: (P,), the u and the l of each pair: outputs that share
+    what they see along y share its cost, most of the whole. like: a tensor of the device and dtype to compute in.
+    """
+
+    def __init__(
+        self,
+        kernels_y: Array,
+        kernels_x: Array,
+        term: Sequence[int],
+        output: Sequence[int],
+        axes: tuple[Axis, Axis],
+        like: Tensor,
+    ) -> None:
+        self.single, self._axes = len(kernels_x) == 1, axes
+        down, up = _blocks(kernels_y, axes[0], like)
+        self.y_down, self.y_up = Rows(down), SummedRows(up)
+        down, up = _blocks(kernels_x, axes[1], like)
+        self.x_down, self.x_up = Columns(down), Columns(up)
+        self._term, self._output = _Links(term, like), _Links(output, like)
+        self.terms, self.pairs = len(kernels_y), len(kernels_x)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of the matrices in float32."""
+        along_y = self.terms * (self.y_down.entries + self.y_up.entries)
+        return (along_y + self.pairs * (self.x_down.entries + self.x_up.entries)) * BYTES_PER_NUMBER
+
+    @property
+    def adjoint_bytes(self) -> int:
+        """Bytes that an adjoint makes: each pair spread along x, their sums by term; the map, in blocks and in one."""
+        pieces = 1 if self.y_up.blocks == 1 else 2
+        spread = self.pairs + (self.terms if self.terms < self.pairs else 0)
+        along_y, along_x = self._axes
+        return (pieces * along_y.cells + spread * along_y.pixels) * along_x.cells * BYTES_PER_NUMBER
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., rows, columns) cells -> (..., L, H, W); no L axis where there is one pair."""
+        seen = self.y_down(x)
+        if self.single:
+            return self.x_down(seen.squeeze(-3))
+        return self._output.added_up(self.x_down(self._term.of(seen)))
+
+    def adjoint(self, z: Tensor) -> Tensor:
+        """(..., L, H, W) -> (..., rows, columns) cells."""
+        if self.single:
+            return self.y_up(self.x_up(z).unsqueeze(-3))
+        return self.y_up(self._term.added_up(self.x_up(self._output.of(z))))
+
+
+class _Links:
+    """Which of K maps each of P pairs belongs to. numbers: (P,); where they are 0, 1, ..., P - 1 it is its own."""
+
+    def __init__(self, numbers: Sequence[int], like: Tensor) -> None:
+        self._one_each = list(numbers) == list(range(len(numbers)))
+        self._numbers = torch.as_tensor(numbers, device=like.device)
+        maps = torch.arange(max(numbers) + 1, device=like.device)
+        self._shares = (maps[:, None] == self._numbers).to(like.dtype)
+
+    def of(self, maps: Tensor) -> Tensor:
+        """(..., K, H, W) -> (..., P, H, W): each pair's own."""
+        return maps if self._one_each else maps.index_select(-3, self._numbers)
+
+    def added_up(self, pairs: Tensor) -> Tensor:
+        """(..., P, H, W) -> (..., K, H, W): the sum over each map's pairs."""
+        return pairs if self._one_each else (self._shares @ pairs.flatten(-2)).unflatten(-1, pairs.shape[-2:])

@@ -1,4 +1,4 @@
-"""What is known of the way to the daemon's control, and in words why something cannot be asked of it now. Pure."""
+"""Access to the daemon's control endpoint, and why it may be unavailable. Pure."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ONLY_LOOKS = (
-    "Your key may look and not control; on the daemon's machine: selfstorm-daemon keys new NAME --control makes one "
-    "that may."
+    "Your key allows viewing only. A key with control is made on the daemon's machine: "
+    "selfstorm-daemon keys new NAME --control."
 )
-LISTENING = "The daemon is being asked what this viewer may do."
-MOVIE = "This is a saved movie: there is no daemon to control."
-NOT_CONNECTED = "There is no daemon yet: choose File > Connect."
+LISTENING = "Waiting for the daemon to say what this viewer is allowed to do."
+MOVIE = "This is a saved movie; there is no daemon to control."
+NOT_CONNECTED = "Not connected to a daemon: choose File > Connect."
 
 
 @dataclass(frozen=True, slots=True)
 class ControlAccess:
-    """address: of the control endpoint; empty without a daemon. answered: whether the newest question was answered.
+    """State of the control connection.
 
-    why: why not, where it was not. role: what the daemon lets this viewer do, 'view' or 'control'; a daemon that does
-    not say it refuses by itself. settings: those that can be changed, by key.
+    Attributes:
+        address: Control endpoint; empty without a daemon.
+        answered: Whether the last request was answered.
+        why: Reason where it was not.
+        role: Permission of this viewer's key, 'view' or 'control'; empty where the daemon does not tell.
+        settings: Settings that can be changed, by key.
     """
 
     address: str = ""
@@ -31,12 +35,12 @@ class ControlAccess:
 
     @property
     def open(self) -> bool:
-        """Whether there is somebody to ask who lets us."""
+        """Whether requests are possible."""
         return not unavailable_reason(self)
 
 
 def unavailable_reason(access: ControlAccess, *, movie: bool = False) -> str:
-    """Why the daemon cannot be controlled at all, and what to do about it; empty where it can."""
+    """Explain why the daemon cannot be controlled and what to do; empty where it can."""
     if movie:
         return MOVIE
     if not access.address:
@@ -47,11 +51,11 @@ def unavailable_reason(access: ControlAccess, *, movie: bool = False) -> str:
 
 
 def headline(access: ControlAccess, *, movie: bool = False) -> str:
-    """The same in a few words, for the head of a menu."""
+    """Summarise the access in a few words, for the top of the menu."""
     if movie or not access.address:
-        return "No daemon to control"
+        return "Not connected to a daemon"
     if not access.answered:
-        return f"{access.address} does not answer" if access.why else f"Asking {access.address} …"
+        return f"{access.address} does not answer" if access.why else f"Connecting to {access.address} …"
     if access.role == "view":
-        return "Your key may look and not control"
+        return "View only: this key cannot control"
     return f"Controls {access.address}"

@@ -1,4 +1,4 @@
-"""Daemons as people name them: two addresses and a key."""
+"""Addresses of a daemon: results, control, and the key file."""
 
 from __future__ import annotations
 
@@ -13,9 +13,12 @@ MAX_PORT = 65_535
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A daemon. results: where it publishes. control: where it takes requests, where that is not one port above.
+    """A daemon to connect to.
 
-    key: the file of the key that lets us in; none on this machine.
+    Attributes:
+        results: Address at which it publishes.
+        control: Address for requests; empty for the port after that of `results`.
+        key: Key file; None for a daemon on this machine.
     """
 
     results: str
@@ -24,20 +27,20 @@ class Target:
 
     @property
     def control_address(self) -> str:
-        """Where it takes requests; empty where there is no port above."""
+        """Address for requests; empty where there is no further port."""
         return self.control or default_control_address(self.results)
 
 
 def address_error(address: str) -> str:
-    """What is wrong with an address; empty when nothing is."""
+    """Describe the fault of an address; empty for a valid one."""
     match = FORM.fullmatch(address)
     if match is None or not 1 <= int(match["port"]) <= MAX_PORT:
-        return f"{address!r} is no address; write tcp://HOST:PORT, such as {DEFAULT}."
+        return f"{address!r} is not a valid address; write tcp://HOST:PORT, for example {DEFAULT}."
     return ""
 
 
 def default_control_address(results: str) -> str:
-    """The address one port above, where a daemon takes requests unless its configuration says otherwise."""
+    """Return the control address a daemon uses by default, one port after its results."""
     match = FORM.fullmatch(results)
     if match is None or int(match["port"]) >= MAX_PORT:
         return ""

@@ -1,4 +1,4 @@
-"""The viewer from start to end: the application, a session, an orderly end of both."""
+"""Run the viewer: start the application and a session, end both in order."""
 
 from __future__ import annotations
 
@@ -20,9 +20,20 @@ from selfstorm.commands.console import INTERRUPTED
 
 
 def watch(target: Target, movie: Path | None, screenshot: Path | None, windows: int, timeout_s: float) -> int:
-    """Show a movie, or what a daemon publishes, until the window is closed. Returns the exit code.
+    """Show a movie or a daemon's pictures until the window is closed.
 
-    Raises InputError where no window can be opened, the movie not read, or the screenshot not written.
+    Args:
+        target: Daemon to connect to where no movie is given.
+        movie: Saved movie to open instead.
+        screenshot: PNG to write after `windows` windows, then quit; None to stay open.
+        windows: Number of windows to wait for before the screenshot.
+        timeout_s: Longest wait for them.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        InputError: No window can be opened, the movie cannot be read, or the screenshot cannot be written.
     """
     require_screen(os.environ, Path(QtCore.QLibraryInfo.path(QtCore.QLibraryInfo.LibraryPath.PluginsPath)))
     application = QtWidgets.QApplication(sys.argv[:1])
@@ -30,11 +41,11 @@ def watch(target: Target, movie: Path | None, screenshot: Path | None, windows: 
     application.setApplicationDisplayName("Self-STORM live")
     apply_theme(application)
     if application.platformName() == "offscreen":
-        # It warns once a widget that it cannot tell a window manager about sizes; there is none.
+        # The offscreen platform warns once per widget that there is no window manager.
         QtCore.QLoggingCategory.setFilterRules("default.warning=false")
-    # The presenter's timer lets Python see the signal between two Qt events.
+    # Python handles the signal between two Qt events; the presenter's timer makes sure that there are some.
     signal.signal(signal.SIGINT, lambda *_: application.exit(INTERRUPTED))
-    # A screenshot shows the window as it comes, not as somebody left it.
+    # A screenshot shows the default layout, not the one last used here.
     store = None if screenshot else QtCore.QSettings("selfstorm", "selfstorm-viewer")
     preferences = Preferences(store)
     session = ViewerSession(preferences)
@@ -51,6 +62,6 @@ def watch(target: Target, movie: Path | None, screenshot: Path | None, windows: 
     finally:
         session.stop()
     if shot is not None and code == TIMED_OUT:
-        seen = f"{session.presenter.state.windows} of {windows} windows were shown within {timeout_s:g} s"
-        click.echo(f"error: {seen}; saved what was there: {screenshot}", err=True)
+        shown = f"only {session.presenter.state.windows} of {windows} windows arrived within {timeout_s:g} s"
+        click.echo(f"error: {shown}; the screenshot was saved nevertheless: {screenshot}", err=True)
     return code

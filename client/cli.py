@@ -1,4 +1,4 @@
-"""selfstorm-viewer: opens the window. Qt comes last, so that a mistake on the command line costs nothing."""
+"""Command line of selfstorm-viewer; Qt is loaded only once the arguments are valid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from selfstorm.errors import InputError
 
 
 def main() -> None:
-    """ActionSpec point."""
+    """Run selfstorm-viewer."""
     run(viewer)
 
 
@@ -31,33 +31,33 @@ def _endpoint(_context: click.Context, _parameter: click.Parameter, value: str) 
     default=DEFAULT,
     show_default=True,
     callback=_endpoint,
-    help="Where the daemon publishes its results.",
+    help="Address of the daemon's results.",
 )
 @click.option(
     "--key",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="The key for a daemon on another machine, made there: selfstorm-daemon keys new NAME.",
+    help="Key file for a daemon on another machine; create it there with: selfstorm-daemon keys new NAME.",
 )
 @click.option(
     "--control",
     metavar="ENDPOINT",
     default="",
     callback=_endpoint,
-    help="Where the daemon takes requests; one port above --connect if not given.",
+    help="Control address of the daemon; by default the port after that of --connect.",
 )
 @click.option(
     "--screenshot",
     metavar="FILE.png",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Save the whole window once enough windows were shown, and quit.",
+    help="Save a picture of the viewer's window after --after-windows windows, then quit.",
 )
 @click.option(
     "--after-windows",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="How many windows are enough for the screenshot.",
+    help="Number of windows to show before the screenshot.",
 )
 @click.option(
     "--timeout",
@@ -66,7 +66,7 @@ def _endpoint(_context: click.Context, _parameter: click.Parameter, value: str) 
     type=click.FloatRange(min=0, min_open=True, max=86_400),
     default=60.0,
     show_default=True,
-    help="Save the screenshot after this long in any case, and leave with exit code 1.",
+    help="Save the screenshot after this time in any case; the exit code is then 1.",
 )
 def viewer(
     movie: Path | None,
@@ -77,14 +77,14 @@ def viewer(
     after_windows: int,
     timeout_s: float,
 ) -> int:
-    """Watch a running selfstorm-daemon: the super-resolved picture beside the raw mean of the same frames.
+    """Show the super-resolved pictures of a running selfstorm-daemon beside the raw data.
 
-    With MOVIE, look at a saved movie instead (OME-TIFF, as the daemon's --save writes it).
+    With MOVIE, open a saved movie instead (OME-TIFF, as written by the daemon's --save).
     """
     if key is not None:
-        load_key(key)  # before Qt: a mistake costs nothing
+        load_key(key)  # before Qt is loaded, so that a mistake is reported at once
     if screenshot is not None and not screenshot.absolute().parent.is_dir():
-        raise InputError("the folder for the screenshot is not there", where=screenshot)
+        raise InputError("the folder for the screenshot does not exist", where=screenshot)
     try:
         # PySide6 first: without it pyqtgraph fails with an error of its own, or picks another Qt.
         import PySide6.QtWidgets  # noqa: F401
@@ -99,4 +99,4 @@ def _not_loaded(error: ImportError) -> InputError:
     missing = (error.name or "").split(".")[0]
     if isinstance(error, ModuleNotFoundError) and missing in ("PySide6", "pyqtgraph"):
         return InputError(f"the viewer needs {missing}", hint='install it: pip install "selfstorm[viewer]"')
-    return InputError(f"the window's libraries cannot be loaded: {error}", hint='see pip install "selfstorm[viewer]"')
+    return InputError(f"the viewer's libraries cannot be loaded: {error}", hint='run: pip install "selfstorm[viewer]"')

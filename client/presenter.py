@@ -1,4 +1,4 @@
-"""About 30 times a second: what has arrived -> the state -> the window."""
+"""Apply received messages to the state and show it, about 30 times a second."""
 
 from __future__ import annotations
 
@@ -19,19 +19,26 @@ Move = Callable[[Playhead, History, float], Playhead]
 
 
 class Source(Protocol):
-    """Where batches of messages come from."""
+    """A source of batches of messages."""
 
     def drain(self) -> Batch: ...
 
 
 class View(Protocol):
-    """What can show a state."""
+    """A window that shows a state."""
 
     def show_state(self, state: ViewerState, now: float) -> None: ...
 
 
 class Presenter(QtCore.QObject):
-    """Owns the state. clock: seconds, the one that stamped the arrivals."""
+    """Owner of the state.
+
+    Args:
+        source: Source of messages.
+        view: Window that shows the state.
+        state: State to begin with.
+        clock: Monotonic time in seconds, the one that stamps the arrivals.
+    """
 
     ticked = QtCore.Signal()
 
@@ -46,35 +53,35 @@ class Presenter(QtCore.QObject):
         self._timer.timeout.connect(self.tick)
 
     def begin(self, source: Source, state: ViewerState) -> None:
-        """Show a state and keep it up to date from this source from now on."""
+        """Show a state and keep it up to date from this source."""
         self._source, self.state = source, state
         self.tick()
         self._timer.start()
 
     def stop(self) -> None:
-        """Leave the window as it is."""
+        """Stop updating the window."""
         self._timer.stop()
 
     def tick(self) -> None:
-        """Take in what has arrived and show the outcome."""
+        """Apply what has arrived and show the result."""
         self.state = reduce_batch(self.state, self._source.drain())
         self.move(advance)
         self.ticked.emit()
 
     def change(self, reducer: Callable[[ViewerState], ViewerState]) -> None:
-        """Take in what did not come with the messages; shown at once."""
+        """Apply a change that came with no message; shown at once."""
         self.state = reducer(self.state)
         self._view.show_state(self.state, self._clock())
 
     def move(self, change: Move) -> None:
-        """Look at another moment: what the user asked for, or where playing has got to; shown at once."""
+        """Move the playhead, on the user's request or while playing; shown at once."""
         state, now = self.state, self._clock()
         self.state = replace(state, playhead=change(state.playhead, state.history, now))
         self._view.show_state(self.state, now)
 
 
 def reduce_batch(state: ViewerState, batch: Batch) -> ViewerState:
-    """Take in all of a batch, in the order of arrival."""
+    """Apply all messages of a batch in the order of arrival."""
     before = state.windows
     for arrival in batch.arrivals:
         if isinstance(arrival.content, str):
@@ -83,6 +90,6 @@ def reduce_batch(state: ViewerState, batch: Batch) -> ViewerState:
             state = reduce_connection_refused(state, arrival.content.why)
         else:
             state = reduce_message(state, arrival.content, arrival.at_s)
-    undrawn = max(state.windows - before - 1, 0)
-    never_seen = max(batch.replaced["sr.refined"], batch.replaced["raw.mean"])
-    return reduce_skipped(state, never_seen + undrawn)
+    not_drawn = max(state.windows - before - 1, 0)
+    replaced = max(batch.replaced["sr.refined"], batch.replaced["raw.mean"])
+    return reduce_skipped(state, replaced + not_drawn)

@@ -1,9 +1,11 @@
 """Control a running daemon from a notebook or a script.
 
-with Daemon("tcp://127.0.0.1:5712") as daemon:
-    daemon.set({"reconstruction.stride": 25})
-    view = daemon.view()
-    plt.imshow(view.pixels)
+Example::
+
+    with Daemon("tcp://127.0.0.1:5712") as daemon:
+        daemon.set({"reconstruction.stride": 25})
+        view = daemon.view()
+        plt.imshow(view.pixels)
 """
 
 from __future__ import annotations
@@ -24,8 +26,15 @@ Kind = Literal["newest", "sr.preview", "sr.refined", "raw.mean", "quality"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PictureView:
-    """A part of a picture. pixels: (H, W) float32, read-only; region: in pixels of the whole picture; zoom: so many of
-    those along a side are one of these. header: of the whole picture: what it was made from and how good it is."""
+    """Part of a published picture.
+
+    Attributes:
+        kind: Kind of the picture.
+        header: Metadata and quality of the whole picture.
+        region: Part returned, in pixels of the whole picture.
+        zoom: Binning: this many pixels of the picture along a side make one of `pixels`.
+        pixels: (H, W) float32, read-only.
+    """
 
     kind: str
     header: PictureHeader
@@ -36,9 +45,15 @@ class PictureView:
 
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What runs. stream: the camera's, None before the first frame. settings: keys that `set` can change.
+    """Description of the running daemon.
 
-    role: of who asks, 'view' or 'control'; empty where the daemon is too old to say.
+    Attributes:
+        version: Version of the daemon.
+        protocol: Protocol version, (major, minor).
+        verbs: Requests it understands.
+        stream: The camera stream, None before the first frame.
+        settings: Settings that `set` can change, with their values.
+        role: Permission of the caller, 'view' or 'control'; empty where the daemon is too old to tell.
     """
 
     version: str
@@ -50,11 +65,16 @@ class Info:
 
 
 class Daemon(ControlClient):
-    """One running daemon; for one thread. Every method waits for the answer, at most timeout_ms.
+    """Connection to a running daemon, for one thread.
 
-    key: a key or the path of its file, for a daemon on another machine. leaving: once it is set, by any thread, no
-    answer is waited for any more.
-    All raise selfstorm.errors.InputError where no daemon answers or it refuses, with its reason.
+    Every method waits for the answer, at most `timeout_ms`, and raises `selfstorm.errors.InputError` where no daemon
+    answers or it refuses, with its reason.
+
+    Args:
+        endpoint: Control address of the daemon.
+        key: Key or path of its file, for a daemon on another machine.
+        timeout_ms: Longest wait for an answer.
+        leaving: Event that ends all waiting once it is set, by any thread.
     """
 
     def __init__(
@@ -68,24 +88,24 @@ class Daemon(ControlClient):
         super().__init__(endpoint, timeout_ms, key, leaving)
 
     def status(self) -> Status:
-        """The account: what came, what was lost and where, what became of it."""
+        """Return the status: frames received and lost, windows made, rate, latency."""
         return Status.model_validate(self.ask("status"))
 
     def info(self) -> Info:
-        """Version, stream, what the asker may do, and the settings that can be changed."""
-        told = self.ask("info")
-        stream = told["stream"]
+        """Return version, stream, permission of the caller, and the settings that can be changed."""
+        answer = self.ask("info")
+        stream = answer["stream"]
         return Info(
-            version=told["version"],
-            protocol=tuple(told["protocol"]),
-            verbs=tuple(told["verbs"]),
+            version=answer["version"],
+            protocol=tuple(answer["protocol"]),
+            verbs=tuple(answer["verbs"]),
             stream=None if stream is None else StreamInfo.model_validate(stream),
-            settings=told["settings"],
-            role=told.get("role", ""),
+            settings=answer["settings"],
+            role=answer.get("role", ""),
         )
 
     def events(self, since: int = 0) -> list[Event]:
-        """At most 50 events from that number on; Status.events is how many there were."""
+        """Return at most 50 events from number `since` on; Status.events is their total number."""
         return [Event.model_validate(event) for event in self.ask("events", since=since)["events"]]
 
     def view(
@@ -95,9 +115,16 @@ class Daemon(ControlClient):
         zoom: int = 1,
         unless: PictureView | None = None,
     ) -> PictureView | None:
-        """A part of the newest picture; None where it is the one that `unless` shows.
+        """Return the newest picture or a part of it.
 
-        region: (y, x, height, width) in pixels of the whole picture. zoom: so many along a side are averaged into one.
+        Args:
+            kind: Kind of picture.
+            region: (y, x, height, width) in pixels of the whole picture; None for all of it.
+            zoom: Number of pixels along a side that are averaged into one.
+            unless: Result of an earlier call.
+
+        Returns:
+            The picture, None where it is still the one of `unless`.
         """
         had = None if unless is None else (unless.kind, unless.header.published_unix_ns)
         received = self.ask_view(kind=kind, region=region, zoom=zoom, unless=had)
@@ -107,42 +134,46 @@ class Daemon(ControlClient):
         return PictureView(view.kind, view.picture, Region(*view.region), view.zoom, received.pixels)
 
     def pause(self) -> None:
-        """Make no pictures; frames are still taken in, counted and recorded."""
+        """Pause reconstruction; frames are still received, counted and recorded."""
         self.ask("pause")
 
     def resume(self) -> None:
-        """Make pictures again."""
+        """Resume reconstruction."""
         self.ask("resume")
 
     def stop(self) -> None:
-        """Let the daemon finish what it has, close its files and end."""
+        """Stop the daemon once it has processed its frames and closed its files."""
         self.ask("stop")
 
     def reset_model(self) -> None:
-        """Forget what was learned: the next window starts anew."""
+        """Reset the model: the next window starts from scratch."""
         self.ask("reset-model")
 
     def set(self, changes: dict[str, Any]) -> dict[str, Any]:
-        """Change settings by their keys in the configuration file; {key: (before, after)} of what has changed.
+        """Change settings, all or none.
 
-        All or none. None: as if the key were left out. Info.settings has the keys.
+        Args:
+            changes: New values by key of the configuration file; None resets a key. `Info.settings` has the keys.
+
+        Returns:
+            {key: (before, after)} of the settings that have changed.
         """
         changed: dict[str, Any] = self.ask("set", changes=changes)["changed"]
         return changed
 
     def snapshot(self) -> Path:
-        """Save the picture shown last on the daemon's machine; the file, which an event says is written."""
+        """Save the newest picture on the daemon's machine and return its path; an event confirms the write."""
         return Path(self.ask("snapshot")["file"])
 
     def record_start(self) -> Path:
-        """Record the raw frames from now on; the folder on the daemon's machine."""
+        """Start recording raw frames and return the folder on the daemon's machine."""
         return Path(self.ask("record-start")["folder"])
 
     def record_stop(self) -> None:
-        """Record no more."""
+        """Stop recording."""
         self.ask("record-stop")
 
     def mark(self, text: str = "") -> int:
-        """Mark this moment for all viewers and the run's manifest; the number of the event."""
+        """Mark this moment for all viewers and in the run's manifest; return the number of the event."""
         number: int = self.ask("mark", text=text)["event"]
         return number

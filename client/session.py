@@ -1,4 +1,4 @@
-"""One session at the viewer: the window, and what feeds it: a daemon listened to, or a movie."""
+"""Viewer session: the window and its source, a daemon or a saved movie."""
 
 from __future__ import annotations
 
@@ -29,15 +29,22 @@ LAYOUTS = ("picture_area", "side")
 
 
 class EmptySource:
-    """A source from which nothing ever comes: while a movie is looked at."""
+    """A source without messages, for saved movies."""
 
     def drain(self) -> Batch:
-        """An empty batch."""
+        """Return an empty batch."""
         return Batch((), Counter())
 
 
 class ViewerSession:
-    """From connect() or open() to stop(). clock: seconds, steadily running."""
+    """The viewer's window with its source, from connect() or open() to stop().
+
+    Args:
+        preferences: What is remembered between sessions.
+        clock: Monotonic time in seconds.
+        ask_save, ask_open: File dialogs; Qt's own unless given.
+        start_drag: Starts the drag of a file; Qt's own unless given.
+    """
 
     def __init__(
         self,
@@ -60,7 +67,11 @@ class ViewerSession:
         self._restore_layout()
 
     def connect(self, target: Target) -> None:
-        """Listen to a daemon; what was shown before is forgotten. Raises InputError where its key cannot be read."""
+        """Connect to a daemon and clear what was shown before.
+
+        Raises:
+            InputError: The key cannot be read.
+        """
         key = load_key(target.key) if target.key is not None else None
         self._stop_listening()
         self._subscriber = Subscriber(target.results, self._clock, key)
@@ -71,7 +82,11 @@ class ViewerSession:
         self.window.setWindowTitle(f"Self-STORM live – {target.results}")
 
     def open(self, path: Path) -> None:
-        """Look at a saved movie. Raises InputError; what is shown then stays."""
+        """Open a saved movie.
+
+        Raises:
+            InputError: The file cannot be read; the window then stays as it is.
+        """
         history = open_movie(path)
         self._stop_listening()
         trend: tuple[Sample, ...] = ()
@@ -83,7 +98,7 @@ class ViewerSession:
         self.window.setWindowTitle(f"Self-STORM live – {path.name}")
 
     def stop(self) -> None:
-        """End all that runs; the window may go."""
+        """Stop all threads and timers."""
         self.presenter.stop()
         self.commands.stop()
         self._stop_listening()

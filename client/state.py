@@ -1,8 +1,8 @@
-"""What the viewer knows: a frozen state and reducers (state, message, now) -> state. No Qt, socket or clock.
+"""Viewer state and its reducers, (state, message, now) -> state. No Qt, socket or clock.
 
-A super-resolved picture and a raw mean are shown together or not at all: the reducers pair the halves of one window of
-one run. A preview is shown until the refined picture of its window comes; never instead of one. `now` is any steadily
-running clock in seconds; the same one everywhere.
+A super-resolved picture and the raw mean of the same window and run are shown together or not at all. A preview is
+shown until the refined picture of its window arrives, and never replaces one. `now` is a monotonic time in seconds,
+from the same clock everywhere.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from daemon.protocol.messages import Event, PictureHeader, Status
 from selfstorm.frames import StreamInfo
 
 MAX_EVENTS = 200
-THIS_VIEWER = "this viewer"  # as the run of events that no daemon told
+THIS_VIEWER = "this viewer"  # run of events that come from no daemon
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,60 +68,62 @@ class ViewerState:
 
     @property
     def newest(self) -> Pair | None:
-        """The pair of the newest window."""
+        """Pictures of the newest window."""
         return self.history.newest
 
     @property
     def shown(self) -> Pair | None:
-        """The pair looked at: the newest, unless the user went back."""
+        """Pictures on screen: of the newest window, unless the user went back in time."""
         return displayed_pair(self.playhead, self.history)
 
     @property
     def windows(self) -> int:
-        """How many windows there were to show."""
+        """Number of windows received."""
         return self.history.count
 
 
 def reduce_message(state: ViewerState, received: Received, now: float) -> ViewerState:
-    """Take in one decoded message."""
+    """Apply one decoded message."""
     message = received.message
-    state = _meet_run(state, getattr(message, "run", state.run), now)
+    state = _switch_run(state, getattr(message, "run", state.run), now)
     match message:
         case PictureHeader() if received.pixels is not None and received.kind == "raw.mean":
             return _pair_up(replace(state, raw=Picture(message, received.pixels, now)))
         case PictureHeader() if received.pixels is not None and received.kind == "quality":
-            return _take_error(replace(state, error=Picture(message, received.pixels, now)))
+            return _attach_error(replace(state, error=Picture(message, received.pixels, now)))
         case PictureHeader() if received.pixels is not None:
-            return _take_sr(state, Picture(message, received.pixels, now, preview=received.kind == "sr.preview"))
+            return _add_sr(state, Picture(message, received.pixels, now, preview=received.kind == "sr.preview"))
         case Status():
             losses = note_losses(state.losses, state.status, message, now)
             return replace(state, status=message, status_at_s=now, heard_s=now, losses=losses)
         case Event():
-            return _take_event(state, message)
+            return _add_event(state, message)
         case StreamInfo():
             return replace(state, info=message)
-    return reduce_unreadable(state, f"'{received.kind}' messages are not results: is this a frame stream's address?")
+    return reduce_unreadable(
+        state, f"'{received.kind}' is not a results message; is this the address of a frame stream?"
+    )
 
 
 def reduce_unreadable(state: ViewerState, text: str, count: int = 1) -> ViewerState:
-    """Count messages that could not be used and keep why."""
+    """Count messages that could not be decoded and keep the reason."""
     return replace(state, unreadable=state.unreadable + count, unreadable_text=text)
 
 
 def reduce_connection_refused(state: ViewerState, why: str) -> ViewerState:
-    """The daemon does not let us in; or, without a reason, does again."""
+    """Record why the daemon rejects the connection; an empty reason clears it."""
     return replace(state, connection_refused=why)
 
 
 def reduce_access(state: ViewerState, access: ControlAccess) -> ViewerState:
-    """Something else is known of the way to the daemon's control."""
+    """Record a change of the access to the daemon's control."""
     return replace(state, access=access)
 
 
 def reduce_refusal(state: ViewerState, text: str, unix_ns: int) -> ViewerState:
-    """What was asked of the daemon was not done: a line among the events, for this viewer alone."""
+    """Add an event, in this viewer only, for a request that was not carried out."""
     event = Event(run=THIS_VIEWER, number=unix_ns, unix_ns=unix_ns, level="warning", code="not_done", text=text[:2000])
-    return _take_event(state, event)
+    return _add_event(state, event)
 
 
 def reduce_skipped(state: ViewerState, windows: int) -> ViewerState:
@@ -129,36 +131,36 @@ def reduce_skipped(state: ViewerState, windows: int) -> ViewerState:
     return replace(state, skipped=state.skipped + windows)
 
 
-def _meet_run(state: ViewerState, run: str, now: float) -> ViewerState:
-    """Forget what belonged to another run; the picture stays, and is marked, until the new run has one."""
+def _switch_run(state: ViewerState, run: str, now: float) -> ViewerState:
+    """Reset what belongs to the previous run; its picture stays, marked, until the new run has one."""
     if run == state.run:
         return state
     state = replace(state, status=None, losses=Losses(), sr=None, raw=None, error=None, interval_s=None)
     return replace(state, run=run, heard_s=now)
 
 
-def _take_sr(state: ViewerState, sr: Picture) -> ViewerState:
+def _add_sr(state: ViewerState, sr: Picture) -> ViewerState:
     number = state.history.number_of(sr.window)
     known = None if number is None else state.history.get(number)
     if number is not None and known is not None:
         if sr.preview or not known.sr.preview:
-            return state  # the daemon sends its last results again whenever another viewer joins
-        return _show(state, replace(known, sr=sr), number)
+            return state  # the daemon repeats its last results whenever another viewer connects
+        return _add_pair(state, replace(known, sr=sr), number)
     waits = state.sr is not None and state.sr.window == sr.window and not state.sr.preview
-    if _comes_late(state.newest, sr) or (waits and sr.preview):
+    if _is_outdated(state.newest, sr) or (waits and sr.preview):
         return state
     return _pair_up(replace(state, sr=sr))
 
 
 def _pair_up(state: ViewerState) -> ViewerState:
     sr, raw = state.sr, state.raw
-    if sr is None or raw is None or sr.window != raw.window or _comes_late(state.newest, sr):
+    if sr is None or raw is None or sr.window != raw.window or _is_outdated(state.newest, sr):
         return state
-    return _take_error(_show(state, Pair(sr, raw), None))
+    return _attach_error(_add_pair(state, Pair(sr, raw), None))
 
 
-def _take_error(state: ViewerState) -> ViewerState:
-    """Lay the newest error map by its window's pictures; it may come before them, and again for another viewer."""
+def _attach_error(state: ViewerState) -> ViewerState:
+    """Attach the newest error map to its window; it may arrive first, or again for another viewer."""
     error = state.error
     number = None if error is None else state.history.number_of(error.window)
     known = None if number is None else state.history.get(number)
@@ -168,14 +170,14 @@ def _take_error(state: ViewerState) -> ViewerState:
         return state
     pair = replace(known, error=error)
     if not pair.fits():
-        return reduce_unreadable(state, f"an error map of {error.header.shape} does not cover the field of its picture")
+        return reduce_unreadable(state, f"an error map of {error.header.shape} pixels does not match its picture")
     return replace(state, history=state.history.put(number, pair))
 
 
-def _show(state: ViewerState, pair: Pair, number: int | None) -> ViewerState:
-    """Take a complete pair into the history: a new window, or, under its number, what replaces a preview."""
+def _add_pair(state: ViewerState, pair: Pair, number: int | None) -> ViewerState:
+    """Add a complete pair to the history: a new window, or under `number` the one that replaces a preview."""
     if not pair.fits():
-        text = f"a picture of {pair.sr.header.shape} does not cover the field of its raw mean"
+        text = f"a picture of {pair.sr.header.shape} pixels does not match its raw mean"
         return reduce_unreadable(state, text)
     if number is not None:
         history = state.history.put(number, pair)
@@ -186,9 +188,9 @@ def _show(state: ViewerState, pair: Pair, number: int | None) -> ViewerState:
 
 
 def _interval_s(state: ViewerState, pair: Pair) -> float | None:
-    """From the newest window to this one, by the viewer's clock or the daemon's, whichever is longer.
+    """Time between the newest window and this one, by the viewer's or the daemon's clock, whichever is longer.
 
-    Who joins late gets the last picture at once, and the next one perhaps a moment later.
+    A viewer that connects late gets the last picture at once, and the next one perhaps a moment later.
     """
     newest = state.newest
     if newest is None or state.window_at_s is None or newest.window[0] != pair.window[0]:
@@ -197,12 +199,12 @@ def _interval_s(state: ViewerState, pair: Pair) -> float | None:
     return max(pair.at_s - state.window_at_s, published_ns / 1e9)
 
 
-def _comes_late(newest: Pair | None, sr: Picture) -> bool:
-    """Whether this window or a later one of its run is shown already."""
+def _is_outdated(newest: Pair | None, sr: Picture) -> bool:
+    """Whether this window or a later one of its run is already shown."""
     return newest is not None and newest.window[0] == sr.window[0] and newest.window[1] >= sr.window[1]
 
 
-def _take_event(state: ViewerState, event: Event) -> ViewerState:
+def _add_event(state: ViewerState, event: Event) -> ViewerState:
     if any((event.run, event.number) == (known.run, known.number) for known in state.events):
         return state
     return replace(state, events=(*state.events, event)[-MAX_EVENTS:])

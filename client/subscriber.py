@@ -1,7 +1,7 @@
-"""The receiver thread: the daemon's results socket -> an inbox that never grows.
+"""Receiver thread: from the daemon's results socket into a bounded inbox.
 
-The socket is made, used and closed in the thread. A daemon that goes and comes back is picked up by ZeroMQ's
-own reconnecting; one that does not let us in says why.
+The socket is made, used and closed in the thread. ZeroMQ reconnects by itself when a daemon comes back; a rejected
+connection is reported with its reason.
 """
 
 from __future__ import annotations
@@ -23,24 +23,27 @@ POLL_MS = 100
 QUEUE_MESSAGES = 20
 STOP_S = 5.0
 
-# Two of each picture, not one: the newest super-resolved picture may come before its raw mean, and the pair
-# before it is then the newest that can be shown. All events are wanted; the bound is for a daemon gone mad.
+# Two of each picture, not one: the newest super-resolved picture may arrive before its raw mean, and the pair
+# before it is then the newest complete one. Events are bounded only against a faulty daemon.
 MAX_KEPT = {"sr.preview": 2, "sr.refined": 2, "raw.mean": 2, "quality": 2, "event": 1000}
 MAX_KEPT_OTHER = 1
-HOW = "File > Connect, or --key NAME.key"
-UNREADABLE, CONNECTION_REFUSED = "unreadable", "shut out"
+KEY_OPTIONS = "File > Connect, or --key NAME.key"
+UNREADABLE, CONNECTION_REFUSED = "unreadable", "connection refused"
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRefused:
-    """The daemon does not let us in. why: a sentence, and what to do about it."""
+    """A connection the daemon rejects. why: the reason and the remedy, a sentence."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arrival:
-    """One message as it came. content: the decoded message, why it could not be read, or that there will be none."""
+    """One message with its time of arrival.
+
+    content: The decoded message, the reason why it could not be decoded, or that the connection is refused.
+    """
 
     content: Received | ConnectionRefused | str
     at_s: float
@@ -48,14 +51,14 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Arrivals in their order, and how many of each kind gave way to newer ones."""
+    """Arrivals in order, and the number of each kind that newer ones replaced."""
 
     arrivals: tuple[Arrival, ...]
     replaced: Counter[str]
 
 
 class Inbox:
-    """Hand-over between threads: keeps the newest of each kind, counts what it replaces."""
+    """Hand-over between threads: keeps the newest messages of each kind and counts those replaced."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -64,7 +67,7 @@ class Inbox:
         self._count = 0
 
     def put(self, arrival: Arrival) -> None:
-        """Add one; the oldest of its kind gives way when there are too many."""
+        """Add a message; it replaces the oldest of its kind when there are too many."""
         kind = _kind(arrival.content)
         with self._lock:
             kept = self._kept.setdefault(kind, deque(maxlen=MAX_KEPT.get(kind, MAX_KEPT_OTHER)))
@@ -73,7 +76,7 @@ class Inbox:
             self._count += 1
 
     def drain(self) -> Batch:
-        """Take all that is there."""
+        """Remove and return all messages."""
         with self._lock:
             kept, self._kept = self._kept, {}
             replaced, self._replaced = self._replaced, Counter()
@@ -91,7 +94,13 @@ def _kind(content: Received | ConnectionRefused | str) -> str:
 
 
 class Subscriber:
-    """Listens at one endpoint from start() to stop(). clock: seconds, steadily running. key: for a daemon elsewhere."""
+    """Subscriber to one endpoint, from start() to stop().
+
+    Args:
+        endpoint: Address of the daemon's results.
+        clock: Monotonic time in seconds.
+        key: Key for a daemon on another machine.
+    """
 
     def __init__(self, endpoint: str, clock: Callable[[], float], key: KeyFile | None = None) -> None:
         self._endpoint, self._key = endpoint, key
@@ -101,16 +110,16 @@ class Subscriber:
         self._thread = threading.Thread(target=self._listen, name="subscriber", daemon=True)
 
     def start(self) -> None:
-        """Begin to listen; returns at once, whether or not a daemon is there."""
+        """Start the thread; returns at once, with or without a daemon."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Close the socket and end the thread, within one poll."""
+        """Close the socket and end the thread, within one poll interval."""
         self._stop.set()
         self._thread.join(STOP_S)
 
     def drain(self) -> Batch:
-        """What arrived since the last call."""
+        """Return what arrived since the last call."""
         return self._inbox.drain()
 
     def _listen(self) -> None:
@@ -119,19 +128,19 @@ class Subscriber:
                 socket.linger = 0
                 socket.rcvhwm = QUEUE_MESSAGES  # holds only when set before connecting
                 socket.subscribe(b"")
-                with closing(Connection(socket, self._endpoint, self._key, option=HOW)) as connection:
+                with closing(Connection(socket, self._endpoint, self._key, option=KEY_OPTIONS)) as connection:
                     self._receive_all(socket, connection)
         except (InputError, zmq.ZMQError) as error:
             self._inbox.put(Arrival(f"cannot listen at {self._endpoint}: {error}", self._clock()))
 
     def _receive_all(self, socket: zmq.Socket[bytes], connection: Connection) -> None:
-        told = ""
+        reported = ""
         while not self._stop.is_set():
             if connection.poll(POLL_MS):
                 self._receive(socket)
-            if connection.fault != told:
-                told = connection.fault
-                self._inbox.put(Arrival(ConnectionRefused(told), self._clock()))
+            if connection.fault != reported:
+                reported = connection.fault
+                self._inbox.put(Arrival(ConnectionRefused(reported), self._clock()))
 
     def _receive(self, socket: zmq.Socket[bytes]) -> None:
         parts = [frame.buffer for frame in socket.recv_multipart(copy=False)]

@@ -1,1 +1,1 @@
-"""Requests to the daemon from the viewer's menus and dialogs."""
+"""Control of the daemon from the viewer's menus and dialogs."""

@@ -1,4 +1,4 @@
-"""Control from the window: the Daemon menu's actions, each sent to the daemon and its answer said."""
+"""Actions of the Daemon menu: each is sent to the daemon and its answer is shown."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from client.timeline.playhead import position
 from client.window.main_window import ViewerWindow
 from daemon.protocol.key_file import KeyFile
 
-FORGET = "Forget what was access_changed, and start anew with the next window?"
-ONLY_HERE = "marked in this viewer alone: "
+RESET_QUESTION = "Reset the model and start from scratch with the next window?"
+ONLY_HERE = "Marked in this viewer only. "
 
 
 class DaemonActions(QtCore.QObject):
-    """begin() for a daemon, stop() when there is none any more. The presenter's state says what may be done."""
+    """Control of one daemon, from begin() to stop(); the presenter's state says what is possible."""
 
     def __init__(self, window: ViewerWindow, presenter: Presenter) -> None:
         super().__init__()
@@ -35,12 +35,12 @@ class DaemonActions(QtCore.QObject):
         self._settings_request: ControlRequest | None = None
         for name, do in self._actions().items():
             window.menu_actions[name].triggered.connect(do)
-        # After those who mark here: whether the window looked at is marked now is then known.
+        # Connected after the slots that set the mark, so that the state knows it by now.
         for marked in (window.menu_actions["mark"].triggered, window.time_bar.mark.clicked):
-            marked.connect(self._tell_of_mark)
+            marked.connect(self._share_mark)
 
     def begin(self, address: str, key: KeyFile | None) -> None:
-        """Ask the daemon at this control endpoint from now on."""
+        """Connect to the daemon at this control endpoint."""
         self.stop()
         self._worker = ControlWorker(address, key)
         self._worker.access_changed.connect(self._update_access)
@@ -49,7 +49,7 @@ class DaemonActions(QtCore.QObject):
         self._worker.start()
 
     def stop(self) -> None:
-        """Let the daemon go; what was asked and not answered stays unsaid."""
+        """Disconnect; pending requests are dropped without a message."""
         if self._worker is not None:
             self._worker.stop()
             self._worker = None
@@ -64,7 +64,7 @@ class DaemonActions(QtCore.QObject):
             "snapshot": lambda: self._send(requests.snapshot()),
             "note": self._ask_for_note,
             "send_region": self._send_region,
-            "whole_field": lambda: self._send(requests.take_region(None)),
+            "whole_field": lambda: self._send(requests.reconstruct_region(None)),
             "settings": self._open_settings,
             "reset_model": self._ask_to_reset,
         }
@@ -79,13 +79,15 @@ class DaemonActions(QtCore.QObject):
 
     def _send(self, request: ControlRequest) -> bool:
         if self._worker is not None and self._worker.send(request):
-            self._window.show_message(f"{request.name}: the daemon is being asked …")
+            self._window.show_message(f"{request.name}: waiting for the daemon …")
             return True
-        waiting = f"{MAX_PENDING} requests wait for an answer already" if self._worker else "there is no daemon"
-        self._refused(f"{request.name}: not done, {waiting}")
+        reason = (
+            f"{MAX_PENDING} requests are already waiting for an answer" if self._worker else "not connected to a daemon"
+        )
+        self._report_refusal(f"{request.name}: not done, {reason}")
         return False
 
-    def _refused(self, text: str) -> None:
+    def _report_refusal(self, text: str) -> None:
         self._window.show_message(text)
         self._presenter.change(lambda state: reduce_refusal(state, text, time.time_ns()))
 
@@ -101,20 +103,20 @@ class DaemonActions(QtCore.QObject):
         if outcome.done:
             self._window.show_message(outcome.message)
         else:
-            self._refused(outcome.message)
+            self._report_refusal(outcome.message)
         if outcome.request.name == requests.SEND_REGION and outcome.done:
-            self._window.menu_actions["region"].setChecked(False)  # it is the whole picture from now on
+            self._window.menu_actions["region"].setChecked(False)  # the region is now the whole picture
         if self._settings is not None and outcome.request is self._settings_request:
             self._settings.close() if outcome.done else self._settings.refuse(outcome.message)
 
-    def _tell_of_mark(self) -> None:
-        """A moment that was marked here is told to all viewers; one whose mark was taken away is not."""
+    def _share_mark(self) -> None:
+        """Send a mark set here to all viewers; the removal of a mark is not sent."""
         playhead, history, shown = self._state.playhead, self._state.history, self._state.shown
         here = position(playhead, history)
         if shown is None or self._state.movie or all(one.number != here for one in playhead.marks):
             return
-        if no_way := unavailable_reason(self._state.access):
-            self._window.show_message(f"{ONLY_HERE}{no_way}")
+        if reason := unavailable_reason(self._state.access):
+            self._window.show_message(f"{ONLY_HERE}{reason}")
         else:
             self._send(requests.note(f"window {shown.sr.header.window}"))
 
@@ -127,8 +129,8 @@ class DaemonActions(QtCore.QObject):
         box = QtWidgets.QMessageBox(self._window)
         box.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
         box.setWindowTitle("Reset model")
-        box.setText(FORGET)
-        box.setInformativeText("For all viewers. Frames, pictures and files stay as they are.")
+        box.setText(RESET_QUESTION)
+        box.setInformativeText("This affects all viewers. Frames, pictures and files are kept.")
         reset = box.addButton("Reset", QtWidgets.QMessageBox.ButtonRole.AcceptRole)
         box.addButton(QtWidgets.QMessageBox.StandardButton.Cancel)
         box.buttonClicked.connect(lambda pressed: pressed is reset and self._send(requests.reset_model()))
@@ -147,11 +149,11 @@ class DaemonActions(QtCore.QObject):
     def _change(self, changes: dict[str, object]) -> None:
         self._settings_request = requests.change(changes)
         if self._settings is not None and not self._send(self._settings_request):
-            self._settings.refuse("Too much waits for an answer already: try again.")
+            self._settings.refuse("Too many requests are waiting for an answer; try again.")
 
     def _send_region(self) -> None:
-        """The region is drawn on the picture looked at, which may be a part of the camera's field itself."""
+        """Send the drawn region in camera pixels; the picture itself may be a part of the camera's field."""
         shown, region = self._state.shown, self._window.drawn_region
         if shown is not None and region is not None:
             y, x = (shown.sr.header.region or (0, 0))[:2]
-            self._send(requests.take_region(Region(region.y + y, region.x + x, region.height, region.width)))
+            self._send(requests.reconstruct_region(Region(region.y + y, region.x + x, region.height, region.width)))

@@ -1,7 +1,7 @@
-"""Carries requests to one daemon, one after another, in a thread of its own; nothing of it keeps the window waiting.
+"""Send control requests to one daemon from a thread, so that the window never waits.
 
-The connection is made, used and closed in the thread, and made anew whenever the daemon did not answer. Between the
-requests it asks every few seconds what the viewer may do and how the daemon is set.
+The connection is made, used and closed in the thread, and opened again whenever the daemon did not answer. Between
+requests the worker asks every few seconds for the permission of the viewer and the daemon's settings.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from client.remote_daemon import Daemon, Info
 from daemon.protocol.key_file import KeyFile
 from selfstorm.errors import InputError
 
-MAX_PENDING = 8  # requests; who presses more often than the daemon answers is told so
+MAX_PENDING = 8  # requests; the window says so where a user sends more than the daemon answers
 QUERY_INTERVAL_S = 3.0
 STOP_S = 5.0
 
@@ -44,18 +44,18 @@ class ControlWorker(QtCore.QObject):
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
 
     def start(self) -> None:
-        """Begin to ask; returns at once, whether or not a daemon is there."""
+        """Start the thread; returns at once, with or without a daemon."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Wait for no answer any more, close the connection and end the thread."""
+        """Give up pending answers, close the connection and end the thread."""
         self._leaving.set()
         with contextlib.suppress(queue.Full):
-            self._pending.put_nowait(None)  # wakes a thread that has nothing to do
+            self._pending.put_nowait(None)  # wakes an idle thread
         self._thread.join(STOP_S)
 
     def send(self, request: ControlRequest) -> bool:
-        """Have it done as soon as those before it are; False where too many wait already."""
+        """Queue a request; False where too many are pending."""
         try:
             self._pending.put_nowait(request)
         except queue.Full:
@@ -67,13 +67,17 @@ class ControlWorker(QtCore.QObject):
             try:
                 with Daemon(self._address, key=self._key, leaving=self._leaving) as daemon:
                     self._serve(daemon)
-            except InputError as error:  # also where there is no such address
+            except InputError as error:  # also for an address that does not exist
                 self._report_lost(f"{error}.")
-            except (LookupError, TypeError, ValueError) as error:  # whoever answers there is no daemon of ours
-                self._report_lost(f"{self._address} answers what this viewer cannot read: {error!r}.")
+            except (LookupError, TypeError, ValueError) as error:  # what answers there is no selfstorm-daemon
+                self._report_lost(f"{self._address} sends answers this viewer cannot read: {error!r}.")
 
     def _serve(self, daemon: Daemon) -> None:
-        """Raises InputError when the daemon does not answer."""
+        """Serve requests until stop().
+
+        Raises:
+            InputError: The daemon does not answer.
+        """
         while not self._leaving.is_set():
             self._query_access(daemon)
             next_query_s = time.monotonic() + QUERY_INTERVAL_S
@@ -81,7 +85,7 @@ class ControlWorker(QtCore.QObject):
                 with contextlib.suppress(queue.Empty):
                     if (request := self._pending.get(timeout=left_s)) is not None:
                         self._perform(daemon, request)
-                        next_query_s = 0.0  # it may have changed what is known
+                        next_query_s = 0.0  # the request may have changed settings or permissions
 
     def _query_access(self, daemon: Daemon) -> None:
         info: Info = daemon.info()
@@ -91,13 +95,13 @@ class ControlWorker(QtCore.QObject):
         try:
             outcome = Outcome(request, request.do(daemon), done=True)
         except InputError as error:
-            why = "; ".join(filter(None, (error.what, error.hint)))  # less the address, which is known here
+            why = "; ".join(filter(None, (error.what, error.hint)))  # without the address, which the user knows
             outcome = Outcome(request, f"{request.name}: {why}", done=False)
         if not self._leaving.is_set():
             self.completed.emit(outcome)
 
     def _report_lost(self, why: str) -> None:
-        """There is no way to the daemon now. What waits is not done later, when nobody expects it any more."""
+        """Report a lost connection; pending requests are refused now rather than carried out later unexpectedly."""
         self._update_access(ControlAccess(self._address, why=why))
         with contextlib.suppress(queue.Empty):
             while (request := self._pending.get_nowait()) is not None:

@@ -1,4 +1,4 @@
-"""The Daemon menu: what is in it can be chosen, or says why not."""
+"""State of the Daemon menu: each entry is enabled, or its tool tip says why not."""
 
 from __future__ import annotations
 
@@ -9,29 +9,35 @@ from client.picture.region import Region
 from client.state import ViewerState
 from client.window.action_table import ACTIONS
 
-CONNECT = "Opens File > Connect: another daemon, or another key"
+CONNECT = "Opens File > Connect, for another daemon or another key"
 DRAW_FIRST = "Draw a region first: Tools > Region (R)."
-NO_PICTURE = "There is no picture yet."
-WHOLE_ALREADY = "The whole field is reconstructed already."
+NO_PICTURE = "No picture yet."
+WHOLE_ALREADY = "The whole field is already being reconstructed."
 REGION_KEY = "reconstruction.region"
 TIPS = {spec.name: spec.tip for spec in ACTIONS if spec.menu == "Daemon"}
 TEXTS = {spec.name: spec.text for spec in ACTIONS if spec.menu == "Daemon"}
 
 
 def show_daemon(actions: dict[str, QtGui.QAction], state: ViewerState, region: Region | None) -> None:
-    """Bring the menu's actions up to date. region: drawn on the picture that is looked at."""
+    """Update the menu's actions.
+
+    Args:
+        actions: Actions by name.
+        state: State of the viewer.
+        region: Region drawn on the picture on screen.
+    """
     movie = bool(state.movie)
-    no_way = unavailable_reason(state.access, movie=movie)
-    _set(actions["daemon"], headline(state.access, movie=movie), f"{no_way or state.access.address}\n{CONNECT}", True)
+    reason = unavailable_reason(state.access, movie=movie)
+    _set(actions["daemon"], headline(state.access, movie=movie), f"{reason or state.access.address}\n{CONNECT}", True)
     texts = TEXTS | _texts(state)
     for name, tip in TIPS.items():
         if name != "daemon":
-            why_not = no_way or _why_not(name, state, region)
+            why_not = reason or _why_not(name, state, region)
             _set(actions[name], texts[name], why_not or tip, not why_not)
 
 
 def _texts(state: ViewerState) -> dict[str, str]:
-    """What would be done now: one action both begins and ends."""
+    """Texts of the actions that start or stop something, as they apply now."""
     status = state.status
     texts = {}
     if status is not None and status.paused:
@@ -52,7 +58,7 @@ def _why_not(name: str, state: ViewerState, region: Region | None) -> str:
 
 
 def _set(action: QtGui.QAction, text: str, tip: str, enabled: bool) -> None:
-    """Nothing is touched that has not changed: a menu that is open keeps still."""
+    """Set only what has changed, so that an open menu does not flicker."""
     if action.text() != text:
         action.setText(text)
     if action.toolTip() != tip:

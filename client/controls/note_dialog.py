@@ -1,4 +1,4 @@
-"""A line about this moment, for all viewers."""
+"""Dialog for a note about this moment, shared with all viewers."""
 
 from __future__ import annotations
 
@@ -7,24 +7,24 @@ from PySide6 import QtCore, QtWidgets
 from client.widgets.labels import named_label
 
 MAX_NOTE_CHARACTERS = 200  # characters: the protocol's limit
-EXPLANATION = "What happens at this moment? All viewers list it, and the run's manifest keeps it."
+EXPLANATION = "A note about this moment. All viewers list it, and the run's manifest keeps it."
 WIDTH_PX = 420
 
 
 class NoteDialog(QtWidgets.QDialog):
-    """noted: what was written; nothing where the user writes nothing."""
+    """Dialog with one line of text; `noted` is emitted with it unless it is empty."""
 
     noted = QtCore.Signal(str)
 
     def __init__(self, parent: QtWidgets.QWidget) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Mark for all viewers")
+        self.setWindowTitle("Add a note for all viewers")
         self.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
         self.line = QtWidgets.QLineEdit(maxLength=MAX_NOTE_CHARACTERS)
         self.line.setMinimumWidth(WIDTH_PX)
         kinds = QtWidgets.QDialogButtonBox.StandardButton
         buttons = QtWidgets.QDialogButtonBox(kinds.Ok | kinds.Cancel)
-        buttons.button(kinds.Ok).setText("Mark")
+        buttons.button(kinds.Ok).setText("Add")
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         column = QtWidgets.QVBoxLayout(self)
@@ -32,7 +32,7 @@ class NoteDialog(QtWidgets.QDialog):
             column.addWidget(part)
 
     def accept(self) -> None:
-        """Take what was written."""
+        """Emit the note and close."""
         if text := self.line.text().strip():
             self.noted.emit(text)
         super().accept()

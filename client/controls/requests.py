@@ -1,6 +1,6 @@
-"""What the viewer asks of a daemon: each request once, with what is said when it is done. No Qt, no socket.
+"""Control requests of the viewer, with the message shown once they are done. No Qt, no socket.
 
-Every change is an event of the daemon's too, which all viewers list; what is said here is for who asked.
+Every change is also an event of the daemon, which all viewers list; the messages here are for the user who asked.
 """
 
 from __future__ import annotations
@@ -13,12 +13,17 @@ from client.picture.region import Region
 from client.remote_daemon import Daemon
 
 NEXT = "from the next window on"
-SEND_REGION = "Send the region"
+SEND_REGION = "Reconstruct region"
 
 
 @dataclass(frozen=True, slots=True)
 class ControlRequest:
-    """name: in the words of the menu, for a refusal. do: asks and returns what is to be said."""
+    """A request to the daemon.
+
+    Attributes:
+        name: Text of its menu entry, for messages.
+        do: Sends the request and returns the message for the user.
+    """
 
     name: str
     do: Callable[[Daemon], str]
@@ -26,7 +31,7 @@ class ControlRequest:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How an request went: what to say, and whether it was done."""
+    """Result of a request: the message for the user, and whether it was carried out."""
 
     request: ControlRequest
     message: str
@@ -34,65 +39,65 @@ class Outcome:
 
 
 def pause(paused: bool) -> ControlRequest:
-    """Make no pictures, or make them again."""
+    """Pause or resume reconstruction."""
 
     def do(daemon: Daemon) -> str:
         daemon.pause() if paused else daemon.resume()
-        return "paused: frames are still taken in" if paused else "pictures are made again"
+        return "paused; frames are still received and recorded" if paused else "reconstruction resumed"
 
     return ControlRequest("Pause" if paused else "Resume", do)
 
 
 def reset_model() -> ControlRequest:
-    """Forget what was learned."""
+    """Reset the model."""
 
     def do(daemon: Daemon) -> str:
         daemon.reset_model()
-        return "the model starts anew with the next window"
+        return "the model starts from scratch with the next window"
 
     return ControlRequest("Reset the model", do)
 
 
 def record(on: bool) -> ControlRequest:
-    """Keep the raw frames from now on, or no more."""
+    """Start or stop recording raw frames."""
 
     def do(daemon: Daemon) -> str:
         if on:
-            return f"recording into {daemon.record_start()} on the daemon's machine"
+            return f"recording to {daemon.record_start()} on the daemon's machine"
         daemon.record_stop()
-        return "the recording has ended"
+        return "recording stopped"
 
     return ControlRequest("Record" if on else "Stop recording", do)
 
 
 def snapshot() -> ControlRequest:
-    """Save the newest picture where the daemon runs."""
+    """Save the newest picture on the daemon's machine."""
     return ControlRequest("Snapshot", lambda daemon: f"saved on the daemon's machine: {daemon.snapshot()}")
 
 
 def note(text: str) -> ControlRequest:
-    """Mark this moment for all viewers and in the manifest."""
+    """Add a note about this moment for all viewers and the manifest."""
 
     def do(daemon: Daemon) -> str:
         daemon.mark(text)
-        return f"marked for all viewers: {text}"
+        return f"note added for all viewers: {text}"
 
-    return ControlRequest("Mark", do)
+    return ControlRequest("Note", do)
 
 
 def change(changes: Mapping[str, Any]) -> ControlRequest:
-    """Set keys of the configuration, all or none."""
+    """Change settings, all or none."""
 
     def do(daemon: Daemon) -> str:
         changed = daemon.set(dict(changes))
-        told = ", ".join(f"{key.partition('.')[2]} {_written(after)}" for key, (_, after) in changed.items())
-        return f"{NEXT}: {told}" if told else "nothing changes: that is how it is"
+        summary = ", ".join(f"{key.partition('.')[2]} {_format(after)}" for key, (_, after) in changed.items())
+        return f"{NEXT}: {summary}" if summary else "no change: these are the current values"
 
     return ControlRequest("Settings", do)
 
 
-def take_region(region: Region | None) -> ControlRequest:
-    """Reconstruct a part of the camera's field alone, or all of it."""
+def reconstruct_region(region: Region | None) -> ControlRequest:
+    """Reconstruct only a region of the camera's field, or all of it."""
 
     def do(daemon: Daemon) -> str:
         daemon.set({"reconstruction.region": None if region is None else list(region_tuple(region))})
@@ -104,9 +109,9 @@ def take_region(region: Region | None) -> ControlRequest:
 
 
 def region_tuple(region: Region) -> tuple[int, int, int, int]:
-    """(y, x, height, width), as the configuration writes it."""
+    """Return (y, x, height, width), the order of the configuration."""
     return region.y, region.x, region.height, region.width
 
 
-def _written(value: Any) -> str:
-    return "as it comes" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
+def _format(value: Any) -> str:
+    return "automatic" if value is None else f"{value:g}" if isinstance(value, float) else str(value)

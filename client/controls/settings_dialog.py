@@ -1,4 +1,4 @@
-"""The daemon's settings in a form. What is asked for is done by the daemon, all of it or nothing."""
+"""Dialog for the daemon's settings; the daemon applies all changes or none."""
 
 from __future__ import annotations
 
@@ -13,23 +13,30 @@ from client.widgets.labels import named_label
 from selfstorm.errors import InputError
 
 EXPLANATION = (
-    "Changed for all viewers, from the next window on. Another scale, pixel size or PSF starts the model anew. "
-    "An empty setting says what is taken instead."
+    "Changes apply to all viewers from the next window on. A new magnification, pixel size or PSF resets the model. "
+    "Grey text is the value used when a field is left empty."
 )
 GAP_PX = 20
-MAX_ROWS = 2 + max(Counter(setting.group for setting in SETTINGS).values())  # of a group, with its heading and a gap
-ASKING = "The daemon is being asked …"
+MAX_ROWS = 2 + max(Counter(setting.group for setting in SETTINGS).values())  # of a group, with heading and gap
+WAITING = "Waiting for the daemon …"
 Input = QtWidgets.QComboBox | QtWidgets.QLineEdit
 
 
 class SettingsDialog(QtWidgets.QDialog):
-    """wanted: the changes as `set` takes them. settings: as they are now, those alone that the daemon has."""
+    """Form with the settings of a daemon.
+
+    `wanted` is emitted with the changes as `Daemon.set` takes them.
+
+    Args:
+        parent: Window it belongs to.
+        settings: Present values by key, only of settings the daemon has.
+    """
 
     wanted = QtCore.Signal(dict)
 
     def __init__(self, parent: QtWidgets.QWidget, settings: Mapping[str, Any]) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Settings of the daemon")
+        self.setWindowTitle("Reconstruction settings")
         self.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
         self._settings = settings
         self.inputs = {
@@ -49,7 +56,7 @@ class SettingsDialog(QtWidgets.QDialog):
         column.addWidget(self.buttons)
 
     def _form(self) -> QtWidgets.QGridLayout:
-        """Two columns of groups: it fits a small screen."""
+        """Lay the groups out in two columns, which fits a small screen."""
         groups = tuple(dict.fromkeys(setting.group for setting in SETTINGS))
         grid = QtWidgets.QGridLayout()
         grid.setHorizontalSpacing(12)
@@ -68,7 +75,7 @@ class SettingsDialog(QtWidgets.QDialog):
         return grid
 
     def accept(self) -> None:
-        """Ask for what was changed; the dialog closes when it is done."""
+        """Request the changes; the dialog closes once they are applied."""
         try:
             changes = changed_values(self._settings, {key: _text(part) for key, part in self.inputs.items()})
         except InputError as error:
@@ -78,11 +85,11 @@ class SettingsDialog(QtWidgets.QDialog):
             super().accept()
             return
         self.apply.setEnabled(False)
-        self.message.setText(ASKING)
+        self.message.setText(WAITING)
         self.wanted.emit(changes)
 
     def refuse(self, why: str) -> None:
-        """Say why it was not done; everything stands as the user wrote it."""
+        """Show why the changes were not applied; the input stays."""
         self.message.setText(why)
         self.apply.setEnabled(True)
         self.adjustSize()

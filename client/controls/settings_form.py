@@ -1,4 +1,4 @@
-"""The settings a user may change, in words, and from what stands in the form to what `set` takes. Pure."""
+"""Settings a user may change: labels, and conversion of the form's text to values. Pure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,21 @@ from typing import Any, Literal
 from selfstorm.errors import InputError
 
 LEARNED = "learned from the frames"
-FROM_CAMERA = "as the camera says, or learned"
+FROM_CAMERA = "from the camera, or learned"
 Kind = Literal["whole", "number", "choice"]
 
 
 @dataclass(frozen=True, slots=True)
 class SettingField:
-    """One key of the configuration. empty: what it means to leave it out; '' where it must be given.
+    """One setting of the configuration.
 
-    choices: (value, how it is called), of a choice.
+    Attributes:
+        group: Heading of its group.
+        key: Key in the configuration file.
+        label: Name shown.
+        kind: Kind of its value.
+        placeholder: Value used where it is left empty; '' where it is required.
+        choices: (value, label) of each choice.
     """
 
     group: str
@@ -29,25 +35,25 @@ class SettingField:
 
 
 SETTINGS = (
-    SettingField("Windows", "reconstruction.window", "Frames in a window", "whole"),
-    SettingField("Windows", "reconstruction.stride", "A new picture every … frames", "whole"),
-    SettingField("Windows", "reconstruction.budget", "Share of the computer's time, 0 to 1", "number"),
+    SettingField("Windows", "reconstruction.window", "Frames per window", "whole"),
+    SettingField("Windows", "reconstruction.stride", "Stride: a new picture every … frames", "whole"),
+    SettingField("Windows", "reconstruction.budget", "Share of processor time, 0 to 1", "number"),
     SettingField(
         "Picture",
         "reconstruction.scale",
-        "Finer than the camera",
+        "Magnification",
         "choice",
-        choices=((2, "2 times"), (4, "4 times"), (8, "8 times")),
+        choices=((2, "2x"), (4, "4x"), (8, "8x")),
     ),
     SettingField(
         "Picture",
         "reconstruction.estimate",
-        "What is estimated",
+        "Estimate",
         "choice",
         choices=(
-            ("density", "density: fastest"),
+            ("density", "density (fastest)"),
             ("emitters", "emitters"),
-            ("fused", "fused: emitters and localisations"),
+            ("fused", "fused (emitters and localisations)"),
         ),
     ),
     SettingField(
@@ -55,25 +61,36 @@ SETTINGS = (
         "reconstruction.quality",
         "Quality",
         "choice",
-        choices=(("fast", "fast"), ("best", "best: 2 to 3 times slower")),
+        choices=(("fast", "fast"), ("best", "best (2 to 3 times slower)")),
     ),
-    SettingField("Picture", "reconstruction.tuning_steps", "Fine-tuning steps a window", "whole"),
-    SettingField("Optics", "optics.psf_sigma_nm", "PSF sigma, nm", "number", LEARNED),
+    SettingField("Picture", "reconstruction.tuning_steps", "Fine-tuning steps per window", "whole"),
+    SettingField("Optics", "optics.psf_sigma_nm", "PSF sigma (nm)", "number", LEARNED),
     SettingField("Optics", "optics.na", "or numerical aperture", "number", "none"),
-    SettingField("Optics", "optics.wavelength_nm", "with emission wavelength, nm", "number", "none"),
-    SettingField("Camera", "camera.pixel_nm", "Pixel in the sample, nm", "number", "as the camera says"),
-    SettingField("Camera", "camera.offset_adu", "Offset, ADU", "number", FROM_CAMERA),
-    SettingField("Camera", "camera.gain_adu_per_electron", "Gain, ADU per electron", "number", FROM_CAMERA),
+    SettingField("Optics", "optics.wavelength_nm", "and emission wavelength (nm)", "number", "none"),
+    SettingField("Camera", "camera.pixel_nm", "Pixel size in the sample (nm)", "number", "from the camera"),
+    SettingField("Camera", "camera.offset_adu", "Offset (ADU)", "number", FROM_CAMERA),
+    SettingField("Camera", "camera.gain_adu_per_electron", "Gain (ADU per electron)", "number", FROM_CAMERA),
 )
 
 
 def format_value(value: Any) -> str:
-    """A value as it stands in the form."""
+    """Format a value for the form."""
     return "" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def changed_values(before: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, Any]:
-    """The keys whose text is no longer that of the value before, with their new values. Raises InputError."""
+    """Collect the values that were changed in the form.
+
+    Args:
+        before: Values before, by key.
+        texts: Texts of the form, by key.
+
+    Returns:
+        New values by key.
+
+    Raises:
+        InputError: A text is no valid value.
+    """
     settings_of_group = {setting.key: setting for setting in SETTINGS}
     changed = {key: text.strip() for key, text in texts.items() if text.strip() != format_value(before[key])}
     return {key: _value(settings_of_group[key], text) for key, text in changed.items()}
@@ -83,11 +100,11 @@ def _value(setting: SettingField, text: str) -> Any:
     if not text:
         if setting.placeholder:
             return None
-        raise InputError(f"{setting.label}: a number is wanted")
+        raise InputError(f"{setting.label}: a number is needed")
     if setting.kind == "choice":
         return next((value for value, _ in setting.choices if str(value) == text), text)
     try:
         return int(text) if setting.kind == "whole" else float(text.replace(",", "."))
     except ValueError:
         kind = "whole number" if setting.kind == "whole" else "number"
-        raise InputError(f"{setting.label}: '{text}' is no {kind}") from None
+        raise InputError(f"{setting.label}: '{text}' is not a {kind}") from None

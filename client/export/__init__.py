@@ -1,1 +1,1 @@
-"""Pictures, views and movies out of the viewer."""
+"""Export of pictures, views and movies."""

@@ -1,4 +1,4 @@
-"""Dragging the picture into another program: a grip, and a file in a temporary folder that goes with the viewer."""
+"""Drag the picture into another program, as a file in a temporary folder."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from client.export.movie_export import save_picture
 from client.picture.pictures import Picture
 from client.widgets.buttons import DrawnButton
 
-TIP = "Drag me into Fiji or napari: the picture shown, as 32-bit OME-TIFF"
+TIP = "Drag this into Fiji or napari to open the picture there (32-bit OME-TIFF)"
 
 StartDrag = Callable[[QtWidgets.QWidget, QtCore.QMimeData], None]
 
 
 class DragGrip(DrawnButton):
-    """drag_started: the user has begun to drag it. A drag on the picture itself moves the view."""
+    """Handle to drag the picture by, since dragging on the picture itself moves the view."""
 
     drag_started = QtCore.Signal()
 
@@ -28,11 +28,11 @@ class DragGrip(DrawnButton):
         self._pressed: QtCore.QPointF | None = None
 
     def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
-        """Take hold of it."""
+        """Remember where the drag began."""
         self._pressed = event.position()
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
-        """Pull it far enough."""
+        """Start the drag once the mouse has moved far enough."""
         if self._pressed is None:
             return
         moved = (event.position() - self._pressed).manhattanLength()
@@ -41,19 +41,27 @@ class DragGrip(DrawnButton):
             self.drag_started.emit()
 
     def mouseReleaseEvent(self, _event: QtGui.QMouseEvent) -> None:
-        """Let go."""
+        """End the drag."""
         self._pressed = None
 
 
 class DragExport:
-    """Writes pictures to be dragged. start: begins the drag, Qt's own unless given."""
+    """Writer of the files to drag.
+
+    Args:
+        start: Starts the drag; Qt's own unless given.
+    """
 
     def __init__(self, start: StartDrag | None = None) -> None:
         self._start = start or _start_drag
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     def drag(self, source: QtWidgets.QWidget, picture: Picture) -> None:
-        """Begin to drag a picture's file; returns when it is dropped. Raises InputError where it cannot be written."""
+        """Drag a picture as a file; returns once it is dropped.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="selfstorm-", ignore_cleanup_errors=True)
         run, window = picture.window
@@ -66,7 +74,7 @@ class DragExport:
         self._start(source, data)
 
     def clear(self) -> None:
-        """Remove the files; the other program has read them by now, or still holds them open."""
+        """Remove the files; other programs have read them by now, or hold them open."""
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None

@@ -1,4 +1,4 @@
-"""Data out: a window as 32-bit OME-TIFF, or all windows kept as a movie, one picture per turn of the event loop."""
+"""Save a window as 32-bit OME-TIFF, or all windows in memory as a movie."""
 
 from __future__ import annotations
 
@@ -15,7 +15,14 @@ from selfstorm.io.ome_tiff import OmeTiffWriter
 
 
 def save_data(path: Path, pair: Pair) -> tuple[Path, ...]:
-    """The super-resolved picture, and beside it the raw mean; the files written. Raises InputError."""
+    """Save the super-resolved picture, and beside it the raw mean.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: A file cannot be written.
+    """
     stem, dot, suffix = path.name.partition(".")
     files = [(path, pair.sr)]
     if pair.raw is not None:
@@ -26,7 +33,11 @@ def save_data(path: Path, pair: Pair) -> tuple[Path, ...]:
 
 
 def save_picture(path: Path, picture: Picture, *, overwrite: bool = False) -> None:
-    """One picture with its account. Raises InputError."""
+    """Save one picture with its metadata.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
     try:
         with OmeTiffWriter(path, picture.header.pixel_nm, overwrite=overwrite) as writer:
             _add(writer, picture, marked=False)
@@ -35,9 +46,10 @@ def save_picture(path: Path, picture: Picture, *, overwrite: bool = False) -> No
 
 
 class MovieExport(QtCore.QObject):
-    """Writes the super-resolved pictures of one size to a file, without keeping the window waiting.
+    """Movie writer that saves one picture per turn of the event loop, so that the window stays responsive.
 
-    progressed: how many of how many. ended: a sentence on how it went.
+    All pictures have the size of the newest. `progressed` is emitted with the number done and in total, `ended` with a
+    sentence on the outcome.
     """
 
     progressed = QtCore.Signal(int, int)
@@ -52,19 +64,19 @@ class MovieExport(QtCore.QObject):
         self._path, self._done = path, 0
         self._writer = OmeTiffWriter(path, self._pictures[0].header.pixel_nm, overwrite=True)  # the dialog asked
         self._timer = QtCore.QTimer(self)
-        self._timer.timeout.connect(self._go_on)
+        self._timer.timeout.connect(self._write_next)
 
     def start(self) -> None:
-        """Begin; the rest happens between other events."""
+        """Start writing."""
         self._timer.start(0)
 
     def abort(self) -> None:
-        """Stop and remove what was written."""
+        """Stop and remove the unfinished file."""
         self._timer.stop()
-        with contextlib.suppress(OSError):  # a disk that is full may refuse this too
+        with contextlib.suppress(OSError):  # may fail too on a full disk
             self._writer.abandon()
 
-    def _go_on(self) -> None:
+    def _write_next(self) -> None:
         try:
             if self._done < len(self._pictures):
                 picture = self._pictures[self._done]
@@ -76,10 +88,10 @@ class MovieExport(QtCore.QObject):
             self._writer.close()
         except (OSError, InputError) as error:
             self.abort()
-            self.ended.emit(f"{self._path.name} could not be written: {error}")
+            self.ended.emit(f"{self._path.name} could not be saved: {error}")
             return
         others = f"; {self._other_sizes} of another size left out" if self._other_sizes else ""
-        self.ended.emit(f"{self._done} windows saved in {self._path.name}{others}")
+        self.ended.emit(f"{self._done} windows saved to {self._path.name}{others}")
 
 
 def _add(writer: OmeTiffWriter, picture: Picture, *, marked: bool) -> None:

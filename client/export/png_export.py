@@ -1,4 +1,4 @@
-"""The view as others see it: a PNG with its scale bar, which says in itself what it shows; or the clipboard."""
+"""Save or copy the view as an image with its scale bar and metadata."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from selfstorm.errors import InputError
 
 
 def view_image(view: QtWidgets.QWidget, pair: Pair, drawn: str) -> QtGui.QImage:
-    """What the widget shows, at the screen's resolution. drawn: contrast and colours, in words."""
+    """Render the view at the screen's resolution.
+
+    Args:
+        view: Widget to render.
+        pair: Pictures it shows.
+        drawn: Contrast and colours, in words.
+
+    Returns:
+        The image with a title and a description as text entries.
+    """
     image = view.grab().toImage()
     preview = ("preview",) if pair.sr.preview else ()
     image.setText("Title", f"Self-STORM live, window {pair.sr.header.window}")
@@ -21,7 +30,11 @@ def view_image(view: QtWidgets.QWidget, pair: Pair, drawn: str) -> QtGui.QImage:
 
 
 def save_image(path: Path, image: QtGui.QImage) -> None:
-    """Write a PNG. Raises InputError."""
+    """Write a PNG.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
     writer = QtGui.QImageWriter(str(path), QtCore.QByteArray(b"PNG"))
     if not writer.write(image):
         raise InputError(f"cannot be written ({writer.errorString()})", where=path, hint="choose another place")

@@ -1,4 +1,4 @@
-"""Saves the whole window as a PNG once enough windows were shown, then quits: for demonstrations."""
+"""Save a screenshot of the viewer after a number of windows, then quit."""
 
 from __future__ import annotations
 
@@ -11,11 +11,18 @@ from client.presenter import Presenter
 from selfstorm.errors import InputError
 
 COMPLETE, TIMED_OUT = 0, 1
-SETTLING_TICKS = 5  # axes and scale bars find their places only after the picture was painted once
+SETTLING_TICKS = 5  # axes and scale bars are placed only after the picture has been painted once
 
 
 class Screenshot(QtCore.QObject):
-    """Ends the application with COMPLETE or TIMED_OUT; save() then writes what was there."""
+    """Screenshot of a window: ends the application with COMPLETE or TIMED_OUT, then save() writes the file.
+
+    Args:
+        window: Window to save.
+        presenter: Its presenter.
+        windows: Number of windows to wait for.
+        timeout_s: Longest wait for them.
+    """
 
     def __init__(self, window: QtWidgets.QWidget, presenter: Presenter, windows: int, timeout_s: float) -> None:
         super().__init__()
@@ -36,6 +43,10 @@ class Screenshot(QtCore.QObject):
                 self._quit(COMPLETE)
 
     def save(self, path: Path) -> None:
-        """Write the window as it is now. Raises InputError when the file cannot be written."""
+        """Write the window as it is now.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
         if not self._window.grab().save(str(path), "PNG"):
             raise InputError("the screenshot cannot be written", where=path)

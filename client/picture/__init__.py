@@ -1,1 +1,1 @@
-"""Drawing of pictures and of what is measured in them."""
+"""Pictures on screen, and measurements in them."""

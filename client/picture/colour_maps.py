@@ -1,4 +1,4 @@
-"""The field's colour maps as lookup tables, dark to bright, with gamma and invert worked in."""
+"""Colour maps of microscopy as lookup tables, with gamma and inversion."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from selfstorm.frames import Array
 LEVELS = 1024  # fine enough that a strong gamma shows no steps
 OPAQUE = np.uint32(0xFF000000)
 
-# ImageJ's 'fire', the customary one for localisation microscopy: 32 even steps, red green blue.
+# ImageJ's 'fire', customary in localisation microscopy: 32 even steps, red green blue.
 FIRE = """
     000000 00003d 010060 190082 3100a5 4900c0 6200dc 7a00e3
     9200d2 a200b5 ad0097 b8007a c3005d cf0e40 d92323 e53905
@@ -23,12 +23,12 @@ NAMES = ("grey", "fire", *BUNDLED, "red", "green", "magenta", "cyan")
 
 
 def colours(name: str) -> Array:
-    """(256, 3) float64 from 0 to 255 of the map with this name; KeyError for a name not in NAMES."""
+    """Return a colour map as (256, 3) float64 from 0 to 255; KeyError for a name not in NAMES."""
     steps = np.arange(256.0)
     if name == "fire":
         given = np.array([tuple(bytes.fromhex(step)) for step in FIRE.split()])
-        places = np.linspace(0, 255, len(given))
-        return np.stack([np.interp(steps, places, one) for one in given.T], axis=1)
+        positions = np.linspace(0, 255, len(given))
+        return np.stack([np.interp(steps, positions, one) for one in given.T], axis=1)
     if name in BUNDLED:
         table: Array = pg.colormap.get(name).getLookupTable(nPts=256, alpha=False)
         return table.astype(np.float64)
@@ -36,7 +36,16 @@ def colours(name: str) -> Array:
 
 
 def lookup_table(name: str, gamma: float = 1.0, *, invert: bool = False) -> Array:
-    """(LEVELS,) uint32 0xAARRGGBB, as Qt's 32-bit pixels are. gamma < 1 brightens what is dim."""
+    """Build the lookup table of a colour map.
+
+    Args:
+        name: One of NAMES.
+        gamma: Exponent; below 1 it brightens dim structures.
+        invert: Whether bright values are drawn dark.
+
+    Returns:
+        (LEVELS,) uint32 0xAARRGGBB, the format of Qt's 32-bit pixels.
+    """
     share = np.linspace(0, 1, LEVELS) ** gamma
     share = 1 - share if invert else share
     rgb = np.stack([np.interp(share * 255, np.arange(256), one) for one in colours(name).T]).round().astype(np.uint32)

@@ -1,4 +1,4 @@
-"""Which values are black and which are bright. Pure."""
+"""Contrast: the values drawn darkest and brightest. Pure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ ZERO_SHARE = 1e-4
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """Automatic, between two percentiles of each picture; or locked at low and high, in the picture's own units.
+    """Contrast settings of a picture.
 
-    gamma and invert are for the colours (colour_maps.lookup_table).
+    Attributes:
+        auto: Whether the levels are percentiles of each picture; else they are locked.
+        low, high: Locked levels, in the picture's unit.
+        low_percent, high_percent: Percentiles of the automatic levels.
+        gamma, invert: Arguments of colour_maps.lookup_table.
     """
 
     auto: bool = True
@@ -30,7 +34,7 @@ class Contrast:
     invert: bool = False
 
     def levels(self, pixels: Array) -> tuple[float, float]:
-        """(low, high) to draw a picture with; low < high always."""
+        """Return (low, high) to draw a picture with; low < high always."""
         low, high = auto_levels(pixels, self.low_percent, self.high_percent) if self.auto else (self.low, self.high)
         return low, max(high, float(np.nextafter(np.float32(low), np.float32(np.inf))))
 
@@ -38,9 +42,9 @@ class Contrast:
 def auto_levels(
     pixels: Array, low_percent: float = LOW_PERCENT, high_percent: float = HIGH_PERCENT
 ) -> tuple[float, float]:
-    """Percentiles of the finite pixels of (H, W).
+    """Choose levels as percentiles of the finite pixels of (H, W).
 
-    A picture so sparse that its high percentile is its floor is drawn up to its maximum: a lone emitter is seen.
+    A picture so sparse that both percentiles are equal is drawn up to its maximum, so that a single emitter is visible.
     """
     step = max(1, int(np.ceil(np.sqrt(pixels.size / MAX_SAMPLES))))
     sample = pixels[::step, ::step]
@@ -49,7 +53,7 @@ def auto_levels(
         return 0.0, 1.0
     low, high = (float(value) for value in np.percentile(sample, (low_percent, high_percent)))
     if 0 < low < ZERO_SHARE * high:
-        low = 0.0  # 2.6e-08 photons are none
+        low = 0.0  # rounding noise such as 2.6e-08 photons
     if high > low:
         return low, high
     top = float(np.max(pixels, where=np.isfinite(pixels), initial=-np.inf))

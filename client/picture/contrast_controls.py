@@ -1,4 +1,4 @@
-"""The controls over a picture: colour map, automatic contrast or two locked levels, and more behind a button."""
+"""Controls above a picture: colour map, automatic or locked contrast, further options."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEVEL_WIDTH_PX = 68
 
 
 class ContrastControls(QtWidgets.QWidget):
-    """Emits `changed` when the picture must be drawn anew. Typing a level locks both."""
+    """Controls that emit `changed` when the picture must be redrawn; typing a level locks both."""
 
     changed = QtCore.Signal()
 
@@ -31,11 +31,13 @@ class ContrastControls(QtWidgets.QWidget):
         self.auto = QtWidgets.QPushButton("Auto")
         self.auto.setCheckable(True)
         self.auto.setChecked(True)
-        self.auto.setToolTip("Contrast follows each picture; off locks the levels for all pictures to come")
-        self.low = LevelBox("Drawn darkest; typing here locks the contrast")
-        self.high = LevelBox("Drawn brightest; typing here locks the contrast")
+        self.auto.setToolTip("Automatic contrast for each picture; switch off to lock the levels")
+        self.low = LevelBox("Minimum of the display range; typing here locks the contrast")
+        self.high = LevelBox("Maximum of the display range; typing here locks the contrast")
         self.menu = ContrastMenu(self.contrast)
-        self.more = DrawnButton("contrast", "Percentiles of the automatic contrast, gamma, invert", flat=True)
+        self.more = DrawnButton(
+            "contrast", "Display options: percentiles of the automatic contrast, gamma, invert", flat=True
+        )
         self.more.setPopupMode(QtWidgets.QToolButton.ToolButtonPopupMode.InstantPopup)
         self.more.setMenu(self.menu)
         self.colours.currentTextChanged.connect(lambda _: self.changed.emit())
@@ -53,16 +55,16 @@ class ContrastControls(QtWidgets.QWidget):
             row.addWidget(part)
 
     def restyle(self) -> None:
-        """Take on the application's look."""
+        """Apply the application's theme."""
         self.more.restyle()
 
     def table(self, colours: str = "") -> Array:
-        """Lookup table of a colour map, the chosen one unless another is named, with gamma and invert."""
+        """Return the lookup table of a colour map, by default the chosen one, with gamma and inversion."""
         name = colours or self.colours.currentText()
         return lookup_table(name, self.contrast.gamma, invert=self.contrast.invert)
 
     def levels_for(self, pixels: Array) -> tuple[float, float]:
-        """Levels to draw a picture with; automatic ones are shown in the boxes."""
+        """Return the levels to draw a picture with; automatic ones are shown in the boxes."""
         low, high = self.contrast.levels(pixels)
         if self.contrast.auto:
             self.low.show_value(low)
@@ -70,7 +72,7 @@ class ContrastControls(QtWidgets.QWidget):
         return low, high
 
     def change(self, **values: float | bool) -> None:
-        """Change some of the contrast's values and draw with them."""
+        """Change some values of the contrast and redraw."""
         self.contrast = replace(self.contrast, **values)  # type: ignore[arg-type]  # names checked by replace itself
         with QtCore.QSignalBlocker(self.auto):
             self.auto.setChecked(self.contrast.auto)
@@ -81,7 +83,7 @@ class ContrastControls(QtWidgets.QWidget):
 
 
 class LevelBox(QtWidgets.QLineEdit):
-    """A number typed freely; anything else is put back. typed: the user gave a number."""
+    """Input for a number; `typed` is emitted with a valid one, anything else is reset."""
 
     typed = QtCore.Signal()
 
@@ -94,7 +96,7 @@ class LevelBox(QtWidgets.QLineEdit):
         self.editingFinished.connect(self._take)
 
     def value(self) -> float:
-        """The number, to its last digit, not as it is shown."""
+        """Return the number in full precision."""
         return self._value
 
     def show_value(self, value: float) -> None:
@@ -104,7 +106,7 @@ class LevelBox(QtWidgets.QLineEdit):
             self.setText(short_number(value))
 
     def set_value(self, value: float) -> None:
-        """As if the user had typed it."""
+        """Set the number as if the user had typed it."""
         self.setText(repr(value))
         self.setModified(True)
         self._take()
@@ -122,12 +124,12 @@ class LevelBox(QtWidgets.QLineEdit):
 
 
 def short_number(value: float) -> str:
-    """Four digits; whole numbers up to a million without an exponent, which would not fit the box."""
+    """Format with four digits; whole numbers up to a million without an exponent, which would not fit."""
     return f"{value:.0f}" if 1_000 <= abs(value) < 1_000_000 else f"{value:.4g}"
 
 
 def typed_number(text: str) -> float | None:
-    """The number a user typed, with a decimal point or comma; None where it is none."""
+    """Parse a number with a decimal point or comma; None where it is invalid."""
     try:
         number = float(text.strip().replace(",", "."))
     except ValueError:

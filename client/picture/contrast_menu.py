@@ -1,4 +1,4 @@
-"""What is seldom changed of a contrast, behind a button: percentiles, gamma, invert."""
+"""Menu of the less frequent contrast options: percentiles, gamma, invert."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from PySide6 import QtCore, QtWidgets
 from client.picture.contrast import Contrast
 
 LIMITS = {"low_percent": (0.0, 49.0), "high_percent": (51.0, 100.0), "gamma": (0.2, 3.0)}
-LABELS = {"low_percent": "Darkest percentile", "high_percent": "Brightest percentile", "gamma": "Gamma"}
+LABELS = {"low_percent": "Lower percentile", "high_percent": "Upper percentile", "gamma": "Gamma"}
 STEP = 0.1
 
 
 class ContrastMenu(QtWidgets.QMenu):
-    """changed: the values the user changed, as a dictionary by Contrast's names."""
+    """Menu that emits `changed` with the new values, by their names in Contrast."""
 
     changed = QtCore.Signal(dict)
 
     def __init__(self, contrast: Contrast) -> None:
         super().__init__()
         self.boxes = {name: _box(name) for name in LIMITS}
-        self.invert = QtWidgets.QCheckBox("Invert: bright is dark")
+        self.invert = QtWidgets.QCheckBox("Invert colours")
         form = QtWidgets.QWidget()
         rows = QtWidgets.QFormLayout(form)
         for name, box in self.boxes.items():
@@ -33,7 +33,7 @@ class ContrastMenu(QtWidgets.QMenu):
         self.show_contrast(contrast)
 
     def show_contrast(self, contrast: Contrast) -> None:
-        """Show the values it has."""
+        """Show the values of a contrast."""
         for name, box in self.boxes.items():
             with QtCore.QSignalBlocker(box):
                 box.setValue(getattr(contrast, name))

@@ -1,4 +1,4 @@
-"""One cursor in all views of a field: thin lines where the mouse points, and the place and values in words."""
+"""Crosshair shared by all views, and the values under the mouse."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ ON_TOP = 900
 
 
 class Crosshair(QtCore.QObject):
-    """Follows the mouse over any of the plots (pyqtgraph PlotWidgets). moved: x, y in the field's unit."""
+    """Crosshair in several pyqtgraph PlotWidgets that follows the mouse over any of them.
+
+    Signals: `moved` with x, y in the field's unit, `left` when the mouse leaves a plot.
+    """
 
     moved = QtCore.Signal(float, float)
     left = QtCore.Signal()
@@ -34,7 +37,7 @@ class Crosshair(QtCore.QObject):
             plot.viewport().installEventFilter(self)
 
     def eventFilter(self, _watched: QtCore.QObject, event: QtCore.QEvent) -> bool:
-        """The mouse has left a plot."""
+        """Hide the lines when the mouse leaves a plot."""
         if event.type() == QtCore.QEvent.Type.Leave:
             self._show(False)
             self.left.emit()
@@ -54,7 +57,7 @@ class Crosshair(QtCore.QObject):
 
 
 def describe_point(pair: Pair, x: float, y: float) -> str:
-    """Where this is and what both pictures say there; empty outside the field. x, y in the field's unit."""
+    """Describe position and values at x, y, in the field's unit; empty outside the field."""
     field = field_of(pair)
     if not (0 <= x < field.width and 0 <= y < field.height):
         return ""

@@ -1,4 +1,4 @@
-"""Where a picture, imaged again through the microscope, differs from the raw mean: range and colours. Pure."""
+"""Error map: range and colours of re-imaged picture minus raw mean. Pure."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from selfstorm.frames import Array
 
 LEVELS = 256
 RANGE_PERCENTILE = 99.0
-TRANSPARENT_SHARE = 0.12  # nearer to 0 than this share of the range nothing is drawn
+TRANSPARENT_SHARE = 0.12  # errors below this share of the range are not drawn
 MAX_ALPHA = 225
-TOO_DIM, TOO_BRIGHT = (0x4A, 0x9B, 0xFF), (0xFF, 0x9A, 0x1F)  # blue and orange: told apart by every kind of eye
+TOO_DIM, TOO_BRIGHT = (0x4A, 0x9B, 0xFF), (0xFF, 0x9A, 0x1F)  # blue and orange: safe for colour-blind users
 
 
 def error_range(pixels: Array) -> float:
-    """The round value, in photons, at which the colours are full: few pixels are beyond it. 1.0 where all is 0."""
+    """Choose the round value, in photons, at which the colours saturate for few pixels; 1.0 where all is 0."""
     sizes = np.abs(pixels[np.isfinite(pixels)])
     high = float(np.percentile(sizes, RANGE_PERCENTILE)) if sizes.size else 0.0
-    # Rounded up, so that it does not change with every window.
+    # Rounded up, so that the range does not change with every window.
     return 1.0 if high <= 0 else next(step for step in _round_from(high) if step >= high * (1 - 1e-6))
 
 
@@ -29,7 +29,7 @@ def _round_from(value: float) -> tuple[float, ...]:
 
 
 def error_table() -> Array:
-    """(LEVELS,) uint32 0xAARRGGBB from too dim over nothing at all to too bright."""
+    """Build the lookup table, (LEVELS,) uint32 0xAARRGGBB, from too dim over transparent to too bright."""
     places = np.linspace(-1, 1, LEVELS)
     strength = np.clip((np.abs(places) - TRANSPARENT_SHARE) / (1 - TRANSPARENT_SHARE), 0, 1)
     alpha = (MAX_ALPHA * strength).round().astype(np.uint32)

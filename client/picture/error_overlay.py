@@ -1,4 +1,4 @@
-"""The error map laid over the large picture, with its legend, while somebody asks for it."""
+"""Error map drawn over the large picture, with its legend."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from client.picture.picture_item import PictureItem
 from client.picture.pictures import Picture
 
 TITLE = "Error map (photons)"
-NONE_HERE = "No error map of this window"
-NOT_YET = "The error map comes with the refined picture"
+NONE_HERE = "No error map for this window"
+NOT_YET = "The error map follows with the refined picture"
 
 
 class ErrorOverlay:
-    """on: whether it is asked for. visible: whether there is one to show as well."""
+    """Overlay of the error map. on: whether the user has switched it on."""
 
     def __init__(self, view: Any) -> None:
         self.on = False
@@ -34,26 +34,32 @@ class ErrorOverlay:
         """Whether a map is drawn."""
         return bool(self.item.isVisible())
 
-    def take(self, picture: Picture | None, field: PictureField | None) -> None:
-        """The map of the window looked at; None where it has none."""
+    def set_map(self, picture: Picture | None, field: PictureField | None) -> None:
+        """Set the map of the window on screen, None where it has none."""
         if picture is None or field is None:
             self.item.pixels = None
             return
-        most = error_range(picture.pixels)
+        full_scale = error_range(picture.pixels)
         self.item.show_pixels(
-            np.nan_to_num(picture.pixels, posinf=most, neginf=-most), (-most, most), self._table, field
+            np.nan_to_num(picture.pixels, posinf=full_scale, neginf=-full_scale),
+            (-full_scale, full_scale),
+            self._table,
+            field,
         )
 
     def arrange(self, split: float | None, *, preview: bool, wanted: bool) -> None:
-        """Draw it right of a line; without a map, say so. preview: whether the picture is one.
+        """Show the map and its legend, or say why there is none.
 
-        wanted: whether the picture is shown in a way that bears it.
+        Args:
+            split: Position of the split line; the map is drawn to its right. None to draw all of it.
+            preview: Whether the picture is a preview.
+            wanted: Whether the display mode can show a map.
         """
         self.item.setVisible(self.on and wanted and self.item.pixels is not None)
         self.item.show_part(split)
-        most = self.item.levels[1]
+        full_scale = self.item.levels[1]
         if self.visible:
-            self.legend.explain(TITLE, self._table, (f"−{most:g} too dim", f"+{most:g} too bright"))
+            self.legend.explain(TITLE, self._table, (f"−{full_scale:g} too dim", f"+{full_scale:g} too bright"))
         elif self.on and wanted:
             self.legend.explain(NOT_YET if preview else NONE_HERE)
         else:

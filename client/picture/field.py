@@ -1,4 +1,4 @@
-"""Where a pair of pictures lies: one rectangle for both, so a place has the same coordinates. Pure."""
+"""Field of view shared by the pictures of a window, and its units. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NM_PER_UM = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class PictureField:
-    """Pixel edges run from 0 to width and 0 to height, in micrometres or, where unknown, camera pixels."""
+    """Rectangle from 0 to width and 0 to height, in micrometres or, without a pixel size, camera pixels."""
 
     width: float
     height: float
@@ -21,7 +21,7 @@ class PictureField:
 
 
 def field_of(pair: Pair) -> PictureField:
-    """The field both pictures of a window cover."""
+    """Return the field that the pictures of a window cover."""
     scale = pair.sr.header.scale
     height, width = (side / scale for side in pair.sr.header.shape)
     pixel_nm = _camera_pixel_nm(pair.sr.header)
@@ -36,13 +36,13 @@ def _camera_pixel_nm(header: PictureHeader) -> float | None:
 
 
 def round_length(longest: float) -> float:
-    """The largest 1, 2 or 5 times a power of ten that is no longer than `longest` > 0."""
+    """Return the largest 1, 2 or 5 times a power of ten up to `longest` > 0."""
     power = 10.0 ** math.floor(math.log10(longest))
     return next(step * power for step in (5, 2, 1) if step * power <= longest * (1 + 1e-9))
 
 
 def length_text(length: float, unit: str) -> str:
-    """'2 µm', '500 nm', '10 px'."""
+    """Format a length: '2 µm', '500 nm', '10 px'."""
     if unit == "µm" and length < 1:
         return f"{length * NM_PER_UM:g} nm"
     return f"{length:g} {unit}"

@@ -1,4 +1,4 @@
-"""What colours laid over a picture mean: a title, the colours, and what their ends stand for, in the lower left."""
+"""Legend of colours in the lower left of a picture: title, colour bar, end labels."""
 
 from __future__ import annotations
 
@@ -14,25 +14,31 @@ SHADE, EDGE = QtGui.QColor(0, 0, 0, 170), QtGui.QColor(255, 255, 255, 90)
 
 
 class Legend(QtWidgets.QGraphicsItem):
-    """Sits in a pyqtgraph ViewBox, in pixels of the screen; hidden until it has something to explain."""
+    """Legend in a pyqtgraph ViewBox, in screen pixels; hidden until it has content."""
 
     def __init__(self, view: Any) -> None:
         super().__init__(view)
         self._view = view
         self.title, self.ends = "", ("", "")
         self._colours: QtGui.QImage | None = None
-        self._memory: Array | None = None  # the image's
+        self._memory: Array | None = None  # memory of the image
         self.setZValue(1000)
         self.hide()
         view.sigResized.connect(self._place)
 
     @property
     def text(self) -> str:
-        """All it says; empty while it is hidden."""
+        """Text of the legend; empty while it is hidden."""
         return ": ".join(part for part in (self.title, " to ".join(filter(None, self.ends))) if part) * self.isVisible()
 
     def explain(self, title: str, table: Array | None = None, ends: tuple[str, str] = ("", "")) -> None:
-        """Show it. table: (N,) uint32 0xAARRGGBB from the left end to the right one; None for words alone."""
+        """Show the legend.
+
+        Args:
+            title: Text of the first line.
+            table: (N,) uint32 0xAARRGGBB, the colours from left to right; None for text only.
+            ends: Labels of the left and right end.
+        """
         self.prepareGeometryChange()
         self.title, self.ends = title, ends
         self._memory, self._colours = table, None
@@ -43,7 +49,7 @@ class Legend(QtWidgets.QGraphicsItem):
         self.update()
 
     def boundingRect(self) -> QtCore.QRectF:
-        """The box it is drawn in."""
+        """Return the box it is drawn in."""
         metrics = self._metrics()
         width = max(BAR_PX[0] if self._colours else 0, metrics.horizontalAdvance(self.title), self._ends_px(metrics))
         lines = 2 if self._colours else 1

@@ -1,4 +1,4 @@
-"""Two views of one field: the follower always shows what the leader shows, and moving either moves both."""
+"""Link two views of one field so that moving either moves both."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from PySide6 import QtCore
 
 
 class LinkedViews:
-    """`follower` shows the part of the field that `leader` shows, and what is beside it where its shape is another.
+    """Link of two pyqtgraph views: `follower` shows the part of the field that `leader` shows.
 
-    pyqtgraph's own link aligns views by their place on the screen. Here the centres are the same to the last digit, and
-    a pan or zoom in the follower is done to the leader, so that nothing drifts however the two widgets are shaped.
+    pyqtgraph's own link aligns views by their position on the screen. Here the centres are identical, and a pan or zoom
+    in the follower is applied to the leader, so that nothing drifts whatever the shapes of the two widgets.
     """
 
     def __init__(self, leader: Any, follower: Any) -> None:
@@ -31,7 +31,7 @@ class LinkedViews:
     def _lead(self, *_: object) -> None:
         now, leader = self._follower.viewRect(), self._leader.viewRect()
         zoom = now.width() / self._before.width()
-        there = QtCore.QRectF(0, 0, leader.width() * zoom, leader.height() * zoom)
-        there.moveCenter(now.center())
-        self._leader.setRange(rect=there, padding=0)
+        target = QtCore.QRectF(0, 0, leader.width() * zoom, leader.height() * zoom)
+        target.moveCenter(now.center())
+        self._leader.setRange(rect=target, padding=0)
         self._follow()

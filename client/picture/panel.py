@@ -1,4 +1,4 @@
-"""One picture with its axes, scale bar, contrast controls, and marks for when it is a preview, past or stale."""
+"""Panel of one picture: axes, scale bar, contrast controls, and marks such as PREVIEW or STALE."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from selfstorm.frames import Array
 
 AXIS_WIDTH_PX = 46
 STALE_OPACITY = 0.45
-MARGINS_PX = (2, 8, 10, 2)  # room for the outermost tick labels
-MAX_ZOOM = 500.0  # a field is never enlarged beyond this, nor shown smaller than a quarter of the view
+MARGINS_PX = (2, 8, 10, 2)  # space for the outermost tick labels
+MAX_ZOOM = 500.0  # largest magnification of a field
 
 
 class PicturePanel(QtWidgets.QWidget):
-    """Draws (H, W) pictures over a field, y downwards. header: the row over the picture."""
+    """Panel that draws (H, W) pictures over a field, y downwards. header: the row above the picture."""
 
     def __init__(self, title: str, colours: str, *, axes: bool = True) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class PicturePanel(QtWidgets.QWidget):
         self.header = QtWidgets.QHBoxLayout()
         self.header.setContentsMargins(4, 0, 2, 0)
         self.header.addWidget(self.title)
-        self.header.addWidget(_room_for(self.chip), 1)
+        self.header.addWidget(_elastic_slot(self.chip), 1)
         self.header.addWidget(self.controls)
         self.frame = QtWidgets.QFrame()
         self.frame.setObjectName("picture")
@@ -78,7 +78,7 @@ class PicturePanel(QtWidgets.QWidget):
         column.addWidget(self.frame, 1)
 
     def restyle(self) -> None:
-        """Take on the application's look."""
+        """Apply the application's theme."""
         colours = theme()
         self.plot.setBackground(colours.picture)
         for side in ("left", "bottom"):
@@ -90,22 +90,22 @@ class PicturePanel(QtWidgets.QWidget):
         self.show_chip("", "")
 
     def show_picture(self, picture: Picture | None, field: PictureField) -> None:
-        """Draw a picture over a field; the view stays where the user put it unless the field changed."""
+        """Draw a picture over a field; the user's view is kept unless the field has changed."""
         self.picture = picture
         self.image.setVisible(picture is not None)
         if field != self.field:
-            self._take_field(field)
+            self._set_field(field)
         self._draw()
 
     def clear(self) -> None:
-        """Show no picture, as at the start."""
+        """Remove the picture."""
         self.picture, self.field, self.image.pixels = None, None, None
         self.image.update()
         for side in ("left", "bottom"):
             self.plot.getAxis(side).hide()
         self.scale_bar.hide()
 
-    def _take_field(self, field: PictureField) -> None:
+    def _set_field(self, field: PictureField) -> None:
         self.field = field
         for side in self._axes:
             self._label_axis(side, field)
@@ -121,17 +121,17 @@ class PicturePanel(QtWidgets.QWidget):
         self.plot.getAxis(side).setLabel(f"{name} ({field.unit})", color=theme().dim)
 
     def reset_view(self) -> None:
-        """Show the whole field, and keep doing so when the window is resized."""
+        """Show the whole field, also after resizing the window."""
         self.view.enableAutoRange()
 
     def show_stale(self, reason: str) -> None:
-        """Mark the picture as not live and say why; an empty reason takes the mark away."""
+        """Mark the picture as stale and say why; an empty reason removes the mark."""
         self.banner.setText(reason)
         self.banner.setVisible(bool(reason))
         self.view.childGroup.setOpacity(STALE_OPACITY if reason else 1.0)
 
     def show_chip(self, text: str, colour: str) -> None:
-        """A word beside the title, and a dashed frame of its colour round the picture; empty takes both away."""
+        """Show a label beside the title and a dashed frame in its colour; empty removes both."""
         line = f"1px dashed {colour}" if text else "1px solid transparent"
         if (text, line) == (self.chip.text(), self.frame.property("line")):
             return
@@ -142,7 +142,7 @@ class PicturePanel(QtWidgets.QWidget):
         self.frame.setStyleSheet(f"QFrame#picture {{ border: {line}; }}")
 
     def show_message(self, text: str) -> None:
-        """Say why there is no picture; empty takes it away."""
+        """Say why there is no picture; empty removes the text."""
         self.message.setText(text)
         self.message.setVisible(bool(text))
 
@@ -159,13 +159,13 @@ class PicturePanel(QtWidgets.QWidget):
         return self.controls.table()
 
 
-def _room_for(chip: QtWidgets.QLabel) -> QtWidgets.QWidget:
-    """A place that takes what room there is and asks for none: the pictures stay put whatever the chip says."""
-    place = QtWidgets.QWidget()
-    place.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred)
-    row = QtWidgets.QHBoxLayout(place)
+def _elastic_slot(chip: QtWidgets.QLabel) -> QtWidgets.QWidget:
+    """Wrap the chip in a slot of no minimum width, so that its text never moves the pictures."""
+    slot = QtWidgets.QWidget()
+    slot.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred)
+    row = QtWidgets.QHBoxLayout(slot)
     row.setSizeConstraint(QtWidgets.QLayout.SizeConstraint.SetNoConstraint)
     row.setContentsMargins(4, 0, 4, 0)
     row.addWidget(chip, 0, QtCore.Qt.AlignmentFlag.AlignVCenter)
     row.addStretch(1)
-    return place
+    return slot

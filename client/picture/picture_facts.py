@@ -1,4 +1,4 @@
-"""What the picture says of itself: its frames, model, optics, camera, and when not to trust it."""
+"""Metadata of the picture: frames, model, optics, camera, and cautions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from selfstorm.frames import StreamInfo
 
 
 class PictureFacts(QtWidgets.QScrollArea):
-    """Facts in plain text, warnings below them; scrolls when there are many."""
+    """Scrolling text with the metadata of the picture, cautions first."""
 
     def __init__(self) -> None:
         super().__init__(widgetResizable=True)
@@ -28,12 +28,12 @@ class PictureFacts(QtWidgets.QScrollArea):
         self.cautions.hide()
 
     def clear(self) -> None:
-        """Say nothing, as at the start."""
+        """Clear the text."""
         self.text.clear()
         self.cautions.hide()
 
     def show_header(self, header: PictureHeader, info: StreamInfo | None) -> None:
-        """Describe a picture; info is used where it is of the picture's stream."""
+        """Describe a picture; `info` is used where it belongs to the picture's stream."""
         lines = picture_lines(header)
         if info is not None and info.stream == header.stream:
             lines += (f"source: {info.source}, {info.width} x {info.height} pixels",)

@@ -1,4 +1,4 @@
-"""A picture as an item of a scene: draws the part in sight at the screen's resolution, once per picture and view."""
+"""Graphics item that draws the visible part of a picture at the screen's resolution."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ Mode = QtGui.QPainter.CompositionMode
 
 
 class PictureItem(QtWidgets.QGraphicsItem):
-    """Lies over a field; nearest neighbour, so that a pixel looks like a pixel. view: the ViewBox that shows it.
+    """Picture over a field, drawn without interpolation so that pixels stay visible.
 
-    see_through: whether its colours have an alpha. split: where its left edge is cut off, in field coordinates; None
-    draws all. covered: nothing of it would be seen, so it is not drawn. added: light is added to what is below. drawn,
-    image: the part drawn last, and its colours.
+    Attributes:
+        split: Left edge of the part that is drawn, in field coordinates; None to draw all.
+        covered: Whether another item hides it, so that it is not drawn.
+        added: Whether its light is added to what lies below.
+        crop, image: Part drawn last, and its colours.
+
+    Args:
+        view: pyqtgraph ViewBox that shows it.
+        see_through: Whether its colours have an alpha channel.
     """
 
     def __init__(self, view: Any, *, see_through: bool = False) -> None:
@@ -34,10 +40,17 @@ class PictureItem(QtWidgets.QGraphicsItem):
         self.added, self.covered = False, False
         self.crop: Crop | None = None
         self.image: QtGui.QImage | None = None
-        self._colours: Array | None = None  # the image's memory
+        self._colours: Array | None = None  # memory of the image
 
     def show_pixels(self, pixels: Array, levels: tuple[float, float], table: Array, field: PictureField) -> None:
-        """Draw (H, W) pixels over the field from now on. levels: darkest, brightest. table: (N,) uint32."""
+        """Set the picture to draw.
+
+        Args:
+            pixels: (H, W) values.
+            levels: Values drawn darkest and brightest.
+            table: (N,) uint32 lookup table.
+            field: Field it covers.
+        """
         if field != self.field:
             self.prepareGeometryChange()
             self.field = field
@@ -46,23 +59,23 @@ class PictureItem(QtWidgets.QGraphicsItem):
         self.update()
 
     def show_part(self, split: float | None, *, added: bool = False) -> None:
-        """Cut off what is left of `split`, and add light or cover."""
+        """Draw only right of `split`, adding to what lies below or covering it."""
         self.split, self.added = split, added
         self.update()
 
     def boundingRect(self) -> QtCore.QRectF:
-        """The field."""
+        """Return the field."""
         return QtCore.QRectF(0.0, 0.0, self.field.width, self.field.height)
 
     def paint(self, painter: QtGui.QPainter, _option: object, _widget: object = None) -> None:
-        """Draw; the colours are made anew only when picture or view changed."""
+        """Draw; colours are computed only after a change of picture or view."""
         if self.pixels is None or self.table is None or self.covered:
             return
         height, width = self.pixels.shape
         rows, columns = height / self.field.height, width / self.field.width  # pixels per unit
-        seen = self._view.viewRect()
+        visible = self._view.viewRect()
         screen_px = abs(painter.deviceTransform().m11()) / columns
-        spans = (seen.top() * rows, seen.bottom() * rows), (seen.left() * columns, seen.right() * columns)
+        spans = (visible.top() * rows, visible.bottom() * rows), (visible.left() * columns, visible.right() * columns)
         crop = crop_for((height, width), *spans, screen_px, self._min_block_px())
         if crop is None:
             return
@@ -70,15 +83,15 @@ class PictureItem(QtWidgets.QGraphicsItem):
             self._render(crop)
         if self.image is None:
             return
-        # The last blocks may reach over the picture's edge.
+        # The last blocks may extend beyond the edge of the picture.
         field = self.boundingRect()
         painter.setClipRect(field.adjusted(self.split or 0.0, 0, 0, 0), QtCore.Qt.ClipOperation.IntersectClip)
         if self.added:
             painter.setCompositionMode(Mode.CompositionMode_Plus)
-        place = QtCore.QRectF(crop.left / columns, crop.top / rows, 0, 0)
-        place.setRight((crop.left + self.image.width() * crop.side) / columns)
-        place.setBottom((crop.top + self.image.height() * crop.side) / rows)
-        painter.drawImage(place, self.image)
+        target = QtCore.QRectF(crop.left / columns, crop.top / rows, 0, 0)
+        target.setRight((crop.left + self.image.width() * crop.side) / columns)
+        target.setBottom((crop.top + self.image.height() * crop.side) / rows)
+        painter.drawImage(target, self.image)
 
     def _render(self, crop: Crop) -> None:
         if self.pixels is None or self.table is None:

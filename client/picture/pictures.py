@@ -1,4 +1,4 @@
-"""What is shown: received pictures, and the pair of one window. No Qt."""
+"""Received pictures, and the pictures of one window together. No Qt."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from selfstorm.frames import Array
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """One received picture. pixels: (H, W) float32, read-only. at_s: when it came. preview: a refined one follows."""
+    """One received picture.
+
+    Attributes:
+        header: Metadata.
+        pixels: (H, W) float32, read-only.
+        at_s: Time of arrival.
+        preview: Whether a refined picture of the same window follows.
+    """
 
     header: PictureHeader
     pixels: Array
@@ -19,15 +26,19 @@ class Picture:
 
     @property
     def window(self) -> tuple[str, int]:
-        """The run and number of the window it was made from."""
+        """Run and number of the window it was made from."""
         return self.header.run, self.header.window
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pair:
-    """The pictures of one window. sr: (s*H, s*W); raw: (H, W), None in a saved movie, which holds no raw means.
+    """Pictures of one window.
 
-    error: (H, W) photons, the super-resolved picture imaged again less the raw mean; None where none was published.
+    Attributes:
+        sr: Super-resolved picture, (s*H, s*W).
+        raw: Raw mean, (H, W); None in a saved movie, which has no raw means.
+        error: Error map, (H, W) photons: the picture imaged again through the microscope minus the raw mean; None
+            where none was published.
     """
 
     sr: Picture
@@ -36,21 +47,21 @@ class Pair:
 
     @property
     def window(self) -> tuple[str, int]:
-        """The run and number of the window both were made from."""
+        """Run and number of the window all were made from."""
         return self.sr.window
 
     @property
     def at_s(self) -> float:
-        """When the pair was complete."""
+        """Time at which the pair was complete."""
         return self.sr.at_s if self.raw is None else max(self.sr.at_s, self.raw.at_s)
 
     @property
     def pixel_bytes(self) -> int:
-        """Memory that the pixels of all take."""
+        """Memory of all pixels."""
         return sum(one.pixels.nbytes for one in (self.sr, self.raw, self.error) if one is not None)
 
     def fits(self) -> bool:
-        """Whether all cover the same field."""
+        """Return whether all cover the same field."""
         scale = self.sr.header.scale
         sides = [one.header.shape for one in (self.raw, self.error) if one is not None]
         return all(self.sr.header.shape == (scale * height, scale * width) for height, width in sides)

@@ -1,4 +1,4 @@
-"""Values along a line through a field, and how wide the highest peak on it is. Pure."""
+"""Line profiles and the width of their highest peak. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,13 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Profile:
-    """distance: (N,) from the start, in the field's unit. values: (N,). fwhm: of the highest peak, None without one."""
+    """Values along a line.
+
+    Attributes:
+        distance: (N,) distance from the start, in the field's unit.
+        values: (N,) values.
+        fwhm: Full width at half maximum of the highest peak, None without one.
+    """
 
     distance: Array
     values: Array
@@ -27,14 +33,14 @@ class Profile:
 
 
 def profiles(pair: Pair, start: Point, end: Point) -> tuple[Profile, Profile | None]:
-    """Super-resolved and raw along the line between two points (x, y), in the field's unit."""
+    """Measure the super-resolved picture and the raw mean between two points (x, y), in the field's unit."""
     field = field_of(pair)
     raw = None if pair.raw is None else along(pair.raw.pixels, field, start, end)
     return along(pair.sr.pixels, field, start, end), raw
 
 
 def along(pixels: Array, field: PictureField, start: Point, end: Point) -> Profile:
-    """Bilinear between the centres of (H, W) pixels; beyond the outermost centres the edge's value."""
+    """Sample (H, W) pixels along a line, bilinear between pixel centres; the edge value beyond them."""
     height, width = pixels.shape
     length = math.dist(start, end)
     wanted = SAMPLES_PER_PIXEL * length * max(width / field.width, height / field.height)
@@ -56,9 +62,9 @@ def _bilinear(pixels: Array, y: Array, x: Array) -> Array:
 
 
 def fwhm(distance: Array, values: Array) -> float | None:
-    """Full width at half maximum of the highest peak, its height counted from the lowest value on the line.
+    """Return the full width at half maximum of the highest peak, above the lowest value on the line.
 
-    None where the line is flat, or ends before the peak has come down to half.
+    None where the line is flat, or ends before the peak has fallen to half its height.
     """
     if not np.isfinite(values).all() or values.max() <= values.min():
         return None
@@ -69,7 +75,7 @@ def fwhm(distance: Array, values: Array) -> float | None:
 
 
 def _crossing(distance: Array, values: Array, half: float) -> float | None:
-    """Where values, going down from their first, reach half; between samples linearly."""
+    """Return where values, falling from the first, reach `half`, interpolated linearly."""
     below = np.flatnonzero(values <= half)
     if not below.size or below[0] == 0:
         return None
@@ -80,8 +86,8 @@ def _crossing(distance: Array, values: Array, half: float) -> float | None:
 
 
 def width_text(name: str, profile: Profile, unit: str) -> str:
-    """'super-resolved: FWHM 43 nm'."""
+    """Format a width: 'super-resolved: FWHM 43 nm'."""
     if profile.fwhm is None:
-        return f"{name}: no whole peak on the line"
+        return f"{name}: no complete peak on the line"
     width = f"{profile.fwhm * NM_PER_UM:.0f} nm" if unit == "µm" else f"{profile.fwhm:.2f} px"
     return f"{name}: FWHM {width}"

@@ -1,4 +1,4 @@
-"""The line profile: super-resolved and raw in one plot, each from 0 to its own highest value, with its width."""
+"""Panel of the line profile: both pictures in one plot, each normalised, with its width."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from client.widgets.labels import named_label
 from client.widgets.theme import theme
 from selfstorm.frames import Array
 
-HINT = "Tools > Line profile (P) draws a line on the picture; drag it or its ends."
+HINT = "Choose Tools > Line profile (P) to draw a line on the picture; drag the line or its ends."
 
 
 class ProfilePanel(QtWidgets.QWidget):
-    """Solid: super-resolved; dashed: raw."""
+    """Plot of the line profile; solid: super-resolved, dashed: raw mean."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,14 +36,14 @@ class ProfilePanel(QtWidgets.QWidget):
         self.restyle()
 
     def restyle(self) -> None:
-        """Take on the application's look."""
+        """Apply the application's theme."""
         colours = theme()
         restyle_plot(self.plot)
         self.sr.setPen(pg.mkPen(colours.warning, width=2))
         self.raw.setPen(pg.mkPen(colours.dim, width=1.5, dash=[4, 3]))
 
     def show_line(self, pair: Pair | None, ends: tuple[Point, Point] | None) -> None:
-        """Measure along a line; without one, say how to get one."""
+        """Measure along a line; without one, explain how to draw one."""
         if pair is None or ends is None:
             self.sr_width.setText(HINT)
             self.raw_width.setText("")
@@ -56,7 +56,7 @@ class ProfilePanel(QtWidgets.QWidget):
         self.sr_width.setText(width_text("—  super-resolved", sr, unit))
         self.raw.setData([] if raw is None else raw.distance, [] if raw is None else _from_0_to_1(raw))
         self.raw_width.setText("" if raw is None else width_text("- -  raw mean", raw, unit))
-        self.plot.setLabel("bottom", f"along the line ({unit})", color=theme().dim)
+        self.plot.setLabel("bottom", f"Distance ({unit})", color=theme().dim)
         self.plot.setXRange(0, float(sr.distance[-1]), padding=0.01)
 
 

@@ -1,4 +1,4 @@
-"""From pixels to colours, no more of them than are seen. Pure; numpy alone."""
+"""Turn the visible pixels into colours, at most one per screen pixel. Pure; only numpy."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """The part of a picture that is drawn: rows top..bottom, columns left..right, by blocks of side x side pixels."""
+    """Visible part of a picture: rows top..bottom, columns left..right, in blocks of side x side pixels."""
 
     top: int
     bottom: int
@@ -55,11 +55,11 @@ def _span(length: int, first: float, last: float, side: int) -> tuple[int, int]:
 
 
 def reduced(pixels: Array, crop: Crop) -> Array:
-    """(h, w) float32: the mean of every block of the crop; those cut by the picture's edge are of what is there."""
+    """Average every block of the crop into (h, w) float32; blocks cut by the edge use their remaining pixels."""
     part, side = pixels[crop.top : crop.bottom, crop.left : crop.right], crop.side
     if side == 1:
         return part
-    # Rows first, and each axis by adding slices: several times as fast as one reshape and mean.
+    # Rows first, and each axis by adding slices: several times faster than one reshape and mean.
     rows = np.empty((-(-part.shape[0] // side), part.shape[1]), np.float32)
     _add_rows(rows, part, side)
     blocks = np.empty((rows.shape[0], -(-rows.shape[1] // side)), np.float32)
@@ -69,7 +69,7 @@ def reduced(pixels: Array, crop: Crop) -> Array:
 
 
 def _add_rows(sums: Array, part: Array, side: int) -> None:
-    """Fill sums (ceil(h / side), w) with the sum of every `side` rows of part (h, w); side >= 2."""
+    """Fill `sums` (ceil(h / side), w) with the sum of every `side` rows of `part` (h, w); side >= 2."""
     whole = len(part) // side
     full, last = sums[:whole], whole * side
     np.add(part[:last:side], part[1:last:side], out=full, dtype=np.float32, casting="unsafe")
@@ -80,17 +80,19 @@ def _add_rows(sums: Array, part: Array, side: int) -> None:
 
 
 def _block_sides(length: int, side: int) -> Array:
-    """(ceil(length / side),) float32: how many pixels each block has along an axis."""
+    """Return the number of pixels of each block along an axis, (ceil(length / side),) float32."""
     firsts = np.arange(0, length, side)
     sides: Array = np.minimum(side, length - firsts).astype(np.float32)
     return sides
 
 
 def coloured(values: Array, levels: tuple[float, float], table: Array) -> Array:
-    """(h, w) colours of a lookup table (N,), low..high over all of it; what is not finite is drawn darkest."""
+    """Map values (h, w) between two levels to colours of a table (N,); non-finite values are drawn darkest."""
     low, high = levels
     places = (values - np.float32(low)) * np.float32((len(table) - 1) / (high - low))
-    np.fmax(places, 0, out=places)  # fmax and fmin take the number where the other is none
+    np.fmax(places, 0, out=places)  # fmax and fmin ignore NaN
     np.fmin(places, len(table) - 1, out=places)
-    colours: Array = table.take(places.astype(np.intp), mode="clip")  # all are within: this only skips a second check
+    colours: Array = table.take(
+        places.astype(np.intp), mode="clip"
+    )  # indices are valid: "clip" only skips a second check
     return colours

@@ -1,4 +1,4 @@
-"""A rectangle in camera pixels, and what both pictures say within it. Pure."""
+"""Region in camera pixels, and the statistics of the pictures in it. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from selfstorm.frames import Array
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """Camera pixels: rows y..y+height, columns x..x+width."""
+    """Region of the camera: rows y..y+height, columns x..x+width."""
 
     y: int
     x: int
@@ -22,9 +22,12 @@ class Region:
 def region_of(
     field: PictureField, shape: tuple[int, int], corner: tuple[float, float], size: tuple[float, float]
 ) -> Region:
-    """The camera pixels a rectangle touches, at least one, none outside the field.
+    """Round a rectangle to camera pixels, at least one, within the field.
 
-    shape: (H, W) of the camera. corner, size: (x, y) in the field's unit.
+    Args:
+        field: Field of the picture.
+        shape: (H, W) of the camera.
+        corner, size: (x, y) in the field's unit.
     """
     spans = []
     for axis, (pixels, length) in enumerate(((shape[1], field.width), (shape[0], field.height))):
@@ -36,7 +39,7 @@ def region_of(
 
 
 def region_lines(pair: Pair, region: Region) -> tuple[str, ...]:
-    """Place, size and what is in it, a line each."""
+    """Describe position, size and statistics of a region, a line each."""
     field, scale = field_of(pair), pair.sr.header.scale
     unit = field.width / (pair.sr.pixels.shape[1] / scale)
     sr = _part(pair.sr.pixels, region, scale)

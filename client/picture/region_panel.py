@@ -1,4 +1,4 @@
-"""The region's numbers, and what can be done with it."""
+"""Panel with the statistics of the region and its actions."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from client.picture.pictures import Pair
 from client.picture.region import Region, region_lines
 from client.widgets.labels import named_label
 
-HINT = "Tools > Region (R) draws a rectangle on the picture; drag it or its corner."
+HINT = "Choose Tools > Region (R) to draw a rectangle on the picture; drag it or its corner."
 
 
 class RegionPanel(QtWidgets.QWidget):
-    """Place, size and values of a rectangle in both pictures. actions: a button each."""
+    """Position, size and statistics of a region in both pictures, with a button for each action."""
 
     def __init__(self, actions: list[QtGui.QAction]) -> None:
         super().__init__()
@@ -27,5 +27,5 @@ class RegionPanel(QtWidgets.QWidget):
         column.addStretch(1)
 
     def show_region(self, pair: Pair | None, region: Region | None) -> None:
-        """Say what is in it; without one, how to get one."""
+        """Show the statistics of a region; without one, explain how to draw one."""
         self.text.setText(HINT if pair is None or region is None else "\n".join(region_lines(pair, region)))

@@ -1,4 +1,4 @@
-"""A bar of a round length in the corner of a picture, redrawn whenever the view changes."""
+"""Scale bar of a round length in the corner of a picture."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHADE, SHADE_PX = 130, 5
 
 
 class ScaleBar:
-    """Sits in the lower right of a pyqtgraph ViewBox, at most about a quarter of its width."""
+    """Scale bar in the lower right of a pyqtgraph ViewBox, at most about a quarter of its width."""
 
     def __init__(self, view: Any) -> None:
         self._view = view
@@ -29,7 +29,7 @@ class ScaleBar:
         font = QtWidgets.QApplication.font()
         font.setBold(True)
         self._label.setFont(font)
-        self._shade = QtWidgets.QGraphicsRectItem(view)  # white on the brightest of a picture is read, too
+        self._shade = QtWidgets.QGraphicsRectItem(view)  # keeps white text readable on bright structures
         self._shade.setBrush(QtGui.QColor(0, 0, 0, SHADE))
         self._shade.setPen(QtGui.QPen(QtCore.Qt.PenStyle.NoPen))
         for depth, item in enumerate((self._shade, self.bar, self._label)):
@@ -39,12 +39,12 @@ class ScaleBar:
         view.sigResized.connect(self._redraw)
 
     def set_field(self, field: PictureField) -> None:
-        """Show the bar; the view's coordinates are the field's."""
+        """Show the bar for a field, whose coordinates are those of the view."""
         self._field = field
         self._redraw()
 
     def hide(self) -> None:
-        """Show none until there is a field again."""
+        """Hide the bar until a field is set again."""
         self._field = None
         self.bar.hide()
         self._label.hide()
@@ -56,7 +56,7 @@ class ScaleBar:
         rect, unit_per_px = self._view.rect(), self._view.viewPixelSize()[0]
         length = round_length(SHARE_OF_VIEW * rect.width() * unit_per_px)
         width_px = length / unit_per_px
-        # In the corner of the picture where that is in sight, else in the corner of the view.
+        # In the corner of the picture where that is visible, else in the corner of the view.
         (left_edge, _), (top_edge, _) = self._view.viewRange()
         right = min(rect.right(), (self._field.width - left_edge) / unit_per_px) - MARGIN_PX
         bottom = min(rect.bottom(), (self._field.height - top_edge) / unit_per_px) - MARGIN_PX

@@ -1,7 +1,7 @@
-"""Colour-coded time: several windows in one picture, the colour says when, the brightness how much. Pure.
+"""Colour-coded time: several windows in one picture, coloured by their time. Pure.
 
-As Fiji's Temporal-Color Code does it, the brightest of all windows counts in red, green and blue each: what moves has
-the colours of its moments, what stays is white.
+As in Fiji's Temporal-Color Code, each colour channel is the maximum over all windows: moving structures show the
+colours of their times, static ones are white.
 """
 
 from __future__ import annotations
@@ -29,20 +29,22 @@ Levels = tuple[float, float]
 
 
 def last_windows(history: History, number: int, shown: Pair, count: int) -> tuple[Pair, ...]:
-    """At most `count` kept windows of one run and field, oldest first; `shown`, which has that number, is the last."""
+    """Collect at most `count` windows of one run and field, oldest first, ending with `shown`, number `number`."""
     chosen = [shown]
-    while len(chosen) < count and (before := history.get(number - len(chosen))) is not None and _alike(before, shown):
+    while (
+        len(chosen) < count and (before := history.get(number - len(chosen))) is not None and _comparable(before, shown)
+    ):
         chosen.append(before)
     return tuple(reversed(chosen))
 
 
-def _alike(one: Pair, other: Pair) -> bool:
+def _comparable(one: Pair, other: Pair) -> bool:
     a, b = one.sr.header, other.sr.header
     return (a.run, a.shape, a.pixel_nm, a.region) == (b.run, b.shape, b.pixel_nm, b.region)
 
 
 def time_colours(count: int) -> Array:
-    """(count,) uint32 0xAARRGGBB from the oldest to the newest."""
+    """Return the colours from the oldest to the newest window, (count,) uint32 0xAARRGGBB."""
     rgb = _rainbow()[np.linspace(0, len(_rainbow()) - 1, count).round().astype(int)].astype(np.uint32)
     colours: Array = OPAQUE | rgb[:, 0] << np.uint32(16) | rgb[:, 1] << np.uint32(8) | rgb[:, 2]
     return colours
@@ -55,7 +57,7 @@ def _rainbow() -> Array:
 
 
 def time_tables(count: int, gamma: float) -> Array:
-    """(count, LEVELS) uint32: from black to each window's colour."""
+    """Return lookup tables from black to the colour of each window, (count, LEVELS) uint32."""
     share = np.linspace(0, 1, LEVELS) ** gamma
     colours, tables = time_colours(count), np.full((count, LEVELS), OPAQUE)
     for shift in (0, 8, 16):
@@ -65,12 +67,20 @@ def time_tables(count: int, gamma: float) -> Array:
 
 
 def brightness(values: Array, levels: Levels) -> Array:
-    """(h, w) uint8: where values lie between two levels; what is not finite is dark."""
+    """Scale values between two levels to (h, w) uint8; non-finite values are dark."""
     return coloured(values, levels, STEPS)
 
 
 def blended(windows: Iterable[Array], tables: Array) -> Array:
-    """(h, w) uint32: the brightest of all windows' brightness (h, w) in each channel; tables: (N, LEVELS)."""
+    """Combine windows by the maximum of each colour channel.
+
+    Args:
+        windows: Brightness of each window, (h, w) uint8.
+        tables: Lookup table of each window, (N, LEVELS).
+
+    Returns:
+        (h, w) uint32 colours.
+    """
     blend: Array | None = None
     for bright, table in zip(windows, tables, strict=True):
         colours = table.take(bright, mode="clip")
@@ -85,7 +95,7 @@ def blended(windows: Iterable[Array], tables: Array) -> Array:
 
 
 def span_text(pairs: Sequence[Pair]) -> str:
-    """How long before the last of them the first one was."""
+    """Format the time from the last window back to the first."""
     first, last = (pair.sr.header for pair in (pairs[0], pairs[-1]))
     span_s = (last.published_unix_ns - first.published_unix_ns) / 1e9
     return f"−{seconds(span_s)}" if span_s > 0 else f"−{last.window - first.window} windows"

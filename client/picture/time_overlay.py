@@ -1,4 +1,4 @@
-"""Colour-coded time in place of the large picture, with its legend."""
+"""Colour-coded time drawn instead of the large picture, with its legend."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from client.picture.rasterise import Crop, reduced
 from client.picture.time_code import Levels, blended, brightness, span_text, time_colours, time_tables
 from selfstorm.frames import Array
 
-BUDGET = 3_000_000  # values blended at most each time: about 20 ms
+MAX_BLENDED = 3_000_000  # values blended per drawing: about 20 ms
 
 
 def block_px(windows: int, screen_area_px: float) -> float:
-    """How many screen pixels a block's side takes: 1, or so many that no more than BUDGET values are blended."""
-    return max(1.0, math.sqrt(windows * screen_area_px / BUDGET))
+    """Choose the side of a block in screen pixels, so that at most MAX_BLENDED values are blended."""
+    return max(1.0, math.sqrt(windows * screen_area_px / MAX_BLENDED))
 
 
 class TimeItem(PictureItem):
-    """Blends pictures at the screen's resolution, or coarser where there are many; keeps each one's brightness."""
+    """Blend of several pictures at the screen's resolution, or coarser where there are many."""
 
     def __init__(self, view: Any) -> None:
         super().__init__(view)
         self._pictures: tuple[Array, ...] = ()
         self._levels: tuple[Levels, ...] = ()
-        self._bright: dict[tuple[int, Levels], Array] = {}  # by identity: the pictures are read-only and held here
+        self._bright: dict[tuple[int, Levels], Array] = {}  # by identity: the pictures are read-only and kept here
         self._bright_of: Crop | None = None
 
     def show_windows(
         self, pictures: tuple[Array, ...], levels: tuple[Levels, ...], tables: Array, field: PictureField
     ) -> None:
-        """Draw pictures (H, W), oldest first, over the field from now on; levels, tables (N,) uint32: one for each."""
+        """Set the pictures (H, W) to blend, oldest first, with the levels and the table of each."""
         self._pictures, self._levels, known = pictures, levels, {id(one) for one in pictures}
         self._bright = {key: bright for key, bright in self._bright.items() if key[0] in known}
         self.show_pixels(pictures[-1], levels[-1], tables, field)
 
     def forget(self) -> None:
-        """Hold no picture any more."""
+        """Release all pictures."""
         self._pictures, self._bright, self.pixels, self.image = (), {}, None, None
 
     def _min_block_px(self) -> float:
@@ -58,7 +58,7 @@ class TimeItem(PictureItem):
 
 
 class TimeOverlay:
-    """pairs: the windows that are drawn, oldest first; empty while time is not colour-coded."""
+    """Overlay of colour-coded time. pairs: the windows drawn, oldest first; empty while it is off."""
 
     def __init__(self, view: Any) -> None:
         self.pairs: tuple[Pair, ...] = ()
@@ -72,7 +72,7 @@ class TimeOverlay:
     def draw(self, contrast: Contrast, field: PictureField | None) -> None:
         """Draw the windows, each with its own levels unless the contrast is locked.
 
-        A window that was made in another way, or bleached, is thus as bright as the others.
+        A window of another kind, or a bleached one, is thus as bright as the others.
         """
         self.item.setVisible(bool(self.pairs) and field is not None)
         if not self.pairs or field is None:
@@ -89,10 +89,10 @@ class TimeOverlay:
         levels = tuple(levels for _, levels in self._levels.values())
         self.item.show_windows(pictures, levels, time_tables(count, contrast.gamma), field)
         if count > 1:
-            title = f"Colour: when, {count} windows; white: all the time"
+            title = f"Colour: time, {count} windows; white is static"
             self.legend.explain(title, time_colours(256), (span_text(self.pairs), f"window {self.pairs[-1].window[1]}"))
         else:
-            self.legend.explain("Colour: when. One window so far")
+            self.legend.explain("Colour: time; one window so far")
 
     def _known_levels(self, pair: Pair, contrast: Contrast) -> Levels | None:
         known_for, levels = self._levels.get(pair, (None, None))

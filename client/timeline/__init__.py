@@ -1,1 +1,1 @@
-"""Looking back through past windows."""
+"""History of past windows, and moving through it."""

@@ -1,4 +1,4 @@
-"""The last windows, as many as fit into a given memory. Immutable; no Qt."""
+"""History of the last windows, as many as fit into a given memory. Immutable; no Qt."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from dataclasses import dataclass, replace
 from client.picture.pictures import Pair
 
 LIMIT_BYTES = 2**30
-PAIR_BYTES = 4096  # what a pair takes besides its pixels, about
+PAIR_BYTES = 4096  # approximate size of a pair besides its pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
-    """Pairs numbered from 0 in the order in which their windows were first shown; the oldest give way.
+    """Pairs of pictures, numbered from 0 in the order in which their windows were first shown.
 
-    first: number of the oldest one kept. used_bytes: never more than limit_bytes, unless one pair alone is.
+    Attributes:
+        limit_bytes: Memory limit; the oldest pairs are dropped beyond it.
+        first: Number of the oldest pair in memory.
+        pairs: The pairs in memory.
+        used_bytes: Memory used; above the limit only where a single pair is.
     """
 
     limit_bytes: int = LIMIT_BYTES
@@ -24,33 +28,33 @@ class History:
 
     @property
     def count(self) -> int:
-        """How many windows there ever were."""
+        """Number of windows since the start."""
         return self.first + len(self.pairs)
 
     @property
     def last(self) -> int:
-        """Number of the newest; -1 before the first."""
+        """Number of the newest pair; -1 before the first."""
         return self.count - 1
 
     @property
     def newest(self) -> Pair | None:
-        """The newest pair."""
+        """Newest pair."""
         return self.pairs[-1] if self.pairs else None
 
     def get(self, number: int) -> Pair | None:
-        """The pair of that number; None where it is kept no longer, or not there yet."""
+        """Return the pair of that number; None where it is no longer, or not yet, in memory."""
         return self.pairs[number - self.first] if self.first <= number < self.count else None
 
     def number_of(self, window: tuple[str, int]) -> int | None:
-        """Number of a window's pair; the search begins with the newest."""
+        """Return the number of a window's pair, searching from the newest."""
         return next((self.last - i for i, pair in enumerate(reversed(self.pairs)) if pair.window == window), None)
 
     def add(self, pair: Pair) -> History:
-        """With a pair after all others."""
+        """Append a pair."""
         return self._within(self.first, (*self.pairs, pair), self.used_bytes + _bytes(pair))
 
     def put(self, number: int, pair: Pair) -> History:
-        """With this pair in place of the one kept under that number."""
+        """Replace the pair of that number."""
         place = number - self.first
         used_bytes = self.used_bytes - _bytes(self.pairs[place]) + _bytes(pair)
         return self._within(self.first, (*self.pairs[:place], pair, *self.pairs[place + 1 :]), used_bytes)

@@ -1,4 +1,4 @@
-"""Which window is looked at: the newest, or one the user went back to. Pure; nothing moves unless the user asked.
+"""Playhead: the window on screen, the newest or one the user went back to. Pure.
 
 following --step, seek--> held --play--> playing --the end--> following (or from the start again: loop)
      ^---------------------follow------------------'
@@ -16,7 +16,7 @@ PLAY_HZ = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A moment the user marked: number in the history, the window it was, and when that was published."""
+    """A moment marked by the user: its number in the history, its window and its time of publication."""
 
     number: int
     run: str
@@ -26,9 +26,14 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Playhead:
-    """at: number of the window looked at, None while the newest is followed.
+    """Position in time.
 
-    held: the pair itself, so that it stays on the screen when the history has forgotten it. due_s: when play goes on.
+    Attributes:
+        at: Number of the window on screen, None while the newest is followed.
+        held: Its pair, which stays on screen after the history has dropped it.
+        playing, loop: Whether windows are played, and again from the start at the end.
+        due_s: Time at which the next window is shown while playing.
+        marks: Marked moments.
     """
 
     at: int | None = None
@@ -40,24 +45,24 @@ class Playhead:
 
 
 def displayed_pair(playhead: Playhead, history: History) -> Pair | None:
-    """The pair to show; a preview held is its refined picture as soon as there is one."""
+    """Return the pair to show; a held preview gives way to its refined picture."""
     if playhead.at is None:
         return history.newest
     return history.get(playhead.at) or playhead.held
 
 
 def position(playhead: Playhead, history: History) -> int:
-    """Number of the window looked at; -1 without any."""
+    """Return the number of the window on screen; -1 without any."""
     return history.last if playhead.at is None else playhead.at
 
 
 def follow(playhead: Playhead) -> Playhead:
-    """Show the newest from now on."""
+    """Follow the newest window."""
     return replace(playhead, at=None, held=None, playing=False)
 
 
 def seek(playhead: Playhead, history: History, number: int) -> Playhead:
-    """Hold the window of that number, or the nearest one kept."""
+    """Hold the window of that number, or the nearest one in memory."""
     if not history.pairs:
         return playhead
     number = min(max(number, history.first), history.last)
@@ -65,12 +70,12 @@ def seek(playhead: Playhead, history: History, number: int) -> Playhead:
 
 
 def step(playhead: Playhead, history: History, windows: int) -> Playhead:
-    """Hold the window so many further on, or back."""
+    """Hold the window that many further on; back where negative."""
     return seek(playhead, history, position(playhead, history) + windows)
 
 
 def play(playhead: Playhead, history: History, now: float) -> Playhead:
-    """Run through the windows from the one held; from the oldest when the newest is shown."""
+    """Play from the held window on; from the oldest where the newest is shown."""
     if not history.pairs:
         return playhead
     start = position(playhead, history)
@@ -79,12 +84,12 @@ def play(playhead: Playhead, history: History, now: float) -> Playhead:
 
 
 def pause(playhead: Playhead, history: History) -> Playhead:
-    """Hold what is shown, be it played or live."""
+    """Hold the window on screen."""
     return seek(playhead, history, position(playhead, history))
 
 
 def advance(playhead: Playhead, history: History, now: float) -> Playhead:
-    """Where a playing playhead is by now: one window on when its time has come."""
+    """Advance a playing playhead by one window once it is due."""
     if not playhead.playing or playhead.at is None or now < playhead.due_s:
         return playhead
     following = playhead.at + 1
@@ -96,12 +101,12 @@ def advance(playhead: Playhead, history: History, now: float) -> Playhead:
 
 
 def set_loop(playhead: Playhead, loop: bool) -> Playhead:
-    """Start again at the oldest when played to the end, or do not."""
+    """Switch playing in a loop on or off."""
     return replace(playhead, loop=loop)
 
 
 def mark(playhead: Playhead, history: History) -> Playhead:
-    """Mark the window looked at; a mark that is there already is taken away."""
+    """Mark the window on screen, or remove its mark."""
     pair, number = displayed_pair(playhead, history), position(playhead, history)
     if pair is None:
         return playhead
@@ -113,7 +118,7 @@ def mark(playhead: Playhead, history: History) -> Playhead:
 
 
 def to_mark(playhead: Playhead, history: History, direction: int) -> Playhead:
-    """Hold the nearest marked window after (+1) or before (-1) the one looked at; stay where there is none."""
+    """Hold the nearest marked window after (+1) or before (-1) the one on screen; stay where there is none."""
     here = position(playhead, history)
     kept = [one.number for one in playhead.marks if history.first <= one.number <= history.last]
     ahead = [number for number in kept if (number - here) * direction > 0]

@@ -1,4 +1,4 @@
-"""A saved movie as a history: an OME-TIFF of the daemon's --save or of this viewer, or any stack of grey pictures."""
+"""Open a saved movie: an OME-TIFF of the daemon or of this viewer, or any stack of grey images."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ GB = 1e9
 
 
 def open_movie(path: Path) -> History:
-    """All pictures of a file, numbered from 0, without raw means. Raises InputError."""
+    """Read all pictures of a file into a history, without raw means.
+
+    Raises:
+        InputError: The file cannot be read or is too large.
+    """
     try:
         size = path.stat().st_size
     except OSError as error:
         raise InputError(f"cannot be opened ({error.strerror})", where=path) from None
     if size > MAX_BYTES:
-        what = f"{size / GB:.1f} GB are more than the viewer reads at once ({MAX_BYTES / GB:.1f} GB)"
+        what = f"the file has {size / GB:.1f} GB; the viewer opens at most {MAX_BYTES / GB:.1f} GB"
         raise InputError(what, where=path, hint="open it in Fiji as a virtual stack")
     movie = read_pictures(path)
     known = len(movie.records) == len(movie.pictures)
@@ -41,7 +45,7 @@ def open_movie(path: Path) -> History:
 def _header(
     record: dict[str, Any], name: str, number: int, shape: tuple[int, ...], pixel_nm: float | None
 ) -> PictureHeader:
-    """The picture's own account where the file has one that can be read; else its place in the file."""
+    """Return the metadata saved with the picture where it is valid, else its number in the file."""
     height, width = shape
     try:
         return PictureHeader.model_validate_json(json.dumps({**record, "shape": [height, width]}))

@@ -1,4 +1,4 @@
-"""A slider over the windows kept: marks as ticks, the part played so far filled, live at its right end."""
+"""Time slider over the windows in memory, with marks as ticks and live at its right end."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MARGIN_PX = 10
 
 
 class Scrubber(QtWidgets.QWidget):
-    """Emits `sought` with a number in the history while it is dragged; its range is still as long as it is held."""
+    """Slider that emits `sought` with a number of the history; its range does not change while it is dragged."""
 
     sought = QtCore.Signal(int)
 
@@ -27,10 +27,10 @@ class Scrubber(QtWidgets.QWidget):
         self.setFixedHeight(HEIGHT_PX)
         self.setMinimumWidth(120)
         self.setCursor(QtCore.Qt.CursorShape.PointingHandCursor)
-        self.setToolTip("Drag to look at an earlier window; End goes back to live")
+        self.setToolTip("Drag to show an earlier window; press End to return to live")
 
     def show_time(self, playhead: Playhead, history: History, *, live: bool) -> None:
-        """Where the playhead is among the windows kept. live: whether the newest is what the microscope sees."""
+        """Show the playhead among the windows in memory. live: whether the newest window is up to date."""
         if not self._held:
             self.first, self.last = history.first, history.last
         self.at, self._following = position(playhead, history), playhead.at is None
@@ -39,25 +39,25 @@ class Scrubber(QtWidgets.QWidget):
         self.update()
 
     def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
-        """Take hold of it."""
+        """Start dragging."""
         self._held = True
         self._seek(event.position().x())
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
-        """Drag."""
+        """Seek while dragging."""
         if self._held:
             self._seek(event.position().x())
 
     def mouseReleaseEvent(self, _event: QtGui.QMouseEvent) -> None:
-        """Let go."""
+        """Stop dragging."""
         self._held = False
 
     def x_of(self, number: int) -> float:
-        """Where a window lies on the widget, in its pixels."""
-        room = self.width() - 2 * MARGIN_PX
+        """Return the x coordinate of a window on the widget, in pixels."""
+        length = self.width() - 2 * MARGIN_PX
         span = self.last - self.first
         share = min(max((number - self.first) / span, 0.0), 1.0) if span > 0 else 1.0
-        return MARGIN_PX + room * share
+        return MARGIN_PX + length * share
 
     def _seek(self, x: float) -> None:
         if self.last < self.first:
@@ -66,7 +66,7 @@ class Scrubber(QtWidgets.QWidget):
         self.sought.emit(self.first + round(min(max(share, 0.0), 1.0) * (self.last - self.first)))
 
     def paintEvent(self, _event: QtGui.QPaintEvent) -> None:
-        """Groove, filled part, marks, handle."""
+        """Draw groove, filled part, marks and handle."""
         painter, colours = QtGui.QPainter(self), theme()
         painter.setRenderHint(QtGui.QPainter.RenderHint.Antialiasing)
         painter.setPen(QtCore.Qt.PenStyle.NoPen)

@@ -1,4 +1,4 @@
-"""The row below the pictures: step, play, loop, the scrubber, where in time one is, mark, live."""
+"""Row below the pictures: step, play, loop, time slider, position, mark, live."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from client.trust.freshness import seconds
 from client.widgets.buttons import DrawnButton
 from client.widgets.labels import named_label
 
-WHERE_WIDTH_PX = 330
+POSITION_WIDTH_PX = 330
 MB = 1e6
 
 
 class TimeBar(QtWidgets.QWidget):
-    """Emits `moved` with what is to be done to the playhead (a presenter's Move)."""
+    """Time controls; `moved` is emitted with a change of the playhead (a presenter's Move)."""
 
     moved = QtCore.Signal(object)
 
@@ -26,11 +26,11 @@ class TimeBar(QtWidgets.QWidget):
         super().__init__()
         self._runs = True
         self.back = self._button("back", "One window back (Left)", lambda p, h, _: step(p, h, -1))
-        self.play = self._button("play", "Hold the picture, or play on from it (Space)", self._play_or_hold)
-        self.forward = self._button("forward", "One window on (Right)", lambda p, h, _: step(p, h, 1))
+        self.play = self._button("play", "Pause or play (Space)", self._play_or_hold)
+        self.forward = self._button("forward", "One window forward (Right)", lambda p, h, _: step(p, h, 1))
         self.loop = DrawnButton("loop", "Play in a loop (Shift+L)", checkable=True)
         self.loop.toggled.connect(lambda on: self.moved.emit(lambda p, _h, _n: set_loop(p, on)))
-        self.mark = self._button("mark", "Mark this moment, or take its mark away (M)", lambda p, h, _: mark(p, h))
+        self.mark = self._button("mark", "Mark this moment, or remove its mark (M)", lambda p, h, _: mark(p, h))
         self.live = QtWidgets.QPushButton("Live")
         self.live.setCheckable(True)
         self.live.setToolTip("Follow the newest window (L or End)")
@@ -38,7 +38,7 @@ class TimeBar(QtWidgets.QWidget):
         self.scrubber = Scrubber()
         self.scrubber.sought.connect(lambda number: self.moved.emit(lambda p, h, _: seek(p, h, number)))
         self.position_label = named_label("dim")
-        self.position_label.setFixedWidth(WHERE_WIDTH_PX)
+        self.position_label.setFixedWidth(POSITION_WIDTH_PX)
         self._lay_out()
 
     def _button(self, drawing: str, tip: str, move: Move) -> DrawnButton:
@@ -63,7 +63,7 @@ class TimeBar(QtWidgets.QWidget):
             button.restyle()
 
     def show_time(self, state: ViewerState, *, live: bool) -> None:
-        """Where the user is in time. live: whether the newest window is what the microscope sees."""
+        """Show the position in time. live: whether the newest window is up to date."""
         playhead, history = state.playhead, state.history
         self.scrubber.show_time(playhead, history, live=live and not state.movie)
         here = position(playhead, history)
@@ -81,12 +81,12 @@ class TimeBar(QtWidgets.QWidget):
 
 
 def position_text(state: ViewerState) -> str:
-    """Which window is shown, and how far back the windows kept reach."""
+    """Describe the window on screen and how far back the windows in memory reach."""
     history, shown = state.history, state.shown
     if shown is None or history.newest is None:
         return "no window yet"
     oldest, newest = (pair.sr.header.published_unix_ns for pair in (history.pairs[0], history.newest))
     number = position(state.playhead, history) - history.first + 1
-    kept = f"{max(number, 0)} of {len(history.pairs)} kept"
-    reach = f"{seconds(max(0, newest - oldest) / 1e9)}, {history.used_bytes / MB:.0f} MB"
-    return f"window {shown.sr.header.window}   ·   {kept}   ·   {reach}"
+    count = f"{max(number, 0)} of {len(history.pairs)} in memory"
+    span = f"{seconds(max(0, newest - oldest) / 1e9)}, {history.used_bytes / MB:.0f} MB"
+    return f"window {shown.sr.header.window}   ·   {count}   ·   {span}"

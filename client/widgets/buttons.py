@@ -1,4 +1,4 @@
-"""Buttons with a drawing and a tool tip."""
+"""Tool button with an icon and a tool tip."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from client.widgets.icons import icon
 
 
 class DrawnButton(QtWidgets.QToolButton):
-    """A tool button that draws its icon anew when the drawing or the look changes."""
+    """Tool button that redraws its icon when the icon or the theme changes."""
 
     def __init__(self, drawing: str, tip: str, *, checkable: bool = False, flat: bool = False) -> None:
         super().__init__()
@@ -21,11 +21,11 @@ class DrawnButton(QtWidgets.QToolButton):
         self.draw(drawing)
 
     def draw(self, drawing: str) -> None:
-        """Change the drawing."""
+        """Change the icon."""
         if drawing != self.drawing:
             self.drawing = drawing
             self.restyle()
 
     def restyle(self) -> None:
-        """Take on the application's look."""
+        """Apply the application's theme."""
         self.setIcon(icon(self.drawing))

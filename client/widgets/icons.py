@@ -1,4 +1,4 @@
-"""Small drawings for buttons, made of lines and areas in the look's own colour; sharp at every screen's resolution."""
+"""Icons for buttons, drawn from polygons in the theme's colours; sharp on high-DPI screens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from PySide6 import QtCore, QtGui
 
 from client.widgets.theme import theme
 
-SIDE = 24  # the drawings' own units
+SIDE = 24  # units of the drawings
 RESOLUTIONS = (20, 40)  # one for plain and one for high-DPI screens
 
 # name -> polygons: points "x,y x,y ..."; a leading '=' fills, without it the line is drawn.
@@ -34,7 +34,7 @@ SHAPES: dict[str, tuple[str, ...]] = {
 
 
 def icon(name: str) -> QtGui.QIcon:
-    """The drawing with that name; dim where its button is disabled, bright where it is pressed in."""
+    """Return the icon of that name; dim on a disabled button, bright on a checked one."""
     colours, made = theme(), QtGui.QIcon()
     for side in RESOLUTIONS:
         made.addPixmap(_pixmap(name, side, colours.text), QtGui.QIcon.Mode.Normal, QtGui.QIcon.State.Off)

@@ -1,4 +1,4 @@
-"""Labels that the style sheet knows by name; and one that is cut with an ellipsis where there is no room."""
+"""Labels named for the style sheet, and one that elides long text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 
 def named_label(name: str, text: str = "", *, wrap: bool = False) -> QtWidgets.QLabel:
-    """A label in plain text: what comes over the wire is never read as HTML."""
+    """Make a label in plain text, so that text from the wire is never rendered as HTML."""
     label = QtWidgets.QLabel(text)
     label.setObjectName(name)
     label.setWordWrap(wrap)
@@ -15,7 +15,7 @@ def named_label(name: str, text: str = "", *, wrap: bool = False) -> QtWidgets.Q
 
 
 class ElidedLabel(QtWidgets.QLabel):
-    """One line that never asks for more room than there is; the whole text is its tool tip."""
+    """Label of one line that elides long text; the full text is its tool tip."""
 
     def __init__(self, name: str = "") -> None:
         super().__init__()
@@ -25,17 +25,17 @@ class ElidedLabel(QtWidgets.QLabel):
         self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Fixed)
 
     def set_full_text(self, text: str) -> None:
-        """Show as much of it as there is room for."""
+        """Show as much of the text as fits."""
         if text != self.full_text:
             self.full_text = text
             self.setToolTip(text)
             self._elide()
 
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
-        """More or less room."""
+        """Elide the text for the new width."""
         super().resizeEvent(event)
         self._elide()
 
     def _elide(self) -> None:
-        room = self.contentsRect().width()
-        self.setText(self.fontMetrics().elidedText(self.full_text, QtCore.Qt.TextElideMode.ElideRight, room))
+        width = self.contentsRect().width()
+        self.setText(self.fontMetrics().elidedText(self.full_text, QtCore.Qt.TextElideMode.ElideRight, width))

@@ -1,4 +1,4 @@
-"""Can a window be opened here? Qt aborts the whole process where it cannot, so it is asked before."""
+"""Check for a screen before Qt starts, since Qt aborts the process without one."""
 
 from __future__ import annotations
 
@@ -14,15 +14,23 @@ PACKAGES = f"{XCB} libxcb-xkb1 libxkbcommon-x11-0"
 
 
 def require_screen(environment: Mapping[str, str], plugins: Path) -> None:
-    """Raise InputError, saying what to do, where Qt would abort. plugins: the folder of Qt's plugins."""
+    """Check that Qt can open a window.
+
+    Args:
+        environment: Environment variables.
+        plugins: Folder of Qt's plugins.
+
+    Raises:
+        InputError: There is no screen, or a library is missing; with the remedy.
+    """
     if not sys.platform.startswith("linux") or environment.get("QT_QPA_PLATFORM", "xcb") != "xcb":
         return
     if environment.get("WAYLAND_DISPLAY"):
         return
     if not environment.get("DISPLAY"):
-        raise InputError("there is no screen here", hint="set QT_QPA_PLATFORM=offscreen to run without one")
+        raise InputError("no screen found", hint="to run without one, set QT_QPA_PLATFORM=offscreen")
     try:
         ctypes.CDLL(str(plugins / "platforms" / "libqxcb.so"))
     except OSError as error:
-        hint = f"install what is missing, on Debian and Ubuntu: apt install {PACKAGES}"
+        hint = f"install the missing libraries; on Debian and Ubuntu: apt install {PACKAGES}"
         raise InputError(f"Qt cannot open a window: {error}", hint=hint) from error

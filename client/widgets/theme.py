@@ -1,4 +1,4 @@
-"""How the window looks: every colour and the style sheet, dark and light; and a font in any case."""
+"""Dark and light themes: colours, style sheet, and a fallback font."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FONT_POINTS = 10
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Colours by what they are for. good, warning and bad never come without a shape and a word."""
+    """Colours by purpose. good, warning and bad always come with a shape and a word."""
 
     window: str
     base: str
@@ -33,7 +33,7 @@ class Theme:
     on_chip: str
 
     def level(self, level: str) -> str:
-        """The colour of a level; 'none', where nothing is known, is dim."""
+        """Return the colour of a level; 'none' is dim."""
         return {"good": self.good, "warning": self.warning, "bad": self.bad}.get(level, self.dim)
 
 
@@ -113,7 +113,7 @@ QLabel#chip { color: $on_chip; border-radius: 3px; padding: 1px 7px; }
 
 
 def apply_theme(application: QtWidgets.QApplication, name: str = "dark") -> None:
-    """Give the application a look by its name, and a font where the machine has none."""
+    """Apply a theme by its name, and a font where the machine has none."""
     colours = THEMES[name]
     application.setProperty("theme", name)
     application.setStyle("Fusion")
@@ -123,7 +123,7 @@ def apply_theme(application: QtWidgets.QApplication, name: str = "dark") -> None
 
 
 def theme() -> Theme:
-    """The look the application has now; dark before it has any."""
+    """Return the current theme; dark before any is applied."""
     application = QtWidgets.QApplication.instance()
     return THEMES[(application.property("theme") if application else None) or "dark"]
 
@@ -152,7 +152,7 @@ def _palette(colours: Theme) -> QtGui.QPalette:
 
 
 def _ensure_font(application: QtWidgets.QApplication) -> None:
-    """A machine without any fonts (a container, a bare server) would draw every letter as an empty box."""
+    """Load the fallback font on a machine without fonts, where every letter would be an empty box."""
     if QtGui.QFontMetrics(application.font()).inFontUcs4(ord("A")):
         return
     added = QtGui.QFontDatabase.addApplicationFont(str(FALLBACK_FONT))

@@ -1,4 +1,4 @@
-"""Everything the menus offer, with its key, in one table: menus, tool bar and the page of keys are made of it."""
+"""Table of all menu actions with their shortcuts, from which menus, tool bar and help are made."""
 
 from __future__ import annotations
 
@@ -9,26 +9,33 @@ from PySide6 import QtGui, QtWidgets
 from client.widgets.icons import icon
 
 ERROR_MAP = (
-    "Where the picture, imaged again through the microscope, is brighter or dimmer than the camera saw; "
-    "the picture below is drawn grey"
+    "Shows where the picture, imaged again through the microscope, is brighter or dimmer than the camera image; "
+    "the picture itself is drawn in grey"
 )
-TIME = "The last windows in one picture: the colour says when, what stays is white"
-PAUSE = "Make no pictures until resumed; frames are still taken in, counted and recorded"
-RECORD = "Keep the raw frames, in the folder of the daemon's configuration, on its machine"
+TIME = "The last windows in one picture, coloured by time; static structures are white"
+PAUSE = "Pause reconstruction; frames are still received, counted and recorded"
+RECORD = "Record the raw frames on the daemon's machine, in the folder set in its configuration"
 SNAPSHOT = "Save the newest picture and its raw mean on the daemon's machine"
-NOTE = "A line that all viewers list and the run's manifest keeps"
-SEND_REGION = "From the next window on only the region drawn here is reconstructed: faster, and all viewers see it"
-WHOLE_FIELD = "All of the camera's field again, from the next window on"
-SETTINGS = "Window, stride, scale, quality, optics, camera: from the next window on"
-RESET_MODEL = "Forget what was learned: the next window starts anew"
-NO_ERROR_MAP = "There is no error map: the daemon has published none in this run"
+NOTE = "Add a note about this moment, listed in all viewers and saved in the run's manifest"
+SEND_REGION = "Reconstruct only the region drawn here, from the next window on: faster, and for all viewers"
+WHOLE_FIELD = "Reconstruct the whole camera field again, from the next window on"
+SETTINGS = "Window, stride, magnification, quality, optics and camera, applied from the next window on"
+RESET_MODEL = "Discard what was learned; the next window starts from scratch"
+NO_ERROR_MAP = "The daemon has not published an error map in this run"
 
 
 @dataclass(frozen=True, slots=True)
 class ActionSpec:
-    """One action. keys: the first is shown. drawing: of its icon, if any. checked: None for no switch.
+    """One action of a menu.
 
-    tip: what is not plain from its text.
+    Attributes:
+        menu, name, text: Menu it belongs to, name in the code, text shown.
+        keys: Shortcuts; the first is shown.
+        drawing: Name of its icon; empty for none.
+        checked: Initial state of a switch; None for a plain action.
+        begins_group: Whether a separator precedes it.
+        needs_picture: Whether it is enabled only with a picture.
+        tip: Tool tip; empty where the text says it all.
     """
 
     menu: str
@@ -44,46 +51,44 @@ class ActionSpec:
 
 ACTIONS = (
     ActionSpec("File", "connect", "Connect to a daemon…", ("Ctrl+K",)),
-    ActionSpec("File", "open", "Open a movie…", ("Ctrl+O",)),
-    ActionSpec(
-        "File", "save_view", "Save the view as PNG…", ("Ctrl+S",), "save", begins_group=True, needs_picture=True
-    ),
-    ActionSpec("File", "save_data", "Save the data as 32-bit OME-TIFF…", ("Ctrl+Shift+S",), needs_picture=True),
-    ActionSpec("File", "save_movie", "Save the windows kept as a movie…", ("Ctrl+Shift+M",), needs_picture=True),
-    ActionSpec("File", "copy", "Copy the view", ("Ctrl+C",), "copy", needs_picture=True),
+    ActionSpec("File", "open", "Open movie…", ("Ctrl+O",)),
+    ActionSpec("File", "save_view", "Save view as PNG…", ("Ctrl+S",), "save", begins_group=True, needs_picture=True),
+    ActionSpec("File", "save_data", "Save data as 32-bit OME-TIFF…", ("Ctrl+Shift+S",), needs_picture=True),
+    ActionSpec("File", "save_movie", "Save all windows in memory as movie…", ("Ctrl+Shift+M",), needs_picture=True),
+    ActionSpec("File", "copy", "Copy view", ("Ctrl+C",), "copy", needs_picture=True),
     ActionSpec("File", "quit", "Quit", ("Ctrl+Q",), begins_group=True),
     ActionSpec("View", "whole", "Whole field", ("F", "0"), "whole"),
     ActionSpec("View", "zoom_in", "Zoom in", ("+", "=")),
     ActionSpec("View", "zoom_out", "Zoom out", ("-",)),
-    ActionSpec("View", "single", "Super-resolved alone", ("1",), begins_group=True),
+    ActionSpec("View", "single", "Super-resolved only", ("1",), begins_group=True),
     ActionSpec("View", "split", "Split: raw | super-resolved", ("2",)),
     ActionSpec("View", "overlay", "Overlay: raw + super-resolved", ("3",)),
     ActionSpec("View", "time", "Colour-coded time", ("4",), tip=TIME),
-    ActionSpec("View", "raw", "Raw mean beside it", ("B",), checked=True),
+    ActionSpec("View", "raw", "Show raw mean", ("B",), checked=True),
     ActionSpec("View", "error_map", "Show error map", ("E",), checked=False, tip=ERROR_MAP),
-    ActionSpec("View", "lock", "Lock the contrast", ("K",), checked=False, begins_group=True),
-    ActionSpec("View", "invert", "Invert the colours", ("I",), checked=False),
-    ActionSpec("View", "light", "Light look", checked=False, begins_group=True),
-    ActionSpec("Time", "live", "Live: follow the newest", ("End", "L")),
+    ActionSpec("View", "lock", "Lock contrast", ("K",), checked=False, begins_group=True),
+    ActionSpec("View", "invert", "Invert colours", ("I",), checked=False),
+    ActionSpec("View", "light", "Light theme", checked=False, begins_group=True),
+    ActionSpec("Time", "live", "Live: follow the newest window", ("End", "L")),
     ActionSpec("Time", "back", "One window back", ("Left",), begins_group=True, needs_picture=True),
-    ActionSpec("Time", "forward", "One window on", ("Right",), needs_picture=True),
-    ActionSpec("Time", "oldest", "Oldest window kept", ("Home",), needs_picture=True),
-    ActionSpec("Time", "play", "Hold, or play on", ("Space",), needs_picture=True),
+    ActionSpec("Time", "forward", "One window forward", ("Right",), needs_picture=True),
+    ActionSpec("Time", "oldest", "Oldest window in memory", ("Home",), needs_picture=True),
+    ActionSpec("Time", "play", "Pause or play", ("Space",), needs_picture=True),
     ActionSpec("Time", "loop", "Play in a loop", ("Shift+L",), checked=False),
     ActionSpec("Time", "mark", "Mark this moment", ("M",), begins_group=True, needs_picture=True),
     ActionSpec("Time", "mark_before", "Previous mark", ("[",), needs_picture=True),
     ActionSpec("Time", "mark_after", "Next mark", ("]",), needs_picture=True),
     ActionSpec("Tools", "profile", "Line profile", ("P",), "profile", checked=False, needs_picture=True),
     ActionSpec("Tools", "region", "Region", ("R",), "region", checked=False, needs_picture=True),
-    ActionSpec("Daemon", "daemon", "No daemon to control"),
+    ActionSpec("Daemon", "daemon", "Not connected to a daemon"),
     ActionSpec("Daemon", "pause", "Pause", ("Ctrl+P",), begins_group=True, tip=PAUSE),
     ActionSpec("Daemon", "record", "Record raw frames", ("Ctrl+R",), tip=RECORD),
     ActionSpec("Daemon", "snapshot", "Snapshot", ("Ctrl+T",), tip=SNAPSHOT),
-    ActionSpec("Daemon", "note", "Mark with a note for all viewers…", ("Ctrl+M",), tip=NOTE),
+    ActionSpec("Daemon", "note", "Add note for all viewers…", ("Ctrl+M",), tip=NOTE),
     ActionSpec(
-        "Daemon", "send_region", "Send region to the daemon", ("Ctrl+Shift+R",), begins_group=True, tip=SEND_REGION
+        "Daemon", "send_region", "Reconstruct only this region", ("Ctrl+Shift+R",), begins_group=True, tip=SEND_REGION
     ),
-    ActionSpec("Daemon", "whole_field", "Reconstruct the whole field", tip=WHOLE_FIELD),
+    ActionSpec("Daemon", "whole_field", "Reconstruct whole field", tip=WHOLE_FIELD),
     ActionSpec("Daemon", "settings", "Settings…", ("Ctrl+,",), begins_group=True, tip=SETTINGS),
     ActionSpec("Daemon", "reset_model", "Reset model…", tip=RESET_MODEL),
     ActionSpec("Help", "shortcuts", "Keyboard shortcuts", ("?", "F1"), "help"),
@@ -93,7 +98,7 @@ ACTIONS = (
 
 
 def make_actions(window: QtWidgets.QMainWindow) -> dict[str, QtGui.QAction]:
-    """All actions by name, in the window's menus."""
+    """Make the window's menus and return all actions by name."""
     actions: dict[str, QtGui.QAction] = {}
     menus: dict[str, QtWidgets.QMenu] = {}
     for spec in ACTIONS:
@@ -116,7 +121,7 @@ def make_actions(window: QtWidgets.QMainWindow) -> dict[str, QtGui.QAction]:
 
 
 def make_tool_bar(actions: dict[str, QtGui.QAction], grip: QtWidgets.QWidget) -> QtWidgets.QToolBar:
-    """A narrow bar of what is used most while looking. grip: to drag the picture by."""
+    """Make the tool bar of the most frequent actions. grip: handle to drag the picture by."""
     bar = QtWidgets.QToolBar("Tools", movable=False)
     bar.setObjectName("tools")
     for spec in ACTIONS:
@@ -132,7 +137,7 @@ def make_tool_bar(actions: dict[str, QtGui.QAction], grip: QtWidgets.QWidget) ->
 
 
 def draw_icons(actions: dict[str, QtGui.QAction]) -> None:
-    """Icons in the application's look."""
+    """Draw the icons in the application's theme."""
     for spec in ACTIONS:
         if spec.drawing:
             actions[spec.name].setIcon(icon(spec.drawing))
@@ -140,7 +145,7 @@ def draw_icons(actions: dict[str, QtGui.QAction]) -> None:
 
 
 def enable_actions(actions: dict[str, QtGui.QAction], *, picture: bool, error_map: bool) -> None:
-    """Grey out what makes no sense while there is no picture, or no error map."""
+    """Disable the actions that need a picture, or an error map, while there is none."""
     for spec in ACTIONS:
         if spec.needs_picture:
             actions[spec.name].setEnabled(picture)

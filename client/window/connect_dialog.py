@@ -1,4 +1,4 @@
-"""Which daemon to look at: an address typed, or one of the last; a key where it is on another machine."""
+"""Dialog to connect to a daemon: address, key file, recent connections."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from client.widgets.labels import named_label
 from daemon.transport.client_socket import load_key
 from selfstorm.errors import InputError
 
-EXPLANATION = "Where a daemon publishes its results: the address in its configuration, [server] results."
+EXPLANATION = "Address of the daemon's results, as set in its configuration under [server] results."
 ABOUT_KEYS = (
-    "A daemon on another machine wants a key, made there: selfstorm-daemon keys new NAME. With one made with --control "
-    "this window may also pause it, record and change settings."
+    "A daemon on another machine requires a key. Create it there with: selfstorm-daemon keys new NAME. Add --control "
+    "to allow this viewer to pause, record and change settings."
 )
 KEYS = "Keys (*.key);;All files (*)"
 WIDTH_PX = 460
@@ -24,9 +24,12 @@ AskPath = Callable[[str, str, str], str]
 
 
 class ConnectDialog(QtWidgets.QDialog):
-    """chosen: a well-formed Target whose key can be read. It is not tried out here: the strip says how it goes.
+    """Dialog that emits `chosen` with a valid Target whose key can be read; the strip then shows the connection.
 
-    recent: daemons looked at, the last one first. ask_open: (title, name, filter) -> a path, empty for none.
+    Args:
+        parent: Window it belongs to.
+        recent: Recent connections, the last one first.
+        ask_open: (title, name, filter) -> path, empty for none.
     """
 
     chosen = QtCore.Signal(object)
@@ -40,7 +43,7 @@ class ConnectDialog(QtWidgets.QDialog):
         self.address.addItems(list(self._recent))
         self.address.setMinimumWidth(WIDTH_PX)
         self.key, self.control = QtWidgets.QLineEdit(), QtWidgets.QLineEdit()
-        self.key.setPlaceholderText("none: the daemon runs on this machine")
+        self.key.setPlaceholderText("not needed for a daemon on this machine")
         self.browse = QtWidgets.QPushButton("Browse…")
         self.browse.clicked.connect(self._browse)
         self.address.currentTextChanged.connect(self._take_recent)
@@ -69,19 +72,21 @@ class ConnectDialog(QtWidgets.QDialog):
         column.addWidget(self.buttons)
 
     def _take_recent(self, address: str) -> None:
-        """A daemon looked at before has its key and its control address; another has what is usual."""
+        """Fill in key and control address of a recent connection."""
         known = self._recent.get(address.strip())
         if known is not None:
             self.key.setText(str(known.key or ""))
             self.control.setText(known.control)
-        self.control.setPlaceholderText(default_control_address(address.strip()) or "one port above the results")
+        self.control.setPlaceholderText(
+            default_control_address(address.strip()) or "the port after that of the results"
+        )
 
     def _browse(self) -> None:
-        if path := self._ask_open("The key of this daemon", "", KEYS):
+        if path := self._ask_open("Key file of this daemon", "", KEYS):
             self.key.setText(path)
 
     def accept(self) -> None:
-        """Take it, unless an address is none or the key cannot be read."""
+        """Emit the target, unless an address is invalid or the key cannot be read."""
         key = self.key.text().strip()
         target = Target(
             self.address.currentText().strip(), self.control.text().strip(), Path(key).expanduser() if key else None

@@ -1,4 +1,4 @@
-"""What the Help menu opens: the keys, and what this program is."""
+"""Pages of the Help menu: shortcuts and About."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ GROUP_GAP_PX = 10
 ABOUT = """Self-STORM live {version}
 
 Super-resolution while the cell is still alive, learned from the frames themselves.
-The viewer only looks: closing it changes nothing at the daemon or the microscope.
+Closing the viewer does not stop the daemon or the microscope.
 
 Method: Self-STORM, arXiv 2403.16974. License: BSD-3-Clause.
 Made with Qt for Python (LGPL) and pyqtgraph (MIT)."""
 MOUSE = (
     ("Drag", "move both pictures"),
-    ("Wheel", "zoom both pictures about the mouse"),
-    ("Drag the grip", "at the left: the picture as a file, into Fiji or napari"),
-    ("Drag the line", "split view: more of the one or the other"),
+    ("Wheel", "zoom both pictures at the mouse"),
+    ("Drag the handle", "in the tool bar: the picture as a file into Fiji or napari"),
+    ("Drag the line", "in the split view: more of one picture or the other"),
 )
 
 
 def shortcuts_page(parent: QtWidgets.QWidget) -> QtWidgets.QDialog:
-    """All keys, in the order of the menus, in three columns."""
+    """Make the page of shortcuts, in the order of the menus."""
     dialog = QtWidgets.QDialog(parent)
     dialog.setWindowTitle("Keyboard shortcuts")
     columns = QtWidgets.QHBoxLayout()
@@ -46,7 +46,7 @@ def shortcuts_page(parent: QtWidgets.QWidget) -> QtWidgets.QDialog:
 
 
 def about_page(parent: QtWidgets.QWidget) -> QtWidgets.QDialog:
-    """Name, version, what it does and does not do."""
+    """Make the About page: name, version, method, license."""
     dialog = QtWidgets.QDialog(parent)
     dialog.setWindowTitle("About Self-STORM live")
     row = QtWidgets.QHBoxLayout()

@@ -1,4 +1,4 @@
-"""The large picture: super-resolved alone, split against the raw mean by a line to drag, or laid over it."""
+"""Large picture: super-resolved, split view, overlay, or colour-coded time."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from client.widgets.theme import theme
 from selfstorm.frames import Array
 
 MODES = {
-    "single": "Super-resolved alone",
-    "split": "Split: the raw mean left of a line that you drag",
-    "overlay": "Overlay: super-resolved light added to the raw mean",
-    "time": "Colour-coded time: the last windows in one picture, the colour says when",
+    "single": "Super-resolved only",
+    "split": "Split: raw mean to the left of a line you can drag",
+    "overlay": "Overlay: super-resolved picture added to the raw mean",
+    "time": "Colour-coded time: the last windows in one picture, coloured by time",
 }
 SLIDER_WIDTH_PX = 70
 
 
 class MainView(PicturePanel):
-    """A picture panel with a second picture of the same field below the first. mode_changed: one of MODES.
+    """Picture panel with display modes, a second picture of the same field, and overlays.
 
-    windows_changed: another number of windows is to be colour-coded.
+    Signals: `mode_changed` with one of MODES, `windows_changed` when the number of windows to colour-code changes.
     """
 
     mode_changed = QtCore.Signal(str)
@@ -58,12 +58,12 @@ class MainView(PicturePanel):
         self.raw_brightness = QtWidgets.QSlider(QtCore.Qt.Orientation.Horizontal)
         self.raw_brightness.setRange(0, 100)
         self.raw_brightness.setValue(60)
-        self.raw_brightness.setToolTip("How bright the raw mean is below the super-resolved picture")
+        self.raw_brightness.setToolTip("Brightness of the raw mean in the overlay")
         self.raw_brightness.setFixedWidth(SLIDER_WIDTH_PX)
         self.raw_brightness.valueChanged.connect(self._arrange)
         self.raw_brightness.hide()
         self.window_count = QtWidgets.QSpinBox(minimum=2, maximum=MAX_WINDOWS, value=DEFAULT_WINDOWS)
-        self.window_count.setToolTip("How many windows are drawn in one picture, as far as they are kept")
+        self.window_count.setToolTip("Number of windows in one picture, as far as they are in memory")
         self.window_count.valueChanged.connect(self.windows_changed)
         self.window_count.hide()
         self._add_modes()
@@ -82,14 +82,14 @@ class MainView(PicturePanel):
         self.header.insertSpacing(4 + len(MODES), 12)
 
     def set_mode(self, mode: str) -> None:
-        """Show it in another way."""
+        """Change the display mode."""
         self.mode = mode
         self.buttons[mode].setChecked(True)
         self._arrange()
         self.mode_changed.emit(mode)
 
-    def show_under(self, picture: Picture | None, raw: PictureItem) -> None:
-        """The raw mean of the same window, drawn as its own panel draws it."""
+    def show_raw_below(self, picture: Picture | None, raw: PictureItem) -> None:
+        """Set the raw mean of the same window, drawn as in its own panel."""
         if picture is not None and raw.table is not None and self.field is not None:
             self.raw_item.show_pixels(picture.pixels, raw.levels, raw.table, self.field)
         else:
@@ -97,31 +97,31 @@ class MainView(PicturePanel):
         self._arrange()
 
     def show_error(self, picture: Picture | None) -> None:
-        """The error map of the same window, where it has one."""
-        self.error_overlay.take(picture, self.field)
+        """Set the error map of the same window, where it has one."""
+        self.error_overlay.set_map(picture, self.field)
         self._arrange()
 
     def set_error_map(self, on: bool) -> None:
-        """Lay the error map over the picture, which is then drawn grey: its colours must not be taken for the map's."""
+        """Show or hide the error map; the picture is drawn grey below it so that its colours are not mistaken."""
         self.error_overlay.on = on
         self._arrange()
         self._draw()
 
     def show_time(self, pairs: tuple[Pair, ...]) -> None:
-        """The windows to draw in one picture, oldest first; none where time is not colour-coded."""
+        """Set the windows to draw in one picture, oldest first; none where time is not colour-coded."""
         if pairs != self.time_overlay.pairs:
             self.time_overlay.pairs = pairs
             self._draw_time()
 
     @property
     def colour_description(self) -> str:
-        """In which colours the picture is drawn, in words."""
+        """Colours of the picture, in words."""
         name = self.controls.colours.currentText()
         return "colour-coded time" if self.mode == "time" else "grey" if self.error_overlay.on else name
 
     @property
     def legends(self) -> tuple[str, ...]:
-        """What the legends on the picture say."""
+        """Texts of the legends on the picture."""
         return self.error_overlay.legend.text, self.time_overlay.legend.text
 
     def _table(self) -> Array:
@@ -136,19 +136,19 @@ class MainView(PicturePanel):
         self.image.covered = bool(self.time_overlay.pairs)
 
     def restyle(self) -> None:
-        """Take on the application's look."""
+        """Apply the application's theme."""
         super().restyle()
         for button in self.buttons.values():
             button.restyle()
 
-    def _take_field(self, field: PictureField) -> None:
-        super()._take_field(field)
+    def _set_field(self, field: PictureField) -> None:
+        super()._set_field(field)
         self.split_line.setBounds((0, field.width))
         self.split_line.setValue(field.width / 2)
 
     def _arrange(self, *_: object) -> None:
-        there = self.raw_item.pixels is not None
-        split, overlay = self.mode == "split" and there, self.mode == "overlay" and there
+        available = self.raw_item.pixels is not None
+        split, overlay = self.mode == "split" and available, self.mode == "overlay" and available
         self.raw_item.setVisible(split or overlay)
         self.raw_item.setOpacity(self.raw_brightness.value() / 100 if overlay else 1.0)
         self.split_line.setVisible(split)

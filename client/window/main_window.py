@@ -1,4 +1,4 @@
-"""The main window: trust strip, pictures, what they say of themselves, time. It shows a ViewerState and keeps none."""
+"""Main window: trust strip, pictures, side panels, time. It shows a ViewerState and keeps none."""
 
 from __future__ import annotations
 
@@ -36,13 +36,17 @@ SIZE_PX = (1280, 800)
 MAIN_PX, SIDE_PX = 806, 424
 RAW_PX, TABS_PX = 318, 262
 MESSAGE_MS = 30_000
-HINT = "Point at a picture: place and values stand here."
+HINT = "Hover over an image to see position and values."
 
 
 class ViewerWindow(QtWidgets.QMainWindow):
-    """moved: what is to be done to the playhead. closed: it is about to go.
+    """Main window of the viewer.
 
-    drawn_region: of the picture that is looked at, in its own camera pixels.
+    Signals: `moved` with a change of the playhead, `closed` before the window closes.
+
+    Attributes:
+        state: State shown last.
+        drawn_region: Region drawn on the picture on screen, in its camera pixels.
     """
 
     moved = QtCore.Signal(object)
@@ -112,7 +116,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
 
     def _connect(self) -> None:
         self.time_bar.moved.connect(self.moved)
-        self.raw.controls.changed.connect(lambda: self._draw_under(self._drawn))
+        self.raw.controls.changed.connect(lambda: self._draw_raw_below(self._drawn))
         self.sr.mode_changed.connect(self._draw_time)
         self.sr.windows_changed.connect(self._draw_time)
         self.crosshair.moved.connect(self._read)
@@ -121,16 +125,16 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.region_box.changed.connect(self._measure_region)
 
     def show_message(self, text: str) -> None:
-        """A short report of what was done, at the foot of the window, until the next, or for half a minute."""
+        """Show a short report at the bottom of the window, until the next one or for half a minute."""
         self.message.set_full_text(text)
         self._message_timer.start(MESSAGE_MS)
 
     def reset_view(self) -> None:
-        """Show the whole field in both pictures; the raw one follows."""
+        """Show the whole field in both pictures."""
         self.sr.reset_view()
 
     def set_theme(self, name: str) -> None:
-        """Dark or light, everywhere."""
+        """Apply the dark or light theme to the whole window."""
         application = QtWidgets.QApplication.instance()
         if not isinstance(application, QtWidgets.QApplication) or application.property("theme") == name:
             return
@@ -141,7 +145,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
             part.restyle()
 
     def show_state(self, state: ViewerState, now: float) -> None:
-        """Bring every panel up to date; pictures are drawn once each."""
+        """Update every panel; each picture is drawn once."""
         self.state = state
         if state.shown is not self._drawn:
             self._draw(state.shown, state)
@@ -157,14 +161,14 @@ class ViewerWindow(QtWidgets.QMainWindow):
         show_daemon(self.menu_actions, state, self.drawn_region)
         self.grip.setEnabled(state.shown is not None)
         enable_actions(self.menu_actions, picture=state.shown is not None, error_map=maps)
-        # A saved movie has no raw means: what they would take is given to the rest.
+        # A saved movie has no raw means: their space is given to the other panels.
         self.raw.setVisible(self.menu_actions["raw"].isChecked() and not state.movie)
 
     def _draw(self, pair: Pair | None, state: ViewerState) -> None:
         self._drawn = pair
         if pair is not None:
             field = field_of(pair)
-            # The follower first: it then has its picture when the leader's range reaches it.
+            # The follower first, so that it has its picture when the leader's range reaches it.
             self.raw.show_picture(pair.raw, field)
             self.sr.show_picture(pair.sr, field)
             self.sr.show_error(pair.error)
@@ -173,12 +177,12 @@ class ViewerWindow(QtWidgets.QMainWindow):
             self.raw.clear()
             self.sr.clear()
             self.facts.clear()
-        self._draw_under(pair)
+        self._draw_raw_below(pair)
         self._measure()
         self._measure_region()
 
     def _draw_time(self, *_: object) -> None:
-        """Which windows are drawn in one picture, where that is asked for."""
+        """Choose the windows of the colour-coded time, where that mode is on."""
         state, pair = self.state, self._drawn
         if self.sr.mode != "time" or state is None or pair is None:
             self.sr.show_time(())
@@ -186,11 +190,11 @@ class ViewerWindow(QtWidgets.QMainWindow):
         number = position(state.playhead, state.history)
         self.sr.show_time(last_windows(state.history, number, pair, self.sr.window_count.value()))
 
-    def _draw_under(self, pair: Pair | None) -> None:
-        self.sr.show_under(None if pair is None else pair.raw, self.raw.image)
+    def _draw_raw_below(self, pair: Pair | None) -> None:
+        self.sr.show_raw_below(None if pair is None else pair.raw, self.raw.image)
 
     def _mark_pictures(self, state: ViewerState, now: float) -> None:
-        """Preview, past and stale are said beside the picture and seen on it."""
+        """Mark the pictures as preview, past or stale."""
         past = past_text(state)
         stale = "" if past else stale_reason(state, now)
         preview = state.shown is not None and state.shown.sr.preview
@@ -220,6 +224,6 @@ class ViewerWindow(QtWidgets.QMainWindow):
             show_daemon(self.menu_actions, self.state, region)
 
     def closeEvent(self, event: QtGui.QCloseEvent) -> None:
-        """Say so before it is gone."""
+        """Announce the end, so that the layout is saved."""
         self.closed.emit()
         super().closeEvent(event)

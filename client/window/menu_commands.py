@@ -1,4 +1,4 @@
-"""What the menus do: each action of actions.py, once, as a short method or a line."""
+"""Commands of the menus: each action of action_table.py as a short method or a line."""
 
 from __future__ import annotations
 
@@ -30,11 +30,15 @@ AskPath = Callable[[str, str, str], str]
 
 
 class Commands(QtCore.QObject):
-    """Binds the window's actions but those of the Daemon menu. connect_asked: a Target, and open_asked: a path, both
-    for the session.
+    """Commands of all menus except Daemon.
 
-    ask_save, ask_open: (title, proposed name, filter) -> a path, empty for none; Qt's own dialogs unless given.
-    start_drag: begins to drag a file, Qt's own unless given.
+    Signals: `connect_asked` with a Target and `open_asked` with a path, both for the session.
+
+    Args:
+        window: Window whose actions are connected.
+        preferences: What is remembered between sessions.
+        ask_save, ask_open: (title, proposed name, filter) -> path, empty for none; Qt's own dialogs unless given.
+        start_drag: Starts the drag of a file; Qt's own unless given.
     """
 
     connect_asked = QtCore.Signal(object)
@@ -62,7 +66,7 @@ class Commands(QtCore.QObject):
         ):
             window.menu_actions[name].toggled.connect(lambda on, tool=tool, tab=tab: self._show_tool(on, tool, tab))
         window.grip.drag_started.connect(self._drag)
-        self._keep_in_step()
+        self._synchronise_switches()
 
     def _file(self) -> dict[str, Callable[..., object]]:
         return {
@@ -109,8 +113,8 @@ class Commands(QtCore.QObject):
             "about": lambda: about_page(self._window).show(),
         }
 
-    def _keep_in_step(self) -> None:
-        """A switch that has a button elsewhere says the same in both places."""
+    def _synchronise_switches(self) -> None:
+        """Keep menu switches and their buttons elsewhere in the same state."""
         window = self._window
         window.time_bar.loop.toggled.connect(window.menu_actions["loop"].setChecked)
         controls = window.sr.controls
@@ -127,31 +131,31 @@ class Commands(QtCore.QObject):
         dialog.open()
 
     def _open(self) -> None:
-        if path := self._ask_open("Open a movie", "", MOVIES):
+        if path := self._ask_open("Open movie", "", MOVIES):
             self.open_asked.emit(path)
 
     def _save_view(self) -> None:
-        if path := self._path("Save the view", ".png", PNG):
-            self._try(lambda: save_image(path, self._image()), f"saved {path.name}")
+        if path := self._path("Save view", ".png", PNG):
+            self._try(lambda: save_image(path, self._image()), f"Saved {path.name}")
 
     def _save_data(self) -> None:
         pair = self._shown()
-        if pair is not None and (path := self._path("Save the data", ".ome.tif", TIFF)):
-            self._try(lambda: save_data(path, pair), f"saved {path.name}")
+        if pair is not None and (path := self._path("Save data", ".ome.tif", TIFF)):
+            self._try(lambda: save_data(path, pair), f"Saved {path.name}")
 
     def _save_movie(self) -> None:
         if self._movie is not None:
-            self._window.show_message("a movie is being saved already")
+            self._window.show_message("A movie is already being saved.")
             return
-        if path := self._path("Save the windows kept", "-movie.ome.tif", TIFF):
-            self._try(lambda: self._begin_movie(path), f"saving {path.name}")
+        if path := self._path("Save movie", "-movie.ome.tif", TIFF):
+            self._try(lambda: self._begin_movie(path), f"Saving {path.name} …")
 
     def _begin_movie(self, path: Path) -> None:
         state = self._window.state
         if state is None:
             return
         self._movie = MovieExport(path, state.history.pairs, state.playhead.marks)
-        self._movie.progressed.connect(lambda done, of: self._window.show_message(f"saving window {done} of {of}"))
+        self._movie.progressed.connect(lambda done, of: self._window.show_message(f"Saving window {done} of {of} …"))
         self._movie.ended.connect(self._movie_ended)
         self._movie.start()
 
@@ -160,7 +164,7 @@ class Commands(QtCore.QObject):
         self._window.show_message(text)
 
     def stop(self) -> None:
-        """Leave nothing half written, and no file that was only for dragging."""
+        """Remove unfinished files, and files made only for dragging."""
         if self._movie is not None:
             self._movie.abort()
             self._movie = None
@@ -169,18 +173,19 @@ class Commands(QtCore.QObject):
     def _drag(self) -> None:
         if (pair := self._shown()) is not None:
             self._try(
-                lambda: self._drag_export.drag(self._window.grip, pair.sr), f"window {pair.window[1]} was dragged out"
+                lambda: self._drag_export.drag(self._window.grip, pair.sr),
+                f"Window {pair.window[1]} exported.",
             )
 
     def _copy(self) -> None:
         if self._shown() is not None:
             QtWidgets.QApplication.clipboard().setImage(self._image())
-            self._window.show_message("the view is in the clipboard")
+            self._window.show_message("View copied to the clipboard.")
 
     def _image(self) -> QtGui.QImage:
         window, pair = self._window, self._shown()
         if pair is None:
-            raise InputError("there is no picture yet")
+            raise InputError("no picture yet")
         low, high = window.sr.image.levels
         contrast = window.sr.controls.contrast
         drawn = f"{window.sr.colour_description} from {low:.4g} to {high:.4g}, gamma {contrast.gamma:g}"
@@ -214,7 +219,7 @@ class Commands(QtCore.QObject):
         return Path(chosen) if chosen else None
 
     def _try(self, do: Callable[[], object], done: str) -> None:
-        """Do it and say so, or say why not."""
+        """Run a command and report success or the reason of its failure."""
         try:
             do()
         except InputError as error:

@@ -1,4 +1,4 @@
-"""Things the user draws on the large picture: a line to measure along, and a rectangle. Each is there or is not."""
+"""Tools drawn on the large picture: a profile line and a region."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ON_TOP = 850
 
 
 class ProfileLine(QtCore.QObject):
-    """A line with a handle at each end. changed: it was drawn, moved or taken away."""
+    """Line with a handle at each end; `changed` is emitted when it is drawn, moved or removed."""
 
     changed = QtCore.Signal()
 
@@ -27,27 +27,27 @@ class ProfileLine(QtCore.QObject):
 
     @property
     def ends(self) -> tuple[Point, Point] | None:
-        """Both ends (x, y) in the field's unit; None while there is no line."""
+        """Both ends (x, y) in the field's unit; None without a line."""
         if self._line is None:
             return None
         first, last = (self._line.mapToParent(point) for point in self._line.listPoints())
         return (first.x(), first.y()), (last.x(), last.y())
 
     def show(self, shown: bool, field: PictureField) -> None:
-        """Draw it across the middle of what is in sight, or take it away."""
+        """Draw it across the middle of the visible part, or remove it."""
         if shown == (self._line is not None):
             return
         if self._line is None:
-            seen = self._view.viewRect().intersected(QtCore.QRectF(0, 0, field.width, field.height))
-            middle, reach = seen.center(), 0.15 * min(seen.width(), seen.height())
-            self.draw((middle.x() - reach, middle.y()), (middle.x() + reach, middle.y()))
+            visible = self._view.viewRect().intersected(QtCore.QRectF(0, 0, field.width, field.height))
+            middle, half_length = visible.center(), 0.15 * min(visible.width(), visible.height())
+            self.draw((middle.x() - half_length, middle.y()), (middle.x() + half_length, middle.y()))
         else:
             self._view.removeItem(self._line)
             self._line = None
             self.changed.emit()
 
     def draw(self, start: Point, end: Point) -> None:
-        """Draw it between two points; one that is there already is replaced."""
+        """Draw it between two points, replacing an existing one."""
         if self._line is not None:
             self._view.removeItem(self._line)
         self._line = pg.LineSegmentROI([start, end], pen=_pen(), handlePen=_pen(), hoverPen=_pen(2.5))
@@ -58,7 +58,7 @@ class ProfileLine(QtCore.QObject):
 
 
 class RegionBox(QtCore.QObject):
-    """A rectangle with a handle at its corner. changed: it was drawn, moved or taken away."""
+    """Rectangle with a handle at its corner; `changed` is emitted when it is drawn, moved or removed."""
 
     changed = QtCore.Signal()
 
@@ -69,24 +69,24 @@ class RegionBox(QtCore.QObject):
 
     @property
     def shown(self) -> bool:
-        """Whether there is a rectangle."""
+        """Whether a rectangle is drawn."""
         return self._box is not None
 
     def region(self, field: PictureField, shape: tuple[int, int]) -> Region | None:
-        """Its camera pixels; shape: (H, W) of the camera."""
+        """Return its camera pixels; shape: (H, W) of the camera."""
         if self._box is None:
             return None
         corner, size = self._box.pos(), self._box.size()
         return region_of(field, shape, (corner.x(), corner.y()), (size.x(), size.y()))
 
     def show(self, shown: bool, field: PictureField) -> None:
-        """Draw it in the middle of what is in sight, or take it away."""
+        """Draw it in the middle of the visible part, or remove it."""
         if shown == self.shown:
             return
         if self._box is None:
-            seen = self._view.viewRect().intersected(QtCore.QRectF(0, 0, field.width, field.height))
-            size = seen.size() * 0.3
-            corner = seen.center() - QtCore.QPointF(size.width() / 2, size.height() / 2)
+            visible = self._view.viewRect().intersected(QtCore.QRectF(0, 0, field.width, field.height))
+            size = visible.size() * 0.3
+            corner = visible.center() - QtCore.QPointF(size.width() / 2, size.height() / 2)
             self.draw((corner.x(), corner.y()), (size.width(), size.height()), field)
         else:
             self._view.removeItem(self._box)
@@ -94,7 +94,7 @@ class RegionBox(QtCore.QObject):
             self.changed.emit()
 
     def draw(self, corner: Point, size: Point, field: PictureField) -> None:
-        """Draw it there (x, y), in the field's unit; one that is there already is replaced."""
+        """Draw it at (x, y), in the field's unit, replacing an existing one."""
         if self._box is not None:
             self._view.removeItem(self._box)
         bounds = QtCore.QRectF(0, 0, field.width, field.height)

@@ -1,4 +1,4 @@
-"""What the viewer remembers from one session to the next. The store is given, so that a test has one of its own."""
+"""Preferences remembered between sessions, in a store given by the caller."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ MAX_RECENT = 8
 
 
 class Preferences:
-    """Without a store (for a screenshot) nothing is remembered and nothing is asked of the user."""
+    """Preferences of the user; without a store, for a screenshot, nothing is remembered."""
 
     def __init__(self, store: QtCore.QSettings | None) -> None:
         self._store = store
 
     @property
     def first_start(self) -> bool:
-        """Whether the first steps were never put away here."""
+        """Whether the first steps were never dismissed."""
         return self._store is not None and self._read("welcomed") != "yes"
 
     def dismiss_welcome(self) -> None:
-        """The first steps were put away."""
+        """Remember that the first steps were dismissed."""
         self._write("welcomed", "yes")
 
     @property
     def theme(self) -> str:
-        """The look chosen last."""
+        """Theme chosen last."""
         return "light" if self._read("look") == "light" else "dark"
 
     @theme.setter
@@ -38,7 +38,7 @@ class Preferences:
 
     @property
     def mode(self) -> str:
-        """How the large picture was shown last."""
+        """Display mode used last."""
         return self._read("mode") or "single"
 
     @mode.setter
@@ -47,27 +47,27 @@ class Preferences:
 
     @property
     def recent(self) -> tuple[Target, ...]:
-        """Daemons connected to, the last one first, each with the path of its key; never a key itself."""
+        """Recent connections, the last one first, each with the path of its key; never the key itself."""
         try:
             kept = json.loads(self._read("recent") or "[]")
             return tuple(Target(results, control, Path(key) if key else None) for results, control, key in kept)
-        except (ValueError, TypeError):  # somebody has edited the file, or an older viewer wrote it
+        except (ValueError, TypeError):  # an edited file, or one of an older viewer
             return ()
 
     def remember(self, target: Target) -> None:
-        """A daemon was connected to."""
+        """Remember a connection."""
         others = [one for one in self.recent if one.results != target.results]
         kept = [(one.results, one.control, str(one.key or "")) for one in (target, *others)]
         self._write("recent", json.dumps(kept[:MAX_RECENT]))
 
     def recall(self, target: Target) -> Target:
-        """The same daemon with the control address and key it had last, where none are given."""
+        """Complete a target with the control address and key used last, where none are given."""
         known = next((one for one in self.recent if one.results == target.results), target)
         kept = known.key if known.key is not None and known.key.is_file() else None
         return Target(target.results, target.control or known.control, target.key or kept)
 
     def layout(self, name: str) -> QtCore.QByteArray:
-        """Sizes of a part of the window, as Qt keeps them; empty when there are none."""
+        """Return the saved sizes of a part of the window; empty without any."""
         value = self._store.value(f"layout/{name}") if self._store is not None else None
         return value if isinstance(value, QtCore.QByteArray) else QtCore.QByteArray()
 

@@ -1,4 +1,4 @@
-"""The first start explains itself in one card, put away for good by its button."""
+"""Card with the first steps, shown at the first start until it is dismissed."""
 
 from __future__ import annotations
 
@@ -10,22 +10,31 @@ WIDTH_PX = 540
 STEPS = (
     (
         "See",
-        "The large picture is super-resolved, the small one the mean of the same frames. Drag and wheel move both.",
+        "The large picture is super-resolved, the small one is the mean of the same frames. Drag and wheel move both.",
     ),
-    ("Trust", "The strip at the top says whether you may: a triangle or square comes with what to do about it."),
-    ("Go back", "Drag the bar below, or press the arrow keys; Live brings you back. M marks a moment."),
+    (
+        "Trust",
+        "The strip at the top shows whether you can trust the picture; a triangle or square comes with a remedy.",
+    ),
+    ("Go back", "Drag the time slider or press the arrow keys; Live returns to the newest window. M marks a moment."),
     (
         "Measure",
-        "P draws a line and gives its width in nanometres; R a region. 2 splits the picture against the raw one.",
+        "P measures along a line, in nanometres; R measures a region. 2 shows raw and super-resolved side by side.",
     ),
-    ("Control", "The Daemon menu pauses, records and changes settings; what is grey says why when you point at it."),
-    ("Keep", "File saves the view, the data (32-bit OME-TIFF) or all windows kept. Closing this window stops nothing."),
+    (
+        "Control",
+        "The Daemon menu pauses, records and changes settings. The tool tip of a grey entry says why it is disabled.",
+    ),
+    (
+        "Save",
+        "The File menu saves the view, the data (32-bit OME-TIFF) or a movie. Closing the viewer stops nothing.",
+    ),
 )
 START = "No daemon yet? In a terminal: selfstorm-daemon run configs/simulate.toml"
 
 
 class WelcomeCard(QtWidgets.QFrame):
-    """dismissed: the user has read it."""
+    """Card with the first steps; `dismissed` is emitted by its button."""
 
     dismissed = QtCore.Signal()
 
@@ -42,7 +51,7 @@ class WelcomeCard(QtWidgets.QFrame):
         grid.setContentsMargins(24, 20, 24, 18)
         grid.setHorizontalSpacing(18)
         grid.setVerticalSpacing(9)
-        grid.addWidget(named_label("title", "Super-resolution while you look"), 0, 0, 1, 2)
+        grid.addWidget(named_label("title", "Super-resolution while you watch"), 0, 0, 1, 2)
         for row, (word, text) in enumerate(STEPS, 1):
             grid.addWidget(named_label("heading", word), row, 0, QtCore.Qt.AlignmentFlag.AlignTop)
             grid.addWidget(named_label("facts", text, wrap=True), row, 1, QtCore.Qt.AlignmentFlag.AlignTop)
@@ -51,19 +60,19 @@ class WelcomeCard(QtWidgets.QFrame):
         grid.setColumnStretch(1, 1)
 
     def eventFilter(self, _watched: QtCore.QObject, event: QtCore.QEvent) -> bool:
-        """Stay in the middle of what it lies over."""
+        """Stay centred over the picture."""
         if event.type() in (QtCore.QEvent.Type.Resize, QtCore.QEvent.Type.Move):
             self._centre()
         return False
 
     def showEvent(self, event: QtGui.QShowEvent) -> None:
-        """Lie over everything."""
+        """Show the card in front, centred."""
         super().showEvent(event)
         self._centre()
 
     def _centre(self) -> None:
         self.adjustSize()
-        there = QtCore.QRect(QtCore.QPoint(), self.size())
-        there.moveCenter(self._over.geometry().center())
-        self.move(there.topLeft())
+        target = QtCore.QRect(QtCore.QPoint(), self.size())
+        target.moveCenter(self._over.geometry().center())
+        self.move(target.topLeft())
         self.raise_()

@@ -88,7 +88,10 @@ def test_paused_resumed_marked_and_begun_anew(controlling):
     assert entries["daemon"].text() == f"Controls {seen.state.access.address}"
     seen.do("pause")
     seen.until(lambda: seen.state.status.paused)
-    assert (entries["pause"].text(), seen.window.message.full_text) == ("Resume", "paused: frames are still taken in")
+    assert (entries["pause"].text(), seen.window.message.full_text) == (
+        "Resume",
+        "paused; frames are still received and recorded",
+    )
     seen.do("pause")
     seen.until(lambda: not seen.state.status.paused)
     assert entries["pause"].text() == "Pause"
@@ -132,7 +135,7 @@ def test_settings_are_changed_or_refused_where_they_stand(controlling):
     assert stride.text() == "20"
     stride.setText("often")
     dialog.accept()
-    assert dialog.message.text() == "A new picture every … frames: 'often' is no whole number"
+    assert dialog.message.text() == "Stride: a new picture every … frames: 'often' is not a whole number"
     stride.setText("0")
     dialog.accept()
     assert not dialog.apply.isEnabled()
@@ -174,13 +177,13 @@ def test_a_key_that_only_looks_sees_all_and_is_told_why_it_may_not_do_more(open_
     seen = open_window()
     seen.window.welcome.button.click()
     seen.session.connect(Target(daemon.results, daemon.control, paths["view"]))
-    seen.until(lambda: seen.window.menu_actions["daemon"].text() == "Your key may watch but not control")
+    seen.until(lambda: seen.window.menu_actions["daemon"].text() == "View only: this key cannot control")
     seen.until(lambda: seen.window.sr.picture is not None)
     assert {name for name in ASKING if seen.window.menu_actions[name].isEnabled()} == set()
     assert {seen.window.menu_actions[name].toolTip() for name in ASKING} == {ONLY_LOOKS}
     assert ONLY_LOOKS in seen.window.menu_actions["daemon"].toolTip()
     seen.do("mark")
-    assert seen.window.message.full_text == f"marked in this viewer alone: {ONLY_LOOKS}"
+    assert seen.window.message.full_text == f"Marked in this viewer only. {ONLY_LOOKS}"
     seen.session.daemon_actions._send(requests.pause(True))  # a daemon that does not tell the role refuses by itself
     seen.until(lambda: told(seen, "Pause: ", "this key may watch but not control", "[not_done]"))
     assert not seen.state.status.paused
@@ -232,7 +235,7 @@ def test_it_is_said_why_nothing_can_be_asked():
     here = ControlAccess("tcp://here:5712")
     assert unavailable_reason(here, movie=True) == MOVIE
     assert "File > Connect" in unavailable_reason(ControlAccess())
-    assert headline(here) == "Asking tcp://here:5712 …"
+    assert headline(here) == "Connecting to tcp://here:5712 …"
     away = ControlAccess("tcp://here:5712", why="nobody answered.")
     assert (unavailable_reason(away), headline(away)) == ("nobody answered.", "tcp://here:5712 does not answer")
     assert unavailable_reason(ControlAccess("tcp://here:5712", answered=True)) == "", (
@@ -251,7 +254,7 @@ def test_a_form_asks_for_what_was_changed_alone():
         "optics.na": None,
         "optics.psf_sigma_nm": 1.5,
     }
-    with pytest.raises(InputError, match="a number is wanted"):
+    with pytest.raises(InputError, match="a number is needed"):
         changed_values(before, {"reconstruction.stride": ""})
 
 

@@ -42,7 +42,7 @@ def ask_one_that_does_not_answer(seen, daemon):
     if os.name == "posix":
         daemon.send(signal.SIGSTOP)
     seen.do("pause")
-    assert seen.window.message.full_text == "Pause: the daemon is being asked …"
+    assert seen.window.message.full_text == "Pause: waiting for the daemon …"
 
 
 def follow_and_look_back(seen, daemon):

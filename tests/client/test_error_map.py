@@ -66,7 +66,7 @@ def test_a_map_sent_again_changes_nothing_and_one_that_does_not_fit_is_said():
     assert after(one, state=state).shown is state.shown
     state = after(*PAIR, picture("quality", side=9))
     assert state.shown.error is None
-    assert "does not cover" in state.unreadable_text
+    assert "does not match" in state.unreadable_text
 
 
 def test_the_range_is_a_round_value_that_few_pixels_exceed():
@@ -96,7 +96,7 @@ def colour(showing, x, y):
 def test_it_is_laid_over_the_picture_read_and_taken_away(showing, publisher):
     action = showing.window.menu_actions["error_map"]
     assert not action.isEnabled()
-    assert "published none" in action.toolTip()
+    assert "not published" in action.toolTip()
     values = np.zeros((8, 8), np.float32)
     values[:, 2], values[:, 5] = -4.0, 4.0
     publisher.send(encode("quality", header("quality", 0), values))
@@ -121,10 +121,10 @@ def test_a_window_without_a_map_says_so(showing, publisher):
     showing.do("error_map")
     publisher.send_window(1)
     showing.until(lambda: showing.shows(1))
-    assert showing.window.sr.error_overlay.legend.text == "No error map of this window"
+    assert showing.window.sr.error_overlay.legend.text == "No error map for this window"
     publisher.send_preview(2)
     showing.until(lambda: showing.shows(2))
-    assert "comes with the refined picture" in showing.window.sr.error_overlay.legend.text
+    assert "follows with the refined picture" in showing.window.sr.error_overlay.legend.text
     showing.do("oldest")
     assert showing.window.sr.error_overlay.visible
 

@@ -54,7 +54,7 @@ def test_a_folder_that_is_not_there_is_said(tmp_path):
 
 
 def test_the_view_is_saved_with_its_scale_bar_and_says_what_it_shows(showing, tmp_path):
-    path = showing.answers["Save the view"] = tmp_path / "view.png"
+    path = showing.answers["Save view"] = tmp_path / "view.png"
     showing.do("save_view")
     image = QtGui.QImage(str(path))
     assert image.size() == showing.window.sr.plot.size()
@@ -67,7 +67,7 @@ def test_the_view_is_saved_with_its_scale_bar_and_says_what_it_shows(showing, tm
 
 
 def test_a_file_that_cannot_be_written_is_said_and_nothing_breaks(showing, tmp_path):
-    for title, name in (("Save the view", "save_view"), ("Save the data", "save_data")):
+    for title, name in (("Save view", "save_view"), ("Save data", "save_data")):
         showing.answers[title] = tmp_path / "nowhere" / "file.png"
         showing.do(name)
         assert "nowhere" in showing.window.message.full_text
@@ -91,7 +91,7 @@ def test_the_picture_shown_is_dragged_out_as_a_file_that_goes_with_the_viewer(sh
     assert saved.pictures.dtype == np.float32
     assert np.array_equal(saved.pictures[0], showing.window.sr.picture.pixels)
     assert (saved.pixel_nm, saved.records[0]["window"]) == (25.0, 0)
-    assert "dragged out" in showing.window.message.full_text
+    assert "exported" in showing.window.message.full_text
     showing.session.stop()
     assert not path.parent.exists()
 
@@ -114,7 +114,7 @@ def test_the_windows_kept_are_saved_as_a_movie_that_opens_again(showing, publish
     publisher.send_window(2, level=3, side=5)
     publisher.send_preview(3, level=4)
     showing.until(lambda: showing.shows(3))
-    path = showing.answers["Save the windows kept"] = tmp_path / "kept.ome.tif"
+    path = showing.answers["Save movie"] = tmp_path / "kept.ome.tif"
     showing.do("save_movie")
     showing.until(lambda: "3 windows saved" in showing.window.message.full_text)
     assert "1 of another size left out" in showing.window.message.full_text
@@ -131,21 +131,21 @@ def test_a_movie_that_cannot_be_written_to_its_end_is_said_and_removed(showing, 
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(OmeTiffWriter, "add", full)
-    showing.answers["Save the windows kept"] = tmp_path / "kept.ome.tif"
+    showing.answers["Save movie"] = tmp_path / "kept.ome.tif"
     showing.do("save_movie")
     showing.until(lambda: "No space left" in showing.window.message.full_text)
     assert list(tmp_path.glob("kept*")) == []
 
 
 def test_closing_while_a_movie_is_saved_leaves_nothing_half_written(showing, tmp_path):
-    showing.answers["Save the windows kept"] = tmp_path / "kept.ome.tif"
+    showing.answers["Save movie"] = tmp_path / "kept.ome.tif"
     showing.do("save_movie")
     showing.session.stop()
     assert list(tmp_path.glob("kept*")) == []
 
 
 def test_a_saved_movie_opens_in_the_same_window_with_the_same_scrubber(showing, movie):
-    showing.answers["Open a movie"] = movie
+    showing.answers["Open movie"] = movie
     showing.do("open")
     window = showing.window
     assert window.sr.picture.header.window == 0
@@ -165,7 +165,7 @@ def test_a_saved_movie_opens_in_the_same_window_with_the_same_scrubber(showing, 
 def test_a_file_that_is_no_movie_is_said_and_what_is_shown_stays(showing, tmp_path):
     path = tmp_path / "text.tif"
     path.write_text("no movie")
-    showing.answers["Open a movie"] = path
+    showing.answers["Open movie"] = path
     showing.do("open")
     assert "text.tif" in showing.window.message.full_text
     assert showing.shows(0)

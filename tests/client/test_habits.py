@@ -95,7 +95,7 @@ def test_the_line_profile_is_shown_for_what_is_looked_at(showing, publisher):
     showing.until(lambda: showing.shows(1))
     assert not (profile.sr.getData()[1] == before).all()
     showing.do("profile")
-    assert "draws a line" in profile.sr_width.text()
+    assert "draw a line" in profile.sr_width.text()
     assert showing.window.profile_line.ends is None
 
 
@@ -157,7 +157,7 @@ def test_a_wrong_address_is_said_in_the_dialog_and_a_good_one_connects(viewer, p
     assert dialog.address.itemText(1) == publisher.endpoint
     dialog.address.setCurrentText("127.0.0.1")
     dialog.accept()
-    assert "no address" in dialog.error_label.text()
+    assert "not a valid address" in dialog.error_label.text()
     dialog.address.setCurrentText(publisher.endpoint)
     dialog.accept()
     viewer.until(viewer.connected)

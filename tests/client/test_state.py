@@ -103,7 +103,7 @@ def test_a_window_counts_once_in_interval_and_number():
 def test_pictures_that_do_not_cover_the_same_field_are_refused_and_said():
     state = after(picture("sr.refined", 0, side=9), picture("raw.mean", 0, side=8))
     assert state.shown is None
-    assert "does not cover" in state.unreadable_text
+    assert "does not match" in state.unreadable_text
 
 
 def test_a_new_run_keeps_the_picture_and_marks_it():

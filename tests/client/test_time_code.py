@@ -8,7 +8,7 @@ from PySide6 import QtCore
 from client.picture.pictures import Pair, Picture
 from client.picture.rasterise import Crop, crop_for
 from client.picture.time_code import blended, brightness, last_windows, span_text, time_colours, time_tables
-from client.picture.time_overlay import BUDGET, block_px
+from client.picture.time_overlay import MAX_BLENDED, block_px
 from client.timeline.history import History
 
 
@@ -100,7 +100,7 @@ def test_time_is_colour_coded_live_and_scrubbed_back(moved, publisher):
     window, overlay = moved.window, moved.window.sr.time_overlay
     moved.do("time")
     assert numbers(overlay.pairs) == [0, 1, 2, 3]
-    assert overlay.legend.text.startswith("Colour: when, 4 windows")
+    assert overlay.legend.text.startswith("Colour: time, 4 windows")
     assert overlay.legend.text.endswith("to window 3")
     publisher.send_window(4, level=1e4)
     moved.until(lambda: numbers(overlay.pairs) == [0, 1, 2, 3, 4])
@@ -139,4 +139,4 @@ def test_what_was_reduced_is_not_reduced_again_and_nothing_is_kept_afterwards(mo
 
 def test_many_windows_are_drawn_coarser():
     assert block_px(3, 800 * 800) == 1.0
-    assert 100 * 800 * 800 / block_px(100, 800 * 800) ** 2 == pytest.approx(BUDGET)
+    assert 100 * 800 * 800 / block_px(100, 800 * 800) ** 2 == pytest.approx(MAX_BLENDED)

@@ -13,7 +13,7 @@ from selfstorm.errors import MovieError
 from selfstorm.frames import Array
 from selfstorm.io.axes import Selection
 from selfstorm.io.micromanager_tags import received_unix_ms
-from selfstorm.io.ndtiff import AGAIN, Chosen, Images, Index, image_stamp
+from selfstorm.io.ndtiff import COPY_AGAIN, Images, ImageSelector, Index, image_stamp
 from selfstorm.io.ndtiff_index import Entry
 from selfstorm.io.reader import Stamp
 
@@ -40,7 +40,7 @@ class GrowingDataSet:
     def __init__(self, folder: Path, select: Selection) -> None:
         self.folder, self.finished = folder, False
         self._index, self._images = Index(folder), Images(folder)
-        self._select, self._chosen = select, Chosen(select, folder)
+        self._select, self._chosen = select, ImageSelector(select, folder)
         self._grown: Iterator[Entry] = iter(())
         self._files: set[str] = set()
         self._last: Entry | None = None
@@ -122,4 +122,4 @@ class GrowingDataSet:
 
     def _be_patient(self, fault: str) -> None:
         if time.monotonic() - self._grew_s > PATIENCE_S:
-            raise MovieError(fault, where=self.folder, hint=AGAIN)
+            raise MovieError(fault, where=self.folder, hint=COPY_AGAIN)

@@ -80,6 +80,8 @@ def reconstruct(
     psf = microscope.psf()
     torch_device = prepare_device(device)
     with MovieFile(movie, _selection(selected)) as file:
+        for note in file.notes:
+            click.echo(f"note: {note}", err=True)
         check_outputs(outputs, [*file.paths, *filter(None, [start_from])], overwrite=overwrite)
         pixel_nm = microscope.pixel_nm_or(file.pixel_nm, movie)
         length = file.length if window == "all" else _frames(window)

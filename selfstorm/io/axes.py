@@ -1,4 +1,4 @@
-"""Which axis of a many-dimensional recording is the movie, and which one picture of the others."""
+"""Choice of the movie among the axes of a many-dimensional recording."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ Selection = Mapping[str, Place]
 
 
 def movie_axis(axes: Sequence[tuple[str, int]], select: Selection, where: object) -> tuple[int | slice, ...]:
-    """An index into all axes (name, size) but the frame's two that leaves one: the movie.
+    """Make an index that leaves one axis: the movie.
 
-    select: the place on each axis that has more than one and is not the movie. Raises MovieError where none or more
-    than one axis is left, listing them.
+    Args:
+        axes: (name, size) of all but the two of a frame.
+        select: index on each axis that is wider than one and not the movie.
+        where: the file, for errors.
+
+    Raises:
+        MovieError: no axis is left, or more than one; it lists them.
     """
     check_names([name for name, _ in axes], select, where)
     index: list[int | slice] = []
@@ -30,22 +35,23 @@ def movie_axis(axes: Sequence[tuple[str, int]], select: Selection, where: object
     if not left:
         raise MovieError("is one image", where=where, hint="give a movie: many frames of one field")
     if len(left) > 1:
-        raise several(left, where)
+        raise several_axes(left, where)
     return tuple(index)
 
 
-def several(axes: Sequence[tuple[str, object]], where: object) -> MovieError:
-    """The error for a recording with more axes than a movie has."""
+def several_axes(axes: Sequence[tuple[str, object]], where: object) -> MovieError:
+    """Make the error for a recording with more axes than a movie; its hint names one that is there."""
     listed = ", ".join(f"{name} ({size})" for name, size in axes)
+    name = next((name for name, _ in axes if name != "time"), axes[-1][0])
     return MovieError(
         f"has more than time besides its two sides: {listed}",
         where=where,
-        hint="select one of all but one: 'select = { channel = 0 }' under [source], or --select channel=0",
+        hint=f"select one of all but one: 'select = {{ {name} = 0 }}' under [source], or --select {name}=0",
     )
 
 
 def check_names(names: Sequence[str], select: Selection, where: object) -> None:
-    """Raises MovieError where an axis is selected that is not there."""
+    """Raise MovieError where an axis is selected that is not there."""
     for name in select:
         if name not in names:
             raise MovieError(f"has no axis '{name}'", where=where, hint=f"its axes: {', '.join(names) or 'none'}")

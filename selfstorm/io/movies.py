@@ -1,9 +1,10 @@
-"""Movies of camera frames on disk, whatever wrote them: one way to read them for the daemon and offline.
+"""Movies of camera frames on disk: one interface to every format, for the daemon and offline.
 
-TIFF, OME-TIFF, ImageJ and Micro-Manager stacks     formats/tiff.py
-NDTiff data sets                                    formats/ndtiff.py
-OME-Zarr                                            formats/ome_zarr.py
-the daemon's own recordings                         formats/recording.py
+TIFF, OME-TIFF, ImageJ and Micro-Manager stacks     io/tiff.py
+Micro-Manager's separate image files                io/image_files.py
+NDTiff data sets                                    io/ndtiff.py
+OME-Zarr                                            io/ome_zarr.py
+recordings of the daemon                            io/recording.py
 """
 
 from __future__ import annotations
@@ -16,40 +17,59 @@ from typing import Self
 import numpy as np
 
 from selfstorm.errors import MovieError
-from selfstorm.frames import Array
+from selfstorm.frames import Array, Region
 from selfstorm.io import ndtiff_index, ome_zarr
+from selfstorm.io.image_files import ImageFilesReader, image_files
 from selfstorm.io.ndtiff import NDTiffReader, data_folder
 from selfstorm.io.ome_zarr import OmeZarrReader
+from selfstorm.io.part_of_movie import PartOfMovie
 from selfstorm.io.reader import Reader, Stamp
 from selfstorm.io.recording import INDEX, RecordingReader
 from selfstorm.io.tiff import TiffReader
 
-STACKS = ("*.ome.tif", "*.ome.tiff", "*.tif", "*.tiff")
+TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
 CONTINUED = "_MMStack"
+MAX_LISTED = 8
 NO_SELECTION: Mapping[str, int | str] = {}
 
 
 class MovieFile:
-    """An open movie; frames are read one by one when they are asked for, or all at once.
+    """An open movie; frames are read one by one, by windows, or all at once.
 
-    length: frames. height, width: camera pixels. dtype: numpy name. pixel_nm: None where the file does not say.
-    acquisition: how it was taken, as far as the file says. paths: the files, or the folder, that are read. select: the
-    place on each axis that is not the movie's.
-    Raises MovieError, on opening, for everything that keeps the file from being read as (T, H, W).
+    length: frames. height, width: camera pixels. dtype: numpy name. pixel_nm: None where the file does not state it.
+    acquisition: its settings, as far as stated. paths: the files, or the folder, that are read. notes: sentences on
+    what in the file is not part of the movie.
+
+    Args:
+        path: a file, or a folder that is a data set or holds one movie.
+        select: index on each axis that is not the movie's.
+        frames: part of the frames; None: all.
+        region: part of the field; None: all.
+
+    Raises:
+        MovieError: on opening, whatever prevents reading the file as (T, H, W).
     """
 
-    def __init__(self, path: Path, select: Mapping[str, int | str] = NO_SELECTION) -> None:
+    def __init__(
+        self,
+        path: Path,
+        select: Mapping[str, int | str] = NO_SELECTION,
+        frames: slice | None = None,
+        region: Region | None = None,
+    ) -> None:
         self.path = path
         try:
             self._reader = _reader(path, select)
         except OSError as error:
             why = f"cannot be read ({error.strerror or error})"
-            raise MovieError(why, where=path, hint="check the name, the disk and the rights") from None
+            raise MovieError(why, where=path, hint="check the name, the disk and the permissions") from None
+        if frames is not None or region is not None:
+            self._reader = PartOfMovie(self._reader, frames, region, path)
         self.length, self.height, self.width = self._reader.length, self._reader.height, self._reader.width
         stored = self._reader.dtype
         self.dtype = "float32" if stored == np.float64 else stored.newbyteorder("=").name
         self.pixel_nm, self.acquisition = self._reader.pixel_nm, self._reader.acquisition
-        self.paths = self._reader.paths
+        self.paths, self.notes = self._reader.paths, self._reader.notes
 
     def __enter__(self) -> Self:
         return self
@@ -59,8 +79,13 @@ class MovieFile:
     ) -> None:
         self._reader.close()
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Frames and sides, (T, H, W)."""
+        return self.length, self.height, self.width
+
     def frame(self, index: int) -> Array:
-        """(H, W), read-only, ADU. Raises MovieError for one that is damaged."""
+        """Read (H, W), read-only, ADU. Raises MovieError for one that is damaged."""
         pixels = self._reader.pixels(index).astype(self.dtype, copy=False)
         if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
             raise MovieError(
@@ -71,20 +96,21 @@ class MovieFile:
         pixels.flags.writeable = False
         return pixels
 
-    def frames(self) -> Array:
-        """(T, H, W), ADU: the whole movie."""
-        movie = np.empty((self.length, self.height, self.width), self.dtype)
-        for index in range(self.length):
-            movie[index] = self.frame(index)
+    def frames(self, first: int = 0, last: int | None = None) -> Array:
+        """Read (T, H, W), ADU: the frames from first up to, but without, last."""
+        chosen = range(self.length)[first:last]
+        movie = np.empty((len(chosen), self.height, self.width), self.dtype)
+        for place, index in enumerate(chosen):
+            movie[place] = self.frame(index)
         return movie
 
     def stamp(self, index: int) -> Stamp:
-        """The camera's number and time of a frame; its place in the movie and no time where the file does not say."""
+        """Read the camera's number and time of a frame; its index and no time where the file states none."""
         return self._reader.stamp(index)
 
 
 def _reader(path: Path, select: Mapping[str, int | str]) -> Reader:
-    """The reader for what is there."""
+    """Open the reader of a path's format."""
     if path.name in (ndtiff_index.NAME, *ome_zarr.MARKS):
         path = path.parent
     if path.is_dir():
@@ -106,11 +132,13 @@ def _folder_reader(folder: Path, select: Mapping[str, int | str]) -> Reader:
     indexed = (index.with_suffix(".tif") for index in sorted(folder.glob(f"*{INDEX}")))
     if recorded := [path for path in indexed if path.is_file()]:
         return RecordingReader(recorded)
-    stacks = sorted({path for pattern in STACKS for path in folder.glob(pattern)})
+    if len(images := image_files(folder)) > 1:
+        return ImageFilesReader(folder, images, select)
+    stacks = sorted(path for path in folder.iterdir() if path.suffix.lower() in TIFF_SUFFIXES)
     first = [path for path in stacks if not _continues(path, stacks)]
     if len(first) == 1:
         return TiffReader(first[0], select)
-    movies = [path.name for path in (first or sorted(folder.iterdir()))][:8]
+    movies = [path.name for path in (first or sorted(folder.iterdir()))][:MAX_LISTED]
     raise MovieError(
         f"is a folder with {len(first)} movies" if first else "is a folder without a movie",
         where=folder,
@@ -119,7 +147,7 @@ def _folder_reader(folder: Path, select: Mapping[str, int | str]) -> Reader:
 
 
 def _continues(path: Path, stacks: list[Path]) -> bool:
-    """Whether a file goes on with another one: X_MMStack_Pos0_1.ome.tif with X_MMStack_Pos0.ome.tif."""
+    """Tell whether a file continues another: X_MMStack_Pos0_1.ome.tif continues X_MMStack_Pos0.ome.tif."""
     stem, dot, rest = path.name.partition(".")
     before, _, number = stem.rpartition("_")
     return CONTINUED in stem and number.isdecimal() and path.with_name(before + dot + rest) in stacks

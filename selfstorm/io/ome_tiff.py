@@ -15,8 +15,11 @@ import tifffile
 from selfstorm.errors import InputError
 from selfstorm.frames import MAX_SIDE_PX, Array
 from selfstorm.io.atomic_files import GrowingFile, check_new, claim_temporary, publish
-from selfstorm.io.pixel_size import stated_pixel_nm
-from selfstorm.io.tiff import as_damage, check_promise, open_tiff
+from selfstorm.io.pixel_size import square_pixel, stated_pixel_size
+from selfstorm.io.tiff import MAX_COMPRESSION
+from selfstorm.io.tiff_layout import layout_of
+from selfstorm.io.tiff_open import COPY_AGAIN, as_movie_error, open_tiff
+from selfstorm.io.tiff_pages import check_whole, kind_of
 
 NM_PER_CM = 1e7
 
@@ -109,18 +112,20 @@ class Pictures:
 
 def read_pictures(path: Path) -> Pictures:
     """Read all pictures of a TIFF, one or many."""
-    with open_tiff(path) as file, as_damage(path):
-        check_promise(path, file.series[0])
-        pictures = np.squeeze(file.series[0].asarray())
-        if pictures.ndim == 2:
-            pictures = pictures[None]
-        if pictures.ndim != 3 or file.series[0].axes.endswith("S"):
-            raise InputError(
-                f"holds an array of {pictures.shape}", where=path, hint="give grey pictures, one or a stack"
-            )
-        if not (min(pictures.shape) > 0 and max(pictures.shape[1:]) <= MAX_SIDE_PX):
-            raise InputError(f"holds pictures of {pictures.shape[1:]} pixels", where=path, hint="copy it again")
-        return Pictures(pictures, stated_pixel_nm(file), _records(file))
+    with open_tiff(path) as file, as_movie_error(path):
+        layout = layout_of(file, path)
+        pages = [layout.pages[place] for place in sorted(layout.pages)]
+        kind = kind_of(pages[0]) if pages else None
+        if kind is None or kind.colour or sum(size > 1 for _, size in layout.axes) > 1:
+            axes = ", ".join(f"{name} ({size})" for name, size in layout.axes if size > 1)
+            what = "is a colour (RGB) image" if kind and kind.colour else f"holds pictures along {axes or 'nothing'}"
+            raise InputError(what, where=path, hint="give grey pictures, one or a stack")
+        if max(kind.height, kind.width) > MAX_SIDE_PX or not kind.height * kind.width:
+            raise InputError(f"holds pictures of {kind.height} x {kind.width} pixels", where=path, hint=COPY_AGAIN)
+        check_whole(pages, MAX_COMPRESSION, COPY_AGAIN)
+        pictures = np.stack([page.asarray() for page in pages])
+        size = layout.image.pixel_size if layout.image else stated_pixel_size(file)
+        return Pictures(pictures, square_pixel(size)[0], _records(file))
 
 
 def _records(file: tifffile.TiffFile) -> list[dict[str, Any]]:

@@ -1,36 +1,53 @@
-"""OME-Zarr (NGFF), Zarr version 2 and 3, read by tensorstore."""
+"""OME-Zarr (NGFF), Zarr version 2 and 3, read by tensorstore.
+
+Reference: NGFF 0.4 and 0.5, multiscales, plate, well and bioformats2raw.
+"""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from selfstorm.errors import MovieError
+from selfstorm.errors import MovieError, first_line
 from selfstorm.frames import Array
 from selfstorm.io.axes import Selection, movie_axis
-from selfstorm.io.pixel_size import plausible_nm
+from selfstorm.io.pixel_size import MS_PER_UNIT, PixelSize, nm_of, square_pixel
 from selfstorm.io.reader import AcquisitionInfo, Stamp, check_field
 
 MARKS = (".zattrs", ".zgroup", ".zarray", "zarr.json")
-MOST_CHUNK_BYTES = 2**31
-NM_PER_UNIT = {"nanometer": 1.0, "micrometer": 1e3, "millimeter": 1e6}
-S_PER_UNIT = {"second": 1.0, "millisecond": 1e-3, "microsecond": 1e-6}
+MAX_CHUNK_BYTES = 2**31
+MAX_LISTED = 8
+MAX_REASON = 200  # characters
 AXIS_NAMES = {"t": "time", "c": "channel", "p": "position"}
 
 
+@dataclass(frozen=True, slots=True)
+class _Multiscale:
+    """The finest array of an image, with names, units and scales of its axes; [] where not stated."""
+
+    array: Path
+    names: list[str]
+    units: list[str]
+    scale: list[float]
+
+
 class OmeZarrReader:
-    """The finest image of an OME-Zarr group, or a plain Zarr array; see Reader."""
+    """The finest image of an OME-Zarr group, or a plain Zarr array; see Reader.
+
+    A frame whose chunks are not stored is missing: its number is left out.
+    """
 
     def __init__(self, path: Path, select: Selection) -> None:
         self._path = path
         self.paths: tuple[Path, ...] = (path,)
-        array, names, scale, units = _image(path)
-        self._array = _opened(path, array)
+        image = _image(path)
+        self._array = _opened(path, image.array)
         shape = tuple(int(side) for side in self._array.shape)
-        names = names or [f"axis{i}" for i in range(len(shape) - 2)] + ["y", "x"]
+        names = image.names or [f"axis{i}" for i in range(len(shape) - 2)] + ["y", "x"]
         if len(names) != len(shape) or [name.lower() for name in names[-2:]] != ["y", "x"]:
             raise MovieError(
                 f"has an array of {shape} with the axes {names}", where=path, hint="give a stack of frames"
@@ -38,41 +55,60 @@ class OmeZarrReader:
         axes = [(AXIS_NAMES.get(n, n), size) for n, size in zip(names[:-2], shape[:-2], strict=True)]
         self._index = movie_axis(axes, select, path)
         self._movie = next(i for i, at in enumerate(self._index) if isinstance(at, slice))
-        self.length, self.height, self.width = axes[self._movie][1], *shape[-2:]
+        self.height, self.width = shape[-2:]
         self.dtype = self._array.dtype.numpy_dtype
         check_field(path, self.height, self.width, self.dtype)
         chunk_bytes = int(np.prod(self._array.chunk_layout.read_chunk.shape)) * self.dtype.itemsize
-        if chunk_bytes > MOST_CHUNK_BYTES:
-            raise MovieError(f"has chunks of {chunk_bytes} bytes", where=path, hint="save it with a chunk a frame")
-        self.pixel_nm = plausible_nm(_scaled(scale, units, len(shape) - 1, NM_PER_UNIT))
-        interval_s = _scaled(scale, units, self._movie, S_PER_UNIT)
-        self.acquisition = AcquisitionInfo(rate_hz=1 / interval_s if interval_s else None)
+        if chunk_bytes > MAX_CHUNK_BYTES:
+            raise MovieError(f"has chunks of {chunk_bytes} bytes", where=path, hint="save it with one chunk per frame")
+        self._numbers = self._stored_frames(axes[self._movie][1])
+        self.length = len(self._numbers)
+        missing = axes[self._movie][1] - self.length
+        y, x = (_scaled(image, at, nm_of) for at in (len(shape) - 2, len(shape) - 1))
+        self.pixel_nm, notes = square_pixel(None if x is None and y is None else PixelSize(x or y or 0, y or x or 0))
+        self.notes = (*([f"{missing} frames have no stored chunks: they are missing"] if missing else []), *notes)
+        interval_ms = _scaled(image, self._movie, _ms_of)
+        self.acquisition = AcquisitionInfo(rate_hz=1000 / interval_ms if interval_ms else None)
 
     def pixels(self, index: int) -> Array:
-        at = list(self._index)
-        at[self._movie] = index
+        """Read (H, W) of one frame, as stored."""
         try:
-            return np.asarray(self._array[tuple(at)].read().result())
+            return np.asarray(self._frame(self._numbers[index]).read().result())
         except ValueError as error:  # what tensorstore raises for a damaged chunk
-            raise MovieError(f"frame {index} is damaged ({_first_line(error)})", where=self._path) from None
+            raise MovieError(f"frame {index} is damaged ({_reason(error)})", where=self._path) from None
 
     def stamp(self, index: int) -> Stamp:
-        return Stamp(index)
+        """Return the position of a frame on the movie's axis."""
+        return Stamp(self._numbers[index])
 
     def close(self) -> None:
+        """Release the array."""
         del self._array
 
+    def _frame(self, number: int) -> Any:
+        at = list(self._index)
+        at[self._movie] = number
+        return self._array[tuple(at)]
 
-def _image(path: Path) -> tuple[Path, list[str], list[float], list[str]]:
-    """The array of the finest image: its folder, and names, scales and units of its axes ([] where nothing says)."""
+    def _stored_frames(self, count: int) -> list[int]:
+        """List the frames of which every chunk is stored; tensorstore reads others as zeros."""
+        if self._array[self._index].storage_statistics(query_fully_stored=True).result().fully_stored:
+            return list(range(count))
+        asked = [self._frame(number).storage_statistics(query_fully_stored=True) for number in range(count)]
+        stored = [number for number, answer in enumerate(asked) if answer.result().fully_stored]
+        if not stored:
+            raise MovieError("has no stored chunks", where=self._path, hint="copy all of its files")
+        return stored
+
+
+def _image(path: Path) -> _Multiscale:
+    """Find the array of the finest image. Raises MovieError where there are several images."""
     attributes = _attributes(path)
-    if "bioformats2raw.layout" in attributes or "plate" in attributes:
-        inside = sorted(p.name for p in path.iterdir() if p.is_dir() and _is_image(p))
+    if "multiscales" not in attributes and (inside := _images_inside(path, attributes)):
         if len(inside) != 1:
-            raise MovieError(
-                f"holds {len(inside)} images: {', '.join(inside[:8])}", where=path, hint=f"name one, as in {path / '0'}"
-            )
-        path = path / inside[0]
+            listed = ", ".join(str(one.relative_to(path)) for one in inside[:MAX_LISTED])
+            raise MovieError(f"holds {len(inside)} images: {listed}", where=path, hint=f"name one, as in {inside[0]}")
+        path = inside[0]
         attributes = _attributes(path)
     try:
         image = attributes["multiscales"][0]
@@ -82,16 +118,35 @@ def _image(path: Path) -> tuple[Path, list[str], list[float], list[str]]:
             raise MovieError(f"names an array outside of itself ({finest['path']})", where=path)
         names = [str(axis["name"]) for axis in image["axes"]]
         units = [str(axis.get("unit", "")) for axis in image["axes"]]
-        scale = [float(s) for t in finest["coordinateTransformations"] if t["type"] == "scale" for s in t["scale"]]
-    except (KeyError, IndexError, TypeError, ValueError):
+        scale = [1.0] * len(names)
+        for transformation in (*finest["coordinateTransformations"], *image.get("coordinateTransformations", ())):
+            if transformation["type"] == "scale":  # those of the data set and of all data sets multiply
+                scale = [float(a) * float(b) for a, b in zip(scale, transformation["scale"], strict=True)]
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         if "multiscales" in attributes:
             raise MovieError("has multiscales that are not OME-Zarr's", where=path, hint="save it again") from None
-        return path, [], [], []
-    return array, names, scale, units
+        if not any((path / name).is_file() for name in (".zarray", "zarr.json")):
+            raise MovieError("is a Zarr group without an image", where=path, hint="name the image in it") from None
+        return _Multiscale(path, [], [], [])
+    return _Multiscale(array, names, units, scale)
 
 
-def _is_image(path: Path) -> bool:
-    return "multiscales" in _attributes(path)
+def _images_inside(path: Path, attributes: dict[str, Any]) -> list[Path]:
+    """List the images of a plate, a well or a bioformats2raw folder."""
+    inside: list[Path] = []
+    try:
+        if "plate" in attributes:
+            for well in attributes["plate"]["wells"]:
+                folder = path / str(well["path"])
+                inside += _images_inside(folder, _attributes(folder))
+        elif "well" in attributes:
+            inside += [path / str(image["path"]) for image in attributes["well"]["images"]]
+        elif "bioformats2raw.layout" in attributes:
+            inside += sorted(folder for folder in path.iterdir() if folder.is_dir())
+    except (KeyError, TypeError):
+        raise MovieError("has a plate or well without sense", where=path, hint="name the image in it") from None
+    root = path.resolve()
+    return [one for one in inside if root in one.resolve().parents and "multiscales" in _attributes(one)]
 
 
 def _attributes(path: Path) -> dict[str, Any]:
@@ -118,14 +173,20 @@ def _opened(path: Path, array: Path) -> Any:
     try:
         return tensorstore.open(spec, open=True, read=True).result()
     except ValueError as error:
-        raise MovieError(f"is no readable array ({_first_line(error)})", where=array, hint="copy it again") from None
+        raise MovieError(f"is no readable array ({_reason(error)})", where=array, hint="copy it again") from None
 
 
-def _scaled(scale: list[float], units: list[str], axis: int, known: dict[str, float]) -> float | None:
-    if axis >= min(len(scale), len(units)) or units[axis] not in known or not scale[axis] > 0:
+def _scaled(image: _Multiscale, axis: int, convert: Any) -> float | None:
+    if axis >= len(image.scale) or not image.scale[axis] > 0:
         return None
-    return scale[axis] * known[units[axis]]
+    size: float | None = convert(image.scale[axis], image.units[axis])
+    return size
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0][:200]
+def _ms_of(value: float, unit: str) -> float | None:
+    factor = MS_PER_UNIT.get(unit)
+    return None if factor is None else value * factor
+
+
+def _reason(error: Exception) -> str:
+    return first_line(error)[:MAX_REASON]

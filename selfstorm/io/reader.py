@@ -1,4 +1,4 @@
-"""What a file format gives of a movie: frames one by one, and what it says of how and when they were taken."""
+"""Interface of the movie formats: frames one by one, with their numbers and times."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ PIXEL_TYPES = ("uint8", "uint16", "int16", "uint32", "int32", "float32", "float6
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """One frame's number and time. number: the camera's own count. camera_ms: its clock, None where nothing says."""
+    """Number and time of a frame.
+
+    number: the camera's own count; a gap is lost frames. camera_ms: its clock, None where unknown.
+    """
 
     number: int
     camera_ms: float | None = None
@@ -24,7 +27,7 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class AcquisitionInfo:
-    """How the frames were taken, as far as the file says; None where it does not."""
+    """Acquisition settings, as far as the file states them; None where it does not."""
 
     exposure_ms: float | None = None
     rate_hz: float | None = None
@@ -39,7 +42,7 @@ class Reader(Protocol):
     """A movie of one format. Opening it reads what describes the frames, never their pixels.
 
     length: frames. height, width: camera pixels. dtype: of the pixels as stored. paths: the files that are read, or a
-    folder where all of it is. Raises MovieError.
+    folder where all of it is. notes: sentences on what of the file is no part of the movie. Raises MovieError.
     """
 
     length: int
@@ -49,13 +52,14 @@ class Reader(Protocol):
     pixel_nm: float | None
     acquisition: AcquisitionInfo
     paths: tuple[Path, ...]
+    notes: tuple[str, ...]
 
     def pixels(self, index: int) -> Array:
-        """(H, W) of one frame, as stored."""
+        """Read (H, W) of one frame, as stored."""
         ...
 
     def stamp(self, index: int) -> Stamp:
-        """Number and time of one frame."""
+        """Read number and time of one frame."""
         ...
 
     def close(self) -> None:
@@ -64,12 +68,13 @@ class Reader(Protocol):
 
 
 def check_field(where: object, height: int, width: int, dtype: Any) -> None:
-    """Raises MovieError for frames that cannot be the camera's."""
+    """Raise MovieError for frames that cannot be a camera's."""
     if not (1 <= height <= MAX_SIDE_PX and 1 <= width <= MAX_SIDE_PX):
         raise MovieError(
             f"has frames of {height} x {width} pixels",
             where=where,
             hint=f"give frames of at most {MAX_SIDE_PX} pixels a side",
         )
-    if np.dtype(dtype).newbyteorder("=").name not in PIXEL_TYPES:
-        raise MovieError(f"has {dtype} pixels", where=where, hint=f"save it as one of {', '.join(PIXEL_TYPES)}")
+    name = dtype if isinstance(dtype, str) else np.dtype(dtype).newbyteorder("=").name
+    if name not in PIXEL_TYPES:
+        raise MovieError(f"has {name} pixels", where=where, hint=f"save it as one of {', '.join(PIXEL_TYPES)}")

@@ -37,6 +37,7 @@ class RecordingReader:
     def __init__(self, paths: list[Path]) -> None:
         self._parts: list[_Part] = []
         self.paths = tuple(file for path in paths for file in (path, path.with_suffix(INDEX)))
+        self.notes: tuple[str, ...] = ()
         try:
             self._parts += [_Part(path) for path in paths]
             self._parts.sort(key=lambda part: int(part.seqs[0]))
@@ -71,14 +72,17 @@ class RecordingReader:
             self._camera_ms = (sent_ns - sent_ns[0]) / NS_PER_MS
 
     def pixels(self, index: int) -> Array:
+        """Read (H, W) of one frame, as stored."""
         at = int(np.searchsorted(self._ends, index, side="right"))
         part = self._parts[at]
         return part.pixels(index - (int(self._ends[at]) - len(part.seqs)))
 
     def stamp(self, index: int) -> Stamp:
+        """Return number and time of one frame."""
         return Stamp(int(self._numbers[index]), float(self._camera_ms[index]))
 
     def close(self) -> None:
+        """Close all files."""
         for part in self._parts:
             part.close()
 

@@ -2,138 +2,116 @@
 
 from __future__ import annotations
 
-import logging
-import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
-import tifffile
 
-from selfstorm.errors import InputError, MovieError
+from selfstorm.errors import MovieError
 from selfstorm.frames import Array
 from selfstorm.io import micromanager_tags
 from selfstorm.io.axes import Selection, movie_axis
-from selfstorm.io.ome_planes import plane_times_ms
-from selfstorm.io.pixel_size import stated_pixel_nm
+from selfstorm.io.pixel_size import square_pixel, stated_pixel_size
 from selfstorm.io.reader import AcquisitionInfo, Stamp, check_field
+from selfstorm.io.tiff_layout import Layout, layout_of
+from selfstorm.io.tiff_open import COPY_AGAIN, as_movie_error, open_tiff
+from selfstorm.io.tiff_pages import check_whole, kind_of
 
-AXIS_NAMES = {"T": "time", "C": "channel", "Z": "z", "R": "position", "P": "position"}
 TAG = "MicroManagerMetadata"
-MOST_PACKED = 100_000  # times smaller than its pixels a compressed frame may be: an empty one nearly is
-AGAIN = "copy it again from where it came from"
+MAX_COMPRESSION = 100_000  # ratio; an empty frame comes close
 
 
 class TiffReader:
-    """The movie in a TIFF; see Reader."""
+    """The movie in a TIFF; see Reader. Its frames are numbered by their position on the movie's axis."""
 
     def __init__(self, path: Path, select: Selection) -> None:
         self._path = path
         self._file = open_tiff(path)
         self._open = self._file.filehandle
         try:
-            with as_damage(path):
+            with as_movie_error(path):
                 self._describe(select)
         except BaseException:
-            self._file.close()
+            self.close()
             raise
 
     def _describe(self, select: Selection) -> None:
-        """Find the movie's frames, and what is said of them."""
+        """Find the movie's frames and their metadata."""
         path = self._path
-        series = self._series()
-        axes = [(AXIS_NAMES.get(a, a), n) for a, n in zip(series.axes[:-2], series.shape[:-2], strict=True) if n > 1]
-        chosen = movie_axis(axes, select, path)
-        check_promise(path, series)
-        order = np.arange(int(np.prod(series.shape[:-2]))).reshape([size for _, size in axes])[chosen]
-        pages = self._all_pages(series)
-        self._pages = [pages[int(index)] for index in order]
-        self._check_whole()
-        self.paths = tuple({Path(page.parent.filehandle.path): None for page in self._pages})
-        self.length = len(self._pages)
-        self.height, self.width = series.shape[-2:]
-        self.dtype = np.dtype(series.dtype)
-        check_field(path, self.height, self.width, self.dtype)
-        self.pixel_nm = stated_pixel_nm(self._file)
-        self._times_ms = plane_times_ms(self._file, axes, chosen, self.length)
+        layout = layout_of(self._file, path)
+        if not layout.pages:
+            raise MovieError("holds no image", where=path, hint="give a TIFF stack of camera frames")
+        kind = kind_of(next(iter(layout.pages.values())))
+        if kind.colour or kind.planes != 1:
+            what = "is a colour (RGB) image" if kind.colour else f"has pages of {kind.planes} planes"
+            raise MovieError(what, where=path, hint="give the camera's own grey values, one channel per frame")
+        places = self._places(layout, select)
+        self._pages = [layout.pages[place] for place, _ in places]
+        check_whole(self._pages, MAX_COMPRESSION, COPY_AGAIN)
+        self._numbers = [number for _, number in places]
+        self.paths, self.length = layout.paths or (path,), len(self._pages)
+        self.height, self.width = kind.height, kind.width
+        stored = np.dtype(self._pages[0].dtype or "V1")
+        check_field(path, self.height, self.width, f"{kind.bits}-bit" if kind.bits < 8 else stored)
+        self.dtype = stored
+        size = layout.image.pixel_size if layout.image else None
+        self.pixel_nm, doubts = square_pixel(size if size and size.plausible else stated_pixel_size(self._file))
+        self.notes = (*layout.notes, *map(str, layout.left_out), *doubts)
+        self.left_out = tuple(layout.left_out)
+        self._times_ms = self._plane_times(layout, [place for place, _ in places])
         tags = self._tags(0)
         self._begin_unix_ms = micromanager_tags.received_unix_ms(tags)
-        self.acquisition = micromanager_tags.acquisition(tags) if tags else AcquisitionInfo(rate_hz=self._rate_hz())
+        interval_ms = layout.image.interval_ms if layout.image else None
+        rate_hz = 1000 / interval_ms if interval_ms and interval_ms > 0 else self._imagej_rate_hz()
+        self.acquisition = micromanager_tags.acquisition(tags) if tags else AcquisitionInfo(rate_hz=rate_hz)
+
+    def _places(self, layout: Layout, select: Selection) -> list[tuple[tuple[int, ...], int]]:
+        """List the positions of the movie's frames that have a page, and their numbers along the movie's axis."""
+        wide = [at for at, (_, size) in enumerate(layout.axes) if size > 1]
+        chosen = movie_axis([layout.axes[at] for at in wide], select, self._path)
+        index: list[int | slice] = [0] * len(layout.axes)
+        for at, place in zip(wide, chosen, strict=True):
+            index[at] = place
+        movie = next(at for at, place in enumerate(index) if isinstance(place, slice))
+        places = sorted(
+            (place[movie], place)
+            for place in layout.pages
+            if all(isinstance(want, slice) or place[at] == want for at, want in enumerate(index))
+        )
+        if len(places) < 2:
+            raise MovieError("is one image", where=self._path, hint="give a movie: many frames of one field")
+        return [(place, number) for number, place in places]
+
+    def _plane_times(self, layout: Layout, places: list[tuple[int, ...]]) -> list[float] | None:
+        """Return the times of the frames in ms; None unless all have one."""
+        times = layout.image.times_ms if layout.image else {}
+        found = [times.get(place[1:]) for place in places]
+        known = [ms for ms in found if ms is not None]
+        return known if len(known) == len(places) else None
 
     def pixels(self, index: int) -> Array:
-        with as_damage(self._path):
+        """Read (H, W) of one frame, as stored."""
+        with as_movie_error(self._path):
             pixels = np.asarray(self._page(index).asarray())
         if pixels.shape != (self.height, self.width):
-            raise MovieError(f"has a frame {index} of shape {pixels.shape}", where=self._path, hint=AGAIN)
+            raise MovieError(f"has a frame {index} of shape {pixels.shape}", where=self._path, hint=COPY_AGAIN)
         return pixels
 
     def stamp(self, index: int) -> Stamp:
-        with as_damage(self._path):
+        """Read number and time of one frame."""
+        with as_movie_error(self._path):
             tags = self._tags(index)
         if tags:
-            return micromanager_tags.stamp(tags, index, self._begin_unix_ms)
-        return Stamp(index, self._times_ms[index] if self._times_ms else None)
+            return micromanager_tags.stamp(tags, self._numbers[index], self._begin_unix_ms)
+        return Stamp(self._numbers[index], self._times_ms[index] if self._times_ms else None)
 
     def close(self) -> None:
+        """Close all files."""
         self._file.close()
         self._open.close()
 
-    def _series(self) -> Any:
-        if not self._file.series:
-            raise MovieError("holds no image", where=self._path, hint="give a TIFF stack of camera frames")
-        series = self._file.series[0]
-        if "S" in series.axes and series.shape[series.axes.index("S")] > 1:
-            raise MovieError(
-                "is a colour (RGB) image",
-                where=self._path,
-                hint="give the camera's own grey values, one channel a frame",
-            )
-        if len(series.axes) < 2 or series.axes[-2:] != "YX":
-            raise MovieError(
-                f"holds an array with the axes {series.axes}", where=self._path, hint="give a stack of camera frames"
-            )
-        return series
-
-    def _all_pages(self, series: Any) -> list[Any]:
-        pages = list(series.pages)
-        if len(pages) == int(np.prod(series.shape[:-2])) and all(page is not None for page in pages):
-            return pages
-        return self._contiguous_pages(series)
-
-    def _contiguous_pages(self, series: Any) -> list[Any]:
-        """ImageJ's big stacks have one page and raw frames behind it."""
-        first, count = series.pages[0], int(np.prod(series.shape[:-2]))
-        if series.dataoffset is None or first is None:
-            raise MovieError(
-                "has frames missing: not all of its files are here",
-                where=self._path,
-                hint="keep the files of a stack together in one folder",
-            )
-        shape, dtype = first.shape, first.dtype.newbyteorder(self._file.byteorder)
-        return [_RawPage(self._file, series.dataoffset, i, shape, dtype) for i in range(count)]
-
-    def _check_whole(self) -> None:
-        sizes: dict[str, int] = {}
-        for index, page in enumerate(self._pages):
-            # Of the handle only the path: tifffile has closed a stack's other files again.
-            name = page.parent.filehandle.path
-            size = sizes[name] = sizes.get(name) or Path(name).stat().st_size
-            spans = list(zip(page.dataoffsets, page.databytecounts, strict=True))
-            end = max(offset + count for offset, count in spans)
-            promised = math.prod(page.shape) * page.dtype.itemsize
-            stored = sum(count for _, count in spans)
-            if promised > stored * (1 if page.compression == 1 else MOST_PACKED):
-                what = f"frame {index} of {len(self._pages)} has {promised} bytes of pixels in {stored}"
-                raise MovieError(f"is damaged: {what}", where=name, hint=AGAIN)
-            if end > size or not all(spans[0]):
-                ends = f"ends at byte {end}, the file at {size}" if all(spans[0]) else "is not there"
-                raise MovieError(f"is truncated: frame {index} of {len(self._pages)} {ends}", where=name, hint=AGAIN)
-
     def _page(self, index: int) -> Any:
-        """A page of an open file: of a stack's other files one at a time, there may be thousands."""
+        """Return a page of an open file; of a stack's other files, which may be thousands, one is open at a time."""
         page = self._pages[index]
         handle = page.parent.filehandle
         if handle is not self._open:
@@ -145,107 +123,13 @@ class TiffReader:
         return page
 
     def _tags(self, index: int) -> dict[str, Any]:
-        """Micro-Manager's tags of a frame, {} where it has none."""
+        """Read Micro-Manager's tags of a frame, {} where it has none."""
         if not self._file.is_micromanager:
             return {}
         value = self._page(index).aspage().tags.valueof(TAG)
         return value if isinstance(value, dict) else {}
 
-    def _rate_hz(self) -> float | None:
-        """ImageJ's frame interval."""
+    def _imagej_rate_hz(self) -> float | None:
+        """Read ImageJ's frame interval."""
         interval_s = (self._file.imagej_metadata or {}).get("finterval")
-        return 1 / interval_s if isinstance(interval_s, float) and 0 < interval_s < 1e6 else None
-
-
-class _RawPage:
-    """One frame of raw pixels in a file, with the part of tifffile's page that TiffReader uses."""
-
-    def __init__(
-        self, file: tifffile.TiffFile, start: int, index: int, shape: tuple[int, int], dtype: np.dtype[Any]
-    ) -> None:
-        self.parent, self.shape, self.dtype, self.compression = file, shape, dtype, 1
-        self.databytecounts = (int(np.prod(shape)) * dtype.itemsize,)
-        self.dataoffsets = (start + index * self.databytecounts[0],)
-
-    def asarray(self) -> Array:
-        self.parent.filehandle.seek(self.dataoffsets[0])
-        data = self.parent.filehandle.read(self.databytecounts[0])
-        return np.frombuffer(data, self.dtype).reshape(self.shape)
-
-
-def open_tiff(path: Path) -> tifffile.TiffFile:
-    """Open a TIFF, or say in a MovieError why it cannot be."""
-    if not path.exists():
-        raise MovieError("no such file", where=path, hint="check the path")
-    if path.is_dir():
-        raise MovieError("is a folder", where=path, hint="give the TIFF file in it")
-    with as_damage(path), _Complaints() as complaints:
-        file = tifffile.TiffFile(path)
-        try:
-            _ = file.series, len(file.pages)
-        except BaseException:
-            file.close()
-            raise
-    if complaints.of_damage:
-        file.close()
-        raise MovieError(f"is truncated or damaged ({complaints.of_damage})", where=path, hint=AGAIN)
-    return file
-
-
-def check_promise(path: Path, series: Any) -> None:
-    """Raises MovieError where a header promises more pixels than the files hold, before memory is taken for them."""
-    files = {page.parent.filehandle.path for page in series.pages if page is not None}
-    size = sum(Path(name).stat().st_size for name in files)
-    if series.nbytes > size * (1 if series.keyframe.compression == 1 else MOST_PACKED):
-        raise MovieError(f"is truncated: {series.nbytes} bytes of pixels in {size}", where=path, hint=AGAIN)
-
-
-@contextmanager
-def as_damage(path: Path) -> Iterator[None]:
-    """Whatever tifffile raises while it looks at a file, as a MovieError that says so."""
-    try:
-        yield
-    except InputError:
-        raise
-    except tifffile.TiffFileError as error:
-        raise MovieError(f"is not a readable TIFF ({error})", where=path, hint="give a TIFF or OME-TIFF") from None
-    except PermissionError:
-        raise MovieError("may not be read", where=path, hint="check its permissions") from None
-    except Exception as error:  # it meets a broken file with whatever its parser, or the decoder, raises
-        why = str(error).partition("\n")[0][:200]
-        raise MovieError(
-            f"is damaged or truncated ({type(error).__name__}: {why})", where=path, hint="copy it again"
-        ) from None
-
-
-class _Complaints(logging.Handler):
-    """What tifffile logs about a file while it is opened: a truncated one it reads as far as it goes, and goes on."""
-
-    DAMAGE = (
-        "invalid page offset",
-        "corrupted",
-        "series is missing files",
-        "MMStack is missing",
-        "series failed to read",
-        "index out of range",
-    )
-
-    def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self.of_damage = ""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        message = record.getMessage()
-        if any(word in message for word in self.DAMAGE):
-            self.of_damage = self.of_damage or message.partition("> ")[2]
-
-    def __enter__(self) -> Self:
-        tifffile.logger().addHandler(self)
-        tifffile.logger().propagate = False  # what it says is said in MovieError's words
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        tifffile.logger().removeHandler(self)
-        tifffile.logger().propagate = True
+        return 1 / interval_s if isinstance(interval_s, int | float) and 0 < interval_s < 1e6 else None

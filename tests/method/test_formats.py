@@ -41,12 +41,18 @@ def test_a_micromanager_stack_goes_on_over_files(tmp_path, frames_per_file):
         assert (movie.pixel_nm, movie.acquisition.roi_yx, movie.acquisition.binning) == (110.0, (32, 64), 2)
 
 
-def test_a_stack_without_its_last_file_is_refused(tmp_path):
+def test_a_stack_without_its_last_file_is_read_and_says_what_was_planned(tmp_path):
     path = write_stack(tmp_path, FRAMES, 5)
     (tmp_path / "cell_MMStack_Pos0_2.ome.tif").unlink()
-    assert "missing 2 pages" in refusal(path)
+    frames, _, movie = opened(path)
+    np.testing.assert_array_equal(frames, FRAMES[:10])
+    assert "12 images were planned, 10 are here" in movie.notes[0]
+
+
+def test_a_stack_with_a_file_missing_between_others_is_refused(tmp_path):
+    path = write_stack(tmp_path, FRAMES, 5)
     (tmp_path / "cell_MMStack_Pos0_1.ome.tif").unlink()
-    assert "missing files" in refusal(path)
+    assert "missing files: cell_MMStack_Pos0_1.ome.tif is not there" in refusal(path)
 
 
 def test_an_ome_tiff_says_when_its_planes_were_taken(tmp_path):
@@ -113,7 +119,7 @@ def test_an_ndtiff_index_cut_anywhere_is_refused_or_whole(tmp_path):
             np.testing.assert_array_equal(opened(folder)[0], FRAMES[: ends.index(size)])
         else:
             said = refusal(folder)
-            assert "ends in the middle of entry" in said or "holds no image" in said, said
+            assert "ends in the middle of entry" in said or "holds no image that was selected" in said, said
 
 
 def test_an_ndtiff_index_extended_with_zeros_anywhere_gives_whole_entries_only(tmp_path):
@@ -143,7 +149,7 @@ def _entry_or_fault(data, at):
     [
         (b'"time": 5', b'"time": x', "entry 5 is damaged: the axes"),
         (b"\x1b\x00\x00\x00", b"\xff\xff\xff\x7f", "bytes of axes"),
-        (b"acq_NDTiffStack", b"../../../passwd", "is no name of a file"),
+        (b"acq_NDTiffStack", b"../../../passwd", "is not a file name"),
         (b"acq_NDTiffStack", b"bcq_NDTiffStack", "truncated"),
         (b"\x0d\x00\x00\x00\x09\x00\x00\x00", b"\xff\xff\x00\x00\x09\x00\x00\x00", "65535 x 9 pixels"),
         (b"\x09\x00\x00\x00\x01\x00\x00\x00", b"\x09\x00\x00\x00\x02\x00\x00\x00", "in colour"),

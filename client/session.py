@@ -17,7 +17,7 @@ from client.state import ViewerState
 from client.subscriber import Batch, Subscriber
 from client.timeline.playhead import Playhead, seek
 from client.timeline.saved_movie import open_movie
-from client.trust.trends import Sample, with_window
+from client.trust.trends import Trend
 from client.window.main_view import MODES
 from client.window.main_window import ViewerWindow
 from client.window.menu_commands import AskPath, Commands
@@ -89,9 +89,9 @@ class ViewerSession:
         """
         history = open_movie(path)
         self._stop_listening()
-        trend: tuple[Sample, ...] = ()
+        trend = Trend()
         for number, pair in enumerate(history.pairs):
-            trend = with_window(trend, number, pair)
+            trend = trend.with_window(number, pair)
         start = seek(Playhead(), history, history.first)
         state = ViewerState("", movie=path.name, history=history, playhead=start, trend=trend)
         self.presenter.begin(EmptySource(), state)

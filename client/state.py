@@ -13,11 +13,12 @@ from client.access import ControlAccess
 from client.picture.pictures import Pair, Picture
 from client.timeline.history import History
 from client.timeline.playhead import Playhead, displayed_pair
-from client.trust.losses import Losses, note_losses
-from client.trust.trends import Sample, with_window
+from client.trust.trends import Trend
 from daemon.protocol.codec import Received
-from daemon.protocol.messages import Event, PictureHeader, Status
+from daemon.protocol.losses import LossTimes, note_losses
+from daemon.protocol.messages import Event, MetricDescriptions, PictureHeader, Status
 from selfstorm.frames import StreamInfo
+from selfstorm.metrics.registry import METRICS, MetricDescription, MetricTable
 
 MAX_EVENTS = 200
 THIS_VIEWER = "this viewer"  # run of events that come from no daemon
@@ -50,13 +51,14 @@ class ViewerState:
     info: StreamInfo | None = None
     status: Status | None = None
     status_at_s: float = 0.0
-    losses: Losses = field(default_factory=Losses)
+    losses: LossTimes = field(default_factory=LossTimes)
     sr: Picture | None = None
     raw: Picture | None = None
     error: Picture | None = None
     history: History = field(default_factory=History)
     playhead: Playhead = field(default_factory=Playhead)
-    trend: tuple[Sample, ...] = ()
+    metrics: MetricTable[MetricDescription] = field(default_factory=lambda: MetricTable(METRICS))
+    trend: Trend = field(default_factory=Trend)
     window_at_s: float | None = None
     interval_s: float | None = None
     events: tuple[Event, ...] = ()
@@ -96,6 +98,8 @@ def reduce_message(state: ViewerState, received: Received, now: float) -> Viewer
         case Status():
             losses = note_losses(state.losses, state.status, message, now)
             return replace(state, status=message, status_at_s=now, heard_s=now, losses=losses)
+        case MetricDescriptions():
+            return replace(state, metrics=MetricTable(message.metrics))
         case Event():
             return _add_event(state, message)
         case StreamInfo():
@@ -135,7 +139,7 @@ def _switch_run(state: ViewerState, run: str, now: float) -> ViewerState:
     """Reset what belongs to the previous run; its picture stays, marked, until the new run has one."""
     if run == state.run:
         return state
-    state = replace(state, status=None, losses=Losses(), sr=None, raw=None, error=None, interval_s=None)
+    state = replace(state, status=None, losses=LossTimes(), sr=None, raw=None, error=None, interval_s=None)
     return replace(state, run=run, heard_s=now)
 
 
@@ -181,9 +185,9 @@ def _add_pair(state: ViewerState, pair: Pair, number: int | None) -> ViewerState
         return reduce_unreadable(state, text)
     if number is not None:
         history = state.history.put(number, pair)
-        return replace(state, history=history, trend=with_window(state.trend, number, pair))
+        return replace(state, history=history, trend=state.trend.with_window(number, pair))
     history = state.history.add(pair)
-    trend = with_window(state.trend, history.last, pair)
+    trend = state.trend.with_window(history.last, pair)
     return replace(state, history=history, trend=trend, window_at_s=pair.at_s, interval_s=_interval_s(state, pair))
 
 

@@ -65,7 +65,7 @@ class Health:
             return FrameCounts(**self._frames), WindowCounts(**self._windows)
 
     def report(self, **fields: Any) -> None:
-        """Set fields of Status: state, source, device, latency_ms, ..."""
+        """Set fields of Status: state, source, device, metrics, ..."""
         with self._lock:
             self._fields |= {k: printable(v) if isinstance(v, str) else v for k, v in fields.items()}
 

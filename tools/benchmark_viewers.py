@@ -118,7 +118,7 @@ def main(seconds: float) -> None:
             for process in (service, *viewers):
                 process.kill()
             log.close()
-        latencies = [record["latency_ms"] for record in read_pictures(saved).records]
+        latencies = [record["metrics"]["latency_ms"] for record in read_pictures(saved).records]
     alone = latencies[marks[0] : marks[1]] + latencies[marks[4] : marks[5]]
     seen = latencies[marks[2] : marks[3]]
     ratio = statistics.median(seen) / statistics.median(alone)

@@ -111,7 +111,7 @@ def summarise(config: Config, status: dict[str, Any], saved: Pictures) -> str:
     for picture, record in zip(saved.pictures, saved.records, strict=True):
         where = np.concatenate(truth[record["first_seq"] : record["last_seq"] + 1])[:, 1:3]
         scores.append(score_picture(picture, where, saved.pixel_nm or 1.0))
-    latencies = [record["latency_ms"] for record in saved.records]
+    latencies = [record["metrics"]["latency_ms"] for record in saved.records]
     lines = [
         "Self-STORM live, demonstration: a simulated living cell",
         f"frames    sent {frames['sent']} = received {frames['received']} + missing {frames['missing']}",

@@ -9,7 +9,7 @@ from typing import Any
 import msgpack
 
 SIDE = 24  # pixels of a frame
-VERSION = [1, 2]
+VERSION = [2, 0]
 GOOD: dict[str, dict[str, Any]] = {
     "frame": {
         "stream": "stream-of-fuzz",

@@ -1,16 +1,16 @@
-"""Is what is shown still what the microscope sees? Pure functions of the state and the time."""
+"""Age of the picture shown: is it live? Pure functions of the state and the time."""
 
 from __future__ import annotations
 
 from client.state import ViewerState
+from daemon.protocol.findings import SILENT_AFTER_S
 
-SILENT_AFTER_S = 2.0
 OLD_AFTER_S = 5.0
 OLD_AFTER_INTERVALS = 3.0
 
 
 def silence_s(state: ViewerState, now: float) -> float | None:
-    """Seconds without a sign of life where that is too long; 0.0 when all is well; None before the first."""
+    """Seconds without a message where that is too long; 0.0 where it is not; None before the first one."""
     if state.heard_s is None:
         return None
     quiet_s = now - state.heard_s
@@ -20,8 +20,8 @@ def silence_s(state: ViewerState, now: float) -> float | None:
 def picture_age_s(state: ViewerState, now: float) -> float | None:
     """Seconds since the newest picture was published, None without a picture.
 
-    A picture may be old on arrival (a late joiner gets the last one), so the daemon's own clock is asked
-    too: its newest status against the picture's stamp. The two computers' clocks need not agree.
+    A picture may be old on arrival (a viewer that connects late gets the last one), so the daemon's clock counts too:
+    its newest status against the picture's time stamp. The two computers' clocks need not agree.
     """
     if state.newest is None:
         return None
@@ -33,15 +33,15 @@ def picture_age_s(state: ViewerState, now: float) -> float | None:
 
 
 def stale_reason(state: ViewerState, now: float) -> str:
-    """Why the newest picture must not be taken for live; empty when it may."""
+    """Say why the newest picture is not live; empty where it is."""
     if state.newest is None or state.movie:
         return ""
     quiet_s = silence_s(state, now)
-    if quiet_s:
+    if quiet_s and not has_ended(state):
         return f"STALE: daemon silent for {seconds(quiet_s)}"
     if state.newest.sr.header.run != state.run:
         return "PREVIOUS RUN: waiting for the first window of the new one"
-    if state.status is not None and state.status.state in ("ended", "failed"):
+    if state.status is not None and has_ended(state):
         return f"NOT LIVE: the run has {state.status.state}, this is its last picture"
     age_s = picture_age_s(state, now) or 0.0
     if state.status is not None and state.status.paused:
@@ -52,14 +52,19 @@ def stale_reason(state: ViewerState, now: float) -> str:
 
 
 def _interval_s(state: ViewerState) -> float:
-    """What passes between two windows; of the first alone no more is known than how long its frames took."""
+    """Time between two windows; for the first one, the time that its frames took."""
     if state.interval_s is not None or state.newest is None or state.status is None or not state.status.rate_hz:
         return state.interval_s or 0.0
     return state.newest.sr.header.frames / state.status.rate_hz
 
 
+def has_ended(state: ViewerState) -> bool:
+    """Tell whether the run has ended, well or not; its daemon may then fall silent."""
+    return state.status is not None and state.status.state in ("ended", "failed")
+
+
 def past_text(state: ViewerState) -> str:
-    """How long before the newest is what is looked at, where the user went back; empty when not."""
+    """Time from the picture shown to the newest one, where the user went back; empty where not."""
     if state.playhead.at is None or state.shown is None or state.newest is None or state.movie:
         return ""
     back_s = max(0, state.newest.sr.header.published_unix_ns - state.shown.sr.header.published_unix_ns) / 1e9
@@ -67,7 +72,7 @@ def past_text(state: ViewerState) -> str:
 
 
 def seconds(duration_s: float) -> str:
-    """A duration a person reads at a glance: '7 s', '3 min', '2 h'."""
+    """Write a duration in its largest unit: '7 s', '3 min', '2 h'."""
     if duration_s < 120:
         return f"{duration_s:.0f} s"
     return f"{duration_s / 60:.0f} min" if duration_s < 7200 else f"{duration_s / 3600:.0f} h"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from client.state import ViewerState
 from client.timeline.playhead import Mark
 from client.trust.freshness import silence_s
-from client.trust.indicators import duration
 from daemon.protocol.messages import Event, PictureHeader
+from selfstorm.metrics.registry import METRICS, MetricTable, duration_text
 
 MAX_NAMED_MISSING = 8
 
@@ -30,27 +31,25 @@ def empty_text(state: ViewerState, now: float) -> str:
     return f"Connected, the daemon is {state.status.state}.\n\nWaiting for the first window: {frames}.{said}"
 
 
-def picture_lines(header: PictureHeader) -> tuple[str, ...]:
-    """What the picture says of itself, less its warnings."""
+def picture_lines(header: PictureHeader, metrics: MetricTable[Any] = METRICS) -> tuple[str, ...]:
+    """Describe a picture by its header, without its warnings."""
     used = f"window {header.window}: frames {header.first_seq} to {header.last_seq}, {header.frames} used"
     missing = f"{header.missing} missing{_which(header)}" if header.missing else "none missing"
     size = "pixel size unknown" if header.pixel_nm is None else f"{header.pixel_nm:.4g} nm per pixel"
     made = (
         f"model {header.model}" if header.model else "",
         header.estimate,
-        f"effort {header.effort}" if header.effort not in ("", header.estimate) else "",
+        f"quality {header.grade} ({header.effort})"
+        if header.effort not in ("", header.grade)
+        else f"quality {header.grade}",
         f"{size}, {header.scale}x finer than the camera",
-        "" if header.emitters_per_frame is None else f"{header.emitters_per_frame:.3g} emitters per frame",
-        "" if header.misfit is None else f"misfit {header.misfit:.3g}",
-        "" if header.resolution_nm is None else f"estimated resolution {header.resolution_nm:.0f} nm",
-        "" if header.agreement is None else f"agreement with the camera {header.agreement:.3f}",
-        "" if header.latency_ms is None else f"latency {duration(header.latency_ms)}",
         f"on {header.device}" if header.device else "",
     )
-    steps = ", ".join(f"{name} {duration(took_ms)}" for name, took_ms in header.stage_ms.items())
+    steps = ", ".join(f"{name} {duration_text(took_ms)}" for name, took_ms in header.stage_ms.items())
     lines = (
         f"{used}, {missing}",
         " · ".join(part for part in made if part),
+        metrics.line(header.metrics),
         f"optics: {header.optics}" if header.optics else "",
         f"fine-tuning of the optics {header.fine_tuning}" if header.fine_tuning else "",
         f"camera: {header.camera}" if header.camera else "",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from client.trust.indicators import Indicator, Level, sentence
 from client.widgets.labels import ElidedLabel, named_label
 from client.widgets.theme import theme
+from selfstorm.metrics.finding import Finding, Level
 
 SHAPE_PX = 11
 USUAL_WIDTH, WIDTHS = 10, {"Daemon": 12, "Model": 13}  # shares: their values are words
@@ -33,17 +33,16 @@ class TrustStrip(QtWidgets.QWidget):
         column.addLayout(self._row)
         column.addLayout(below)
 
-    def show_indicators(self, indicators: tuple[Indicator, ...], beside: str = "") -> None:
-        """Bring every cell up to date. beside: what to say where no lamp warns."""
+    def show_findings(self, indicators: tuple[Finding, ...], level: Level, text: str) -> None:
+        """Bring every cell up to date, and the sentence below them."""
         if {lamp.name for lamp in indicators} != set(self.cells):
             self._make_cells(indicators)
         for lamp in indicators:
             self.cells[lamp.name].show_indicator(lamp)
-        level, text = sentence(indicators, beside)
         self.shape.show_level(level)
         self.line.set_full_text(text)
 
-    def _make_cells(self, indicators: tuple[Indicator, ...]) -> None:
+    def _make_cells(self, indicators: tuple[Finding, ...]) -> None:
         for cell in self.cells.values():
             self._row.removeWidget(cell)
             cell.deleteLater()
@@ -58,7 +57,7 @@ class IndicatorCell(QtWidgets.QFrame):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.setObjectName("lamp")
-        self.lamp: Indicator | None = None
+        self.lamp: Finding | None = None
         self.shape = LevelShape()
         self.value = named_label("value", "–")
         inner = QtWidgets.QGridLayout(self)
@@ -71,14 +70,14 @@ class IndicatorCell(QtWidgets.QFrame):
         inner.setColumnStretch(1, 1)
         self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Fixed)
 
-    def show_indicator(self, lamp: Indicator) -> None:
+    def show_indicator(self, lamp: Finding) -> None:
         """Show it; nothing is touched that has not changed."""
         self.shape.show_level(lamp.level)
         if lamp == self.lamp:
             return
         self.lamp = lamp
         self.value.setText(lamp.value)
-        self.setToolTip(f"{lamp.name}, {WORDS[lamp.level]}. {lamp.why}")
+        self.setToolTip(f"{lamp.name}, {WORDS[lamp.level]}. {lamp.explanation}")
         self.setAccessibleName(f"{lamp.name}: {lamp.value}, {WORDS[lamp.level]}")
 
 

@@ -1,4 +1,4 @@
-"""How it went, window by window: misfit, latency, emitters per frame, skipped windows, and what is estimated."""
+"""Plots over the windows: every metric, and the windows skipped."""
 
 from __future__ import annotations
 
@@ -9,93 +9,96 @@ import pyqtgraph as pg
 from PySide6 import QtGui, QtWidgets
 
 from client.trust.plots import plain_plot, restyle_plot
-from client.trust.trends import Sample
+from client.trust.trends import Sample, Trend
 from client.widgets.labels import named_label
 from client.widgets.theme import theme
 from selfstorm.frames import Array
+from selfstorm.metrics.registry import MetricDescription, MetricTable
 
-TITLES = {
-    "misfit": "Misfit (%)",
-    "latency": "Latency (s):  — refined,  - - preview",
-    "emitters": "Emitters per frame",
-    "skipped": "Windows skipped, in all",
-}
-ESTIMATES = {"resolution": "Estimated resolution (nm)", "agreement": "Agreement with the raw mean"}
+COLUMNS = 2
+SKIPPED, PREVIEW, LATENCY = "skipped", "preview", "latency_ms"
+PERCENT, MS_PER_S = 100.0, 1000.0
 
 
 class TrendPanel(QtWidgets.QWidget):
-    """Small plots over the number of windows shown; made and drawn only when they are looked at.
+    """Small plots, made and drawn only while they are visible; the plot of a metric comes with its first value.
 
-    Those of what the daemon need not estimate come with the first estimate.
+    plots, curves: by the metric's key, and `skipped`; the curve `preview` is in the plot of the latency.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.plots: dict[str, Any] = {}
         self.curves: dict[str, Any] = {}
-        self._shown: tuple[Sample, ...] | None = None
+        self._shown: tuple[Trend, MetricTable[MetricDescription]] | None = None
         self._grid = QtWidgets.QGridLayout(self)
         self._grid.setContentsMargins(4, 4, 4, 4)
         self._grid.setSpacing(2)
 
     def showEvent(self, event: QtGui.QShowEvent) -> None:
-        """Somebody looks."""
+        """Make the first plot when the panel first becomes visible."""
         super().showEvent(event)
         if not self.plots:
-            self._make_plots()
+            self._make_plot(SKIPPED, "Windows skipped so far")
+            self.plots[SKIPPED].getViewBox().setLimits(yMin=0, minYRange=1)
+            self.restyle()
 
-    def _make_plots(self) -> None:
-        for name, title in TITLES.items():
-            self._make_plot(name, title)
-        self.curves["preview"] = self.plots["latency"].plot()
-        self.plots["skipped"].getViewBox().setLimits(yMin=0, minYRange=1)
-        self.restyle()
+    def restyle(self) -> None:
+        """Take on the application's colours."""
+        colours = theme()
+        for plot in self.plots.values():
+            restyle_plot(plot)
+        for name, curve in self.curves.items():
+            dashed = name == PREVIEW
+            pen = pg.mkPen(colours.dim, width=1.5, dash=[4, 3]) if dashed else pg.mkPen(colours.good, width=1.5)
+            curve.setPen(pen)
+
+    def show_trend(self, trend: Trend, metrics: MetricTable[MetricDescription]) -> None:
+        """Bring the plots up to date, while they are visible."""
+        if (trend, metrics) == self._shown or not self.isVisible():
+            return
+        self._shown = trend, metrics
+        samples = trend.samples
+        windows = np.array([one.number for one in samples], float)
+        for metric in metrics:
+            if metric.key in trend.keys or (metric.key == LATENCY and samples):
+                self._show_metric(metric, windows, samples)
+        self._draw(SKIPPED, windows, np.array([one.skipped for one in samples], float))
+
+    def _show_metric(self, metric: MetricDescription, windows: Array, samples: tuple[Sample, ...]) -> None:
+        if metric.key not in self.plots:
+            self._make_plot(metric.key, _title(metric))
+            if metric.key == LATENCY:
+                self.curves[PREVIEW] = self.plots[LATENCY].plot()
+            self.restyle()
+        values = _values([one.metrics.get(metric.key) for one in samples])
+        self._draw(metric.key, windows, values * _factor(metric))
+        if metric.key == LATENCY:
+            self._draw(PREVIEW, windows, _values([one.preview_ms for one in samples]) * _factor(metric))
 
     def _make_plot(self, name: str, title: str) -> None:
-        row, column = 2 * (len(self.plots) // 2), len(self.plots) % 2
+        row, column = 2 * (len(self.plots) // COLUMNS), len(self.plots) % COLUMNS
         plot = self.plots[name] = plain_plot()
         self.curves[name] = plot.plot()
         self._grid.addWidget(named_label("caption", title), row, column)
         self._grid.addWidget(plot, row + 1, column)
         self._grid.setRowStretch(row + 1, 1)
 
-    def restyle(self) -> None:
-        """Take on the application's look."""
-        colours = theme()
-        for plot in self.plots.values():
-            restyle_plot(plot)
-        for name, curve in self.curves.items():
-            dashed = name == "preview"
-            pen = pg.mkPen(colours.dim, width=1.5, dash=[4, 3]) if dashed else pg.mkPen(colours.good, width=1.5)
-            curve.setPen(pen)
-
-    def show_trend(self, trend: tuple[Sample, ...]) -> None:
-        """Bring the plots up to date, if anybody looks at them."""
-        if trend is self._shown or not self.isVisible():
-            return
-        self._shown = trend
-        windows = np.array([one.number for one in trend], float)
-        self._draw("misfit", windows, _values(trend, "misfit", 100))
-        self._draw("latency", windows, _values(trend, "refined_ms", 1e-3))
-        self._draw("preview", windows, _values(trend, "preview_ms", 1e-3))
-        self._draw("emitters", windows, _values(trend, "emitters_per_frame", 1))
-        self._draw("skipped", windows, _values(trend, "skipped", 1))
-        self._draw_estimate("resolution", windows, _values(trend, "resolution_nm", 1))
-        self._draw_estimate("agreement", windows, _values(trend, "agreement", 1))
-
-    def _draw_estimate(self, name: str, windows: Array, values: Array) -> None:
-        if name not in self.plots:
-            if not np.isfinite(values).any():
-                return
-            self._make_plot(name, ESTIMATES[name])
-            self.restyle()
-        self._draw(name, windows, values)
-
     def _draw(self, name: str, windows: Array, values: Array) -> None:
         known = np.isfinite(values)
         self.curves[name].setData(windows[known], values[known])
 
 
-def _values(trend: tuple[Sample, ...], name: str, factor: float) -> Array:
-    given = [getattr(one, name) for one in trend]
-    return np.array([np.nan if value is None else factor * value for value in given], float)
+def _title(metric: MetricDescription) -> str:
+    """Title a plot, with its unit; latencies are drawn in seconds."""
+    if metric.key == LATENCY:
+        return f"{metric.label} (s):  — refined,  - - preview"
+    return f"{metric.label} (s)" if metric.unit == "ms" else metric.title
+
+
+def _factor(metric: MetricDescription) -> float:
+    return {"%": PERCENT, "ms": 1 / MS_PER_S}.get(metric.unit, 1.0)
+
+
+def _values(given: list[float | None]) -> Array:
+    return np.array([np.nan if value is None else value for value in given], float)

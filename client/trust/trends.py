@@ -1,8 +1,10 @@
-"""What each window said of itself, kept longer than its picture, for the plots over time. Pure."""
+"""Metrics window by window, kept longer than the pictures, for plots over time and for hysteresis. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from client.picture.pictures import Pair
 from daemon.protocol.messages import PictureHeader
@@ -12,52 +14,53 @@ MAX_SAMPLES = 5000
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One window. at_s: when it was first shown. skipped: windows skipped in its run until then.
+    """One window.
 
-    What is said of quality is of the refined picture: a preview is less, and would make every window look bad at first.
+    Args:
+        number: In the viewer's history.
+        at_s: When it was first shown.
+        skipped: Windows of its run that were skipped until then.
+        preview_ms: Latency of its preview; None where there was none.
+        refined: Header of its refined picture; None until that comes. The quality of a preview is not a window's.
     """
 
     number: int
     at_s: float
-    misfit: float | None
-    resolution_nm: float | None
-    agreement: float | None
-    emitters_per_frame: float | None
-    preview_ms: float | None
-    refined_ms: float | None
     skipped: int
+    preview_ms: float | None = None
+    refined: PictureHeader | None = None
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Metrics of the refined picture by key; empty until it comes."""
+        return self.refined.metrics if self.refined else {}
 
 
-def with_window(trend: tuple[Sample, ...], number: int, pair: Pair) -> tuple[Sample, ...]:
-    """The trend with a new window, or with the refined picture of one whose preview it knows."""
-    header = pair.sr.header
-    if trend and trend[-1].number >= number:
-        return tuple(_refined(one, header) if one.number == number else one for one in trend)
-    new = Sample(
-        number,
-        pair.at_s,
-        misfit=None,
-        resolution_nm=None,
-        agreement=None,
-        emitters_per_frame=None,
-        preview_ms=header.latency_ms if pair.sr.preview else None,
-        refined_ms=None,
-        skipped=header.window_counts.skipped,
-    )
-    return (*trend, new if pair.sr.preview else _refined(new, header))[-MAX_SAMPLES:]
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """The samples, oldest first, and the keys of all metrics that any of them had."""
+
+    samples: tuple[Sample, ...] = ()
+    keys: frozenset[str] = field(default_factory=frozenset)
+
+    def with_window(self, number: int, pair: Pair) -> Trend:
+        """Add a new window, or the refined picture of one whose preview is known."""
+        header, preview = pair.sr.header, pair.sr.preview
+        refined = None if preview else _compact(header)
+        if self.samples and self.samples[-1].number >= number:
+            samples = tuple(replace(one, refined=refined) if one.number == number else one for one in self.samples)
+        else:
+            preview_ms = header.metrics.get("latency_ms") if preview else None
+            new = Sample(number, pair.at_s, header.window_counts.skipped, preview_ms, refined)
+            samples = (*self.samples, new)[-MAX_SAMPLES:]
+        return Trend(samples, self.keys if preview else self.keys | set(header.metrics))
+
+    def last_refined(self, number: int, count: int) -> tuple[PictureHeader, ...]:
+        """Headers of up to `count` refined pictures, the last one of window `number` or before it, oldest first."""
+        newest_first = (one.refined for one in reversed(self.samples) if one.number <= number and one.refined)
+        return tuple(islice(newest_first, count))[::-1]
 
 
-def _refined(known: Sample, header: PictureHeader) -> Sample:
-    return replace(
-        known,
-        misfit=header.misfit,
-        resolution_nm=header.resolution_nm,
-        agreement=header.agreement,
-        emitters_per_frame=header.emitters_per_frame,
-        refined_ms=header.latency_ms,
-    )
-
-
-def last_known(trend: tuple[Sample, ...], name: str) -> float | None:
-    """The last value that was named: a preview may name none, and what was known stands until its refined picture."""
-    return next((value for one in reversed(trend) if (value := getattr(one, name)) is not None), None)
+def _compact(header: PictureHeader) -> PictureHeader:
+    """Drop what takes memory: thousands of headers are kept."""
+    return header.model_copy(update={"missing_seqs": (), "notes": (), "stage_ms": {}})

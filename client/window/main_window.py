@@ -21,7 +21,7 @@ from client.timeline.playhead import position
 from client.timeline.time_bar import TimeBar
 from client.trust.event_list import EventList
 from client.trust.freshness import past_text, stale_reason
-from client.trust.indicators import indicators, note
+from client.trust.indicators import indicators, sentence
 from client.trust.sentences import empty_text
 from client.trust.strip import TrustStrip
 from client.trust.trend_panel import TrendPanel
@@ -151,12 +151,13 @@ class ViewerWindow(QtWidgets.QMainWindow):
             self._draw(state.shown, state)
         self._draw_time()
         self._mark_pictures(state, now)
-        self.strip.show_indicators(indicators(state, now), note(state))
+        shown = indicators(state, now)
+        self.strip.show_findings(shown, *sentence(state, shown))
         self.time_bar.show_time(state, live=not stale_reason(state, now))
         self.events.show_events(state)
         unread = f" ({self.events.unread})" if self.events.unread else ""
         self.tabs.setTabText(self.tabs.indexOf(self.events), f"Events{unread}")
-        self.trends.show_trend(state.trend)
+        self.trends.show_trend(state.trend, state.metrics)
         maps = state.error is not None or (state.shown is not None and state.shown.error is not None)
         show_daemon(self.menu_actions, state, self.drawn_region)
         self.grip.setEnabled(state.shown is not None)

@@ -13,11 +13,12 @@ from daemon.ingest.windows import WindowQueue
 from daemon.keys.store import Role
 from daemon.live_config import LiveConfig, values_of
 from daemon.protocol.codec import Buffer, encode
-from daemon.protocol.messages import VERSION, Reply, Request
+from daemon.protocol.messages import VERSION, MetricDescriptions, Reply, Request
 from daemon.protocol.verbs import VERBS, Changes, Mark, Nothing, RefusedRequestError, Since, ViewOf, arguments_of
 from daemon.recording.controller import RecordingController
 from daemon.transport.publisher import Publisher
 from selfstorm.frames import StreamInfo
+from selfstorm.metrics.registry import METRICS
 
 MAX_EVENTS = 50  # in one answer
 
@@ -91,6 +92,7 @@ class RequestHandler:
             "protocol": VERSION,
             "verbs": list(VERBS),
             "role": role,
+            "metrics": MetricDescriptions(metrics=tuple(METRICS)).model_dump()["metrics"],
             "stream": None if stream is None else stream.model_dump(),
             "settings": values_of(self._live.current),
         }

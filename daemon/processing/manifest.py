@@ -86,7 +86,8 @@ class WindowLine(Line):
     learned: bool
     model_hash: str
     picture_hash: str
-    misfit: float
+    metrics: dict[str, float] = Field(default_factory=dict)
+    misfit: float | None = None  # of files older than `metrics`
 
 
 class FailedLine(Line):
@@ -182,7 +183,7 @@ class Manifest(Sink):
             learned=made.learned,
             model_hash=made.model_hash,
             picture_hash=picture_hash(made.result.picture),
-            misfit=made.result.metrics["misfit"],
+            metrics=dict(output.header.metrics),
         )
         self._write(ManifestLine(window=line))
 

@@ -1,4 +1,4 @@
-"""What a published picture says of itself."""
+"""Headers of the published pictures."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from typing import Any
 
 from daemon.health import Health
 from daemon.processing.reconstructor import WindowResult
-from daemon.protocol.messages import MAX_LISTED_MISSING, PictureHeader
+from daemon.protocol.messages import MAX_LISTED_MISSING, Grade, PictureHeader
 from daemon.stopwatch import Stopwatch
 from selfstorm.frames import Array, Window
+from selfstorm.metrics.delivery import Delivery
+from selfstorm.metrics.registry import METRICS
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.stream.model import Settings
+from selfstorm.stream.processing_level import ProcessingLevel
 
 
 def header_of(
@@ -23,15 +26,16 @@ def header_of(
     device: str,
     now_unix_ns: int,
 ) -> PictureHeader:
-    """The header of a window's picture, published now."""
+    """Describe a window's picture, published now."""
     result, effort = made.result, made.effort
     notes = list(result.notes)
     if effort.name not in ("full", "preview"):
-        notes.append(f"less was made of it, to keep up with the camera: '{effort.name}'")
+        notes.append(f"reduced quality ('{effort.name}') to keep up with the camera; fine detail is less reliable")
     if window.missing:
         notes.append(f"{len(window.missing)} of its {window.last_seq - window.first_seq + 1} frames never arrived")
     shape: Any = result.picture.shape
     frames, windows = health.counts()
+    delivery = Delivery(window.frames[-1].received_unix_ns, now_unix_ns, len(window.frames), len(window.missing))
     return PictureHeader(
         run=health.run,
         window=window.index,
@@ -47,6 +51,7 @@ def header_of(
         missing_seqs=window.missing[:MAX_LISTED_MISSING],
         estimate=result.estimate,
         effort=effort.name,
+        grade=grade_of(effort),
         state=made.state,
         model=f"{settings.model}, {result.layers} layers",
         model_hash=made.model_hash,
@@ -55,11 +60,7 @@ def header_of(
         camera=result.camera,
         device=device,
         fine_tuning=str(result.fit or ""),
-        misfit=result.metrics.get("misfit"),
-        resolution_nm=result.metrics.get("resolution_nm"),
-        agreement=result.metrics.get("agreement"),
-        emitters_per_frame=result.metrics.get("emitters_per_frame"),
-        latency_ms=(now_unix_ns - window.frames[-1].received_unix_ns) / 1e6,
+        metrics={**result.metrics, **METRICS.measure("delivery", delivery)},
         stage_ms=stopwatch.milliseconds,
         published_unix_ns=now_unix_ns,
         notes=tuple(notes),
@@ -69,7 +70,7 @@ def header_of(
 
 
 def raw_header_of(header: PictureHeader, result: Reconstruction) -> PictureHeader:
-    """The header of the mean of the same camera frames."""
+    """Describe the mean of the same camera frames."""
     shape: Any = result.raw_mean.shape
     pixel_nm = header.pixel_nm * result.scale if header.pixel_nm else None
     own = {
@@ -77,16 +78,23 @@ def raw_header_of(header: PictureHeader, result: Reconstruction) -> PictureHeade
         "pixel_nm": pixel_nm,
         "scale": 1,
         "estimate": "mean",
-        "resolution_nm": None,
-        "agreement": None,
+        "metrics": {key: value for key, value in header.metrics.items() if key not in result.metrics},
     }
     return header.model_copy(update=own)
 
 
 def quality_of(header: PictureHeader, result: Reconstruction) -> tuple[PictureHeader, Array] | None:
-    """The error map of a picture with its header, None where there is none."""
+    """Describe the error map of a picture; None where there is none."""
     if result.error_map is None:
         return None
     seen = raw_header_of(header, result)
-    kept = {"estimate": "error map", "resolution_nm": header.resolution_nm, "agreement": header.agreement}
-    return seen.model_copy(update=kept), result.error_map
+    return seen.model_copy(update={"estimate": "error map", "metrics": header.metrics}), result.error_map
+
+
+def grade_of(level: ProcessingLevel) -> Grade:
+    """Compare a processing level with what the settings ask for."""
+    if level.name == "preview":
+        return "preview"
+    if level.quick:
+        return "quick"
+    return "full" if level.name == "full" else "reduced"

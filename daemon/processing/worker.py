@@ -102,7 +102,7 @@ class Worker(threading.Thread):
         def preview(result: Reconstruction) -> None:
             output = self._output(window, WindowResult(result, PREVIEW, "", True), stopwatch)
             self._sinks.preview(output)
-            latencies["preview"] = output.header.latency_ms or 0.0
+            latencies["preview"] = output.header.metrics["latency_ms"]
 
         try:
             wanted, window = window, self._reconstructor.in_time(window)
@@ -119,14 +119,14 @@ class Worker(threading.Thread):
             return
         self._health.windows(published=1)
         self._sinks.result(output)
-        latencies["refined"] = output.header.latency_ms or 0.0
+        latencies["refined"] = output.header.metrics["latency_ms"]
         self._health.latencies(stopwatch.milliseconds | latencies)
-        self._health.report(latency_ms=latencies["refined"], effort=made.effort.name, model_state=made.state)
+        self._health.report(metrics=output.header.metrics, effort=made.effort.name, model_state=made.state)
         log.info(
             "window %d (%s): %s; %s",
             window.index,
             made.state,
-            METRICS.line(made.result.metrics),
+            METRICS.line(output.header.metrics),
             stopwatch.milliseconds,
         )
 

@@ -1,8 +1,8 @@
 """Every message on the wire, one class each; PROTOCOL.md is the normative text.
 
 Message
-├── frame stream   Frame, Heartbeat, and the stream's StreamInfo ('info')
-├── results        Picture ('sr.preview', 'sr.refined', 'raw.mean', 'quality'), Status, Event
+├── frame stream   FrameHeader, Heartbeat, and the stream's StreamInfo ('info')
+├── results        PictureHeader ('sr.preview', 'sr.refined', 'raw.mean', 'quality'), MetricDescriptions, Status, Event
 └── control        Request, Reply, View
 
 Unknown keys are ignored, so a newer minor version can be read; types and ranges are strict. A list of words ('state',
@@ -16,8 +16,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from selfstorm.frames import MAX_SIDE_PX, PixelType, Region, StreamInfo
+from selfstorm.metrics.registry import MAX_METRICS, MetricDescription, MetricKey
 
-VERSION = (1, 3)
+VERSION = (2, 0)
 MAX_LISTED_MISSING = 256
 MAX_ARGUMENTS = 16
 
@@ -25,6 +26,8 @@ Count = Annotated[int, Field(ge=0, lt=2**63)]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
 Text = Annotated[str, Field(max_length=2048)]
 Name = Annotated[str, Field(max_length=64)]
+MetricValues = Annotated[dict[MetricKey, Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=MAX_METRICS)]
+Grade = Literal["full", "reduced", "quick", "preview"]
 
 
 class Message(BaseModel):
@@ -93,11 +96,18 @@ class WindowCounts(Message):
 class PictureHeader(Message):
     """One published picture; its pixels follow as the third part, (H, W) float32.
 
-    region: (y, x, height, width), the camera pixels of the frame that it shows; None: all of them. pixel_nm is the size
-    of a pixel of *this* picture, None where the camera's is unknown. Frames first_seq..last_seq of the stream less the
-    missing ones made it; `frames` of them are in it. state: what was known before; effort: how much was made of the
-    window; model_hash: of what the picture was made with; stage_ms: what each step took. resolution_nm: estimated from
-    the picture itself; agreement: Pearson correlation of the camera's mean with the picture imaged again.
+    Args:
+        region: (y, x, height, width), the camera pixels of the frame that it shows; None for all of them.
+        pixel_nm: Size of a pixel of *this* picture; None where the camera's is unknown.
+        first_seq, last_seq: These frames of the stream, less the missing ones, made it.
+        frames: Frames that are in it.
+        estimate: Kind of picture: density, emitters, fused, mean, ...
+        effort: Name of the processing level it was made at.
+        grade: How that level compares with what the settings ask for.
+        state: What was known of the scene before: cold, warm, scene changed, rolled back.
+        model_hash: Fingerprint of the model that made it.
+        metrics: By key, as `metrics` messages describe them; those that could not be measured are left out.
+        stage_ms: Time of each processing stage.
     """
 
     run: Name
@@ -115,6 +125,7 @@ class PictureHeader(Message):
     missing_seqs: Annotated[tuple[Count, ...], Field(max_length=MAX_LISTED_MISSING)] = ()
     estimate: Name = ""
     effort: Name = ""
+    grade: Grade = "full"
     state: Name = ""
     model: Name = ""
     model_hash: Name = ""
@@ -123,16 +134,18 @@ class PictureHeader(Message):
     camera: Text = ""
     device: Text = ""
     fine_tuning: Text = ""
-    misfit: float | None = None
-    resolution_nm: Annotated[float, Field(gt=0, lt=1e9)] | None = None
-    agreement: Annotated[float, Field(ge=-1, le=1)] | None = None
-    emitters_per_frame: float | None = None
-    latency_ms: float | None = None
+    metrics: MetricValues = Field(default_factory=dict)
     stage_ms: Annotated[dict[Name, float], Field(max_length=32)] = Field(default_factory=dict)
     published_unix_ns: Count
     notes: Annotated[tuple[Text, ...], Field(max_length=32)] = ()
     frame_counts: FrameCounts = FrameCounts()
     window_counts: WindowCounts = WindowCounts()
+
+
+class MetricDescriptions(Message):
+    """The metrics that pictures of this daemon may carry, in the order in which they are shown."""
+
+    metrics: Annotated[tuple[MetricDescription, ...], Field(max_length=MAX_METRICS)]
 
 
 class StageLatency(Message):
@@ -160,7 +173,7 @@ class Status(Message):
     frames: FrameCounts = FrameCounts()
     windows: WindowCounts = WindowCounts()
     rate_hz: float = 0.0
-    latency_ms: float | None = None
+    metrics: MetricValues = Field(default_factory=dict)
     latencies: Annotated[tuple[StageLatency, ...], Field(max_length=32)] = ()
     effort: Name = ""
     model_state: Name = ""
@@ -232,6 +245,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "sr.refined": PictureHeader,
     "raw.mean": PictureHeader,
     "quality": PictureHeader,
+    "metrics": MetricDescriptions,
     "status": Status,
     "event": Event,
     "request": Request,

@@ -11,10 +11,11 @@ import zmq
 from daemon.health import Health
 from daemon.keys.allow_list import AllowList
 from daemon.protocol.codec import Buffer, encode
-from daemon.protocol.messages import PictureHeader
+from daemon.protocol.messages import MetricDescriptions, PictureHeader
 from daemon.transport.refusal_counter import RejectionCounter
 from daemon.transport.server_socket import ServerSocket
 from selfstorm.frames import Array, StreamInfo
+from selfstorm.metrics.registry import METRICS
 
 Picture = tuple[PictureHeader, Array]
 
@@ -25,7 +26,7 @@ MAX_SUBSCRIPTIONS_AT_ONCE = 1000
 MAX_FOREIGN = 1000  # subscriptions to unknown kinds: libzmq keeps them until their connection is closed
 # All connections are closed at MAX_FOREIGN, but within this time of the last closing only at MAX_FOREIGN_RECENTLY.
 RESTART_INTERVAL_S, MAX_FOREIGN_RECENTLY = 10.0, 20_000
-PUBLISHED = (b"info", b"status", b"event", b"sr.preview", b"sr.refined", b"raw.mean", b"quality")
+PUBLISHED = (b"info", b"metrics", b"status", b"event", b"sr.preview", b"sr.refined", b"raw.mean", b"quality")
 SUBSCRIBES, UNSUBSCRIBES = b"\x01", b"\x00"
 CATCH_UP_INTERVAL_S = 1.0  # of repeating the last messages for new viewers: every viewer receives them
 MAX_EVENTS_AT_ONCE = VIEWER_HIGH_WATER // 4  # more would not fit into a viewer's queue beside the pictures
@@ -146,6 +147,7 @@ class Publisher:
     def _catch_up(self, socket: zmq.Socket[bytes]) -> None:
         if self._info_sent is not None:
             self._send(socket, encode("info", self._info_sent))
+        self._send(socket, encode("metrics", MetricDescriptions(metrics=tuple(METRICS))))
         count = VIEWER_HIGH_WATER // 2
         for event in self._health.events_since(self._next_event - count)[:count]:  # newer ones follow by themselves
             self._send(socket, encode("event", event))

@@ -1,13 +1,16 @@
-"""What the terminal monitor knows of a daemon: a frozen account, changed by each message. No socket, no screen."""
+"""State of the terminal monitor: a frozen account, updated by each message. No socket, no screen."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from daemon.protocol.codec import Received
-from daemon.protocol.messages import Event, PictureHeader, Status
+from daemon.protocol.findings import SILENT_AFTER_S
+from daemon.protocol.losses import LossTimes, note_losses
+from daemon.protocol.messages import Event, MetricDescriptions, PictureHeader, Status
+from selfstorm.metrics.registry import METRICS, MetricDescription, MetricTable
 
-SILENT_AFTER_S = 3.0
 SPAN_S = 180.0
 MAX_SAMPLES = 1_000  # of a daemon gone mad; a sane one gives two a second
 KEPT_EVENTS = 50
@@ -17,10 +20,18 @@ Samples = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Account:
-    """heard_s: the last message, by the monitor's clock. picture: of the newest refined picture, without its pixels.
+    """What was heard of one daemon.
 
-    rates, latencies, misfits: (when, value) of the last SPAN_S seconds, in frames a second, ms, and shares of 1.
-    unreadable: messages that could not be used, and why the last one could not. shut_out: why we are not let in.
+    Args:
+        endpoint: Its results address.
+        heard_s: Time of the last message, by the monitor's clock.
+        picture: Header of the newest refined picture.
+        losses: When frames and windows were last lost, by the monitor's clock.
+        metrics: What the daemon says of its metrics.
+        rates: (time, frames per second) of the last SPAN_S seconds.
+        history: (time, value) of each metric, by key, of the last SPAN_S seconds.
+        unreadable: Messages that could not be used; unreadable_text: why the last one could not.
+        shut_out: Why the daemon does not admit this monitor.
     """
 
     endpoint: str
@@ -29,27 +40,29 @@ class Account:
     status: Status | None = None
     picture: PictureHeader | None = None
     events: tuple[Event, ...] = ()
+    losses: LossTimes = field(default_factory=LossTimes)
+    metrics: MetricTable[MetricDescription] = field(default_factory=lambda: MetricTable(METRICS))
     rates: Samples = ()
-    latencies: Samples = ()
-    misfits: Samples = ()
+    history: Mapping[str, Samples] = field(default_factory=dict)
     unreadable: int = 0
     unreadable_text: str = ""
     shut_out: str = ""
 
 
 def take(account: Account, received: Received, now: float) -> Account:
-    """Take in one decoded message."""
+    """Update the account by one decoded message."""
     message = received.message
     account = _meet_run(replace(account, heard_s=now), getattr(message, "run", account.run))
     match message:
         case Status():
-            latency_ms = message.latency_ms
             return replace(
                 account,
                 status=message,
+                losses=note_losses(account.losses, account.status, message, now),
                 rates=_with(account.rates, message.rate_hz, now),
-                latencies=_with(account.latencies, latency_ms, now),
             )
+        case MetricDescriptions():
+            return replace(account, metrics=MetricTable(message.metrics))
         case PictureHeader():
             return _take_picture(account, message, now)
         case Event():
@@ -63,7 +76,7 @@ def take_unreadable(account: Account, why: str) -> Account:
 
 
 def silence_s(account: Account, now: float) -> float | None:
-    """Seconds without a message where that is too long; 0.0 when all is well; None before the first."""
+    """Seconds without a message where that is too long; 0.0 where it is not; None before the first one."""
     if account.heard_s is None:
         return None
     quiet_s = now - account.heard_s
@@ -71,7 +84,7 @@ def silence_s(account: Account, now: float) -> float | None:
 
 
 def cells(samples: Samples, now: float, count: int, span_s: float = SPAN_S) -> tuple[float | None, ...]:
-    """The last span_s seconds in `count` equal steps, oldest first: the mean of each, None where there is nothing."""
+    """Average the last span_s seconds in `count` equal steps, oldest first; None where there is nothing."""
     sums, known = [0.0] * count, [0] * count
     for at_s, value in samples:
         place = count - 1 - int((now - at_s) / span_s * count)
@@ -82,14 +95,17 @@ def cells(samples: Samples, now: float, count: int, span_s: float = SPAN_S) -> t
 
 
 def _meet_run(account: Account, run: str) -> Account:
-    """Another run has its own status and pictures; what went before stays in events and samples."""
-    return account if run == account.run else replace(account, run=run, status=None, picture=None)
+    """Forget status and picture of another run; events and samples stay."""
+    return account if run == account.run else replace(account, run=run, status=None, picture=None, losses=LossTimes())
 
 
 def _take_picture(account: Account, header: PictureHeader, now: float) -> Account:
     if account.picture is not None and header.window <= account.picture.window:
-        return account  # the daemon sends its last results again whenever somebody joins
-    return replace(account, picture=header, misfits=_with(account.misfits, header.misfit, now))
+        return account  # the daemon sends its last results again whenever a reader connects
+    history = dict(account.history)
+    for key, value in header.metrics.items():
+        history[key] = _with(history.get(key, ()), value, now)
+    return replace(account, picture=header, history=history)
 
 
 def _take_event(account: Account, event: Event) -> Account:
@@ -98,7 +114,5 @@ def _take_event(account: Account, event: Event) -> Account:
     return replace(account, events=(*account.events, event)[-KEPT_EVENTS:])
 
 
-def _with(samples: Samples, value: float | None, now: float) -> Samples:
-    if value is None:
-        return samples
+def _with(samples: Samples, value: float, now: float) -> Samples:
     return (*(one for one in samples if now - one[0] < SPAN_S), (now, value))[-MAX_SAMPLES:]

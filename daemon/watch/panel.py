@@ -1,8 +1,8 @@
-"""The account as a panel for a terminal, or as one plain line for a log."""
+"""Draw the account as a panel for a terminal, or as one plain line for a log."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -10,14 +10,18 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from daemon.protocol.findings import metric_findings, quality, run_findings
 from daemon.protocol.messages import Event, Status
 from daemon.watch.account import SPAN_S, Account, Samples, cells, silence_s
+from selfstorm.metrics.finding import Finding, Level
 
 BARS, ASCII_BARS = "▁▂▃▄▅▆▇█", "_.-~+=*#"
 SPARK_CELLS = 30
 VALUE_WIDTH = 11
 SHOWN_EVENTS = 8
 STYLES = {"info": "dim", "warning": "yellow", "error": "bold red"}
+FINDING_STYLES: dict[Level, str] = {"warning": "yellow", "bad": "bold red"}
+FINDING_NAMES: dict[Level, str] = {"warning": "warning", "bad": "BAD"}
 STATE_STYLES = {"running": "bold green", "failed": "bold red"}
 START = "start one with 'selfstorm-daemon run CONFIG.toml'"
 
@@ -25,7 +29,7 @@ Row = tuple[str, Text]
 
 
 class View:
-    """Draws an account as it is at the moment `now`; what a console cannot show is drawn in ASCII."""
+    """An account at the time `now`; in ASCII where the console needs it."""
 
     def __init__(self, account: Account, now: float) -> None:
         self._account, self._now = account, now
@@ -40,26 +44,27 @@ class View:
 
 
 def rows(account: Account, now: float, bars: str) -> Iterator[Row]:
-    """Name and text of each row, in their order."""
+    """Make the rows: name and text."""
     yield "state", state_text(account, now)
     if account.unreadable:
         yield "unread", Text(f"{account.unreadable} messages: {printable(account.unreadable_text)}", "yellow")
     if (status := account.status) is not None:
         yield from _counters(status)
-    for name, samples, unit, factor in (
-        ("rate", account.rates, "/s", 1.0),
-        ("latency", account.latencies, "ms", 1.0),
-        ("misfit", account.misfits, "%", 100.0),
-    ):
-        if samples:
-            yield name, _spark(samples, now, unit, factor, bars)
+    if account.rates:
+        yield "rate", _spark(account.rates, now, lambda value: f"{_figure(value)} /s", bars)
+    for metric in account.metrics:
+        if samples := account.history.get(metric.key):
+            yield metric.label.lower(), _spark(samples, now, metric.text, bars)
+    for finding in findings(account, now):
+        if finding.serious:
+            yield FINDING_NAMES[finding.level], Text(_finding_line(finding), FINDING_STYLES[finding.level])
     yield from _picture(account)
     for event in account.events[-SHOWN_EVENTS:]:
         yield "event", Text(event_line(event), STYLES[event.level])
 
 
 def state_text(account: Account, now: float) -> Text:
-    """Whether the daemon lives, and what it does."""
+    """Describe the daemon's state."""
     quiet_s, status = silence_s(account, now), account.status
     if account.shut_out:
         return Text(f"REFUSED: {printable(account.shut_out)}", "bold red")
@@ -67,7 +72,7 @@ def state_text(account: Account, now: float) -> Text:
         return Text(f"waiting for a daemon; {START}", "yellow")
     if quiet_s:
         return Text(
-            f"SILENT for {quiet_s:.0f} s; what stands here is old. It is picked up when it comes back", "bold red"
+            f"SILENT for {quiet_s:.0f} s; these values are old. Waiting for the daemon to come back", "bold red"
         )
     if status is None:
         return Text("connected", "green")
@@ -96,7 +101,7 @@ def _counters(status: Status) -> Iterator[Row]:
 
 
 def losses(status: Status) -> str:
-    """How many frames were lost, place by place along their way."""
+    """Count lost frames by the place where they were lost."""
     frames = status.frames
     places = f"at the source {frames.lost_at_source}, in transit {frames.missing}, in the daemon {frames.rejected}"
     outages = frames.estimated_lost_in_outages
@@ -113,20 +118,31 @@ def _windows(status: Status) -> str:
 def _picture(account: Account) -> Iterator[Row]:
     if (header := account.picture) is None:
         return
-    resolution = "-" if header.resolution_nm is None else f"{header.resolution_nm:.0f} nm (estimated)"
-    agreement = "" if header.agreement is None else f"; agreement with the camera {header.agreement:.3f}"
-    yield "resolution", Text(f"{resolution}{agreement}")
     for note in header.notes:
         yield "caution", Text(printable(note), "yellow")
 
 
-def _spark(samples: Samples, now: float, unit: str, factor: float, bars: str) -> Text:
-    """The newest value, how it went, and how high the highest bar is; bars stand on 0."""
+def findings(account: Account, now: float) -> tuple[Finding, ...]:
+    """Judge the run, the quality of the newest picture, and its metrics."""
+    if account.status is None:
+        return ()
+    found = run_findings(account.status, None, account.losses, now)
+    if account.picture is None:
+        return found
+    return (*found, quality(account.picture), *metric_findings(account.metrics, account.picture))
+
+
+def _finding_line(finding: Finding) -> str:
+    return printable(f"{finding.name}: {finding.explanation}")
+
+
+def _spark(samples: Samples, now: float, text: Callable[[float], str], bars: str) -> Text:
+    """Draw the newest value, its course, and the value of the highest bar; bars stand on 0."""
     drawn = cells(samples, now, SPARK_CELLS)
     top = max((value for value in drawn if value is not None), default=0.0)
     line = "".join(" " if value is None else bars[_level(value, top, len(bars))] for value in drawn)
-    value = f"{_figure(factor * samples[-1][1])} {unit}".ljust(VALUE_WIDTH)
-    return Text.assemble(value, (line, "cyan"), (f"  {SPAN_S / 60:.0f} min, max {_figure(factor * top)}", "dim"))
+    value = printable(text(samples[-1][1])).ljust(VALUE_WIDTH)
+    return Text.assemble(value, (line, "cyan"), (f"  {SPAN_S / 60:.0f} min, max {printable(text(top))}", "dim"))
 
 
 def _figure(value: float) -> str:
@@ -144,7 +160,7 @@ def event_line(event: Event) -> str:
 
 
 def plain_line(account: Account, now: float) -> str:
-    """The account on one line, for a log."""
+    """Write the account on one line, for a log."""
     status, header = account.status, account.picture
     state = state_text(account, now).plain
     if status is None or silence_s(account, now):
@@ -156,14 +172,14 @@ def plain_line(account: Account, now: float) -> str:
         f"sent {frames.sent} = received {frames.received} + missing {frames.missing}",
         f"lost {losses(status)}",
         f"windows {_windows(status)}",
-        "" if status.latency_ms is None else f"latency {status.latency_ms:.0f} ms",
-        "" if header is None or header.misfit is None else f"misfit {header.misfit:.3g}",
-        "" if header is None or header.resolution_nm is None else f"resolution {header.resolution_nm:.0f} nm",
+        "" if header is None else f"quality {header.grade}",
+        "" if header is None else printable(account.metrics.line(header.metrics)),
         f"model {printable(status.model_state)}" if status.model_state else "",
+        *(f"{FINDING_NAMES[one.level]} {_finding_line(one)}" for one in findings(account, now) if one.serious),
     ]
     return " | ".join(part for part in parts if part)
 
 
 def printable(text: str) -> str:
-    """On one line, without what a terminal might take for a command: the text came over the wire."""
+    """Put text from the wire on one line, without terminal control characters."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

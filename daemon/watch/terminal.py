@@ -27,7 +27,7 @@ POLL_MS = 100
 DRAW_S, LINE_S = 0.25, 1.0
 ONCE_S, SETTLE_S = 5.0, 0.3  # the last pictures and events come with the first status, in no promised order
 QUEUE_MESSAGES = 4
-TOPICS = (b"event", b"sr.refined", b"status")  # no more pictures over the wire than are read
+TOPICS = (b"event", b"metrics", b"sr.refined", b"status")  # no more pictures over the wire than are read
 FOUND, NO_DAEMON = 0, 1
 
 Ready = Callable[[Account, float], bool]

@@ -9,8 +9,8 @@ import zmq
 
 socket = zmq.Context().socket(zmq.PUB)
 socket.bind("tcp://127.0.0.1:5710")
-info = {"v": [1, 0], "stream": uuid.uuid4().hex, "source": "numpy", "height": 64, "width": 64, "dtype": "uint16"}
-head = {"v": [1, 0], "stream": info["stream"], "shape": [64, 64], "dtype": "uint16"}
+info = {"v": [2, 0], "stream": uuid.uuid4().hex, "source": "numpy", "height": 64, "width": 64, "dtype": "uint16"}
+head = {"v": [2, 0], "stream": info["stream"], "shape": [64, 64], "dtype": "uint16"}
 for seq in range(10**9):
     if seq % 10 == 0:  # several times a second: what the frames are, and how many were sent
         socket.send_multipart([b"info", msgpack.packb(info | {"pixel_nm": 100.0, "rate_hz": 50.0})])

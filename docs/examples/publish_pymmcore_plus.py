@@ -12,7 +12,7 @@ core = CMMCorePlus.instance()
 core.loadSystemConfiguration()  # your configuration belongs here
 socket = zmq.Context().socket(zmq.PUB)
 socket.bind("tcp://127.0.0.1:5710")
-head = {"v": [1, 0], "stream": uuid.uuid4().hex, "dtype": "uint16", "next_seq": 0, "state": "running"}
+head = {"v": [2, 0], "stream": uuid.uuid4().hex, "dtype": "uint16", "next_seq": 0, "state": "running"}
 
 
 def send(pixels, event, metadata):

@@ -9,9 +9,9 @@ A viewer imports this file without torch. Functions are therefore given as 'modu
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import import_module
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,15 +19,16 @@ from selfstorm.metrics.finding import SEVERITY, Finding, Level
 
 Measure = Callable[[Any], float | None]
 Subject = Literal["picture", "delivery"]
-MAX_METRICS = 64
+MAX_METRICS = 32
 VALUE = "{value}"  # in a sentence, stands for the value
 
 MetricKey = Annotated[str, Field(pattern=r"\A[a-z][a-z0-9_]{0,63}\z")]
 Sentence = Annotated[str, Field(max_length=512)]
+M = TypeVar("M", bound="MetricDescription")
 
 
-class Metric(BaseModel):
-    """One metric: what it is called, when it is too bad, and what to say then. Travels over the wire as it is.
+class MetricDescription(BaseModel):
+    """One metric as a reader needs it: its name, its thresholds and its sentences. Travels over the wire.
 
     Args:
         key: On the wire, in files and in Prometheus.
@@ -41,10 +42,9 @@ class Metric(BaseModel):
         warning: A sentence for a value beyond a threshold; `{value}` stands for the value.
         hint: A sentence that says what to do then.
         indicator: Shown in the strip of indicators, not in the plots and texts alone.
-        unjudged: Estimates for which the value is shown but not judged.
-        of: What it is measured of: the picture, or its delivery (time and losses).
+        of: Of the picture itself, or of its delivery (time and losses).
         costly: Measured only at the processing levels that assess the picture.
-        measure: Its function, or 'module:name'; not on the wire.
+        unjudged: Estimates for which the value is shown but not judged.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
@@ -61,10 +61,9 @@ class Metric(BaseModel):
     warning: Sentence = ""
     hint: Sentence = ""
     indicator: bool = True
+    of: Subject = "picture"
+    costly: bool = False
     unjudged: Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=16)] = ()
-    of: Literal["picture", "delivery"] = "picture"
-    costly: bool = Field(default=False, exclude=True)
-    measure: Measure | str = Field(default="", exclude=True)
 
     @property
     def title(self) -> str:
@@ -110,20 +109,51 @@ class Metric(BaseModel):
         return Finding(self.label, text, level, self.warning.replace(VALUE, text), self.hint)
 
 
-class MetricTable:
+class Metric(MetricDescription):
+    """A metric with the function that measures it.
+
+    Args:
+        measure: The function, or 'module:name'. It is given a `PictureEvidence` or, of a delivery, a `Delivery`, and
+            returns None where it cannot tell.
+    """
+
+    measure: Measure | str
+
+
+class MetricTable(Generic[M]):
     """Metrics by key, in the order in which they are shown."""
 
-    def __init__(self, metrics: tuple[Metric, ...]) -> None:
+    def __init__(self, metrics: Iterable[M]) -> None:
         self._metrics = {metric.key: metric for metric in metrics}
 
-    def __iter__(self) -> Iterator[Metric]:
+    def __iter__(self) -> Iterator[M]:
         return iter(tuple(self._metrics.values()))
 
     def __len__(self) -> int:
         return len(self._metrics)
 
-    def __getitem__(self, key: str) -> Metric:
+    def __getitem__(self, key: str) -> M:
         return self._metrics[key]
+
+    def known(self, values: Mapping[str, float]) -> Iterator[tuple[M, float]]:
+        """Each metric that has a value, with it."""
+        return ((metric, values[metric.key]) for metric in self if metric.key in values)
+
+    def findings(self, values: Mapping[str, float], estimate: str = "") -> tuple[Finding, ...]:
+        """Judge the values of one picture."""
+        return tuple(metric.finding(value, estimate) for metric, value in self.known(values))
+
+    def cautions(self, values: Mapping[str, float], estimate: str = "") -> tuple[str, ...]:
+        """Explain each value that is beyond a threshold."""
+        return tuple(one.explanation for one in self.findings(values, estimate) if one.serious)
+
+    def line(self, values: Mapping[str, float]) -> str:
+        """All values in one line: 'misfit 1.2 %, agreement 0.987'."""
+        return ", ".join(f"{metric.label.lower()} {metric.text(value)}" for metric, value in self.known(values))
+
+
+class MetricRegistry(MetricTable[Metric]):
+    """Metrics that can be measured here."""
 
     def add(self, metric: Metric) -> None:
         """Add a metric, or replace the one with its key."""
@@ -148,22 +178,6 @@ class MetricTable:
         values = {metric.key: _function(metric)(evidence) for metric in chosen}
         return {key: float(value) for key, value in values.items() if value is not None and math.isfinite(value)}
 
-    def known(self, values: Mapping[str, float]) -> Iterator[tuple[Metric, float]]:
-        """Each metric that has a value, with it."""
-        return ((metric, values[metric.key]) for metric in self if metric.key in values)
-
-    def findings(self, values: Mapping[str, float], estimate: str = "") -> tuple[Finding, ...]:
-        """Judge the values of one picture."""
-        return tuple(metric.finding(value, estimate) for metric, value in self.known(values))
-
-    def cautions(self, values: Mapping[str, float], estimate: str = "") -> tuple[str, ...]:
-        """Explain each value that is beyond a threshold."""
-        return tuple(one.explanation for one in self.findings(values, estimate) if one.serious)
-
-    def line(self, values: Mapping[str, float]) -> str:
-        """All values in one line: 'misfit 1.2 %, agreement 0.987'."""
-        return ", ".join(f"{metric.label.lower()} {metric.text(value)}" for metric, value in self.known(values))
-
 
 def duration_text(milliseconds: float) -> str:
     """'83 ms', '2.9 s'."""
@@ -181,7 +195,7 @@ def _function(metric: Metric) -> Measure:
 _PICTURE = "selfstorm.metrics.picture_metrics:"
 _DELIVERY = "selfstorm.metrics.delivery:"
 
-METRICS = MetricTable(
+METRICS = MetricRegistry(
     (
         Metric(
             key="latency_ms",

@@ -53,7 +53,7 @@ def status(run="first-run", **other):
         "frames": FrameCounts(sent=503, received=500, missing=3, used=498, rejected=2),
         "windows": WindowCounts(complete=5, published=4, skipped=1),
         "rate_hz": 49.9,
-        "latency_ms": 83.0,
+        "metrics": {"latency_ms": 83.0},
         "sent_unix_ns": time.time_ns(),
     }
     return Status(**(given | other))

@@ -27,8 +27,8 @@ from selfstorm.errors import InputError
 from selfstorm.io.movies import MovieFile
 from selfstorm.io.ome_tiff import read_pictures
 
-TWO = "import daemon.protocol.messages as messages; messages.VERSION = (2, 0)"
-NEWER = (sys.executable, "-c", f"{TWO}; from daemon.cli import main; main()")
+NEXT_MAJOR = "import daemon.protocol.messages as messages; messages.VERSION = (3, 0)"
+NEWER = (sys.executable, "-c", f"{NEXT_MAJOR}; from daemon.cli import main; main()")
 START_MS = 45_000  # of another process
 ASKING = {"pause", "record", "snapshot", "note", "settings", "reset_model"}
 
@@ -216,7 +216,7 @@ def test_a_daemon_of_another_version_is_said_in_the_strip_and_the_menu(open_wind
     with Daemon(tmp_path, simulated(), program=NEWER) as daemon:
         seen.session.connect(Target(daemon.results, daemon.control))
         seen.until(lambda: seen.indicator("Daemon").value == "unreadable", START_MS)
-        assert "protocol 2.0, this side speaks 1." in seen.indicator("Daemon").why
+        assert "protocol 3.0, this side speaks 2." in seen.indicator("Daemon").why
         seen.until(lambda: "update the older side" in seen.window.menu_actions["pause"].toolTip())
     assert not seen.window.menu_actions["pause"].isEnabled()
 

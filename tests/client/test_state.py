@@ -123,8 +123,8 @@ def test_silence_makes_the_picture_stale_and_is_said():
 
 def test_pictures_alone_are_no_heartbeat():
     state = after(*pair(0), now=0.0)
-    state = after(*pair(1), state=state, now=3.0)
-    assert silence_s(state, 3.0) == pytest.approx(3.0)
+    state = after(*pair(1), state=state, now=4.0)
+    assert silence_s(state, 4.0) == pytest.approx(4.0)
 
 
 def test_a_living_daemon_without_new_pictures_makes_the_picture_old():
@@ -185,9 +185,16 @@ def test_an_empty_window_explains_itself():
 
 
 def test_a_picture_describes_itself():
-    one = header(missing=40, missing_seqs=tuple(range(20)), model="cold", optics="Airy", camera="gain 2", misfit=1.25)
+    one = header(
+        missing=40,
+        missing_seqs=tuple(range(20)),
+        model="cold",
+        optics="Airy",
+        camera="gain 2",
+        metrics={"misfit": 1.25},
+    )
     assert "resolution" not in "\n".join(picture_lines(one))
-    one = one.model_copy(update={"resolution_nm": 47.2, "agreement": 0.9876})
+    one = one.model_copy(update={"metrics": {"misfit": 1.25, "resolution_nm": 47.2, "agreement": 0.9876}})
     text = "\n".join(picture_lines(one))
     for part in (
         "100 used",
@@ -196,9 +203,7 @@ def test_a_picture_describes_itself():
         "model cold",
         "optics: Airy",
         "camera: gain 2",
-        "misfit 1.25",
-        "estimated resolution 47 nm",
-        "agreement with the camera 0.988",
+        "misfit 125.0 %, resolution 47 nm, agreement 0.988",
     ):
         assert part in text
 

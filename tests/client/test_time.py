@@ -21,8 +21,8 @@ from client.timeline.playhead import (
     step,
     to_mark,
 )
-from client.trust.losses import Losses, note_losses
-from client.trust.trends import MAX_SAMPLES, with_window
+from client.trust.trends import MAX_SAMPLES, Trend
+from daemon.protocol.losses import LossTimes, note_losses
 from daemon.protocol.messages import FrameCounts
 
 TICK_S = 1 / PLAY_HZ
@@ -143,22 +143,24 @@ def test_moments_are_marked_found_and_unmarked():
 
 
 def test_a_trend_has_one_sample_a_window_and_is_bounded():
-    trend = ()
+    trend = Trend()
     for number in range(MAX_SAMPLES + 3):
-        trend = with_window(trend, number, pair(number, preview=True, latency_ms=10.0, misfit=0.2))
-    assert trend[-1].misfit is None, "a preview's misfit is not the picture's"
-    trend = with_window(trend, MAX_SAMPLES + 2, pair(MAX_SAMPLES + 2, latency_ms=90.0, misfit=0.02))
-    assert len(trend) == MAX_SAMPLES
-    assert (trend[-1].preview_ms, trend[-1].refined_ms, trend[-1].misfit) == (10.0, 90.0, 0.02)
-    assert trend[-2].refined_ms is None
+        trend = trend.with_window(number, pair(number, preview=True, metrics={"latency_ms": 10.0, "misfit": 0.2}))
+    assert (trend.samples[-1].metrics, trend.keys) == ({}, set()), "a preview's misfit is not the picture's"
+    trend = trend.with_window(MAX_SAMPLES + 2, pair(MAX_SAMPLES + 2, metrics={"latency_ms": 90.0, "misfit": 0.02}))
+    assert len(trend.samples) == MAX_SAMPLES
+    last, before = trend.samples[-1], trend.samples[-2]
+    assert (last.preview_ms, last.metrics) == (10.0, {"latency_ms": 90.0, "misfit": 0.02})
+    assert before.refined is None
+    assert trend.keys == {"latency_ms", "misfit"}
 
 
 def test_a_loss_is_news_when_its_count_rises():
     before = status()
     worse = status(frames=FrameCounts(sent=503, received=500, missing=4, used=498, rejected=2))
-    assert note_losses(Losses(skipped_s=1.0), None, before, 5.0) == Losses()
-    assert note_losses(Losses(), before, before, 5.0) == Losses()
-    assert note_losses(Losses(), before, worse, 5.0) == Losses(missing_s=5.0)
+    assert note_losses(LossTimes(skipped_s=1.0), None, before, 5.0) == LossTimes()
+    assert note_losses(LossTimes(), before, before, 5.0) == LossTimes()
+    assert note_losses(LossTimes(), before, worse, 5.0) == LossTimes(missing_s=5.0)
 
 
 def test_pixels_in_the_history_are_the_ones_received():

@@ -203,13 +203,13 @@ def test_a_dead_daemon_is_said_and_a_new_one_is_picked_up(showing, publisher, po
 
 
 def test_what_cannot_be_read_is_counted_and_shown(showing, publisher):
-    publisher.send([b"status", b"\x81\xa1v\x92\x02\x00"])
+    publisher.send([b"status", b"\x81\xa1v\x92\x03\x00"])
     publisher.send([b"nonsense"])
     showing.window.tabs.setCurrentWidget(showing.window.events)
     showing.until(lambda: "2 messages" in showing.window.events.unreadable.text())
     assert showing.window.events.unreadable.isVisible()
-    publisher.send([b"status", b"\x81\xa1v\x92\x02\x00"])
-    showing.until(lambda: "protocol 2.0" in showing.window.events.unreadable.text())
+    publisher.send([b"status", b"\x81\xa1v\x92\x03\x00"])
+    showing.until(lambda: "protocol 3.0" in showing.window.events.unreadable.text())
     assert showing.connected()
 
 
@@ -243,25 +243,26 @@ def test_pictures_that_are_not_finite_or_flat_are_drawn_without_complaint(showin
 
 def test_trends_are_drawn_when_they_are_looked_at(showing, publisher):
     showing.window.tabs.setCurrentWidget(showing.window.trends)
-    publisher.send_preview(1, latency_ms=40.0)
-    publisher.send_refined(1, latency_ms=900.0, misfit=0.02, emitters_per_frame=12.0)
+    publisher.send_preview(1, metrics={"latency_ms": 40.0})
+    publisher.send_refined(1, metrics={"latency_ms": 900.0, "misfit": 0.02, "emitters_per_frame": 12.0})
 
     def drawn(name):
-        values = showing.window.trends.curves[name].getData()[1]
+        curve = showing.window.trends.curves.get(name)
+        values = None if curve is None else curve.getData()[1]
         return (values is not None and list(np.round(values, 3))) or []
 
-    showing.until(lambda: drawn("latency") == [0.9])
-    assert (drawn("preview"), drawn("misfit"), drawn("emitters")) == ([0.04], [2.0], [12.0])
+    showing.until(lambda: drawn("latency_ms") == [0.9])
+    assert (drawn("preview"), drawn("misfit"), drawn("emitters_per_frame")) == ([0.04], [2.0], [12.0])
 
 
 def test_plots_of_what_is_estimated_come_with_the_first_estimate(showing, publisher):
     trends = showing.window.trends
     showing.window.tabs.setCurrentWidget(trends)
-    showing.until(lambda: "misfit" in trends.plots)
-    assert not {"resolution", "agreement"} & set(trends.plots)
-    publisher.send_window(1, resolution_nm=47.0, agreement=0.95)
-    showing.until(lambda: {"resolution", "agreement"} <= set(trends.plots))
-    assert trends.curves["resolution"].getData()[1].tolist() == [47.0]
+    showing.until(lambda: "skipped" in trends.plots)
+    assert not {"resolution_nm", "agreement"} & set(trends.plots)
+    publisher.send_window(1, metrics={"resolution_nm": 47.0, "agreement": 0.95})
+    showing.until(lambda: {"resolution_nm", "agreement"} <= set(trends.plots))
+    assert trends.curves["resolution_nm"].getData()[1].tolist() == [47.0]
     showing.window.resize(1280, 800)
     for cell in showing.window.strip.cells.values():
         assert cell.value.sizeHint().width() <= cell.width()

@@ -16,6 +16,7 @@ from daemon.protocol.messages import (
     FrameCounts,
     FrameHeader,
     Heartbeat,
+    MetricDescriptions,
     PictureHeader,
     Reply,
     Request,
@@ -23,6 +24,7 @@ from daemon.protocol.messages import (
     View,
 )
 from selfstorm.frames import StreamInfo
+from selfstorm.metrics.registry import MetricDescription
 
 STREAM = "0123456789abcdef"
 PICTURE = PictureHeader(
@@ -49,8 +51,24 @@ EXAMPLES = {
     "sr.preview": (PICTURE, PICTURE_PIXELS),
     "sr.refined": (PICTURE.model_copy(update={"stage_ms": {"density": 40.5}}), PICTURE_PIXELS),
     "raw.mean": (PICTURE, PICTURE_PIXELS),
-    "quality": (PICTURE.model_copy(update={"region": (1, 2, 4, 6), "agreement": 0.9}), PICTURE_PIXELS),
-    "status": (Status(run="run", version="1", state="running", frames=FrameCounts(sent=2, received=2)), None),
+    "quality": (
+        PICTURE.model_copy(
+            update={"region": (1, 2, 4, 6), "metrics": {"agreement": 0.9, "misfit": 0.02}, "grade": "reduced"}
+        ),
+        PICTURE_PIXELS,
+    ),
+    "metrics": (
+        MetricDescriptions(
+            metrics=(MetricDescription(key="misfit", label="Misfit", unit="%", better="lower", warn=0.1),)
+        ),
+        None,
+    ),
+    "status": (
+        Status(
+            run="run", version="1", state="running", frames=FrameCounts(sent=2, received=2), metrics={"misfit": 0.02}
+        ),
+        None,
+    ),
     "event": (Event(run="run", number=0, unix_ns=1, level="warning", code="gone", text="it is gone"), None),
     "request": (Request(id="a", verb="set", arguments={"changes": {"reconstruction.stride": 25}}), None),
     "view": (

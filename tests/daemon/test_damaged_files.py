@@ -320,7 +320,7 @@ def test_a_manifest(tmp_path):
         "stride": 5,
     }
     window = WindowLine(
-        **place, number_less_seq=0, effort=effort, learned=True, model_hash="", picture_hash="", misfit=0.0
+        **place, number_less_seq=0, effort=effort, learned=True, model_hash="", picture_hash="", metrics={}
     )
     lines = [ManifestLine(run=run), ManifestLine(stream=INFO), ManifestLine(window=window)]
     whole = "".join(line.model_dump_json(exclude_none=True) + "\n" for line in lines).encode()

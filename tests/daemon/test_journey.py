@@ -67,7 +67,7 @@ def test_a_window_is_two_pictures_with_one_account(journey):
         assert (header.shape, header.scale) == ((SCALE * SIDE, SCALE * SIDE), SCALE)
         assert (raw.message.shape, raw.message.scale) == ((SIDE, SIDE), 1)
         assert header.pixel_nm * SCALE == raw.message.pixel_nm == infos[header.stream].pixel_nm == 100
-        assert header.latency_ms > 0
+        assert header.metrics["latency_ms"] > 0
     assert [one.message.window for one in fine] == sorted({one.message.window for one in fine})
 
 

@@ -8,17 +8,31 @@ from pathlib import Path
 import msgpack
 import numpy as np
 import pytest
+import zmq
 from daemon_process import Daemon, command, simulated
 from test_codec import EXAMPLES, parts_of
 
 import daemon.protocol
-from daemon.protocol.codec import MAX_ENTRIES, MAX_HEADER_BYTES, MAX_ITEMS, decode
-from daemon.protocol.messages import KINDS, VERSION
+from daemon.ingest.sequence_ledger import LONGEST_GAP
+from daemon.protocol.codec import (
+    MAX_ENTRIES,
+    MAX_HEADER_BYTES,
+    MAX_ITEMS,
+    MAX_PIXEL_BYTES,
+    MalformedMessageError,
+    decode,
+)
+from daemon.protocol.findings import SILENT_AFTER_S
+from daemon.protocol.messages import KINDS, MAX_LISTED_MISSING, VERSION
 from daemon.protocol.verbs import VERBS
+from daemon.transport.publisher import OPTIONS
+from selfstorm.frames import MAX_SIDE_PX
+from selfstorm.metrics.registry import MAX_METRICS, METRICS
 
 GOLDEN = Path(__file__).parent / "golden"
 VERSIONS = {path.stem: json.loads(path.read_text()) for path in sorted(GOLDEN.glob("*.json"))}
 NOW = ".".join(map(str, VERSION))
+OLDER = [version for version in VERSIONS if int(version.split(".")[0]) < VERSION[0]]
 TEXT = (Path(daemon.protocol.__path__[0]) / "PROTOCOL.md").read_text(encoding="utf-8")
 
 
@@ -43,8 +57,8 @@ def test_this_version_writes_its_golden_bytes(kind):
     assert parts_of(kind) == golden(NOW, kind)
 
 
-@pytest.mark.parametrize(("version", "kind"), [(v, kind) for v in VERSIONS for kind in VERSIONS[v]])
-def test_golden_bytes_of_every_version_are_read(version, kind):
+@pytest.mark.parametrize(("version", "kind"), [(v, k) for v in VERSIONS if v not in OLDER for k in VERSIONS[v]])
+def test_golden_bytes_of_every_minor_version_are_read(version, kind):
     name, header, *pixels = golden(version, kind)
     received = decode([name, header, *pixels])
     told = msgpack.unpackb(header, use_list=False)
@@ -55,6 +69,48 @@ def test_golden_bytes_of_every_version_are_read(version, kind):
         assert received.pixels.tobytes() == pixels[0]
     elif pixels:
         np.testing.assert_array_equal(received.pixels, EXAMPLES["view"][1], strict=True)
+
+
+@pytest.mark.parametrize(("version", "kind"), [(v, kind) for v in OLDER for kind in VERSIONS[v]])
+def test_golden_bytes_of_an_older_major_version_are_rejected_in_one_line(version, kind):
+    with pytest.raises(MalformedMessageError, match=f"^protocol {version}, this side speaks {NOW}: update") as told:
+        decode(golden(version, kind))
+    assert "\n" not in str(told.value)
+
+
+def number(pattern):
+    """The number in the text, which is one line after all white space is made single blanks."""
+    [found] = re.findall(pattern, " ".join(TEXT.split()))
+    return float(found.replace(",", ""))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "value"),
+    [
+        (r"header ([\d,]+) bytes", MAX_HEADER_BYTES),
+        (r"([\d,]+) entries in a map", MAX_ENTRIES),
+        (r"([\d,]+) in a list", MAX_ITEMS),
+        (r"pixels ([\d,]+) bytes", MAX_PIXEL_BYTES),
+        (r"a side ([\d,]+) pixels", MAX_SIDE_PX),
+        (r"jumps by more than ([\d,]+),", LONGEST_GAP),
+        (r"no message for (\d+) s means", SILENT_AFTER_S),
+        (r"heartbeat \(ZMTP PING\) for (\d+) s", OPTIONS[zmq.HEARTBEAT_TIMEOUT] / 1000),
+        (r"`missing_seqs`, at most (\d+)", MAX_LISTED_MISSING),
+        (r"\{key: float\} = \{\}, at most (\d+)", MAX_METRICS),
+    ],
+)
+def test_numbers_of_the_text_are_those_of_the_code(pattern, value):
+    assert number(pattern) == value
+
+
+def test_the_table_of_metrics_is_that_of_the_code():
+    rows = re.findall(r"^\| `(\w+)` \| ([^|]*) \| (higher|lower|) \| ([\d.]*) \| ([\d.]*) \|$", TEXT, re.MULTILINE)
+    given = [(m.key, m.unit, m.better or "", _plain(m.warn), _plain(m.bad)) for m in METRICS]
+    assert [tuple(cell.strip() for cell in row) for row in rows] == given
+
+
+def _plain(threshold):
+    return "" if threshold is None else f"{threshold:g}"
 
 
 def test_the_text_is_of_this_version_and_names_every_kind_verb_and_key():

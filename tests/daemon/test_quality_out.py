@@ -28,10 +28,10 @@ def test_every_refined_picture_comes_with_its_error_map(tmp_path):
         assert (one.message.estimate, one.message.scale, one.message.pixel_nm) == ("error map", 1, 100.0)
         if header is not None:  # the last map may have come before its picture was waited for
             assert header.effort == "full"
-            assert (one.message.agreement, one.message.first_seq) == (header.agreement, header.first_seq)
+            assert (one.message.metrics, one.message.first_seq) == (header.metrics, header.first_seq)
             assert "quality" in header.stage_ms
     for one in results.pictures("raw.mean"):
-        assert (one.message.agreement, one.message.resolution_nm) == (None, None)
+        assert not {"agreement", "resolution_nm"} & set(one.message.metrics)
     of_late = [{one.message.window for one in late.of(kind)} for kind in ("quality", "sr.refined")]
     assert of_late[0] & of_late[1]
 

@@ -91,7 +91,7 @@ def test_the_movie_of_a_killed_daemon_is_whole_up_to_its_last_picture(run):
     for picture, record in zip(saved.pictures, saved.records, strict=True):
         if record["window"] in published:
             np.testing.assert_array_equal(picture, published[record["window"]].pixels)
-        assert {"first_seq", "last_seq", "missing_seqs", "model_hash", "fine_tuning", "latency_ms"} <= set(record)
+        assert {"first_seq", "last_seq", "missing_seqs", "model_hash", "fine_tuning", "metrics"} <= set(record)
 
 
 @posix

@@ -11,8 +11,9 @@ from daemon_process import DAEMON, DEADLINE_S, Daemon, free_ports, posix, simula
 from rich.console import Console
 
 from daemon.protocol.codec import Received
+from daemon.protocol.findings import SILENT_AFTER_S
 from daemon.protocol.messages import Event, FrameCounts, PictureHeader, Status, WindowCounts
-from daemon.watch.account import MAX_SAMPLES, SILENT_AFTER_S, SPAN_S, Account, cells, silence_s, take, take_unreadable
+from daemon.watch.account import MAX_SAMPLES, SPAN_S, Account, cells, silence_s, take, take_unreadable
 from daemon.watch.panel import View, plain_line
 
 EMPTY = Account("tcp://127.0.0.1:5711")
@@ -26,7 +27,7 @@ def said(run="first", **other):
         "frames": FrameCounts(sent=503, received=500, missing=3, used=498, rejected=2, lost_at_source=7),
         "windows": WindowCounts(complete=5, published=4, skipped=1),
         "rate_hz": 50.0,
-        "latency_ms": 80.0,
+        "metrics": {"latency_ms": 80.0},
     }
     return Received("status", Status(run=run, **(given | other)))
 
@@ -54,7 +55,10 @@ def drawn(account, now=0.0, encoding="utf-8"):
 
 
 def test_a_panel_says_all_there_is_to_know():
-    account = after(said(effort="full", model_state="warm"), picture(misfit=0.02, resolution_nm=47.2, agreement=0.987))
+    account = after(
+        said(effort="full", model_state="warm"),
+        picture(metrics={"latency_ms": 80.0, "misfit": 0.02, "resolution_nm": 47.2, "agreement": 0.987}),
+    )
     text = drawn(after(happened(), account=account))
     for part in (
         "sent 503 = received 500 + missing 3",
@@ -62,9 +66,11 @@ def test_a_panel_says_all_there_is_to_know():
         "complete 5: published 4, skipped 1, failed 0",
         "50 /s",
         "80 ms",
-        "2 %",
+        "2.0 %",
         "full; model warm",
-        "47 nm (estimated); agreement with the camera 0.987",
+        "47 nm",
+        "0.987",
+        "Missing: 10 of 503 frames never arrived (3 in transit",
         "WARNING  3 frames were lost  [missing]",
     ):
         assert part in text
@@ -72,7 +78,7 @@ def test_a_panel_says_all_there_is_to_know():
 
 def test_what_is_not_known_is_not_shown():
     assert "waiting for a daemon" in drawn(EMPTY)
-    text = drawn(after(said(latency_ms=None)))
+    text = drawn(after(said()))
     assert "latency" not in text
     assert "resolution" not in text
 
@@ -94,8 +100,14 @@ def test_another_run_brings_its_own_account_and_keeps_what_was_seen():
 
 
 def test_what_is_sent_again_for_another_listener_counts_once():
-    account = after(picture(3, misfit=0.1), picture(3, misfit=0.1), picture(2, misfit=0.9), happened(), happened())
-    assert ([value for _, value in account.misfits], len(account.events)) == ([0.1], 1)
+    account = after(
+        picture(3, metrics={"misfit": 0.1}),
+        picture(3, metrics={"misfit": 0.1}),
+        picture(2, metrics={"misfit": 0.9}),
+        happened(),
+        happened(),
+    )
+    assert ([value for _, value in account.history["misfit"]], len(account.events)) == ([0.1], 1)
 
 
 def test_samples_are_those_of_the_last_minutes_and_bounded():

@@ -99,7 +99,7 @@ def test_a_publisher_is_waited_for_joined_late_and_may_be_started_again(start, t
 
 
 def packed(kind, *pixels, **header):
-    return [kind.encode(), msgpack.packb({"v": [1, 0], **header}), *pixels]
+    return [kind.encode(), msgpack.packb({"v": [2, 0], **header}), *pixels]
 
 
 INFO = {"stream": "stream-1", "source": "there", "height": 2, "width": 2, "dtype": "uint16"}

@@ -3,11 +3,14 @@
 import subprocess
 import sys
 
+import msgpack
 import pytest
 
+from daemon.protocol.codec import decode, encode
+from daemon.protocol.messages import VERSION, MetricDescriptions
 from selfstorm.metrics.delivery import Delivery
 from selfstorm.metrics.finding import Finding, worst_level
-from selfstorm.metrics.registry import METRICS, Metric, MetricTable
+from selfstorm.metrics.registry import METRICS, Metric, MetricDescription, MetricRegistry
 
 SHARPNESS = Metric(
     key="sharpness",
@@ -73,12 +76,14 @@ def test_values_are_shown_with_their_unit(key, value, text):
 
 
 def test_a_sentence_from_outside_is_text_and_no_program():
-    meddled = Metric(key="a", label="A", better="lower", warn=0.0, warning="{value.__class__} {0} %s {value}")
+    meddled = MetricDescription(
+        key="a", label="A", better="lower", warn=0.0, warning="{value.__class__} {0} %s {value}"
+    )
     assert meddled.finding(1.0).why == "{value.__class__} {0} %s 1"
 
 
 def test_what_cannot_be_measured_is_left_out():
-    table = MetricTable(
+    table = MetricRegistry(
         (
             SHARPNESS,
             Metric(key="none", label="None", measure=lambda _: None),
@@ -100,13 +105,20 @@ def test_delivery_is_measured_by_the_functions_the_table_names():
 def test_every_function_that_the_table_names_exists():
     for metric in METRICS:
         with pytest.raises(AttributeError):  # called, and nothing of it is there
-            MetricTable((metric,)).measure(metric.of, object())
+            MetricRegistry((metric,)).measure(metric.of, object())
 
 
 def test_a_metric_goes_over_the_wire_without_its_function():
-    told = SHARPNESS.model_dump()
-    assert not {"measure", "costly"} & set(told)
-    assert Metric.model_validate(told).finding(12.34) == SHARPNESS.finding(12.34)
+    [_, sent] = encode("metrics", MetricDescriptions(metrics=(SHARPNESS,)))
+    assert b"measure" not in sent
+    [received] = decode([b"metrics", sent]).message.metrics
+    assert received.finding(12.34) == SHARPNESS.finding(12.34)
+
+
+def test_a_function_named_by_a_message_is_ignored():
+    header = msgpack.packb({"v": VERSION, "metrics": [{"key": "a", "label": "A", "measure": "os:getcwd"}]})
+    [received] = decode([b"metrics", header]).message.metrics
+    assert not hasattr(received, "measure")
 
 
 def test_the_worst_level_is_found():

@@ -204,6 +204,6 @@ def test_the_command_says_it_and_writes_the_map(movie, tmp_path):
     assert "agreement 0.9" in said.output
     maps = tifffile.imread(tmp_path / "error.tif")
     assert (maps.shape, maps.dtype) == ((2, 48, 56), np.float32)
-    assert "wrote what the pictures leave unexplained" in said.output
+    assert "wrote the error map" in said.output
     refused = CliRunner().invoke(command, [str(word) for word in [*line, "--model", "paper"]])
     assert "knows no optics" in refused.output

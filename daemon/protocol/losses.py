@@ -1,4 +1,4 @@
-"""When something was last lost: a loss of this minute is news, one of an hour ago is a figure. Pure."""
+"""When frames or windows were last lost: a loss of this minute is news, one of an hour ago is a figure."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from daemon.protocol.messages import Status
 
 
 @dataclass(frozen=True, slots=True)
-class Losses:
-    """When each count last rose, by the viewer's clock; None when it has not since the viewer looks."""
+class LossTimes:
+    """When each count last rose, by the reader's clock; None where it has not since it reads."""
 
     missing_s: float | None = None
     rejected_s: float | None = None
@@ -18,20 +18,20 @@ class Losses:
 
 
 def missing_frames(status: Status) -> int:
-    """Frames that never arrived: on the way, inside the camera, or in an outage (an estimate)."""
+    """Count frames that never arrived: lost in transit, in the camera, or in an outage (an estimate)."""
     frames = status.frames
     return frames.missing + frames.lost_at_source + frames.estimated_lost_in_outages
 
 
 def slow_windows(status: Status) -> int:
-    """Windows that were skipped because the computer could not follow."""
+    """Count windows that were skipped because the computer could not keep up."""
     return status.windows.skipped - status.windows.skipped_while_paused
 
 
-def note_losses(losses: Losses, before: Status | None, status: Status, now: float) -> Losses:
-    """Compare two accounts of one run; before is None for its first."""
+def note_losses(losses: LossTimes, before: Status | None, status: Status, now: float) -> LossTimes:
+    """Compare two statuses of one run; `before` is None for its first."""
     if before is None:
-        return Losses()
+        return LossTimes()
     risen = {
         "missing_s": missing_frames(status) > missing_frames(before),
         "rejected_s": status.frames.rejected > before.frames.rejected,

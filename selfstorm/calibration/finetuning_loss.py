@@ -7,12 +7,11 @@ import math
 import torch
 from torch import Tensor
 
-from selfstorm.calibration.differentiable_psf import Covariance, Optics, learned_density, parameters, smooth
+from selfstorm.calibration.differentiable_psf import Covariance, Optics, learned_density
 from selfstorm.calibration.field_moments import FieldMoments
 from selfstorm.calibration.psf_fit import Target
 from selfstorm.physics.operators import Lags, inside_field
 from selfstorm.psf.models import Psf
-from selfstorm.psf.pupil import Pupil
 from selfstorm.stages.covariances import shifted, trend, window_statistics
 
 NOISY = 0.1  # share of the moments that is chance; beyond it they show nothing
@@ -74,18 +73,18 @@ class Loss:
     """Misfit at the twelve nearest lags + ANCHOR x chi2 of the moments, over the parameters of a kind of PSF."""
 
     def __init__(self, half: Half, psf: Psf, pixel_nm: float) -> None:
-        self.half, self.optics, self.nominal = half, Optics(smooth(psf), pixel_nm), parameters(smooth(psf))
+        self.half, self.optics = half, Optics(psf, pixel_nm)
+        self.nominal = self.optics.theta
         values = torch.as_tensor(half.target.values)
         self.values, self.noise = values - values.mean(), max(half.target.hold(psf).noise, TINY)
 
     def residual(self, theta: Tensor) -> Tensor:
-        """What the PSF leaves of the moments, its square in units of the loss, and for a pupil the NA's prior."""
+        """Residual of the moments, its square in units of the loss, and of the prior on nominal parameters."""
         rho = self.optics.autocorrelation(self.optics.spectrum(theta))
         rho = rho - rho.mean()
         left = (self.values - (self.values @ rho) / (rho @ rho) * rho) * math.sqrt(ANCHOR / self.noise)
-        if not isinstance(self.optics.psf, Pupil):
-            return left
-        return torch.cat([left, (theta - self.nominal)[:1] * (NA_WEIGHT / NA_SD)])
+        from_nominal = (theta - self.nominal)[: self.optics.psf.nominal_parameters]
+        return torch.cat([left, from_nominal * (NA_WEIGHT / NA_SD)])
 
     def curvature(self, theta: Tensor) -> Tensor:
         """(P, P) Gauss's and Newton's of the residual, with a floor."""

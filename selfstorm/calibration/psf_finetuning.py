@@ -21,10 +21,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selfstorm.calibration.differentiable_psf import Optics, first, parameters, smooth, with_parameters
+from selfstorm.calibration.differentiable_psf import Optics, parameters
 from selfstorm.calibration.finetuning_loss import FAR_LAGS, Half, Loss
-from selfstorm.psf.models import Psf
-from selfstorm.psf.pupil import Pupil
+from selfstorm.psf.models import Psf, tunable, tuning_starts
 from selfstorm.stages.covariances import shifted
 
 Outcome = Literal["kept", "rolled back", "not needed", "not possible"]
@@ -96,19 +95,15 @@ def _finetune(psf: Psf, frames: Tensor, pixel_nm: float, budget: Budget, clock: 
     learning, judging = (Half(y[which], wider[which], pixel_nm) for which in (~second, second))
     if not (learning.speaks and judging.speaks):
         return FitReport(psf, "not possible", "the frames show too little to learn the optics from")
-    if learning.agrees(psf) and judging.agrees(psf) and not (isinstance(psf, Pupil) and psf.origin != TUNED):
+    if learning.agrees(psf) and judging.agrees(psf) and not (psf.has_twin and psf.origin != TUNED):
         return FitReport(psf, "not needed", "the frames agree with the optics as they are")
     loss = Loss(learning, psf, pixel_nm)
-    theta, losses = descend(loss, _starts(psf), budget, clock)
+    starts = [torch.tensor(start, dtype=torch.float64) for start in tuning_starts(psf)]
+    theta, losses = descend(loss, starts, budget, clock)
     if not all(map(math.isfinite, losses)):
         return FitReport(psf, "rolled back", "the steps led to numbers that are not finite", losses)
-    tuned = with_parameters(smooth(psf), theta, TUNED)
+    tuned = loss.optics.psf.with_parameters(theta.tolist(), TUNED)
     return judge(judging, loss.optics, psf, tuned, losses)
-
-
-def _starts(psf: Psf) -> list[Tensor]:
-    """Parameters to start from: for a pupil also those of the PSF turned round, which has the same moments."""
-    return [first(psf), parameters(psf.turned())] if isinstance(psf, Pupil) else [first(psf)]
 
 
 def descend(
@@ -145,7 +140,7 @@ def judge(half: Half, optics: Optics, old: Psf, new: Psf, losses: tuple[float, .
     to make the picture a little worse.
     """
     with torch.no_grad():
-        before, after = (half.misfit(optics, optics.spectrum(parameters(smooth(psf))), FAR_LAGS) for psf in (old, new))
+        before, after = (half.misfit(optics, optics.spectrum(parameters(tunable(psf))), FAR_LAGS) for psf in (old, new))
     moments_before, moments_after = half.target.hold(old).chi2, half.target.hold(new).chi2
     gain = _standard_errors(before - after)
     worse = gain < WORSE or moments_after > moments_before + 1

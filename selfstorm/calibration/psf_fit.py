@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import least_squares
@@ -12,27 +11,15 @@ from scipy.optimize import least_squares
 from selfstorm.calibration.field_moments import FieldMoments
 from selfstorm.calibration.psf_autocorrelation import autocorrelation
 from selfstorm.frames import Array
-from selfstorm.psf.models import Airy, Ellipse, Gaussian, Psf, equivalent_sigma_nm
-from selfstorm.psf.pupil import ABERRATIONS, Pupil
+from selfstorm.psf.kind import FitFamily
+from selfstorm.psf.models import Gaussian, Psf
 
 STEP = 1e-3  # of the derivatives
-NARROWEST_PX, WIDEST_PX = 0.4, 4.0  # standard deviations between which a round PSF can be told
+MIN_SIGMA_PX, MAX_SIGMA_PX = 0.4, 4.0  # standard deviations between which a round PSF can be told
 
-ABERRATION_SD = 1.0
+SCANNED_WIDTHS = 24
 PRIOR = 1e-5  # of misfit: what one standard deviation from a prior costs
-MOST_CHANGE = 2.0  # of any parameter: logarithms and radians
-# one of each kind, and such as mix: the misfit has many valleys
-PUPIL_STARTS = (
-    (0.6, 0.0, 0.0, 0.0, 0.0, 0.0),
-    (0.4, 0.4, 0.1, 0.1, 0.1, 0.0),
-    (0.4, -0.4, 0.1, 0.1, -0.1, 0.0),
-    (0.4, 0.1, 0.4, -0.1, 0.1, 0.0),
-    (0.4, 0.1, -0.4, 0.1, 0.1, 0.0),
-    (0.1, 0.1, 0.0, 0.6, 0.1, 0.0),
-    (0.1, -0.1, 0.0, 0.1, 0.6, 0.0),
-    (0.2, 0.0, 0.1, 0.4, 0.4, 0.1),
-    (0.2, 0.0, -0.1, 0.4, -0.4, 0.1),
-)
+MAX_CHANGE = 2.0  # of any parameter: logarithms and radians
 
 
 @dataclass(frozen=True)
@@ -74,34 +61,30 @@ class Target:
         """A PSF as it is, against the moments."""
         return Fit(psf, _power(self._residual(psf)), self._spread(self._basis(psf)))
 
-    def fit(
-        self,
-        make: Callable[[Array], Psf],
-        origin: Sequence[float] | Array,
-        sd: Sequence[float] | Array | None = None,
-        start: Sequence[float] | Array | None = None,
-    ) -> Fit:
-        """The PSF make(parameters) that fits best.
+    def fit(self, family: FitFamily, enough: float = 0.0) -> Fit:
+        """The PSF of a family that fits best. Starts are tried in turn until the misfit is below `enough`."""
+        best: Fit | None = None
+        for start in family.starts:
+            fit = self._fit_from(family, start)
+            if best is None or fit.misfit < best.misfit:
+                best = fit
+            if best.misfit < enough:
+                break
+        if best is None:
+            raise ValueError("a family of PSFs without a start")
+        return best
 
-        origin: parameters to start from, unless `start` says others. sd: of a weak prior round the origin.
-        """
-        centre = np.asarray(origin, float)
-        weights = np.zeros(len(centre)) if sd is None else math.sqrt(PRIOR) / np.asarray(sd)
+    def _fit_from(self, family: FitFamily, start: Array) -> Fit:
+        """Least squares from one start, with the family's prior round its origin."""
+        centre = start if family.origin is None else family.origin
+        weights = np.zeros(len(centre)) if family.sd is None else math.sqrt(PRIOR) / family.sd
 
         def residual(theta: Array) -> Array:
-            return np.asarray(np.r_[self._residual(make(theta)), weights * (theta - centre)])
+            return np.asarray(np.r_[self._residual(family.make(theta)), weights * (theta - centre)])
 
-        bounds = (centre - MOST_CHANGE, centre + MOST_CHANGE)
-        found = least_squares(
-            residual,
-            centre if start is None else start,
-            bounds=bounds,
-            diff_step=STEP,
-            xtol=1e-5,
-            ftol=1e-6,
-            max_nfev=40,
-        )
-        psf, slopes = make(found.x), found.jac
+        bounds = (centre - MAX_CHANGE, centre + MAX_CHANGE)
+        found = least_squares(residual, start, bounds=bounds, diff_step=STEP, xtol=1e-5, ftol=1e-6, max_nfev=40)
+        psf, slopes = family.make(found.x), found.jac
         inverse = np.linalg.pinv(slopes)[:, : len(self.values)]
         sds = np.sqrt(np.diag(inverse @ self.covariance @ inverse.T).clip(min=0))
         basis = np.c_[self._basis(psf), slopes[: len(self.values)]]
@@ -122,54 +105,11 @@ class Target:
 
 
 def fit_round(target: Target) -> Fit:
-    """The round Gaussian."""
-    lowest, highest = NARROWEST_PX * target.pixel_nm, WIDEST_PX * target.pixel_nm
-    widths = np.geomspace(lowest, highest, 24)
+    """The round Gaussian, from the best of a scan of widths."""
+    lowest, highest = MIN_SIGMA_PX * target.pixel_nm, MAX_SIGMA_PX * target.pixel_nm
+    widths = np.geomspace(lowest, highest, SCANNED_WIDTHS)
     best = min(widths, key=lambda sigma: target.hold(Gaussian(float(sigma))).misfit)
-    return target.fit(lambda t: Gaussian(float(np.clip(math.exp(t[0]), lowest, highest))), [math.log(best)])
-
-
-def fit_ellipse(target: Target, near_nm: float) -> Fit:
-    """The elliptic Gaussian of any angle; it is fitted by its mean width and two components of its elongation."""
-
-    def make(theta: Array) -> Ellipse:
-        elongation = 0.5 * min(math.hypot(theta[1], theta[2]), 2.0)
-        long_nm, short_nm = (math.exp(theta[0] + side * elongation) for side in (1, -1))
-        return Ellipse(long_nm, short_nm, math.degrees(0.5 * math.atan2(theta[2], theta[1])) % 180)
-
-    starts = [(math.log(near_nm), 0.2 * math.cos(turn), 0.2 * math.sin(turn)) for turn in (0.0, 2.1, 4.2)]
-    return min((target.fit(make, start) for start in starts), key=lambda fit: fit.misfit)
-
-
-def fit_pupil(target: Target, nominal: Airy, na_sd: float, enough: float) -> Fit:
-    """An aberrated pupil. The autocorrelation does not tell a PSF from itself turned by 180 degrees.
-
-    na_sd: how far the nominal numerical aperture is believed, as a relative standard deviation, so that defocus is
-    not taken for a small one. Starts are tried until the misfit is below `enough`.
-    """
-    origin = np.zeros(1 + len(ABERRATIONS))
-
-    def make(theta: Array) -> Pupil:
-        na = nominal.na * math.exp(-float(theta[0]))
-        return Pupil(na, nominal.wavelength_nm, tuple(float(value) for value in theta[1:]))
-
-    sd = np.r_[na_sd, np.full(len(ABERRATIONS), ABERRATION_SD)]
-    best = target.fit(make, origin, sd, np.r_[0.0, PUPIL_STARTS[0]])
-    for start in PUPIL_STARTS[1:]:
-        if best.misfit < enough:
-            break
-        best = min(best, target.fit(make, origin, sd, np.r_[0.0, start]), key=lambda fit: fit.misfit)
-    return best
-
-
-def fit_airy(target: Target, nominal: Airy, near_nm: float) -> Fit:
-    """An Airy PSF of any scale, as a change of the numerical aperture."""
-    start = math.log(near_nm / equivalent_sigma_nm(nominal))
-
-    def make(theta: Array) -> Airy:
-        return replace(nominal, na=nominal.na * math.exp(-float(theta[0])))
-
-    return target.fit(make, [start])
+    return target.fit(Gaussian.family(best, lowest, highest))
 
 
 def _power(values: Array) -> float:

@@ -10,9 +10,8 @@ from dataclasses import dataclass, replace
 
 from selfstorm.calibration.field_moments import FIELD_LAGS, REACH_PX, FieldMoments
 from selfstorm.calibration.psf_autocorrelation import lopsidedness
-from selfstorm.calibration.psf_fit import Fit, Target, fit_airy, fit_ellipse, fit_pupil, fit_round
-from selfstorm.psf.models import Airy, Gaussian, Psf, equivalent_sigma_nm
-from selfstorm.psf.pupil import Pupil
+from selfstorm.calibration.psf_fit import Fit, Target, fit_round
+from selfstorm.psf.models import Airy, Ellipse, Gaussian, Psf, Pupil
 
 NOMINAL_SIGMA_NM = 110.0  # 0.21 wavelength / NA of a far-red dye under an oil objective, and some aberration
 NOMINAL_AIRY = Airy(1.4, 670.0)
@@ -44,13 +43,13 @@ def find_psf(moments: FieldMoments, pixel_nm: float, given: Psf | None = None) -
     target = Target(moments, pixel_nm)
     round_ = fit_round(target)
     halves = [fit_round(Target(half, pixel_nm)) for half in moments.halves()]
-    widths = [equivalent_sigma_nm(fit.psf) for fit in (*halves, round_)]
+    widths = [fit.psf.equivalent_sigma_nm for fit in (*halves, round_)]
     unsure = not 0 < round_.sd[0] < MOST_SD or abs(widths[0] - widths[1]) > MOST_APART * widths[2]
     if unsure or widths[2] > WIDEST_PX * pixel_nm:
         return _unknown(given, "the frames do not tell", (round_,))
     fits = _candidates(moments, target, round_, given)
     best = fits[-1]
-    if best.misfit > MOST_MISFIT or equivalent_sigma_nm(best.psf) > WIDEST_PX * pixel_nm:
+    if best.misfit > MOST_MISFIT or best.psf.equivalent_sigma_nm > WIDEST_PX * pixel_nm:
         return _unknown(given, "no PSF fits the frames", tuple(fits))
     if given is None:
         return PsfFinding(replace(best.psf, origin="learned from the frames"), "none was given", tuple(fits))
@@ -64,27 +63,27 @@ def find_psf(moments: FieldMoments, pixel_nm: float, given: Psf | None = None) -
 
 def _candidates(moments: FieldMoments, target: Target, round_: Fit, given: Psf | None) -> list[Fit]:
     """All fits made, the one to believe last: the first of the simplest that no other is clearly better than."""
-    near = equivalent_sigma_nm(round_.psf)
+    near = round_.psf.equivalent_sigma_nm
     nominal, na_sd = NOMINAL_AIRY, UNKNOWN_NA_SD
-    if isinstance(given, Airy | Pupil):
-        nominal, na_sd = Airy(given.na, given.wavelength_nm), KNOWN_NA_SD
-    airy, ellipse = fit_airy(target, nominal, near), fit_ellipse(target, near)
+    if given is not None and given.aperture is not None:
+        nominal, na_sd = Airy(*given.aperture), KNOWN_NA_SD
+    airy, ellipse = target.fit(nominal.family(near)), target.fit(Ellipse.family(near))
     fits = [round_, airy, ellipse]
     best = airy if _better(airy, round_, 0.0) else round_
     best = ellipse if _better(ellipse, best, MATTERS) else best
     if best.misfit > ABERRATED and best.chi2 > ABERRATED_CHI2:
-        pupil = _oriented(
-            fit_pupil(target, nominal, na_sd, max(ABERRATED, ENOUGH_CHI2 * best.noise)), moments, target.pixel_nm
-        )
+        family = Pupil.family(nominal.na, nominal.wavelength_nm, na_sd)
+        enough = max(ABERRATED, ENOUGH_CHI2 * best.noise)
+        pupil = _oriented(target.fit(family, enough), moments, target.pixel_nm)
         fits.append(pupil)
         best = pupil if _better(pupil, best, ABERRATED) else best
     return [*(fit for fit in fits if fit is not best), best]
 
 
 def _oriented(fit: Fit, moments: FieldMoments, pixel_nm: float) -> Fit:
-    """The fitted pupil, or it turned by 180 degrees: as the third moments say."""
+    """The fitted PSF, or its twin turned by 180 degrees: as the third moments say."""
     psf = fit.psf
-    if isinstance(psf, Pupil) and moments.standard_errors(lopsidedness(psf, pixel_nm)) < 0:
+    if psf.has_twin and moments.standard_errors(lopsidedness(psf, pixel_nm)) < 0:
         return replace(fit, psf=psf.turned())
     return fit
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import GrowingFile, check_new, claim_temporary, publish
 from selfstorm.localizations import Localizations
-from selfstorm.psf.models import Psf, equivalent_sigma_nm
+from selfstorm.psf.models import Psf
 
 COLUMNS = (
     "id",
@@ -52,7 +52,7 @@ class ThunderstormWriter(GrowingFile):
 
     def append(self, found: Localizations, psf: Psf) -> None:
         """Append emitters whose frames count from 0, and flush them to the file."""
-        sigma_nm = equivalent_sigma_nm(psf)
+        sigma_nm = psf.equivalent_sigma_nm
         sd_nm = found.sd_nm.square().mean(1).sqrt()
         columns = (found.frame + 1, found.x_nm, found.y_nm, found.photons, found.background_photons)
         values = [column.tolist() for column in (*columns, found.background_sd, sd_nm)]

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from selfstorm.frames import Array
+from selfstorm.psf.kind import FitFamily
 from selfstorm.psf.separable import Mode, modes_of_kernel
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SAMPLES = 24  # across the pupil
 STEP_NM = 10.0
-MOST_MODES = 4
-LEFT_OUT = 0.03  # of the kernel's root mean square; what two modes leave of an Airy PSF
+MAX_MODES = 4
+MAX_ERROR = 0.03  # of the kernel's root mean square; what two modes leave of an Airy PSF
+FIRST_DEFOCUS = 0.3  # rad
+ABERRATION_SD = 1.0  # rad, of the prior
+# One fit of each kind of aberration, and some of mixtures: the misfit has many valleys.
+FIT_STARTS = (
+    (0.6, 0.0, 0.0, 0.0, 0.0, 0.0),
+    (0.4, 0.4, 0.1, 0.1, 0.1, 0.0),
+    (0.4, -0.4, 0.1, 0.1, -0.1, 0.0),
+    (0.4, 0.1, 0.4, -0.1, 0.1, 0.0),
+    (0.4, 0.1, -0.4, 0.1, 0.1, 0.0),
+    (0.1, 0.1, 0.0, 0.6, 0.1, 0.0),
+    (0.1, -0.1, 0.0, 0.1, 0.6, 0.0),
+    (0.2, 0.0, 0.1, 0.4, 0.4, 0.1),
+    (0.2, 0.0, -0.1, 0.4, -0.4, 0.1),
+)
 ABERRATIONS = ("defocus", "astigmatism", "oblique astigmatism", "coma along y", "coma along x", "spherical")
 
 
@@ -21,8 +42,13 @@ ABERRATIONS = ("defocus", "astigmatism", "oblique astigmatism", "coma along y", 
 class Pupil:
     """The scalar PSF |FT(pupil exp(i phase))|^2 (Goodman, Fourier Optics, section 6.4).
 
-    aberrations: Zernike coefficients in radians root mean square (Noll 1976), in the order of ABERRATIONS.
+    aberrations: Zernike coefficients in radians root mean square (Noll 1976), in the order of ABERRATIONS. theta: the
+    logarithm of 1 / NA, and the aberrations.
     """
+
+    kind: ClassVar[str] = "pupil"
+    has_twin: ClassVar[bool] = True  # turned by 180 degrees
+    nominal_parameters: ClassVar[int] = 1  # defocus is not to be taken for a small numerical aperture
 
     na: float
     wavelength_nm: float
@@ -34,6 +60,26 @@ class Pupil:
         """Distance at which the modes are cut: the fourth dark ring, wider as the phase is stronger."""
         strength = float(np.hypot.reduce(self.aberrations))
         return 2.1 * self.wavelength_nm / self.na * (1 + 0.3 * strength)
+
+    @property
+    def equivalent_sigma_nm(self) -> float:
+        """Standard deviation of the Gaussian with the same light in the middle pixel of a fine grid."""
+        axis_nm = np.arange(-150, 151) * STEP_NM
+        return STEP_NM / math.sqrt(2 * math.pi * float(self.kernel(axis_nm).max()))
+
+    @property
+    def aperture(self) -> tuple[float, float] | None:
+        """Numerical aperture and wavelength in nm."""
+        return self.na, self.wavelength_nm
+
+    @classmethod
+    def unaberrated(cls, na: float, wavelength_nm: float, origin: str) -> Pupil:
+        """The PSF of an ideal objective."""
+        return cls(na, wavelength_nm, (0.0,) * len(ABERRATIONS), origin)
+
+    def defocused(self) -> Pupil:
+        """The PSF a little out of focus: at none the slope is zero, since more focus is as good as less."""
+        return replace(self, aberrations=(FIRST_DEFOCUS, *self.aberrations[1:]))
 
     def turned(self) -> Pupil:
         """The same PSF turned by 180 degrees: with coma the other way."""
@@ -53,6 +99,39 @@ class Pupil:
         """Leading modes of the sampled PSF, as many as it takes, up to four."""
         return list(_modes(self))
 
+    def parameters(self) -> list[float]:
+        """Theta, (7,)."""
+        return [-math.log(self.na), *self.aberrations]
+
+    def with_parameters(self, theta: Sequence[float], origin: str) -> Pupil:
+        """The pupil with these parameters, of the same wavelength."""
+        return replace(self, na=math.exp(-theta[0]), aberrations=tuple(theta[1:]), origin=origin)
+
+    def samples(self, theta: Tensor, axis_nm: Tensor) -> Tensor:
+        """(n, n) samples on an even axis, up to a factor, with their gradient in theta."""
+        import torch
+
+        amplitude, phases = (torch.as_tensor(part) for part in zernikes())
+        phase = torch.tensordot(theta[1:], phases, 1)
+        across = (torch.arange(SAMPLES, dtype=torch.float64) + 0.5) * 2 / SAMPLES - 1
+        angle = 2 * math.pi / self.wavelength_nm * torch.exp(-theta[0]) * torch.outer(axis_nm, across)
+        wave = torch.polar(torch.ones_like(angle), angle)
+        return (wave @ torch.polar(amplitude, phase) @ wave.mT).abs() ** 2
+
+    @staticmethod
+    def family(na: float, wavelength_nm: float, na_sd: float) -> FitFamily:
+        """Aberrated pupils near a nominal aperture, known to a relative standard deviation of na_sd.
+
+        Without that prior, defocus would be taken for a small numerical aperture.
+        """
+
+        def make(theta: Array) -> Pupil:
+            fitted_na = na * math.exp(-float(theta[0]))
+            return Pupil(fitted_na, wavelength_nm, tuple(float(value) for value in theta[1:]))
+
+        sd = np.r_[na_sd, np.full(len(ABERRATIONS), ABERRATION_SD)]
+        return FitFamily(make, tuple(np.r_[0.0, start] for start in FIT_STARTS), np.zeros(len(sd)), sd)
+
     def __str__(self) -> str:
         found = ", ".join(f"{name} {value:.2f}" for name, value in zip(ABERRATIONS, self.aberrations, strict=True))
         return f"PSF of NA {self.na:.3g}, {self.wavelength_nm:.0f} nm, aberrations in rad: {found} ({self.origin})"
@@ -61,7 +140,7 @@ class Pupil:
 @lru_cache(maxsize=8)
 def _modes(psf: Pupil) -> tuple[Mode, ...]:
     half = int(np.ceil(psf.reach_nm / STEP_NM))
-    return modes_of_kernel(psf.kernel(np.arange(-half, half + 1) * STEP_NM), STEP_NM, MOST_MODES, LEFT_OUT)
+    return modes_of_kernel(psf.kernel(np.arange(-half, half + 1) * STEP_NM), STEP_NM, MAX_MODES, MAX_ERROR)
 
 
 @lru_cache(maxsize=1)

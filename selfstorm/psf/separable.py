@@ -6,6 +6,7 @@ difference of them at its two edges.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,6 +24,12 @@ class Mode:
     weight: float
     along_y: Integral
     along_x: Integral
+
+
+def sample_axis_nm(reach_nm: float, step_nm: float) -> Array:
+    """Even axis (n,), n odd, of the samples that reach so far to both sides."""
+    half = math.ceil(reach_nm / step_nm)
+    return np.arange(-half, half + 1) * step_nm
 
 
 def modes_of_kernel(kernel: Array, step_nm: float, most: int, error: float = 0.0) -> tuple[Mode, ...]:

@@ -14,16 +14,13 @@ from selfstorm.calibration.differentiable_psf import (
     SCALE,
     Covariance,
     Optics,
-    first,
     parameters,
-    smooth,
-    with_parameters,
 )
 from selfstorm.calibration.finetuning_loss import Half, Loss
 from selfstorm.calibration.psf_autocorrelation import autocorrelation
 from selfstorm.calibration.psf_finetuning import Budget, finetune
 from selfstorm.physics.operators import LAGS, Grid, LaggedCovariance
-from selfstorm.psf.models import Airy, Ellipse, Gaussian
+from selfstorm.psf.models import Airy, Ellipse, Gaussian, tunable, tuning_starts
 from selfstorm.psf.pupil import Pupil
 from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
@@ -99,7 +96,7 @@ def test_gradient_through_the_network_is_that_of_finite_differences(sharp, monke
 
 @pytest.mark.parametrize("psf", KINDS.values(), ids=KINDS.keys())
 def test_parameters_make_the_same_psf(psf):
-    again = with_parameters(psf, parameters(psf), "given")
+    again = psf.with_parameters(psf.parameters(), "given")
     np.testing.assert_allclose(parameters(again), parameters(psf), atol=1e-12)
     assert type(again) is type(psf)
 
@@ -227,4 +224,5 @@ def test_what_shows_nothing_changes_nothing(frames):
 
 def test_an_airy_psf_starts_where_defocus_has_a_slope():
     airy = Airy(1.4, 660.0)
-    assert float(first(airy)[1]) > 0 == float(parameters(smooth(airy))[1])
+    ((_, defocus, *_),) = tuning_starts(airy)
+    assert defocus > 0 == tunable(airy).parameters()[1]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from selfstorm.calibration.differentiable_psf import Covariance, Optics, parameters, smooth
+from selfstorm.calibration.differentiable_psf import Covariance, Optics
 from selfstorm.physics.background import SplineSurface
 from selfstorm.physics.multiplicative import multiplicative_step
 from selfstorm.physics.operators import LAGS, Grid, Imaging, LaggedCovariance, inside_field
@@ -26,8 +26,8 @@ OPTICS = {
 
 def fourier_covariance(psf, grid):
     """The calibration's, which has a slope in the PSF."""
-    optics = Optics(smooth(psf), grid.pixel_nm)
-    kernels = optics.kernels(optics.spectrum(parameters(smooth(psf))), LAGS)
+    optics = Optics(psf, grid.pixel_nm)
+    kernels = optics.kernels(optics.spectrum(optics.theta), LAGS)
     return Covariance(kernels, LAGS, grid.height, grid.width)
 
 

@@ -10,7 +10,7 @@ from selfstorm.calibration.psf_autocorrelation import autocorrelation
 from selfstorm.calibration.psf_fit import Target, fit_round
 from selfstorm.calibration.psf_selection import NOMINAL_SIGMA_NM, find_psf
 from selfstorm.errors import InputError
-from selfstorm.psf.models import Airy, Ellipse, Gaussian, equivalent_sigma_nm, psf_from_dict, psf_to_dict
+from selfstorm.psf.models import Airy, Ellipse, Gaussian, psf_from_dict, psf_to_dict
 from selfstorm.psf.pupil import Pupil
 from selfstorm.simulation.movie import Scene, simulate
 
@@ -51,10 +51,10 @@ def test_what_is_no_psf_is_refused(account):
 
 
 def test_the_width_of_every_psf():
-    assert equivalent_sigma_nm(Gaussian(110.0)) == 110.0
-    assert equivalent_sigma_nm(Ellipse(121.0, 100.0, 30.0)) == pytest.approx(110.0)
-    assert equivalent_sigma_nm(Pupil(1.4, 670.0, (0.0,) * 6)) == pytest.approx(equivalent_sigma_nm(AIRY), rel=0.1)
-    assert equivalent_sigma_nm(Pupil(1.4, 670.0, (0.9, *[0.0] * 5))) > 1.3 * equivalent_sigma_nm(AIRY)
+    assert Gaussian(110.0).equivalent_sigma_nm == 110.0
+    assert Ellipse(121.0, 100.0, 30.0).equivalent_sigma_nm == pytest.approx(110.0)
+    assert Pupil(1.4, 670.0, (0.0,) * 6).equivalent_sigma_nm == pytest.approx(AIRY.equivalent_sigma_nm, rel=0.1)
+    assert Pupil(1.4, 670.0, (0.9, *[0.0] * 5)).equivalent_sigma_nm > 1.3 * AIRY.equivalent_sigma_nm
 
 
 def test_an_unaberrated_pupil_is_airy():
@@ -100,7 +100,7 @@ def test_what_is_no_moments_is_refused():
 def test_error_bars_are_honest():
     """Over 10 movies, fitted widths scatter as their error bars say, within a factor of two."""
     found = [fit_round(Target(moments_of(movie(30, seed=seed, density=3)), 100.0)) for seed in range(20, 30)]
-    scatter = np.std([np.log(equivalent_sigma_nm(fit.psf)) for fit in found])
+    scatter = np.std([np.log(fit.psf.equivalent_sigma_nm) for fit in found])
     assert 0.5 < scatter / np.mean([fit.sd[0] for fit in found]) < 2
 
 
@@ -108,7 +108,7 @@ def test_error_bars_are_honest():
 def test_a_wrong_width_is_put_right(wrong):
     raw = movie(80, psf_sigma_nm=110.0, seed=2)
     psf = learned(raw, Gaussian(110.0 * wrong))
-    assert equivalent_sigma_nm(psf) == pytest.approx(110.0, rel=0.03)
+    assert psf.equivalent_sigma_nm == pytest.approx(110.0, rel=0.03)
     assert psf.origin == "learned from the frames; the given Gaussian PSF does not fit them"
 
 
@@ -162,7 +162,7 @@ def test_the_simplest_psf_that_fits_is_believed(psf):
     moments = FieldMoments(autocorrelation(psf, 100.0) + noise, np.zeros((40, 40)), np.ones(40))
     found = find_psf(moments, 100.0).psf
     assert type(found) is type(psf)
-    assert equivalent_sigma_nm(found) == pytest.approx(equivalent_sigma_nm(psf), rel=0.01)
+    assert found.equivalent_sigma_nm == pytest.approx(psf.equivalent_sigma_nm, rel=0.01)
 
 
 def test_a_lamp_that_flickers_and_dyes_that_bleach_do_not_change_it():
@@ -170,7 +170,7 @@ def test_a_lamp_that_flickers_and_dyes_that_bleach_do_not_change_it():
     rng = np.random.default_rng(6)
     structure = 3000.0 * np.kron(rng.random((16, 28)), np.ones((3, 2)))  # never blinks, blocks of 3 x 2 pixels
     lamp = 1 + 0.1 * rng.standard_normal((60, 1, 1))
-    assert equivalent_sigma_nm(learned(raw + structure * lamp)) == pytest.approx(110.0, rel=0.05)
+    assert learned(raw + structure * lamp).equivalent_sigma_nm == pytest.approx(110.0, rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +192,7 @@ def test_frames_that_only_brighten_show_no_psf():
     for first in range(0, 60, 10):
         moments.add(frames[first : first + 10])
     for given in (None, Gaussian(110.0)):
-        assert equivalent_sigma_nm(find_psf(moments, 100.0, given).psf) == pytest.approx(110.0)
+        assert find_psf(moments, 100.0, given).psf.equivalent_sigma_nm == pytest.approx(110.0)
 
 
 @pytest.mark.parametrize("sigma_nm", [95.0, 130.0, 170.0])

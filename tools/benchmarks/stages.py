@@ -18,7 +18,7 @@ from torch import Tensor
 
 from benchmarks.tally import Tally
 from selfstorm.baselines.self_storm_2024 import PaperModel, PaperSettings, normalise, picture, train
-from selfstorm.calibration.differentiable_psf import parameters, smooth
+from selfstorm.calibration.differentiable_psf import parameters
 from selfstorm.calibration.field_moments import FieldMoments
 from selfstorm.calibration.finetuning_loss import Half, Loss
 from selfstorm.compute.batching import BatchLimits, frames_together, free_bytes
@@ -176,7 +176,7 @@ def tuning_cost(raw: Array) -> StageCost:
     y = torch.as_tensor((raw.astype(np.float32) - 100.0) / 4.0)
     psf = Gaussian(125.0)
     with torch.inference_mode(False), torch.enable_grad():
-        loss, theta = Loss(Half(y, y, SETTINGS.pixel_nm), psf, SETTINGS.pixel_nm), parameters(smooth(psf))
+        loss, theta = Loss(Half(y, y, SETTINGS.pixel_nm), psf, SETTINGS.pixel_nm), parameters(psf)
         cost = _cost(lambda: loss(theta), torch.device("cpu"))
     return StageCost(raw.shape[1], "fine-tuning, on the CPU", "step", *cost)
 

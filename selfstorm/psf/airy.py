@@ -1,0 +1,81 @@
+"""The diffraction-limited PSF."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import ClassVar
+
+import numpy as np
+from scipy.special import j1
+
+from selfstorm.frames import Array
+from selfstorm.psf.kind import FitFamily
+from selfstorm.psf.separable import Mode, modes_of_kernel, sample_axis_nm
+
+MODES = 2
+SAMPLE_STEP_NM = 5.0
+REACH = 2.1  # wavelengths over NA: the fourth dark ring
+EQUIVALENT_SIGMA = 0.21  # wavelengths over NA
+
+
+@dataclass(frozen=True, slots=True)
+class Airy:
+    """The diffraction-limited PSF (2 J1(v)/v)^2, v = 2 pi NA r / wavelength (Born & Wolf, section 8.5.2).
+
+    Where it is fine-tuned it becomes a pupil without aberrations (models.tunable).
+    """
+
+    kind: ClassVar[str] = "airy"
+    has_twin: ClassVar[bool] = False
+
+    na: float
+    wavelength_nm: float
+    origin: str = "given"
+
+    @property
+    def reach_nm(self) -> float:
+        """Distance at which the modes are cut: the fourth dark ring."""
+        return REACH * self.wavelength_nm / self.na
+
+    @property
+    def equivalent_sigma_nm(self) -> float:
+        """Standard deviation of the Gaussian that is like it."""
+        return EQUIVALENT_SIGMA * self.wavelength_nm / self.na
+
+    @property
+    def aperture(self) -> tuple[float, float] | None:
+        """Numerical aperture and wavelength in nm."""
+        return self.na, self.wavelength_nm
+
+    def kernel(self, axis_nm: Array) -> Array:
+        """(n, n) samples at (y, x) on an even axis, of total 1."""
+        r_nm = np.hypot(axis_nm[:, None], axis_nm[None, :])
+        v = np.maximum(2 * np.pi * self.na / self.wavelength_nm * r_nm, 1e-9)
+        density = (2 * j1(v) / v) ** 2
+        return np.asarray(density / density.sum())
+
+    def modes(self) -> list[Mode]:
+        """Leading modes of the sampled PSF."""
+        return list(_modes(self))
+
+    def turned(self) -> Airy:
+        """Itself: it is round."""
+        return self
+
+    def family(self, near_nm: float) -> FitFamily:
+        """Airy PSFs of any scale, as a change of the numerical aperture; fits start near an equivalent sigma."""
+
+        def make(theta: Array) -> Airy:
+            return replace(self, na=self.na * math.exp(-float(theta[0])))
+
+        return FitFamily(make, (np.array([math.log(near_nm / self.equivalent_sigma_nm)]),))
+
+    def __str__(self) -> str:
+        return f"Airy PSF, NA {self.na:.3g}, {self.wavelength_nm:.0f} nm ({self.origin})"
+
+
+@lru_cache(maxsize=8)
+def _modes(psf: Airy) -> tuple[Mode, ...]:
+    return modes_of_kernel(psf.kernel(sample_axis_nm(psf.reach_nm, SAMPLE_STEP_NM)), SAMPLE_STEP_NM, MODES)

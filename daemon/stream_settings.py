@@ -6,7 +6,7 @@ from daemon.config import CameraSection, Config, OpticsSection
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 from selfstorm.psf.models import Airy, Gaussian, Psf
-from selfstorm.stream.model import Settings
+from selfstorm.stream.settings import Settings
 
 
 def stream_settings(config: Config, info: StreamInfo) -> Settings:

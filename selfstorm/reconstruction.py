@@ -11,7 +11,7 @@ from selfstorm.frames import Array
 from selfstorm.localizations import Localizations
 from selfstorm.psf.models import Psf
 
-State = Literal["cold", "warm", "scene changed"]
+State = Literal["cold", "warm", "scene changed", "rolled back"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,7 @@ from daemon.health import Health
 from daemon.processing.sinks import Sink, WindowOutput
 from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import check_file
-from selfstorm.stream.checkpoint import save_model
-from selfstorm.stream.model import SequenceModel
+from selfstorm.stream.model_protocol import StreamModel
 
 INTERVAL_S = 5.0
 
@@ -26,7 +25,7 @@ class CheckpointWriter(Sink):
         check_file(path)
         self._path, self._health = path, health
         self._changed = threading.Condition()
-        self._model: SequenceModel | None = None
+        self._model: StreamModel | None = None
         self._source, self._closed = "", False
         self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
         health.report(checkpoint=str(path))
@@ -36,7 +35,7 @@ class CheckpointWriter(Sink):
 
     def result(self, output: WindowOutput) -> None:
         """Keep the model of a window that was learned from; it is never changed again, only replaced."""
-        if output.made.learned and isinstance(output.model, SequenceModel):
+        if output.made.learned and output.model is not None:
             window = output.window
             with self._changed:
                 self._model = output.model
@@ -63,9 +62,9 @@ class CheckpointWriter(Sink):
             if closed:
                 return
 
-    def _write(self, model: SequenceModel, source: str) -> bool:
+    def _write(self, model: StreamModel, source: str) -> bool:
         try:
-            save_model(model, self._path, source, overwrite=True)
+            model.save(self._path, source, overwrite=True)
         except InputError as error:
             self._health.report(checkpoint="")
             self._health.event("error", "checkpoint_stopped", f"{error}; the stream goes on")

@@ -12,8 +12,8 @@ from selfstorm.frames import Array, Window
 from selfstorm.metrics.delivery import Delivery
 from selfstorm.metrics.registry import METRICS
 from selfstorm.reconstruction import Reconstruction
-from selfstorm.stream.model import Settings
 from selfstorm.stream.processing_level import ProcessingLevel
+from selfstorm.stream.settings import Settings
 
 
 def header_of(

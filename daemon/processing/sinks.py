@@ -18,7 +18,7 @@ from daemon.protocol.messages import PictureHeader
 from daemon.transport.publisher import Picture, Publisher
 from selfstorm.errors import first_line
 from selfstorm.frames import Array, Window
-from selfstorm.stream.engine import Model
+from selfstorm.stream.model_protocol import StreamModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class WindowOutput:
     header: PictureHeader
     raw: Picture | None = None
     quality: Picture | None = None
-    model: Model | None = None
+    model: StreamModel | None = None
 
     @property
     def picture(self) -> Array:

@@ -22,6 +22,7 @@ from selfstorm.errors import InputError
 from selfstorm.frames import Window
 from selfstorm.metrics.registry import METRICS
 from selfstorm.reconstruction import Reconstruction
+from selfstorm.stream.model_kinds import kind_of
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Worker(threading.Thread):
         self._reconstructor = Reconstructor(
             lambda info: stream_settings(self._config, info),
             device,
-            steady=config.lossless or chosen.model == "paper",
+            steady=config.lossless or not kind_of(chosen.model).has_levels,
             whole=config.lossless,
             tell=health.event,
             budget=lambda: self._config.reconstruction.budget,

@@ -11,6 +11,7 @@ import click
 
 from selfstorm.commands.microscope_options import Microscope, microscope_options
 from selfstorm.commands.output_options import overwrite_option
+from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import check_outputs, stem
 
 
@@ -62,17 +63,19 @@ def reconstruct(
     from selfstorm.io.ome_tiff import OmeTiffWriter
     from selfstorm.io.thunderstorm import ThunderstormWriter
     from selfstorm.metrics.registry import METRICS
-    from selfstorm.stream.checkpoint import load_model
-    from selfstorm.stream.checkpoint import save_model as write_model
-    from selfstorm.stream.engine import Model, new_model
-    from selfstorm.stream.model import SequenceModel, Settings
-    from selfstorm.stream.offline import check_memory, check_windows, reconstruct_movie
+    from selfstorm.stream.compute_resources import Compute
+    from selfstorm.stream.engine import StreamEngine
+    from selfstorm.stream.model_kinds import kind_of, load_model, new_model
+    from selfstorm.stream.model_protocol import StreamModel
+    from selfstorm.stream.offline import FailedWindow, check_memory, check_windows, reconstruct_movie
+    from selfstorm.stream.settings import Settings
 
-    if model == "paper" and (start_from or save_model):
+    kind = kind_of(model)
+    if not kind.saves and (start_from or save_model):
         raise click.UsageError("--start-from and --save-model are for our own model alone.")
-    if localizations is not None and (estimate != "fused" or model != "unrolled"):
+    if localizations is not None and (estimate != "fused" or not kind.localizes):
         raise click.UsageError("--localizations come with --estimate fused of our own model alone.")
-    if error_map is not None and model != "unrolled":
+    if error_map is not None and not kind.localizes:
         raise click.UsageError("--error-map comes with our own model alone: the paper's knows no optics.")
     output = output or default_output(movie)
     outputs = {"-o": output, "--localizations": localizations, "--error-map": error_map, "--save-model": save_model}
@@ -92,12 +95,15 @@ def reconstruct(
         offset_adu = stated.offset_adu if microscope.offset_adu is None else microscope.offset_adu
         gain = microscope.gain or stated.gain_adu_per_electron
     settings = Settings(pixel_nm, psf, offset_adu, gain, int(scale), estimate, quality, model, tuning_steps)
-    learning: Model = (
-        load_model(start_from, settings, (raw.shape[1], raw.shape[2]), torch_device)
-        if start_from is not None
-        else new_model(settings, raw[:length], torch_device)
-    )
-    check_memory(learning, length)
+    compute = Compute(torch_device)
+
+    def checked(model: StreamModel) -> StreamModel:
+        check_memory(model, length)
+        return model
+
+    engine = StreamEngine(lambda first_window: checked(new_model(settings, first_window, compute)))
+    if start_from is not None:
+        engine.go_on_from(checked(load_model(start_from, settings, (raw.shape[1], raw.shape[2]), compute)))
     click.echo(f"{movie}: {raw.shape[0]} frames of {raw.shape[1]}x{raw.shape[2]}, pixel {pixel_nm:g} nm")
     click.echo(f"{windows} window(s) of {length} frames on {describe(torch_device)}")
     left_over = len(raw) - ((windows - 1) * stride + length)
@@ -111,8 +117,12 @@ def reconstruct(
         if error_map is not None:
             errors = open_files.enter_context(OmeTiffWriter(error_map, pixel_nm, overwrite=overwrite))
         progress = open_files.enter_context(click.progressbar(length=windows * length, label="reconstructing"))
-        tabled = 0
-        for start, result in reconstruct_movie(raw, learning, length, stride, progress.update):
+        tabled, result, failed = 0, None, []
+        for start, made in reconstruct_movie(raw, engine, length, stride, progress.update):
+            if isinstance(made, FailedWindow):
+                failed.append(f"no picture of frames {start} to {start + length - 1}: {made.why}")
+                continue
+            result = made
             writer.add(result.picture, _record(start, length, result))
             if errors is not None and result.error_map is not None:
                 errors.add(
@@ -121,15 +131,17 @@ def reconstruct(
             if table is not None and result.localizations is not None and result.psf is not None:
                 table.append(result.localizations.where(result.localizations.frame >= tabled), result.psf)
                 tabled = start + length
+        if result is None:
+            raise InputError(failed[0], where=movie, hint="give a movie with more valid frames")
     click.echo(f"{result.optics}; {result.camera}")
     click.echo(METRICS.line(result.metrics))
     if result.fit is not None:
         click.echo(f"fine-tuning of the optics {result.fit}")
-    for note in result.notes:
+    for note in (*failed, *result.notes):
         click.echo(f"note: {note}", err=True)
     click.echo(f"wrote {output}")
-    if save_model is not None and isinstance(learning, SequenceModel):
-        write_model(learning, save_model, f"{movie}: {len(raw)} frames", overwrite=overwrite)
+    if save_model is not None and engine.model is not None:
+        engine.model.save(save_model, f"{movie}: {len(raw)} frames", overwrite=overwrite)
         click.echo(f"wrote the learned model to {save_model}")
     if table is not None:
         click.echo(f"wrote {table.rows} localisations to {localizations}")

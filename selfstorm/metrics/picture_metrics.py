@@ -40,10 +40,11 @@ class PictureEvidence:
 def misfit(evidence: PictureEvidence) -> float:
     """Share of the mean frame's variance over the field that the model does not explain, 0..1.
 
-    Shot noise is subtracted from both; 0 where the mean frame shows nothing but noise.
+    Variances, so that an offset of the whole background counts in neither. Shot noise is subtracted from both; 0 where
+    the mean frame shows nothing but noise.
     """
-    mean, expected = evidence.mean, evidence.expected
-    powers = mean.clamp(min=0).sum(), ((mean - mean.mean()) ** 2).sum(), ((mean - expected) ** 2).sum()
+    mean, residual = evidence.mean, evidence.mean - evidence.expected
+    powers = mean.clamp(min=0).sum(), ((mean - mean.mean()) ** 2).sum(), ((residual - residual.mean()) ** 2).sum()
     light, shown, left = torch.stack(powers).tolist()
     noise = light / evidence.frames
     shown, left = shown - noise, left - noise

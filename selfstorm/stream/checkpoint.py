@@ -1,4 +1,4 @@
-"""What a model has learned, on disk: safetensors with its provenance, written whole or not at all.
+"""Checkpoints: a model on disk as safetensors with its provenance, written whole or not at all.
 
 Tensors hold numbers alone, the header JSON alone: nothing in a file can run. Everything read is checked before use.
 """
@@ -20,17 +20,25 @@ from torch import Tensor
 
 from selfstorm.calibration.field_moments import FieldMoments
 from selfstorm.errors import InputError, first_line
+from selfstorm.frames import Array
 from selfstorm.io.atomic_files import atomic_write
 from selfstorm.physics.camera import Camera
+from selfstorm.physics.operators import Grid
 from selfstorm.psf.models import psf_from_dict, psf_to_dict
-from selfstorm.stream.model import SequenceModel, Settings
+from selfstorm.stream.compute_resources import Compute
+from selfstorm.stream.covariance_history import CovarianceHistory
+from selfstorm.stream.field_state import FieldState
+from selfstorm.stream.instrument import Calibration
+from selfstorm.stream.model import SequenceModel, model_of
+from selfstorm.stream.psf_learning import PsfLearning
+from selfstorm.stream.settings import Settings
 
-MOST_BYTES = 4 * 2**30
-MOST_HEADER = 1_000_000
+MAX_BYTES = 4 * 2**30
+MAX_HEADER = 1_000_000
 
 
 class Facts(BaseModel):
-    """The header: what the tensors belong to, and where they come from."""
+    """Header of a checkpoint: the field that the tensors belong to, and their provenance."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -50,47 +58,65 @@ class Facts(BaseModel):
 
 
 def fingerprint(model: SequenceModel) -> str:
-    """16 hexadecimal digits that name what pictures are made with: optics, camera and density."""
-    digest = blake2b(json.dumps(psf_to_dict(model.psf), sort_keys=True).encode(), digest_size=8)
-    digest.update(str(model.camera).encode())
-    if model.density is not None:
-        digest.update(model.density.cpu().numpy().tobytes())
+    """Return 16 hexadecimal digits that name what pictures are made with: optics, camera and density."""
+    digest = blake2b(json.dumps(psf_to_dict(model.calibration.psf), sort_keys=True).encode(), digest_size=8)
+    digest.update(str(model.calibration.camera).encode())
+    if model.state.density is not None:
+        digest.update(model.state.density.cpu().numpy().tobytes())
     return digest.hexdigest()
 
 
-def save_model(model: SequenceModel, path: Path, source: str, *, overwrite: bool = False) -> None:
-    """Write PATH.part and call it PATH when it is whole. source: which data the model learned from."""
+def save_checkpoint(model: SequenceModel, path: Path, source: str, *, overwrite: bool = False) -> None:
+    """Save a model, whole or not at all.
+
+    Args:
+        model: to save.
+        path: of the file.
+        source: the data that the model learned from.
+        overwrite: replace a file that is there.
+
+    Raises:
+        InputError: the file cannot be written, or is there.
+    """
+    camera, grid = model.calibration.camera, model.grid
     facts = Facts(
         format="selfstorm-sequence-model",
         format_version=1,
-        height=model.grid.height,
-        width=model.grid.width,
-        scale=model.grid.scale,
+        height=grid.height,
+        width=grid.width,
+        scale=grid.scale,
         pixel_nm=model.settings.pixel_nm,
-        offset_adu=float(model.camera.offset_adu),
-        gain_adu_per_electron=float(model.camera.gain_adu_per_electron),
-        camera_origin=model.camera.origin,
-        psf=psf_to_dict(model.psf),
-        frames=model.frames,
+        offset_adu=float(camera.offset_adu),
+        gain_adu_per_electron=float(camera.gain_adu_per_electron),
+        camera_origin=camera.origin,
+        psf=psf_to_dict(model.calibration.psf),
+        frames=model.state.psf_learning.frames,
         source=source,
-        written_by=f"selfstorm {version('selfstorm')}, torch {torch.__version__}, {model.device}",
+        written_by=f"selfstorm {version('selfstorm')}, torch {torch.__version__}, {model.compute.device}",
     )
     try:
         with atomic_write(path, overwrite=overwrite) as part:
-            save_file(model.state_dict(), part, {"facts": facts.model_dump_json()})
+            save_file(_tensors_of(model), part, {"facts": facts.model_dump_json()})
     except SafetensorError as fault:
         raise InputError(f"cannot be written ({fault})", where=path, hint="check the folder and the rights") from fault
 
 
-def load_model(path: Path, settings: Settings, field: tuple[int, int], device: torch.device) -> SequenceModel:
-    """The model in a file, for a stream of that field (H, W); what the settings give wins over what was learned.
+def load_checkpoint(path: Path, settings: Settings, field: tuple[int, int], compute: Compute) -> SequenceModel:
+    """Load a model for another stream of the same field.
 
-    Raises InputError where the file is no checkpoint, is damaged, or belongs to another field, scale or pixel size.
+    Args:
+        path: of a checkpoint.
+        settings: of the stream; camera values given there replace those in the file.
+        field: (H, W) of the stream.
+        compute: the device.
+
+    Raises:
+        InputError: the file is no checkpoint, is damaged, or belongs to another field, scale or pixel size.
     """
     facts, tensors = _read(path)
     for name, theirs, ours in (
         ("field", (facts.height, facts.width), tuple(field)),
-        ("network scale", facts.scale, settings.network_scale),
+        ("network scale", facts.scale, settings.grid_scale),
         ("pixel size in nm", facts.pixel_nm, settings.pixel_nm),
     ):
         if theirs != ours:
@@ -105,23 +131,58 @@ def load_model(path: Path, settings: Settings, field: tuple[int, int], device: t
         facts.camera_origin,
     )
     try:
-        model = SequenceModel(settings, field, camera, FieldMoments(), psf_from_dict(facts.psf), device)
-        model.load_state_dict(tensors)
+        calibration = Calibration(psf_from_dict(facts.psf), camera, _hot_pixels(tensors, field))
+        learning = PsfLearning(_moments(tensors), facts.frames, settings.psf)
+        state = FieldState(
+            density=_density(tensors, Grid(*field, settings.grid_scale, settings.pixel_nm), compute.device),
+            history=CovarianceHistory.from_state(tensors, field, compute.device),
+            psf_learning=learning,
+        )
+        return model_of(settings, calibration, compute, state)
     except InputError as fault:
         raise _damaged(path, fault) from fault
-    model.frames = facts.frames
-    return model
+
+
+def _tensors_of(model: SequenceModel) -> dict[str, Tensor]:
+    """Return what was learned as tensors on the CPU."""
+    moments = model.state.psf_learning.moments.state()
+    tensors = {f"moments.{name}": torch.tensor(values) for name, values in moments.items()}
+    tensors["hot"] = torch.tensor(model.calibration.hot_pixels)
+    if model.state.density is not None:
+        tensors["density"] = model.state.density.detach().cpu().clone()
+    return tensors | model.state.history.state()
+
+
+def _moments(tensors: dict[str, Tensor]) -> FieldMoments:
+    state = {name: tensors.get(f"moments.{name}") for name in FieldMoments().state()}
+    if any(part is None for part in state.values()):
+        raise InputError(f"no moments among {', '.join(tensors) or 'no tensors'}", where="state")
+    return FieldMoments(**{name: part.numpy() for name, part in state.items() if part is not None})
+
+
+def _hot_pixels(tensors: dict[str, Tensor], field: tuple[int, int]) -> Array:
+    hot = tensors.get("hot")
+    if hot is None or hot.dtype != torch.bool or hot.shape != tuple(field):
+        raise InputError("no map of hot pixels for this field", where="state")
+    return np.asarray(hot.numpy())
+
+
+def _density(tensors: dict[str, Tensor], grid: Grid, device: torch.device) -> Tensor | None:
+    density = tensors.get("density")
+    if density is None:
+        return None
+    if density.shape != grid.cells or not bool((density >= 0).all()):
+        raise InputError(f"a density of shape {tuple(density.shape)} for {grid}", where="state")
+    return density.to(device, torch.float32)
 
 
 def _read(path: Path) -> tuple[Facts, dict[str, Tensor]]:
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise InputError(
-                f"is larger than {MOST_BYTES >> 30} GiB", where=path, hint="give a checkpoint of selfstorm"
-            )
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"is larger than {MAX_BYTES >> 30} GiB", where=path, hint="give a checkpoint of selfstorm")
         with safe_open(path, "pt") as file:
             header = (file.metadata() or {}).get("facts", "")
-            if not 0 < len(header) < MOST_HEADER:
+            if not 0 < len(header) < MAX_HEADER:
                 raise InputError("is no checkpoint of selfstorm", where=path, hint="give one that selfstorm wrote")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         facts = Facts.model_validate(json.loads(header))

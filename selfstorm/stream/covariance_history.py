@@ -110,7 +110,7 @@ class CovarianceHistory:
                 notes.append(f"parts of the sample move, by {speed:.2f} nm a frame or so; the density goes along")
         return tuple(notes)
 
-    def said(self, first: int) -> str:
+    def describe(self, first: int) -> str:
         """In words, which frames the density of a window that begins with that number was made from."""
         if not self.older_than(first):
             return "the window's own frames"

@@ -1,54 +1,161 @@
-"""The models a stream can be given to, and their one way of making a picture: what offline and live both call."""
+"""The engine of offline and live: windows -> pictures, by one model that learns on and is rolled back where it must.
+
+frames ──► a copy of the model ingests them ──► picture ──► misfit guard ──► the copy is the model
+                                                                 `──► or is dropped, and its frames left out
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
-import torch
+import numpy as np
 
-from selfstorm.baselines.self_storm_stream import SelfStormStream
 from selfstorm.frames import Array
 from selfstorm.reconstruction import Reconstruction
-from selfstorm.stream import ingest as ours
 from selfstorm.stream.frame_store import WindowSpan
-from selfstorm.stream.model import SequenceModel, Settings
-from selfstorm.stream.per_frame import ProgressCallbacks
+from selfstorm.stream.misfit_guard import MAX_JUMPS, MisfitGuard
+from selfstorm.stream.model_protocol import StreamModel
+from selfstorm.stream.per_frame import NO_CALLBACKS, ProgressCallbacks
 from selfstorm.stream.processing_level import ProcessingLevel
-from selfstorm.stream.reconstruct import NOBODY, picture_of_window
 
-Model = SequenceModel | SelfStormStream
+NOT_LEARNED_FROM = "of a window that was not learned from"
+MISFIT_CAUTION = "not learned from; do not trust this picture"
 
-
-def new_model(settings: Settings, first_window: Array, device: torch.device) -> Model:
-    """The model of a stream that starts with first_window, (T, H, W) ADU."""
-    if settings.model == "paper":
-        return SelfStormStream(settings, device)
-    return SequenceModel.learned_from(settings, first_window, device)
+MakeModel = Callable[[Array], StreamModel]
+ChooseLevel = Callable[[StreamModel], ProcessingLevel | None]
 
 
-def ingest(model: Model, raw: Array, place: WindowSpan) -> None:
-    """Take in new frames, each once and in order.
+@dataclass(frozen=True, eq=False)
+class EngineWindow:
+    """A window and where its frames are.
 
-    raw: (T, H, W) ADU. place: their numbers, and the window they are taken in for.
+    Attributes:
+        span: numbers of its frames, and its position in the stream.
+        read: returns the frames (T, H, W) ADU of some numbers.
+        before: (T,) numbers of frames before the window that are in none that was reconstructed.
     """
-    if isinstance(model, SelfStormStream):
-        model.ingest(raw, place)
-    else:
-        ours.ingest(model, raw, place)
+
+    span: WindowSpan
+    read: Callable[[Array], Array]
+    before: Array = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
-def picture_of(
-    model: Model,
-    place: WindowSpan,
-    effort: ProcessingLevel | None = None,
-    callbacks: ProgressCallbacks = NOBODY,
-    preview: Callable[[Reconstruction], None] | None = None,
-) -> Reconstruction:
-    """Fine-tune the model on a window of watched frames and super-resolve it.
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The picture of a window, and whether the model learned from it.
 
-    place: where the window lies in its stream. effort: less than the settings ask for, to save time. told: of progress.
-    preview: handed the density as soon as there is one.
+    Attributes:
+        result: the picture.
+        model: that made it.
+        learned: the model learned from the window.
+        alarm: why it did not, empty otherwise.
+        reset: the model was dropped too, because no window fits it any more.
     """
-    if isinstance(model, SelfStormStream):
-        return model.picture(place, callbacks)
-    return picture_of_window(model, place, effort, callbacks, preview)
+
+    result: Reconstruction
+    model: StreamModel
+    learned: bool
+    alarm: str = ""
+    reset: bool = False
+
+
+class StreamEngine:
+    """Reconstructs window after window, each with what the windows before it taught.
+
+    Args:
+        make_model: makes the model of a stream from its first window, (T, H, W) ADU.
+        model: to go on from, where there is one.
+
+    Attributes:
+        model: the last good one; None before the first window and after a reset.
+    """
+
+    def __init__(self, make_model: MakeModel, model: StreamModel | None = None) -> None:
+        self._make_model, self.model = make_model, model
+        self._start()
+
+    def _start(self) -> None:
+        self._last_number = -1
+        self._left_out: Array = np.zeros(0, np.int64)
+        self._guard = MisfitGuard()
+
+    def restart(self) -> None:
+        """Drop the model: the next window makes another."""
+        self.model = None
+        self._start()
+
+    def go_on_from(self, model: StreamModel) -> None:
+        """Learn on from another model of the same stream: with other settings, or loaded from a file."""
+        self.model = model
+
+    def start_stream(self) -> None:
+        """Go on with another stream of the same field: what was learned holds, frame numbers start again."""
+        if self.model is not None:
+            self.model = self.model.copy()
+            self.model.start_stream()
+        self._last_number, self._left_out = -1, self._left_out[:0]
+
+    def new_numbers(self, window: EngineWindow) -> Array:
+        """Return the numbers of the frames that no window before had, (T,)."""
+        numbers = np.concatenate([window.before, window.span.numbers])
+        return np.asarray(numbers[numbers > self._last_number])
+
+    def candidate(self, window: EngineWindow) -> StreamModel:
+        """Return what a window is tried with: a copy of the model, or a new one."""
+        if self.model is None:
+            self._start()
+            return self._make_model(window.read(window.span.numbers))
+        model = self.model.copy()
+        model.leave_out(self._left_out.tolist(), NOT_LEARNED_FROM)
+        return model
+
+    def reconstruct(
+        self,
+        window: EngineWindow,
+        choose_level: ChooseLevel = lambda model: None,
+        callbacks: ProgressCallbacks = NO_CALLBACKS,
+        preview: Callable[[Reconstruction], None] | None = None,
+        batch: int | None = None,
+    ) -> Outcome:
+        """Reconstruct a window and learn from it.
+
+        Args:
+            window: with at least one frame.
+            choose_level: called with the model that has ingested the frames; None for all that was asked for.
+            callbacks: of progress.
+            preview: called with a first picture as soon as there is one.
+            batch: new frames that are ingested together; None for all.
+
+        Raises:
+            Exception: whatever the model raises; the engine is as before, so that the window can be tried again or
+                skipped.
+        """
+        model, new = self.candidate(window), self.new_numbers(window)
+        for first in range(0, len(new), batch or max(len(new), 1)):
+            some = new[first : first + (batch or len(new))]
+            model.ingest(window.read(some), replace(window.span, numbers=some))
+        callbacks.mark("watch")
+        result = model.picture(window.span, choose_level(model), callbacks, preview)
+        alarm = self._guard.reject(result)
+        if not alarm:
+            self.model = model
+            self._end(window, learned=True)
+            return Outcome(result, model, learned=True)
+        reset = self._guard.jumps >= MAX_JUMPS
+        if reset:
+            alarm = f"{alarm}, {MAX_JUMPS} times in a row"
+            self.restart()
+        else:
+            self._end(window, learned=False)
+        notes = (f"{alarm}: {MISFIT_CAUTION}", *result.notes)
+        return Outcome(replace(result, state="rolled back", notes=notes), model, False, alarm, reset)
+
+    def skip(self, window: EngineWindow) -> None:
+        """Go on after a window that could not be reconstructed: its frames are left out of those to come."""
+        self._end(window, learned=False)
+
+    def _end(self, window: EngineWindow, *, learned: bool) -> None:
+        left_out = np.concatenate([self._left_out, self.new_numbers(window)])
+        self._left_out = left_out[:0] if learned else left_out
+        self._last_number = int(window.span.numbers[-1])

@@ -1,4 +1,4 @@
-"""What is kept of the frames that a window may still ask for, and of what was made of them."""
+"""The frame buffer: frames that windows may still ask for, and the emitters found in them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ FEW_FRAMES, MANY_MORE = 60, 1.5
 
 @dataclass(frozen=True)
 class WindowSpan:
-    """Where a window lies in its stream, or some frames of it.
+    """Position of a window, or of some of its frames, in a stream.
 
-    numbers: (T,) int64, rising: those of the frames that are there. first: the number the window starts with, whether
-    that frame came or not. stride: from one window's start to the next.
+    Attributes:
+        numbers: (T,) int64, rising, of the frames that arrived.
+        first: number that the window starts with, whether that frame arrived or not.
+        stride: frames from one window's start to the next.
     """
 
     numbers: Array
@@ -29,12 +31,17 @@ class WindowSpan:
 
 @dataclass(frozen=True, eq=False)
 class FrameBlock:
-    """Some consecutive frames, as they were seen when they came.
+    """Consecutive frames, and the emitters found in them.
 
-    numbers: (T,) of the frames. y: (T, H, W) photons. smooth: (T, knots, knots), the smooth light of each at equal
-    brightness (selfstorm.stages.out_of_focus). raw_sum: (H, W) float64 ADU. total: (rows, columns) photons of their
-    emitter maps added up, and found: localisations with the stream's frame numbers; None until somebody looked for
-    them. prior_frames: how many frames the density said where to look by.
+    Attributes:
+        numbers: (T,) of the frames.
+        y: (T, H, W) photons.
+        smooth: (T, knots, knots) out-of-focus light at equal brightness (selfstorm.stages.out_of_focus).
+        raw_sum: (H, W) float64, ADU.
+        total: (rows, columns) photons, sum of the emitter maps; None before they were made.
+        background: (H, W) photons, mean of the light that the emitter maps were found in; None likewise.
+        found: localisations with the stream's frame numbers; None where none were wanted.
+        prior_frames: frames behind the density that was the prior of the emitters.
     """
 
     numbers: Array
@@ -42,6 +49,7 @@ class FrameBlock:
     smooth: Tensor
     raw_sum: Array
     total: Tensor | None = None
+    background: Tensor | None = None
     found: Localizations | None = None
     prior_frames: int = 0
 
@@ -52,51 +60,56 @@ class FrameBlock:
 FrameBuffer = tuple[FrameBlock, ...]
 
 
-def strips(place: WindowSpan, y: Tensor, smooth: Tensor, raw: Array) -> FrameBuffer:
-    """New frames, all of a place, in strips that no window of their stream cuts."""
-    edges = np.flatnonzero(np.diff((place.numbers - place.first) // place.stride)) + 1
-    runs = (slice(int(run[0]), int(run[-1]) + 1) for run in np.split(np.arange(len(place.numbers)), edges))
-    return tuple(FrameBlock(place.numbers[r], y[r], smooth[r], raw[r].sum(0, dtype=np.float64)) for r in runs)
+def blocks_of(span: WindowSpan, y: Tensor, smooth: Tensor, raw: Array) -> FrameBuffer:
+    """Divide new frames, all of a span, into blocks that no window of their stream cuts."""
+    edges = np.flatnonzero(np.diff((span.numbers - span.first) // span.stride)) + 1
+    runs = (slice(int(run[0]), int(run[-1]) + 1) for run in np.split(np.arange(len(span.numbers)), edges))
+    return tuple(FrameBlock(span.numbers[r], y[r], smooth[r], raw[r].sum(0, dtype=np.float64)) for r in runs)
 
 
-def since(film: Iterable[FrameBlock], first: int) -> FrameBuffer:
-    """The strips from frame number `first` on."""
-    return tuple(strip for strip in film if strip.numbers[0] >= first)
+def since(buffer: Iterable[FrameBlock], first: int) -> FrameBuffer:
+    """Return the blocks from frame number `first` on."""
+    return tuple(block for block in buffer if block.numbers[0] >= first)
 
 
-def tail(film: Sequence[FrameBlock], frames: int) -> FrameBuffer:
-    """As many of the last strips as hold so many frames, or all there are."""
+def tail(buffer: Sequence[FrameBlock], frames: int) -> FrameBuffer:
+    """Return as many of the last blocks as hold so many frames, or all there are."""
     held = 0
-    for count, strip in enumerate(reversed(film), 1):
-        held += len(strip)
+    for count, block in enumerate(reversed(buffer), 1):
+        held += len(block)
         if held >= frames:
-            return tuple(film[-count:])
-    return tuple(film)
+            return tuple(buffer[-count:])
+    return tuple(buffer)
 
 
-def numbers_of(film: Sequence[FrameBlock]) -> Array:
-    """(T,) numbers of all frames."""
-    return np.concatenate([strip.numbers for strip in film]) if film else np.zeros(0, np.int64)
+def numbers_of(buffer: Sequence[FrameBlock]) -> Array:
+    """Return the numbers of all frames, (T,)."""
+    return np.concatenate([block.numbers for block in buffer]) if buffer else np.zeros(0, np.int64)
 
 
-def spans(film: Sequence[FrameBlock]) -> Iterator[tuple[FrameBlock, slice]]:
-    """Every strip, and which of all the frames are its own."""
+def with_slices(buffer: Sequence[FrameBlock]) -> Iterator[tuple[FrameBlock, slice]]:
+    """Iterate over the blocks, each with its slice of all the frames."""
     first = 0
-    for strip in film:
-        yield strip, slice(first, first + len(strip))
-        first += len(strip)
+    for block in buffer:
+        yield block, slice(first, first + len(block))
+        first += len(block)
 
 
-def to_look_at(strip: FrameBlock, localized: bool, remembered: int) -> bool:
-    """Whether the emitters of a strip are still to be looked for: to be localised, or added up.
+def needs_emitters(block: FrameBlock, localized: bool, prior_frames: int) -> bool:
+    """Return whether the emitters of a block are still to be found.
 
-    Again, where the density knew of few frames and now knows of many more. remembered: frames that it knows of.
+    They are found again where the prior came from few frames and now comes from many more.
+
+    Args:
+        block: some frames.
+        localized: emitters are wanted as localisations, not as maps alone.
+        prior_frames: frames behind the density as it is now.
     """
-    if (strip.found if localized else strip.total) is None:
+    if (block.found if localized else block.total) is None:
         return True
-    return strip.prior_frames < FEW_FRAMES and remembered >= MANY_MORE * strip.prior_frames
+    return block.prior_frames < FEW_FRAMES and prior_frames >= MANY_MORE * block.prior_frames
 
 
-def unseen(film: Sequence[FrameBlock], first: int, localized: bool, remembered: int) -> int:
-    """How many frames from that number on are still to be looked at."""
-    return sum(len(strip) for strip in since(film, first) if to_look_at(strip, localized, remembered))
+def pending_frames(buffer: Sequence[FrameBlock], first: int, localized: bool, prior_frames: int) -> int:
+    """Count the frames from number `first` on whose emitters are still to be found."""
+    return sum(len(block) for block in since(buffer, first) if needs_emitters(block, localized, prior_frames))

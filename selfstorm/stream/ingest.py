@@ -1,7 +1,7 @@
-"""What happens to every frame once, when it comes: believed or not, cleared of haze, recognised, remembered.
+"""Ingest: every frame once, when it comes - selected, freed of smooth light, compared with the scene, added up.
 
-This alone sees all frames. A window's picture is made of what it leaves in the model, so a stride costs its own frames
-and not the window's, and frames of windows that nobody had time for still teach the model.
+Only ingest sees all frames. A window's picture is made of what it leaves in the model, so a stride costs its own
+frames and not the window's, and frames of skipped windows teach the model too.
 """
 
 from __future__ import annotations
@@ -14,102 +14,113 @@ from torch import Tensor
 
 from selfstorm.frames import Array
 from selfstorm.physics.background import fit_background
-from selfstorm.physics.bad_data import dark_frames, flashes, levels
 from selfstorm.stages.covariances import TREND_FRAMES, statistics_of, sums_of, trend
 from selfstorm.stages.density import density
 from selfstorm.stages.out_of_focus import far_covariance
 from selfstorm.stream.brightness import frame_gains
-from selfstorm.stream.frame_store import WindowSpan, since, strips, tail
+from selfstorm.stream.frame_selection import select_valid_frames
+from selfstorm.stream.frame_store import WindowSpan, blocks_of, since, tail
 from selfstorm.stream.model import SequenceModel
 from selfstorm.stream.scene_change import LEAST_FRAMES, LOOKED_AT_FRAMES, detect_scene_change, first_of_scene
 
-ROUGH_LAYERS = 20  # enough to tell emitters from haze
-COMPARABLE_FRAMES = 3  # fewer say nothing of how pixels fluctuate
-LEVELS = 100  # frames that say how bright frames are
-UNLIT_PATIENCE = 500  # frames in the dark, after which the dark is what there is to see
-LONGEST_FLASH = 8  # frames: what stays is no flash but another light
-NOT_FINITE = "not finite"
-FLASH = "brighter all over than any blinking"
-UNLIT = "taken while the light was off"
+ROUGH_LAYERS = 20  # enough to tell emitters from out-of-focus light
+MIN_COMPARABLE_FRAMES = 3  # fewer show no fluctuation of a pixel
 
 
-def ingest(model: SequenceModel, raw: Array, place: WindowSpan) -> None:
-    """Take in new frames.
+def ingest(model: SequenceModel, raw: Array, span: WindowSpan) -> SequenceModel:
+    """Ingest new frames.
 
-    raw: (T, H, W) ADU, T >= 1, of the model's field. place: their numbers, larger than all before, and the window they
-    are taken in for: from its start on, frames are kept.
+    Args:
+        model: that has seen the frames before.
+        raw: (T, H, W) ADU, T >= 1, of the model's field.
+        span: numbers of the frames, larger than all before, and the window that they are ingested for: frames are kept
+            from its start on.
+
+    Returns:
+        The model that has seen these frames too.
     """
-    model.film = since(model.film, min(place.first, int(place.numbers[0])))
-    model.left_out = tuple((number, why) for number, why in model.left_out if number >= place.first)
-    photons = model.photons(raw, model.uploads.room(raw.shape))
+    state, compute = model.state, model.compute
+    photons = model.calibration.photons(raw, compute.uploads.room(raw.shape))
     with torch.inference_mode():
-        y = model.uploads.send(photons)  # on its way while the host looks at it and learns from it
-    believed = _trusted_psf(model, photons, place.numbers)
-    model.last_number = int(place.numbers[-1])
-    if not believed.any():
-        return
-    model.learn(photons if believed.all() else photons[believed])
+        y = compute.uploads.send(photons)  # on its way while the host selects frames and adds up moments
+    valid, light, rejected = select_valid_frames(state.light, photons, span.numbers)
+    model = model.with_state(
+        buffer=since(state.buffer, min(span.first, int(span.numbers[0]))),
+        rejected=tuple((number, why) for number, why in state.rejected if number >= span.first) + rejected,
+        light=light,
+        last_number=int(span.numbers[-1]),
+    )
+    if not valid.any():
+        return model
+    learning = model.state.psf_learning.with_frames(photons if valid.all() else photons[valid])
+    model = model.with_state(psf_learning=learning)
     with torch.inference_mode():
-        if not believed.all():
-            y = y[torch.as_tensor(np.flatnonzero(believed)).to(model.device)]
-        _remember(model, raw[believed], y, replace(place, numbers=place.numbers[believed]))
+        if not valid.all():
+            y = y[torch.as_tensor(np.flatnonzero(valid)).to(compute.device)]
+        return update_history(model, raw[valid], y, replace(span, numbers=span.numbers[valid]))
 
 
-def _trusted_psf(model: SequenceModel, photons: Array, numbers: Array) -> Array:
-    """(T,) bool: which frames (T, H, W) show the sample. Of the others the model notes why not."""
-    finite = np.asarray(np.isfinite(photons).all((1, 2)))
-    level = np.zeros(len(photons))
-    level[finite] = levels(photons[finite])
-    known = np.concatenate([model.levels, level[finite]])
-    none = np.zeros(len(photons), bool)
-    flash = finite & flashes(level, known) if len(known) else none
-    dark = finite & dark_frames(level, float(np.median(model.levels))) if len(model.levels) else none
-    model.dark_frames = model.dark_frames + len(dark) if dark.all() else 0
-    model.flashed = model.flashed + len(flash) if flash.all() else 0
-    if model.dark_frames > UNLIT_PATIENCE or model.flashed > LONGEST_FLASH:
-        flash, dark, model.levels = none, none, level[:0]
-    for bad, why in ((~finite, NOT_FINITE), (flash, FLASH), (dark, UNLIT)):
-        model.left_out += tuple((int(number), why) for number in numbers[bad])
-    believed = finite & ~flash & ~dark
-    model.levels = np.concatenate([model.levels, level[believed]])[-LEVELS:]
-    return np.asarray(believed)
+def update_history(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan) -> SequenceModel:
+    """Add valid frames to the buffer and to the covariance history, or begin both anew where the scene changes.
 
-
-def _remember(model: SequenceModel, raw: Array, y: Tensor, place: WindowSpan) -> None:
-    """Believed frames y (T, H, W) photons: look at them beside those before them, and keep what is needed."""
-    gains = frame_gains(*(strip.y for strip in model.film), y)
-    before = tail(model.film, TREND_FRAMES)
-    z = torch.cat([*(strip.y for strip in before), y])[-TREND_FRAMES - len(y) :]
+    Args:
+        model: that has seen the frames before.
+        raw: (T, H, W) ADU.
+        y: (T, H, W) photons, the same frames on the device.
+        span: their numbers, and the window that they are ingested for.
+    """
+    state, operators = model.state, model.operators
+    out_of_focus = operators.out_of_focus
+    gains = frame_gains(*(block.y for block in state.buffer), y)
+    before = tail(state.buffer, TREND_FRAMES)
+    z = torch.cat([*(block.y for block in before), y])[-TREND_FRAMES - len(y) :]
     gains = gains[-len(z) :]
     z = z / gains
     c, new = z - trend(z), slice(len(z) - len(y), None)
     smooth = _smooth_light(model, y, gains[new], z, c)
-    knots = torch.cat([*(strip.smooth for strip in before), smooth])[-len(z) :]
-    if model.density is not None:
+    knots = torch.cat([*(block.smooth for block in before), smooth])[-len(z) :]
+    if state.density is not None:
         recent = slice(max(0, len(z) - max(len(y), LOOKED_AT_FRAMES)), None)
-        clear = z[recent] - model.haze.drawn(knots[recent] - knots.mean(0))
+        clear = z[recent] - out_of_focus.drawn(knots[recent] - knots.mean(0))
         first = first_of_scene(clear)
         enough = first <= len(clear) - LEAST_FRAMES
-        told_by = clear[max(0, min(first, len(clear) - 2 * LEAST_FRAMES)) :]
-        if enough and detect_scene_change(model.covariance.forward(model.density), told_by):
+        compared = clear[max(0, min(first, len(clear) - 2 * LEAST_FRAMES)) :]
+        if enough and detect_scene_change(operators.covariance.forward(state.density), compared):
             first = max(0, first - (len(clear) - len(y)))
-            model.forget(int(place.numbers[first]))
-            model.learn(y[first:].cpu().numpy())
-            _remember(model, raw[first:], y[first:], replace(place, numbers=place.numbers[first:]))
-            return
-    if len(z) >= COMPARABLE_FRAMES:
-        c = c - model.haze.drawn(knots - trend(knots))
+            return _next_scene(model, raw[first:], y[first:], replace(span, numbers=span.numbers[first:]))
+    history = state.history
+    if len(z) >= MIN_COMPARABLE_FRAMES:
+        c = c - out_of_focus.drawn(knots - trend(knots))
         last = c[new.start - 1 : new.start] if new.start else None
-        frames = sum(map(len, model.film)) + len(y)
-        model.memory = model.memory.with_frames(c[new], last, place.numbers, frames)
-    model.film += strips(place, y, smooth, raw)
+        frames = sum(map(len, state.buffer)) + len(y)
+        history = history.with_frames(c[new], last, span.numbers, frames)
+    return model.with_state(history=history, buffer=state.buffer + blocks_of(span, y, smooth, raw))
+
+
+def _next_scene(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan) -> SequenceModel:
+    """Begin anew with the frames of another scene; the camera stays, and so does the PSF until frames contradict."""
+    state = model.state.for_next_scene(int(span.numbers[0]), model.calibration.psf)
+    learning = state.psf_learning.with_frames(y.cpu().numpy())
+    return update_history(replace(model, state=replace(state, psf_learning=learning)), raw, y, span)
 
 
 def _smooth_light(model: SequenceModel, y: Tensor, gains: Tensor, z: Tensor, c: Tensor) -> Tensor:
-    """(T, rows, columns) of splines for y (T, H, W). z: and frames before, equally bright; c: without trend."""
-    rough = model.density
+    """Fit the out-of-focus light of new frames.
+
+    Args:
+        model: that has seen the frames before.
+        y: (T, H, W) photons, the new frames.
+        gains: (T, 1, 1) their brightness.
+        z: new frames and those before them at equal brightness.
+        c: the same without their trend.
+
+    Returns:
+        (T, rows, columns) spline coefficients at equal brightness.
+    """
+    operators, rough = model.operators, model.state.density
     if rough is None:
         statistics = statistics_of(sums_of(c, None, len(c)), z.mean(0))
-        rough = density(model.covariance, statistics, ROUGH_LAYERS, None, model.graphs)
-    brightness, background = fit_background(z.mean(0), model.imaging.forward(rough))
-    return model.haze.knots(y, gains, brightness * rough, background, far_covariance(c), model.limits.map_bytes)
+        rough = density(operators.covariance, statistics, ROUGH_LAYERS, None, operators.graphs)
+    brightness, background = fit_background(z.mean(0), operators.imaging.forward(rough))
+    map_bytes = model.compute.limits.map_bytes
+    return operators.out_of_focus.knots(y, gains, brightness * rough, background, far_covariance(c), map_bytes)

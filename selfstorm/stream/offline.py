@@ -1,33 +1,38 @@
-"""A whole recording through the same window engine as the live daemon."""
+"""A recorded movie through the engine of the live daemon."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
-from selfstorm.compute.batching import free_bytes, out_of_memory
+from selfstorm.compute.batching import out_of_memory
 from selfstorm.errors import InputError
 from selfstorm.frames import Array, window_starts
 from selfstorm.reconstruction import Reconstruction
-from selfstorm.stream.engine import Model, ingest, picture_of
+from selfstorm.stream.engine import EngineWindow, StreamEngine
 from selfstorm.stream.frame_store import WindowSpan
-from selfstorm.stream.memory_plan import plan
-from selfstorm.stream.model import SequenceModel
+from selfstorm.stream.model_protocol import StreamModel
 from selfstorm.stream.per_frame import ProgressCallbacks
-from selfstorm.stream.window import LEAST_FRAMES
+from selfstorm.stream.window import MIN_FRAMES, TooFewFramesError
 
 WITH_LESS = "give a smaller --window or --scale, end other programs that use the device, or say --device cpu"
 
 
+@dataclass(frozen=True, slots=True)
+class FailedWindow:
+    """A window without a picture, and why."""
+
+    why: str
+
+
 def check_windows(frames: int, window: int, stride: int) -> int:
-    """Number of whole windows in a movie; raises InputError where there is none."""
-    if frames < LEAST_FRAMES:
-        raise InputError(f"{frames} frames, at least {LEAST_FRAMES} are needed", hint="give a longer movie")
-    if window < LEAST_FRAMES:
-        raise InputError(
-            f"a window of {window} frames", where="--window", hint=f"give at least {LEAST_FRAMES}, or 'all'"
-        )
+    """Count the whole windows in a movie; InputError where there is none."""
+    if frames < MIN_FRAMES:
+        raise InputError(f"{frames} frames, at least {MIN_FRAMES} are needed", hint="give a longer movie")
+    if window < MIN_FRAMES:
+        raise InputError(f"a window of {window} frames", where="--window", hint=f"give at least {MIN_FRAMES}, or 'all'")
     if window > frames:
         raise InputError(
             f"a window of {window} frames in a movie of {frames}",
@@ -37,42 +42,48 @@ def check_windows(frames: int, window: int, stride: int) -> int:
     return len(list(window_starts(frames, window, stride)))
 
 
-def check_memory(model: Model, frames: int) -> None:
-    """Raises InputError where the device has no memory for a window of so many frames, before any of it is taken."""
-    if isinstance(model, SequenceModel):
-        needed = plan(
-            model.imaging, model.covariance, frames, model.limits, free_bytes(model.device), new_frames=frames
-        )
-        if not needed.fits and needed.free is not None:
-            raise InputError(
-                f"{needed.free / 2**30:.1f} GiB of its memory are free, {frames} frames of this field take "
-                f"{needed.peak / 2**30:.1f}",
-                where=str(model.device),
-                hint=WITH_LESS,
-            )
+def check_memory(model: StreamModel, frames: int) -> None:
+    """Check that the device has memory for a window of so many frames, before any of it is taken.
+
+    Raises:
+        InputError: it has not.
+    """
+    if shortage := model.memory_shortage(frames):
+        raise InputError(shortage, where=str(model.compute.device), hint=WITH_LESS)
 
 
 def reconstruct_movie(
     raw: Array,
-    model: Model,
+    engine: StreamEngine,
     window: int,
     stride: int,
     advance: Callable[[int], None] = lambda frames: None,
-) -> Iterator[tuple[int, Reconstruction]]:
-    """(first frame, reconstruction) of every whole window of raw (T, H, W) ADU, the model carried on from each.
+) -> Iterator[tuple[int, Reconstruction | FailedWindow]]:
+    """Reconstruct every whole window of a movie.
 
-    advance: told of every few frames done.
+    Args:
+        raw: (T, H, W) ADU.
+        engine: whose model learns from window to window.
+        window: frames of a window.
+        stride: frames from one window's start to the next.
+        advance: called with the number of frames done since the last call.
+
+    Yields:
+        First frame and picture of each window, or why there is none: the windows after it are reconstructed all the
+        same, as in the live daemon.
+
+    Raises:
+        InputError: the device has no memory for a window.
     """
-    model.start_stream()
     for start in window_starts(len(raw), window, stride):
-        new = np.arange(max(start, model.last_number + 1), start + window)
+        span = WindowSpan(np.arange(start, start + window), start, stride)
+        one = EngineWindow(span, lambda numbers: raw[numbers[0] : numbers[-1] + 1])
         try:
-            ingest(model, raw[new], WindowSpan(new, start, stride))
-            result = picture_of(
-                model, WindowSpan(np.arange(start, start + window), start, stride), callbacks=ProgressCallbacks(advance)
-            )
+            yield start, engine.reconstruct(one, callbacks=ProgressCallbacks(advance)).result
+        except (TooFewFramesError, FloatingPointError) as error:
+            engine.skip(one)
+            yield start, FailedWindow(str(error))
         except Exception as error:
             if not out_of_memory(error):
                 raise
             raise InputError(f"no memory for {window} frames of this field ({error})", hint=WITH_LESS) from error
-        yield start, result

@@ -1,4 +1,4 @@
-"""The frames of one window together: how bright each is, and what they show on the mean."""
+"""The valid frames of one window: brightness of each, and their means."""
 
 from __future__ import annotations
 
@@ -11,66 +11,76 @@ from torch import Tensor
 
 from selfstorm.frames import Array
 from selfstorm.stream.brightness import frame_gains
-from selfstorm.stream.frame_store import FrameBuffer, WindowSpan, numbers_of, since, spans
-from selfstorm.stream.model import SequenceModel
+from selfstorm.stream.field_state import FieldState
+from selfstorm.stream.frame_store import FrameBuffer, WindowSpan, numbers_of, since, with_slices
 
-LEAST_FRAMES = 8
+MIN_FRAMES = 8
 
 
 class TooFewFramesError(ValueError):
-    """Of a window too few frames can be used to make a picture; says why."""
+    """Too few frames of a window are valid to make a picture."""
 
 
 @dataclass(frozen=True, eq=False)
 class WindowFrames:
-    """What the film holds of a window.
+    """The valid frames of a window.
 
-    first: the number the window starts with. numbers: (T,) of its frames. gains: (T, 1, 1) relative brightness, mean 1.
-    seen: (H, W) photons, their mean; mean: the same at equal brightness. smooth: (T, knots, knots), by what each
-    frame's smooth light differs from the mean's. left_out: why some of its frames are not among them, a reason each.
+    Attributes:
+        blocks: the frames in blocks.
+        first: number that the window starts with.
+        numbers: (T,) of its frames.
+        gains: (T, 1, 1) relative brightness, mean 1.
+        seen: (H, W) photons, mean of the frames.
+        mean: (H, W) photons, mean of the frames at equal brightness.
+        smooth: (T, knots, knots) out-of-focus light of each frame less that of the mean.
+        rejected: reason of each frame that is left out.
     """
 
-    film: FrameBuffer
+    blocks: FrameBuffer
     first: int
     numbers: Array
     gains: Tensor
     seen: Tensor
     mean: Tensor
     smooth: Tensor
-    left_out: tuple[str, ...]
+    rejected: tuple[str, ...]
 
     @classmethod
-    def of(cls, model: SequenceModel, place: WindowSpan) -> WindowFrames:
-        """The window that starts at place.first, of all frames that the model has watched since."""
-        film = since(model.film, place.first)
-        left_out = tuple(why for number, why in model.left_out if number >= place.first)
-        frames = sum(map(len, film))
-        if frames < LEAST_FRAMES:
-            raise TooFewFramesError(f"{frames} frames can be used, at least {LEAST_FRAMES} are needed{_why(left_out)}")
-        gains = frame_gains(*(strip.y for strip in film))
+    def of(cls, state: FieldState, span: WindowSpan) -> WindowFrames:
+        """Collect the frames of the window that starts at span.first: all that were ingested since.
+
+        Raises:
+            TooFewFramesError: too few of them are valid.
+        """
+        blocks = since(state.buffer, span.first)
+        rejected = tuple(why for number, why in state.rejected if number >= span.first)
+        frames = sum(map(len, blocks))
+        if frames < MIN_FRAMES:
+            raise TooFewFramesError(f"{frames} frames can be used, at least {MIN_FRAMES} are needed{_why(rejected)}")
+        gains = frame_gains(*(block.y for block in blocks))
         weights = torch.stack([torch.ones_like(gains), 1 / gains]).flatten(1)
-        sums = [weights[:, part] @ strip.y.flatten(1) for strip, part in spans(film)]
-        seen, mean = (torch.stack(sums).sum(0) / frames).view(2, *film[0].y.shape[1:])
-        smooth = torch.cat([strip.smooth for strip in film])
-        return cls(film, place.first, numbers_of(film), gains, seen, mean, smooth - smooth.mean(0), left_out)
+        sums = [weights[:, part] @ block.y.flatten(1) for block, part in with_slices(blocks)]
+        seen, mean = (torch.stack(sums).sum(0) / frames).view(2, *blocks[0].y.shape[1:])
+        smooth = torch.cat([block.smooth for block in blocks])
+        return cls(blocks, span.first, numbers_of(blocks), gains, seen, mean, smooth - smooth.mean(0), rejected)
 
     def __len__(self) -> int:
         return len(self.numbers)
 
-    def newest(self, most: int) -> Tensor:
-        """(T, H, W) photons at equal brightness of the last frames, at most so many."""
-        return torch.cat([strip.y / self.gains[part] for strip, part in spans(self.film)])[-most:]
+    def newest(self, count: int) -> Tensor:
+        """Return the last frames, at most `count`, at equal brightness: (T, H, W) photons."""
+        return torch.cat([block.y / self.gains[part] for block, part in with_slices(self.blocks)])[-count:]
 
     @property
     def raw_mean(self) -> Array:
-        """(H, W) float32 ADU."""
-        return np.asarray(sum(strip.raw_sum for strip in self.film) / len(self), np.float32)
+        """Mean frame, (H, W) float32 ADU."""
+        return np.asarray(sum(block.raw_sum for block in self.blocks) / len(self), np.float32)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What to tell of the frames that are not among them."""
-        return tuple(f"{n} frame{'s' * (n > 1)} left out: {why}" for why, n in Counter(self.left_out).items())
+        """Notes for the user on frames that are left out, a reason each."""
+        return tuple(f"{n} frame{'s' * (n > 1)} left out: {why}" for why, n in Counter(self.rejected).items())
 
 
-def _why(left_out: tuple[str, ...]) -> str:
-    return "".join(f"; {n} are {why}" for why, n in Counter(left_out).items())
+def _why(rejected: tuple[str, ...]) -> str:
+    return "".join(f"; {n} are {why}" for why, n in Counter(rejected).items())

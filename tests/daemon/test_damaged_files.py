@@ -14,6 +14,7 @@ import tifffile
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from streams import learned
 
 from client.timeline.saved_movie import open_movie
 from daemon.config import Config, load
@@ -30,8 +31,9 @@ from selfstorm.io.ome_tiff import OmeTiffWriter
 from selfstorm.io.thunderstorm import COLUMNS, read_thunderstorm
 from selfstorm.io.truth import read_truth
 from selfstorm.psf.models import Gaussian
-from selfstorm.stream.checkpoint import load_model, save_model
-from selfstorm.stream.model import SequenceModel, Settings
+from selfstorm.stream.checkpoint import load_checkpoint, save_checkpoint
+from selfstorm.stream.compute_resources import Compute
+from selfstorm.stream.settings import Settings
 
 pytestmark = pytest.mark.timeout(60)
 FRAMES = np.random.default_rng(0).integers(1, 4000, (10, 9, 13)).astype(np.uint16)
@@ -239,18 +241,17 @@ def test_a_saved_movie_in_the_viewer(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def learned():
-    model = SequenceModel.learned_from(SETTINGS, FRAMES, CPU)
-    model.density = torch.ones(model.grid.cells)
-    return model
+def taught():
+    model = learned(SETTINGS, FRAMES).learned
+    return model.with_state(density=torch.ones(model.grid.cells))
 
 
-def test_a_checkpoint(tmp_path, learned):
+def test_a_checkpoint(tmp_path, taught):
     path = tmp_path / "model.safetensors"
-    save_model(learned, path, "a test")
+    save_checkpoint(taught, path, "a test")
 
     def read():
-        load_model(path, SETTINGS, (9, 13), CPU)
+        load_checkpoint(path, SETTINGS, (9, 13), Compute(CPU))
 
     survives(path, path.read_bytes(), read, examples=100)
     survives(path, path.read_bytes(), read, examples=100, text=True)

@@ -16,9 +16,8 @@ from selfstorm.frames import Frame, StreamInfo, Window
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
-from selfstorm.stream.checkpoint import fingerprint, save_model
-from selfstorm.stream.model import Settings
 from selfstorm.stream.processing_level import ProcessingLevel
+from selfstorm.stream.settings import Settings
 
 CPU = prepare_device("cpu")
 LENGTH, STRIDE = 40, 20
@@ -80,7 +79,7 @@ def test_windows_of_one_stream_are_warm_and_share_their_frames(raw, told):
     results = [one.result for one in made(ours, *(window(raw, first) for first in (0, 20, 40)))]
     assert [result.state for result in results] == ["cold", "warm", "warm"]
     assert [result.frames for result in results] == [LENGTH] * 3
-    assert ours.model.memory.frames == 80
+    assert ours.model.learned.state.history.frames == 80
     assert told == []
 
 
@@ -89,7 +88,7 @@ def test_a_camera_restart_keeps_the_model_and_no_frame_of_the_old_stream_is_show
     before, after = made(ours, window(raw, 0), window(raw[60:], 0, stream="stream-2"))
     assert after.result.state == "warm"
     np.testing.assert_array_equal(after.result.raw_mean, raw[60:100].mean(0, dtype=np.float64).astype(np.float32))
-    assert ours.model.memory.frames == 2 * LENGTH
+    assert ours.model.learned.state.history.frames == 2 * LENGTH
     assert before.model_hash != after.model_hash
     assert made(ours, window(raw[60:], 20, stream="stream-2"))[0].result.frames == LENGTH
 
@@ -106,19 +105,19 @@ def test_frames_of_skipped_windows_teach_the_model_too(raw, told):
     late = window(raw, 80)
     before = tuple(frame for first in (20, 40) for frame in window(raw, first).frames[20:])
     made(ours, window(raw, 0), replace(late, before=before))
-    assert ours.model.memory.frames == 120
+    assert ours.model.learned.state.history.frames == 120
 
 
 def test_numbers_that_are_not_finite_end_in_the_last_good_model(raw, told, monkeypatch):
     ours = reconstructor(told)
     made(ours, window(raw, 0))
-    good = fingerprint(ours.model)
+    good = ours.model.fingerprint()
     with monkeypatch.context() as broken:
-        nothing = torch.full(ours.model.grid.cells, torch.nan)
+        nothing = torch.full(ours.model.learned.grid.cells, torch.nan)
         broken.setattr("selfstorm.stream.reconstruct.density", lambda *_: nothing)
         with pytest.raises(FloatingPointError):
             made(ours, window(raw, 20))
-    assert fingerprint(ours.model) == good
+    assert ours.model.fingerprint() == good
     (after,) = made(ours, window(raw, 40))
     assert (after.result.state, after.result.frames) == ("warm", 20)
     assert "20 frames left out: of a window that was not learned from" in after.result.notes
@@ -184,19 +183,19 @@ def test_with_no_memory_at_all_the_density_is_made_from_then_on(raw, told, monke
 def test_a_misfit_that_jumps_is_shown_with_a_warning_and_not_learned_from(raw, told, monkeypatch):
     ours = reconstructor(told)
     made(ours, *(window(raw, first) for first in (0, 20, 40)))
-    good = fingerprint(ours.model)
-    monkeypatch.setattr("selfstorm.stream.reconstruct._misfit", lambda *_: 0.9)
+    good = ours.model.fingerprint()
+    monkeypatch.setattr("selfstorm.metrics.picture_metrics.misfit", lambda *_: 0.9)
     (bad,) = made(ours, window(raw, 60))
     assert (bad.state, bad.learned) == ("rolled back", False)
     assert "do not trust this picture" in bad.result.notes[0]
-    assert fingerprint(ours.model) == good
+    assert ours.model.fingerprint() == good
     assert [code for _, code, _ in told] == ["rolled_back"]
 
 
 def test_what_never_fits_again_is_what_there_is_and_the_model_starts_anew(raw, told, monkeypatch):
     ours = reconstructor(told)
     made(ours, *(window(raw, first) for first in (0, 20, 40)))
-    monkeypatch.setattr("selfstorm.stream.reconstruct._misfit", lambda *_: 0.9)
+    monkeypatch.setattr("selfstorm.metrics.picture_metrics.misfit", lambda *_: 0.9)
     results = made(ours, *(window(raw, first) for first in (60, 80, 100, 120)))
     assert [one.state for one in results] == ["rolled back"] * 3 + ["cold"]
     assert [code for _, code, _ in told] == ["rolled_back", "rolled_back", "model_reset"]
@@ -205,7 +204,7 @@ def test_what_never_fits_again_is_what_there_is_and_the_model_starts_anew(raw, t
 def test_a_checkpoint_of_this_field_makes_the_first_window_warm(raw, told, tmp_path):
     first = reconstructor(told)
     made(first, window(raw, 0), window(raw, 20))
-    save_model(first.model, tmp_path / "model.safetensors", "a test")
+    first.model.save(tmp_path / "model.safetensors", "a test")
     again = reconstructor(told, checkpoint=tmp_path / "model.safetensors")
     (warm,) = made(again, window(raw[60:], 0))
     assert warm.result.state == "warm"
@@ -216,7 +215,7 @@ def test_a_checkpoint_of_another_field_is_told_and_left_alone(raw, told, tmp_pat
     first = reconstructor(told, replace(SETTINGS, scale=4))
     made(first, window(raw, 0))
     path = tmp_path / "model.safetensors"
-    save_model(first.model, path, "a test")
+    first.model.save(path, "a test")
     content = path.read_bytes()
     (cold,) = made(reconstructor(told, checkpoint=path), window(raw, 0))
     assert cold.result.state == "cold"
@@ -234,7 +233,7 @@ raw = np.stack([p for p, _ in simulate(Scene(height=64, width=64, seed=6), frame
 told = []
 ours = reconstructor(told, replace(EMITTERS, scale=8))
 made(ours, window(raw, 0))
-ours._limits = BatchLimits(map_bytes=2**30)
+ours.compute.limits = BatchLimits(map_bytes=2**30)
 used = int(open("/proc/self/statm").read().split()[0]) * 4096
 resource.setrlimit(resource.RLIMIT_AS, (used + 24 * 2**20,) * 2)
 (again,) = made(ours, window(raw, 20))

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from streams import learned, movie_windows
 
 from selfstorm.calibration.psf_finetuning import Budget, finetune
 from selfstorm.compute.cuda_graphs import Graphs
@@ -19,8 +20,7 @@ from selfstorm.psf.models import Airy, Gaussian
 from selfstorm.stages.covariances import window_statistics
 from selfstorm.stages.density import density
 from selfstorm.stages.emitters import QUALITY, emitter_maps
-from selfstorm.stream.model import SequenceModel, Settings
-from selfstorm.stream.offline import reconstruct_movie
+from selfstorm.stream.settings import Settings
 
 SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, quality="fast", tuning_steps=0)
 OPTICS = (Gaussian(110.0), Airy(1.4, 680.0))
@@ -69,8 +69,8 @@ def test_stages_are_those_of_the_cpu_in_double_precision(device, movie, exact, p
 
 def picture(movie, device, **chosen):
     raw = movie[0][:100]
-    model = SequenceModel.learned_from(replace(SETTINGS, **chosen), raw, device)
-    ((_, result),) = reconstruct_movie(raw, model, 100, 100)
+    model = learned(replace(SETTINGS, **chosen), raw, device)
+    (result,) = movie_windows(raw, model, 100, 100)
     return result, model
 
 
@@ -104,9 +104,9 @@ def test_graphs_change_nothing(cuda, movie):
     """Windows that come again are replayed from graphs; without graphs they are the same."""
     pictures = []
     for graphs in (Graphs(), Graphs(devices=())):
-        model = SequenceModel.learned_from(replace(SETTINGS, estimate="emitters"), movie[0][:50], cuda)
-        model.graphs = graphs
-        pictures.append([result.picture for _, result in reconstruct_movie(movie[0], model, 50, 25)])
+        model = learned(replace(SETTINGS, estimate="emitters"), movie[0][:50], cuda)
+        model.learned = replace(model.learned, operators=replace(model.learned.operators, graphs=graphs))
+        pictures.append([result.picture for result in movie_windows(movie[0], model, 50, 25)])
         used = [graph for graph in graphs._known.values() if graph is not None]
         assert bool(used) == bool(graphs._devices)
     for one, other in zip(*pictures, strict=True):

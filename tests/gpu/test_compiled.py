@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from benchmarks.tally import Tally
+from streams import learned, movie_windows
 
 from selfstorm.compute.compiled import CompiledOp
 from selfstorm.compute.device import prepare_device
@@ -20,8 +21,7 @@ from selfstorm.psf.models import Gaussian
 from selfstorm.stages import density as stage_a
 from selfstorm.stages import emitters as stage_b
 from selfstorm.stages.covariances import window_statistics
-from selfstorm.stream.model import SequenceModel, Settings
-from selfstorm.stream.offline import reconstruct_movie
+from selfstorm.stream.settings import Settings
 from selfstorm.stream.warm_up import run_stages
 
 HALVES = ((stage_b, "_ratio"), (stage_b, "_updated"), (stage_a, "_ahead"), (stage_a, "_ratio"), (stage_a, "_updated"))
@@ -103,9 +103,8 @@ def test_pictures_are_those_of_frames_that_come_plainly(cuda, movie):
     settings = Settings(100.0, Gaussian(110.0), 100.0, 4.0, quality="fast", tuning_steps=0)
     pictures = []
     for uploads in (Uploads(cuda), Uploads(cuda, devices=())):
-        model = SequenceModel.learned_from(replace(settings, estimate="emitters"), movie[0][:50], cuda)
-        model.uploads = uploads
-        pictures.append([result.picture for _, result in reconstruct_movie(movie[0], model, 50, 25)])
+        model = learned(replace(settings, estimate="emitters"), movie[0][:50], cuda, uploads=uploads)
+        pictures.append([result.picture for result in movie_windows(movie[0], model, 50, 25)])
         assert bool(uploads._pieces) == uploads._fetches
     for one, other in zip(*pictures, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-5 * one.max())

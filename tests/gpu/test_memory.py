@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from streams import learned, movie_windows
 
 from selfstorm.compute.batching import BatchLimits, frames_together, retry_on_oom
 from selfstorm.psf.models import Gaussian
@@ -17,8 +18,7 @@ from selfstorm.stages.emitters import EMITTERS, QUALITY, emitter_maps
 from selfstorm.stages.out_of_focus import OUT_OF_FOCUS
 from selfstorm.stages.stage import Batch
 from selfstorm.stream import memory_plan as planner
-from selfstorm.stream.model import SequenceModel, Settings
-from selfstorm.stream.offline import reconstruct_movie
+from selfstorm.stream.settings import Settings
 
 SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, scale=4, estimate="emitters", quality="fast", tuning_steps=0)
 
@@ -39,27 +39,28 @@ def wide(movie, copies):
 
 
 def model_of(raw, device):
-    return SequenceModel.learned_from(SETTINGS, raw, device)
+    return learned(SETTINGS, raw, device)
 
 
 def picture(model, raw):
-    ((_, result),) = reconstruct_movie(raw, model, len(raw), len(raw))
+    (result,) = movie_windows(raw, model, len(raw), len(raw))
     return result.picture
 
 
 def batch(model, frames):
-    return Batch(model.imaging, model.covariance, frames, 0, frames, model.limits.map_bytes)
+    operators = model.learned.operators
+    return Batch(operators.imaging, operators.covariance, frames, 0, frames, model.compute.limits.map_bytes)
 
 
 def test_what_was_planned_is_what_is_taken(cuda, movie):
     raw = wide(movie, 4)[:60]
     model = model_of(raw, cuda)
-    y = torch.as_tensor(model.photons(raw)).to(cuda)
+    y = torch.as_tensor(model.learned.calibration.photons(raw)).to(cuda)
     statistics = window_statistics(y)
-    prior, some = torch.ones(model.grid.cells, device=cuda), y[:16].clamp(min=1.0)
+    prior, some = torch.ones(model.learned.grid.cells, device=cuda), y[:16].clamp(min=1.0)
     start = some.new_ones((16, 1, 1))
-    maps = peak(cuda, lambda: emitter_maps(model.imaging, some, prior, start, some, QUALITY["fast"]))
-    layers = peak(cuda, lambda: density(model.covariance, statistics, 5))
+    maps = peak(cuda, lambda: emitter_maps(model.learned.operators.imaging, some, prior, start, some, QUALITY["fast"]))
+    layers = peak(cuda, lambda: density(model.learned.operators.covariance, statistics, 5))
     for counted, taken in (
         (EMITTERS.bytes(batch(model, 16)), maps),
         (DENSITY.bytes(batch(model, 16)), layers),
@@ -88,15 +89,15 @@ def test_where_memory_ends_the_same_picture_is_made_in_smaller_batches(cuda, mov
     little_memory(round(1.3 * max(STATISTICS.bytes(needed), OUT_OF_FOCUS.bytes(needed))))
     short = picture(model, raw)
     np.testing.assert_allclose(short, whole, rtol=0, atol=1e-4 * whole.max())
-    assert model.limits.map_bytes <= BatchLimits.on(cuda).map_bytes
+    assert model.compute.limits.map_bytes <= BatchLimits.on(cuda).map_bytes
 
 
 def test_out_of_memory_halves_the_batches(cuda, movie, little_memory):
     """The plan does not know of the limit: it is met, and less is done at once from then on."""
     raw = wide(movie, 4)[:100]
     model = model_of(raw, cuda)
-    y = torch.as_tensor(model.photons(raw)).to(cuda)
-    prior = torch.ones(model.grid.cells, device=cuda)
+    y = torch.as_tensor(model.learned.calibration.photons(raw)).to(cuda)
+    prior = torch.ones(model.learned.grid.cells, device=cuda)
     torch.cuda.empty_cache()
     little_memory(EMITTERS.bytes(batch(model, 30)))
     sizes = []
@@ -106,9 +107,9 @@ def test_out_of_memory_halves_the_batches(cuda, movie, little_memory):
         sizes.append(len(part))
         with torch.inference_mode():
             start = part.new_ones((len(part), 1, 1))
-            return emitter_maps(model.imaging, part, prior, start, part, QUALITY["fast"]).sum(0)
+            return emitter_maps(model.learned.operators.imaging, part, prior, start, part, QUALITY["fast"]).sum(0)
 
-    total, limits = retry_on_oom(maps, replace(model.limits, map_bytes=2**31))
+    total, limits = retry_on_oom(maps, replace(model.compute.limits, map_bytes=2**31))
     assert sizes[0] > sizes[-1] <= 30
     assert bool(torch.isfinite(total).all())
     assert limits.map_bytes < 2**31

@@ -23,7 +23,7 @@ from selfstorm.physics.operators import Grid, Imaging
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import Scene, place, simulate
 from selfstorm.simulation.spots import GaussianPsf
-from selfstorm.stream.model import Settings
+from selfstorm.stream.settings import Settings
 
 PIXEL_NM, SIGMA_NM = 100.0, 110.0
 SETTINGS = Settings(PIXEL_NM, Gaussian(SIGMA_NM), 100.0, 4.0, 4)

@@ -7,17 +7,19 @@ import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
+from streams import learned, reconstruct
 
 from selfstorm.cli import cli
 from selfstorm.compute.device import prepare_device
 from selfstorm.errors import InputError
 from selfstorm.simulation.movie import Scene, simulate
-from selfstorm.stream.checkpoint import load_model, save_model
+from selfstorm.stream.checkpoint import load_checkpoint, save_checkpoint
+from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.frame_store import WindowSpan
-from selfstorm.stream.model import SequenceModel, Settings
-from selfstorm.stream.reconstruct import reconstruct
+from selfstorm.stream.settings import Settings
+from selfstorm.stream.unrolled_stream import UnrolledStream
 
-CPU = prepare_device("cpu")
+COMPUTE = Compute(prepare_device("cpu"))
 SETTINGS = Settings(100.0, quality="fast")
 
 
@@ -27,46 +29,49 @@ def raw():
 
 
 @pytest.fixture
-def learned(raw):
-    model = SequenceModel.learned_from(SETTINGS, raw[:30], CPU)
+def taught(raw):
+    model = learned(SETTINGS, raw[:30])
     reconstruct(model, raw[:30], WindowSpan(np.arange(30), 0, 30))
     return model
 
 
-def test_going_on_from_a_checkpoint_is_going_on(tmp_path, raw, learned):
-    save_model(learned, tmp_path / "model.safetensors", "a test")
-    again = load_model(tmp_path / "model.safetensors", SETTINGS, (25, 32), CPU)
-    assert (again.psf, again.camera.offset_adu, again.frames) == (learned.psf, learned.camera.offset_adu, 30)
+def test_going_on_from_a_checkpoint_is_going_on(tmp_path, raw, taught):
+    save_checkpoint(taught.learned, tmp_path / "model.safetensors", "a test")
+    again = load_checkpoint(tmp_path / "model.safetensors", SETTINGS, (25, 32), COMPUTE)
+    assert again.calibration.psf == taught.learned.calibration.psf
+    assert again.calibration.camera.offset_adu == taught.learned.calibration.camera.offset_adu
+    assert again.state.psf_learning.frames == 30
+    again = UnrolledStream(again)
     straight, resumed = (
-        reconstruct(model, raw[30:], WindowSpan(np.arange(30, 60), 30, 30)) for model in (learned, again)
+        reconstruct(model, raw[30:], WindowSpan(np.arange(30, 60), 30, 30)) for model in (taught, again)
     )
     assert resumed.state == "warm"
     np.testing.assert_array_equal(straight.picture, resumed.picture)
-    assert again.frames == learned.frames == 60
-    for name, values in learned.state_dict().items():
-        assert torch.equal(values, again.state_dict()[name]), name
+    assert again.frames_learned == taught.frames_learned == 60
+    assert again.fingerprint() == taught.fingerprint()
+    assert torch.equal(again.learned.state.density, taught.learned.state.density)
 
 
-def test_a_checkpoint_says_where_it_comes_from_and_leaves_nothing_half_written(tmp_path, learned):
+def test_a_checkpoint_says_where_it_comes_from_and_leaves_nothing_half_written(tmp_path, taught):
     path = tmp_path / "model.safetensors"
-    save_model(learned, path, "cell 3, dish 2")
+    save_checkpoint(taught.learned, path, "cell 3, dish 2")
     assert [file.name for file in tmp_path.iterdir()] == ["model.safetensors"]
     content = path.read_bytes()
     (length,) = struct.unpack("<Q", content[:8])
     facts = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["facts"])
     assert facts["source"] == "cell 3, dish 2"
     assert facts["written_by"].startswith("selfstorm ")
-    assert facts["psf"]["origin"] == learned.psf.origin
+    assert facts["psf"]["origin"] == taught.learned.calibration.psf.origin
     assert b"pickle" not in content
 
 
 @pytest.mark.parametrize("field", [(25, 31), (32, 25)])
-def test_another_field_is_refused(tmp_path, learned, field):
-    save_model(learned, tmp_path / "model.safetensors", "a test")
+def test_another_field_is_refused(tmp_path, taught, field):
+    save_checkpoint(taught.learned, tmp_path / "model.safetensors", "a test")
     with pytest.raises(InputError, match=r"model\.safetensors.*field of \(25, 32\)"):
-        load_model(tmp_path / "model.safetensors", SETTINGS, field, CPU)
+        load_checkpoint(tmp_path / "model.safetensors", SETTINGS, field, COMPUTE)
     with pytest.raises(InputError, match="pixel size"):
-        load_model(tmp_path / "model.safetensors", Settings(90.0), (25, 32), CPU)
+        load_checkpoint(tmp_path / "model.safetensors", Settings(90.0), (25, 32), COMPUTE)
 
 
 def _rewritten(content, change):
@@ -105,12 +110,12 @@ WRONG = {
 
 
 @pytest.mark.parametrize("wrong", WRONG)
-def test_what_is_no_checkpoint_is_refused(tmp_path, learned, wrong):
+def test_what_is_no_checkpoint_is_refused(tmp_path, taught, wrong):
     path = tmp_path / "model.safetensors"
-    save_model(learned, path, "a test")
+    save_checkpoint(taught.learned, path, "a test")
     path.write_bytes(WRONG[wrong](path.read_bytes()))
     with pytest.raises(InputError, match=r"model\.safetensors"):
-        load_model(path, SETTINGS, (25, 32), CPU)
+        load_checkpoint(path, SETTINGS, (25, 32), COMPUTE)
 
 
 def test_the_command_keeps_and_takes_up_what_was_learned(tmp_path, raw):

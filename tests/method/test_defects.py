@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from streams import learned, reconstruct
 
 from selfstorm.compute.device import prepare_device
 from selfstorm.physics.bad_data import flashes, hot_pixels, interpolate_hot_pixels, levels
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import GaussianPsf, Scene, place, simulate
-from selfstorm.stream.model import SequenceModel, Settings
-from selfstorm.stream.reconstruct import reconstruct
+from selfstorm.stream.settings import Settings
 from selfstorm.stream.window import TooFewFramesError
 
 CPU = prepare_device("cpu")
@@ -22,7 +22,7 @@ def clean():
 
 def made(raw):
     settings = Settings(100.0, Gaussian(110.0), 100.0, 4.0, quality="fast")
-    return reconstruct(SequenceModel.learned_from(settings, raw, CPU), raw)
+    return reconstruct(learned(settings, raw, CPU), raw)
 
 
 def flashed(photons):
@@ -97,7 +97,7 @@ def test_frames_without_light_are_left_out_and_the_picture_stays(clean):
     """A shutter that closes for a while: what the light shows before and after it is one movie."""
     dark = np.random.default_rng(3).normal(100, 6, (12, *clean.shape[1:])).astype(clean.dtype)
     settings = Settings(100.0, Gaussian(110.0), 100.0, 4.0, estimate="density", quality="fast")
-    model = SequenceModel.learned_from(settings, clean, CPU)
+    model = learned(settings, clean, CPU)
     reconstruct(model, clean)
     result = reconstruct(model, np.concatenate([dark[:4], clean[:20], dark[4:]]))
     assert (result.frames, result.state) == (20, "warm")
@@ -106,7 +106,7 @@ def test_frames_without_light_are_left_out_and_the_picture_stays(clean):
 
 def test_a_sample_that_stays_dim_is_looked_at_after_a_while(clean):
     settings = Settings(100.0, Gaussian(110.0), 100.0, 4.0, estimate="density", quality="fast")
-    model = SequenceModel.learned_from(settings, clean, CPU)
+    model = learned(settings, clean, CPU)
     reconstruct(model, clean)
     dim = ((clean - 100.0) * 0.1 + 100).astype(clean.dtype)
     for _ in range(500 // len(dim)):
@@ -117,6 +117,6 @@ def test_a_sample_that_stays_dim_is_looked_at_after_a_while(clean):
 
 def test_light_that_stays_brighter_is_no_flash(clean):
     settings = Settings(100.0, Gaussian(110.0), 100.0, 4.0, estimate="density", quality="fast")
-    model = SequenceModel.learned_from(settings, clean, CPU)
+    model = learned(settings, clean, CPU)
     reconstruct(model, clean)
     assert reconstruct(model, (clean - 100) * 9 + 100).frames == len(clean)

@@ -1,16 +1,17 @@
 """CUDA graphs without CUDA: a stand-in records and replays as a graph does; what cannot be one runs as it is."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from streams import learned, movie_windows
 
 from selfstorm.compute.cuda_graphs import MAX_GRAPHS, Graphs
-from selfstorm.compute.device import prepare_device
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
-from selfstorm.stream.model import SequenceModel, Settings
-from selfstorm.stream.offline import reconstruct_movie
+from selfstorm.stream.settings import Settings
 
 
 class Recorder:
@@ -94,8 +95,8 @@ def test_pictures_are_the_same_with_graphs_and_without(monkeypatch):
     pictures = []
     recorder = Recorder()
     for graphs in (Graphs(), on_cpu(recorder)):
-        model = SequenceModel.learned_from(settings, raw[:40], prepare_device("cpu"))
-        model.graphs = graphs
-        pictures.append(np.stack([result.picture for _, result in reconstruct_movie(raw, model, 40, 20)]))
+        model = learned(settings, raw[:40])
+        model.learned = replace(model.learned, operators=replace(model.learned.operators, graphs=graphs))
+        pictures.append(np.stack([result.picture for result in movie_windows(raw, model, 40, 20)]))
     assert recorder.replayed > recorder.captured > 1
     np.testing.assert_array_equal(*pictures)

@@ -6,16 +6,15 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from streams import learned, reconstruct
 
-from selfstorm.compute.device import prepare_device
 from selfstorm.physics.operators import Grid
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import Movie, Scene, simulate
 from selfstorm.stages.covariances import trend
 from selfstorm.stages.out_of_focus import OutOfFocusBackground, far_covariance
 from selfstorm.stream.brightness import frame_gains
-from selfstorm.stream.model import SequenceModel, Settings
-from selfstorm.stream.reconstruct import reconstruct
+from selfstorm.stream.settings import Settings
 
 CLEAR = Scene(height=40, width=44, filaments=5, density=1.5, on_frames=0.8, flicker=0.03, seed=5)
 HAZY = replace(CLEAR, haze_density=1.5, haze_photons=2_500.0, haze_blur_nm=500.0)
@@ -78,7 +77,7 @@ def test_haze_is_found_and_emitters_are_not_taken_for_it(movies):
 
 def share_of_light_far_from_emitters(raw, emitters):
     settings = Settings(100.0, Gaussian(110.0), 100.0, 4.0, estimate="density", quality="fast")
-    picture = reconstruct(SequenceModel.learned_from(settings, raw, prepare_device("cpu")), raw).picture
+    picture = reconstruct(learned(settings, raw), raw).picture
     rows, columns = ((np.arange(n) + 0.5) * 25.0 for n in picture.shape)
     away = np.full(picture.shape, np.inf)
     for y_nm, x_nm in np.unique(np.round(emitters[:, 1:3] / 50) * 50, axis=0):

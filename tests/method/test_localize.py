@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from streams import learned
 
 from selfstorm.compute.batching import BatchLimits, batches
 from selfstorm.compute.device import prepare_device
@@ -27,8 +28,8 @@ from selfstorm.stages.emitters import QUALITY, emitter_maps
 from selfstorm.stages.localization import LocalizationSettings, localize
 from selfstorm.stages.rendering import fuse, render
 from selfstorm.stream.frame_store import FrameBlock
-from selfstorm.stream.model import SequenceModel, Settings
 from selfstorm.stream.per_frame import Illumination, ProgressCallbacks, localize_block
+from selfstorm.stream.settings import Settings
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason="no ../shared/data beside the repository")
@@ -157,13 +158,13 @@ def test_batches_leave_no_trace():
     ]
     y = noisy(np.stack(pictures), seed=4)
     settings = Settings(100.0, GAUSSIAN, 0.0, 1.0)
-    model = SequenceModel.learned_from(settings, y.numpy(), torch.device("cpu"))
-    light = Illumination(torch.ones(model.grid.cells), torch.full_like(y, 10.0), torch.ones((len(y), 1, 1)))
+    model = learned(settings, y.numpy())
+    light = Illumination(torch.ones(model.learned.grid.cells), torch.full_like(y, 10.0), torch.ones((len(y), 1, 1)))
     strip, done = FrameBlock(np.arange(len(y)), y, torch.zeros(len(y), 1, 1), y.sum(0).numpy()), []
     with torch.inference_mode():
-        whole = localize_block(model, strip, light, "fused", "best", ProgressCallbacks(done.append)).found
-        model.limits = BatchLimits(map_bytes=1, emitters=20)  # a frame at a time
-        parts = localize_block(model, strip, light, "fused", "best", ProgressCallbacks(done.append)).found
+        whole = localize_block(model.learned, strip, light, "fused", "best", ProgressCallbacks(done.append)).found
+        model.compute.limits = BatchLimits(map_bytes=1, emitters=20)  # a frame at a time
+        parts = localize_block(model.learned, strip, light, "fused", "best", ProgressCallbacks(done.append)).found
     assert done[0] == sum(done[1:]) == len(y)
     assert len(done) > 3
     assert parts.frame.tolist() == whole.frame.tolist() == sorted(whole.frame.tolist())

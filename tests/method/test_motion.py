@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from streams import learned, movie_windows, reconstruct
 
 from selfstorm.compute.device import prepare_device
 from selfstorm.metrics.ground_truth import score_picture
@@ -11,12 +12,12 @@ from selfstorm.simulation.movie import Scene, simulate
 from selfstorm.stages.covariances import statistics_of, sums_of, trend, window_statistics
 from selfstorm.stages.density import density
 from selfstorm.stream.brightness import frame_gains
+from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.covariance_history import CovarianceHistory
 from selfstorm.stream.frame_store import WindowSpan
-from selfstorm.stream.model import SequenceModel, Settings
 from selfstorm.stream.motion import align_and_sum, velocities
-from selfstorm.stream.offline import reconstruct_movie
-from selfstorm.stream.reconstruct import reconstruct
+from selfstorm.stream.settings import Settings
+from selfstorm.stream.unrolled_stream import UnrolledStream
 
 CPU = prepare_device("cpu")
 SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, estimate="density", quality="fast")
@@ -41,8 +42,8 @@ def remembered(raw, block=25):
 
 
 def windows(raw, window, stride):
-    model = SequenceModel.learned_from(SETTINGS, raw[:window], CPU)
-    return [result for _, result in reconstruct_movie(raw, model, window, stride)], model
+    model = learned(SETTINGS, raw[:window], CPU)
+    return movie_windows(raw, model, window, stride), model
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +69,14 @@ def test_a_scene_that_stands_still_has_no_velocity(still):
 def test_the_density_goes_along_with_a_drift_and_says_so(drifting):
     raw, emitters = drifting
     results, model = windows(raw, 25, 25)
-    assert model.memory.plan.motion in ("rigid", "local")
+    assert model.learned.state.history.plan.motion in ("rigid", "local")
     assert "the density goes along" in results[-1].notes[-1]
     last = emitters[emitters[:, 0] >= 175, 1:3]
-    piled_up = align_and_sum(model.memory.blocks, None, 0.0)
-    left_behind = density(model.covariance, statistics_of(piled_up, torch.zeros((36, 32))), 60)
+    piled_up = align_and_sum(model.learned.state.history.blocks, None, 0.0)
+    left_behind = density(model.learned.operators.covariance, statistics_of(piled_up, torch.zeros((36, 32))), 60)
     scores = [
         score_picture(picture, last, 25.0).pearson
-        for picture in (results[-1].picture, model.grid.crop(left_behind).numpy())
+        for picture in (results[-1].picture, model.learned.grid.crop(left_behind).numpy())
     ]
     assert scores[0] > scores[1] + 0.05
 
@@ -84,7 +85,7 @@ def test_a_short_window_gains_from_what_stood_still_before_it(still):
     raw, emitters = still
     results, model = windows(raw, 25, 25)
     alone, _ = windows(raw[-25:], 25, 25)
-    assert (model.memory.plan.motion, model.memory.plan.blocks > 4) == ("still", True)
+    assert (model.learned.state.history.plan.motion, model.learned.state.history.plan.blocks > 4) == ("still", True)
     scores = [score_picture(result.picture, emitters[:, 1:3], 25.0).pearson for result in (results[-1], alone[-1])]
     assert scores[0] > scores[1] + 0.15
 
@@ -96,7 +97,7 @@ def test_another_scene_starts_anew(still):
     assert [result.state for result in results] == ["cold", "warm", "scene changed", "warm", "warm"]
     assert any("another scene since frame 60" in note for note in results[2].notes)
     assert not any("another scene" in note for note in results[1].notes + results[-1].notes)
-    assert model.memory.blocks[0].first == 60
+    assert model.learned.state.history.blocks[0].first == 60
     alone, _ = windows(other[:20], 20, 20)
     like = np.corrcoef(results[2].picture.ravel(), alone[0].picture.ravel())[0, 1]
     assert like > 0.95
@@ -112,20 +113,20 @@ def test_frames_that_show_nothing_are_no_other_scene(still):
     dark = np.random.default_rng(1).poisson(40.0, (50, 36, 32)) * 4 + 100
     results, model = windows(np.concatenate([still[0][:50], dark]), 25, 25)
     assert [result.state for result in results] == ["cold", "warm", "warm", "warm"]
-    assert model.memory.blocks[0].first == 0
+    assert model.learned.state.history.blocks[0].first == 0
 
 
 def test_a_window_with_nothing_before_it_is_reconstructed_from_itself_alone(still):
     raw = still[0][:100]
-    model = SequenceModel.learned_from(SETTINGS, raw, CPU)
+    model = learned(SETTINGS, raw, CPU)
     reconstruct(model, raw)
-    z = torch.as_tensor(model.photons(raw))
+    z = torch.as_tensor(model.learned.calibration.photons(raw))
     z = z / frame_gains(z)
-    knots = torch.cat([strip.smooth for strip in model.film])
+    knots = torch.cat([strip.smooth for strip in model.learned.state.buffer])
     with torch.inference_mode():
-        c = z - trend(z) - model.haze.drawn(knots - trend(knots))
-        alone = density(model.covariance, statistics_of(sums_of(c, None, 100), z.mean(0)), 60)
-    torch.testing.assert_close(model.density, alone, rtol=1e-2, atol=float(alone.max()) * 1e-3)
+        c = z - trend(z) - model.learned.operators.out_of_focus.drawn(knots - trend(knots))
+        alone = density(model.learned.operators.covariance, statistics_of(sums_of(c, None, 100), z.mean(0)), 60)
+    torch.testing.assert_close(model.learned.state.density, alone, rtol=1e-2, atol=float(alone.max()) * 1e-3)
 
 
 def test_sums_of_parts_add_up_to_the_window(still):
@@ -145,15 +146,14 @@ def test_the_memory_is_bounded_and_blocks_are_filled_up(still):
     assert len(remembered(np.concatenate([still[0]] * 3)).blocks) == 16
 
 
-def test_same_windows_same_pictures_also_from_a_saved_memory(drifting):
+def test_same_windows_same_pictures_also_from_a_saved_memory(drifting, tmp_path):
     raw = drifting[0][:150]
     straight, _ = windows(raw, 25, 25)
     again, model = windows(raw[:125], 25, 25)
-    resumed = SequenceModel.learned_from(SETTINGS, raw[:25], CPU)
-    resumed.load_state_dict(model.state_dict())
-    resumed.frames = model.frames
+    model.save(tmp_path / "model.safetensors", "a test")
+    resumed = UnrolledStream.load(tmp_path / "model.safetensors", SETTINGS, raw.shape[1:], Compute(CPU))
     again.append(reconstruct(resumed, raw[125:], WindowSpan(np.arange(25), 0, 25)))
-    assert model.memory.plan.motion != "still"
+    assert model.learned.state.history.plan.motion != "still"
     for one, other in zip(straight, again, strict=True):
         assert np.array_equal(one.picture, other.picture)
 
@@ -164,7 +164,7 @@ def test_short_windows_and_strides_of_a_frame_are_followed(still, stride):
     assert len(results) == len(range(0, 15, stride))
     assert {result.state for result in results[1:]} == {"warm"}
     assert all(np.isfinite(result.picture).all() for result in results)
-    assert model.memory.frames >= 20
+    assert model.learned.state.history.frames >= 20
 
 
 def test_two_windows_after_a_change_of_scene_the_picture_is_as_good_as_from_a_cold_start(still):

@@ -17,9 +17,10 @@ from selfstorm.baselines.self_storm_2024 import (
     train,
 )
 from selfstorm.errors import InputError
-from selfstorm.stream.engine import ingest, new_model, picture_of
+from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.frame_store import WindowSpan
-from selfstorm.stream.model import Settings
+from selfstorm.stream.model_kinds import new_model
+from selfstorm.stream.settings import Settings
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "data" / "selfstorm_reference_parity.npz"
 needs_reference = pytest.mark.skipif(not REFERENCE.is_file(), reason="no ../shared/data beside the repository")
@@ -216,11 +217,11 @@ def test_a_stack_is_three_dimensional():
 def test_a_stream_goes_on_with_the_weights_of_its_last_window():
     raw = spots().astype(np.uint16)
     settings = Settings(100.0, scale=2, model="paper")
-    model = new_model(settings, raw, torch.device("cpu"))
+    model = new_model(settings, raw, Compute(torch.device("cpu")))
     before = [weights.clone() for weights in model.network.parameters()]
     place = WindowSpan(np.arange(len(raw)), 0, len(raw))
-    ingest(model, raw, place)
-    results = [picture_of(model, place) for _ in range(2)]
+    model.ingest(raw, place)
+    results = [model.picture(place) for _ in range(2)]
     assert [result.state for result in results] == ["cold", "warm"]
     assert results[1].metrics["misfit"] < results[0].metrics["misfit"]
     assert any(not torch.equal(old, new) for old, new in zip(before, model.network.parameters(), strict=True))

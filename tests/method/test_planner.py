@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from allocated import Allocated
+from streams import learned, movie_windows
 
 from selfstorm.compute.batching import DEVICE_EMITTERS, DEVICE_MAP_BYTES, MIN_MAP_BYTES, BatchLimits
 from selfstorm.compute.device import prepare_device
@@ -24,10 +25,9 @@ from selfstorm.stages.rendering import RENDERING, render
 from selfstorm.stages.stage import Batch
 from selfstorm.stream import memory_plan as planner
 from selfstorm.stream.frame_store import WindowSpan
-from selfstorm.stream.ingest import ingest
 from selfstorm.stream.memory_plan import COUNTED_WITHIN, plan
-from selfstorm.stream.model import SequenceModel, Settings
-from selfstorm.stream.offline import check_memory, reconstruct_movie
+from selfstorm.stream.offline import check_memory
+from selfstorm.stream.settings import Settings
 
 CPU = prepare_device("cpu")
 LIKE = torch.zeros(())
@@ -42,6 +42,11 @@ def about(counted, taken):
     assert taken / 1.1 < counted < COUNTED_WITHIN * taken
 
 
+def batch_of(model, frames, emitters, new, map_bytes):
+    operators = model.learned.operators
+    return Batch(operators.imaging, operators.covariance, frames, emitters, new, map_bytes)
+
+
 @pytest.fixture(scope="module")
 def raw():
     scene = Scene(height=32, width=36, filaments=6, density=4.0, photons=1500.0, seed=6)
@@ -49,9 +54,9 @@ def raw():
 
 
 def picture(raw, limits=None, estimate="emitters"):
-    model = SequenceModel.learned_from(replace(SETTINGS, estimate=estimate), raw, CPU)
-    model.limits = limits or model.limits
-    (_, result), *_ = reconstruct_movie(raw, model, len(raw), len(raw))
+    model = learned(replace(SETTINGS, estimate=estimate), raw, CPU)
+    model.compute.limits = limits or model.compute.limits
+    (result,) = movie_windows(raw, model, len(raw), len(raw))
     return model, result
 
 
@@ -77,11 +82,18 @@ def test_what_stages_a_and_b_take_is_what_was_counted(psf, field):
 
 def test_what_watching_takes_is_what_was_counted(raw):
     wide = np.tile(raw, (2, 3, 3))
-    model = SequenceModel.learned_from(SETTINGS, wide, CPU)
+    model = learned(SETTINGS, wide, CPU)
     for first, last in ((0, 60), (60, 80), (80, 120)):
         with Allocated() as taken:
-            ingest(model, wide[first:last], WindowSpan(np.arange(first, last), 0, 20))
-        batch = Batch(model.imaging, model.covariance, 1, 0, last - first, model.limits.map_bytes)
+            model.ingest(wide[first:last], WindowSpan(np.arange(first, last), 0, 20))
+        batch = Batch(
+            model.learned.operators.imaging,
+            model.learned.operators.covariance,
+            1,
+            0,
+            last - first,
+            model.compute.limits.map_bytes,
+        )
         counted = max(STATISTICS.bytes(batch), OUT_OF_FOCUS.bytes(batch))
         if first:
             about(counted, taken.peak)
@@ -102,16 +114,22 @@ def test_what_fitting_takes_is_what_was_counted(raw, monkeypatch):
     model, _ = picture(raw, estimate="fused")
     emitters, frames, taken = max(groups)
     assert emitters > 1000
-    about(LOCALIZATION.bytes(Batch(model.imaging, model.covariance, frames, emitters, frames, 2**24)), taken)
+    about(
+        LOCALIZATION.bytes(batch_of(model, frames, emitters, frames, 2**24)),
+        taken,
+    )
 
 
 def test_what_drawing_takes_is_what_was_counted(raw):
     model, result = picture(np.tile(raw, (1, 3, 3)), estimate="fused")
-    found, flat = result.localizations, torch.ones(model.grid.cells)
+    found, flat = result.localizations, torch.ones(model.learned.grid.cells)
     assert len(found) > 1000
     with Allocated() as taken:
-        render(found, flat, model.grid, len(raw))
-    about(RENDERING.bytes(Batch(model.imaging, model.covariance, 1, 0, 1, 2**24)), taken.peak)
+        render(found, flat, model.learned.grid, len(raw))
+    about(
+        RENDERING.bytes(batch_of(model, 1, 0, 1, 2**24)),
+        taken.peak,
+    )
 
 
 @pytest.mark.parametrize("psf", OPTICS, ids=lambda psf: type(psf).__name__)
@@ -179,7 +197,7 @@ def test_free_memory_is_asked_for_at_the_window(raw, monkeypatch):
     model, _ = picture(raw)
     assert asked
     assert max(together) < 6
-    assert model.limits == BatchLimits()  # short for this window alone, not from now on
+    assert model.compute.limits == BatchLimits()  # short for this window alone, not from now on
 
 
 class NoMemory:
@@ -204,7 +222,7 @@ def test_offline_goes_on_with_half_as_much_where_memory_ends(raw, monkeypatch):
     assert max(short.asked) > 9
     assert short.asked[-1] <= 9
     assert sum(asked for asked in short.asked if asked <= 9) == len(raw)  # nothing is done twice
-    assert model.limits.map_bytes < BatchLimits().map_bytes
+    assert model.compute.limits.map_bytes < BatchLimits().map_bytes
     assert np.abs(small.picture - whole.picture).max() < 1e-4 * whole.picture.max()
 
 
@@ -220,8 +238,8 @@ def test_other_faults_are_not_taken_for_memory_and_nothing_is_tried_for_ever(raw
 
 
 def test_a_window_that_cannot_fit_is_refused_in_words_before_it_is_begun(raw, monkeypatch):
-    model = SequenceModel.learned_from(SETTINGS, raw, CPU)
+    model = learned(SETTINGS, raw, CPU)
     check_memory(model, 60)
-    monkeypatch.setattr("selfstorm.stream.offline.free_bytes", lambda device: 2**20)
+    monkeypatch.setattr("selfstorm.stream.unrolled_stream.free_bytes", lambda device: 2**20)
     with pytest.raises(InputError, match=r"0\.0 GiB of its memory are free, 60 frames of this field take 0\.\d"):
         check_memory(model, 60)

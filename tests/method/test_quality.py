@@ -7,6 +7,7 @@ import pytest
 import tifffile
 import torch
 from click.testing import CliRunner
+from streams import learned, reconstruct
 
 from selfstorm.commands.reconstruct import reconstruct as command
 from selfstorm.compute.device import prepare_device
@@ -17,11 +18,11 @@ from selfstorm.metrics.self_consistency import assess, resolution_nm
 from selfstorm.physics.operators import Grid, Imaging
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import Scene, simulate
-from selfstorm.stream.engine import ingest, new_model, picture_of
+from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.frame_store import WindowSpan
-from selfstorm.stream.model import SequenceModel, Settings
+from selfstorm.stream.model_kinds import new_model
 from selfstorm.stream.processing_level import ProcessingLevel, degradation_ladder
-from selfstorm.stream.reconstruct import reconstruct
+from selfstorm.stream.settings import Settings
 
 CPU = prepare_device("cpu")
 SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, quality="fast", tuning_steps=0)
@@ -158,7 +159,7 @@ def test_nothing_is_said_of_few_emitters_or_of_none_that_repeat():
 @pytest.mark.parametrize("estimate", ["density", "emitters", "fused"])
 def test_every_estimate_is_judged_and_a_good_one_is_trusted(movie, estimate):
     raw, _ = movie
-    model = SequenceModel.learned_from(replace(SETTINGS, estimate=estimate), raw, CPU)
+    model = learned(replace(SETTINGS, estimate=estimate), raw, CPU)
     result = reconstruct(model, raw)
     assert result.metrics["agreement"] > (0.75 if estimate == "density" else 0.9)
     assert result.error_map.shape == raw.shape[1:]
@@ -169,10 +170,11 @@ def test_every_estimate_is_judged_and_a_good_one_is_trusted(movie, estimate):
 def test_a_picture_of_another_scene_says_not_to_trust_it(movie):
     """Maps that were kept with other frames: as if a scene had changed unnoticed."""
     raw, _ = movie
-    model = SequenceModel.learned_from(replace(SETTINGS, estimate="emitters"), raw, CPU)
+    model = learned(replace(SETTINGS, estimate="emitters"), raw, CPU)
     assert not cautions(reconstruct(model, raw), "agreement")
-    model.film = tuple(replace(strip, total=strip.total.flip(0)) for strip in model.film)
-    again = picture_of(model, WindowSpan(np.arange(FRAMES), 0, FRAMES))
+    buffer = tuple(replace(block, total=block.total.flip(0)) for block in model.learned.state.buffer)
+    model.learned = model.learned.with_state(buffer=buffer)
+    again = model.picture(WindowSpan(np.arange(FRAMES), 0, FRAMES))
     assert again.metrics["agreement"] < METRICS["agreement"].bad
     assert cautions(again, "agreement")
 
@@ -180,8 +182,8 @@ def test_a_picture_of_another_scene_says_not_to_trust_it(movie):
 def test_what_is_made_in_a_hurry_is_not_judged(movie):
     raw, _ = movie
     for effort in degradation_ladder(ProcessingLevel("full", "fused", "fast")):
-        model = SequenceModel.learned_from(SETTINGS, raw[:20], CPU)
-        result = reconstruct(model, raw[:20], effort=effort)
+        model = learned(SETTINGS, raw[:20], CPU)
+        result = reconstruct(model, raw[:20], level=effort)
         assert (result.error_map is not None) == (effort.name in ("full", "emitters"))
         if not effort.judged:
             assert not {"agreement", "resolution_nm"} & set(result.metrics)
@@ -189,10 +191,10 @@ def test_what_is_made_in_a_hurry_is_not_judged(movie):
 
 def test_the_papers_model_knows_no_optics_to_judge_by(movie):
     raw, _ = movie
-    model = new_model(replace(SETTINGS, model="paper", scale=2), raw[:16], CPU)
+    model = new_model(replace(SETTINGS, model="paper", scale=2), raw[:16], Compute(CPU))
     place = WindowSpan(np.arange(16), 0, 16)
-    ingest(model, raw[:16], place)
-    result = picture_of(model, place)
+    model.ingest(raw[:16], place)
+    result = model.picture(place)
     assert (set(result.metrics), result.error_map) == ({"misfit"}, None)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+from streams import learned, movie_windows, reconstruct
 
 from selfstorm.compute.device import prepare_device
 from selfstorm.errors import InputError
@@ -14,10 +15,8 @@ from selfstorm.metrics.ground_truth import score_picture
 from selfstorm.psf.models import Airy, Gaussian
 from selfstorm.simulation.movie import GaussianPsf, Scene, place, simulate
 from selfstorm.stream.frame_store import WindowSpan, numbers_of
-from selfstorm.stream.model import SequenceModel, Settings
-from selfstorm.stream.offline import reconstruct_movie
 from selfstorm.stream.processing_level import ProcessingLevel
-from selfstorm.stream.reconstruct import reconstruct
+from selfstorm.stream.settings import Settings
 from selfstorm.stream.window import TooFewFramesError
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -29,7 +28,7 @@ def picture_of(raw, **chosen):
     settings = Settings(
         **({"pixel_nm": 100.0, "psf": Gaussian(110.0), "offset_adu": 0.0, "gain_adu_per_electron": 1.0} | chosen)
     )
-    return reconstruct(SequenceModel.learned_from(settings, raw, CPU), raw)
+    return reconstruct(learned(settings, raw, CPU), raw)
 
 
 def blinking_emitter(shape, y_nm, x_nm, frames=100, seed=0):
@@ -119,12 +118,11 @@ def movie(frames, **scene):
 def test_same_window_same_picture():
     raw, _ = movie(40, height=33, width=47, seed=1)
     settings = Settings(100.0, quality="fast")
-    models = [SequenceModel.learned_from(settings, raw[:20], CPU) for _ in range(2)]
-    first, second = (list(reconstruct_movie(raw, model, 20, 10)) for model in models)
-    assert [start for start, _ in first] == [0, 10, 20]
-    for (_, a), (_, b) in zip(first, second, strict=True):
+    models = [learned(settings, raw[:20], CPU) for _ in range(2)]
+    first, second = (movie_windows(raw, model, 20, 10) for model in models)
+    for a, b in zip(first, second, strict=True):
         assert np.array_equal(a.picture, b.picture)
-    assert [result.state for _, result in first] == ["cold", "warm", "warm"]
+    assert [result.state for result in first] == ["cold", "warm", "warm"]
 
 
 def test_a_stride_costs_its_own_frames_alone():
@@ -133,11 +131,11 @@ def test_a_stride_costs_its_own_frames_alone():
     But for the first: where to look in them was known from 20 frames, and the second window knows of 30.
     """
     raw, _ = movie(50, height=24, width=26, density=1.0, seed=2)
-    model, looked_at, kept = SequenceModel.learned_from(Settings(100.0, quality="fast"), raw, CPU), [], []
+    model, looked_at, kept = learned(Settings(100.0, quality="fast"), raw, CPU), [], []
     for first in (0, 10, 20, 30):
         place = WindowSpan(np.arange(first, first + 20), first, 10)
         result = reconstruct(model, raw[first : first + 20], place)
-        assert numbers_of(model.film).tolist() == list(range(first, first + 20))
+        assert numbers_of(model.learned.state.buffer).tolist() == list(range(first, first + 20))
         looked_at.append(result.looked_at)
         kept.append(sorted(set(result.localizations.frame.tolist())))
     assert looked_at == [20, 20, 10, 10]
@@ -147,11 +145,11 @@ def test_a_stride_costs_its_own_frames_alone():
 
 def test_windows_with_missing_frames_share_what_they_have():
     raw, _ = movie(40, height=24, width=26, density=1.0, seed=2)
-    model = SequenceModel.learned_from(Settings(100.0, quality="fast"), raw, CPU)
+    model = learned(Settings(100.0, quality="fast"), raw, CPU)
     for first in (0, 10, 20):
         numbers = np.array([k for k in range(first, first + 20) if k not in (3, 10, 17, 25)])
         reconstruct(model, raw[numbers], WindowSpan(numbers, first, 10))
-        assert numbers_of(model.film).tolist() == numbers.tolist()
+        assert numbers_of(model.learned.state.buffer).tolist() == numbers.tolist()
 
 
 def test_tiles_leave_no_seam(monkeypatch):
@@ -168,8 +166,8 @@ def test_less_than_asked_for_still_has_the_size_asked_for(estimate, scale):
     """Under load the live engine makes less of a window; its pictures keep their grid."""
     raw = blinking_emitter((24, 31), 1240.0, 1570.0, frames=100)
     settings = Settings(100.0, Gaussian(110.0), 0.0, 1.0, scale=scale, quality="fast")
-    model = SequenceModel.learned_from(settings, raw, CPU)
-    result = reconstruct(model, raw, effort=ProcessingLevel(estimate, estimate, "fast"))
+    model = learned(settings, raw, CPU)
+    result = reconstruct(model, raw, level=ProcessingLevel(estimate, estimate, "fast"))
     assert result.estimate == estimate
     assert result.picture.shape == (24 * scale, 31 * scale)
     rows, columns = ((np.arange(n) + 0.5) * 100 / scale for n in result.picture.shape)
@@ -210,22 +208,22 @@ def test_a_constant_movie_gives_an_empty_picture(level):
 
 def test_a_field_too_small_to_say_anything_is_refused():
     with pytest.raises(InputError, match="field of 9 x 2 pixels"):
-        SequenceModel.learned_from(Settings(100.0), np.ones((20, 2, 9), np.uint16), CPU)
+        learned(Settings(100.0), np.ones((20, 2, 9), np.uint16), CPU)
 
 
-@pytest.mark.parametrize("shape", [(4, 32, 32), (20, 32, 31), (32, 32)])
-def test_a_window_that_does_not_fit_is_refused(shape):
-    model = SequenceModel.learned_from(Settings(100.0), np.ones((20, 32, 32), np.uint16), CPU)
-    with pytest.raises(InputError, match="window of shape"):
-        reconstruct(model, np.ones(shape, np.uint16))
+@pytest.mark.parametrize("shape", [(20, 32, 31), (32, 32)])
+def test_frames_of_another_field_are_refused(shape):
+    model = learned(Settings(100.0), np.ones((20, 32, 32), np.uint16), CPU)
+    with pytest.raises(InputError, match="frames of shape"):
+        model.ingest(np.ones(shape, np.uint16), WindowSpan(np.arange(20), 0, 20))
 
 
 def test_the_model_is_unharmed_by_a_window_that_fails():
     raw, _ = movie(40, height=32, width=32, seed=1)
-    model = SequenceModel.learned_from(Settings(100.0, quality="fast"), raw, CPU)
+    model = learned(Settings(100.0, quality="fast"), raw, CPU)
     reconstruct(model, raw)
-    before = model.density
+    before = model.learned.state.density
     with pytest.raises(TooFewFramesError, match="20 are not finite"):
         reconstruct(model, np.full((20, 32, 32), np.nan, np.float32))
-    assert model.density is before
+    assert model.learned.state.density is before
     assert torch.isfinite(before).all()

@@ -5,15 +5,14 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+from streams import learned, movie_windows
 
 from selfstorm.compute import pinned_upload as upload
-from selfstorm.compute.device import prepare_device
 from selfstorm.compute.pinned_upload import Uploads
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
-from selfstorm.stream.model import SequenceModel, Settings
-from selfstorm.stream.offline import reconstruct_movie
+from selfstorm.stream.settings import Settings
 
 CPU = torch.device("cpu")
 
@@ -121,9 +120,8 @@ def test_pictures_are_those_of_frames_that_come_plainly(monkeypatch, damaged):
     )
     pictures, runtime = [], Runtime(monkeypatch)
     for make in (Uploads, lambda device: staged(runtime)):
-        model = SequenceModel.learned_from(settings, raw[:30], prepare_device("cpu"))
-        model.uploads = make(CPU)
-        pictures.append(np.stack([result.picture for _, result in reconstruct_movie(raw, model, 30, 10)]))
-        assert len(model.left_out) == damaged
+        model = learned(settings, raw[:30], uploads=make(CPU))
+        pictures.append(np.stack([result.picture for result in movie_windows(raw, model, 30, 10)]))
+        assert len(model.learned.state.rejected) == damaged
     assert runtime.noted.count("main waits for aside") == 5
     np.testing.assert_array_equal(*pictures)

@@ -15,7 +15,7 @@ from selfstorm.io.atomic_files import atomic_write, check_outputs, make_folder
 
 if TYPE_CHECKING:
     from selfstorm.frames import Array
-    from selfstorm.stream.model import Settings
+    from selfstorm.stream.settings import Settings
 
 SIMULATED_FRAMES, STAGES_FRAMES = 200, 100
 # What the simulated movies are like, beyond the simulator's own defaults.
@@ -83,7 +83,7 @@ def benchmark(
     from benchmarks.methods import Task, three_digits
     from benchmarks.report import account, aligned, page, table
     from selfstorm.compute.device import describe, prepare_device
-    from selfstorm.stream.model import Settings
+    from selfstorm.stream.settings import Settings
 
     names = chosen_methods(methods)
     _prepare(output, "benchmark", *(path for path in (movie, truth) if path), overwrite=overwrite)
@@ -205,7 +205,7 @@ def _simulated(name: str, frames: int, scale: int) -> tuple[Array, Array, dict[s
     from selfstorm.psf.models import Gaussian
     from selfstorm.simulation.movie import simulate
     from selfstorm.simulation.scene import Scene
-    from selfstorm.stream.model import Settings
+    from selfstorm.stream.settings import Settings
 
     scene = Scene(**SCENES[name])
     with click.progressbar(simulate(scene, frames=frames), length=frames, label="simulating") as progress:

@@ -12,7 +12,7 @@ from benchmarks.methods import METHODS, Task, WindowResult
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
 from selfstorm.metrics.ground_truth import LocalizationScore, PictureScore, score_localizations, score_picture
-from selfstorm.stream.window import LEAST_FRAMES
+from selfstorm.stream.window import MIN_FRAMES
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ def run(task: Task, truth: Array, methods: Sequence[str]) -> Iterator[Result]:
     importing and loading kernels is no method's time.
     """
     for method in methods:
-        for _ in METHODS[method](replace(task, raw=task.raw[:LEAST_FRAMES], paper_epochs=1)):
+        for _ in METHODS[method](replace(task, raw=task.raw[:MIN_FRAMES], paper_epochs=1)):
             pass
         for made in METHODS[method](task):
             found = None if made.localizations is None else score_localizations(made.localizations, truth)

@@ -26,9 +26,11 @@ from selfstorm.compute.device import synchronize
 from selfstorm.frames import Array
 from selfstorm.physics.camera import calibrate
 from selfstorm.stream.brightness import frame_gains
-from selfstorm.stream.engine import new_model
-from selfstorm.stream.model import SequenceModel, Settings
-from selfstorm.stream.offline import reconstruct_movie
+from selfstorm.stream.compute_resources import Compute
+from selfstorm.stream.frame_store import WindowSpan
+from selfstorm.stream.model import learn_model
+from selfstorm.stream.model_kinds import new_model
+from selfstorm.stream.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,16 @@ def _ours(task: Task) -> Iterator[WindowResult]:
     hurried = replace(task.settings, quality="fast")
     yield _ours_with("ours, fast", task, hurried)
     for estimate in ("emitters", "density"):
-        settings = replace(hurried, estimate=estimate, scale=hurried.network_scale)
+        settings = replace(hurried, estimate=estimate, scale=hurried.grid_scale)
         yield _ours_with(f"ours, fast, {estimate} alone", task, settings)
 
 
 def _ours_with(label: str, task: Task, settings: Settings) -> WindowResult:
     clock, frames = _Clock(task.device), len(task.raw)
-    model = new_model(settings, task.raw, task.device)
-    _, result = next(reconstruct_movie(task.raw, model, frames, frames))
+    model = new_model(settings, task.raw, Compute(task.device))
+    numbers = np.arange(frames)
+    model.ingest(task.raw, WindowSpan(numbers, 0, frames))
+    result = model.picture(WindowSpan(numbers, 0, frames))
     took, found = clock.took(), result.localizations
     table = None
     if found is not None:
@@ -134,25 +138,26 @@ def _paper(task: Task) -> Iterator[WindowResult]:
 
 def _fista(task: Task) -> Iterator[WindowResult]:
     clock = _Clock(task.device)
-    model, y = SequenceModel.learned_from(task.settings, task.raw, task.device), _photons(task)
-    background, total = smooth_background(y), torch.zeros_like(model.imaging.norm)
+    model, y = learn_model(task.settings, task.raw, Compute(task.device)), _photons(task)
+    background, total = smooth_background(y), torch.zeros_like(model.operators.imaging.norm)
     for part in batches(len(y), total):
-        total += fista(model.imaging, y[part], background).sum(0)
-    about = f"every frame, {FISTA_ITERATIONS} iterations, penalty {FISTA_PENALTY:g}; {model.psf}; sum over frames"
+        total += fista(model.operators.imaging, y[part], background).sum(0)
+    psf = model.calibration.psf
+    about = f"every frame, {FISTA_ITERATIONS} iterations, penalty {FISTA_PENALTY:g}; {psf}; sum over frames"
     yield _made("FISTA", model.grid.crop(total), task, clock, about)
 
 
 def _richardson_lucy(task: Task) -> Iterator[WindowResult]:
     clock = _Clock(task.device)
-    model, y = SequenceModel.learned_from(task.settings, task.raw, task.device), _photons(task)
-    x = richardson_lucy(model.imaging, y.mean(0), smooth_background(y))
-    about = f"of the mean frame, {RL_ITERATIONS} iterations; {model.psf}"
+    model, y = learn_model(task.settings, task.raw, Compute(task.device)), _photons(task)
+    x = richardson_lucy(model.operators.imaging, y.mean(0), smooth_background(y))
+    about = f"of the mean frame, {RL_ITERATIONS} iterations; {model.calibration.psf}"
     yield _made("Richardson-Lucy", model.grid.crop(x), task, clock, about)
 
 
 def _sofi2(task: Task) -> Iterator[WindowResult]:
     clock = _Clock(task.device)
-    sr = torch.from_numpy(sofi2(_photons(task), task.settings.network_scale))
+    sr = torch.from_numpy(sofi2(_photons(task), task.settings.grid_scale))
     yield _made("SOFI2", sr, task, clock, "cross-cumulants on virtual pixels (XC-SOFI2), cubic splines between them")
 
 

@@ -19,7 +19,6 @@ from torch import Tensor
 from benchmarks.tally import Tally
 from selfstorm.baselines.self_storm_2024 import PaperModel, PaperSettings, normalise, picture, train
 from selfstorm.calibration.differentiable_psf import parameters
-from selfstorm.calibration.field_moments import FieldMoments
 from selfstorm.calibration.finetuning_loss import Half, Loss
 from selfstorm.compute.batching import BatchLimits, frames_together, free_bytes
 from selfstorm.compute.cuda_graphs import Graphs
@@ -33,15 +32,19 @@ from selfstorm.simulation.scene import Scene
 from selfstorm.stages.emitters import EMITTERS, QUALITY
 from selfstorm.stages.pipeline import STAGES
 from selfstorm.stages.stage import Run, Sample, Stage
-from selfstorm.stream.engine import ingest, new_model, picture_of
+from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.frame_store import WindowSpan
+from selfstorm.stream.instrument import Calibration
 from selfstorm.stream.memory_plan import plan
-from selfstorm.stream.model import SequenceModel, Settings
+from selfstorm.stream.model import SequenceModel, model_of
+from selfstorm.stream.settings import Settings
+from selfstorm.stream.unrolled_stream import UnrolledStream
 
 STRIDE = 25
 TILE_PX = 64  # simulated; larger fields are made of copies
 SCENE: dict[str, Any] = {"density": 5.0, "photons": 1200.0, "on_frames": 1.5, "seed": 41}
-SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, quality="fast", tuning_steps=0)
+PSF = Gaussian(110.0)
+SETTINGS = Settings(100.0, PSF, 100.0, 4.0, quality="fast", tuning_steps=0)
 FEW, MORE = 2, 8  # iterations
 REPEATS = 5
 LARGE = {"cuda": (2**28, 8192), "mps": (2**26, 4096), "cpu": (2**25, 1024)}  # numbers copied, side of the product
@@ -160,15 +163,16 @@ def ceilings_of(device: torch.device) -> Ceilings:
 
 def stage_costs(raw: Array, device: torch.device) -> Iterator[StageCost]:
     """One unit of every stage, such as an iteration for one frame."""
-    model = SequenceModel(SETTINGS, raw.shape[1:], *_known(raw), device)
+    model = model_of(SETTINGS, _known(raw), Compute(device))
     side_px = raw.shape[1]
     with torch.inference_mode():
-        y = torch.as_tensor(model.photons(raw)).to(device)
+        y = torch.as_tensor(model.calibration.photons(raw)).to(device)
 
+        operators = model.operators
         for stage in STAGES:
             frames = y[: _frames_together(model, len(y))] if stage.batched else y
-            sample = Sample(model.psf, model.imaging, model.covariance, frames.clamp(min=1.0))
-            yield StageCost(side_px, stage.name, stage.unit, *_unit_cost(stage, sample, model.graphs, device))
+            sample = Sample(model.calibration.psf, operators.imaging, operators.covariance, frames.clamp(min=1.0))
+            yield StageCost(side_px, stage.name, stage.unit, *_unit_cost(stage, sample, operators.graphs, device))
 
 
 def tuning_cost(raw: Array) -> StageCost:
@@ -191,24 +195,23 @@ def window_cost(raw: Array, frames: int, device: torch.device, *, with_paper: bo
         shown.append(time.perf_counter())
 
     begin = time.perf_counter()
-    model = new_model(SETTINGS, raw[:frames], device)
-    place = WindowSpan(np.arange(frames), 0, STRIDE)
-    ingest(model, raw[:frames], place)
-    picture_of(model, place, preview=preview)
+    model = UnrolledStream.learned_from(SETTINGS, raw[:frames], Compute(device))
+    span = WindowSpan(np.arange(frames), 0, STRIDE)
+    model.ingest(raw[:frames], span)
+    model.picture(span, preview=preview)
     done = time.perf_counter()
     newer = np.arange(frames, frames + STRIDE)
-    ingest(model, raw[newer], WindowSpan(newer, STRIDE, STRIDE))
-    picture_of(model, WindowSpan(np.arange(STRIDE, frames + STRIDE), STRIDE, STRIDE))
+    model.ingest(raw[newer], WindowSpan(newer, STRIDE, STRIDE))
+    model.picture(WindowSpan(np.arange(STRIDE, frames + STRIDE), STRIDE, STRIDE))
     stride_s = time.perf_counter() - done
-    if not isinstance(model, SequenceModel):
-        raise TypeError("the unrolled model is what is measured")
+    operators = model.learned.operators
     needed = plan(
-        model.imaging, model.covariance, frames, BatchLimits.on(device), free_bytes(device), new_frames=frames
+        operators.imaging, operators.covariance, frames, BatchLimits.on(device), free_bytes(device), new_frames=frames
     )
     with torch.inference_mode():
-        y = torch.as_tensor(model.photons(raw[:frames])).to(device)
-        batch = y[: _frames_together(model, len(y))].clamp(min=1.0)
-        run = _captured(EMITTERS, Sample(model.psf, model.imaging, model.covariance, batch), model.graphs)
+        y = torch.as_tensor(model.learned.calibration.photons(raw[:frames])).to(device)
+        batch = y[: _frames_together(model.learned, len(y))].clamp(min=1.0)
+        run = _captured(EMITTERS, Sample(PSF, operators.imaging, operators.covariance, batch), operators.graphs)
         fast_s = min(_times(lambda: run(QUALITY["fast"].iterations), device, 2))
     return WindowCost(
         side_px,
@@ -235,15 +238,17 @@ def _scene() -> Scene:
     return Scene(height=TILE_PX, width=TILE_PX, filaments=TILE_PX // 6, **SCENE)
 
 
-def _known(raw: Array) -> tuple[Any, Any, Any]:
-    """Camera, moments and PSF as the settings give them, without learning any."""
-    return calibrate(raw[:8], 100.0, 4.0), FieldMoments(), SETTINGS.psf
+def _known(raw: Array) -> Calibration:
+    """PSF and camera as the settings give them, without learning any."""
+    return Calibration(PSF, calibrate(raw[:8], 100.0, 4.0), np.zeros(raw.shape[1:], bool))
 
 
 def _frames_together(model: SequenceModel, frames: int) -> int:
     """Frames of one batch, as the plan has it."""
-    grid, device = model.grid, model.device
-    limits = plan(model.imaging, model.covariance, frames, BatchLimits.on(device), free_bytes(device)).limits
+    grid, device = model.grid, model.compute.device
+    limits = plan(
+        model.operators.imaging, model.operators.covariance, frames, BatchLimits.on(device), free_bytes(device)
+    ).limits
     return frames_together(grid.cells[0] * grid.cells[1], limits.map_bytes)
 
 

@@ -27,10 +27,11 @@ from selfstorm.metrics.ground_truth import score_picture
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
-from selfstorm.stream.engine import ingest, new_model, picture_of
+from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.frame_store import WindowSpan
-from selfstorm.stream.model import Settings
+from selfstorm.stream.model_kinds import new_model
 from selfstorm.stream.processing_level import ProcessingLevel, degradation_ladder
+from selfstorm.stream.settings import Settings
 
 WINDOW, STRIDE = 100, 25
 FIRST_RATE_HZ, MOST_RATE_HZ = 12.5, 3200.0
@@ -196,15 +197,15 @@ def _settings() -> Settings:
 
 def _lengths(raw: Array, length: int, device: torch.device) -> Iterator[LengthCost]:
     for effort in _efforts():
-        model = new_model(_settings(), raw[:length], device)
+        model = new_model(_settings(), raw[:length], Compute(device))
         took = []
         for stride in range(SETTLED + 1):
             end = length + stride * STRIDE
             numbers = np.arange(model.last_number + 1, end)
             start = time.perf_counter()
             place = WindowSpan(numbers, stride * STRIDE, STRIDE)
-            ingest(model, raw[numbers % len(raw)], place)
-            picture_of(model, place, effort)
+            model.ingest(raw[numbers % len(raw)], place)
+            model.picture(place, effort)
             took.append(time.perf_counter() - start)
         yield LengthCost(length, effort.name, float(np.median(took[1:])))
 
@@ -216,16 +217,16 @@ def _warm_starts(raw: Array, emitters: Array, device: torch.device) -> Iterator[
     for effort in _efforts():
         scores, took = [], 0.0
         for first in (0, last):
-            model = new_model(_settings(), raw[first : first + STRIDE], device)
+            model = new_model(_settings(), raw[first : first + STRIDE], Compute(device))
             for start in range(first, len(raw), STRIDE):
                 began = time.perf_counter()
                 place = WindowSpan(np.arange(start, start + STRIDE), start, STRIDE)
-                ingest(model, raw[start : start + STRIDE], place)
-                result = picture_of(model, place, effort)
+                model.ingest(raw[start : start + STRIDE], place)
+                result = model.picture(place, effort)
                 took = time.perf_counter() - began
             scores.append(score_picture(result.picture, truth, 25.0).pearson)
         yield WarmStart(effort.name, scores[0], scores[1], took)
 
 
 def _efforts() -> list[ProcessingLevel]:
-    return [step for step in degradation_ladder(_settings().effort) if step.name != "emitters"]
+    return [step for step in degradation_ladder(_settings().level) if step.name != "emitters"]

@@ -1,0 +1,28 @@
+"""The device of a stream: its batch limits and its uploads, shared by all copies of a model."""
+
+from __future__ import annotations
+
+import torch
+
+from selfstorm.compute.batching import BatchLimits
+from selfstorm.compute.pinned_upload import Uploads
+
+
+class Compute:
+    """One device, how much is computed on it at once, and the uploads of frames to it.
+
+    Limits that had to be halved stay halved for every model on the device, also where a window is rolled back.
+    """
+
+    def __init__(self, device: torch.device, limits: BatchLimits | None = None, uploads: Uploads | None = None) -> None:
+        self.device = device
+        self.limits = limits or BatchLimits.on(device)
+        self.uploads = uploads or Uploads(device)
+
+    def halve_limits(self) -> bool:
+        """Halve the batch limits; return False where the smallest batches are reached."""
+        smaller = self.limits.halved()
+        if smaller is None:
+            return False
+        self.limits = smaller
+        return True

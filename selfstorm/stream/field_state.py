@@ -1,0 +1,58 @@
+"""The state of a field: all that changes from frame to frame and from window to window, as one value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from selfstorm.calibration.field_moments import FieldMoments
+from selfstorm.psf.models import Psf
+from selfstorm.stream.covariance_history import CovarianceHistory
+from selfstorm.stream.frame_selection import LightLevels, Rejected
+from selfstorm.stream.frame_store import FrameBuffer
+from selfstorm.stream.psf_learning import PsfLearning
+
+
+@dataclass(frozen=True, eq=False)
+class FieldState:
+    """What is carried from window to window. Never changed in place, so that a roll-back is an assignment.
+
+    Attributes:
+        density: (rows, columns) on the padded grid, of the last window; None before the first.
+        history: covariances of the frames so far.
+        buffer: the frames that windows may still ask for.
+        rejected: number and reason of the frames among them that are left out.
+        light: brightness of the last frames.
+        psf_learning: statistics and schedule of the PSF's updates.
+        last_number: of the last frame ingested from this stream, -1 before the first.
+    """
+
+    density: Tensor | None = None
+    history: CovarianceHistory = field(default_factory=CovarianceHistory)
+    buffer: FrameBuffer = ()
+    rejected: Rejected = ()
+    light: LightLevels = field(default_factory=LightLevels)
+    psf_learning: PsfLearning = field(default_factory=PsfLearning)
+    last_number: int = -1
+
+    def for_next_stream(self) -> FieldState:
+        """Return the state for another stream of the same field: frame numbers start again, the rest holds."""
+        return replace(
+            self, buffer=(), rejected=(), light=LightLevels(), last_number=-1, history=self.history.carried_on()
+        )
+
+    def for_next_scene(self, number: int, psf: Psf) -> FieldState:
+        """Return the state for another scene from frame `number` on; fits of the PSF start from the one known."""
+        return replace(
+            self,
+            density=None,
+            buffer=(),
+            history=CovarianceHistory(since=number),
+            psf_learning=replace(self.psf_learning, moments=FieldMoments(), frames=0, wait_windows=0, start=psf),
+        )
+
+    def without(self, numbers: Iterable[int], reason: str) -> FieldState:
+        """Return the state with frames left out of all windows to come, for a reason."""
+        return replace(self, rejected=self.rejected + tuple((number, reason) for number in numbers))

@@ -1,0 +1,52 @@
+"""The instrument as it is known: PSF, camera and bad pixels, and the operators that follow from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from selfstorm.compute.cuda_graphs import Graphs
+from selfstorm.frames import Array
+from selfstorm.physics.bad_data import interpolate_hot_pixels
+from selfstorm.physics.camera import Camera
+from selfstorm.physics.operators import Grid, Imaging, LaggedCovariance
+from selfstorm.psf.models import Psf
+from selfstorm.stages.out_of_focus import OutOfFocusBackground
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """PSF, camera and bad pixels of a field.
+
+    Attributes:
+        psf: given, or learned from the frames.
+        camera: given, or learned from the first window.
+        hot_pixels: (H, W) bool, pixels whose values are replaced by their neighbours'.
+    """
+
+    psf: Psf
+    camera: Camera
+    hot_pixels: Array
+
+    def photons(self, raw: Array, out: Array | None = None) -> Array:
+        """Convert frames (T, H, W) from ADU to float32 photons, hot pixels interpolated, into `out` where given."""
+        return self.camera.photons(interpolate_hot_pixels(raw, self.hot_pixels), out)
+
+
+@dataclass(frozen=True, eq=False)
+class FieldOperators:
+    """Operators of one PSF on one field, and the CUDA graphs recorded with them."""
+
+    grid: Grid
+    imaging: Imaging
+    covariance: LaggedCovariance
+    out_of_focus: OutOfFocusBackground
+    graphs: Graphs
+
+    @classmethod
+    def of(cls, psf: Psf, grid: Grid, device: torch.device) -> FieldOperators:
+        """Make the operators of a PSF; graphs are recorded anew, because they hold operators."""
+        like = torch.zeros((), dtype=torch.float32, device=device)
+        imaging, covariance = Imaging(psf, grid, like), LaggedCovariance(psf, grid, like)
+        return cls(grid, imaging, covariance, OutOfFocusBackground(psf, grid, like), Graphs())

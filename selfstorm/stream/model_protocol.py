@@ -1,0 +1,127 @@
+"""What a model of a stream is to the engine, offline and live: the protocol that every model kind implements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, Self
+
+from selfstorm.frames import Array
+from selfstorm.reconstruction import Reconstruction
+from selfstorm.stream.compute_resources import Compute
+from selfstorm.stream.frame_store import WindowSpan
+from selfstorm.stream.per_frame import NO_CALLBACKS, ProgressCallbacks
+from selfstorm.stream.processing_level import ProcessingLevel
+from selfstorm.stream.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class WindowCost:
+    """Work that a window still takes.
+
+    Attributes:
+        pending_frames: frames of the window whose emitters are still to be found.
+        layers: layers of the density network.
+        psf_update_due: a fit or fine-tuning of the PSF is due.
+    """
+
+    pending_frames: int = 0
+    layers: int = 1
+    psf_update_due: bool = False
+
+
+class StreamModel(Protocol):
+    """A model that learns from one stream, window by window, and super-resolves its windows."""
+
+    @classmethod
+    def learned_from(cls, settings: Settings, first_window: Array, compute: Compute) -> Self:
+        """Make the model of a stream that begins with first_window, (T, H, W) ADU."""
+        ...
+
+    @classmethod
+    def load(cls, path: Path, settings: Settings, field: tuple[int, int], compute: Compute) -> Self:
+        """Load a saved model for a stream of a field (H, W); InputError where the file does not fit."""
+        ...
+
+    @property
+    def settings(self) -> Settings:
+        """Settings of the stream."""
+        ...
+
+    @property
+    def compute(self) -> Compute:
+        """Where the model is computed."""
+        ...
+
+    @property
+    def last_number(self) -> int:
+        """Number of the last frame ingested from this stream, -1 before the first."""
+        ...
+
+    @property
+    def frames_learned(self) -> int:
+        """Number of frames that the model has learned from."""
+        ...
+
+    def copy(self) -> Self:
+        """Return a model that learns on from here and leaves this one as it is."""
+        ...
+
+    def with_settings(self, settings: Settings) -> Self:
+        """Return a copy with settings that differ in the output only (Settings.learns_like)."""
+        ...
+
+    def start_stream(self) -> None:
+        """Go on with another stream of the same field: frame numbers start again."""
+        ...
+
+    def leave_out(self, numbers: Iterable[int], reason: str) -> None:
+        """Leave frames out of all windows to come, for a reason that their notes give."""
+        ...
+
+    def ingest(self, raw: Array, span: WindowSpan) -> None:
+        """Ingest new frames, each once and in order.
+
+        Args:
+            raw: (T, H, W) ADU.
+            span: numbers of the frames, and the window that they are ingested for.
+        """
+        ...
+
+    def picture(
+        self,
+        span: WindowSpan,
+        level: ProcessingLevel | None = None,
+        callbacks: ProgressCallbacks = NO_CALLBACKS,
+        preview: Callable[[Reconstruction], None] | None = None,
+    ) -> Reconstruction:
+        """Learn from a window of ingested frames and super-resolve it.
+
+        Args:
+            span: position of the window in its stream.
+            level: less than the settings ask for, to save time.
+            callbacks: of progress.
+            preview: called with a first picture as soon as there is one.
+        """
+        ...
+
+    def cost(self, first: int) -> WindowCost:
+        """Return the work that the window from frame `first` on still takes."""
+        ...
+
+    def layer_s(self) -> float:
+        """Measure what a layer of the network takes on this machine, in seconds."""
+        ...
+
+    def memory_shortage(self, frames: int) -> str:
+        """Say what the device's memory lacks for a window of so many frames, empty where nothing."""
+        ...
+
+    def fingerprint(self) -> str:
+        """Return hexadecimal digits that name what pictures are made with, empty where there is no name."""
+        ...
+
+    def save(self, path: Path, source: str, *, overwrite: bool = False) -> None:
+        """Save what was learned to a file, with the source it was learned from."""
+        ...

@@ -1,0 +1,75 @@
+"""When the PSF of a stream is fitted or fine-tuned again, and the moments that it is fitted to."""
+
+from __future__ import annotations
+
+from copy import copy
+from dataclasses import dataclass, field, replace
+
+from torch import Tensor
+
+from selfstorm.calibration.field_moments import FieldMoments
+from selfstorm.calibration.psf_finetuning import TUNED, Budget, FitReport, finetune
+from selfstorm.calibration.psf_selection import find_psf
+from selfstorm.frames import Array
+from selfstorm.psf.models import Psf
+from selfstorm.stream.settings import Settings
+
+# Windows until the next fine-tuning: frames that agreed will agree for a while, a fit that failed will fail again.
+WAIT_WINDOWS = {"kept": 0, "not needed": 3, "not possible": 3, "rolled back": 10}
+
+
+@dataclass(frozen=True, eq=False)
+class PsfLearning:
+    """Statistics and schedule of the PSF's updates.
+
+    Attributes:
+        moments: field moments of all frames so far.
+        frames: number of frames in the moments.
+        start: PSF that fits start from, None for the built-in starts.
+        wait_windows: windows until the next fine-tuning.
+        refit_due: a fit to the moments is due.
+        holds_first_window: the moments hold the window that the model was learned from already.
+    """
+
+    moments: FieldMoments = field(default_factory=FieldMoments)
+    frames: int = 0
+    start: Psf | None = None
+    wait_windows: int = 0
+    refit_due: bool = False
+    holds_first_window: bool = False
+
+    def with_frames(self, photons: Array) -> PsfLearning:
+        """Add frames (T, H, W) photons to the moments, but for those of the first window, which hold them already.
+
+        A fit is due each time the stream is twice as long: its error bars shrink slowly.
+        """
+        if self.holds_first_window:
+            return replace(self, holds_first_window=False)
+        moments = copy(self.moments)
+        moments.add(photons)
+        frames = self.frames + len(photons)
+        due = self.refit_due or frames.bit_length() > self.frames.bit_length()
+        return replace(self, moments=moments, frames=frames, refit_due=due)
+
+    def due(self, settings: Settings) -> bool:
+        """Return whether a fit or a fine-tuning of the PSF is due."""
+        return self.refit_due or (self.wait_windows <= 0 and settings.tuning_steps > 0)
+
+    def update(self, psf: Psf, frames: Tensor, settings: Settings) -> tuple[PsfLearning, Psf, FitReport | None]:
+        """Fit the PSF to the moments, or fine-tune it on a window, where that is due.
+
+        Args:
+            psf: the PSF so far.
+            frames: (T, H, W) photons at equal brightness.
+            settings: of the stream.
+
+        Returns:
+            The schedule from here on, the PSF to use, and what fine-tuning did: None where it was not due.
+        """
+        if self.refit_due and psf.origin != TUNED:
+            psf = find_psf(self.moments, settings.pixel_nm, self.start).psf
+        wait = self.wait_windows - 1
+        if wait >= 0 or settings.tuning_steps == 0:
+            return replace(self, refit_due=False, wait_windows=wait), psf, None
+        report = finetune(psf, frames, settings.pixel_nm, Budget(settings.tuning_steps))
+        return replace(self, refit_due=False, wait_windows=WAIT_WINDOWS[report.outcome]), report.psf, report

@@ -1,0 +1,54 @@
+"""Settings of a stream: its optics and camera as far as they are known, and the picture that is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from selfstorm.psf.models import Psf
+from selfstorm.stream.processing_level import Estimate, ProcessingLevel, Quality
+
+FUSED_GRID_SCALE = 4  # localisations are finer than the cells they are found on
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of a stream; None where a value is to be learned from the first window.
+
+    Attributes:
+        pixel_nm: camera pixel in the sample.
+        psf: optics, where they are known.
+        offset_adu: camera offset.
+        gain_adu_per_electron: camera gain.
+        scale: SR cells along a camera pixel of the picture.
+        estimate: 'density', what fluctuates; 'emitters', the sum of the frames' emitter maps; 'fused', localisations
+            where emitters are sparse and emitter maps where they are crowded.
+        quality: 'best', or 'fast' with fewer iterations.
+        model: name of the model kind (selfstorm.stream.model_kinds).
+        tuning_steps: gradient steps of fine-tuning the PSF a window; 0 for none.
+    """
+
+    pixel_nm: float
+    psf: Psf | None = None
+    offset_adu: float | None = None
+    gain_adu_per_electron: float | None = None
+    scale: int = 4
+    estimate: Estimate = "fused"
+    quality: Quality = "best"
+    model: str = "unrolled"
+    tuning_steps: int = 8
+
+    @property
+    def level(self) -> ProcessingLevel:
+        """Processing level at which everything asked for is made."""
+        return ProcessingLevel("full", self.estimate, self.quality)
+
+    @property
+    def grid_scale(self) -> int:
+        """SR cells along a camera pixel of the grid that the density and the emitter maps live on."""
+        return FUSED_GRID_SCALE if self.estimate == "fused" else self.scale
+
+    def learns_like(self, other: Settings) -> bool:
+        """Return whether a model learned with the other settings can go on with these: only the output differs."""
+        output = {"estimate": "density", "quality": "best", "tuning_steps": 0}
+        same = replace(self, **output) == replace(other, **output)  # type: ignore[arg-type]
+        return same and self.grid_scale == other.grid_scale

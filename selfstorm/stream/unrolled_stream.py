@@ -1,0 +1,142 @@
+"""Our model of a stream: the sequence-specific model behind the protocol of the engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from selfstorm.compute.batching import free_bytes
+from selfstorm.errors import InputError
+from selfstorm.frames import Array
+from selfstorm.reconstruction import Reconstruction
+from selfstorm.stages.density import cold_iterations, iterate
+from selfstorm.stream.checkpoint import fingerprint, load_checkpoint, save_checkpoint
+from selfstorm.stream.compute_resources import Compute
+from selfstorm.stream.frame_store import WindowSpan, pending_frames
+from selfstorm.stream.ingest import ingest
+from selfstorm.stream.memory_plan import plan
+from selfstorm.stream.model import SequenceModel, learn_model
+from selfstorm.stream.model_protocol import WindowCost
+from selfstorm.stream.per_frame import NO_CALLBACKS, ProgressCallbacks
+from selfstorm.stream.processing_level import ProcessingLevel
+from selfstorm.stream.reconstruct import reconstruct_window
+from selfstorm.stream.settings import Settings
+
+PROBES, PROBED_LAYERS = 3, 4
+
+
+class UnrolledStream:
+    """Our model of a stream (implements StreamModel).
+
+    Each step replaces `learned`, a value that is never changed, so a copy costs nothing.
+    """
+
+    def __init__(self, learned: SequenceModel) -> None:
+        self.learned = learned
+
+    @classmethod
+    def learned_from(cls, settings: Settings, first_window: Array, compute: Compute) -> UnrolledStream:
+        """Make the model of a stream that begins with first_window, (T, H, W) ADU."""
+        return cls(learn_model(settings, first_window, compute))
+
+    @classmethod
+    def load(cls, path: Path, settings: Settings, field: tuple[int, int], compute: Compute) -> UnrolledStream:
+        """Load a saved model for a stream of a field (H, W)."""
+        return cls(load_checkpoint(path, settings, field, compute))
+
+    @property
+    def settings(self) -> Settings:
+        """Settings of the stream."""
+        return self.learned.settings
+
+    @property
+    def compute(self) -> Compute:
+        """Where the model is computed."""
+        return self.learned.compute
+
+    @property
+    def last_number(self) -> int:
+        """Number of the last frame ingested from this stream, -1 before the first."""
+        return self.learned.state.last_number
+
+    @property
+    def frames_learned(self) -> int:
+        """Number of frames in the PSF's moments."""
+        return self.learned.state.psf_learning.frames
+
+    def copy(self) -> UnrolledStream:
+        """Return a model that learns on from here and leaves this one as it is."""
+        return UnrolledStream(self.learned)
+
+    def with_settings(self, settings: Settings) -> UnrolledStream:
+        """Return a copy with settings that differ in the output only."""
+        return UnrolledStream(replace(self.learned, settings=settings))
+
+    def start_stream(self) -> None:
+        """Go on with another stream of the same field."""
+        self.learned = replace(self.learned, state=self.learned.state.for_next_stream())
+
+    def leave_out(self, numbers: Iterable[int], reason: str) -> None:
+        """Leave frames out of all windows to come."""
+        self.learned = replace(self.learned, state=self.learned.state.without(numbers, reason))
+
+    def ingest(self, raw: Array, span: WindowSpan) -> None:
+        """Ingest new frames, (T, H, W) ADU; InputError where they are of another field."""
+        grid = self.learned.grid
+        if raw.ndim != 3 or raw.shape[1:] != (grid.height, grid.width):
+            raise InputError(f"frames of shape {raw.shape} where (T, {grid.height}, {grid.width}) belongs")
+        self.learned = ingest(self.learned, raw, span)
+
+    def picture(
+        self,
+        span: WindowSpan,
+        level: ProcessingLevel | None = None,
+        callbacks: ProgressCallbacks = NO_CALLBACKS,
+        preview: Callable[[Reconstruction], None] | None = None,
+    ) -> Reconstruction:
+        """Learn from a window of ingested frames and super-resolve it."""
+        self.learned, result = reconstruct_window(self.learned, span, level, callbacks, preview)
+        return result
+
+    def cost(self, first: int) -> WindowCost:
+        """Return the work that the window from frame `first` on still takes."""
+        state, settings = self.learned.state, self.settings
+        frames = state.history.frames
+        return WindowCost(
+            pending_frames(state.buffer, first, settings.estimate == "fused", frames),
+            cold_iterations(frames),
+            state.psf_learning.due(settings),
+        )
+
+    def layer_s(self) -> float:
+        """Measure what a layer of the density network takes on this machine, in seconds."""
+        operators = self.learned.operators
+        flat, times = torch.ones_like(operators.imaging.norm), []
+        seen = operators.covariance.forward(flat)
+        for _ in range(PROBES):
+            start = time.perf_counter()
+            float(iterate(operators.covariance, flat, seen, seen, flat, PROBED_LAYERS).sum())
+            times.append(time.perf_counter() - start)
+        return min(times) / PROBED_LAYERS
+
+    def memory_shortage(self, frames: int) -> str:
+        """Say what the device's memory lacks for a window of so many frames, empty where nothing."""
+        operators, compute = self.learned.operators, self.compute
+        free = free_bytes(compute.device)
+        needed = plan(operators.imaging, operators.covariance, frames, compute.limits, free, new_frames=frames)
+        if needed.fits or needed.free is None:
+            return ""
+        free_gib, peak_gib = needed.free / 2**30, needed.peak / 2**30
+        return f"{free_gib:.1f} GiB of its memory are free, {frames} frames of this field take {peak_gib:.1f}"
+
+    def fingerprint(self) -> str:
+        """Return 16 hexadecimal digits that name PSF, camera and density."""
+        return fingerprint(self.learned)
+
+    def save(self, path: Path, source: str, *, overwrite: bool = False) -> None:
+        """Save what was learned to a file."""
+        save_checkpoint(self.learned, path, source, overwrite=overwrite)

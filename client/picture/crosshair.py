@@ -8,7 +8,7 @@ import pyqtgraph as pg
 from PySide6 import QtCore
 
 from client.picture.field import PictureField, field_of
-from client.picture.pictures import Pair, Picture
+from client.picture.pictures import RAW_UNIT, UNIT, Pair, Picture
 
 LINE = (255, 255, 255, 110)
 ON_TOP = 900
@@ -61,11 +61,11 @@ def describe_point(pair: Pair, x: float, y: float) -> str:
     field = field_of(pair)
     if not (0 <= x < field.width and 0 <= y < field.height):
         return ""
-    values = [f"super-resolved {_value(pair.sr, field, x, y):.4g}"]
+    values = [f"super-resolved {_value(pair.sr, field, x, y):.4g} {UNIT}"]
     if pair.raw is not None:
-        values.append(f"raw {_value(pair.raw, field, x, y):.4g} ADU")
+        values.append(f"raw {_value(pair.raw, field, x, y):.4g} {RAW_UNIT}")
     if pair.error is not None:
-        values.append(f"error {_value(pair.error, field, x, y):+.3g} photons")
+        values.append(f"error {_value(pair.error, field, x, y):+.3g} {UNIT}")
     place = f"x {x:.3f}  y {y:.3f} {field.unit}" if field.unit == "µm" else f"x {x:.1f}  y {y:.1f} {field.unit}"
     return "   ·   ".join((place, *values))
 

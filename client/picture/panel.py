@@ -10,6 +10,7 @@ from client.picture.field import PictureField
 from client.picture.picture_item import PictureItem
 from client.picture.pictures import Picture
 from client.picture.scale_bar import ScaleBar
+from client.picture.tool_view_box import ToolViewBox
 from client.widgets.labels import named_label
 from client.widgets.theme import theme
 from selfstorm.frames import Array
@@ -30,7 +31,7 @@ class PicturePanel(QtWidgets.QWidget):
         self.field: PictureField | None = None
         self.controls = ContrastControls(colours)
         self.controls.changed.connect(self._draw)
-        self.plot = pg.PlotWidget(enableMenu=False)
+        self.plot = pg.PlotWidget(viewBox=ToolViewBox())
         self.view = self.plot.getViewBox()
         self.image = PictureItem(self.view)
         self.scale_bar = ScaleBar(self.view)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from daemon.protocol.messages import PictureHeader
 from selfstorm.frames import Array
 
+UNIT, RAW_UNIT = "photons", "ADU"  # of a super-resolved pixel, and of a camera pixel
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:

@@ -1,4 +1,4 @@
-"""Line profiles and the width of their highest peak. Pure."""
+"""Line profiles, and the width of one structure in both pictures. Pure."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from selfstorm.frames import Array
 
 SAMPLES_PER_PIXEL = 2
 MAX_SAMPLES = 4096
+MAX_LINES = 256
+SEARCH_RAW_PIXELS = 1.5  # half of the range in which the raw peak of a structure is searched
+RESOLVED_PIXELS = 2.0  # a narrower peak may be a single pixel
 
 Point = tuple[float, float]
 
@@ -23,32 +26,88 @@ class Profile:
 
     Attributes:
         distance: (N,) distance from the start, in the field's unit.
-        values: (N,) values.
-        fwhm: Full width at half maximum of the highest peak, None without one.
+        values: (N,) values, averaged across the line.
+        pixel: Size of a pixel of the picture, in the field's unit.
+        peak: Distance of the measured peak, None without one.
+        fwhm: Full width at half maximum of that peak, None where it is not complete.
     """
 
     distance: Array
     values: Array
+    pixel: float
+    peak: float | None
     fwhm: float | None
 
+    @property
+    def pixel_limited(self) -> bool:
+        """Whether the peak is so narrow that its width may be that of a pixel."""
+        return self.fwhm is not None and self.fwhm < RESOLVED_PIXELS * self.pixel
 
-def profiles(pair: Pair, start: Point, end: Point) -> tuple[Profile, Profile | None]:
-    """Measure the super-resolved picture and the raw mean between two points (x, y), in the field's unit."""
+
+def profiles(pair: Pair, start: Point, end: Point, width: float = 0.0) -> tuple[Profile, Profile | None]:
+    """Measure one structure in both pictures: the highest super-resolved peak, and the raw peak at its place.
+
+    Args:
+        pair: Pictures of a window.
+        start, end: Ends of the line (x, y), in the field's unit.
+        width: Width over which values are averaged across the line, in the field's unit.
+
+    Returns:
+        The super-resolved profile, and the raw one where there is a raw mean.
+    """
     field = field_of(pair)
-    raw = None if pair.raw is None else along(pair.raw.pixels, field, start, end)
-    return along(pair.sr.pixels, field, start, end), raw
+    count = _sample_count(pair.sr.pixels, field, start, end)
+    sr = along(pair.sr.pixels, field, start, end, width=width, count=count)
+    if pair.raw is None:
+        return sr, None
+    return sr, along(pair.raw.pixels, field, start, end, width=width, count=count, near=sr.peak)
 
 
-def along(pixels: Array, field: PictureField, start: Point, end: Point) -> Profile:
-    """Sample (H, W) pixels along a line, bilinear between pixel centres; the edge value beyond them."""
+def along(
+    pixels: Array,
+    field: PictureField,
+    start: Point,
+    end: Point,
+    *,
+    width: float = 0.0,
+    count: int = 0,
+    near: float | None = None,
+) -> Profile:
+    """Sample (H, W) pixels along a line, bilinear between pixel centres; the edge value beyond them.
+
+    Args:
+        pixels: (H, W) values.
+        field: Field they cover.
+        start, end: Ends of the line (x, y), in the field's unit.
+        width: Width over which values are averaged across the line.
+        count: Number of samples; by default SAMPLES_PER_PIXEL.
+        near: Distance near which the peak is measured; by default the highest peak of the line.
+    """
+    height_px, width_px = pixels.shape
+    length, pixel = math.dist(start, end), field.width / width_px
+    share = np.linspace(0, 1, count or _sample_count(pixels, field, start, end))
+    normal = (-(end[1] - start[1]) / length, (end[0] - start[0]) / length) if length else (0.0, 0.0)
+    lines = min(max(1, round(SAMPLES_PER_PIXEL * width / pixel)), MAX_LINES)
+    offsets = (np.arange(lines) - (lines - 1) / 2) * (width / lines)
+    x = start[0] + share * (end[0] - start[0]) + offsets[:, None] * normal[0]
+    y = start[1] + share * (end[1] - start[1]) + offsets[:, None] * normal[1]
+    rows = np.clip(y / field.height * height_px - 0.5, 0, height_px - 1)
+    columns = np.clip(x / field.width * width_px - 0.5, 0, width_px - 1)
+    distance, values = share * length, _bilinear(pixels, rows, columns).mean(axis=0)
+    peak = _peak(distance, values, near, SEARCH_RAW_PIXELS * pixel)
+    return Profile(
+        distance,
+        values,
+        pixel,
+        None if peak is None else float(distance[peak]),
+        None if peak is None else fwhm(distance, values, peak),
+    )
+
+
+def _sample_count(pixels: Array, field: PictureField, start: Point, end: Point) -> int:
     height, width = pixels.shape
-    length = math.dist(start, end)
-    wanted = SAMPLES_PER_PIXEL * length * max(width / field.width, height / field.height)
-    share = np.linspace(0, 1, min(max(2, math.ceil(wanted) + 1), MAX_SAMPLES))
-    x = (start[0] + share * (end[0] - start[0])) / field.width * width - 0.5
-    y = (start[1] + share * (end[1] - start[1])) / field.height * height - 0.5
-    values = _bilinear(pixels, np.clip(y, 0, height - 1), np.clip(x, 0, width - 1))
-    return Profile(share * length, values, fwhm(share * length, values))
+    wanted = SAMPLES_PER_PIXEL * math.dist(start, end) * max(width / field.width, height / field.height)
+    return min(max(2, math.ceil(wanted) + 1), MAX_SAMPLES)
 
 
 def _bilinear(pixels: Array, y: Array, x: Array) -> Array:
@@ -61,14 +120,40 @@ def _bilinear(pixels: Array, y: Array, x: Array) -> Array:
     return values
 
 
-def fwhm(distance: Array, values: Array) -> float | None:
-    """Return the full width at half maximum of the highest peak, above the lowest value on the line.
+def _peak(distance: Array, values: Array, near: float | None, search: float) -> int | None:
+    """Return the sample of the highest peak, or of the one near a distance; None where there is none.
 
-    None where the line is flat, or ends before the peak has fallen to half its height.
+    A maximum at the border of the searched range is the flank of another structure, not a peak.
     """
     if not np.isfinite(values).all() or values.max() <= values.min():
         return None
-    peak, half = int(values.argmax()), (values.max() + values.min()) / 2
+    if near is None:
+        return int(values.argmax())
+    inside = np.flatnonzero(np.abs(distance - near) <= search)
+    if not inside.size:
+        return None
+    first, last = int(inside[0]), int(inside[-1])
+    peak = first + int(values[first : last + 1].argmax())
+    beside = values[max(peak - 1, 0) : peak + 2]
+    on_flank = peak in (first, last) and bool(beside.max() > values[peak])
+    return None if on_flank else peak
+
+
+def fwhm(distance: Array, values: Array, peak: int | None = None) -> float | None:
+    """Return the full width at half maximum of a peak, its height above the lowest value on the line.
+
+    Args:
+        distance: (N,) distances.
+        values: (N,) values.
+        peak: Sample of the peak; by default the highest.
+
+    Returns:
+        The width, None where the line is flat or ends before the peak has fallen to half its height.
+    """
+    if not np.isfinite(values).all() or values.max() <= values.min():
+        return None
+    peak = int(values.argmax()) if peak is None else peak
+    half = (values[peak] + values.min()) / 2
     left = _crossing(distance[peak::-1], values[peak::-1], half)
     right = _crossing(distance[peak:], values[peak:], half)
     return None if left is None or right is None else right - left
@@ -87,7 +172,13 @@ def _crossing(distance: Array, values: Array, half: float) -> float | None:
 
 def width_text(name: str, profile: Profile, unit: str) -> str:
     """Format a width: 'super-resolved: FWHM 43 nm'."""
+    if profile.peak is None:
+        return f"{name}: this structure has no peak of its own"
     if profile.fwhm is None:
         return f"{name}: no complete peak on the line"
-    width = f"{profile.fwhm * NM_PER_UM:.0f} nm" if unit == "µm" else f"{profile.fwhm:.2f} px"
-    return f"{name}: FWHM {width}"
+    limited = f" (limited by the pixel, {_length(profile.pixel, unit)})" if profile.pixel_limited else ""
+    return f"{name}: FWHM {_length(profile.fwhm, unit)}{limited}"
+
+
+def _length(length: float, unit: str) -> str:
+    return f"{length * NM_PER_UM:.0f} nm" if unit == "µm" else f"{length:.2f} px"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from client.picture.field import PictureField, field_of
-from client.picture.pictures import Pair
+from client.picture.pictures import RAW_UNIT, UNIT, Pair
 from selfstorm.frames import Array
 
 
@@ -38,21 +38,47 @@ def region_of(
     return Region(y, x, height, width)
 
 
+@dataclass(frozen=True, slots=True)
+class RegionStatistics:
+    """Statistics of one picture in a region, in its unit."""
+
+    picture: str
+    unit: str
+    total: float
+    mean: float
+    low: float
+    high: float
+
+
+def region_statistics(pair: Pair, region: Region) -> tuple[RegionStatistics, ...]:
+    """Measure a region in the super-resolved picture and, where there is one, the raw mean."""
+    measured = [_statistics("super-resolved", UNIT, _part(pair.sr.pixels, region, pair.sr.header.scale))]
+    if pair.raw is not None:
+        measured.append(_statistics("raw mean", RAW_UNIT, _part(pair.raw.pixels, region, 1)))
+    return tuple(measured)
+
+
+def _statistics(picture: str, unit: str, part: Array) -> RegionStatistics:
+    return RegionStatistics(
+        picture, unit, float(part.sum(dtype=float)), float(part.mean(dtype=float)), float(part.min()), float(part.max())
+    )
+
+
 def region_lines(pair: Pair, region: Region) -> tuple[str, ...]:
     """Describe position, size and statistics of a region, a line each."""
     field, scale = field_of(pair), pair.sr.header.scale
     unit = field.width / (pair.sr.pixels.shape[1] / scale)
-    sr = _part(pair.sr.pixels, region, scale)
     size = f"{region.width * unit:.4g} x {region.height * unit:.4g} {field.unit}"
-    lines = [
+    place = (
         f"corner x {region.x}, y {region.y}   size {region.width} x {region.height} camera pixels",
         f"{size}, from x {region.x * unit:.4g}, y {region.y * unit:.4g} {field.unit}",
-        f"super-resolved: sum {sr.sum(dtype=float):.4g}, mean {sr.mean():.4g}, highest {sr.max():.4g}",
-    ]
-    if pair.raw is not None:
-        raw = _part(pair.raw.pixels, region, 1)
-        lines.append(f"raw mean: mean {raw.mean():.4g}, lowest {raw.min():.4g}, highest {raw.max():.4g} ADU")
-    return tuple(lines)
+    )
+    return (*place, *(_line(one) for one in region_statistics(pair, region)))
+
+
+def _line(one: RegionStatistics) -> str:
+    numbers = f"sum {one.total:.4g}, mean {one.mean:.4g}, min {one.low:.4g}, max {one.high:.4g}"
+    return f"{one.picture}: {numbers} {one.unit}"
 
 
 def _part(pixels: Array, region: Region, scale: int) -> Array:

@@ -6,9 +6,10 @@ from PySide6 import QtGui, QtWidgets
 
 from client.picture.pictures import Pair
 from client.picture.region import Region, region_lines
+from client.widgets.buttons import action_button
 from client.widgets.labels import named_label
 
-HINT = "Choose Tools > Region (R) to draw a rectangle on the picture; drag it or its corner."
+HINT = "Choose Tools > Region (R), then drag on the picture to draw a rectangle."
 
 
 class RegionPanel(QtWidgets.QWidget):
@@ -21,9 +22,7 @@ class RegionPanel(QtWidgets.QWidget):
         column.setContentsMargins(8, 6, 8, 6)
         column.addWidget(self.text)
         for action in actions:
-            button = QtWidgets.QToolButton()
-            button.setDefaultAction(action)
-            column.addWidget(button)
+            column.addWidget(action_button(action))
         column.addStretch(1)
 
     def show_region(self, pair: Pair | None, region: Region | None) -> None:

@@ -1,8 +1,8 @@
-"""Tool button with an icon and a tool tip."""
+"""Tool buttons: with an icon and a tool tip, or of a menu action."""
 
 from __future__ import annotations
 
-from PySide6 import QtWidgets
+from PySide6 import QtGui, QtWidgets
 
 from client.widgets.icons import icon
 
@@ -29,3 +29,10 @@ class DrawnButton(QtWidgets.QToolButton):
     def restyle(self) -> None:
         """Apply the application's theme."""
         self.setIcon(icon(self.drawing))
+
+
+def action_button(action: QtGui.QAction) -> QtWidgets.QToolButton:
+    """Make a button of a menu action."""
+    button = QtWidgets.QToolButton()
+    button.setDefaultAction(action)
+    return button

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from PySide6 import QtGui, QtWidgets
@@ -34,7 +35,7 @@ class ActionSpec:
         drawing: Name of its icon; empty for none.
         checked: Initial state of a switch; None for a plain action.
         begins_group: Whether a separator precedes it.
-        needs_picture: Whether it is enabled only with a picture.
+        needs: What it is enabled with only: "picture", "profile", "region" or "error map"; empty for nothing.
         tip: Tool tip; empty where the text says it all.
     """
 
@@ -45,17 +46,17 @@ class ActionSpec:
     drawing: str = ""
     checked: bool | None = None
     begins_group: bool = False
-    needs_picture: bool = False
+    needs: str = ""
     tip: str = ""
 
 
 ACTIONS = (
     ActionSpec("File", "connect", "Connect to a daemon…", ("Ctrl+K",)),
     ActionSpec("File", "open", "Open movie…", ("Ctrl+O",)),
-    ActionSpec("File", "save_view", "Save view as PNG…", ("Ctrl+S",), "save", begins_group=True, needs_picture=True),
-    ActionSpec("File", "save_data", "Save data as 32-bit OME-TIFF…", ("Ctrl+Shift+S",), needs_picture=True),
-    ActionSpec("File", "save_movie", "Save all windows in memory as movie…", ("Ctrl+Shift+M",), needs_picture=True),
-    ActionSpec("File", "copy", "Copy view", ("Ctrl+C",), "copy", needs_picture=True),
+    ActionSpec("File", "save_view", "Save view as PNG…", ("Ctrl+S",), "save", begins_group=True, needs="picture"),
+    ActionSpec("File", "save_data", "Save data as 32-bit OME-TIFF…", ("Ctrl+Shift+S",), needs="picture"),
+    ActionSpec("File", "save_movie", "Save all windows in memory as movie…", ("Ctrl+Shift+M",), needs="picture"),
+    ActionSpec("File", "copy", "Copy view", ("Ctrl+C",), "copy", needs="picture"),
     ActionSpec("File", "quit", "Quit", ("Ctrl+Q",), begins_group=True),
     ActionSpec("View", "whole", "Whole field", ("F", "0"), "whole"),
     ActionSpec("View", "zoom_in", "Zoom in", ("+", "=")),
@@ -65,21 +66,24 @@ ACTIONS = (
     ActionSpec("View", "overlay", "Overlay: raw + super-resolved", ("3",)),
     ActionSpec("View", "time", "Colour-coded time", ("4",), tip=TIME),
     ActionSpec("View", "raw", "Show raw mean", ("B",), checked=True),
-    ActionSpec("View", "error_map", "Show error map", ("E",), checked=False, tip=ERROR_MAP),
+    ActionSpec("View", "error_map", "Show error map", ("E",), checked=False, needs="error map", tip=ERROR_MAP),
     ActionSpec("View", "lock", "Lock contrast", ("K",), checked=False, begins_group=True),
     ActionSpec("View", "invert", "Invert colours", ("I",), checked=False),
     ActionSpec("View", "light", "Light theme", checked=False, begins_group=True),
     ActionSpec("Time", "live", "Live: follow the newest window", ("End", "L")),
-    ActionSpec("Time", "back", "One window back", ("Left",), begins_group=True, needs_picture=True),
-    ActionSpec("Time", "forward", "One window forward", ("Right",), needs_picture=True),
-    ActionSpec("Time", "oldest", "Oldest window in memory", ("Home",), needs_picture=True),
-    ActionSpec("Time", "play", "Pause or play", ("Space",), needs_picture=True),
+    ActionSpec("Time", "back", "One window back", ("Left",), begins_group=True, needs="picture"),
+    ActionSpec("Time", "forward", "One window forward", ("Right",), needs="picture"),
+    ActionSpec("Time", "oldest", "Oldest window in memory", ("Home",), needs="picture"),
+    ActionSpec("Time", "play", "Pause or play", ("Space",), needs="picture"),
     ActionSpec("Time", "loop", "Play in a loop", ("Shift+L",), checked=False),
-    ActionSpec("Time", "mark", "Mark this moment", ("M",), begins_group=True, needs_picture=True),
-    ActionSpec("Time", "mark_before", "Previous mark", ("[",), needs_picture=True),
-    ActionSpec("Time", "mark_after", "Next mark", ("]",), needs_picture=True),
-    ActionSpec("Tools", "profile", "Line profile", ("P",), "profile", checked=False, needs_picture=True),
-    ActionSpec("Tools", "region", "Region", ("R",), "region", checked=False, needs_picture=True),
+    ActionSpec("Time", "mark", "Mark this moment", ("M",), begins_group=True, needs="picture"),
+    ActionSpec("Time", "mark_before", "Previous mark", ("[",), needs="picture"),
+    ActionSpec("Time", "mark_after", "Next mark", ("]",), needs="picture"),
+    ActionSpec("Tools", "profile", "Line profile", ("P",), "profile", checked=False, needs="picture"),
+    ActionSpec("Tools", "region", "Region", ("R",), "region", checked=False, needs="picture"),
+    ActionSpec("Tools", "copy_profile", "Copy profile", begins_group=True, needs="profile"),
+    ActionSpec("Tools", "save_profile", "Save profile as CSV…", needs="profile"),
+    ActionSpec("Tools", "save_region", "Save region as CSV…", needs="region"),
     ActionSpec("Daemon", "daemon", "Not connected to a daemon"),
     ActionSpec("Daemon", "pause", "Pause", ("Ctrl+P",), begins_group=True, tip=PAUSE),
     ActionSpec("Daemon", "record", "Record raw frames", ("Ctrl+R",), tip=RECORD),
@@ -144,10 +148,9 @@ def draw_icons(actions: dict[str, QtGui.QAction]) -> None:
             actions[spec.name].setIconVisibleInMenu(False)
 
 
-def enable_actions(actions: dict[str, QtGui.QAction], *, picture: bool, error_map: bool) -> None:
-    """Disable the actions that need a picture, or an error map, while there is none."""
+def enable_actions(actions: dict[str, QtGui.QAction], available: Set[str]) -> None:
+    """Enable the actions whose need is available: "picture", "profile", "region", "error map"."""
     for spec in ACTIONS:
-        if spec.needs_picture:
-            actions[spec.name].setEnabled(picture)
-    actions["error_map"].setEnabled(error_map)
-    actions["error_map"].setToolTip(ERROR_MAP if error_map else NO_ERROR_MAP)
+        if spec.needs:
+            actions[spec.name].setEnabled(spec.needs in available)
+    actions["error_map"].setToolTip(ERROR_MAP if "error map" in available else NO_ERROR_MAP)

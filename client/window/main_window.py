@@ -59,6 +59,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.state: ViewerState | None = None
         self._drawn: Pair | None = None
         self.drawn_region: Region | None = None
+        self._cursor: tuple[float, float] | None = None
         self.menu_actions = make_actions(self)
         self.grip = DragGrip()
         self.addToolBar(QtCore.Qt.ToolBarArea.LeftToolBarArea, make_tool_bar(self.menu_actions, self.grip))
@@ -68,10 +69,9 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.crosshair = Crosshair((self.sr.plot, self.raw.plot))
         self.profile_line, self.region_box = ProfileLine(self.sr.view), RegionBox(self.sr.view)
         self.facts, self.events, self.trends = PictureFacts(), EventList(), TrendPanel()
-        self.profile, self.region = (
-            ProfilePanel(),
-            RegionPanel([self.menu_actions[name] for name in ("send_region", "whole_field")]),
-        )
+        self.profile = ProfilePanel([self.menu_actions[name] for name in ("copy_profile", "save_profile")])
+        region_actions = ("send_region", "whole_field", "save_region")
+        self.region = RegionPanel([self.menu_actions[name] for name in region_actions])
         self.cursor_label, self.message = ElidedLabel("dim"), ElidedLabel("dim")
         self.cursor_label.set_full_text(HINT)
         self._message_timer = QtCore.QTimer(self, singleShot=True)
@@ -120,8 +120,9 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.sr.mode_changed.connect(self._draw_time)
         self.sr.windows_changed.connect(self._draw_time)
         self.crosshair.moved.connect(self._read)
-        self.crosshair.left.connect(lambda: self.cursor_label.set_full_text(HINT))
+        self.crosshair.left.connect(self._leave)
         self.profile_line.changed.connect(self._measure)
+        self.profile.width_changed.connect(self._measure)
         self.region_box.changed.connect(self._measure_region)
 
     def show_message(self, text: str) -> None:
@@ -158,12 +159,22 @@ class ViewerWindow(QtWidgets.QMainWindow):
         unread = f" ({self.events.unread})" if self.events.unread else ""
         self.tabs.setTabText(self.tabs.indexOf(self.events), f"Events{unread}")
         self.trends.show_trend(state.trend, state.metrics)
-        maps = state.error is not None or (state.shown is not None and state.shown.error is not None)
         show_daemon(self.menu_actions, state, self.drawn_region)
         self.grip.setEnabled(state.shown is not None)
-        enable_actions(self.menu_actions, picture=state.shown is not None, error_map=maps)
+        self._enable()
         # A saved movie has no raw means: their space is given to the other panels.
         self.raw.setVisible(self.menu_actions["raw"].isChecked() and not state.movie)
+
+    def _available(self, state: ViewerState) -> set[str]:
+        """Collect what actions may need."""
+        maps = state.error is not None or (state.shown is not None and state.shown.error is not None)
+        there = {
+            "picture": state.shown is not None,
+            "profile": state.shown is not None and self.profile_line.drawn,
+            "region": self.drawn_region is not None,
+            "error map": maps,
+        }
+        return {name for name, available in there.items() if available}
 
     def _draw(self, pair: Pair | None, state: ViewerState) -> None:
         self._drawn = pair
@@ -179,6 +190,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
             self.sr.clear()
             self.facts.clear()
         self._draw_raw_below(pair)
+        self._describe_cursor()
         self._measure()
         self._measure_region()
 
@@ -209,10 +221,23 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.sr.show_message(empty_text(state, now) if empty else "")
 
     def _read(self, x: float, y: float) -> None:
-        self.cursor_label.set_full_text(describe_point(self._drawn, x, y) if self._drawn is not None else "")
+        self._cursor = (x, y)
+        self._describe_cursor()
+
+    def _leave(self) -> None:
+        self._cursor = None
+        self._describe_cursor()
+
+    def _describe_cursor(self) -> None:
+        """Show position and values under the mouse, which may rest while pictures change."""
+        if self._cursor is None:
+            self.cursor_label.set_full_text(HINT)
+        else:
+            self.cursor_label.set_full_text(describe_point(self._drawn, *self._cursor) if self._drawn else "")
 
     def _measure(self) -> None:
         self.profile.show_line(self._drawn, self.profile_line.ends)
+        self._enable()
 
     def _measure_region(self) -> None:
         region = None
@@ -221,8 +246,13 @@ class ViewerWindow(QtWidgets.QMainWindow):
             region = self.region_box.region(field_of(self._drawn), (shape[0] // scale, shape[1] // scale))
         self.drawn_region = region
         self.region.show_region(self._drawn, region)
+        self._enable()
         if self.state is not None:
             show_daemon(self.menu_actions, self.state, region)
+
+    def _enable(self) -> None:
+        if self.state is not None:
+            enable_actions(self.menu_actions, self._available(self.state))
 
     def closeEvent(self, event: QtGui.QCloseEvent) -> None:
         """Announce the end, so that the layout is saved."""

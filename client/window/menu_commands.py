@@ -8,7 +8,9 @@ from pathlib import Path
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.address import DEFAULT, Target
+from client.export.csv_export import save_text
 from client.export.drag_export import DragExport, StartDrag
+from client.export.measurements import profile_csv, region_csv
 from client.export.movie_export import MovieExport, save_data
 from client.export.png_export import save_image, view_image
 from client.picture.field import field_of
@@ -18,12 +20,12 @@ from client.window.connect_dialog import ConnectDialog
 from client.window.help_pages import about_page, shortcuts_page
 from client.window.main_view import MODES
 from client.window.main_window import ViewerWindow
-from client.window.picture_tools import ProfileLine, RegionBox
+from client.window.picture_tools import PictureTool
 from client.window.preferences import Preferences
 from selfstorm.errors import InputError
 
 ZOOM = 1.25
-PNG, TIFF = "PNG picture (*.png)", "OME-TIFF (*.ome.tif)"
+PNG, TIFF, CSV = "PNG picture (*.png)", "OME-TIFF (*.ome.tif)", "Table (*.csv)"
 MOVIES = "Movies (*.tif *.tiff *.part)"
 
 AskPath = Callable[[str, str, str], str]
@@ -58,7 +60,7 @@ class Commands(QtCore.QObject):
         self._ask_open = ask_open or self._open_dialog
         self._movie: MovieExport | None = None
         self._drag_export = DragExport(start_drag)
-        for name, do in (self._file() | self._view() | self._time() | self._help()).items():
+        for name, do in (self._file() | self._view() | self._time() | self._tools() | self._help()).items():
             window.menu_actions[name].triggered.connect(do)
         for name, tool, tab in (
             ("profile", window.profile_line, window.profile),
@@ -104,6 +106,13 @@ class Commands(QtCore.QObject):
             "mark": lambda: moved.emit(lambda p, h, _n: mark(p, h)),
             "mark_before": lambda: moved.emit(lambda p, h, _n: to_mark(p, h, -1)),
             "mark_after": lambda: moved.emit(lambda p, h, _n: to_mark(p, h, 1)),
+        }
+
+    def _tools(self) -> dict[str, Callable[..., object]]:
+        return {
+            "copy_profile": self._copy_profile,
+            "save_profile": lambda: self._save_table("Save profile", "-profile.csv", self._profile_csv()),
+            "save_region": lambda: self._save_table("Save region", "-region.csv", self._region_csv()),
         }
 
     def _help(self) -> dict[str, Callable[..., object]]:
@@ -182,6 +191,23 @@ class Commands(QtCore.QObject):
             QtWidgets.QApplication.clipboard().setImage(self._image())
             self._window.show_message("View copied to the clipboard.")
 
+    def _copy_profile(self) -> None:
+        if table := self._profile_csv():
+            QtWidgets.QApplication.clipboard().setText(table)
+            self._window.show_message("Profile copied to the clipboard.")
+
+    def _save_table(self, title: str, suffix: str, table: str) -> None:
+        if table and (path := self._path(title, suffix, CSV)):
+            self._try(lambda: save_text(path, table), f"Saved {path.name}")
+
+    def _profile_csv(self) -> str:
+        pair, ends = self._shown(), self._window.profile_line.ends
+        return "" if pair is None or ends is None else profile_csv(pair, ends, self._window.profile.averaging_width)
+
+    def _region_csv(self) -> str:
+        pair, region = self._shown(), self._window.drawn_region
+        return "" if pair is None or region is None else region_csv(pair, region)
+
     def _image(self) -> QtGui.QImage:
         window, pair = self._window, self._shown()
         if pair is None:
@@ -199,12 +225,14 @@ class Commands(QtCore.QObject):
         self._preferences.theme = "light" if light else "dark"
         self._window.set_theme(self._preferences.theme)
 
-    def _show_tool(self, on: bool, tool: ProfileLine | RegionBox, tab: QtWidgets.QWidget) -> None:
+    def _show_tool(self, on: bool, tool: PictureTool, tab: QtWidgets.QWidget) -> None:
         pair = self._shown()
         if pair is not None:
-            tool.show(on, field_of(pair))
+            tool.switch(on, field_of(pair))
         if on:
             self._window.tabs.setCurrentWidget(tab)
+            if not tool.drawn:
+                self._window.show_message("Drag on the picture to draw.")
 
     def _dismiss_welcome(self) -> None:
         self._preferences.dismiss_welcome()

@@ -1,4 +1,4 @@
-"""Tools drawn on the large picture: a profile line and a region."""
+"""Tools drawn on the large picture with the mouse: a profile line and a region."""
 
 from __future__ import annotations
 
@@ -15,94 +15,81 @@ from client.widgets.theme import theme
 ON_TOP = 850
 
 
-class ProfileLine(QtCore.QObject):
-    """Line with a handle at each end; `changed` is emitted when it is drawn, moved or removed."""
+class PictureTool(QtCore.QObject):
+    """Tool that is drawn where the mouse is dragged, and stays until it is switched off.
+
+    `changed` is emitted when its drawing is drawn, moved or removed.
+    """
 
     changed = QtCore.Signal()
 
     def __init__(self, view: Any) -> None:
         super().__init__()
         self._view = view
-        self._line: Any = None
+        self._drawing: Any = None
+        self._field = PictureField(1.0, 1.0, "px")
+
+    @property
+    def drawn(self) -> bool:
+        """Whether there is a drawing."""
+        return self._drawing is not None
+
+    def switch(self, on: bool, field: PictureField) -> None:
+        """Wait for the mouse to draw on a field, or remove the drawing."""
+        self._field = field
+        if on and not self.drawn:
+            self._view.arm(self)
+        elif not on:
+            self._view.arm(None)
+            if self._drawing is not None:
+                self._view.removeItem(self._drawing)
+                self._drawing = None
+                self.changed.emit()
+
+    def drag(self, start: Point, end: Point) -> None:
+        """Draw between two points (x, y), replacing an earlier drawing."""
+        if self._drawing is not None:
+            self._view.removeItem(self._drawing)
+        self._drawing = self._draw(start, end)
+        self._drawing.setZValue(ON_TOP)
+        self._view.addItem(self._drawing, ignoreBounds=True)
+        self._drawing.sigRegionChanged.connect(self.changed)
+        self.changed.emit()
+
+    def _draw(self, start: Point, end: Point) -> Any:
+        raise NotImplementedError
+
+
+class ProfileLine(PictureTool):
+    """Line with a handle at each end."""
 
     @property
     def ends(self) -> tuple[Point, Point] | None:
         """Both ends (x, y) in the field's unit; None without a line."""
-        if self._line is None:
+        if self._drawing is None:
             return None
-        first, last = (self._line.mapToParent(point) for point in self._line.listPoints())
+        first, last = (self._drawing.mapToParent(point) for point in self._drawing.listPoints())
         return (first.x(), first.y()), (last.x(), last.y())
 
-    def show(self, shown: bool, field: PictureField) -> None:
-        """Draw it across the middle of the visible part, or remove it."""
-        if shown == (self._line is not None):
-            return
-        if self._line is None:
-            visible = self._view.viewRect().intersected(QtCore.QRectF(0, 0, field.width, field.height))
-            middle, half_length = visible.center(), 0.15 * min(visible.width(), visible.height())
-            self.draw((middle.x() - half_length, middle.y()), (middle.x() + half_length, middle.y()))
-        else:
-            self._view.removeItem(self._line)
-            self._line = None
-            self.changed.emit()
-
-    def draw(self, start: Point, end: Point) -> None:
-        """Draw it between two points, replacing an existing one."""
-        if self._line is not None:
-            self._view.removeItem(self._line)
-        self._line = pg.LineSegmentROI([start, end], pen=_pen(), handlePen=_pen(), hoverPen=_pen(2.5))
-        self._line.setZValue(ON_TOP)
-        self._view.addItem(self._line, ignoreBounds=True)
-        self._line.sigRegionChanged.connect(self.changed)
-        self.changed.emit()
+    def _draw(self, start: Point, end: Point) -> Any:
+        return pg.LineSegmentROI([start, end], pen=_pen(), handlePen=_pen(), hoverPen=_pen(2.5))
 
 
-class RegionBox(QtCore.QObject):
-    """Rectangle with a handle at its corner; `changed` is emitted when it is drawn, moved or removed."""
-
-    changed = QtCore.Signal()
-
-    def __init__(self, view: Any) -> None:
-        super().__init__()
-        self._view = view
-        self._box: Any = None
-
-    @property
-    def shown(self) -> bool:
-        """Whether a rectangle is drawn."""
-        return self._box is not None
+class RegionBox(PictureTool):
+    """Rectangle with a handle at its corner, within the field."""
 
     def region(self, field: PictureField, shape: tuple[int, int]) -> Region | None:
         """Return its camera pixels; shape: (H, W) of the camera."""
-        if self._box is None:
+        if self._drawing is None:
             return None
-        corner, size = self._box.pos(), self._box.size()
+        corner, size = self._drawing.pos(), self._drawing.size()
         return region_of(field, shape, (corner.x(), corner.y()), (size.x(), size.y()))
 
-    def show(self, shown: bool, field: PictureField) -> None:
-        """Draw it in the middle of the visible part, or remove it."""
-        if shown == self.shown:
-            return
-        if self._box is None:
-            visible = self._view.viewRect().intersected(QtCore.QRectF(0, 0, field.width, field.height))
-            size = visible.size() * 0.3
-            corner = visible.center() - QtCore.QPointF(size.width() / 2, size.height() / 2)
-            self.draw((corner.x(), corner.y()), (size.width(), size.height()), field)
-        else:
-            self._view.removeItem(self._box)
-            self._box = None
-            self.changed.emit()
-
-    def draw(self, corner: Point, size: Point, field: PictureField) -> None:
-        """Draw it at (x, y), in the field's unit, replacing an existing one."""
-        if self._box is not None:
-            self._view.removeItem(self._box)
-        bounds = QtCore.QRectF(0, 0, field.width, field.height)
-        self._box = pg.RectROI(corner, size, pen=_pen(), handlePen=_pen(), hoverPen=_pen(2.5), maxBounds=bounds)
-        self._box.setZValue(ON_TOP)
-        self._view.addItem(self._box, ignoreBounds=True)
-        self._box.sigRegionChanged.connect(self.changed)
-        self.changed.emit()
+    def _draw(self, start: Point, end: Point) -> Any:
+        bounds = QtCore.QRectF(0, 0, self._field.width, self._field.height)
+        box = QtCore.QRectF(QtCore.QPointF(*start), QtCore.QPointF(*end)).normalized().intersected(bounds)
+        corner, size = (box.x(), box.y()), (box.width(), box.height())
+        return pg.RectROI(corner, size, pen=_pen(), handlePen=_pen(), hoverPen=_pen(2.5), maxBounds=bounds)
 
 
 def _pen(width: float = 1.5) -> QtGui.QPen:

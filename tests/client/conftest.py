@@ -11,7 +11,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 import pytest
 import zmq
 from client_stream import Publisher, free_port
-from PySide6 import QtCore, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.address import Target
 from client.session import ViewerSession
@@ -86,6 +86,27 @@ class ViewerProbe:
 
     def until(self, condition, timeout_ms=LONG_MS):
         self._qtbot.waitUntil(condition, timeout=timeout_ms)
+
+    def drag(self, start, end):
+        """Drag the mouse over the large picture between two points of its field."""
+        plot, kinds = self.window.sr.plot, QtCore.QEvent.Type
+        left, none = QtCore.Qt.MouseButton.LeftButton, QtCore.Qt.MouseButton.NoButton
+        points = (start, ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2), end)
+        begin, middle, finish = (self.on_screen(point) for point in points)
+        self._mouse(plot, kinds.MouseButtonPress, begin, left, left)
+        self._mouse(plot, kinds.MouseMove, middle, none, left)
+        self._mouse(plot, kinds.MouseMove, finish, none, left)
+        self._mouse(plot, kinds.MouseButtonRelease, finish, left, none)
+
+    def on_screen(self, point):
+        """Where a point of the field is on the large picture's widget now."""
+        scene = self.window.sr.view.mapViewToScene(QtCore.QPointF(*point))
+        return QtCore.QPointF(self.window.sr.plot.mapFromScene(scene))
+
+    def _mouse(self, plot, kind, at, button, buttons):
+        there = QtCore.QPointF(plot.viewport().mapToGlobal(at))
+        event = QtGui.QMouseEvent(kind, at, there, button, buttons, QtCore.Qt.KeyboardModifier.NoModifier)
+        QtWidgets.QApplication.sendEvent(plot.viewport(), event)
 
     def do(self, name):
         """As if the user had chosen it from the menus."""

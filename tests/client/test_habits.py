@@ -87,9 +87,10 @@ def test_the_line_profile_is_shown_for_what_is_looked_at(showing, publisher):
     showing.do("profile")
     profile = showing.window.profile
     assert showing.window.tabs.currentWidget() is profile
-    showing.window.profile_line.draw((0.1, 0.4), (0.7, 0.4))
+    assert showing.window.profile_line.ends is None
+    showing.drag((0.1, 0.4), (0.7, 0.4))
     before = profile.sr.getData()[1].copy()
-    assert profile.sr.getData()[0][-1] == pytest.approx(0.6)
+    assert profile.sr.getData()[0][-1] == pytest.approx(0.6, abs=0.02)
     assert "raw mean" in profile.raw_width.text()
     publisher.send_window(1, level=float("nan"))
     showing.until(lambda: showing.shows(1))
@@ -101,11 +102,60 @@ def test_the_line_profile_is_shown_for_what_is_looked_at(showing, publisher):
 
 def test_the_region_is_shown_with_its_numbers(showing):
     showing.do("region")
-    showing.window.region_box.draw((0.2, 0.1), (0.3, 0.4), showing.window.sr.field)
+    showing.drag((0.5, 0.5), (0.2, 0.1))
     assert showing.window.drawn_region == Region(y=1, x=2, height=4, width=3)
     assert "corner x 2, y 1" in showing.window.region.text.text()
     showing.do("region")
     assert showing.window.drawn_region is None
+
+
+def test_a_tool_draws_where_the_mouse_is_dragged_and_then_the_view_moves_again(showing):
+    before = showing.window.sr.view.viewRect()
+    showing.do("profile")
+    showing.drag((0.2, 0.2), (0.6, 0.5))
+    (x0, y0), (x1, y1) = showing.window.profile_line.ends
+    assert (x0, y0, x1, y1) == pytest.approx((0.2, 0.2, 0.6, 0.5), abs=0.02)
+    assert showing.window.sr.view.viewRect() == before
+    showing.drag((0.5, 0.1), (0.3, 0.1))
+    assert showing.window.sr.view.viewRect().center().x() == pytest.approx(before.center().x() + 0.2, abs=0.02)
+    assert showing.window.profile_line.ends[0] == pytest.approx((x0, y0))
+
+
+def test_the_profile_is_averaged_copied_and_saved(showing, tmp_path):
+    assert not showing.window.menu_actions["save_profile"].isEnabled()
+    showing.do("profile")
+    showing.drag((0.1, 0.4), (0.7, 0.4))
+    narrow = showing.window.profile.sr.getData()[1].copy()
+    showing.window.profile.averaging.setValue(400)
+    assert not (showing.window.profile.sr.getData()[1] == narrow).all()
+    path = showing.answers["Save profile"] = tmp_path / "profile.csv"
+    showing.do("save_profile")
+    showing.do("copy_profile")
+    lines = path.read_text().splitlines()
+    assert QtWidgets.QApplication.clipboard().text().splitlines() == lines
+    assert "# averaging width: 0.4 um" in lines
+    table = [line.split(",") for line in lines if not line.startswith("#")]
+    assert table[0] == ["distance_um", "super_resolved_photons", "raw_mean_adu"]
+    assert float(table[-1][0]) == pytest.approx(0.6, abs=0.02)
+
+
+def test_the_region_is_saved_as_a_table(showing, tmp_path):
+    showing.do("region")
+    showing.drag((0.2, 0.1), (0.5, 0.5))
+    path = showing.answers["Save region"] = tmp_path / "region.csv"
+    showing.do("save_region")
+    rows = [line.split(",") for line in path.read_text().splitlines() if not line.startswith("#")]
+    assert [row[:2] for row in rows] == [["picture", "unit"], ["super-resolved", "photons"], ["raw mean", "ADU"]]
+    assert "# region: x 2, y 1, 3 x 4 camera pixels" in path.read_text()
+
+
+def test_values_under_a_resting_mouse_follow_the_picture(showing, publisher):
+    plot, view = showing.window.sr.plot, showing.window.sr.view
+    plot.scene().sigMouseMoved.emit(view.mapViewToScene(QtCore.QPointF(0.05, 0.15)))
+    assert "raw 9 ADU" in showing.window.cursor_label.full_text
+    publisher.send_window(1, level=2.0)
+    showing.until(lambda: showing.shows(1))
+    assert "raw 18 ADU" in showing.window.cursor_label.full_text
 
 
 def test_the_raw_mean_beside_can_be_put_away(showing):
@@ -137,15 +187,16 @@ def test_every_action_has_something_to_do(viewer):
         assert any(listeners), entry
 
 
+GIVEN = ("", "picture")
+
+
 def test_what_needs_a_picture_is_grey_until_there_is_one(viewer, publisher):
     greyed = {name for name, action in viewer.window.menu_actions.items() if not action.isEnabled()}
     assert {"save_view", "profile", "back", "mark"} <= greyed
     assert not {"connect", "open", "split", "live", "shortcuts"} & greyed
     viewer.until(viewer.connected)
     publisher.send_window(0)
-    others = [
-        viewer.window.menu_actions[one.name] for one in ACTIONS if one.menu != "Daemon" and one.name != "error_map"
-    ]
+    others = [viewer.window.menu_actions[one.name] for one in ACTIONS if one.menu != "Daemon" and one.needs in GIVEN]
     viewer.until(lambda: all(action.isEnabled() for action in others))
 
 

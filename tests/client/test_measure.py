@@ -36,6 +36,47 @@ def test_the_width_of_a_ridge_is_measured_in_both_pictures():
     assert width_text("super-resolved", sr, "µm") == f"super-resolved: FWHM {1000 * sr.fwhm:.0f} nm"
 
 
+def two_ridges(side, sigma_um, heights):
+    """(side, side): a ridge at 0.5 and one at 1.1 µm, as high as said."""
+    return heights[0] * ridge(side, sigma_um, 0.5) + heights[1] * ridge(side, sigma_um, 1.1)
+
+
+def test_both_widths_are_of_the_same_structure():
+    # The raw mean is brighter at the other structure: its width there would be of something else.
+    sr = two_ridges(64, 0.03, (1.0, 0.6))
+    raw = ridge(32, 0.1, 0.5) + 2 * ridge(32, 0.2, 1.1)
+    measured = profiles(pair_of(sr, raw), (0.03, 0.7), (1.57, 0.7))
+    assert [one.peak for one in measured] == pytest.approx([0.47, 0.47], abs=0.06)
+    assert measured[1].fwhm == pytest.approx(0.1 * SIGMA_PER_FWHM, rel=0.15)
+
+
+def test_a_structure_on_the_flank_of_another_has_no_raw_width():
+    sr, raw = two_ridges(64, 0.03, (1.0, 0.6)), 2 * ridge(32, 0.4, 1.3)
+    narrow, wide = profiles(pair_of(sr, raw), (0.03, 0.7), (1.57, 0.7))
+    assert narrow.fwhm is not None
+    assert (wide.peak, wide.fwhm) == (None, None)
+    assert "no peak of its own" in width_text("raw mean", wide, "µm")
+
+
+def test_a_peak_of_one_pixel_is_said_to_be_limited_by_it():
+    sr = np.zeros((64, 64), np.float32)
+    sr[:, 30] = 1
+    narrow, _ = profiles(pair_of(sr, ridge(16, 0.25)), (0.03, 0.7), (1.57, 0.7))
+    assert width_text("super-resolved", narrow, "µm").endswith("(limited by the pixel, 25 nm)")
+    broad, _ = profiles(pair_of(ridge(64, 0.06), ridge(16, 0.25)), (0.03, 0.7), (1.57, 0.7))
+    assert "limited" not in width_text("super-resolved", broad, "µm")
+
+
+def test_values_are_averaged_across_the_line():
+    picture = np.zeros((16, 16), np.float32)
+    picture[7, 8] = 8
+    field = PictureField(16, 16, "px")
+    alone = along(picture, field, (0.5, 7.5), (15.5, 7.5))
+    averaged = along(picture, field, (0.5, 7.5), (15.5, 7.5), width=4)
+    assert alone.values.max() == pytest.approx(8)
+    assert averaged.values.max() == pytest.approx(2, rel=0.05)
+
+
 def test_a_slanted_line_sees_the_ridge_wider():
     straight = along(ridge(64, 0.06), FIELD, (0.03, 0.8), (1.57, 0.8))
     slanted = along(ridge(64, 0.06), FIELD, (0.3, 0.3), (1.3, 1.3))
@@ -66,5 +107,5 @@ def test_a_region_says_what_is_in_it():
     raw = np.full((16, 16), 100, np.float32)
     raw[2, 4] = 300
     text = "\n".join(region_lines(pair_of(sr, raw), Region(y=2, x=4, height=1, width=2)))
-    for part in ("corner x 4, y 2", "2 x 1 camera pixels", "0.2 x 0.1 µm", "sum 80", "mean 200", "highest 300 ADU"):
+    for part in ("corner x 4, y 2", "2 x 1 camera pixels", "0.2 x 0.1 µm", "sum 80", "mean 200", "max 300 ADU"):
         assert part in text

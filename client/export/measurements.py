@@ -1,0 +1,47 @@
+"""Tables of the line profile and the region, as CSV. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from client.export.csv_export import csv_text
+from client.picture.field import field_of
+from client.picture.pictures import Pair
+from client.picture.profile import Point, profiles
+from client.picture.region import Region, region_statistics
+
+
+def profile_csv(pair: Pair, ends: tuple[Point, Point], width: float) -> str:
+    """Tabulate the line profile in both pictures, averaged over `width` in the field's unit."""
+    sr, raw = profiles(pair, *ends, width=width)
+    unit = field_of(pair).unit.replace("µ", "u")
+    (x0, y0), (x1, y1) = ends
+    facts = _picture_facts(pair) | {
+        "line": f"from x {x0:.4f}, y {y0:.4f} to x {x1:.4f}, y {y1:.4f} {unit}",
+        "averaging width": f"{width:.4g} {unit}",
+        "FWHM super-resolved": "none" if sr.fwhm is None else f"{sr.fwhm:.4g} {unit}",
+        "FWHM raw mean": "none" if raw is None or raw.fwhm is None else f"{raw.fwhm:.4g} {unit}",
+    }
+    columns = [f"distance_{unit}", "super_resolved_photons"]
+    values = [sr.distance.tolist(), sr.values.tolist()]
+    if raw is not None:
+        columns.append("raw_mean_adu")
+        values.append(raw.values.tolist())
+    return csv_text(facts, columns, zip(*values, strict=True))
+
+
+def region_csv(pair: Pair, region: Region) -> str:
+    """Tabulate the statistics of a region in both pictures."""
+    facts = _picture_facts(pair) | {
+        "region": f"x {region.x}, y {region.y}, {region.width} x {region.height} camera pixels",
+    }
+    columns = ("picture", "unit", "sum", "mean", "min", "max")
+    rows = [(one.picture, one.unit, one.total, one.mean, one.low, one.high) for one in region_statistics(pair, region)]
+    return csv_text(facts, columns, rows)
+
+
+def _picture_facts(pair: Pair) -> dict[str, object]:
+    header = pair.sr.header
+    published = datetime.fromtimestamp(header.published_unix_ns / 1e9).astimezone()
+    facts = {"run": header.run, "window": header.window, "published": published.isoformat(timespec="seconds")}
+    return facts | {"frames": f"{header.first_seq} to {header.last_seq}", "pixel_nm": header.pixel_nm or "unknown"}

@@ -106,8 +106,9 @@ def along(
 
 def _sample_count(pixels: Array, field: PictureField, start: Point, end: Point) -> int:
     height, width = pixels.shape
-    wanted = SAMPLES_PER_PIXEL * math.dist(start, end) * max(width / field.width, height / field.height)
-    return min(max(2, math.ceil(wanted) + 1), MAX_SAMPLES)
+    wanted = math.ceil(SAMPLES_PER_PIXEL * math.dist(start, end) * max(width / field.width, height / field.height))
+    count: int = min(max(2, wanted + 1), MAX_SAMPLES)
+    return count
 
 
 def _bilinear(pixels: Array, y: Array, x: Array) -> Array:

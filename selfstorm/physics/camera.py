@@ -13,6 +13,7 @@ from selfstorm.frames import Array
 NOISE_FILTER = np.array([1.0, -4.0, 6.0, -4.0, 1.0])
 LEAST_CONTRAST = 1.15
 MAX_FRAMES = 200
+ASSUMED = "assumed: too little contrast to tell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ def calibrate(frames: Array, offset_adu: float | None = None, gain_adu_per_elect
 
     frames: (T, H, W) ADU. The noise variance at the Nyquist frequency is a line over the mean signal: its slope is
     the gain, its zero the offset (photon transfer; Janesick 2007). Where the field has too little contrast for a
-    line, the darkest level is taken for the offset and one ADU for one photon.
+    line, what is missing is assumed such that the noise of the median pixel is that of its photons.
     """
     if offset_adu is not None and gain_adu_per_electron is not None:
         return Camera(offset_adu, gain_adu_per_electron)
@@ -51,8 +52,7 @@ def calibrate(frames: Array, offset_adu: float | None = None, gain_adu_per_elect
     darkest = float(np.quantile(frames.mean(0), 0.01))
     line = _photon_transfer(frames, offset_adu)
     if line is None:
-        offset = darkest if offset_adu is None else offset_adu
-        return Camera(min(offset, darkest), gain_adu_per_electron or 1.0, "assumed: too little contrast to tell")
+        return _as_noisy_as_measured(frames, darkest, offset_adu, gain_adu_per_electron)
     slope, zero = line
     gain = slope if gain_adu_per_electron is None else gain_adu_per_electron
     # The line's zero lies below the true offset by the read noise; an offset above the darkest level cannot be.
@@ -60,14 +60,43 @@ def calibrate(frames: Array, offset_adu: float | None = None, gain_adu_per_elect
     return Camera(offset, gain, "estimated from the frames")
 
 
+def _as_noisy_as_measured(frames: Array, darkest: float, offset_adu: float | None, gain: float | None) -> Camera:
+    """A camera for which the measured noise is shot noise: level - offset = variance / gain.
+
+    Any other one makes too much or too little of the noise: at a gain of 1 and with the darkest level as the offset,
+    read noise becomes thousands of emitters.
+    """
+    level, variance = float(np.median(frames.mean(0))), _temporal_variance(frames)
+    if gain is None:
+        gain = 1.0 if offset_adu is None else max(variance, 1.0) / max(level - offset_adu, 1.0)
+    offset = level - variance / gain if offset_adu is None else offset_adu
+    return Camera(min(offset, darkest), gain, ASSUMED)
+
+
+def _temporal_variance(frames: Array) -> float:
+    """Variance of the median pixel's noise from frame to frame, ADU^2: at the Nyquist frequency, where it is resolved."""
+    changing = frames - frames.mean(0)
+    power = float((NOISE_FILTER**2).sum() ** 2)
+    if min(frames.shape[1:]) < len(NOISE_FILTER):
+        filtered, power = changing, 1.0
+    else:
+        filtered = _at_nyquist(changing)
+    return float(np.median((filtered**2).sum(0))) / power / max(len(frames) - 1, 1)
+
+
+def _at_nyquist(frames: Array) -> Array:
+    """(T, H - 4, W - 4): frames (T, H, W) through NOISE_FILTER along both axes."""
+    _, height, width = frames.shape
+    rows = sum(w * frames[:, i : height - 4 + i] for i, w in enumerate(NOISE_FILTER))
+    return np.asarray(sum(w * rows[:, :, i : width - 4 + i] for i, w in enumerate(NOISE_FILTER)))
+
+
 def _photon_transfer(frames: Array, offset_adu: float | None) -> tuple[float, float] | None:
     """(slope, zero) of noise variance over mean signal, None where no line can be seen."""
     _, height, width = frames.shape
     if min(height, width) < 2 * len(NOISE_FILTER) or len(frames) < 4:
         return None
-    rows = sum(w * frames[:, i : height - 4 + i] for i, w in enumerate(NOISE_FILTER))
-    both = sum(w * rows[:, :, i : width - 4 + i] for i, w in enumerate(NOISE_FILTER))
-    variance = (np.asarray(both) ** 2).mean(0).ravel() / float((NOISE_FILTER**2).sum() ** 2)
+    variance = (_at_nyquist(frames) ** 2).mean(0).ravel() / float((NOISE_FILTER**2).sum() ** 2)
     level = frames.mean(0)[2:-2, 2:-2].ravel()
     order = np.argsort(level)
     bins = [b for b in np.array_split(order, 20) if len(b) >= 8]

@@ -74,7 +74,7 @@ def _as_noisy_as_measured(frames: Array, darkest: float, offset_adu: float | Non
 
 
 def _temporal_variance(frames: Array) -> float:
-    """Variance of the median pixel's noise from frame to frame, ADU^2: at the Nyquist frequency, where it is resolved."""
+    """ADU^2, of the median pixel from frame to frame, at the Nyquist frequency: the noise, not the emitters."""
     changing = frames - frames.mean(0)
     power = float((NOISE_FILTER**2).sum() ** 2)
     if min(frames.shape[1:]) < len(NOISE_FILTER):

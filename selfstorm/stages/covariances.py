@@ -100,9 +100,9 @@ def window_statistics(y: Tensor) -> WindowStatistics:
     return statistics_of(sums_of(y - trend(y), None, len(y)), y.mean(0))
 
 
-def statistics_of(sums: Sums, mean: Tensor) -> WindowStatistics:
-    """The same from sums over frames. mean: (H, W) photons."""
-    covariance, uncertainty, inside, rho = whitened(sums)
+def statistics_of(sums: Sums, mean: Tensor, memory: Tensor | None = None) -> WindowStatistics:
+    """The same from sums over frames. mean: (H, W) photons. memory: where more is known of it than these sums say."""
+    covariance, uncertainty, inside, rho = whitened(sums, memory)
     covariance = covariance * _significance(covariance, uncertainty, inside)
     return WindowStatistics(sums.frames, mean, covariance, uncertainty, inside, rho)
 

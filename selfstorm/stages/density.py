@@ -1,10 +1,13 @@
 """Stage A, a window at once: window statistics -> emitter density, by an unrolled multiplicative network.
 
 Each layer is m <- m * F^T((D + o)+ / (F m + o)) / F^T 1 (Richardson 1972; Lucy 1974, on covariances), with the
-momentum of Biggs & Andrews (1997). Where layers stop is the regulariser: nothing tried chose their number better.
+momentum of Biggs & Andrews (1997). Where iterations stop is the regulariser: held_out.py chooses
+their number.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -45,7 +48,7 @@ def density(
     """
     data, offset = shifted_data(statistics)
     norm = operator.norm
-    m = _flat(operator, statistics) if start is None else start
+    m = flat_start(operator, statistics) if start is None else start
 
     def iterated(m: Tensor, data: Tensor, offset: Tensor, norm: Tensor) -> Tensor:
         return iterate(operator, m, data, offset, norm, iterations)
@@ -56,17 +59,48 @@ def density(
 
 
 def iterate(operator: Operator, m: Tensor, data: Tensor, offset: Tensor, norm: Tensor, iterations: int) -> Tensor:
-    """m, (rows, columns), after so many iterations; never waits for the host.
+    """Run so many iterations from m, (rows, columns); returns the last, and never waits for the host.
 
-    data, offset: (lags, H, W), what there is to explain and what is added to both sides. norm: (rows, columns).
+    Args: as of `continue_from`.
     """
-    before, step, momentum = m, torch.zeros_like(m), precise(m.new_zeros(()))
-    for number in range(iterations):
+    return continue_from(Iterate.first(m), operator, data, offset, norm, iterations).m
+
+
+class Iterate(NamedTuple):
+    """Where the iterations are: m, the one before it, their difference, all (..., rows, columns), and the momentum."""
+
+    m: Tensor
+    before: Tensor
+    step: Tensor
+    momentum: Tensor
+    number: int
+
+    @classmethod
+    def first(cls, m: Tensor) -> Iterate:
+        """Before the first iteration."""
+        return cls(m, m, torch.zeros_like(m), precise(m.new_zeros(())), 0)
+
+
+def continue_from(
+    state: Iterate, operator: Operator, data: Tensor, offset: Tensor, norm: Tensor, iterations: int
+) -> Iterate:
+    """Run so many more iterations, without waiting for the host.
+
+    Args:
+        state: Of one density, or of a batch of them.
+        operator: Density to covariances.
+        data: (..., lags, H, W), the covariances with the offset added.
+        offset: (..., lags, 1, 1), added to both sides.
+        norm: (rows, columns), of the operator.
+        iterations: How many.
+    """
+    m, before, step, momentum, done = state
+    for number in range(done, done + iterations):
         z = _ahead(m, before, momentum) if number > 1 else m
         factor = back_projected_ratio(operator, z, data, offset, _ratio)
         before = m
         m, step, momentum = _updated(z, factor, norm, step)
-    return m
+    return Iterate(m, before, step, momentum, done + iterations)
 
 
 def ahead(m: Tensor, before: Tensor, momentum: Tensor) -> Tensor:
@@ -80,14 +114,20 @@ def ratio(data: Tensor, seen: Tensor, offset: Tensor) -> Tensor:
 
 
 def updated(z: Tensor, spread: Tensor, norm: Tensor, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """m = z spread / norm, (rows, columns), written into `spread`; the step m - z; the momentum of the next layer.
+    """m = z spread / norm, (..., rows, columns), written into `spread`; the step m - z; the next momentum.
 
-    step: of the layer before.
+    step: of the iteration before. The momentum of a batch is (B, 1, 1), each density's own.
     """
     m = spread.clamp_(min=0).mul_(z).div_(norm)
     gradient = m - z
-    along, power = precise((gradient * step).sum()), precise((step * step).sum())
-    return m, gradient, (along / (power + 1e-20)).clamp(0.0, MOST_MOMENTUM)
+    along, power = precise(_over_map(gradient * step)), precise(_over_map(step * step))
+    momentum = (along / (power + 1e-20)).clamp(0.0, MOST_MOMENTUM)
+    return m, gradient, momentum if z.ndim == 2 else momentum.to(z.dtype)
+
+
+def _over_map(z: Tensor) -> Tensor:
+    """The sum over a map; of a batch (B, 1, 1)."""
+    return z.sum() if z.ndim == 2 else z.sum((-2, -1), keepdim=True)
 
 
 _ahead, _ratio, _updated = CompiledOp(ahead), CompiledOp(ratio), CompiledOp(updated)
@@ -111,7 +151,8 @@ def warmed(known: Tensor | None) -> Tensor | None:
     return None if known is None else known + WARM_FLOOR * known.mean()
 
 
-def _flat(operator: Operator, statistics: WindowStatistics) -> Tensor:
+def flat_start(operator: Operator, statistics: WindowStatistics) -> Tensor:
+    """(rows, columns) as bright as the covariances ask for."""
     ones = torch.ones_like(operator.norm)
     level = (statistics.covariance.clamp(min=0)).sum() / (operator.forward(ones) * statistics.inside).sum()
     return ones * level.clamp(min=TINY)

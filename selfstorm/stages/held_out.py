@@ -1,0 +1,122 @@
+"""Iterations of stage A by held-out prediction: as many as other frames confirm.
+
+Frames are dealt into two halves, in blocks longer than an emitter shines. The density of each half, after so many
+iterations, predicts the covariances of the other half. Iterations that sharpen structure improve the prediction, those
+that fit noise spoil it. Measurements: docs/decisions/0018.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from selfstorm.physics.operators import Operator
+from selfstorm.stages.covariances import Sums, statistics_of, whitened
+from selfstorm.stages.density import Iterate, continue_from, flat_start, shifted_data
+
+COUNTS = (5, 8, 12, 20, 30, 45, 60, 80)  # iterations at which the halves are compared, below the fixed number
+TILE_PX = 4  # gains of neighbouring tiles are independent: a PSF is no wider
+# The fewest iterations are taken whose prediction is worse than the best by no more than this: standard errors of the
+# difference, or a share of the best gain, which alone counts in fields so large that no difference is by chance.
+TOLERATED_SE, TOLERATED_SHARE = 1.0, 2e-4
+# A number in use is kept as long as the best one is not better by twice that.
+KEPT = 2.0
+MIN_PREDICTION_Z = 5.0
+TINY = 1e-12
+
+Halves = tuple[Sums, Sums]
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOut:
+    """The verdict of held-out frames.
+
+    Attributes:
+        iterations: The number to take.
+        ceiling: The largest number that was allowed.
+        prediction_z: Standard errors by which each half predicts the other, on average; 0 where only noise is shared.
+        gains: By number of iterations, how much better than nothing the halves predict each other, in squared standard
+            errors summed over the field.
+    """
+
+    iterations: int
+    ceiling: int
+    prediction_z: float
+    gains: dict[int, float]
+
+    @property
+    def confirmed(self) -> bool:
+        """Whether the halves predict each other better than chance."""
+        return self.prediction_z >= MIN_PREDICTION_Z
+
+    @property
+    def limited(self) -> bool:
+        """Whether more iterations would have been allowed, but fit noise."""
+        return self.iterations < self.ceiling
+
+
+def choose_iterations(
+    operator: Operator, halves: Halves, mean: Tensor, ceiling: int, carried: int | None = None
+) -> HeldOut:
+    """Choose the number of iterations by which two halves of the frames predict each other best.
+
+    Args:
+        operator: Density to covariances.
+        halves: Sums over frames that share none, in photons squared.
+        mean: (H, W) photons.
+        ceiling: Never more iterations than this.
+        carried: The number in use, kept unless another predicts clearly better.
+    """
+    counts = [*(count for count in COUNTS if count < ceiling), ceiling]
+    tiles: dict[int, Tensor] = {}
+    gains: dict[int, float] = {}
+    best, best_z = counts[0], 0.0
+    for count, (gain, z) in zip(counts, _predictions(operator, halves, mean, counts), strict=False):
+        tiles[count] = F.avg_pool2d(gain[None, None], TILE_PX, ceil_mode=True, count_include_pad=False)[0, 0].flatten()
+        total, spread = torch.stack([gain.sum(), z]).tolist()
+        gains[count] = total
+        if total <= gains[best] and count != best:
+            break  # it has turned: more iterations predict worse and worse
+        best, best_z = count, spread
+    if carried in gains and _loss(tiles, gains, best, carried) <= KEPT:
+        chosen = carried
+    else:
+        chosen = next(count for count in gains if _loss(tiles, gains, best, count) <= 1)
+    return HeldOut(chosen, ceiling, best_z, gains)
+
+
+def _loss(tiles: dict[int, Tensor], gains: dict[int, float], best: int, count: int) -> float:
+    """How much worse a number of iterations predicts than the best, in units of what is tolerated."""
+    difference = tiles[best] - tiles[count]
+    mean, sd = float(difference.mean()), float(difference.std()) if len(difference) > 1 else 0.0
+    tolerated = max(TOLERATED_SE * sd / math.sqrt(len(difference)), TOLERATED_SHARE * float(tiles[best].mean()))
+    return mean / max(tolerated, TINY)
+
+
+def _predictions(
+    operator: Operator, halves: Halves, mean: Tensor, counts: Sequence[int]
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """For each number of iterations (H, W) the gain over no prediction, and a scalar, its standard errors.
+
+    With the prediction s of a covariance c of variance v, its brightness k = sum(s c / v) / sum(s s / v) fitted, the
+    gain is (c^2 - (c - k s)^2) / v, and sum(s c / v) / sqrt(sum(s s / v)) has a variance of 1 where c is noise.
+    """
+    memory = whitened(halves[0] + halves[1])[3]
+    statistics = [statistics_of(half, mean, memory) for half in halves]
+    data, offset = (torch.stack(parts) for parts in zip(*map(shifted_data, statistics), strict=True))
+    others = [whitened(half, memory) for half in halves[::-1]]
+    target = torch.stack([covariance for covariance, *_ in others])
+    weight = torch.stack([inside / variance.clamp(min=TINY) for _, variance, inside, _ in others])
+    state = Iterate.first(torch.stack([flat_start(operator, one) for one in statistics]))
+    for count in counts:
+        state = continue_from(state, operator, data, offset, operator.norm, count - state.number)
+        seen = operator.forward(state.m)
+        shared, power = (each.sum((1, 2, 3), keepdim=True) for each in (weight * seen * target, weight * seen * seen))
+        brightness = (shared / power.clamp(min=TINY)).clamp(min=0)
+        gain = weight * brightness * seen * (2 * target - brightness * seen)
+        yield gain.sum((0, 1)) / 2, (shared / power.clamp(min=TINY).sqrt()).sum() / math.sqrt(2)

@@ -24,7 +24,7 @@ TILE_PX = 4  # gains of neighbouring tiles are independent: a PSF is no wider
 # The fewest iterations are taken whose prediction is worse than the best by no more than this: standard errors of the
 # difference, or a share of the best gain, which alone counts in fields so large that no difference is by chance.
 TOLERATED_SE, TOLERATED_SHARE = 1.0, 2e-4
-# A number in use is kept as long as the best one is not better by twice that.
+# A number in use is kept if it is the next to that, and worse than the best by no more than twice as much.
 KEPT = 2.0
 MIN_PREDICTION_Z = 5.0
 TINY = 1e-12
@@ -83,14 +83,14 @@ def choose_iterations(
         if total <= gains[best] and count != best:
             break  # it has turned: more iterations predict worse and worse
         best, best_z = count, spread
-    if carried in gains and _loss(tiles, gains, best, carried) <= KEPT:
-        chosen = carried
-    else:
-        chosen = next(count for count in gains if _loss(tiles, gains, best, count) <= 1)
-    return HeldOut(chosen, ceiling, best_z, gains)
+    tried = list(gains)
+    chosen = next(number for number, count in enumerate(tried) if _loss(tiles, best, count) <= 1)
+    if carried in gains and abs(tried.index(carried) - chosen) <= 1 and _loss(tiles, best, carried) <= KEPT:
+        chosen = tried.index(carried)
+    return HeldOut(tried[chosen], ceiling, best_z, gains)
 
 
-def _loss(tiles: dict[int, Tensor], gains: dict[int, float], best: int, count: int) -> float:
+def _loss(tiles: dict[int, Tensor], best: int, count: int) -> float:
     """How much worse a number of iterations predicts than the best, in units of what is tolerated."""
     difference = tiles[best] - tiles[count]
     mean, sd = float(difference.mean()), float(difference.std()) if len(difference) > 1 else 0.0

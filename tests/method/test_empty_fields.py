@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+from streams import learned, reconstruct
 
 from selfstorm.compute.device import prepare_device
 from selfstorm.physics.camera import calibrate
-from selfstorm.stream.model import SequenceModel, Settings
-from selfstorm.stream.reconstruct import reconstruct
+from selfstorm.stream.settings import Settings
 
 CPU = prepare_device("cpu")
 FRAMES, SIDE_PX = 100, 40
@@ -32,8 +32,7 @@ FIELDS = {
 
 @pytest.mark.parametrize("raw", FIELDS.values(), ids=FIELDS)
 def test_an_empty_field_is_not_filled(raw):
-    model = SequenceModel.learned_from(Settings(100.0, quality="fast"), raw, CPU)
-    found = reconstruct(model, raw).localizations
+    found = reconstruct(learned(Settings(100.0, quality="fast"), raw, CPU), raw).localizations
     assert found is None or len(found) <= 0.1 * FRAMES
 
 

@@ -1,8 +1,7 @@
-"""Layers as one launch: CUDA graphs of functions of fixed shapes, and the function itself wherever that cannot be.
+"""Iterations as one launch: CUDA graphs of functions of fixed shapes, and the function itself wherever that cannot be.
 
-A layer of a small field is a dozen operations that each take less time than their launch. A graph launches all layers
-at once. It computes on copies of its own, so it is kept for small tensors alone; and it is believed only after it has
-come to what the function itself came to.
+An iteration on a small field is a dozen operations that each take less time than their launch. A graph launches all
+iterations at once. It computes on copies of its own, so it is kept for small tensors alone.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from collections.abc import Callable, Hashable
 import torch
 from torch import Tensor
 
-from selfstorm.compute.compiled import watcher
+from selfstorm.compute.acceleration import runner
 from selfstorm.errors import first_line
 
 log = logging.getLogger(__name__)
@@ -24,17 +23,16 @@ Capture = Callable[[Function, tuple[Tensor, ...]], Function]
 
 MAX_GRAPHS = 8
 MAX_GRAPH_BYTES = 64 * 2**20  # of the result: above, an operation takes longer than its launch
-EQUAL = 1e-5  # of the largest number
 
 
 def captured(function: Function, example: tuple[Tensor, ...]) -> Function:
-    """The function as a CUDA graph, for inputs of the example's shapes. Raises RuntimeError where it cannot be one."""
+    """Capture a function as a CUDA graph for inputs of the example's shapes. Raises RuntimeError where it cannot be."""
     inputs = [z.clone() for z in example]
-    aside = torch.cuda.Stream(example[0].device)
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):  # libraries make their workspaces at a first call, which a graph cannot hold
+    side_stream = torch.cuda.Stream(example[0].device)
+    side_stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side_stream):  # libraries make their workspaces at a first call, which a graph cannot hold
         function(*inputs)
-    torch.cuda.current_stream().wait_stream(aside)
+    torch.cuda.current_stream().wait_stream(side_stream)
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         out = function(*inputs)
@@ -63,7 +61,7 @@ class Graphs:
 
         name: of the function and of everything but the inputs that its result depends on.
         """
-        if inputs[0].device.type not in self._devices or watcher() is not None:  # a graph would hide its operations
+        if inputs[0].device.type not in self._devices or runner() is not None:
             return function(*inputs)
         key = (name, *(z.shape for z in inputs))
         if key in self._known:
@@ -71,21 +69,15 @@ class Graphs:
             return (self._known[key] or function)(*inputs)
         result = function(*inputs)
         small = result.numel() * result.element_size() <= MAX_GRAPH_BYTES
-        self._known[key] = self._graph(name, function, inputs, result) if small else None
+        self._known[key] = self._graph(name, function, inputs) if small else None
         if len(self._known) > MAX_GRAPHS:
             self._known.popitem(last=False)
         return result
 
-    def _graph(self, name: Hashable, function: Function, inputs: tuple[Tensor, ...], result: Tensor) -> Function | None:
-        """The graph, if it comes to the same result."""
+    def _graph(self, name: Hashable, function: Function, inputs: tuple[Tensor, ...]) -> Function | None:
+        """The graph, None where there can be none."""
         try:
-            graph = self._capture(function, inputs)
-            again = graph(*inputs)
+            return self._capture(function, inputs)
         except RuntimeError as error:
             log.warning("no CUDA graph of %s, going on without: %s", name, first_line(error))
             return None
-        difference, largest = float((again - result).abs().max()), float(result.abs().max())
-        if not difference <= EQUAL * largest:
-            log.warning("the CUDA graph of %s is off by %g of %g, going on without", name, difference, largest)
-            return None
-        return graph

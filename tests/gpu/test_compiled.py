@@ -72,7 +72,6 @@ def test_compiled_networks_are_those_of_single_operations(where, monkeypatch, ca
         with Tally() as apart:
             networks()
         use(kernels=True)
-        networks()  # checks
         for compiled, plain in zip(networks(), one_by_one, strict=True):
             assert float((compiled - plain).abs().max() / plain.abs().max()) < OFF
         with Tally() as together:
@@ -80,7 +79,6 @@ def test_compiled_networks_are_those_of_single_operations(where, monkeypatch, ca
         assert together.flops == apart.flops
         assert together.bytes < 0.65 * apart.bytes
     assert [half._kernel for half in halves] == made
-    assert all(set(half._unproved.values()) == {0} for half in halves)
     assert "going on without" not in caplog.text
 
 

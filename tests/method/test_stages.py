@@ -35,7 +35,7 @@ def counted(work):
 
 @pytest.mark.parametrize("psf", [Gaussian(110.0), Airy(1.4, 680.0)], ids=lambda psf: type(psf).__name__)
 @pytest.mark.parametrize("height", [HEIGHT, 110])  # one dense block, and several
-def test_matrix_products_are_counted_as_torch_counts_them(psf, height):
+def test_products_of_an_iteration_are_counted_as_torch_counts_them(psf, height):
     grid = Grid(height, WIDTH, 4, 100.0)
     imaging, covariance = Imaging(psf, grid, LIKE), LaggedCovariance(psf, grid, LIKE)
     y = 5 + torch.rand(FRAMES, height, WIDTH)
@@ -45,19 +45,18 @@ def test_matrix_products_are_counted_as_torch_counts_them(psf, height):
             with FlopCounterMode(display=False) as torchs:
                 work()
             ours = counted(work)
-            assert torchs.get_total_flops() <= ours.flops < 1.5 * torchs.get_total_flops()
+            assert ours.flops == torchs.get_total_flops() > 0
 
 
 def test_a_layer_of_stage_b_is_counted_by_hand():
-    """Four products of a Gaussian's bands and 6 operations a cell; every map is read or written by hand too."""
+    """Four products of a Gaussian's bands; every map is read or written by hand too."""
     grid = Grid(HEIGHT, WIDTH, 4, 100.0)
     (rows, columns), imaging = grid.cells, Imaging(Gaussian(110.0), grid, LIKE)
     y = 5 + torch.rand(FRAMES, HEIGHT, WIDTH)
     with torch.inference_mode():
         two, three = (counted(lambda count=count: layers_of(imaging, y, count)) for count in (2, 3))
     products = 2 * 2 * (HEIGHT * rows * columns + HEIGHT * columns * WIDTH) * FRAMES
-    elementwise = FRAMES * (3 * HEIGHT * WIDTH + 6 * rows * columns)
-    assert three.flops - two.flops == products + elementwise
+    assert three.flops - two.flops == products
     maps, frames, between = (4 * FRAMES * n for n in (rows * columns, HEIGHT * WIDTH, HEIGHT * columns))
     one_map, bands = 4 * rows * columns, 4 * 2 * (HEIGHT * rows + WIDTH * columns)
     # products read and write; caught: 2 maps; clamp: 2; sqrt: 2; q *: 3; q *= x: 3; *= kept, which is made in the first
@@ -72,10 +71,10 @@ def test_views_are_free_and_what_is_repeated_is_read_once():
     wide = torch.ones(1, 16).expand(8, 16)
     assert counted(lambda: z + wide).bytes == 4 * (128 + 16 + 128)
     assert counted(lambda: z.mul_(2.0)).bytes == 4 * 2 * 128
-    assert counted(lambda: torch.fft.fft(torch.ones(4, 8, dtype=torch.complex64))).flops >= 5 * 32 * 3
+    assert counted(lambda: torch.fft.fft(torch.ones(4, 8, dtype=torch.complex64))).flops == 5 * 32 * 3
     with torch.enable_grad():  # what a gradient costs is seen too
         weight = torch.ones(8, 8, requires_grad=True)
-        assert counted(lambda: (weight @ torch.ones(8, 8)).sum().backward()).flops >= 2 * 2 * 8**3
+        assert counted(lambda: (weight @ torch.ones(8, 8)).sum().backward()).flops == 2 * 2 * 8**3
 
 
 def test_the_limit_is_the_slower_ceiling():
@@ -95,7 +94,9 @@ def test_the_command_writes_three_files(tmp_path):
     assert [(cost["side_px"], cost["frames"]) for cost in record["windows"]] == [(16, 20), (24, 20)]
     assert [cost["paper_s"] is None for cost in record["windows"]] == [False, True]
     assert {cost["stage"] for cost in record["stages"]} == {"fine-tuning, on the CPU"} | {one.name for one in STAGES}
-    assert all(cost["seconds"] > 0 and cost["flops"] > 0 and cost["bytes"] > 0 for cost in record["stages"])
+    assert all(cost["seconds"] > 0 and cost["bytes"] > 0 for cost in record["stages"])
+    multiplied = {cost["stage"] for cost in record["stages"] if cost["flops"] > 0}
+    assert multiplied >= {"density", "emitters", "localisations", "out of focus", "fine-tuning, on the CPU"}
     assert "bound by" in (tmp_path / "stages.md").read_text()
     assert imread(tmp_path / "stages.png")[..., :3].std() > 10
 

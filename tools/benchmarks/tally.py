@@ -1,65 +1,100 @@
-"""What operations cost, counted from their shapes while they run: floating-point operations, and bytes moved.
+"""What work costs, counted while it runs: floating-point operations, and bytes moved.
 
-Every operation reads its inputs and writes its output once, as kernels do that are run one by one; views cost nothing.
-A matrix product of (m, k) and (k, n) is 2 m k n operations, a Fourier transform of N numbers 5 N log2 N (real: half of
-it), anything else one a number that comes out.
+Operations are those of torch's own counter: matrix products, convolutions and, added here, Fourier transforms (5 N log2
+N for N numbers, half of it where one side is real). Bytes: every function reads its inputs and writes its output once,
+as kernels do that are run one by one; views cost nothing. Bytes of a gradient are not counted.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
 
-aten = torch.ops.aten
-# Make room or move numbers, and compute nothing.
-MOVES = ("empty", "copy", "clone", "cat", "stack", "index", "zeros", "ones", "fill", "zero", "arange", "new_", "detach")
+from selfstorm.compute.acceleration import one_by_one
 
 
-class Tally(TorchDispatchMode):
-    """Use as a context; flops and bytes count what ran in it."""
+class Tally:
+    """Use as a context; flops and bytes count what ran in it, one by one."""
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.flops = self.bytes = 0
+        self._products = FlopCounterMode(display=False, custom_mapping=_transforms())
+        self._traffic = _Traffic()
+        self._stack = ExitStack()
 
-    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if function is not torch.ops.prim.device.default:
-            with self:  # some operations come here before they are taken apart
-                parts = function.decompose(*args, **kwargs)
-            if parts is not NotImplemented:
-                return parts
-        out = function(*args, **kwargs)
-        read = (args, {name: value for name, value in kwargs.items() if name != "out"})
-        inputs = [leaf for leaf in tree_leaves(read) if isinstance(leaf, Tensor)]
-        outputs = [leaf for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
-        if outputs and not _only_looks(function, inputs, outputs):
-            name = function.overloadpacket.__name__
-            self.flops += _flops(function.overloadpacket, name, args, outputs)
-            self.bytes += 0 if name.startswith("empty") else sum(map(_bytes, inputs + outputs))
-        return out
+    @property
+    def flops(self) -> int:
+        """Floating-point operations."""
+        return int(self._products.get_total_flops())
 
-    def one_pass(self, function: Callable[..., Any], inputs: tuple[Tensor, ...]) -> Any:
-        """What the function returns, counted as one kernel: its operations, but what is in between stays out of memory.
+    @property
+    def bytes(self) -> int:
+        """Bytes read and written."""
+        return self._traffic.bytes
 
-        Each input is read once. Each output is written once, also where it lies in an input.
-        """
+    def __enter__(self) -> Tally:
+        for context in (self._products, self._traffic, one_by_one(self._run)):
+            self._stack.enter_context(context)
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self._stack.close()
+
+    def _run(
+        self, function: Callable[..., Any], inputs: tuple[Tensor, ...], buffers: dict[str, Tensor], fused: bool
+    ) -> Any:
+        """The function's result; where it would be one kernel, each input is read and each output written once."""
         before = self.bytes
+        if not fused:
+            return function(*inputs, **buffers)
         out = function(*inputs)
-        self.bytes = before + sum(_bytes(z) for z in [*inputs, *tree_leaves(out)])
+        self._traffic.bytes = before + sum(map(_bytes, [*inputs, *_tensors(out)]))
         return out
 
 
-def _only_looks(function: Any, inputs: list[Tensor], outputs: list[Tensor]) -> bool:
-    """Whether an operation makes a view: its output lies where an input does, and nothing was written."""
-    where = {z.untyped_storage()._cdata for z in inputs}
-    return not function._schema.is_mutable and all(z.untyped_storage()._cdata in where for z in outputs)
+class _Traffic(TorchFunctionMode):
+    """Counts the bytes of every function that is called on tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_function__(
+        self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        out = function(*args, **kwargs)
+        name = function.__name__
+        inputs = _tensors((args, {key: value for key, value in kwargs.items() if key != "out"}))
+        if name == "__setitem__":  # the part that is written is as large as what is put there
+            self.bytes += 2 * sum(map(_bytes, _tensors(args[2])))
+        elif not name.startswith(("empty", "new_empty")):
+            outputs = _tensors(out)
+            writes = "out" in kwargs or (name.endswith("_") and not name.endswith("__")) or name.startswith("__i")
+            if outputs and (writes or not _views(inputs, outputs)):
+                self.bytes += sum(map(_bytes, inputs + outputs))
+        return out
+
+
+def _tensors(value: Any) -> list[Tensor]:
+    """All tensors of nested sequences and mappings."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, dict):
+        value = list(value.values())
+    return [z for part in value for z in _tensors(part)] if isinstance(value, list | tuple) else []
+
+
+def _views(inputs: list[Tensor], outputs: list[Tensor]) -> bool:
+    """Whether every output lies where an input does."""
+    where = {z.untyped_storage().data_ptr() for z in inputs}
+    return all(z.untyped_storage().data_ptr() in where for z in outputs)
 
 
 def _bytes(z: Tensor) -> int:
@@ -67,35 +102,16 @@ def _bytes(z: Tensor) -> int:
     return math.prod(n for n, step in zip(z.shape, z.stride(), strict=True) if step) * z.element_size()
 
 
-def _flops(packet: Any, name: str, args: Any, outputs: list[Tensor]) -> int:
-    if packet in _PRODUCTS:
-        return int(_PRODUCTS[packet](args, outputs[0]))
-    if name.startswith("_fft"):
-        numbers, axes = max(args[0].numel(), outputs[0].numel()), args[1]
-        length = math.prod(max(args[0].shape[axis], outputs[0].shape[axis]) for axis in axes)
-        share = 5.0 if name == "_fft_c2c" else 2.5
-        return int(share * numbers * math.log2(max(length, 2)))
-    if name.startswith(MOVES):
-        return 0
-    return sum(int(z.numel()) for z in outputs if z.is_floating_point() or z.is_complex())
+def _transforms() -> dict[Any, Callable[..., int]]:
+    """Operations of Fourier transforms, from the shapes of their input and output."""
 
+    def formula(share: float) -> Callable[..., int]:
+        def flops(shape: Sequence[int], axes: Sequence[int], *_: Any, out_shape: Sequence[int], **__: Any) -> int:
+            numbers = max(math.prod(shape), math.prod(out_shape))
+            length = math.prod(max(shape[axis], out_shape[axis]) for axis in axes)
+            return int(share * numbers * math.log2(max(length, 2)))
 
-def _mm(args: Any, out: Tensor) -> int:
-    return 2 * int(args[0].shape[-1]) * int(out.numel())
+        return flops
 
-
-def _addmm(args: Any, out: Tensor) -> int:
-    return (2 * int(args[1].shape[-1]) + 1) * out.numel()
-
-
-def _convolution(args: Any, out: Tensor) -> int:
-    return 2 * int(args[1][0].numel()) * out.numel()
-
-
-_PRODUCTS: dict[Any, Callable[[Any, Tensor], int]] = {
-    aten.mm: _mm,
-    aten.bmm: _mm,
-    aten.addmm: _addmm,
-    aten.baddbmm: _addmm,
-    aten.convolution: _convolution,
-}
+    aten = torch.ops.aten
+    return {aten._fft_c2c: formula(5.0), aten._fft_r2c: formula(2.5), aten._fft_c2r: formula(2.5)}

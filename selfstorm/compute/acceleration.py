@@ -1,0 +1,39 @@
+"""The switch of compiled kernels and CUDA graphs: off, operations run one by one.
+
+Tests hold that both make the same pictures (tests/gpu). It is per thread, and off while a benchmark counts operations,
+which kernels and graphs would hide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from torch import Tensor
+
+# (function, inputs, buffers, whether it would have been one kernel) -> result
+Runner = Callable[[Callable[..., Any], tuple[Tensor, ...], dict[str, Tensor], bool], Any]
+
+
+def _plainly(function: Callable[..., Any], inputs: tuple[Tensor, ...], buffers: dict[str, Tensor], fused: bool) -> Any:
+    return function(*inputs, **buffers)
+
+
+_runner: ContextVar[Runner | None] = ContextVar("runner", default=None)
+
+
+@contextmanager
+def one_by_one(runner: Runner = _plainly) -> Iterator[None]:
+    """Run operations one by one in this thread, those of a CompiledOp by `runner`."""
+    before = _runner.set(runner)
+    try:
+        yield
+    finally:
+        _runner.reset(before)
+
+
+def runner() -> Runner | None:
+    """What runs compiled operations instead of their kernels; None where acceleration is on."""
+    return _runner.get()

@@ -10,9 +10,11 @@ import click
 
 from daemon.control.client import ask
 from daemon.control.options import control_command
-from daemon.protocol.messages import Status
+from daemon.protocol.findings import metric_findings, quality, run_findings
+from daemon.protocol.messages import MetricDescriptions, Status
 from daemon.protocol.text import printable
 from selfstorm.errors import InputError
+from selfstorm.metrics.registry import METRICS, MetricTable
 
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
@@ -23,7 +25,11 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
 def status(control: str, key: Path | None, as_json: bool) -> None:
     """Show the account of the running daemon."""
     result = ask(control, "status", key=key)
-    click.echo(json.dumps(result, indent=2) if as_json else account(Status.model_validate(result)))
+    if as_json:
+        click.echo(json.dumps(result, indent=2))
+        return
+    described = MetricDescriptions.model_validate({"metrics": ask(control, "info", key=key)["metrics"]})
+    click.echo(account(Status.model_validate(result), MetricTable(described.metrics)))
 
 
 @click.command()
@@ -117,8 +123,8 @@ COMMANDS = (
 )
 
 
-def account(status: Status) -> str:
-    """Format a status for a terminal."""
+def account(status: Status, metrics: MetricTable[Any] = METRICS) -> str:
+    """Format a status for a terminal: the account, the newest picture's metrics, and what is wrong."""
     frames, windows = status.frames, status.windows
     paused = " (paused)" if status.paused else ""
     lines = [
@@ -136,6 +142,10 @@ def account(status: Status) -> str:
         f"effort   {status.effort or '-'}; model {status.model_state or '-'}",
         f"device   {status.device}",
     ]
+    if status.metrics:
+        lines.append(f"picture  {metrics.line(status.metrics)}")
+    found = (*run_findings(status), quality(status), *metric_findings(metrics, status))
+    lines.extend(f"{one.level:8} {one.name}: {one.explanation}" for one in found if one.serious)
     if status.recording:
         lines.append(
             f"recorded {status.recorded_frames} frames, {status.recording_missing} missing: {status.recording}"

@@ -122,7 +122,14 @@ class Worker(threading.Thread):
         self._sinks.result(output)
         latencies["refined"] = output.header.metrics["latency_ms"]
         self._health.latencies(stopwatch.milliseconds | latencies)
-        self._health.report(metrics=output.header.metrics, effort=made.effort.name, model_state=made.state)
+        header = output.header
+        self._health.report(
+            metrics=header.metrics,
+            estimate=header.estimate,
+            effort=header.effort,
+            grade=header.grade,
+            model_state=made.state,
+        )
         log.info(
             "window %d (%s): %s; %s",
             window.index,

@@ -7,9 +7,10 @@ metrics are in selfstorm.metrics.registry.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any, Protocol
 
 from daemon.protocol.losses import LossTimes, missing_frames, slow_windows
-from daemon.protocol.messages import Grade, PictureHeader, Status
+from daemon.protocol.messages import Grade, Status
 from daemon.sources.kinds import is_stored, loss_of, scheme_of
 from selfstorm.frames import StreamInfo
 from selfstorm.metrics.finding import Finding, Level
@@ -34,6 +35,30 @@ GRADE_SENTENCES: dict[Grade, tuple[Level, str]] = {
     "preview": ("none", "A preview; the refined picture of the same window follows."),
 }
 CANNOT_KEEP_UP = "Choose a longer stride, a smaller region or a lower quality, or use a GPU."
+
+
+class Measured(Protocol):
+    """A picture's metrics and how it was computed: a picture header has them, a status those of the newest picture."""
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Values by key."""
+        ...
+
+    @property
+    def estimate(self) -> str:
+        """Kind of picture."""
+        ...
+
+    @property
+    def effort(self) -> str:
+        """Name of its processing level."""
+        ...
+
+    @property
+    def grade(self) -> Grade:
+        """How that level compares with what the settings ask for."""
+        ...
 
 
 def run_findings(
@@ -119,36 +144,33 @@ def model(state: str) -> Finding:
     return Finding("Model", state, "good", "The model continues from earlier windows.")
 
 
-def quality(header: PictureHeader) -> Finding:
+def quality(picture: Measured) -> Finding:
     """Compare how a picture was computed with what the settings ask for."""
-    level, why = GRADE_SENTENCES[header.grade]
+    level, why = GRADE_SENTENCES[picture.grade]
     hint = CANNOT_KEEP_UP if level == "warning" else ""
-    return Finding("Quality", header.grade.upper(), level, why.replace("{}", header.effort or header.grade), hint)
+    return Finding("Quality", picture.grade.upper(), level, why.replace("{}", picture.effort or picture.grade), hint)
 
 
-def metric_finding(metric: MetricDescription, header: PictureHeader, before: Level = "none") -> Finding:
-    """Judge one metric of a picture, by cause: what a reduced quality explains is not blamed on optics or focus.
+def metric_finding(metric: MetricDescription, picture: Measured, before: Level = "none") -> Finding:
+    """Judge one metric of a picture; those of a preview are not judged.
 
     Args:
         metric: Its description.
-        header: Of the picture.
+        picture: What it is of.
         before: The metric's level in the picture before, for hysteresis.
     """
-    if header.metrics.get(metric.key) is None:
+    if metric.key not in picture.metrics:
         why = f"Not measured for this picture. {metric.meaning}"
         return Finding(metric.label, NOT_MEASURED, "none", why)
-    finding = metric.finding(header.metrics[metric.key], header.estimate, before)
-    if not finding.serious or metric.of != "picture" or header.grade == "full":
-        return finding
-    if header.grade == "preview":
-        return Finding(finding.name, finding.value, "none", f"{metric.meaning} Not judged for a preview.")
-    hint = f"Quality was reduced to '{header.effort}', which may explain it: judge a picture of full quality."
-    return Finding(finding.name, finding.value, "warning", finding.why, hint)
+    value = picture.metrics[metric.key]
+    if picture.grade == "preview" and metric.of == "picture":
+        return Finding(metric.label, metric.text(value), "none", f"{metric.meaning} Not judged for a preview.")
+    return metric.finding(value, picture.estimate, before, "" if picture.grade == "full" else picture.effort)
 
 
-def metric_findings(table: MetricTable[MetricDescription], header: PictureHeader) -> tuple[Finding, ...]:
+def metric_findings(table: MetricTable[Any], picture: Measured) -> tuple[Finding, ...]:
     """Judge all metrics that a picture carries."""
-    return tuple(metric_finding(metric, header) for metric, _ in table.known(header.metrics))
+    return tuple(metric_finding(metric, picture) for metric, _ in table.known(picture.metrics))
 
 
 def all_well(status: Status, metrics: Mapping[str, float]) -> str:

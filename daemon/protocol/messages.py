@@ -159,7 +159,10 @@ class StageLatency(Message):
 
 
 class Status(Message):
-    """The daemon's account, twice a second; also its heartbeat."""
+    """The daemon's account, twice a second; also its heartbeat.
+
+    metrics, estimate, effort, grade, model_state: of the newest refined picture.
+    """
 
     run: Name
     version: Name
@@ -175,7 +178,9 @@ class Status(Message):
     rate_hz: float = 0.0
     metrics: MetricValues = Field(default_factory=dict)
     latencies: Annotated[tuple[StageLatency, ...], Field(max_length=32)] = ()
+    estimate: Name = ""
     effort: Name = ""
+    grade: Grade = "full"
     model_state: Name = ""
     device: Text = ""
     checkpoint: Text = ""

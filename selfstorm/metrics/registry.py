@@ -98,15 +98,26 @@ class MetricDescription(BaseModel):
         sign = 1 if self.better == "lower" else -1
         return sign * (value - threshold) > (-self.margin if beyond_before else 0.0)
 
-    def finding(self, value: float, estimate: str = "", before: Level = "none") -> Finding:
-        """Judge a value of a picture of that estimate."""
+    def finding(self, value: float, estimate: str = "", before: Level = "none", reduced_to: str = "") -> Finding:
+        """Judge a value by cause: what a reduced quality may explain is not blamed on optics or focus.
+
+        Args:
+            value: Of one picture.
+            estimate: Kind of that picture.
+            before: Level of the picture before it, for hysteresis.
+            reduced_to: Name of the reduced processing level that the picture was computed at; empty at full quality.
+        """
         text = self.text(value)
         if estimate in self.unjudged:
             return Finding(self.label, text, "none", f"{self.meaning} Not judged for a picture of kind '{estimate}'.")
         level = self.level(value, before)
         if level == "good":
             return Finding(self.label, text, level, self.meaning)
-        return Finding(self.label, text, level, self.warning.replace(VALUE, text), self.hint)
+        why = self.warning.replace(VALUE, text)
+        if reduced_to and self.of == "picture":
+            hint = f"Quality was reduced to '{reduced_to}', which may explain it; judge a picture of full quality."
+            return Finding(self.label, text, "warning", why, hint)
+        return Finding(self.label, text, level, why, self.hint)
 
 
 class Metric(MetricDescription):
@@ -139,13 +150,10 @@ class MetricTable(Generic[M]):
         """Each metric that has a value, with it."""
         return ((metric, values[metric.key]) for metric in self if metric.key in values)
 
-    def findings(self, values: Mapping[str, float], estimate: str = "") -> tuple[Finding, ...]:
-        """Judge the values of one picture."""
-        return tuple(metric.finding(value, estimate) for metric, value in self.known(values))
-
-    def cautions(self, values: Mapping[str, float], estimate: str = "") -> tuple[str, ...]:
-        """Explain each value that is beyond a threshold."""
-        return tuple(one.explanation for one in self.findings(values, estimate) if one.serious)
+    def cautions(self, values: Mapping[str, float], estimate: str = "", reduced_to: str = "") -> tuple[str, ...]:
+        """Explain each value of one picture that is beyond a threshold; arguments as of `finding`."""
+        found = (metric.finding(value, estimate, reduced_to=reduced_to) for metric, value in self.known(values))
+        return tuple(finding.explanation for finding in found if finding.serious)
 
     def line(self, values: Mapping[str, float]) -> str:
         """All values in one line: 'misfit 1.2 %, agreement 0.987'."""

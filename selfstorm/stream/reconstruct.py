@@ -135,7 +135,7 @@ def _picture(
         callbacks.mark("quality")
     notes = _notes(model, found is not None and not len(found))
     if level.name != "preview":  # the refined picture that follows shows whether anything is wrong
-        notes += METRICS.cautions(metrics, level.estimate)
+        notes += METRICS.cautions(metrics, level.estimate, "" if level.name == "full" else level.name)
     return buffer, Reconstruction(
         picture=drawn_picture,
         raw_mean=window.raw_mean,

@@ -11,8 +11,9 @@ from client.trust.freshness import past_text, stale_reason
 from client.trust.indicators import indicators, note, sentence
 from daemon.protocol.codec import Received
 from daemon.protocol.findings import RECENT_S
-from daemon.protocol.messages import FrameCounts, WindowCounts
+from daemon.protocol.messages import FrameCounts, MetricDescriptions, WindowCounts
 from selfstorm.frames import StreamInfo
+from selfstorm.metrics.registry import MetricDescription
 
 ENDPOINT = "tcp://127.0.0.1:5711"
 CLEAN = {
@@ -244,3 +245,85 @@ def test_the_second_picture_of_a_late_joiner_tells_how_often_they_come():
     state = with_picture(state, now=0.5, window=1, published_unix_ns=10_000_000_000)
     assert state.interval_s == 10.0
     assert stale_reason(seen(said(sent_unix_ns=0), now=20.0, state=state), 20.0) == ""
+
+
+WELL = {"misfit": 0.01, "latency_ms": 2_900.0}
+
+
+def test_reduced_quality_is_never_all_well_and_says_what_to_do():
+    known = seen(said(model_state="warm", source="micromanager:"))
+    state = with_picture(known, metrics=WELL, grade="quick", effort="quick density")
+    one = lamp(state, "Quality")
+    assert (one.value, one.level) == ("QUICK", "warning")
+    assert "'quick density'" in one.why
+    assert "smaller region" in one.hint
+    assert verdict(state)[0] == "warning"
+    assert lamp(with_picture(known, metrics=WELL), "Quality").value == "FULL"
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("micromanager:", "2.9 s behind the camera"),
+        ("replay:cell.tif", "A recording is being played back"),
+        ("ndtiff:run", "A recording is being played back"),
+        ("simulate:", "a simulation, not a microscope"),
+    ],
+)
+def test_what_a_picture_shows_depends_on_the_source(source, words):
+    text = verdict(with_picture(seen(said(model_state="warm", source=source)), metrics=WELL))[1]
+    assert words in text
+    assert "All is well" in text
+    assert "sees now" not in text
+
+
+def test_a_misfit_of_a_reduced_picture_is_blamed_on_its_quality():
+    state = with_picture(seen(said()), metrics={"misfit": 0.5}, grade="reduced", effort="density")
+    one = lamp(state, "Misfit")
+    assert one.level == "warning"
+    assert "reduced to 'density'" in one.hint
+    assert "optics" not in one.hint
+
+
+def test_a_metric_near_its_threshold_does_not_flicker():
+    state, levels = seen(said()), []
+    for window, misfit in enumerate((0.095, 0.105, 0.095, 0.095, 0.085)):
+        state = with_picture(state, window=window, metrics={"misfit": misfit})
+        levels.append(lamp(state, "Misfit").level)
+    assert levels == ["good", "warning", "warning", "warning", "good"]
+
+
+def test_what_a_reduced_level_does_not_measure_is_said_to_be_unknown():
+    state = with_picture(seen(said()), metrics={"agreement": 0.99})
+    state = with_picture(state, window=1, metrics={"misfit": 0.01}, grade="reduced", effort="density")
+    one = lamp(state, "Agreement")
+    assert (one.value, one.level) == ("–", "none")
+    assert "Not measured for this picture" in one.why
+
+
+def test_a_preview_is_no_reason_for_caution():
+    state = seen(said(model_state="warm"))
+    for kind in ("sr.preview", "raw.mean"):
+        one = header(kind, metrics={"misfit": 0.6, "latency_ms": 40.0}, grade="preview", effort="preview")
+        state = reduce_message(state, Received(kind, one, pixels(one.shape)), 0.0)
+    assert lamp(state, "Quality").value == "PREVIEW"
+    assert not [one for one in indicators(state, 0.0) if one.serious]
+    assert lamp(state, "Latency").value == "40 ms"
+
+
+def test_an_ended_run_is_ended_and_not_disconnected():
+    state = with_picture(seen(said(state="ended", model_state="warm")), metrics=WELL)
+    one = lamp(state, "Daemon", 60.0)
+    assert (one.value, one.level) == ("ended", "warning")
+    assert lamp(state, "Missing", 60.0).value == "0"
+    assert stale_reason(state, 60.0) == "NOT LIVE: the run has ended, this is its last picture"
+
+
+def test_metrics_are_those_that_the_daemon_describes():
+    other = MetricDescription(
+        key="other", label="Other", better="lower", warn=1.0, warning="{value} is bad.", hint="Go."
+    )
+    state = reduce_message(seen(said()), Received("metrics", MetricDescriptions(metrics=(other,))), 0.0)
+    state = with_picture(state, metrics={"other": 2.0, "misfit": 0.5})
+    assert lamp(state, "Other").explanation == "2 is bad. Go."
+    assert "Misfit" not in {one.name for one in indicators(state, 0.0)}

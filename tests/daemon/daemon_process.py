@@ -109,7 +109,7 @@ class Daemon:
         host, self.key = ("127.0.0.2", ring.own_key()) if ring else ("127.0.0.1", None)
         self.results, self.control = f"tcp://{host}:{results}", f"tcp://{host}:{control}"
         self.config = folder / "daemon.toml"
-        server = {"results": self.results, "control": self.control}
+        server = {"results": self.results, "control": self.control, **settings.get("server", {})}
         server |= {"keys": str(ring.folder)} if ring else {}
         self.config.write_text(as_toml({**settings, "server": server}), encoding="utf-8")
         self._folder, self._flags = folder, flags

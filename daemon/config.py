@@ -16,6 +16,8 @@ from selfstorm.errors import InputError
 from selfstorm.frames import Region
 
 ADDRESS = r"^tcp://(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]):(\*|\d{1,5})$"
+MIN_REGION_PX = 4  # a side of the smallest field that can be reconstructed
+MAX_AIRY_NM = 2000.0  # wavelength / NA; wider kernels take seconds and gigabytes
 
 Endpoint = Annotated[str, Field(pattern=ADDRESS)]
 
@@ -41,6 +43,11 @@ class OpticsSection(Section):
             raise ValueError("na and wavelength_nm belong together: give both or neither")
         if self.psf_sigma_nm is not None and self.na is not None:
             raise ValueError("the optics are given twice: give psf_sigma_nm, or na with wavelength_nm")
+        if self.na is not None and self.wavelength_nm is not None and self.wavelength_nm / self.na > MAX_AIRY_NM:
+            raise ValueError(
+                f"na = {self.na:g} at {self.wavelength_nm:g} nm gives a PSF that is too wide to compute: "
+                f"wavelength_nm / na may be at most {MAX_AIRY_NM:g}"
+            )
         return self
 
 
@@ -61,6 +68,12 @@ class ReconstructionSection(Section):
     region: Region | None = None
     budget: Annotated[float, Field(gt=0, le=1)] = 1.0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+    @model_validator(mode="after")
+    def _large_enough(self) -> Self:
+        if self.region is not None and min(self.region.height, self.region.width) < MIN_REGION_PX:
+            raise ValueError(f"region is smaller than {MIN_REGION_PX} x {MIN_REGION_PX} pixels: choose a larger one")
+        return self
 
 
 class ServerSection(Section):

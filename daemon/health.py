@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, Literal
 
+from daemon.event_gathering import EventGatherer
 from daemon.protocol.messages import Event, FrameCounts, Status, WindowCounts
 from daemon.protocol.text import printable
 from daemon.stopwatch import Latencies
@@ -37,6 +38,7 @@ class Health:
         self._latencies = Latencies()
         self._events: deque[Event] = deque(maxlen=KEPT_EVENTS)
         self._event_count = 0
+        self._gatherer = EventGatherer(time.monotonic)
         self._arrivals_s: deque[float] = deque(maxlen=256)
         self._started_s = time.monotonic()
 
@@ -70,21 +72,18 @@ class Health:
             self._fields |= {k: printable(v) if isinstance(v, str) else v for k, v in fields.items()}
 
     def event(self, level: Level, code: str, text: str) -> None:
-        """Something a user should know; logged, kept for late viewers, published."""
+        """Log an event, keep it for late viewers, publish it. Of many events of one kind the rest are counted."""
+        with self._lock:
+            held_back = self._gatherer.admit(code)
+            if held_back is not None:
+                self._add_event(level, code, f"{text} (and {held_back} more before)" if held_back else text)
+
+    def _add_event(self, level: Level, code: str, text: str) -> None:
         text = printable(text)
         log.log(LEVELS[level], "%s: %s", code, text)
-        with self._lock:
-            self._events.append(
-                Event(
-                    run=self.run,
-                    number=self._event_count,
-                    unix_ns=time.time_ns(),
-                    level=level,
-                    code=code,
-                    text=text,
-                )
-            )
-            self._event_count += 1
+        number, self._event_count = self._event_count, self._event_count + 1
+        now_ns = time.time_ns()
+        self._events.append(Event(run=self.run, number=number, unix_ns=now_ns, level=level, code=code, text=text))
 
     def events_since(self, number: int) -> list[Event]:
         """Events with that number and later, of those still kept."""
@@ -94,6 +93,8 @@ class Health:
     def status(self) -> Status:
         """A consistent snapshot."""
         with self._lock:
+            for code, count in self._gatherer.overdue().items():
+                self._add_event("warning", code, f"{count} more of this kind")
             return Status(
                 run=self.run,
                 version=VERSION,

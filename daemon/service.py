@@ -154,6 +154,8 @@ class Service:
             self._watch(camera, receiver)
         finally:
             self._drain(camera, receiver)
+        if receiver.died:
+            raise InputError("receiving frames ended by a fault of the program", hint="please report the log")
         if self._worker.fatal is not None:
             raise self._worker.fatal
         if self._worker.died:

@@ -51,7 +51,7 @@ class ControlServer:
         self, address: str, health: Health, handler: RequestHandler, allow_list: AllowList | None = None
     ) -> None:
         self._handler = handler
-        self._endpoint = ServerSocket("control", address, zmq.ROUTER, OPTIONS, self._serve, allow_list)
+        self._endpoint = ServerSocket("control", health, address, zmq.ROUTER, OPTIONS, self._serve, allow_list)
         self._refusals = RejectionCounter(health, "a request", "refused_requests")
         self._each, self._all = RateLimit(REQUESTS_HZ, REQUESTS_AT_ONCE), RateLimit(ALL_REQUESTS_HZ, ALL_AT_ONCE)
         self._answered: OrderedDict[str, Parts] = OrderedDict()

@@ -9,7 +9,6 @@ from pathlib import Path
 from daemon.health import Health
 from daemon.protocol.verbs import RefusedRequestError
 from daemon.transport.publisher import Picture
-from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import make_folder
 from selfstorm.io.ome_tiff import OmeTiffWriter
 
@@ -52,7 +51,7 @@ class Snapshots(threading.Thread):
                 make_folder(self._folder, "let the daemon write there, or save elsewhere")
                 with OmeTiffWriter(path, header.pixel_nm) as writer:
                     writer.add(pixels, header.model_dump(mode="json", exclude={"shape", "dtype"}))
-            except (OSError, InputError) as error:
+            except Exception as error:  # the next one may succeed
                 self._health.event("error", "snapshot_failed", f"{path}: {error}")
             else:
                 self._health.event("info", "snapshot_saved", str(path))

@@ -54,6 +54,7 @@ class FrameReceiver(threading.Thread):
         self._refusals = RejectionCounter(health)
         self.shut_out = ""
         self._heard_s, self._handing_over = time.monotonic(), False
+        self.died = True  # until the end of run
 
     @property
     def heard_s(self) -> float:
@@ -89,6 +90,9 @@ class FrameReceiver(threading.Thread):
                     except Exception as error:  # whatever a stranger sends, the stream goes on
                         log.exception("a message could not be taken in")
                         self._refuse(f"{type(error).__name__}: {error}")
+            self.died = False
+        except Exception:
+            log.exception("frames are not received any more")
         finally:
             self._queue.close()
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from daemon.health import Health
 from daemon.processing.sinks import Sink, WindowOutput
-from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import check_file
 from selfstorm.stream.model_protocol import StreamModel
 
@@ -65,7 +64,7 @@ class CheckpointWriter(Sink):
     def _write(self, model: StreamModel, source: str) -> bool:
         try:
             model.save(self._path, source, overwrite=True)
-        except InputError as error:
+        except Exception as error:  # InputError where it cannot be written; else a fault of the program
             self._health.report(checkpoint="")
             self._health.event("error", "checkpoint_stopped", f"{error}; the stream goes on")
             return False

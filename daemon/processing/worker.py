@@ -18,7 +18,7 @@ from daemon.processing.sinks import Sink, Sinks, WindowOutput
 from daemon.stopwatch import Stopwatch
 from daemon.stream_settings import stream_settings
 from selfstorm.compute.device import describe
-from selfstorm.errors import InputError
+from selfstorm.errors import InputError, first_line
 from selfstorm.frames import Window
 from selfstorm.metrics.registry import METRICS
 from selfstorm.reconstruction import Reconstruction
@@ -62,6 +62,7 @@ class Worker(threading.Thread):
             budget=lambda: self._config.reconstruction.budget,
             checkpoint=config.checkpoint,
         )
+        self._logged = ""
         self.fatal: InputError | None = None
         self.died = True  # until the last line of run
         health.report(device=self._device)
@@ -97,6 +98,12 @@ class Worker(threading.Thread):
         if not window.frames:
             self._failed(window, "window_empty", EMPTY)
             return
+        try:
+            stream_settings(self._config, window.info)
+        except InputError as error:  # only the user can correct it
+            self._health.windows(failed=1)
+            self.fatal = error
+            return
         stopwatch = Stopwatch()
         latencies = {"waiting": (time.time_ns() - window.frames[-1].received_unix_ns) / 1e6}
 
@@ -111,11 +118,10 @@ class Worker(threading.Thread):
             made = self._reconstructor.reconstruct(window, stopwatch, preview)
             output = self._output(window, made, stopwatch, again="preview" in latencies)
         except InputError as error:
-            self._health.windows(failed=1)
-            self.fatal = error
+            self._failed(window, "window_failed", str(error))
             return
         except Exception as error:  # the stream goes on with the last good model
-            log.exception("window %d failed", window.index)
+            self._log_once(window, error)
             self._failed(window, "window_failed", f"{type(error).__name__}: {error}")
             return
         self._health.windows(published=1)
@@ -137,6 +143,13 @@ class Worker(threading.Thread):
             METRICS.line(output.header.metrics),
             stopwatch.milliseconds,
         )
+
+    def _log_once(self, window: Window, error: Exception) -> None:
+        """Log where a window failed, unless the window before failed in the same way."""
+        what = f"{type(error).__name__}: {first_line(error)}"
+        if what != self._logged:
+            self._logged = what
+            log.error("window %d failed", window.index, exc_info=error)
 
     def _failed(self, window: Window, code: str, why: str) -> None:
         self._health.windows(failed=1)

@@ -1,4 +1,4 @@
-"""Keeps the recorder alive: takes over what it says, restarts it when it died, and says so."""
+"""Supervision of the recorder: takes over its counts, restarts it when it died, and reports that."""
 
 from __future__ import annotations
 

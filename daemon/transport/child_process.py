@@ -17,21 +17,32 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from selfstorm.errors import InputError
+
 STOP_S = 5.0
-CRASHED = "look at what it logged; where there is a camera, at its driver and device adapter"
+CRASHED = "see its log; if it uses a camera, check the driver and the device adapter"
+PEEK_S = 0.1  # between two looks at the standard input on Windows
 
 
 class ChildProcess:
-    """One process of this package that prints JSON lines. Its log goes where ours goes."""
+    """One process of this package that prints JSON lines. Its log goes where ours goes.
+
+    Raises:
+        InputError: the system cannot start a process, for lack of memory or file descriptors.
+    """
 
     def __init__(self, module: str, arguments: Sequence[str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-        )
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                errors="replace",  # a driver may print in any code page
+            )
+        except OSError as error:
+            raise InputError(f"no process can be started ({error.strerror})", where=module) from None
         self._said: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         self._listener = threading.Thread(target=self._listen, name=f"{module} output", daemon=True)
         self._listener.start()
@@ -42,32 +53,32 @@ class ChildProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; negative for the signal that killed it."""
+        """Exit code; None while it runs, negative for the signal that killed it."""
         return self._process.poll()
 
     @property
     def ending(self) -> str:
-        """How it ended, in words: 'was killed (SIGSEGV)'; empty while it runs."""
+        """Description of its end: 'was killed (SIGSEGV)'; empty while it runs."""
         code = self.exit_code
         if code is None:
             return ""
         return f"was killed ({_signal_name(-code)})" if code < 0 else f"ended with exit code {code}"
 
     def said(self, timeout_s: float = 0.0) -> dict[str, Any] | None:
-        """The next line it printed, None when there is none within the time."""
+        """Return the next line that it printed; None if there is none in time."""
         try:
             return self._said.get(timeout=timeout_s) if timeout_s > 0 else self._said.get_nowait()
         except queue.Empty:
             return None
 
     def ask_to_stop(self) -> None:
-        """Close its input; it finishes what it must and ends."""
+        """Close its input; it finishes its work and ends."""
         if self._process.stdin is not None and not self._process.stdin.closed:
-            with contextlib.suppress(OSError):  # it may be gone already
+            with contextlib.suppress(OSError):  # it may have ended already
                 self._process.stdin.close()
 
     def stop(self, timeout_s: float = STOP_S) -> None:
-        """Ask it to stop and wait; kill it when it does not."""
+        """Ask it to stop and wait; kill it if it does not."""
         self.ask_to_stop()
         try:
             self._process.wait(timeout_s)
@@ -84,22 +95,42 @@ class ChildProcess:
         for line in self._process.stdout:
             try:
                 said = json.loads(line)
-            except ValueError:  # a camera library that prints: not for us
+            except ValueError:  # a line that a camera library printed
                 continue
             if isinstance(said, dict):
                 self._said.put(said)
 
 
 def wait_ready(child: ChildProcess, timeout_s: float) -> dict[str, Any]:
-    """What a camera process says when it begins: {"endpoint": ...}; {"error": ...} where it did not begin in time."""
+    """Wait for a camera process: {"endpoint": ...}, or {"error": ...} if it did not start in time."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         ended = bool(child.ending)
         if said := child.said(1.0 if ended else 0.1):
             return {"error": f"the camera process failed: {said['failed']}"} if "failed" in said else said
         if ended:
-            return {"error": f"the camera process {child.ending} before it began; {CRASHED}"}
+            return {"error": f"the camera process {child.ending} before it was ready; {CRASHED}"}
     return {"error": f"the camera process did not start within {timeout_s:.0f} s"}
+
+
+def _wait_for_closed_input() -> None:
+    """Return once the parent has closed the standard input of this process.
+
+    On Windows a thread that blocks on the standard input holds a lock of the C runtime, and libraries that are loaded
+    meanwhile (OpenBLAS, Java's) wait for it for ever: there the pipe is polled.
+    """
+    if sys.platform == "win32":
+        import ctypes
+        import msvcrt
+
+        handle, waiting = msvcrt.get_osfhandle(0), ctypes.c_ulong()
+        while ctypes.windll.kernel32.PeekNamedPipe(handle, None, 0, None, ctypes.byref(waiting), None):
+            if waiting.value:
+                os.read(0, waiting.value)
+            time.sleep(PEEK_S)
+        return
+    while os.read(0, 4096):  # sys.stdin would hold its lock when the interpreter ends
+        pass
 
 
 def _signal_name(number: int) -> str:
@@ -110,22 +141,23 @@ def _signal_name(number: int) -> str:
 
 
 def send_line(**line: Any) -> None:
-    """In a child: say something to the parent, who may be gone by now."""
+    """In a child: send a line to the parent, which may have ended."""
     with contextlib.suppress(OSError):
-        os.write(1, f"{json.dumps(line)}\n".encode())  # not sys.stdout: it would fail again when the interpreter ends
+        os.write(1, f"{json.dumps(line)}\n".encode())  # sys.stdout would fail again when the interpreter ends
 
 
 def stop_requested() -> threading.Event:
-    """In a child: an event that is set when the parent wants it to stop, or is gone.
+    """In a child: return an event that is set when the parent wants it to stop, or has ended.
 
-    Ctrl-C, which reaches every process of a console, is left to the parent to decide on.
+    Ctrl-C and Ctrl-Break, which reach every process of a console, are left to the parent.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in ("SIGINT", "SIGBREAK"):
+        if (number := getattr(signal, name, None)) is not None:
+            signal.signal(number, signal.SIG_IGN)
     stop = threading.Event()
 
     def wait() -> None:
-        while os.read(0, 4096):  # not sys.stdin: its lock would be held when the interpreter ends
-            pass
+        _wait_for_closed_input()
         stop.set()
 
     threading.Thread(target=wait, name="parent", daemon=True).start()

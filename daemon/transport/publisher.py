@@ -52,7 +52,7 @@ class Publisher:
     def __init__(self, address: str, health: Health, allow_list: AllowList | None = None) -> None:
         self._health = health
         self._endpoint = ServerSocket(
-            "publisher", address, zmq.XPUB, OPTIONS, self._publish, allow_list, sends_out=True
+            "publisher", health, address, zmq.XPUB, OPTIONS, self._publish, allow_list, sends_out=True
         )
         self._pictures: queue.Queue[dict[str, Picture]] = queue.Queue(WAITING_PICTURES)
         self.last: dict[str, Picture] = {}

@@ -9,14 +9,16 @@ from contextlib import ExitStack
 
 import zmq
 
+from daemon.health import Health
 from daemon.keys.allow_list import AllowList
 from daemon.keys.loopback import is_loopback
 from daemon.keys.zap_authenticator import ZapAuthenticator, handshakes_only
-from selfstorm.errors import InputError
+from selfstorm.errors import InputError, first_line
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 0.2
+HANDSHAKE_MS = 5_000  # a connection that has not introduced itself by then is closed: it takes a file descriptor
 
 
 class ServerSocket:
@@ -36,6 +38,7 @@ class ServerSocket:
     def __init__(
         self,
         name: str,
+        health: Health,
         address: str,
         kind: int,
         options: Mapping[int, int],
@@ -48,7 +51,7 @@ class ServerSocket:
             raise InputError("other machines can reach this address, and there are no keys", where=address)
         self.allow_list = None if is_loopback(address) else allow_list
         self._address, self._kind, self._options, self._serve = address, kind, options, serve
-        self._sends_out = sends_out
+        self._sends_out, self._health = sends_out, health
         self._bound, self._refused = threading.Event(), ""
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self.stopping = threading.Event()
@@ -82,13 +85,25 @@ class ServerSocket:
         self._thread.join()
 
     def _run(self) -> None:
-        self._session()
+        self._session_or_report()
         first_fault = self._refused
         while not first_fault and not self.stopping.is_set():
-            self._session()
+            self._session_or_report()
             if self._refused:
                 log.warning("cannot listen on %s again yet (%s)", self._address, self._refused)
                 self.stopping.wait(RETRY_S)
+
+    def _session_or_report(self) -> None:
+        """Run one session; a fault in it is reported, and the next one binds again."""
+        try:
+            self._session()
+        except Exception as error:
+            name, why = self._thread.name, first_line(error)
+            log.error("%s failed", name, exc_info=error)
+            self._health.event("error", "endpoint_restarted", f"the {name} socket failed ({why}) and is opened again")
+            self._refused = "" if self._bound.is_set() else why
+            self._bound.set()
+            self.stopping.wait(RETRY_S)
 
     def _session(self) -> None:
         """One socket, from bind to close."""
@@ -99,6 +114,7 @@ class ServerSocket:
                 stack.enter_context(ZapAuthenticator(context, self.allow_list)) if self.allow_list is not None else None
             )
             socket = stack.enter_context(context.socket(self._kind))
+            socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
             for option, value in self._options.items():  # high-water marks work only before bind
                 socket.setsockopt(option, value)
             handshakes_only(socket)

@@ -9,6 +9,7 @@ from client_stream import free_port, status
 from client.address import Target
 from client.state import ViewerState, reduce_connection_refused
 from client.trust.sentences import empty_text
+from daemon.health import Health
 from daemon.keys.allow_list import AllowList
 from daemon.keys.store import Keyring, write
 from daemon.protocol.codec import encode
@@ -56,7 +57,9 @@ def address(ring):
 
     pause = threading.Event()
     guests = AllowList(ring, address, lambda why: None)
-    endpoint = ServerSocket("publisher", address, zmq.XPUB, {zmq.LINGER: 0}, publish, guests, sends_out=True)
+    endpoint = ServerSocket(
+        "publisher", Health(run="run"), address, zmq.XPUB, {zmq.LINGER: 0}, publish, guests, sends_out=True
+    )
     endpoint.listen()
     yield address
     endpoint.stop()

@@ -14,6 +14,7 @@ from daemon_process import DAEMON, Results, command, free_ports, posix, simulate
 
 from daemon.config import load
 from daemon.control.client import ControlClient, ask
+from daemon.health import Health
 from daemon.keys.allow_list import MAX_REASONS, AllowList
 from daemon.keys.command import keys
 from daemon.keys.store import Keyring, write
@@ -164,7 +165,7 @@ def test_a_public_address_without_keys_is_refused_at_start(tmp_path, which):
     with pytest.raises(InputError, match="but no client is allowed; make a key"):
         Service(config)
     with pytest.raises(InputError, match="there are no keys"):
-        ServerSocket("results", server[which], zmq.XPUB, {}, lambda socket: None)
+        ServerSocket("results", Health(run="run"), server[which], zmq.XPUB, {}, lambda socket: None)
     assert {path.name for path in tmp_path.iterdir()} == {"daemon.toml", "ring"}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from daemon.health import Health
 from daemon.protocol.verbs import RefusedRequestError
 from daemon.transport.publisher import Picture
-from selfstorm.io.atomic_files import make_folder
+from selfstorm.io.atomic_files import free_path, make_folder
 from selfstorm.io.ome_tiff import OmeTiffWriter
 
 MAX_WAITING = 4
@@ -21,6 +21,7 @@ class Snapshots(threading.Thread):
     def __init__(self, folder: Path, health: Health) -> None:
         super().__init__(name="snapshots", daemon=True)
         self._folder, self._health = folder, health
+        self._named: set[Path] = set()
         self._waiting: queue.Queue[tuple[Path, Picture] | None] = queue.Queue(MAX_WAITING)
 
     def save(self, picture: Picture, raw: Picture | None) -> Path:
@@ -30,14 +31,24 @@ class Snapshots(threading.Thread):
         """
         header = picture[0]
         name = f"snapshot-{header.run[:8]}-window-{header.window}"
-        wanted = [(self._folder / f"{name}.ome.tif", picture)]
+        wanted = [(self._free(f"{name}.ome.tif"), picture)]
         if raw is not None and raw[0].window == header.window:
-            wanted.append((self._folder / f"{name}-raw.ome.tif", raw))
+            wanted.append((self._free(f"{name}-raw.ome.tif"), raw))
         if self._waiting.qsize() + len(wanted) > MAX_WAITING:
             raise RefusedRequestError("earlier snapshots are still being written")
         for one in wanted:
             self._waiting.put(one)
         return wanted[0][0]
+
+    def _free(self, name: str) -> Path:
+        """Choose a name that no file has, nor one that still waits."""
+        path, number = self._folder / name, 1
+        while path in self._named or free_path(path) != path:
+            number += 1
+            stem, dot, ending = name.partition(".")
+            path = self._folder / f"{stem}-{number}{dot}{ending}"
+        self._named.add(path)
+        return path
 
     def close(self) -> None:
         """Write what is queued, and end."""
@@ -47,6 +58,7 @@ class Snapshots(threading.Thread):
     def run(self) -> None:
         while (wanted := self._waiting.get()) is not None:
             path, (header, pixels) = wanted
+            self._named.discard(path)
             try:
                 make_folder(self._folder, "let the daemon write there, or save elsewhere")
                 with OmeTiffWriter(path, header.pixel_nm) as writer:

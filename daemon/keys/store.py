@@ -21,6 +21,7 @@ from pydantic import Field, model_validator
 from daemon.protocol.key_file import KeyFile, KeyModel, KeyName, KeyText, read_model
 from daemon.transport.client_socket import belong_together, new_pair
 from selfstorm.errors import InputError
+from selfstorm.io.atomic_files import publish, replace_file
 
 MAX_KEYS = 1000
 THIS_MACHINE = "this-machine"
@@ -159,14 +160,17 @@ def write(path: Path, model: KeyModel, *, replace: bool = True) -> None:
     beside = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if not replace and path.exists():
+        if not replace and os.path.lexists(path):
             raise InputError("exists already", where=path, hint="name another file with -o")
         # os.open, not Path.open: only it makes the file with this mode from the first moment on
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
             file.write(model.model_dump_json(indent=1) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)
+        if replace:
+            replace_file(beside, path)
+        else:
+            publish(beside, path)
     except OSError as error:
         with contextlib.suppress(OSError):
             beside.unlink()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from daemon.health import Health
 from daemon.processing.sinks import Sink, WindowOutput
-from selfstorm.io.atomic_files import check_file
+from selfstorm.io.atomic_files import check_file, free_path
 from selfstorm.stream.model_protocol import StreamModel
 
 INTERVAL_S = 5.0
@@ -17,7 +17,8 @@ INTERVAL_S = 5.0
 class CheckpointWriter(Sink):
     """Writes the model to `path` every few seconds while it learns, and at the end; the worker never waits for it.
 
-    A file that cannot be written ends the checkpoints, with an event; the stream goes on.
+    A file that exists is replaced only by a model that continues it, else a number is added to the name. A file that
+    cannot be written ends the checkpoints, with an event; the stream goes on.
     """
 
     def __init__(self, path: Path, health: Health) -> None:
@@ -25,7 +26,8 @@ class CheckpointWriter(Sink):
         self._path, self._health = path, health
         self._changed = threading.Condition()
         self._model: StreamModel | None = None
-        self._source, self._closed = "", False
+        self._source, self._closed, self._continues = "", False, False
+        self._written = False
         self._thread = threading.Thread(target=self._run, name="checkpoint", daemon=True)
         health.report(checkpoint=str(path))
 
@@ -37,7 +39,7 @@ class CheckpointWriter(Sink):
         if output.made.learned and output.model is not None:
             window = output.window
             with self._changed:
-                self._model = output.model
+                self._model, self._continues = output.model, output.continues
                 self._source = f"{window.info.source}, stream {window.info.stream}, frame {window.last_seq}"
                 self._changed.notify()
 
@@ -61,9 +63,21 @@ class CheckpointWriter(Sink):
             if closed:
                 return
 
+    def _keep_existing(self) -> None:
+        """Write beside a file that this run did not start from."""
+        free = free_path(self._path)
+        if free != self._path:
+            text = f"{self._path} exists and this run did not start from it; it is kept, the model is saved as {free}"
+            self._path = free
+            self._health.report(checkpoint=str(free))
+            self._health.event("warning", "checkpoint_renamed", text)
+
     def _write(self, model: StreamModel, source: str) -> bool:
         try:
+            if not self._written and not self._continues:
+                self._keep_existing()
             model.save(self._path, source, overwrite=True)
+            self._written = True
         except Exception as error:  # InputError where it cannot be written; else a fault of the program
             self._health.report(checkpoint="")
             self._health.event("error", "checkpoint_stopped", f"{error}; the stream goes on")

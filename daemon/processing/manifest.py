@@ -29,6 +29,7 @@ from daemon.health import Health
 from daemon.processing.sinks import Sink, WindowOutput
 from daemon.protocol.messages import Event
 from selfstorm.frames import Array, Region, StreamInfo, Window
+from selfstorm.io.atomic_files import free_path
 from selfstorm.stream.processing_level import Estimate, Quality
 
 SUFFIX = ".manifest.ndjson"
@@ -140,7 +141,7 @@ class Manifest(Sink):
         config = self._config
         for path in _places(config, self._health.run):
             try:
-                self._files.append(path.open("w", encoding="utf-8"))
+                self._files.append(free_path(path).open("x", encoding="utf-8"))
             except OSError as error:
                 self._give_up(path, error)
         run = RunLine(
@@ -158,9 +159,10 @@ class Manifest(Sink):
         checkpoint = self._config.checkpoint
         if not self._files or checkpoint is None or not checkpoint.exists() or self._starts_new_model:
             return {}
-        kept = Path(self._files[0].name).with_suffix(".start.safetensors")
+        kept = free_path(Path(self._files[0].name).with_suffix(".start.safetensors"))
         try:
-            shutil.copyfile(checkpoint, kept)
+            with checkpoint.open("rb") as source, kept.open("xb") as copy:
+                shutil.copyfileobj(source, copy)
             return {"checkpoint": kept.name, "checkpoint_sha256": sha256(kept.read_bytes()).hexdigest()}
         except OSError as error:
             self._give_up(kept, error)

@@ -88,6 +88,7 @@ class Reconstructor:
         self.compute = Compute(device)
         self._engine = StreamEngine(self._new_model)
         self._load: LoadController | None = None
+        self.continues_checkpoint = False
         self._level = PREVIEW
         self._workload: Workload
 
@@ -111,7 +112,7 @@ class Reconstructor:
     def forget(self) -> None:
         """Start a new model with the next window."""
         self._engine.restart()
-        self._checkpoint = None
+        self._checkpoint, self.continues_checkpoint = None, False
 
     def reconstruct(
         self,
@@ -148,7 +149,7 @@ class Reconstructor:
             self._load = None
         elif before is not None and (_field(before) != _field(window.info) or not wanted.learns_like(model.settings)):
             self._engine.restart()
-            self._load = None
+            self._load, self.continues_checkpoint = None, False
         else:
             if model.settings != wanted:
                 self._engine.go_on_from(model.with_settings(wanted))
@@ -167,6 +168,7 @@ class Reconstructor:
             self._tell("warning", "checkpoint_not_used", f"{error}; the model starts anew")
         else:
             self._engine.go_on_from(model)
+            self.continues_checkpoint = True
             self._tell("info", "checkpoint_used", f"{path}: goes on from {model.frames_learned} frames")
 
     def _new_model(self, first_window: Array) -> StreamModel:

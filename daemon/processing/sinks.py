@@ -29,6 +29,7 @@ class WindowOutput:
         raw: mean of the camera frames; None where the window's preview had it already.
         quality: error map of the picture; None where there is none.
         model: the model that the next window starts from; None before the first.
+        continues: whether the model goes on from the checkpoint that the run was given.
     """
 
     window: Window
@@ -37,6 +38,7 @@ class WindowOutput:
     raw: Picture | None = None
     quality: Picture | None = None
     model: StreamModel | None = None
+    continues: bool = False
 
     @property
     def picture(self) -> Array:

@@ -163,4 +163,13 @@ class Worker(threading.Thread):
             window, made, settings, self._health, stopwatch, device=self._device, now_unix_ns=time.time_ns()
         )
         raw = None if again else (raw_header_of(header, result), result.raw_mean)
-        return WindowOutput(window, made, header, raw, quality_of(header, result), self._reconstructor.model)
+        reconstructor = self._reconstructor
+        return WindowOutput(
+            window,
+            made,
+            header,
+            raw,
+            quality_of(header, result),
+            reconstructor.model,
+            reconstructor.continues_checkpoint,
+        )

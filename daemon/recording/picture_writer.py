@@ -7,12 +7,14 @@ from pathlib import Path
 from daemon.health import Health
 from daemon.processing.sinks import Sink, WindowOutput
 from selfstorm.errors import InputError
-from selfstorm.io.atomic_files import check_file
+from selfstorm.io.atomic_files import check_file, free_path
 from selfstorm.io.ome_tiff import OmeTiffWriter
 
 
 class PictureWriter(Sink):
     """Writes one file for each size of picture: OUT.ome.tif, then OUT-2.ome.tif when the camera's field changes.
+
+    Files of earlier runs are kept: a name that exists gets a number, too.
 
     A full disk, or a file that cannot be written, ends the saving, with an event; the stream goes on.
     """
@@ -21,7 +23,7 @@ class PictureWriter(Sink):
         self._path, self._health = path, health
         self._writer: OmeTiffWriter | None = None
         self._shape: tuple[int, ...] = ()
-        self._files, self._failed = 0, False
+        self._failed = False
         check_file(path)
         health.report(saving=str(path))
 
@@ -33,8 +35,7 @@ class PictureWriter(Sink):
         try:
             if self._writer is None or picture.shape != self._shape:
                 self._close_file()
-                self._files += 1
-                self._writer, self._shape = OmeTiffWriter(self._name(), header.pixel_nm), picture.shape
+                self._writer, self._shape = OmeTiffWriter(self._free_name(), header.pixel_nm), picture.shape
             self._writer.add(picture, header.model_dump(mode="json", exclude={"shape", "dtype"}))
         except (OSError, InputError) as error:
             self._give_up(error)
@@ -55,8 +56,9 @@ class PictureWriter(Sink):
         self._health.report(saving="")
         self._health.event("error", "saving_stopped", f"{self._path}: {error}; what was saved is kept")
 
-    def _name(self) -> Path:
-        if self._files == 1:
-            return self._path
-        stem, dot, suffix = self._path.name.partition(".")
-        return self._path.with_name(f"{stem}-{self._files}{dot}{suffix}")
+    def _free_name(self) -> Path:
+        path = free_path(self._path)
+        if self._shape == () and path != self._path:
+            self._health.event("warning", "saving_renamed", f"{self._path} exists and is kept; pictures go to {path}")
+        self._health.report(saving=str(path))
+        return path

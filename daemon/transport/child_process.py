@@ -1,4 +1,4 @@
-"""ChildProcess processes, seen from both sides: told to stop by closing their standard input, heard line by line.
+"""Child processes, from both sides: stopped by closing their standard input, read line by line.
 
 A closed input also reaches a child whose parent was killed, on Windows as on Unix: no child outlives the daemon.
 """

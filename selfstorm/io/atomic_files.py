@@ -7,6 +7,7 @@ so, an input or another output never. NAME.part of a run that was killed is kept
 from __future__ import annotations
 
 import os
+import time
 import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +20,8 @@ from typing import Self
 from selfstorm.errors import InputError
 
 PART = ".part"
+REPLACE_S = 1.0
+DOUBLE_ENDINGS = (".manifest.ndjson", ".start.safetensors")
 # The endings of movies and pictures, the longest first: what stands before one is the name of the recording.
 SUFFIXES = tuple(
     f"{first}{last}"
@@ -110,6 +113,42 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(path.name + PART)
 
 
+def free_path(path: Path) -> Path:
+    """Return the path itself if it is free, else the first free one of NAME-2, NAME-3, ...
+
+    A name is free if neither it nor its temporary form exists.
+    """
+    ending = next((one for one in DOUBLE_ENDINGS if path.name.endswith(one)), path.name.removeprefix(stem(path)))
+    ending = ending or path.suffix
+    name = path.name.removesuffix(ending)
+    for candidate in chain([path], (path.with_name(f"{name}-{n}{ending}") for n in count(2))):
+        if not os.path.lexists(candidate) and not os.path.lexists(temporary_path(candidate)):
+            return candidate
+    raise AssertionError  # pragma: no cover - there are always more numbers
+
+
+def replace_file(new: Path, old: Path) -> None:
+    """Rename `new` to `old`, which may exist.
+
+    On Windows a file that a virus scanner or a viewer holds open cannot be replaced: that is tried again for a second.
+
+    Raises:
+        OSError: the file system refuses.
+    """
+    deadline_s = time.monotonic() + REPLACE_S
+    while True:
+        try:
+            return _replace(new, old)
+        except PermissionError:
+            if time.monotonic() > deadline_s:
+                raise
+            time.sleep(REPLACE_S / 20)
+
+
+def _replace(new: Path, old: Path) -> None:
+    new.replace(old)
+
+
 def claim_temporary(path: Path) -> Path:
     """Create an empty NAME.part that no other run has.
 
@@ -144,7 +183,7 @@ def publish(part: Path, path: Path, *, overwrite: bool = False) -> None:
         if not overwrite:
             path.open("xb").close()
             claimed = True
-        part.replace(path)
+        replace_file(part, path)
     except FileExistsError:
         raise InputError(
             "exists already and is not replaced", where=path, hint=f"the new file is kept as {part.name}: rename it"

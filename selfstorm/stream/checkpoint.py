@@ -184,7 +184,8 @@ def _read(path: Path) -> tuple[Facts, dict[str, Tensor]]:
             header = (file.metadata() or {}).get("facts", "")
             if not 0 < len(header) < MAX_HEADER:
                 raise InputError("is no checkpoint of selfstorm", where=path, hint="give one that selfstorm wrote")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            # Cloned: a mapped file could not be replaced on Windows.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118 - no mapping
         facts = Facts.model_validate(json.loads(header))
     except FileNotFoundError:
         raise InputError("no such file", where=path, hint="give a checkpoint that selfstorm wrote") from None

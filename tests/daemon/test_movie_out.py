@@ -57,10 +57,11 @@ def test_a_folder_is_refused_at_the_start(tmp_path, health):
 
 
 def test_a_place_that_cannot_be_written_ends_the_saving_with_one_event(tmp_path, health):
-    (tmp_path / "gone").mkdir()
-    movie = PictureWriter(tmp_path / "gone" / "out.tif", health)
-    (tmp_path / "gone").rmdir()
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    movie = PictureWriter(folder / "out.tif", health)
     assert health.status().saving.endswith("out.tif")
+    folder.rmdir()
     for window in range(3):
         movie.result(picture(8, window))
     movie.close()

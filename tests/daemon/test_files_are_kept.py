@@ -22,8 +22,9 @@ from selfstorm.errors import InputError
 from selfstorm.io import atomic_files
 from selfstorm.io.atomic_files import free_path, replace_file
 from selfstorm.io.ome_tiff import read_pictures
-from selfstorm.stream.checkpoint import load_model
+from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.model import Settings
+from selfstorm.stream.model_kinds import load_model
 
 CPU = torch.device("cpu")
 
@@ -183,6 +184,6 @@ def test_a_checkpoint_that_was_loaded_is_not_mapped_any_more(tmp_path):
     run(tmp_path, checkpoint="learned.safetensors")
     path = tmp_path / "learned.safetensors"
     settings = Settings(pixel_nm=100.0, scale=2, estimate="density", tuning_steps=0)
-    model = load_model(path, settings, (16, 16), CPU)
-    assert model.frames > 0
+    model = load_model(path, settings, (16, 16), Compute(CPU))
+    assert model.frames_learned > 0
     assert str(path) not in Path("/proc/self/maps").read_text()

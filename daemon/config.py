@@ -7,19 +7,27 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from daemon.config_base import Section, nearest_key
 from daemon.sources.kinds import KINDS
 from daemon.sources.section import SourceSection, options_keys, source_keys
 from selfstorm.errors import InputError
 from selfstorm.frames import Region
+from selfstorm.stream.model_kinds import MODEL_KINDS
 
 ADDRESS = r"^tcp://(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]):(\*|\d{1,5})$"
 MIN_REGION_PX = 4  # a side of the smallest field that can be reconstructed
 MAX_AIRY_NM = 2000.0  # wavelength / NA; wider kernels take seconds and gigabytes
 
 Endpoint = Annotated[str, Field(pattern=ADDRESS)]
+
+
+def _known_model(name: str) -> str:
+    """Check the name of a model kind."""
+    if name not in MODEL_KINDS:
+        raise ValueError(f"no model '{name}': give {' or '.join(MODEL_KINDS)}")
+    return name
 
 
 class CameraSection(Section):
@@ -63,7 +71,7 @@ class ReconstructionSection(Section):
     scale: Literal[2, 4, 8] = 4
     estimate: Literal["density", "emitters", "fused"] = "fused"
     quality: Literal["best", "fast"] = "fast"
-    model: Literal["unrolled", "paper"] = "unrolled"
+    model: Annotated[str, AfterValidator(_known_model), Field(json_schema_extra={"enum": [*MODEL_KINDS]})] = "unrolled"
     tuning_steps: Annotated[int, Field(ge=0, le=100)] = 8
     region: Region | None = None
     budget: Annotated[float, Field(gt=0, le=1)] = 1.0

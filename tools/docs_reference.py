@@ -53,6 +53,8 @@ def _submodel(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def _type_text(field: FieldInfo) -> str:
+    if isinstance(field.json_schema_extra, dict) and isinstance(choices := field.json_schema_extra.get("enum"), list):
+        return " or ".join(f"`{choice}`" for choice in choices)
     return ", ".join([_plain(field.annotation), *_bounds(field.metadata)])
 
 

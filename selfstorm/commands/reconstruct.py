@@ -13,6 +13,7 @@ from selfstorm.commands.microscope_options import Microscope, microscope_options
 from selfstorm.commands.output_options import overwrite_option
 from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import check_outputs, stem
+from selfstorm.stream.model_kinds import MODEL_KINDS, kind_of, load_model, new_model
 
 
 @click.command()
@@ -28,7 +29,7 @@ from selfstorm.io.atomic_files import check_outputs, stem
 @click.option("--error-map", type=click.Path(path_type=Path), metavar="OUT.tif", help="Residual of the mean frame.")
 @click.option("--quality", type=click.Choice(["best", "fast"]), default="best", show_default=True)
 @click.option("--tuning-steps", type=click.IntRange(0, 100), default=8, show_default=True, help="By gradient; 0: none.")
-@click.option("--model", type=click.Choice(["unrolled", "paper"]), default="unrolled", show_default=True)
+@click.option("--model", type=click.Choice(list(MODEL_KINDS)), default="unrolled", show_default=True)
 @click.option("--start-from", type=click.Path(path_type=Path), metavar="MODEL", help="Start from a saved model.")
 @click.option(
     "--save-model", type=click.Path(path_type=Path), metavar="MODEL", help="Save the model learned from this movie."
@@ -65,7 +66,6 @@ def reconstruct(
     from selfstorm.metrics.registry import METRICS
     from selfstorm.stream.compute_resources import Compute
     from selfstorm.stream.engine import StreamEngine
-    from selfstorm.stream.model_kinds import kind_of, load_model, new_model
     from selfstorm.stream.model_protocol import StreamModel
     from selfstorm.stream.offline import FailedWindow, check_memory, check_windows, reconstruct_movie
     from selfstorm.stream.settings import Settings

@@ -18,9 +18,11 @@ from selfstorm.physics.operators import Grid
 from selfstorm.psf.models import Psf
 from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.field_state import FieldState
+from selfstorm.stream.frame_selection import NOT_FINITE
 from selfstorm.stream.instrument import Calibration, FieldOperators
 from selfstorm.stream.psf_learning import PsfLearning
 from selfstorm.stream.settings import Settings
+from selfstorm.stream.window import check_enough
 
 MIN_SIDE_PX = 4
 
@@ -76,10 +78,12 @@ def learn_model(settings: Settings, first_window: Array, compute: Compute) -> Se
 
     Raises:
         InputError: the field is too small.
+        TooFewFramesError: too few frames are finite.
     """
     height, width = first_window.shape[1:]
     if min(height, width) < MIN_SIDE_PX:
         raise InputError(f"a field of {width} x {height} pixels", hint=f"give at least {MIN_SIDE_PX} on each side")
+    first_window = _finite(first_window)
     darkest = float(np.quantile(first_window.mean(0), 0.01))
     level = levels(first_window - darkest)
     calm = first_window[~flashes(level, level)]
@@ -91,6 +95,15 @@ def learn_model(settings: Settings, first_window: Array, compute: Compute) -> Se
     psf = find_psf(moments, settings.pixel_nm, settings.psf).psf
     learning = PsfLearning(moments, len(calm), settings.psf, holds_first_window=True)
     return model_of(settings, Calibration(psf, camera, hot), compute, FieldState(psf_learning=learning))
+
+
+def _finite(frames: Array) -> Array:
+    """Select the frames without values that are not finite."""
+    finite = np.isfinite(frames).all((1, 2)) if frames.dtype.kind == "f" else np.ones(len(frames), bool)
+    if finite.all():
+        return frames
+    check_enough(int(finite.sum()), (NOT_FINITE,) * int((~finite).sum()))
+    return frames[finite]
 
 
 def update_psf(model: SequenceModel, frames: Tensor) -> tuple[SequenceModel, FitReport | None]:

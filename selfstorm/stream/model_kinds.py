@@ -1,16 +1,23 @@
-"""The kinds of model that a stream can be reconstructed with, registered by dotted name."""
+"""The kinds of model that a stream can be reconstructed with, registered by dotted name.
+
+Light: configuration and command line read the table without loading torch.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib import import_module
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from selfstorm.errors import InputError
-from selfstorm.frames import Array
-from selfstorm.stream.compute_resources import Compute
-from selfstorm.stream.model_protocol import StreamModel
-from selfstorm.stream.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from selfstorm.frames import Array
+    from selfstorm.stream.compute_resources import Compute
+    from selfstorm.stream.model_protocol import StreamModel
+    from selfstorm.stream.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

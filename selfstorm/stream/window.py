@@ -55,8 +55,7 @@ class WindowFrames:
         blocks = since(state.buffer, span.first)
         rejected = tuple(why for number, why in state.rejected if number >= span.first)
         frames = sum(map(len, blocks))
-        if frames < MIN_FRAMES:
-            raise TooFewFramesError(f"{frames} frames can be used, at least {MIN_FRAMES} are needed{_why(rejected)}")
+        check_enough(frames, rejected)
         gains = frame_gains(*(block.y for block in blocks))
         weights = torch.stack([torch.ones_like(gains), 1 / gains]).flatten(1)
         sums = [weights[:, part] @ block.y.flatten(1) for block, part in with_slices(blocks)]
@@ -82,5 +81,8 @@ class WindowFrames:
         return tuple(f"{n} frame{'s' * (n > 1)} left out: {why}" for why, n in Counter(self.rejected).items())
 
 
-def _why(rejected: tuple[str, ...]) -> str:
-    return "".join(f"; {n} are {why}" for why, n in Counter(rejected).items())
+def check_enough(frames: int, rejected: tuple[str, ...]) -> None:
+    """Raise TooFewFramesError where too few frames are valid, with the reason of each that is not."""
+    if frames < MIN_FRAMES:
+        why = "".join(f"; {n} are {reason}" for reason, n in Counter(rejected).items())
+        raise TooFewFramesError(f"{frames} frames can be used, at least {MIN_FRAMES} are needed{why}")

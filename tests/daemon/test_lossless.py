@@ -1,6 +1,7 @@
 """The live daemon and the offline command are one method: same movie, same settings, same pictures bit for bit."""
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
 
 FRAMES = 160
+DATA = Path(__file__).parents[3] / "shared" / "data"
 LONG = {"window": 140, "stride": 20}  # more than the live daemon takes in at once
 SHORT = {"window": 40, "stride": 120}
 GIVEN = {
@@ -71,3 +73,63 @@ def test_live_and_offline_give_the_same_bits(tmp_path, movie, chosen, capfd):
         assert (record["optics"], record["camera"]) == (other["optics"], other["camera"])
     assert re.search(rf"sent {FRAMES} = received {FRAMES} \+ missing 0$", daemon.stdout, re.M), daemon.stdout
     assert f"complete {windows}: published {windows}, skipped 0, failed 0" in daemon.stdout
+
+
+def scene(frames, seed):
+    shots = simulate(Scene(height=24, width=28, filaments=5, seed=seed), frames=frames)
+    return np.stack([pixels for pixels, _ in shots])
+
+
+def disturbed():
+    """A movie with a flash, dark frames, stripes of the readout, and then another scene."""
+    first = scene(140, seed=11)
+    first[30] = 4000
+    first[100:120, :, ::2] += 300
+    dark = np.random.default_rng(1).poisson(100, (62, *first.shape[1:])).astype(np.uint16)
+    return np.concatenate([first[:60], dark, first[60:], scene(78, seed=12)])
+
+
+def recorded(name, frames, side=32):
+    """The middle of the first frames of a real movie."""
+    raw = tifffile.imread(DATA / name)[:frames]
+    y, x = ((size - side) // 2 for size in raw.shape[1:])
+    return raw[:, y : y + side, x : x + side]
+
+
+HARD = {
+    "disturbances": (disturbed, {"window": 40, "stride": 20}, {"cold", "warm", "rolled back", "scene changed"}),
+    "a real movie that bleaches": (
+        lambda: recorded("real_3b_300.tif", 300),
+        {"window": 100, "stride": 50},
+        {"cold", "warm"},
+    ),
+    "a real movie of moving mitochondria": (
+        lambda: recorded("real_mito_50.tif", 50),
+        {"window": 20, "stride": 10},
+        {"cold", "warm"},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+def test_live_and_offline_decide_the_same_where_windows_are_hard(tmp_path, name, capfd):
+    if name.startswith("a real") and not DATA.is_dir():
+        pytest.skip("no ../shared/data beside the repository")
+    make, windows, states = HARD[name]
+    movie = tmp_path / "movie.tif"
+    tifffile.imwrite(movie, make(), photometric="minisblack", metadata=None)
+    chosen = {
+        "config": {"camera": {}},
+        "flags": [],
+        "method": {"scale": 2, "estimate": "emitters", "quality": "fast", **windows},
+    }
+    daemon, cli = live(tmp_path, movie, chosen), offline(tmp_path, movie, chosen, capfd)
+    assert (daemon.returncode, cli.returncode) == (0, 0), daemon.stderr + cli.stderr
+    ours, theirs = (read_pictures(tmp_path / f"{how}.ome.tif") for how in ("live", "offline"))
+    np.testing.assert_array_equal(ours.pictures, theirs.pictures, strict=True)
+    assert [one["first_seq"] for one in ours.records] == [one["first_frame"] for one in theirs.records]
+    assert [one["state"] for one in ours.records] == [one["state"] for one in theirs.records]
+    assert {one["state"] for one in ours.records} == states
+    failed = cli.stderr.count("no picture of frames")
+    assert (failed > 0) == (name == "disturbances"), cli.stderr
+    assert f"published {len(ours.records)}, skipped 0, failed {failed}" in daemon.stdout

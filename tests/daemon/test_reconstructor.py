@@ -16,6 +16,7 @@ from selfstorm.frames import Frame, StreamInfo, Window
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
+from selfstorm.stream.model_kinds import MODEL_KINDS, ModelKind
 from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.settings import Settings
 
@@ -258,3 +259,17 @@ def test_frames_before_a_window_are_watched_only_where_there_is_time(raw, told, 
     late = replace(newest, frames=frames, before=skipped.frames[:20])
     assert ours.in_time(late).before == late.before[20 - watched :]
     assert ours.in_time(late).frames == late.frames
+
+
+def test_a_third_kind_of_model_needs_nothing_but_the_protocol(raw, told, monkeypatch):
+    monkeypatch.setitem(MODEL_KINDS, "mean", ModelKind("third_model:MeanStream"))
+    monkeypatch.setattr("third_model.MeanStream.misfits", [0.01] * 3 + [0.9])
+    ours = reconstructor(told, replace(SETTINGS, model="mean"))
+    results = made(ours, *(window(raw, first) for first in (0, 20, 40, 60, 80)))
+    assert [one.state for one in results] == ["cold", "warm", "warm", "rolled back", "warm"]
+    assert [one.result.frames for one in results] == [40, 40, 40, 40, 20]
+    mean = raw[40:80].mean(0, dtype=np.float64).astype(np.float32)
+    np.testing.assert_array_equal(results[2].result.picture, np.kron(mean, np.ones((2, 2), np.float32)))
+    (again,) = made(ours, window(raw[20:], 0, stream="stream-2"))
+    assert (again.state, again.result.frames) == ("warm", 40)
+    assert [code for _, code, _ in told] == ["rolled_back"]

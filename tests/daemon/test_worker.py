@@ -12,6 +12,7 @@ from daemon.processing import worker as module
 from daemon.processing.sinks import Sink
 from daemon.processing.worker import Worker
 from selfstorm.frames import Frame, StreamInfo, Window
+from selfstorm.stream.model_kinds import MODEL_KINDS, ModelKind
 
 SIDE = 16
 CONFIG = Config.model_validate(
@@ -66,9 +67,9 @@ def window(index, empty=False):
 def run():
     """Run a worker over windows with some outputs; returns its account, and itself."""
 
-    def run_worker(windows, sinks, between=None):
+    def run_worker(windows, sinks, between=None, config=CONFIG):
         health, queue = Health(run="run"), WindowQueue(lossless=True)
-        live = LiveConfig(CONFIG)
+        live = LiveConfig(config)
         worker = Worker(live, health, queue, torch.device("cpu"), sinks)
         if between is not None:
             between(live, worker)
@@ -136,3 +137,18 @@ def test_an_error_of_any_length_fails_one_window_and_the_next_is_tried(run, monk
     assert (worker.died, health.status().windows.failed, health.status().windows.published) == (False, 1, 1)
     [event] = [event for event in health.events_since(0) if event.code == "window_failed"]
     assert event.text.startswith("window 0: RuntimeError: no memory no memory")
+
+
+def test_a_third_kind_of_model_reaches_the_outputs(run, monkeypatch):
+    monkeypatch.setitem(MODEL_KINDS, "mean", ModelKind("third_model:MeanStream"))
+    section = CONFIG.reconstruction.model_copy(update={"model": "mean"})
+    log = Log()
+    health, worker = run([window(0), window(1)], [log], config=CONFIG.model_copy(update={"reconstruction": section}))
+    assert (worker.died, worker.fatal) == (False, None)
+    assert log.steps == ["start", "result 0", "result 1", "close"]
+    assert health.status().windows.published == 2
+
+
+def test_a_model_of_no_known_kind_is_refused_in_words():
+    with pytest.raises(ValueError, match="no model 'mean': give unrolled or paper"):
+        Config.model_validate({"reconstruction": {"model": "mean"}})

@@ -1,0 +1,161 @@
+"""The public interface: reconstruct a movie, simulate one, evaluate a picture. Import it as `selfstorm`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selfstorm.compute.device import prepare_device
+from selfstorm.errors import InputError
+from selfstorm.frames import Array
+from selfstorm.io.movies import MovieFile
+from selfstorm.localizations import Localizations
+from selfstorm.metrics.ground_truth import PictureScore, score_picture
+from selfstorm.psf.models import Psf
+from selfstorm.simulation.movie import simulate as simulated_frames
+from selfstorm.simulation.scene import Scene
+from selfstorm.stream.compute_resources import Compute
+from selfstorm.stream.engine import EngineWindow, StreamEngine
+from selfstorm.stream.frame_store import WindowSpan
+from selfstorm.stream.model_kinds import new_model
+from selfstorm.stream.offline import check_memory, check_windows
+from selfstorm.stream.processing_level import Estimate, Quality
+from selfstorm.stream.settings import Settings
+from selfstorm.stream.window import TooFewFramesError
+
+LOCALIZATION_COLUMNS = ("y_nm", "x_nm", "photons", "sd_y_nm", "sd_x_nm", "crowding", "background_photons")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A super-resolved picture, and how good it is.
+
+    Attributes:
+        picture: (scale * H, scale * W) float32; photons per SR cell summed over the frames, for 'density' a variance.
+        pixel_nm: side of an SR cell.
+        localizations: (E,) structured array with the columns frame, y_nm, x_nm, photons, sd_y_nm, sd_x_nm, crowding
+            and background_photons, from the corner of the first camera pixel; None where the estimate makes none.
+        metrics: quality by key, as selfstorm.metrics.registry describes them.
+        error_map: (H, W) float32 photons a frame, mean frame less what the picture explains; None where the model
+            knows no optics.
+        notes: assumptions, and when not to trust the picture.
+    """
+
+    picture: Array
+    pixel_nm: float
+    localizations: Array | None
+    metrics: Mapping[str, float]
+    error_map: Array | None
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedMovie:
+    """A movie of a simulated cell, and where every emitter was.
+
+    Attributes:
+        frames: (T, H, W) uint16, ADU.
+        emitters: (E, 4) frame, y_nm, x_nm, photons.
+        pixel_nm: camera pixel in the sample.
+    """
+
+    frames: Array
+    emitters: Array
+    pixel_nm: float
+
+
+def reconstruct(
+    movie: str | Path | Array,
+    pixel_nm: float | None = None,
+    *,
+    psf: Psf | None = None,
+    offset_adu: float | None = None,
+    gain_adu_per_electron: float | None = None,
+    scale: int = 8,
+    estimate: Estimate = "fused",
+    quality: Quality = "best",
+    tuning_steps: int = 8,
+    model: str = "unrolled",
+    device: str = "auto",
+) -> Result:
+    """Reconstruct a movie into one super-resolved picture.
+
+    Args:
+        movie: file of a movie, or its frames (T, H, W) in ADU, at least 8.
+        pixel_nm: camera pixel in the sample; None to take it from the file.
+        psf: optics (selfstorm.psf.models); None to learn them from the movie.
+        offset_adu: camera offset; None to take it from the file or to estimate it.
+        gain_adu_per_electron: camera gain; None likewise.
+        scale: SR cells along a camera pixel.
+        estimate: 'density', 'emitters' or 'fused'.
+        quality: 'best' or 'fast'.
+        tuning_steps: gradient steps of fine-tuning the PSF; 0 for none.
+        model: 'unrolled', or 'paper' for the published one.
+        device: 'auto', 'cpu', 'cuda' or 'mps'.
+
+    Raises:
+        InputError: the movie cannot be read or has too few valid frames, or the pixel size is unknown.
+    """
+    if isinstance(movie, str | Path):
+        with MovieFile(Path(movie)) as file:
+            raw, stated = file.frames(), file.acquisition
+            pixel_nm = pixel_nm or file.pixel_nm
+        offset_adu = stated.offset_adu if offset_adu is None else offset_adu
+        gain_adu_per_electron = gain_adu_per_electron or stated.gain_adu_per_electron
+    else:
+        raw = np.asarray(movie)
+    name = movie if isinstance(movie, str | Path) else "movie"
+    if pixel_nm is None:
+        raise InputError("pixel size unknown", where=name, hint="give pixel_nm")
+    if raw.ndim != 3:
+        raise InputError(f"an array of shape {raw.shape}", where=name, hint="give frames of shape (T, H, W)")
+    check_windows(len(raw), len(raw), len(raw))
+    settings = Settings(pixel_nm, psf, offset_adu, gain_adu_per_electron, scale, estimate, quality, model, tuning_steps)
+    compute = Compute(prepare_device(device))
+    learned = new_model(settings, raw, compute)
+    check_memory(learned, len(raw))
+    span = WindowSpan(np.arange(len(raw)), 0, len(raw))
+    try:
+        outcome = StreamEngine(lambda first_window: learned).reconstruct(EngineWindow(span, lambda numbers: raw))
+    except TooFewFramesError as error:
+        raise InputError(str(error), where=name, hint="give a movie with more valid frames") from error
+    made = outcome.result
+    table = None if made.localizations is None else _table(made.localizations)
+    return Result(made.picture, pixel_nm / made.scale, table, made.metrics, made.error_map, made.notes)
+
+
+def simulate(frames: int = 400, **scene: Any) -> SimulatedMovie:
+    """Simulate a movie of a living cell.
+
+    Args:
+        frames: number of frames.
+        scene: parameters of selfstorm.simulation.scene.Scene, such as height, width, density, photons and seed.
+    """
+    described = Scene(**scene)
+    shots = list(simulated_frames(described, frames=frames))
+    emitters = np.concatenate([where for _, where in shots])
+    return SimulatedMovie(np.stack([pixels for pixels, _ in shots]), emitters, described.pixel_nm)
+
+
+def evaluate(picture: Array, emitters: Array, *, pixel_nm: float) -> PictureScore:
+    """Score a picture against the emitters that the movie showed: Pearson, PSNR, SSIM and ground-truth FRC.
+
+    Args:
+        picture: (rows, columns) of any scale.
+        emitters: (E, 3 or more) frame, y_nm, x_nm, as `simulate` returns them.
+        pixel_nm: side of a pixel of the picture.
+    """
+    return score_picture(picture, np.asarray(emitters)[:, 1:3], pixel_nm)
+
+
+def _table(found: Localizations) -> Array:
+    """Convert localisations to a structured array, from the corner of the first camera pixel."""
+    table = np.zeros(len(found), [("frame", np.int64), *((name, np.float32) for name in LOCALIZATION_COLUMNS)])
+    for name in ("frame", "y_nm", "x_nm", "photons", "crowding", "background_photons"):
+        table[name] = getattr(found, name).cpu().numpy()
+    table["sd_y_nm"], table["sd_x_nm"] = found.sd_nm.cpu().numpy().T
+    return table

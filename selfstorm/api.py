@@ -22,6 +22,7 @@ from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.engine import EngineWindow, StreamEngine
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.model_kinds import new_model
+from selfstorm.stream.model_protocol import StreamModel
 from selfstorm.stream.offline import check_memory, check_windows
 from selfstorm.stream.processing_level import Estimate, Quality
 from selfstorm.stream.settings import Settings
@@ -116,11 +117,15 @@ def reconstruct(
     check_windows(len(raw), len(raw), len(raw))
     settings = Settings(pixel_nm, psf, offset_adu, gain_adu_per_electron, scale, estimate, quality, model, tuning_steps)
     compute = Compute(prepare_device(device))
-    learned = new_model(settings, raw, compute)
-    check_memory(learned, len(raw))
+
+    def checked_model(first_window: Array) -> StreamModel:
+        learned = new_model(settings, first_window, compute)
+        check_memory(learned, len(raw))
+        return learned
+
     span = WindowSpan(np.arange(len(raw)), 0, len(raw))
     try:
-        outcome = StreamEngine(lambda first_window: learned).reconstruct(EngineWindow(span, lambda numbers: raw))
+        outcome = StreamEngine(checked_model).reconstruct(EngineWindow(span, lambda numbers: raw))
     except TooFewFramesError as error:
         raise InputError(str(error), where=name, hint="give a movie with more valid frames") from error
     made = outcome.result

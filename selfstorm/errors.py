@@ -1,8 +1,16 @@
 """Errors for users: a fact, the place, and a hint.
 
 SelfStormError
-└── InputError        an input cannot be used: a file, an option, a configuration key, an address
-    └── MovieError    a movie cannot be read as (T, H, W)
+├── InputError               an input cannot be used: a file, an option, a configuration key, an address
+│   └── MovieError           a movie cannot be read as (T, H, W)
+├── IndexFaultError          bytes that are no entry of an NDTiff index         (selfstorm.io.ndtiff_index)
+│   └── UnsupportedImageError    an entry whose image is no camera frame
+├── TooFewFramesError        too few valid frames in a window                   (selfstorm.stream.window)
+├── MalformedMessageError    bytes that are no message of the protocol          (daemon.protocol.codec)
+├── RefusedRequestError      a request that cannot be carried out               (daemon.protocol.verbs)
+├── RefusedError             a well-formed frame message that cannot be true    (daemon.ingest.stream)
+├── CameraError              the camera failed and may work again later         (daemon.sources.camera)
+└── UnusableFieldError       images that no picture can be made of              (daemon.sources.field)
 """
 
 MAX_CHARACTERS = 1000  # of a fault, which may quote a damaged file

@@ -12,10 +12,11 @@ from daemon.ingest.sequence_ledger import LONGEST_GAP, Ledger
 from daemon.ingest.windows import SlidingWindows
 from daemon.protocol.messages import FrameHeader, Heartbeat
 from daemon.sources.kinds import is_stored
+from selfstorm.errors import SelfStormError
 from selfstorm.frames import Array, Frame, StreamInfo, Window
 
 
-class RefusedError(ValueError):
+class RefusedError(SelfStormError):
     """A message that is well formed and cannot be true; says why."""
 
 

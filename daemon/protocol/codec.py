@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from daemon.protocol.faults import first_fault
 from daemon.protocol.messages import KINDS, VERSION
+from selfstorm.errors import SelfStormError
 from selfstorm.frames import Array
 
 MAX_HEADER_BYTES = 65_536
@@ -30,7 +31,7 @@ ZSTD_LEVEL = 1  # on a 2048 x 2048 picture 4 times faster than level 9, and 7 % 
 Buffer = bytes | memoryview
 
 
-class MalformedMessageError(ValueError):
+class MalformedMessageError(SelfStormError):
     """Bytes from outside that are not a message of this protocol; says why."""
 
 

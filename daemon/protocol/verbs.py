@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from daemon.protocol.faults import first_fault
 from daemon.protocol.messages import MAX_ARGUMENTS, Count, Message
+from selfstorm.errors import SelfStormError
 from selfstorm.frames import MAX_SIDE_PX, Region
 
 
@@ -72,7 +73,7 @@ VERBS: dict[str, type[Arguments]] = {
 LOOKING = ("status", "info", "events", "view")  # verbs that change nothing
 
 
-class RefusedRequestError(ValueError):
+class RefusedRequestError(SelfStormError):
     """A request that cannot be done; says why."""
 
 

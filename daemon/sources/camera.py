@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from selfstorm.errors import SelfStormError
 from selfstorm.frames import Array, StreamInfo
 
 TICK_S = 0.1
@@ -70,7 +71,7 @@ class Resume:
     leave: Callable[[RestartState, str], None] = _to_nobody
 
 
-class CameraError(Exception):
+class CameraError(SelfStormError):
     """The camera fails, in words; it may work again later, in another process."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from selfstorm.errors import SelfStormError
 from selfstorm.frames import PixelType, StreamInfo
 
 PIXEL_TYPES: dict[str, PixelType] = {"GRAY8": "uint8", "GRAY16": "uint16"}
@@ -31,7 +32,7 @@ class CameraSettings(NamedTuple):
     pixel_um: float
 
 
-class UnusableFieldError(Exception):
+class UnusableFieldError(SelfStormError):
     """Images that no picture can be made of; says what to change in Micro-Manager."""
 
 

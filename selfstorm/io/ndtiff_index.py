@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from selfstorm.errors import SelfStormError
 from selfstorm.frames import MAX_SIDE_PX
 
 NAME = "NDTiff.index"
@@ -26,7 +27,7 @@ GREY = {0: "uint8", 1: "uint16", 3: "uint16", 4: "uint16", 5: "uint16", 6: "uint
 COLOUR = 2
 
 
-class IndexFaultError(ValueError):
+class IndexFaultError(SelfStormError):
     """Bytes that are not an entry of an NDTiff index and will not become one."""
 
 

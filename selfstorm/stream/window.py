@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from selfstorm.errors import SelfStormError
 from selfstorm.frames import Array
 from selfstorm.stream.brightness import frame_gains
 from selfstorm.stream.field_state import FieldState
@@ -17,7 +18,7 @@ from selfstorm.stream.frame_store import FrameBuffer, WindowSpan, numbers_of, si
 MIN_FRAMES = 8
 
 
-class TooFewFramesError(ValueError):
+class TooFewFramesError(SelfStormError):
     """Too few frames of a window are valid to make a picture."""
 
 

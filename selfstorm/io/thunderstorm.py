@@ -13,9 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfstorm.errors import InputError
-from selfstorm.io.atomic_files import GrowingFile, check_new, claim_temporary, publish
-from selfstorm.localizations import Localizations
-from selfstorm.psf.models import Psf
+from selfstorm.io.atomic_files import check_new, claim_temporary, publish
+from selfstorm.io.localization_table import LocalizationTable, TableWriter
 
 COLUMNS = (
     "id",
@@ -32,11 +31,11 @@ _HEADER = ",".join(f'"{name}"' for name in COLUMNS) + "\n"
 _ROW = "%d,%d,%.2f,%.2f,%.1f,%.1f,%.2f,%.2f,%.2f\n"
 
 
-class ThunderstormWriter(GrowingFile):
+class ThunderstormWriter(TableWriter):
     """Writer of localisations, window by window; a context manager.
 
-    It writes to NAME.part, which close() renames to NAME.
-    After an exception in its block the file stays NAME.part, so that a file called NAME is complete.
+    It writes to NAME.part, which close() renames to NAME. After an exception in its block the file stays NAME.part, so
+    that a file called NAME is complete.
     """
 
     def __init__(self, path: Path | str, *, overwrite: bool = False) -> None:
@@ -50,18 +49,11 @@ class ThunderstormWriter(GrowingFile):
         except OSError as fault:
             raise _unreachable(self.part, "written", fault) from fault
 
-    def append(self, found: Localizations, psf: Psf) -> None:
-        """Append emitters whose frames count from 0, and flush them to the file."""
-        sigma_nm = psf.equivalent_sigma_nm
-        sd_nm = found.sd_nm.square().mean(1).sqrt()
-        columns = (found.frame + 1, found.x_nm, found.y_nm, found.photons, found.background_photons)
-        values = [column.tolist() for column in (*columns, found.background_sd, sd_nm)]
-        lines = [
-            _ROW % (number, frame, x, y, sigma_nm, photons, offset, noise, sd)
-            for number, (frame, x, y, photons, offset, noise, sd) in enumerate(
-                zip(*values, strict=True), start=self.rows + 1
-            )
-        ]
+    def append(self, table: LocalizationTable) -> None:
+        """Append rows and flush them to the file."""
+        columns = (table.frame + 1, table.x_nm, table.y_nm, table.sigma_nm, table.photons)
+        values = [column.tolist() for column in (*columns, table.background_photons, table.background_sd, table.sd_nm)]
+        lines = [_ROW % (number, *row) for number, row in enumerate(zip(*values, strict=True), start=self.rows + 1)]
         try:
             self._file.writelines(lines)
             self._file.flush()
@@ -82,6 +74,12 @@ class ThunderstormWriter(GrowingFile):
     def abandon(self) -> None:
         """Keep what was written as NAME.part."""
         self._file.close()
+
+
+def read_thunderstorm_table(path: Path) -> LocalizationTable:
+    """Read a table of ThunderSTORM's. Raises InputError naming the faulty file and line."""
+    _, frame, x, y, sigma, photons, offset, noise, sd = read_thunderstorm(path).T
+    return LocalizationTable(frame.astype(np.int64) - 1, x, y, sigma, photons, offset, noise, sd, sd)
 
 
 def read_thunderstorm(path: Path | str) -> NDArray[np.float64]:

@@ -1,0 +1,147 @@
+"""Tables of localisations, whatever their file format: columns, and writers chosen by the file's ending."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from selfstorm.errors import InputError
+from selfstorm.io.atomic_files import GrowingFile
+
+if TYPE_CHECKING:
+    from selfstorm.localizations import Localizations
+    from selfstorm.psf.models import Psf
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalizationTable:
+    """N localisations as columns (N,).
+
+    frame: from 0. x_nm, y_nm: from the corner of the first camera pixel. sigma_nm: width of the PSF. photons: of the
+    emitter. background_photons: per camera pixel; background_sd: its standard deviation. sd_x_nm, sd_y_nm: precision.
+    """
+
+    frame: NDArray[np.int64]
+    x_nm: Floats
+    y_nm: Floats
+    sigma_nm: Floats
+    photons: Floats
+    background_photons: Floats
+    background_sd: Floats
+    sd_x_nm: Floats
+    sd_y_nm: Floats
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @property
+    def sd_nm(self) -> Floats:
+        """Precision as one number: root mean square of x and y."""
+        mean: Floats = np.sqrt((self.sd_x_nm**2 + self.sd_y_nm**2) / 2)
+        return mean
+
+    @classmethod
+    def of(cls, found: Localizations, psf: Psf) -> LocalizationTable:
+        """Make the table of a window's localisations."""
+        def column(values: Any) -> Floats:
+            return np.asarray(values.double().cpu().numpy(), np.float64)
+
+        return cls(
+            np.asarray(found.frame.cpu().numpy(), np.int64),
+            column(found.x_nm),
+            column(found.y_nm),
+            np.full(len(found), float(psf.equivalent_sigma_nm)),
+            column(found.photons),
+            column(found.background_photons),
+            column(found.background_sd),
+            column(found.sd_nm[:, 1]),
+            column(found.sd_nm[:, 0]),
+        )
+
+    def rows(self, start: int, stop: int) -> LocalizationTable:
+        """Return a part of the rows."""
+        return LocalizationTable(*(getattr(self, column.name)[start:stop] for column in fields(self)))
+
+
+@dataclass(frozen=True, slots=True)
+class TableInfo:
+    """Movie that a table belongs to; some formats are useless without it.
+
+    height, width: camera pixels. facts: whatever else is known of how the table was made, as JSON.
+    """
+
+    height: int
+    width: int
+    pixel_nm: float
+    frames: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class TableWriter(GrowingFile):
+    """A table that grows window by window; rows: written so far."""
+
+    rows: int
+
+    @abstractmethod
+    def append(self, table: LocalizationTable) -> None:
+        """Append rows, on disk when this returns."""
+
+
+FORMATS = (".csv", ".hdf5", ".smlm")
+
+
+def check_format(path: Path) -> None:
+    """Raise InputError where no table has that ending."""
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(
+            f"'{path.suffix}' is no format of localisations",
+            where=path,
+            hint="name it .csv (ThunderSTORM), .hdf5 (Picasso) or .smlm (SMLM file format)",
+        )
+
+
+def side_files(path: Path) -> tuple[Path, ...]:
+    """List the files that are written beside a table."""
+    return (path.with_suffix(".yaml"),) if path.suffix.lower() == ".hdf5" else ()
+
+
+def table_writer(path: Path, info: TableInfo, *, overwrite: bool = False) -> TableWriter:
+    """Open the writer for a file's ending. Raises InputError where it cannot be written."""
+    check_format(path)
+    suffix = path.suffix.lower()
+    if suffix == ".hdf5":
+        from selfstorm.io.picasso import PicassoWriter
+
+        return PicassoWriter(path, info, overwrite=overwrite)
+    if suffix == ".smlm":
+        from selfstorm.io.smlm import SmlmWriter
+
+        return SmlmWriter(path, info, overwrite=overwrite)
+    from selfstorm.io.thunderstorm import ThunderstormWriter
+
+    return ThunderstormWriter(path, overwrite=overwrite)
+
+
+def read_table(path: Path) -> tuple[LocalizationTable, TableInfo | None]:
+    """Read a table of any format, and its movie where the file describes it. Raises InputError."""
+    check_format(path)
+    suffix = path.suffix.lower()
+    if suffix == ".hdf5":
+        from selfstorm.io.picasso import read_picasso
+
+        return read_picasso(path)
+    if suffix == ".smlm":
+        from selfstorm.io.smlm import read_smlm
+
+        return read_smlm(path)
+    from selfstorm.io.thunderstorm import read_thunderstorm_table
+
+    return read_thunderstorm_table(path), None

@@ -1,0 +1,157 @@
+"""Localisations in the SMLM file format 0.2: a ZIP file with a manifest and a binary table.
+
+Ouyang et al., ShareLoc, Nature Methods 19, 1331 (2022); specification: imodpasteur/smlm-file-format. Frames count from
+0; positions are nm from the corner of the first camera pixel.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import zipfile
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selfstorm.errors import InputError, first_line
+from selfstorm.io.atomic_files import check_new, claim_temporary, publish
+from selfstorm.io.localization_table import LocalizationTable, TableInfo, TableWriter
+
+TABLE, FORMAT = "table-0.bin", "smlm-table(binary)-0"
+# Column, type, unit and the table's field; the first five are the specification's own.
+COLUMNS = (
+    ("frame", "uint32", "frame", "frame"),
+    ("x", "float32", "nm", "x_nm"),
+    ("y", "float32", "nm", "y_nm"),
+    ("intensity", "float32", "photon", "photons"),
+    ("background", "float32", "photon", "background_photons"),
+    ("sigma", "float32", "nm", "sigma_nm"),
+    ("uncertainty_x", "float32", "nm", "sd_x_nm"),
+    ("uncertainty_y", "float32", "nm", "sd_y_nm"),
+    ("background_sd", "float32", "photon", "background_sd"),
+)
+DTYPE = np.dtype([(name, np.dtype(kind).newbyteorder("<")) for name, kind, _, _ in COLUMNS])
+MAX_BYTES = 2**34
+
+
+class SmlmWriter(TableWriter):
+    """Writer of the SMLM file format: rows grow in NAME.part, a plain binary table, and are packed at the end."""
+
+    def __init__(self, path: Path, info: TableInfo, *, overwrite: bool = False) -> None:
+        check_new(path, overwrite=overwrite)
+        self.path, self.part = path, claim_temporary(path)
+        self._info, self._overwrite, self.rows = info, overwrite, 0
+        self._file = self.part.open("wb")
+        self._low, self._high = np.full(len(COLUMNS), math.inf), np.full(len(COLUMNS), -math.inf)
+
+    def append(self, table: LocalizationTable) -> None:
+        """Append rows, on disk when this returns."""
+        rows = np.empty(len(table), DTYPE)
+        for name, _, _, source in COLUMNS:
+            rows[name] = getattr(table, source)
+        if len(rows):
+            self._low = np.fmin(self._low, [rows[name].min() for name in DTYPE.names or ()])
+            self._high = np.fmax(self._high, [rows[name].max() for name in DTYPE.names or ()])
+        try:
+            self._file.write(rows.tobytes())
+            self._file.flush()
+        except OSError as error:
+            raise InputError(f"cannot be written ({error.strerror})", where=self.part) from None
+        self.rows += len(rows)
+
+    def close(self) -> None:
+        """Pack the table with its manifest, and give the file its name."""
+        self._file.close()
+        packed = claim_temporary(self.path)
+        try:
+            with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+                archive.writestr("manifest.json", json.dumps(self._manifest(), indent=1))
+                with self.part.open("rb") as rows, archive.open(TABLE, "w", force_zip64=True) as member:
+                    shutil.copyfileobj(rows, member)
+        except OSError as error:
+            packed.unlink(missing_ok=True)
+            raise InputError(f"cannot be written ({error.strerror})", where=self.path) from None
+        publish(packed, self.path, overwrite=self._overwrite)
+        self.part.unlink(missing_ok=True)
+
+    def abandon(self) -> None:
+        """Keep what was written as NAME.part."""
+        self._file.close()
+
+    def _manifest(self) -> dict[str, Any]:
+        names = [name for name, *_ in COLUMNS]
+        some = self.rows > 0
+        return {
+            "format_version": "0.2",
+            "name": self.path.stem,
+            "description": json.dumps(dict(self._info.facts), default=str),
+            "tags": ["SMLM"],
+            "thumbnail": "",
+            "sample": "",
+            "labeling": "",
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "author": f"selfstorm {version('selfstorm')}",
+            "citation": "",
+            "email": "",
+            "formats": {
+                FORMAT: {
+                    "name": FORMAT,
+                    "type": "table",
+                    "mode": "binary",
+                    "extension": ".bin",
+                    "columns": len(COLUMNS),
+                    "headers": names,
+                    "dtype": [kind for _, kind, _, _ in COLUMNS],
+                    "shape": [1] * len(COLUMNS),
+                    "units": [unit for _, _, unit, _ in COLUMNS],
+                    "description": "frames from 0; positions in nm from the corner of the first camera pixel",
+                }
+            },
+            "files": [
+                {
+                    "name": TABLE,
+                    "type": "table",
+                    "format": FORMAT,
+                    "channel": "default",
+                    "rows": self.rows,
+                    "offset": dict.fromkeys(names, 0),
+                    "min": dict(zip(names, map(float, self._low), strict=True)) if some else {},
+                    "max": dict(zip(names, map(float, self._high), strict=True)) if some else {},
+                    "metadata": {
+                        "pixel_nm": self._info.pixel_nm,
+                        "height": self._info.height,
+                        "width": self._info.width,
+                        "frames": self._info.frames,
+                    },
+                }
+            ],
+        }
+
+
+def read_smlm(path: Path) -> tuple[LocalizationTable, TableInfo | None]:
+    """Read the first binary table of an SMLM file. Raises InputError where there is none."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            manifest = json.loads(archive.read("manifest.json"))
+            file = next(one for one in manifest["files"] if one["type"] == "table")
+            layout = manifest["formats"][file["format"]]
+            dtype = np.dtype([(n, np.dtype(k).newbyteorder("<")) for n, k in zip(layout["headers"], layout["dtype"], strict=True)])
+            if archive.getinfo(file["name"]).file_size > MAX_BYTES or layout["mode"] != "binary":
+                raise ValueError("the table is too large, or text")
+            rows = np.frombuffer(archive.read(file["name"]), dtype, int(file["rows"]))
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, StopIteration) as error:
+        raise InputError(f"is no SMLM file ({first_line(error)})", where=path, hint="give format version 0.2") from None
+
+    def column(name: str) -> Any:
+        return rows[name].astype(np.float64) if name in (dtype.names or ()) else np.full(len(rows), math.nan)
+
+    columns = {source: column(name) for name, _, _, source in COLUMNS}
+    columns["frame"] = columns["frame"].astype(np.int64)
+    stated = file.get("metadata", {})
+    known = all(key in stated for key in ("height", "width", "pixel_nm", "frames"))
+    info = TableInfo(stated["height"], stated["width"], stated["pixel_nm"], stated["frames"]) if known else None
+    return LocalizationTable(**columns), info

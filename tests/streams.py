@@ -6,7 +6,7 @@ import torch
 from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.engine import StreamEngine
 from selfstorm.stream.frame_store import WindowSpan
-from selfstorm.stream.offline import reconstruct_movie
+from selfstorm.stream.offline import ArrayFrames, reconstruct_movie
 from selfstorm.stream.unrolled_stream import UnrolledStream
 
 CPU = torch.device("cpu")
@@ -31,7 +31,7 @@ def movie_windows(raw, model, window, stride):
     """Reconstruct all windows of a movie; the model learns from them."""
     engine = StreamEngine(lambda first_window: model, model)
     results = []
-    for _, result in reconstruct_movie(raw, engine, window, stride):
+    for _, result in reconstruct_movie(ArrayFrames(raw), engine, window, stride):
         results.append(result)
         model.learned = engine.model.learned
     return results

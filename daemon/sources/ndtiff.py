@@ -14,11 +14,11 @@ from uuid import uuid4
 from daemon.sources.camera import TICK_S, CameraFrame, Lost, Resume, SourceEvent, Waiting
 from daemon.sources.data_sets import DataSets
 from daemon.sources.growing import GrowingDataSet, Image
-from daemon.sources.numbering import Numbering
 from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError
 from selfstorm.frames import PixelType, StreamInfo
 from selfstorm.io import micromanager_tags
+from selfstorm.io.frame_numbers import Numbering
 from selfstorm.io.pixel_size import plausible_nm
 
 POLL_S = 0.004

@@ -12,10 +12,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from daemon.sources.camera import CameraFrame, Lost, Pacer, Resume, SourceEvent
-from daemon.sources.numbering import Numbering
 from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError, MovieError
 from selfstorm.frames import Array, PixelType, StreamInfo
+from selfstorm.io.frame_numbers import Numbering
 from selfstorm.io.movies import MovieFile
 from selfstorm.io.reader import Stamp
 

@@ -2,30 +2,40 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from dataclasses import fields
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from selfstorm.commands.microscope_options import Microscope, microscope_options
+from selfstorm.commands.movie_options import MovieChoice, movie_options
 from selfstorm.commands.output_options import overwrite_option
+from selfstorm.commands.reconstruction_files import OutputPaths, ReconstructionFiles, default_output, provenance
 from selfstorm.errors import InputError
-from selfstorm.io.atomic_files import check_outputs, stem
-from selfstorm.stream.model_kinds import MODEL_KINDS, kind_of, load_model, new_model
+from selfstorm.stream.model_kinds import MODEL_KINDS, ModelKind, kind_of, load_model, new_model
+
+if TYPE_CHECKING:
+    from selfstorm.reconstruction import Reconstruction
+
+MB = 1e6
 
 
 @click.command()
 @click.argument("movie", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=None, help="Default: MOVIE_sr.ome.tif")
-@click.option("--select", "selected", multiple=True, metavar="AXIS=INDEX", help="Channel, z or position of the movie.")
+@movie_options
 @microscope_options
 @click.option("--scale", type=click.Choice(["2", "4", "8"]), default="8", show_default=True)
 @click.option("--window", default="all", show_default=True, metavar="all|T", help="Frames of one picture.")
 @click.option("--stride", type=click.IntRange(1), help="Frames from one window to the next. Default: the window.")
 @click.option("--estimate", type=click.Choice(["density", "emitters", "fused"]), default="fused", show_default=True)
-@click.option("--localizations", type=click.Path(path_type=Path), metavar="OUT.csv", help="ThunderSTORM's table.")
+@click.option(
+    "--localizations",
+    type=click.Path(path_type=Path),
+    metavar="OUT.csv|.hdf5|.smlm",
+    help="Table for ThunderSTORM, Picasso, or as SMLM file.",
+)
 @click.option("--error-map", type=click.Path(path_type=Path), metavar="OUT.tif", help="Residual of the mean frame.")
 @click.option("--quality", type=click.Choice(["best", "fast"]), default="best", show_default=True)
 @click.option("--tuning-steps", type=click.IntRange(0, 100), default=8, show_default=True, help="By gradient; 0: none.")
@@ -39,7 +49,7 @@ from selfstorm.stream.model_kinds import MODEL_KINDS, kind_of, load_model, new_m
 def reconstruct(
     movie: Path,
     output: Path | None,
-    selected: tuple[str, ...],
+    choice: MovieChoice,
     microscope: Microscope,
     scale: str,
     window: str,
@@ -57,120 +67,132 @@ def reconstruct(
 ) -> None:
     """Reconstruct MOVIE into float32 OME-TIFF pictures, one a window.
 
-    MOVIE: TIFF, OME-TIFF, ImageJ or Micro-Manager stack, NDTiff, OME-Zarr, or a recording of the daemon.
+    MOVIE: TIFF, OME-TIFF, ImageJ or Micro-Manager stack, separate image files, NDTiff, OME-Zarr, or a recording of the
+    daemon. It is read window by window.
     """
     from selfstorm.compute.device import describe, prepare_device
-    from selfstorm.io.movies import MovieFile
-    from selfstorm.io.ome_tiff import OmeTiffWriter
-    from selfstorm.io.thunderstorm import ThunderstormWriter
+    from selfstorm.io.localization_table import TableInfo
+    from selfstorm.io.movie_frames import MovieFrames
     from selfstorm.metrics.registry import METRICS
     from selfstorm.stream.compute_resources import Compute
     from selfstorm.stream.engine import StreamEngine
     from selfstorm.stream.model_protocol import StreamModel
-    from selfstorm.stream.offline import FailedWindow, check_memory, check_windows, reconstruct_movie
+    from selfstorm.stream.offline import check_memory, check_windows, reconstruct_movie
     from selfstorm.stream.settings import Settings
 
-    kind = kind_of(model)
-    if not kind.saves and (start_from or save_model):
-        raise click.UsageError("--start-from and --save-model are for our own model alone.")
-    if localizations is not None and (estimate != "fused" or not kind.localizes):
-        raise click.UsageError("--localizations come with --estimate fused of our own model alone.")
-    if error_map is not None and not kind.localizes:
-        raise click.UsageError("--error-map comes with our own model alone: the paper's knows no optics.")
-    output = output or default_output(movie)
-    outputs = {"-o": output, "--localizations": localizations, "--error-map": error_map, "--save-model": save_model}
-    check_outputs(outputs, [movie] if movie.is_file() else [], overwrite=overwrite)
+    paths = OutputPaths(output or default_output(movie), localizations, error_map, save_model, overwrite)
+    _check_model(kind_of(model), paths, start_from, estimate)
+    paths.check([movie] if movie.is_file() else [])
     psf = microscope.psf()
     torch_device = prepare_device(device)
-    with MovieFile(movie, _selection(selected)) as file:
+    with choice.open(movie) as file:
         for note in file.notes:
             click.echo(f"note: {note}", err=True)
-        check_outputs(outputs, [*file.paths, *filter(None, [start_from])], overwrite=overwrite)
+        paths.check([*file.paths, *filter(None, [start_from])])
         pixel_nm = microscope.pixel_nm_or(file.pixel_nm, movie)
-        length = file.length if window == "all" else _frames(window)
+        frames = MovieFrames(file)
+        length = frames.length if window == "all" else _window_frames(window)
         stride = stride or length
-        windows = check_windows(file.length, length, stride)
-        raw = file.frames()
+        windows = check_windows(frames.length, length, stride)
         stated = file.acquisition
         offset_adu = stated.offset_adu if microscope.offset_adu is None else microscope.offset_adu
         gain = microscope.gain or stated.gain_adu_per_electron
-    settings = Settings(pixel_nm, psf, offset_adu, gain, int(scale), estimate, quality, model, tuning_steps)
-    compute = Compute(torch_device)
+        settings = Settings(pixel_nm, psf, offset_adu, gain, int(scale), estimate, quality, model, tuning_steps)
+        compute = Compute(torch_device)
 
-    def checked(model: StreamModel) -> StreamModel:
-        check_memory(model, length)
-        return model
+        def checked(model: StreamModel) -> StreamModel:
+            check_memory(model, length)
+            return model
 
-    engine = StreamEngine(lambda first_window: checked(new_model(settings, first_window, compute)))
-    if start_from is not None:
-        engine.go_on_from(checked(load_model(start_from, settings, (raw.shape[1], raw.shape[2]), compute)))
-    click.echo(f"{movie}: {raw.shape[0]} frames of {raw.shape[1]}x{raw.shape[2]}, pixel {pixel_nm:g} nm")
-    click.echo(f"{windows} window(s) of {length} frames on {describe(torch_device)}")
-    left_over = len(raw) - ((windows - 1) * stride + length)
-    if left_over:
-        click.echo(f"the last {left_over} frames fill no window and are not used")
-    with ExitStack() as open_files:
-        writer = open_files.enter_context(OmeTiffWriter(output, pixel_nm / settings.scale, overwrite=overwrite))
-        table = errors = None
-        if localizations is not None:
-            table = open_files.enter_context(ThunderstormWriter(localizations, overwrite=overwrite))
-        if error_map is not None:
-            errors = open_files.enter_context(OmeTiffWriter(error_map, pixel_nm, overwrite=overwrite))
-        progress = open_files.enter_context(click.progressbar(length=windows * length, label="reconstructing"))
-        tabled, result, failed = 0, None, []
-        for start, made in reconstruct_movie(raw, engine, length, stride, progress.update):
-            if isinstance(made, FailedWindow):
-                failed.append(f"no picture of frames {start} to {start + length - 1}: {made.why}")
-                continue
-            result = made
-            writer.add(result.picture, _record(start, length, result))
-            if errors is not None and result.error_map is not None:
-                errors.add(
-                    result.error_map, {"first_frame": start, "last_frame": start + length - 1, "unit": "photons"}
-                )
-            if table is not None and result.localizations is not None and result.psf is not None:
-                table.append(result.localizations.where(result.localizations.frame >= tabled), result.psf)
-                tabled = start + length
-        if result is None:
-            raise InputError(failed[0], where=movie, hint="give a movie with more valid frames")
+        engine = StreamEngine(lambda first_window: checked(new_model(settings, first_window, compute)))
+        if start_from is not None:
+            engine.go_on_from(checked(load_model(start_from, settings, (file.height, file.width), compute)))
+        for line in _plan(movie, frames, file.shape, pixel_nm, windows, length, stride, settings.scale, paths):
+            click.echo(line)
+        click.echo(f"device: {describe(torch_device)}")
+        info = TableInfo(file.height, file.width, pixel_nm, frames.length, provenance(movie))
+        with (
+            ReconstructionFiles(paths, info, settings.scale) as files,
+            click.progressbar(length=windows * length, label="reconstructing") as progress,
+        ):
+            made = reconstruct_movie(frames, engine, length, stride, progress.update)
+            result, failed = _write_windows(made, files, length)
+            if result is None:
+                raise InputError(failed[0], where=movie, hint="give a movie with more valid frames")
     click.echo(f"{result.optics}; {result.camera}")
     click.echo(METRICS.line(result.metrics))
     if result.fit is not None:
         click.echo(f"fine-tuning of the optics {result.fit}")
-    for note in (*failed, *result.notes):
+    for note in (*failed, *result.notes, *_doubts(result, pixel_nm)):
         click.echo(f"note: {note}", err=True)
-    click.echo(f"wrote {output}")
+    click.echo(f"wrote {paths.pictures}")
     if save_model is not None and engine.model is not None:
-        engine.model.save(save_model, f"{movie}: {len(raw)} frames", overwrite=overwrite)
+        engine.model.save(save_model, f"{movie}: {len(frames.numbers)} frames", overwrite=overwrite)
         click.echo(f"wrote the learned model to {save_model}")
-    if table is not None:
-        click.echo(f"wrote {table.rows} localisations to {localizations}")
-    if errors is not None:
+    if localizations is not None:
+        click.echo(f"wrote {files.rows} localisations to {localizations}")
+    if error_map is not None:
         click.echo(f"wrote the error map to {error_map}")
 
 
-def default_output(movie: Path) -> Path:
-    """Name the pictures of a movie: beside it, without its ending."""
-    folder = movie.parent if movie.name not in ("", "..") else movie.resolve().parent
-    return folder / f"{stem(movie)}_sr.ome.tif"
+def _check_model(kind: ModelKind, paths: OutputPaths, start_from: Path | None, estimate: str) -> None:
+    """Raise UsageError for outputs that a kind of model does not have."""
+    if not kind.saves and (start_from or paths.model):
+        raise click.UsageError("--start-from and --save-model are for our own model alone.")
+    if paths.localizations is not None and (estimate != "fused" or not kind.localizes):
+        raise click.UsageError("--localizations come with --estimate fused of our own model alone.")
+    if paths.error_map is not None and not kind.localizes:
+        raise click.UsageError("--error-map comes with our own model alone: the paper's knows no optics.")
 
 
-def _record(start: int, length: int, result: Any) -> dict[str, Any]:
-    """Describe what a picture was made from, for its file."""
-    apart = {"picture", "raw_mean", "fit", "psf", "localizations", "error_map"}
-    account = {f.name: getattr(result, f.name) for f in fields(result) if f.name not in apart}
-    account["fine_tuning"] = str(result.fit or "")
-    return {"first_frame": start, "last_frame": start + length - 1, **account}
+def _plan(
+    movie: Path,
+    frames: Any,
+    shape: tuple[int, int, int],
+    pixel_nm: float,
+    windows: int,
+    length: int,
+    stride: int,
+    scale: int,
+    paths: OutputPaths,
+) -> Iterator[str]:
+    """Describe in words what will be done, before it is."""
+    _, height, width = shape
+    lost = f", {frames.missing} lost" if frames.missing else ""
+    yield f"{movie}: {len(frames.numbers)} frames of {height}x{width}{lost}, pixel {pixel_nm:g} nm"
+    every = f", one every {stride}" if stride != length else ""
+    yield f"{windows} window(s) of {length} frames{every}, read as they come"
+    size = height * scale, width * scale
+    megabytes = windows * size[0] * size[1] * 4 / MB
+    yield f"{windows} picture(s) of {size[0]}x{size[1]}, pixel {pixel_nm / scale:g} nm: {megabytes:.0f} MB"
+    if left_over := frames.length - ((windows - 1) * stride + length):
+        yield f"the last {left_over} frames fill no window and are not used"
+    yield f"output: {paths.pictures}"
 
 
-def _selection(selected: tuple[str, ...]) -> dict[str, int | str]:
-    pairs = [one.partition("=") for one in selected]
-    if wrong := [one for one, pair in zip(selected, pairs, strict=True) if not (pair[0] and pair[2])]:
-        raise click.UsageError(f"--select takes AXIS=INDEX, as in channel=0, not '{wrong[0]}'.")
-    return {axis: int(place) if place.isdecimal() else place for axis, _, place in pairs}
+def _write_windows(made: Any, files: ReconstructionFiles, length: int) -> tuple[Reconstruction | None, list[str]]:
+    """Write every window's outputs; return the last picture, and why others are missing."""
+    from selfstorm.stream.offline import FailedWindow
+
+    result, failed = None, []
+    for start, outcome in made:
+        last = start + length - 1
+        if isinstance(outcome, FailedWindow):
+            failed.append(f"no picture of frames {start} to {last}: {outcome.why}")
+            continue
+        result = outcome
+        files.add(start, last, outcome)
+    return result, failed
 
 
-def _frames(window: str) -> int:
+def _doubts(result: Reconstruction, pixel_nm: float) -> list[str]:
+    from selfstorm.io.pixel_size import doubt
+
+    said = "" if result.psf is None else doubt(result.psf.equivalent_sigma_nm, pixel_nm)
+    return [said] if said else []
+
+
+def _window_frames(window: str) -> int:
     if not window.isdecimal():
         raise click.UsageError(f"--window takes 'all' or a number of frames, not '{window}'.")
     return int(window)

@@ -51,6 +51,7 @@ class LocalizationTable:
     @classmethod
     def of(cls, found: Localizations, psf: Psf) -> LocalizationTable:
         """Make the table of a window's localisations."""
+
         def column(values: Any) -> Floats:
             return np.asarray(values.double().cpu().numpy(), np.float64)
 

@@ -64,7 +64,12 @@ class MovieFile:
             why = f"cannot be read ({error.strerror or error})"
             raise MovieError(why, where=path, hint="check the name, the disk and the permissions") from None
         if frames is not None or region is not None:
-            self._reader = PartOfMovie(self._reader, frames, region, path)
+            whole = self._reader
+            try:
+                self._reader = PartOfMovie(whole, frames, region, path)
+            except BaseException:
+                whole.close()
+                raise
         self.length, self.height, self.width = self._reader.length, self._reader.height, self._reader.width
         stored = self._reader.dtype
         self.dtype = "float32" if stored == np.float64 else stored.newbyteorder("=").name

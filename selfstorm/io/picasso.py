@@ -1,7 +1,8 @@
 """Localisations as Picasso's HDF5: a table `locs`, its metadata inside and in NAME.yaml beside it.
 
 Schnitzbauer et al., Super-resolution microscopy with DNA-PAINT, Nature Protocols 12, 1198 (2017). Frames count from 0.
-Lengths are camera pixels, and a whole number is the *centre* of a pixel, as in Picasso's own fits: x = x_nm / pixel - 0.5.
+Lengths are camera pixels, and a whole number is the *centre* of a pixel, as in Picasso's own fits:
+x = x_nm / pixel - 0.5.
 """
 
 from __future__ import annotations
@@ -104,8 +105,9 @@ def read_picasso(path: Path) -> tuple[LocalizationTable, TableInfo]:
             text = file["metadata"][()].decode() if "metadata" in file else None
         documents = json.loads(text) if text else _yaml_documents(path)
         facts: dict[str, Any] = {key: value for one in documents for key, value in one.items()}
-        info = TableInfo(*(facts[key] for key in ("Height", "Width", "Pixelsize", "Frames")), facts)
-        pixel_nm = float(info.pixel_nm)
+        height, width, pixelsize, frames = (facts[key] for key in ("Height", "Width", "Pixelsize", "Frames"))
+        info = TableInfo(height, width, float(pixelsize), frames, facts)
+        pixel_nm = info.pixel_nm
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
             f"is no table of Picasso's ({first_line(error)})", where=path, hint="keep its .yaml file beside it"

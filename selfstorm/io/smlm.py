@@ -139,7 +139,9 @@ def read_smlm(path: Path) -> tuple[LocalizationTable, TableInfo | None]:
             manifest = json.loads(archive.read("manifest.json"))
             file = next(one for one in manifest["files"] if one["type"] == "table")
             layout = manifest["formats"][file["format"]]
-            dtype = np.dtype([(n, np.dtype(k).newbyteorder("<")) for n, k in zip(layout["headers"], layout["dtype"], strict=True)])
+            dtype = np.dtype(
+                [(n, np.dtype(k).newbyteorder("<")) for n, k in zip(layout["headers"], layout["dtype"], strict=True)]
+            )
             if archive.getinfo(file["name"]).file_size > MAX_BYTES or layout["mode"] != "binary":
                 raise ValueError("the table is too large, or text")
             rows = np.frombuffer(archive.read(file["name"]), dtype, int(file["rows"]))

@@ -34,8 +34,8 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
 @contextmanager
 def as_movie_error(path: Path) -> Iterator[None]:
     """Raise whatever tifffile raises in the block as a MovieError; silence what it logs of it."""
-    logger = tifffile.logger()
-    logger.addFilter(_discard)
+    logger, silence = tifffile.logger(), _Silence()
+    logger.addFilter(silence)
     try:
         yield
     except InputError:
@@ -52,7 +52,7 @@ def as_movie_error(path: Path) -> Iterator[None]:
             ) from None
         raise MovieError(f"is damaged or truncated ({why})", where=path, hint=COPY_AGAIN) from None
     finally:
-        logger.removeFilter(_discard)
+        logger.removeFilter(silence)
 
 
 def _unsupported(error: Exception) -> bool:
@@ -62,5 +62,8 @@ def _unsupported(error: Exception) -> bool:
     )
 
 
-def _discard(record: logging.LogRecord) -> bool:
-    return False
+class _Silence(logging.Filter):
+    """A filter that passes nothing; one for each block, because blocks nest."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return False

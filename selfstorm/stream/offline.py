@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -18,6 +19,36 @@ from selfstorm.stream.per_frame import ProgressCallbacks
 from selfstorm.stream.window import MIN_FRAMES, TooFewFramesError
 
 WITH_LESS = "give a smaller --window or --scale, end other programs that use the device, or say --device cpu"
+
+
+class FrameSource(Protocol):
+    """The frames of a movie, read when a window needs them.
+
+    Attributes:
+        numbers: (N,) of the frames that are there, ascending from 0; those between were lost.
+        length: frames of the movie, lost ones included.
+    """
+
+    @property
+    def numbers(self) -> Array: ...
+
+    @property
+    def length(self) -> int: ...
+
+    def read(self, numbers: Array) -> Array:
+        """Read (T, H, W) ADU of some of them."""
+        ...
+
+
+class ArrayFrames:
+    """A movie in memory, (T, H, W) ADU, without a lost frame; see FrameSource."""
+
+    def __init__(self, raw: Array) -> None:
+        self._raw, self.numbers, self.length = raw, np.arange(len(raw)), len(raw)
+
+    def read(self, numbers: Array) -> Array:
+        """Return (T, H, W) ADU of consecutive frames."""
+        return self._raw[numbers[0] : numbers[-1] + 1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +84,7 @@ def check_memory(model: StreamModel, frames: int) -> None:
 
 
 def reconstruct_movie(
-    raw: Array,
+    movie: FrameSource,
     engine: StreamEngine,
     window: int,
     stride: int,
@@ -62,7 +93,7 @@ def reconstruct_movie(
     """Reconstruct every whole window of a movie.
 
     Args:
-        raw: (T, H, W) ADU.
+        movie: its frames; those that were lost are in no window, as in the live daemon.
         engine: whose model learns from window to window.
         window: frames of a window.
         stride: frames from one window's start to the next.
@@ -75,9 +106,13 @@ def reconstruct_movie(
     Raises:
         InputError: the device has no memory for a window.
     """
-    for start in window_starts(len(raw), window, stride):
-        span = WindowSpan(np.arange(start, start + window), start, stride)
-        one = EngineWindow(span, lambda numbers: raw[numbers[0] : numbers[-1] + 1])
+    numbers = np.asarray(movie.numbers)
+    for start in window_starts(movie.length, window, stride):
+        there = numbers[np.searchsorted(numbers, start) : np.searchsorted(numbers, start + window)]
+        if not len(there):
+            yield start, FailedWindow("all of its frames were lost")
+            continue
+        one = EngineWindow(WindowSpan(there, start, stride), movie.read)
         try:
             yield start, engine.reconstruct(one, callbacks=ProgressCallbacks(advance)).result
         except (TooFewFramesError, FloatingPointError) as error:

@@ -10,7 +10,7 @@ import tifffile
 from micromanager_stack import write_stack
 from ndstorage.ndtiff_dataset import NDTiffDataset
 
-from selfstorm.commands.reconstruct import _selection
+from selfstorm.commands.movie_options import parse_selection
 from selfstorm.errors import MovieError
 from selfstorm.io import micromanager_tags
 from selfstorm.io.movies import MovieFile
@@ -237,10 +237,10 @@ def test_a_folder_that_is_no_movie_says_what_it_holds(tmp_path):
 
 
 def test_places_are_selected_by_number_or_name():
-    assert _selection(("channel=GFP", "z=3")) == {"channel": "GFP", "z": 3}
+    assert parse_selection(("channel=GFP", "z=3")) == {"channel": "GFP", "z": 3}
     for wrong in ("channel", "=3", "channel="):
         with pytest.raises(click.UsageError, match="AXIS=INDEX"):
-            _selection((wrong,))
+            parse_selection((wrong,))
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from streams import learned
 from selfstorm.compute.batching import BatchLimits, batches
 from selfstorm.compute.device import prepare_device
 from selfstorm.errors import InputError
+from selfstorm.io.localization_table import LocalizationTable
 from selfstorm.io.thunderstorm import COLUMNS, ThunderstormWriter, read_thunderstorm
 from selfstorm.io.truth import read_truth
 from selfstorm.localizations import joined
@@ -273,8 +274,8 @@ def test_thunderstorm_round_trip(tmp_path):
     found = localized(y)
     path = tmp_path / "found.csv"
     with ThunderstormWriter(path) as writer:
-        writer.append(found, GAUSSIAN)
-        writer.append(replace(found, frame=found.frame + 4), GAUSSIAN)
+        writer.append(LocalizationTable.of(found, GAUSSIAN))
+        writer.append(LocalizationTable.of(replace(found, frame=found.frame + 4), GAUSSIAN))
         assert not path.exists()
         assert len((tmp_path / "found.csv.part").read_text().splitlines()) == 1 + 2 * len(found)
     assert path.read_text().splitlines()[0] == (

@@ -8,7 +8,7 @@ import tifffile
 from click.testing import CliRunner
 
 from selfstorm.cli import cli
-from selfstorm.commands.reconstruct import default_output
+from selfstorm.commands.reconstruction_files import default_output
 from selfstorm.errors import InputError
 
 LINE = ("--pixel-nm", "100", "--device", "cpu", "--quality", "fast")

@@ -1,19 +1,19 @@
-"""The numbers that a recording's frames are published under: the camera's own, made to grow where they begin again."""
+"""Frame numbers of a recording: the camera's own, made to grow where they begin again."""
 
 from __future__ import annotations
 
 
 class Numbering:
-    """One recording's, from its first frame on, round after round where it is looped."""
+    """Numbers of one recording from its first frame on, lap after lap where it is looped."""
 
     def __init__(self) -> None:
         self._last: int | None = None
         self._shift = 0
 
     def next(self, number: int) -> tuple[int, int]:
-        """What the next frame is published under, and how many before it are missing in the recording.
+        """Number the next frame, and count the frames that are missing before it.
 
-        A number that does not grow says that the camera began to count again: what is missing there nobody knows.
+        A number that does not grow means that the camera restarted its count; the frames missing there are unknown.
         """
         shown = number + self._shift
         if self._last is not None and shown <= self._last:

@@ -1,0 +1,119 @@
+"""Files of a reconstruction: pictures, localisations and error maps, written window by window."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from contextlib import ExitStack
+from dataclasses import dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from selfstorm.io.atomic_files import check_outputs, stem
+from selfstorm.io.localization_table import (
+    LocalizationTable,
+    TableInfo,
+    TableWriter,
+    check_format,
+    side_files,
+    table_writer,
+)
+from selfstorm.io.ome_tiff import OmeTiffWriter
+
+if TYPE_CHECKING:
+    from selfstorm.reconstruction import Reconstruction
+
+APART = {"picture", "raw_mean", "fit", "psf", "localizations", "error_map"}  # of a reconstruction, not in its record
+
+
+@dataclass(frozen=True, slots=True)
+class OutputPaths:
+    """Where the outputs of `selfstorm reconstruct` go; None for those that are not written."""
+
+    pictures: Path
+    localizations: Path | None = None
+    error_map: Path | None = None
+    model: Path | None = None
+    overwrite: bool = False
+
+    def check(self, inputs: list[Path]) -> None:
+        """Raise InputError where an output would destroy data, or has an unknown format."""
+        outputs = {
+            "-o": self.pictures,
+            "--localizations": self.localizations,
+            "--error-map": self.error_map,
+            "--save-model": self.model,
+        }
+        if self.localizations is not None:
+            outputs |= {f"--localizations ({side.name})": side for side in side_files(self.localizations)}
+        check_outputs(outputs, inputs, overwrite=self.overwrite)
+        if self.localizations is not None:
+            check_format(self.localizations)
+
+
+def default_output(movie: Path) -> Path:
+    """Name the pictures of a movie: beside it, without its ending."""
+    folder = movie.parent if movie.name not in ("", "..") else movie.resolve().parent
+    return folder / f"{stem(movie)}_sr.ome.tif"
+
+
+def provenance(movie: Path) -> dict[str, Any]:
+    """Describe how the outputs are made: software, command and movie."""
+    command = shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return {"software": f"selfstorm {version('selfstorm')}", "command": command, "movie": str(movie)}
+
+
+class ReconstructionFiles:
+    """The open outputs of a reconstruction; as a context manager, an exception abandons them.
+
+    Args:
+        paths: where they go.
+        info: the movie.
+        scale: of the pictures.
+    """
+
+    def __init__(self, paths: OutputPaths, info: TableInfo, scale: int) -> None:
+        self._paths, self._info, self._scale = paths, info, scale
+        self._open = ExitStack()
+        self._table: TableWriter | None = None
+        self._errors: OmeTiffWriter | None = None
+        self._tabled_frames = 0
+
+    def __enter__(self) -> Self:
+        paths, overwrite = self._paths, self._paths.overwrite
+        with ExitStack() as opened:
+            pixel_nm = self._info.pixel_nm
+            self._pictures = opened.enter_context(
+                OmeTiffWriter(paths.pictures, pixel_nm / self._scale, overwrite=overwrite)
+            )
+            if paths.localizations is not None:
+                self._table = opened.enter_context(table_writer(paths.localizations, self._info, overwrite=overwrite))
+            if paths.error_map is not None:
+                self._errors = opened.enter_context(OmeTiffWriter(paths.error_map, pixel_nm, overwrite=overwrite))
+            self._open = opened.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.__exit__(kind, error, trace)
+
+    @property
+    def rows(self) -> int:
+        """Localisations written so far."""
+        return self._table.rows if self._table else 0
+
+    def add(self, first: int, last: int, result: Reconstruction) -> None:
+        """Write what was made of the frames first to last."""
+        facts = {"first_frame": first, "last_frame": last}
+        record = {field.name: getattr(result, field.name) for field in fields(result) if field.name not in APART}
+        record |= {"fine_tuning": str(result.fit or ""), **self._info.facts}
+        self._pictures.add(result.picture, facts | record)
+        if self._errors is not None and result.error_map is not None:
+            self._errors.add(result.error_map, facts | {"unit": "photons", **self._info.facts})
+        if self._table is not None and result.localizations is not None and result.psf is not None:
+            new = result.localizations.where(result.localizations.frame >= self._tabled_frames)
+            self._table.append(LocalizationTable.of(new, result.psf))
+            self._tabled_frames = last + 1

@@ -1,0 +1,131 @@
+"""Localisation tables: every format has the same emitters, units and precision, for our reader and for others'."""
+
+import json
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+
+from selfstorm.errors import InputError
+from selfstorm.io.localization_table import LocalizationTable, TableInfo, read_table, table_writer
+
+INFO = TableInfo(48, 64, 100.0, 200, {"movie": "cell.tif", "software": "selfstorm"})
+RNG = np.random.default_rng(5)
+N = 120
+TABLE = LocalizationTable(
+    frame=np.sort(RNG.integers(0, 200, N)),
+    x_nm=RNG.uniform(60, 6300, N),
+    y_nm=RNG.uniform(60, 4700, N),
+    sigma_nm=np.full(N, 128.5),
+    photons=RNG.uniform(200, 4000, N),
+    background_photons=RNG.uniform(5, 40, N),
+    background_sd=RNG.uniform(2, 7, N),
+    sd_x_nm=RNG.uniform(3, 25, N),
+    sd_y_nm=RNG.uniform(3, 25, N),
+)
+
+
+def written(path, table=TABLE):
+    """In three parts, as windows come."""
+    with table_writer(path, INFO) as writer:
+        for start in range(0, len(table), 50):
+            writer.append(table.rows(start, start + 50))
+    assert writer.rows == len(table)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".hdf5", ".smlm"])
+def test_every_format_comes_back(tmp_path, suffix):
+    table, info = read_table(written(tmp_path / f"found{suffix}"))
+    np.testing.assert_array_equal(table.frame, TABLE.frame)
+    for name in ("x_nm", "y_nm", "photons", "background_photons", "background_sd", "sd_nm", "sigma_nm"):
+        np.testing.assert_allclose(getattr(table, name), getattr(TABLE, name), atol=0.06, err_msg=name)
+    if suffix != ".csv":
+        assert info is not None
+        assert (info.height, info.width, info.pixel_nm, info.frames) == (48, 64, 100.0, 200)
+        np.testing.assert_allclose(table.sd_x_nm, TABLE.sd_x_nm, rtol=1e-5)
+        np.testing.assert_allclose(table.sd_y_nm, TABLE.sd_y_nm, rtol=1e-5)
+    assert not list(tmp_path.glob("*.part"))
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".hdf5", ".smlm"])
+def test_an_empty_table_is_a_table(tmp_path, suffix):
+    assert len(read_table(written(tmp_path / f"none{suffix}", TABLE.rows(0, 0)))[0]) == 0
+
+
+def test_picasso_counts_pixels_from_the_middle_of_the_first(tmp_path):
+    path = written(tmp_path / "found.hdf5")
+    with h5py.File(path) as file:
+        locs, metadata = file["locs"][()], json.loads(file["metadata"][()])
+    np.testing.assert_allclose((locs["x"] + 0.5) * 100, TABLE.x_nm, rtol=1e-5)
+    np.testing.assert_allclose(locs["lpx"] * 100, TABLE.sd_x_nm, rtol=1e-5)
+    np.testing.assert_allclose(locs["lpy"] * 100, TABLE.sd_y_nm, rtol=1e-5)
+    assert {"frame", "x", "y", "photons", "sx", "sy", "bg", "lpx", "lpy"} <= set(locs.dtype.names)
+    assert [metadata[0][key] for key in ("Frames", "Height", "Width", "Pixelsize")] == [200, 48, 64, 100.0]
+    assert (tmp_path / "found.yaml").read_text().split("\n---\n")[0] == json.dumps(metadata[0])
+
+
+def test_a_killed_run_leaves_a_picasso_table_that_can_be_read(tmp_path):
+    writer = table_writer(tmp_path / "found.hdf5", INFO)
+    writer.append(TABLE.rows(0, 50))  # and no more
+    with h5py.File(tmp_path / "found.hdf5.part") as file:
+        np.testing.assert_array_equal(file["locs"]["frame"], TABLE.frame[:50])
+
+
+def test_the_manifest_of_an_smlm_file_describes_its_table(tmp_path):
+    with zipfile.ZipFile(written(tmp_path / "found.smlm")) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+        size = archive.getinfo("table-0.bin").file_size
+    (layout,), (file,) = manifest["formats"].values(), manifest["files"]
+    assert manifest["format_version"] == "0.2"
+    assert size == file["rows"] * sum(np.dtype(kind).itemsize for kind in layout["dtype"])
+    assert dict(zip(layout["headers"], layout["units"], strict=True))["uncertainty_x"] == "nm"
+    assert file["max"]["x"] == pytest.approx(TABLE.x_nm.max())
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".hdf5", ".smlm"])
+def test_an_existing_table_is_not_replaced(tmp_path, suffix):
+    path = tmp_path / f"found{suffix}"
+    path.write_text("mine")
+    with pytest.raises(InputError, match="exists already"):
+        table_writer(path, INFO)
+    assert path.read_text() == "mine"
+
+
+def test_a_yaml_beside_the_table_is_not_replaced(tmp_path):
+    (tmp_path / "found.yaml").write_text("mine")
+    with pytest.raises(InputError, match=r"found\.yaml: exists already"):
+        table_writer(tmp_path / "found.hdf5", INFO)
+
+
+@pytest.mark.parametrize("name", ["found.txt", "found"])
+def test_an_unknown_ending_names_those_that_are_known(tmp_path, name):
+    with pytest.raises(InputError, match=r"\.csv .*\.hdf5 .*\.smlm"):
+        table_writer(tmp_path / name, INFO)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".hdf5", ".smlm"])
+def test_what_is_no_table_is_refused_in_a_sentence(tmp_path, suffix):
+    (tmp_path / f"x{suffix}").write_bytes(b"no table")
+    with pytest.raises(InputError, match=f"x\\{suffix}"):
+        read_table(tmp_path / f"x{suffix}")
+
+
+def test_picasso_itself_reads_the_table(tmp_path):
+    picasso = pytest.importorskip("picasso.io", reason="python -m pip install picassosr")
+    locs, info = picasso.load_locs(str(written(tmp_path / "found.hdf5")))
+    assert len(locs) == N
+    np.testing.assert_allclose((locs["x"] + 0.5) * 100, TABLE.x_nm, rtol=1e-5)
+    np.testing.assert_allclose(locs["lpy"] * 100, TABLE.sd_y_nm, rtol=1e-5)
+    assert info[0]["Pixelsize"] == 100.0
+
+
+def test_locan_itself_reads_the_tables(tmp_path):
+    locan = pytest.importorskip("locan", reason="python -m pip install locan")
+    smlm = locan.load_SMLM_file(path=written(tmp_path / "found.smlm")).data
+    thunderstorm = locan.load_thunderstorm_file(path=written(tmp_path / "found.csv")).data
+    np.testing.assert_allclose(smlm["position_x"], TABLE.x_nm, rtol=1e-5)
+    np.testing.assert_allclose(thunderstorm["position_x"], TABLE.x_nm, atol=0.01)
+    np.testing.assert_array_equal(smlm["frame"], TABLE.frame)
+    np.testing.assert_array_equal(thunderstorm["frame"], TABLE.frame)

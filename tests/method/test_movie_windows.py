@@ -1,0 +1,101 @@
+"""Windows of a movie on disk are read as they come; frames that were lost are in none; parts of a movie."""
+
+import numpy as np
+import pytest
+import tifffile
+from click.testing import CliRunner
+
+from selfstorm.cli import cli
+from selfstorm.errors import InputError, MovieError
+from selfstorm.frames import Region
+from selfstorm.io.movie_frames import MovieFrames
+from selfstorm.io.movies import MovieFile
+from selfstorm.io.ome_tiff import read_pictures
+from selfstorm.io.part_of_movie import parse_frames, parse_region
+from selfstorm.simulation.movie import simulate
+from selfstorm.simulation.scene import Scene
+
+LINE = ("--pixel-nm", "100", "--device", "cpu", "--quality", "fast", "--estimate", "density", "--scale", "2")
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return np.stack([pixels for pixels, _ in simulate(Scene(height=24, width=24, seed=3), frames=60)])
+
+
+def write(path, frames, odd=()):
+    """Each frame a page; those of odd numbers as float32, which no reader takes for frames of the movie."""
+    with tifffile.TiffWriter(path) as writer:
+        for index, frame in enumerate(frames):
+            writer.write(frame.astype(np.float32) if index in odd else frame, metadata=None, contiguous=False)
+    return path
+
+
+def run(*line):
+    return CliRunner().invoke(cli, [str(part) for part in line])
+
+
+def test_only_the_frames_of_a_window_are_read(tmp_path, frames, monkeypatch):
+    movie, read, most = MovieFile(write(tmp_path / "m.tif", frames)), [], []
+    monkeypatch.setattr(MovieFile, "frames", lambda *_: pytest.fail("the whole movie is loaded"))
+    original = MovieFrames.read
+
+    def watched(self, numbers):
+        read.extend(numbers.tolist())
+        most.append(len(numbers))
+        return original(self, numbers)
+
+    monkeypatch.setattr(MovieFrames, "read", watched)
+    result = run("reconstruct", movie.path, "-o", tmp_path / "o.ome.tif", "--window", 20, *LINE)
+    movie._reader.close()
+    assert result.exit_code == 0, result.output
+    assert set(read) == set(range(60))
+    assert max(most) == 20
+    assert "3 window(s) of 20 frames, read as they come" in result.output
+
+
+def test_lost_frames_are_in_no_window_and_are_counted(tmp_path, frames):
+    path = write(tmp_path / "m.tif", frames, odd={25, 26})
+    with MovieFile(path) as movie:
+        source = MovieFrames(movie)
+        assert (source.length, source.missing, len(source.numbers)) == (60, 2, 58)
+        np.testing.assert_array_equal(source.read(np.array([24, 27])), frames[[24, 27]])
+    result = run("reconstruct", path, "-o", tmp_path / "o.ome.tif", "--window", 20, *LINE)
+    assert result.exit_code == 0, result.output
+    assert "58 frames of 24x24, 2 lost" in result.output
+    assert "pages 25-26 left out: float32 pixels, not uint16" in result.output
+    assert [record["frames"] for record in read_pictures(tmp_path / "o.ome.tif").records] == [20, 18, 20]
+
+
+def test_a_part_of_the_frames_and_of_the_field(tmp_path, frames):
+    path = write(tmp_path / "m.tif", frames)
+    with MovieFile(path, frames=slice(10, 50), region=Region(4, 2, 16, 20)) as movie:
+        np.testing.assert_array_equal(movie.frames(), frames[10:50, 4:20, 2:22])
+        assert movie.stamp(0).number == 10
+        assert movie.acquisition.roi_yx == (4, 2)
+    part = run("reconstruct", path, "-o", tmp_path / "a.ome.tif", "--frames", "10:50", "--region", "4,2,16,20", *LINE)
+    assert part.exit_code == 0, part.output
+    cut = write(tmp_path / "cut.tif", frames[10:50, 4:20, 2:22])
+    assert run("reconstruct", cut, "-o", tmp_path / "b.ome.tif", *LINE).exit_code == 0
+    pictures = [read_pictures(tmp_path / name).pictures for name in ("a.ome.tif", "b.ome.tif")]
+    np.testing.assert_array_equal(*pictures)
+
+
+@pytest.mark.parametrize("text", ["", "5", "5:5", "9:3", "a:b", "-3:4", "1:2:3"])
+def test_ranges_that_are_none_are_refused(text):
+    with pytest.raises(InputError, match="--frames"):
+        parse_frames(text)
+
+
+@pytest.mark.parametrize("text", ["", "1,2,3", "1,2,0,4", "a,b,c,d", "1,2,3,4,5"])
+def test_regions_that_are_none_are_refused(text):
+    with pytest.raises(InputError, match="--region"):
+        parse_region(text)
+
+
+def test_parts_that_are_not_there_are_refused(tmp_path, frames):
+    path = write(tmp_path / "m.tif", frames)
+    with pytest.raises(MovieError, match="has 60 frames"):
+        MovieFile(path, frames=slice(60, 70))
+    with pytest.raises(MovieError, match="24 x 24 pixels; choose a --region"):
+        MovieFile(path, region=Region(0, 10, 24, 20))

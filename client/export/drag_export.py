@@ -8,6 +8,7 @@ from pathlib import Path
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
+from client.export.file_names import file_stem
 from client.export.movie_export import save_picture
 from client.picture.pictures import Picture
 from client.widgets.buttons import DrawnButton
@@ -56,7 +57,7 @@ class DragExport:
         self._start = start or _start_drag
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
-    def drag(self, source: QtWidgets.QWidget, picture: Picture) -> None:
+    def drag(self, source: QtWidgets.QWidget, picture: Picture, sample: str) -> None:
         """Drag a picture as a file; returns once it is dropped.
 
         Raises:
@@ -64,10 +65,7 @@ class DragExport:
         """
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="selfstorm-", ignore_cleanup_errors=True)
-        run, window = picture.window
-        preview = "-preview" if picture.preview else ""
-        name = "".join(letter for letter in run[:8] if letter.isalnum())
-        path = Path(self._folder.name) / f"{name}-window-{window}{preview}.ome.tif"
+        path = Path(self._folder.name) / f"{file_stem(picture, sample)}.ome.tif"
         save_picture(path, picture, overwrite=True)  # the folder is ours
         data = QtCore.QMimeData()
         data.setUrls([QtCore.QUrl.fromLocalFile(str(path))])

@@ -1,32 +1,119 @@
-"""Save or copy the view as an image with its scale bar and metadata."""
+"""Save or copy the view as an image of the picture alone, with scale bar, colour bar, time and grade."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from client.picture.pictures import Pair
+from client.picture.contrast_controls import short_number
+from client.picture.panel import PicturePanel
+from client.picture.pictures import UNIT, Pair
 from client.trust.sentences import picture_lines
 from selfstorm.errors import InputError
+from selfstorm.frames import Array
+
+PADDING_PX, GAP_PX, BAR_HEIGHT_PX = 8, 6, 10
+MIN_WIDTH_PX = 240
+GROUND, INK = QtGui.QColor("black"), QtGui.QColor("white")
 
 
-def view_image(view: QtWidgets.QWidget, pair: Pair, drawn: str) -> QtGui.QImage:
-    """Render the view at the screen's resolution.
+@dataclass(frozen=True, slots=True, eq=False)
+class Figure:
+    """What is written below the picture, and into the file.
 
-    Args:
-        view: Widget to render.
-        pair: Pictures it shows.
+    Attributes:
+        caption: Sample, window, time and grade.
+        table: (N,) uint32 colours of the picture; None where a legend in the picture explains them.
+        levels: Values drawn darkest and brightest.
         drawn: Contrast and colours, in words.
-
-    Returns:
-        The image with a title and a description as text entries.
     """
-    image = view.grab().toImage()
+
+    caption: str
+    table: Array | None
+    levels: tuple[float, float]
+    drawn: str
+
+
+def view_image(panel: PicturePanel, pair: Pair, figure: Figure) -> QtGui.QImage:
+    """Render the visible part of the picture, at the screen's resolution, with a caption below it.
+
+    The image has a title and a description as text entries.
+    """
+    image = _captioned(_visible_part(panel), figure)
     preview = ("preview",) if pair.sr.preview else ()
-    image.setText("Title", f"Self-STORM live, window {pair.sr.header.window}")
-    image.setText("Description", "\n".join((*preview, *picture_lines(pair.sr.header), drawn, *pair.sr.header.notes)))
+    image.setText("Title", f"Self-STORM live, {figure.caption}")
+    lines = (*preview, *picture_lines(pair.sr.header), figure.drawn, *pair.sr.header.notes)
+    image.setText("Description", "\n".join(lines))
     return image
+
+
+def _visible_part(panel: PicturePanel) -> QtGui.QImage:
+    """Grab the picture without axes, margins and the mark of a stale picture: the caption has the time."""
+    items: list[tuple[Any, float]] = [(panel.view.childGroup, 1.0)]
+    items += [(panel.plot.getAxis(side), 0.0) for side in ("left", "bottom")]  # their ticks reach into the picture
+    before = [item.opacity() for item, _ in items]
+    for item, opacity in items:
+        item.setOpacity(opacity)
+    try:
+        image: QtGui.QImage = panel.plot.grab(_picture_rect(panel)).toImage()
+    finally:
+        for (item, _), opacity in zip(items, before, strict=True):
+            item.setOpacity(opacity)
+    return image
+
+
+def _picture_rect(panel: PicturePanel) -> QtCore.QRect:
+    """Return the visible part of the picture on the widget."""
+    view, field = panel.view, panel.field
+    shown = view.sceneBoundingRect()
+    if field is not None:
+        shown &= view.mapViewToScene(QtCore.QRectF(0, 0, field.width, field.height)).boundingRect()
+    rect: QtCore.QRect = panel.plot.mapFromScene(shown).boundingRect().intersected(panel.plot.rect())
+    return rect.adjusted(0, 0, -1, -1)  # a row that the picture fills in part is none of it
+
+
+def _captioned(picture: QtGui.QImage, figure: Figure) -> QtGui.QImage:
+    ratio = picture.devicePixelRatio()
+    metrics = QtGui.QFontMetrics(QtWidgets.QApplication.font())
+    width = max(round(picture.width() / ratio), MIN_WIDTH_PX)
+    inner = width - 2 * PADDING_PX
+    flags = QtCore.Qt.TextFlag.TextWordWrap
+    text = metrics.boundingRect(QtCore.QRect(0, 0, inner, 10_000), flags, figure.caption)
+    bar = 0 if figure.table is None else metrics.height() + GAP_PX
+    top = round(picture.height() / ratio)
+    image = QtGui.QImage(
+        round(width * ratio), round((top + 2 * PADDING_PX + bar + text.height()) * ratio), picture.format()
+    )
+    image.setDevicePixelRatio(ratio)
+    image.fill(GROUND)
+    painter = QtGui.QPainter(image)
+    painter.setFont(QtWidgets.QApplication.font())
+    painter.setPen(INK)
+    painter.drawImage(QtCore.QPointF((width - picture.width() / ratio) / 2, 0), picture)
+    if figure.table is not None:
+        line = QtCore.QRect(PADDING_PX, top + PADDING_PX, inner, metrics.height())
+        _draw_colour_bar(painter, line, figure.table, figure.levels)
+    below = QtCore.QRect(PADDING_PX, top + PADDING_PX + bar, inner, text.height())
+    painter.drawText(below, flags, figure.caption)
+    painter.end()
+    return image
+
+
+def _draw_colour_bar(painter: QtGui.QPainter, line: QtCore.QRect, table: Array, levels: tuple[float, float]) -> None:
+    """Draw the lowest value, the colours, the highest value and the unit in one line."""
+    align, metrics = QtCore.Qt.AlignmentFlag, painter.fontMetrics()
+    low, high = short_number(levels[0]), f"{short_number(levels[1])} {UNIT}"
+    left, right = (metrics.horizontalAdvance(text) + GAP_PX for text in (low, high))
+    painter.drawText(line, align.AlignLeft | align.AlignVCenter, low)
+    painter.drawText(line, align.AlignRight | align.AlignVCenter, high)
+    bar = QtCore.QRect(line.left() + left, 0, line.width() - left - right, BAR_HEIGHT_PX)
+    bar.moveTop(line.center().y() - BAR_HEIGHT_PX // 2)
+    colours = QtGui.QImage(table.data, len(table), 1, 4 * len(table), QtGui.QImage.Format.Format_RGB32)
+    painter.drawImage(bar, colours)
+    painter.drawRect(bar)
 
 
 def save_image(path: Path, image: QtGui.QImage) -> None:

@@ -14,6 +14,7 @@ ERROR_MAP = (
     "the picture itself is drawn in grey"
 )
 TIME = "The last windows in one picture, coloured by time; static structures are white"
+SAMPLE = "Name of the sample, used in the names and captions of saved files"
 PAUSE = "Pause reconstruction; frames are still received, counted and recorded"
 RECORD = "Record the raw frames on the daemon's machine, in the folder set in its configuration"
 SNAPSHOT = "Save the newest picture and its raw mean on the daemon's machine"
@@ -57,6 +58,7 @@ ACTIONS = (
     ActionSpec("File", "save_data", "Save data as 32-bit OME-TIFF…", ("Ctrl+Shift+S",), needs="picture"),
     ActionSpec("File", "save_movie", "Save all windows in memory as movie…", ("Ctrl+Shift+M",), needs="picture"),
     ActionSpec("File", "copy", "Copy view", ("Ctrl+C",), "copy", needs="picture"),
+    ActionSpec("File", "sample", "Sample name…", begins_group=True, tip=SAMPLE),
     ActionSpec("File", "quit", "Quit", ("Ctrl+Q",), begins_group=True),
     ActionSpec("View", "whole", "Whole field", ("F", "0"), "whole"),
     ActionSpec("View", "zoom_in", "Zoom in", ("+", "=")),

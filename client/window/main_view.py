@@ -5,15 +5,17 @@ from __future__ import annotations
 import pyqtgraph as pg
 from PySide6 import QtCore, QtWidgets
 
+from client.picture.badge import Badge
 from client.picture.error_overlay import ErrorOverlay
 from client.picture.field import PictureField
+from client.picture.grade import grade_explanation, grade_level, grade_text
 from client.picture.panel import PicturePanel
 from client.picture.picture_item import PictureItem
 from client.picture.pictures import Pair, Picture
 from client.picture.time_code import DEFAULT_WINDOWS, MAX_WINDOWS
 from client.picture.time_overlay import TimeOverlay
 from client.widgets.buttons import DrawnButton
-from client.widgets.theme import theme
+from client.widgets.theme import THEMES, theme
 from selfstorm.frames import Array
 
 MODES = {
@@ -23,6 +25,7 @@ MODES = {
     "time": "Colour-coded time: the last windows in one picture, coloured by time",
 }
 SLIDER_WIDTH_PX = 70
+ON_PICTURE = THEMES["dark"]  # the badge has a dark ground in both themes
 
 
 class MainView(PicturePanel):
@@ -42,6 +45,7 @@ class MainView(PicturePanel):
         self.raw_item.setZValue(-10)
         self.raw_item.hide()
         self.view.addItem(self.raw_item, ignoreBounds=True)
+        self.badge = Badge(self.view)
         self.error_overlay, self.time_overlay = ErrorOverlay(self.view), TimeOverlay(self.view)
         self.split_line = pg.InfiniteLine(
             angle=90,
@@ -95,6 +99,14 @@ class MainView(PicturePanel):
         else:
             self.raw_item.pixels = None
         self._arrange()
+
+    def show_grade(self, pair: Pair | None) -> None:
+        """Show on the picture how it was computed."""
+        if pair is None:
+            self.badge.show_text("", "white", "", None)
+            return
+        colour = ON_PICTURE.preview if pair.sr.preview else ON_PICTURE.level(grade_level(pair))
+        self.badge.show_text(grade_text(pair), colour, grade_explanation(pair), self.field)
 
     def show_error(self, picture: Picture | None) -> None:
         """Set the error map of the same window, where it has one."""

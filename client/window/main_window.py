@@ -184,10 +184,12 @@ class ViewerWindow(QtWidgets.QMainWindow):
             self.raw.show_picture(pair.raw, field)
             self.sr.show_picture(pair.sr, field)
             self.sr.show_error(pair.error)
+            self.sr.show_grade(pair)
             self.facts.show_header(pair.sr.header, state.info)
         else:
             self.raw.clear()
             self.sr.clear()
+            self.sr.show_grade(None)
             self.facts.clear()
         self._draw_raw_below(pair)
         self._describe_cursor()

@@ -10,11 +10,12 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from client.address import DEFAULT, Target
 from client.export.csv_export import save_text
 from client.export.drag_export import DragExport, StartDrag
+from client.export.file_names import caption, file_stem, sample_of
 from client.export.measurements import profile_csv, region_csv
 from client.export.movie_export import MovieExport, save_data
-from client.export.png_export import save_image, view_image
+from client.export.png_export import Figure, save_image, view_image
 from client.picture.field import field_of
-from client.picture.pictures import Pair
+from client.picture.pictures import UNIT, Pair
 from client.timeline.playhead import follow, mark, seek, step, to_mark
 from client.window.connect_dialog import ConnectDialog
 from client.window.help_pages import about_page, shortcuts_page
@@ -78,6 +79,7 @@ class Commands(QtCore.QObject):
             "save_data": self._save_data,
             "save_movie": self._save_movie,
             "copy": self._copy,
+            "sample": self._ask_for_sample,
             "quit": self._window.close,
         }
 
@@ -182,7 +184,7 @@ class Commands(QtCore.QObject):
     def _drag(self) -> None:
         if (pair := self._shown()) is not None:
             self._try(
-                lambda: self._drag_export.drag(self._window.grip, pair.sr),
+                lambda: self._drag_export.drag(self._window.grip, pair.sr, self._sample()),
                 f"Window {pair.window[1]} exported.",
             )
 
@@ -212,10 +214,16 @@ class Commands(QtCore.QObject):
         window, pair = self._window, self._shown()
         if pair is None:
             raise InputError("no picture yet")
-        low, high = window.sr.image.levels
-        contrast = window.sr.controls.contrast
-        drawn = f"{window.sr.colour_description} from {low:.4g} to {high:.4g}, gamma {contrast.gamma:g}"
-        return view_image(window.sr.plot, pair, "; ".join(filter(None, (drawn, *window.sr.legends))))
+        sr = window.sr
+        low, high = sr.image.levels
+        drawn = f"{sr.colour_description} from {low:.4g} to {high:.4g} {UNIT}, gamma {sr.controls.contrast.gamma:g}"
+        figure = Figure(
+            caption(pair, self._sample()),
+            sr.image.table if sr.mode != "time" else None,
+            (low, high),
+            "; ".join(filter(None, (drawn, *sr.legends))),
+        )
+        return view_image(sr, pair, figure)
 
     def _lock(self, locked: bool) -> None:
         controls = self._window.sr.controls
@@ -241,9 +249,24 @@ class Commands(QtCore.QObject):
     def _shown(self) -> Pair | None:
         return self._window.state.shown if self._window.state else None
 
+    def _sample(self) -> str:
+        """Name of the sample: the one the user has given, else that of the recording played back."""
+        state = self._window.state
+        source = state.info.source if state is not None and state.info is not None else ""
+        return self._preferences.sample or sample_of(source)
+
+    def _ask_for_sample(self) -> None:
+        text, done = self._ask_text("Sample name", "Name of the sample, for the names of saved files:", self._sample())
+        if done:
+            self._preferences.sample = text.strip()
+
+    def _ask_text(self, title: str, label: str, text: str) -> tuple[str, bool]:
+        line = QtWidgets.QLineEdit.EchoMode.Normal
+        return QtWidgets.QInputDialog.getText(self._window, title, label, line, text)
+
     def _path(self, title: str, suffix: str, kind: str) -> Path | None:
         pair = self._shown()
-        chosen = self._ask_save(title, f"window-{pair.sr.header.window}{suffix}", kind) if pair is not None else ""
+        chosen = self._ask_save(title, file_stem(pair.sr, self._sample()) + suffix, kind) if pair is not None else ""
         return Path(chosen) if chosen else None
 
     def _try(self, do: Callable[[], object], done: str) -> None:

@@ -46,6 +46,15 @@ class Preferences:
         self._write("mode", name)
 
     @property
+    def sample(self) -> str:
+        """Name of the sample, for file names; empty where none was given."""
+        return self._read("sample")
+
+    @sample.setter
+    def sample(self, name: str) -> None:
+        self._write("sample", name)
+
+    @property
     def recent(self) -> tuple[Target, ...]:
         """Recent connections, the last one first, each with the path of its key; never the key itself."""
         try:

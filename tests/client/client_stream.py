@@ -35,6 +35,7 @@ def header(kind="sr.refined", window=0, run="first-run", side=8, scale=4, pixel_
         "first_seq": 100 * window,
         "last_seq": 100 * window + 99,
         "frames": 100,
+        "estimate": "fused",
         "published_unix_ns": time.time_ns(),
     }
     return PictureHeader(**(given | other))

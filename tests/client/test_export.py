@@ -1,5 +1,7 @@
 """Data out, and movies in again."""
 
+from datetime import datetime
+
 import numpy as np
 import pytest
 import tifffile
@@ -7,9 +9,11 @@ from client_stream import header, pixels
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Qt
 
+from client.export.file_names import file_stem, sample_of
 from client.export.movie_export import save_data
 from client.picture.pictures import Pair, Picture
 from client.timeline.saved_movie import open_movie
+from client.widgets.theme import theme
 from selfstorm.errors import InputError
 from selfstorm.io.ome_tiff import OmeTiffWriter, read_pictures
 
@@ -57,13 +61,57 @@ def test_the_view_is_saved_with_its_scale_bar_and_says_what_it_shows(showing, tm
     path = showing.answers["Save view"] = tmp_path / "view.png"
     showing.do("save_view")
     image = QtGui.QImage(str(path))
-    assert image.size() == showing.window.sr.plot.size()
+    assert image.text("Title").endswith("FULL")
     assert "window 0: frames 0 to 99" in image.text("Description")
     assert "fire from" in image.text("Description")
-    bar = showing.window.sr.scale_bar.bar
-    at = showing.window.sr.plot.mapFromScene(bar.mapToScene(bar.rect().center()))
-    assert image.pixelColor(at).getRgb()[:3] == (255, 255, 255)
     assert "view.png" in showing.window.message.full_text
+
+
+def saved_view(showing, tmp_path):
+    path = showing.answers["Save view"] = tmp_path / "view.png"
+    showing.do("save_view")
+    return QtGui.QImage(str(path))
+
+
+def test_a_saved_view_is_the_picture_without_margins_over_its_caption(showing, tmp_path):
+    image = saved_view(showing, tmp_path)
+    view, plot = showing.window.sr.view, showing.window.sr.plot
+    field = plot.mapFromScene(view.mapViewToScene(showing.window.sr.image.boundingRect())).boundingRect()
+    assert image.width() == pytest.approx(min(field.width(), plot.width()), abs=3)
+    bar = showing.window.sr.scale_bar.bar
+    at = plot.mapFromScene(bar.mapToScene(bar.rect().center())) - field.topLeft()
+    assert image.pixelColor(at).getRgb()[:3] == (255, 255, 255)
+    corners = [image.pixelColor(x, y) for x in (0, field.width() - 3) for y in (0, field.height() - 3)]
+    assert QtGui.QColor(theme().picture) not in corners
+    below = range(field.height(), image.height())
+    assert max(len({image.pixelColor(x, y).rgb() for x in range(image.width())}) for y in below) > 100  # a colour bar
+
+
+def test_a_reduced_picture_is_saved_with_its_badge(showing, publisher, tmp_path):
+    publisher.send_window(1, estimate="density", grade="quick", effort="quick density")
+    showing.until(lambda: showing.shows(1))
+    badge = showing.window.sr.badge
+    assert (badge.text, badge.isVisible()) == ("QUICK", True)
+    assert "quick density" in badge.toolTip()
+    before = saved_view(showing, tmp_path)
+    assert before.text("Title").endswith("QUICK")
+    badge.hide()
+    assert saved_view(showing, tmp_path) != before
+
+
+def test_a_stale_picture_is_saved_as_bright_as_it_was(showing, tmp_path):
+    before = saved_view(showing, tmp_path)
+    showing.window.sr.show_stale("OLD")
+    assert saved_view(showing, tmp_path) == before
+
+
+def test_files_are_named_by_date_sample_run_and_window():
+    picture = Picture(header(window=70, run="1a2b3c4d", published_unix_ns=1_795_799_520_000_000_000), None, 0.0)
+    date = f"{datetime.fromtimestamp(1_795_799_520):%Y%m%d-%H%M}"
+    assert file_stem(picture, "cell 3/a") == f"{date}_cell-3-a_1a2b3c_window70"
+    assert file_stem(picture) == f"{date}_1a2b3c_window70"
+    assert sample_of("replay:///data/my%20cell3.ome.tif?loop=1") == "my cell3"
+    assert sample_of("simulate://") == ""
 
 
 def test_a_file_that_cannot_be_written_is_said_and_nothing_breaks(showing, tmp_path):
@@ -104,7 +152,7 @@ def test_there_is_nothing_to_drag_before_the_first_picture(viewer, qtbot):
 
 def test_the_view_is_copied_to_the_clipboard(showing):
     showing.do("copy")
-    assert QtWidgets.QApplication.clipboard().image().size() == showing.window.sr.plot.size()
+    assert QtWidgets.QApplication.clipboard().image().text("Title").startswith("Self-STORM live, window 0")
 
 
 def test_the_windows_kept_are_saved_as_a_movie_that_opens_again(showing, publisher, tmp_path):
@@ -151,7 +199,7 @@ def test_a_saved_movie_opens_in_the_same_window_with_the_same_scrubber(showing, 
     assert window.sr.picture.header.window == 0
     assert window.sr.field.width == pytest.approx(0.8)
     assert not window.raw.isVisible()
-    assert len(showing.state.trend) == 4
+    assert len(showing.state.trend.samples) == 4
     assert not window.sr.banner.isVisible()
     showing.do("forward")
     assert window.sr.picture.pixels[0, 0] == 2

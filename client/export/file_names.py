@@ -1,0 +1,44 @@
+"""Names of exported files: date, sample, run and window. Pure."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from pathlib import PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from client.picture.grade import grade_text
+from client.picture.pictures import Pair, Picture
+
+RUN_CHARACTERS = 6
+MAX_SAMPLE_CHARACTERS = 60
+NOT_IN_NAMES = re.compile(r"[^\w.-]+")
+
+
+def file_stem(picture: Picture, sample: str = "") -> str:
+    """Name a picture's file without suffix: '20261127-1712_cell3_1a2b3c_window70'."""
+    header = picture.header
+    taken = f"{datetime.fromtimestamp(header.published_unix_ns / 1e9):%Y%m%d-%H%M}" if header.published_unix_ns else ""
+    preview = "-preview" if picture.preview else ""
+    parts = (taken, plain(sample)[:MAX_SAMPLE_CHARACTERS], plain(header.run)[:RUN_CHARACTERS])
+    return "_".join((*filter(None, parts), f"window{header.window}{preview}"))
+
+
+def plain(text: str) -> str:
+    """Replace what a file name cannot have on every system by '-'."""
+    return NOT_IN_NAMES.sub("-", text).strip("-.")
+
+
+def sample_of(source: str) -> str:
+    """Take the name of the sample from a recording's address: 'cell3' of 'replay:///data/cell3.ome.tif'; else empty."""
+    name = PurePosixPath(unquote(urlsplit(source).path)).name
+    stem, dot, _ = name.partition(".")
+    return stem if dot else ""
+
+
+def caption(pair: Pair, sample: str = "") -> str:
+    """Describe a picture in one line: sample, window, time and grade."""
+    header = pair.sr.header
+    taken = datetime.fromtimestamp(header.published_unix_ns / 1e9) if header.published_unix_ns else None
+    parts = (sample, f"window {header.window}", f"{taken:%Y-%m-%d %H:%M:%S}" if taken else "", grade_text(pair))
+    return "  ·  ".join(filter(None, parts))

@@ -38,7 +38,6 @@ def watch(target: Target, movie: Path | None, screenshot: Path | None, windows: 
     require_screen(os.environ, Path(QtCore.QLibraryInfo.path(QtCore.QLibraryInfo.LibraryPath.PluginsPath)))
     application = QtWidgets.QApplication(sys.argv[:1])
     application.setApplicationName("selfstorm-viewer")
-    application.setApplicationDisplayName("Self-STORM live")
     apply_theme(application)
     if application.platformName() == "offscreen":
         # The offscreen platform warns once per widget that there is no window manager.

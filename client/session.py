@@ -79,7 +79,6 @@ class ViewerSession:
         self.presenter.begin(self._subscriber, ViewerState(target.results))
         self.daemon_actions.begin(target.control_address, key)
         self._preferences.remember(target)
-        self.window.setWindowTitle(f"Self-STORM live – {target.results}")
 
     def open(self, path: Path) -> None:
         """Open a saved movie.
@@ -95,7 +94,6 @@ class ViewerSession:
         start = seek(Playhead(), history, history.first)
         state = ViewerState("", movie=path.name, history=history, playhead=start, trend=trend)
         self.presenter.begin(EmptySource(), state)
-        self.window.setWindowTitle(f"Self-STORM live – {path.name}")
 
     def stop(self) -> None:
         """Stop all threads and timers."""

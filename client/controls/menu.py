@@ -8,6 +8,7 @@ from client.access import headline, unavailable_reason
 from client.picture.region import Region
 from client.state import ViewerState
 from client.window.action_table import ACTIONS
+from client.window.mnemonics import plain
 
 CONNECT = "Opens File > Connect, for another daemon or another key"
 DRAW_FIRST = "Draw a region first: Tools > Region (R)."
@@ -41,9 +42,9 @@ def _texts(state: ViewerState) -> dict[str, str]:
     status = state.status
     texts = {}
     if status is not None and status.paused:
-        texts["pause"] = "Resume"
+        texts["pause"] = "Res&ume"
     if status is not None and status.recording:
-        texts["record"] = "Stop recording"
+        texts["record"] = "S&top recording"
     return texts
 
 
@@ -59,8 +60,8 @@ def _why_not(name: str, state: ViewerState, region: Region | None) -> str:
 
 def _set(action: QtGui.QAction, text: str, tip: str, enabled: bool) -> None:
     """Set only what has changed, so that an open menu does not flicker."""
-    if action.text() != text:
-        action.setText(text)
+    if plain(action.text()) != plain(text):
+        action.setText(text if "&" in text else f"&{text}")
     if action.toolTip() != tip:
         action.setToolTip(tip)
     if action.isEnabled() != enabled:

@@ -17,6 +17,7 @@ from selfstorm.frames import Array
 
 AXIS_WIDTH_PX = 46
 STALE_OPACITY = 0.45
+BARE_MARGINS_PX = (2, 2, 2, 2)
 MARGINS_PX = (2, 8, 10, 2)  # space for the outermost tick labels
 MAX_ZOOM = 500.0  # largest magnification of a field
 
@@ -27,6 +28,7 @@ class PicturePanel(QtWidgets.QWidget):
     def __init__(self, title: str, colours: str, *, axes: bool = True) -> None:
         super().__init__()
         self._axes = ("left", "bottom") if axes else ()
+        self._bare = False
         self.picture: Picture | None = None
         self.field: PictureField | None = None
         self.controls = ContrastControls(colours)
@@ -46,7 +48,7 @@ class PicturePanel(QtWidgets.QWidget):
     def _prepare_plot(self) -> None:
         self.view.addItem(self.image)
         self.plot.hideButtons()
-        self.plot.getPlotItem().layout.setContentsMargins(*(MARGINS_PX if self._axes else (2, 2, 2, 2)))
+        self.plot.getPlotItem().layout.setContentsMargins(*(MARGINS_PX if self._axes else BARE_MARGINS_PX))
         self.view.invertY(True)
         self.view.setDefaultPadding(0.0)
         self.plot.getAxis("left").setWidth(AXIS_WIDTH_PX)
@@ -60,7 +62,8 @@ class PicturePanel(QtWidgets.QWidget):
         self.banner.hide()
         self.message.hide()
         self.message.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
-        self.header = QtWidgets.QHBoxLayout()
+        self.header_bar = QtWidgets.QWidget()
+        self.header = QtWidgets.QHBoxLayout(self.header_bar)
         self.header.setContentsMargins(4, 0, 2, 0)
         self.header.addWidget(self.title)
         self.header.addWidget(_elastic_slot(self.chip), 1)
@@ -75,7 +78,7 @@ class PicturePanel(QtWidgets.QWidget):
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
-        column.addLayout(self.header)
+        column.addWidget(self.header_bar)
         column.addWidget(self.frame, 1)
 
     def restyle(self) -> None:
@@ -89,6 +92,15 @@ class PicturePanel(QtWidgets.QWidget):
                 self._label_axis(side, self.field)
         self.controls.restyle()
         self.show_chip("", "")
+
+    def set_bare(self, bare: bool) -> None:
+        """Show the picture alone, without axes and controls."""
+        self._bare = bare
+        self.header_bar.setVisible(not bare)
+        for side in self._axes:
+            self.plot.getAxis(side).setVisible(not bare and self.field is not None)
+        self.plot.getAxis("left").setWidth(0 if bare else AXIS_WIDTH_PX)
+        self.plot.getPlotItem().layout.setContentsMargins(*(BARE_MARGINS_PX if bare or not self._axes else MARGINS_PX))
 
     def show_picture(self, picture: Picture | None, field: PictureField) -> None:
         """Draw a picture over a field; the user's view is kept unless the field has changed."""
@@ -110,7 +122,7 @@ class PicturePanel(QtWidgets.QWidget):
         self.field = field
         for side in self._axes:
             self._label_axis(side, field)
-            self.plot.getAxis(side).show()
+            self.plot.getAxis(side).setVisible(not self._bare)
         longest = max(field.width, field.height)
         least, most = longest / MAX_ZOOM, 8 * longest
         self.view.setLimits(minXRange=least, minYRange=least, maxXRange=most, maxYRange=most)

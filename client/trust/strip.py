@@ -19,14 +19,17 @@ class TrustStrip(QtWidgets.QWidget):
     def __init__(self) -> None:
         super().__init__()
         self.cells: dict[str, IndicatorCell] = {}
+        self._cells_shown = True
         self._row = QtWidgets.QHBoxLayout()
         self._row.setSpacing(4)
         self.shape = LevelShape()
         self.line = ElidedLabel()
+        self.recording = named_label("recording")
         below = QtWidgets.QHBoxLayout()
         below.setContentsMargins(4, 0, 4, 0)
         below.addWidget(self.shape)
         below.addWidget(self.line, 1)
+        below.addWidget(self.recording)
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
@@ -42,6 +45,17 @@ class TrustStrip(QtWidgets.QWidget):
         self.shape.show_level(level)
         self.line.set_full_text(text)
 
+    def show_cells(self, shown: bool) -> None:
+        """Show or hide the cells; the sentence below them stays."""
+        self._cells_shown = shown
+        for cell in self.cells.values():
+            cell.setVisible(shown)
+
+    def show_recording(self, text: str) -> None:
+        """Describe the running recording; empty without one."""
+        self.recording.setText(text)
+        self.recording.setVisible(bool(text))
+
     def _make_cells(self, indicators: tuple[Finding, ...]) -> None:
         for cell in self.cells.values():
             self._row.removeWidget(cell)
@@ -49,6 +63,7 @@ class TrustStrip(QtWidgets.QWidget):
         self.cells = {lamp.name: IndicatorCell(lamp.name) for lamp in indicators}
         for name, cell in self.cells.items():
             self._row.addWidget(cell, WIDTHS.get(name, USUAL_WIDTH))
+            cell.setVisible(self._cells_shown)
 
 
 class IndicatorCell(QtWidgets.QFrame):

@@ -105,6 +105,7 @@ QFrame#lamp { background: $base; border: 1px solid $line; border-radius: 4px; }
 QLabel#title, QLabel#heading, QLabel#value, QLabel#banner, QLabel#chip { font-weight: bold; }
 QLabel#heading, QLabel#message, QLabel#caption, QLabel#dim { color: $dim; }
 QLabel#caption { font-size: 8pt; }
+QLabel#recording { color: $bad; font-weight: bold; padding: 0 10px; }
 QLabel#notes { color: $warning; }
 QLabel#message { padding: 24px; }
 QLabel#banner { background: $warning; color: $on_chip; padding: 6px; }

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from PySide6 import QtGui, QtWidgets
 
 from client.widgets.icons import icon
+from client.window.mnemonics import with_mnemonic
 
 ERROR_MAP = (
     "Shows where the picture, imaged again through the microscope, is brighter or dimmer than the camera image; "
     "the picture itself is drawn in grey"
 )
 TIME = "The last windows in one picture, coloured by time; static structures are white"
+SECOND_SCREEN = "Show only the picture and what to know about it, on the whole screen; Esc returns"
 SAMPLE = "Name of the sample, used in the names and captions of saved files"
 PAUSE = "Pause reconstruction; frames are still received, counted and recorded"
 RECORD = "Record the raw frames on the daemon's machine, in the folder set in its configuration"
@@ -72,6 +74,7 @@ ACTIONS = (
     ActionSpec("View", "lock", "Lock contrast", ("K",), checked=False, begins_group=True),
     ActionSpec("View", "invert", "Invert colours", ("I",), checked=False),
     ActionSpec("View", "light", "Light theme", checked=False, begins_group=True),
+    ActionSpec("View", "second_screen", "Second screen", ("F11",), checked=False, tip=SECOND_SCREEN),
     ActionSpec("Time", "live", "Live: follow the newest window", ("End", "L")),
     ActionSpec("Time", "back", "One window back", ("Left",), begins_group=True, needs="picture"),
     ActionSpec("Time", "forward", "One window forward", ("Right",), needs="picture"),
@@ -83,6 +86,7 @@ ACTIONS = (
     ActionSpec("Time", "mark_after", "Next mark", ("]",), needs="picture"),
     ActionSpec("Tools", "profile", "Line profile", ("P",), "profile", checked=False, needs="picture"),
     ActionSpec("Tools", "region", "Region", ("R",), "region", checked=False, needs="picture"),
+    ActionSpec("Tools", "cancel", "Remove drawing, or leave second screen", ("Esc",)),
     ActionSpec("Tools", "copy_profile", "Copy profile", begins_group=True, needs="profile"),
     ActionSpec("Tools", "save_profile", "Save profile as CSV…", needs="profile"),
     ActionSpec("Tools", "save_region", "Save region as CSV…", needs="region"),
@@ -107,14 +111,17 @@ def make_actions(window: QtWidgets.QMainWindow) -> dict[str, QtGui.QAction]:
     """Make the window's menus and return all actions by name."""
     actions: dict[str, QtGui.QAction] = {}
     menus: dict[str, QtWidgets.QMenu] = {}
+    titles: set[str] = set()
+    letters: dict[str, set[str]] = {}
     for spec in ACTIONS:
         menu = menus.get(spec.menu)
         if menu is None:
-            menu = menus[spec.menu] = window.menuBar().addMenu(spec.menu)
+            menu = menus[spec.menu] = window.menuBar().addMenu(with_mnemonic(spec.menu, titles))
             menu.setToolTipsVisible(True)
+            letters[spec.menu] = set()
         if spec.begins_group:
             menu.addSeparator()
-        action = QtGui.QAction(spec.text, window)
+        action = QtGui.QAction(with_mnemonic(spec.text, letters[spec.menu]), window)
         action.setShortcuts([QtGui.QKeySequence(key) for key in spec.keys])
         if spec.checked is not None:
             action.setCheckable(True)
@@ -122,6 +129,7 @@ def make_actions(window: QtWidgets.QMainWindow) -> dict[str, QtGui.QAction]:
         if spec.tip:
             action.setToolTip(spec.tip)
         menu.addAction(action)
+        window.addAction(action)  # its shortcut works while the menu bar is hidden
         actions[spec.name] = action
     return actions
 

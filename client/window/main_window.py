@@ -5,6 +5,7 @@ from __future__ import annotations
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.controls.menu import show_daemon
+from client.controls.recording_text import recording_text
 from client.export.drag_export import DragGrip
 from client.picture.crosshair import Crosshair, describe_point
 from client.picture.field import field_of
@@ -30,12 +31,18 @@ from client.widgets.theme import apply_theme, theme
 from client.window.action_table import draw_icons, enable_actions, make_actions, make_tool_bar
 from client.window.main_view import MainView
 from client.window.picture_tools import ProfileLine, RegionBox
+from client.window.second_screen import SecondScreen
+from client.window.title import PROGRAM, window_title
 from client.window.welcome import WelcomeCard
 
 SIZE_PX = (1280, 800)
 MAIN_PX, SIDE_PX = 806, 424
 RAW_PX, TABS_PX = 318, 262
 MESSAGE_MS = 30_000
+CONTEXT_MENU = (
+    *("copy", "save_view", "save_data", "", "whole", "single", "split", "overlay", "time", "error_map", ""),
+    *("profile", "region", "", "lock", "invert", "second_screen"),
+)
 HINT = "Hover over an image to see position and values."
 
 
@@ -54,7 +61,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
 
     def __init__(self) -> None:
         super().__init__()
-        self.setWindowTitle("Self-STORM live")
+        self.setWindowTitle(PROGRAM)
         self.resize(*SIZE_PX)
         self.state: ViewerState | None = None
         self._drawn: Pair | None = None
@@ -62,7 +69,8 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self._cursor: tuple[float, float] | None = None
         self.menu_actions = make_actions(self)
         self.grip = DragGrip()
-        self.addToolBar(QtCore.Qt.ToolBarArea.LeftToolBarArea, make_tool_bar(self.menu_actions, self.grip))
+        self.tool_bar = make_tool_bar(self.menu_actions, self.grip)
+        self.addToolBar(QtCore.Qt.ToolBarArea.LeftToolBarArea, self.tool_bar)
         self.strip, self.time_bar = TrustStrip(), TimeBar()
         self.sr, self.raw = MainView(), PicturePanel("Raw mean", "grey", axes=False)
         self.links = LinkedViews(leader=self.sr.view, follower=self.raw.view)
@@ -79,6 +87,10 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self._lay_out()
         self.welcome = WelcomeCard(self.centralWidget(), over=self.picture_area)
         self.welcome.hide()
+        self.second_screen = SecondScreen(self)
+        self.context_menu = QtWidgets.QMenu(self)
+        for name in CONTEXT_MENU:
+            self.context_menu.addAction(self.menu_actions[name]) if name else self.context_menu.addSeparator()
         self._connect()
 
     def _lay_out(self) -> None:
@@ -98,7 +110,8 @@ class ViewerWindow(QtWidgets.QMainWindow):
             splitter.setSizes(sizes)
         self.picture_area.setStretchFactor(0, 1)
         self.side.setStretchFactor(1, 1)
-        foot = QtWidgets.QHBoxLayout()
+        self.foot = QtWidgets.QWidget()
+        foot = QtWidgets.QHBoxLayout(self.foot)
         foot.setContentsMargins(4, 0, 2, 0)
         self.message.setAlignment(QtCore.Qt.AlignmentFlag.AlignRight)
         foot.addWidget(self.cursor_label, 1)
@@ -109,7 +122,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         column.addWidget(self.strip)
         column.addWidget(self.picture_area, 1)
         column.addWidget(self.time_bar)
-        column.addLayout(foot)
+        column.addWidget(self.foot)
         centre = QtWidgets.QWidget()
         centre.setLayout(column)
         self.setCentralWidget(centre)
@@ -119,6 +132,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.raw.controls.changed.connect(lambda: self._draw_raw_below(self._drawn))
         self.sr.mode_changed.connect(self._draw_time)
         self.sr.windows_changed.connect(self._draw_time)
+        self.sr.view.menu_requested.connect(self.context_menu.popup)
         self.crosshair.moved.connect(self._read)
         self.crosshair.left.connect(self._leave)
         self.profile_line.changed.connect(self._measure)
@@ -153,6 +167,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self._draw_time()
         self._mark_pictures(state, now)
         shown = indicators(state, now)
+        self._show_title(state)
         self.strip.show_findings(shown, *sentence(state, shown))
         self.time_bar.show_time(state, live=not stale_reason(state, now))
         self.events.show_events(state)
@@ -164,6 +179,20 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self._enable()
         # A saved movie has no raw means: their space is given to the other panels.
         self.raw.setVisible(self.menu_actions["raw"].isChecked() and not state.movie)
+
+    def _show_title(self, state: ViewerState) -> None:
+        """Name what is shown and recorded in the title, and a recording in the strip as well."""
+        if self.windowTitle() != (title := window_title(state)):
+            self.setWindowTitle(title)
+        self.strip.show_recording(recording_text(state.status, state.info))
+
+    def cancel(self) -> None:
+        """Leave the second-screen mode, else remove what is drawn on the picture."""
+        if self.second_screen.on:
+            self.menu_actions["second_screen"].setChecked(False)
+            return
+        for name in ("profile", "region"):
+            self.menu_actions[name].setChecked(False)
 
     def _available(self, state: ViewerState) -> set[str]:
         """Collect what actions may need."""
@@ -257,6 +286,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
             enable_actions(self.menu_actions, self._available(self.state))
 
     def closeEvent(self, event: QtGui.QCloseEvent) -> None:
-        """Announce the end, so that the layout is saved."""
+        """Announce the end, so that the usual layout is saved."""
+        self.menu_actions["second_screen"].setChecked(False)
         self.closed.emit()
         super().closeEvent(event)

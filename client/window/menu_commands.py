@@ -68,6 +68,7 @@ class Commands(QtCore.QObject):
             ("region", window.region_box, window.region),
         ):
             window.menu_actions[name].toggled.connect(lambda on, tool=tool, tab=tab: self._show_tool(on, tool, tab))
+        window.menu_actions["second_screen"].toggled.connect(window.second_screen.switch)
         window.grip.drag_started.connect(self._drag)
         self._synchronise_switches()
 
@@ -112,6 +113,7 @@ class Commands(QtCore.QObject):
 
     def _tools(self) -> dict[str, Callable[..., object]]:
         return {
+            "cancel": self._window.cancel,
             "copy_profile": self._copy_profile,
             "save_profile": lambda: self._save_table("Save profile", "-profile.csv", self._profile_csv()),
             "save_region": lambda: self._save_table("Save region", "-region.csv", self._region_csv()),

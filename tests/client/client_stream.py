@@ -72,6 +72,7 @@ class Publisher:
         self.run = run
         self._outbox = queue.Queue()
         self._windows = None
+        self.state = {}  # of the status messages
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._publish, daemon=True)
 
@@ -109,7 +110,7 @@ class Publisher:
             results.linger = 0
             results.bind(self.endpoint)
             while not self._stop.is_set():
-                results.send_multipart(encode("status", status(self.run)))
+                results.send_multipart(encode("status", status(self.run, **self.state)))
                 if self._windows is not None and self._outbox.empty():
                     self.send_window(next(self._windows))
                 try:

@@ -19,6 +19,7 @@ from client.controls.note_dialog import NoteDialog
 from client.controls.settings_dialog import SettingsDialog
 from client.controls.settings_form import SETTINGS, changed_values
 from client.window.connect_dialog import ConnectDialog
+from client.window.mnemonics import plain
 from daemon.keys.store import Keyring, write
 from daemon.live_config import SETTABLE
 from daemon.protocol.key_file import KeyFile
@@ -85,16 +86,16 @@ def dialog_of(seen, kind):
 
 def test_paused_resumed_marked_and_begun_anew(controlling):
     seen, entries = controlling, controlling.window.menu_actions
-    assert entries["daemon"].text() == f"Controls {seen.state.access.address}"
+    assert plain(entries["daemon"].text()) == f"Controls {seen.state.access.address}"
     seen.do("pause")
     seen.until(lambda: seen.state.status.paused)
-    assert (entries["pause"].text(), seen.window.message.full_text) == (
+    assert (plain(entries["pause"].text()), seen.window.message.full_text) == (
         "Resume",
         "paused; frames are still received and recorded",
     )
     seen.do("pause")
     seen.until(lambda: not seen.state.status.paused)
-    assert entries["pause"].text() == "Pause"
+    assert plain(entries["pause"].text()) == "Pause"
     seen.do("mark")
     window = seen.state.playhead.marks[0].window
     seen.until(lambda: told(seen, f"window {window}", "[mark]"))
@@ -114,7 +115,7 @@ def test_recorded_and_kept(controlling, running):
     seen, out = controlling, running[2] / "out"
     seen.do("record")
     seen.until(lambda: seen.state.status.recorded_frames >= 20, START_MS)
-    assert seen.window.menu_actions["record"].text() == "Stop recording"
+    assert plain(seen.window.menu_actions["record"].text()) == "Stop recording"
     seen.do("record")
     seen.until(lambda: not seen.state.status.recording)
     (index,) = out.rglob("*.jsonl")
@@ -177,7 +178,7 @@ def test_a_key_that_only_looks_sees_all_and_is_told_why_it_may_not_do_more(open_
     seen = open_window()
     seen.window.welcome.button.click()
     seen.session.connect(Target(daemon.results, daemon.control, paths["view"]))
-    seen.until(lambda: seen.window.menu_actions["daemon"].text() == "View only: this key cannot control")
+    seen.until(lambda: plain(seen.window.menu_actions["daemon"].text()) == "View only: this key cannot control")
     seen.until(lambda: seen.window.sr.picture is not None)
     assert {name for name in ASKING if seen.window.menu_actions[name].isEnabled()} == set()
     assert {seen.window.menu_actions[name].toolTip() for name in ASKING} == {ONLY_LOOKS}

@@ -1,6 +1,7 @@
 """Time, tools, keys, memory: the window as a user handles it."""
 
 import pytest
+from client_stream import STREAM
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Qt
 
@@ -8,6 +9,9 @@ from client.address import Target
 from client.picture.region import Region
 from client.window.action_table import ACTIONS
 from client.window.connect_dialog import ConnectDialog
+from client.window.mnemonics import plain
+from daemon.protocol.codec import encode
+from selfstorm.frames import StreamInfo
 
 
 @pytest.fixture
@@ -254,3 +258,59 @@ def test_the_window_fits_a_small_screen(showing):
     showing.window.resize(1280, 800)
     for cell in showing.window.strip.cells.values():
         assert cell.value.sizeHint().width() <= cell.width()
+
+
+def hidden(window):
+    parts = (window.menuBar(), window.tool_bar, window.side, window.time_bar, window.foot, window.sr.header_bar)
+    return {part.isVisible() for part in (*parts, *window.strip.cells.values())}
+
+
+def test_the_second_screen_shows_the_picture_and_its_sentence_alone(showing, publisher, qtbot):
+    window = showing.window
+    assert hidden(window) == {True}
+    qtbot.keyClick(window, Qt.Key.Key_F11)
+    showing.until(window.isFullScreen)
+    assert hidden(window) == {False}
+    assert window.strip.line.isVisible()
+    assert window.sr.plot.isVisible()
+    showing.until(lambda: window.minimumSizeHint().width() < 500)
+    publisher.send_window(1)
+    showing.until(lambda: showing.shows(1))
+    assert hidden(window) == {False}
+    qtbot.keyClick(window, Qt.Key.Key_Escape)
+    showing.until(lambda: not window.isFullScreen())
+    assert hidden(window) == {True}
+
+
+def test_escape_removes_what_is_drawn(showing, qtbot):
+    showing.do("profile")
+    showing.drag((0.1, 0.4), (0.7, 0.4))
+    qtbot.keyClick(showing.window, Qt.Key.Key_Escape)
+    assert showing.window.profile_line.ends is None
+    assert not showing.window.menu_actions["profile"].isChecked()
+
+
+def test_every_entry_of_a_menu_has_a_letter_of_its_own(viewer):
+    for menu in viewer.window.menuBar().findChildren(QtWidgets.QMenu):
+        texts = [action.text() for action in menu.actions() if action.text()]
+        letters = [text[text.index("&") + 1].lower() for text in texts if "&" in text]
+        assert len(letters) == len(set(letters)), texts
+        assert len(letters) == len(texts), texts
+
+
+def test_a_right_click_offers_what_can_be_done_with_the_picture(showing):
+    texts = [plain(action.text()) for action in showing.window.context_menu.actions()]
+    assert {"Copy view", "Save view as PNG…", "Line profile", "Second screen"} <= set(texts)
+    showing.window.sr.view.menu_requested.emit(QtCore.QPoint(50, 50))
+    assert showing.window.context_menu.isVisible()
+    showing.window.context_menu.close()
+
+
+def test_a_recording_is_seen_in_the_window_and_its_title(showing, publisher, port):
+    info = StreamInfo(stream=STREAM, source="camera", height=512, width=512, dtype="uint16")
+    publisher.send(encode("info", info))
+    assert showing.window.strip.recording.text() == ""
+    assert showing.window.windowTitle() == f"tcp://127.0.0.1:{port} – Self-STORM live"
+    publisher.state = {"recording": "raw/1", "recorded_frames": 4000}
+    showing.until(lambda: "REC" in showing.window.windowTitle())
+    assert showing.window.strip.recording.text() == "● REC  4,000 frames, 2.10 GB"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from daemon.health import Level
 from daemon.processing.load_control import LoadController, Workload
 from daemon.stopwatch import Stopwatch
-from selfstorm.compute.batching import out_of_memory, release
+from selfstorm.compute.batching import retry_on_oom
 from selfstorm.errors import InputError, first_line
 from selfstorm.frames import Array, StreamInfo, Window
 from selfstorm.reconstruction import Reconstruction
@@ -131,13 +132,12 @@ class Reconstructor:
         """
         self._follow(window)
         engine_window = _engine_window(window)
-        while True:
-            try:
-                return self._try(window, engine_window, stopwatch, preview, effort)
-            except Exception as error:
-                if not (out_of_memory(error) and self._do_less(window, error)):
-                    self._engine.skip(engine_window)
-                    raise
+        work = partial(self._try, window, engine_window, stopwatch, preview, effort)
+        try:
+            return retry_on_oom(work, partial(self._do_less, window))
+        except Exception:
+            self._engine.skip(engine_window)
+            raise
 
     def _follow(self, window: Window) -> None:
         """Make the engine ready for a window of this stream, with the settings of now."""
@@ -232,14 +232,10 @@ class Reconstructor:
         else:
             self._tell("warning", "rolled_back", f"window {window.index}: {outcome.alarm}; it is not learned from")
 
-    def _tell_of_memory(self, window: Window, why: str, what: str) -> None:
-        self._tell("warning", "out_of_memory", f"window {window.index}: {why}; going on with {what}")
-
     def _do_less(self, window: Window, error: Exception) -> bool:
         """Compute less at once, or the density alone, from now on; return False where neither helps."""
         if self._load is None or not kind_of(self._settings.model).has_levels:
             return False
-        release()
         if self.compute.halve_limits():
             what = f"batches of {self.compute.limits.map_bytes >> 20} MiB"
         elif self._load.step.estimate != "density":
@@ -249,6 +245,9 @@ class Reconstructor:
             return False
         self._tell_of_memory(window, f"no memory ({first_line(error)[:200]})", what)
         return True
+
+    def _tell_of_memory(self, window: Window, why: str, what: str) -> None:
+        self._tell("warning", "out_of_memory", f"window {window.index}: {why}; going on with {what}")
 
 
 def _engine_window(window: Window) -> EngineWindow:

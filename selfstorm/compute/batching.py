@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,6 +14,7 @@ T = TypeVar("T")
 BYTES_PER_NUMBER = 4
 MAPS_PER_FRAME = 4
 MIN_MAP_BYTES = 2**20
+MIN_NEW_FRAMES = 64  # fewer would change what their trend is, and with it the picture
 # What the caches of a CPU hold; 600 to 3000 emitters at once were about as fast.
 CPU_MAP_BYTES, CPU_EMITTERS, NEW_FRAMES = 16 * 2**20, 1500, 128
 # On a graphics card small operations cost their launch. Maps of 2 GiB take it 1 ms to read, a launch some 5 us.
@@ -66,25 +68,24 @@ def free_bytes(device: torch.device) -> int | None:
     return None
 
 
-def retry_on_oom(work: Callable[[BatchLimits], T], limits: BatchLimits) -> tuple[T, BatchLimits]:
-    """Call work(limits), with the limits halved each time until memory suffices.
+def retry_on_oom(work: Callable[[], T], do_less: Callable[[Exception], bool]) -> T:
+    """Call work() again, each time after do_less(error), until memory suffices.
 
-    Returns:
-        The result, and the limits it was computed with.
+    Args:
+        work: leaves everything as it was where it raises.
+        do_less: makes the next call need less memory; returns False where it cannot.
 
     Raises:
-        Exception: whatever `work` raises that is no lack of memory, or is with the smallest batches.
+        Exception: whatever `work` raises that is no lack of memory, or that nothing can be done about.
     """
     while True:
         try:
-            return work(limits), limits
+            return work()
         except Exception as error:
-            smaller = limits.halved()
-            if smaller is None or not out_of_memory(error):
+            if not (out_of_memory(error) and do_less(error)):
                 raise
         # only here has the error let go of the tensors made before it
         release()
-        limits = smaller
 
 
 def out_of_memory(error: Exception) -> bool:
@@ -95,7 +96,8 @@ def out_of_memory(error: Exception) -> bool:
 
 
 def release() -> None:
-    """Give unused cached memory back to the device."""
+    """Collect what failed work left in cycles, and give unused cached memory back to the device."""
+    gc.collect()
     torch.cuda.empty_cache()
     if torch.backends.mps.is_available():
         torch.mps.empty_cache()

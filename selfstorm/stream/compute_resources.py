@@ -12,17 +12,22 @@ class Compute:
     """One device, how much is computed on it at once, and the uploads of frames to it.
 
     Limits that had to be halved stay halved for every model on the device, also where a window is rolled back.
+
+    Attributes:
+        limits: upper limits of every plan.
+        planned: the limits in use, within them: those of the last plan, or halved since.
     """
 
     def __init__(self, device: torch.device, limits: BatchLimits | None = None, uploads: Uploads | None = None) -> None:
         self.device = device
         self.limits = limits or BatchLimits.on(device)
         self.uploads = uploads or Uploads(device)
+        self.planned = self.limits
 
     def halve_limits(self) -> bool:
-        """Halve the batch limits; return False where the smallest batches are reached."""
-        smaller = self.limits.halved()
+        """Halve the batch limits, those in use; return False where the smallest are reached."""
+        smaller = self.planned.halved()
         if smaller is None:
             return False
-        self.limits = smaller
+        self.limits = self.planned = smaller
         return True

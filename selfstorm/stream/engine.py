@@ -13,6 +13,7 @@ import numpy as np
 
 from selfstorm.frames import Array
 from selfstorm.reconstruction import Reconstruction
+from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.misfit_guard import MAX_JUMPS, MisfitGuard
 from selfstorm.stream.model_protocol import StreamModel
@@ -69,10 +70,12 @@ class StreamEngine:
 
     Attributes:
         model: the last good one; None before the first window and after a reset.
+        compute: of the model that was tried last; None before the first window.
     """
 
     def __init__(self, make_model: MakeModel, model: StreamModel | None = None) -> None:
         self._make_model, self.model = make_model, model
+        self.compute: Compute | None = None
         self._start()
 
     def _start(self) -> None:
@@ -132,6 +135,7 @@ class StreamEngine:
                 skipped.
         """
         model, new = self.candidate(window), self.new_numbers(window)
+        self.compute = model.compute
         for first in range(0, len(new), batch or max(len(new), 1)):
             some = new[first : first + (batch or len(new))]
             model.ingest(window.read(some), replace(window.span, numbers=some))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 
-from selfstorm.compute.batching import out_of_memory
+from selfstorm.compute.batching import out_of_memory, retry_on_oom
 from selfstorm.errors import InputError
 from selfstorm.frames import Array, window_starts
 from selfstorm.reconstruction import Reconstruction
@@ -114,7 +115,8 @@ def reconstruct_movie(
             continue
         one = EngineWindow(WindowSpan(there, start, stride), movie.read)
         try:
-            yield start, engine.reconstruct(one, callbacks=ProgressCallbacks(advance)).result
+            work = partial(engine.reconstruct, one, callbacks=ProgressCallbacks(advance))
+            yield start, retry_on_oom(work, lambda error: _halve_limits(engine)).result
         except (TooFewFramesError, FloatingPointError) as error:
             engine.skip(one)
             yield start, FailedWindow(str(error))
@@ -122,3 +124,7 @@ def reconstruct_movie(
             if not out_of_memory(error):
                 raise
             raise InputError(f"no memory for {window} frames of this field ({error})", hint=WITH_LESS) from error
+
+
+def _halve_limits(engine: StreamEngine) -> bool:
+    return engine.compute is not None and engine.compute.halve_limits()

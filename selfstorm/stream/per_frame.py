@@ -13,7 +13,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from selfstorm.compute.batching import BatchLimits, frames_together, free_bytes, retry_on_oom
+from selfstorm.compute.batching import frames_together, free_bytes, retry_on_oom
 from selfstorm.frames import Array
 from selfstorm.localizations import Localizations, joined
 from selfstorm.psf.rendering import Emitters
@@ -78,7 +78,7 @@ def localize_block(
         callbacks: of progress.
 
     Returns:
-        The block with its emitters. The model's batch limits are halved where memory was short.
+        The block with its emitters. Limits are halved where memory was short: no batch is made twice.
     """
     localizing, prior_frames = wanted == "fused", model.state.history.frames
     if not needs_emitters(block, localizing, prior_frames):
@@ -88,15 +88,15 @@ def localize_block(
     imaging, psf = operators.imaging, model.calibration.psf
     prior = light.emitters / grid.crop(light.emitters).mean().clamp(min=1e-12)
     y, start = block.y.clamp(min=0) + MIN_PHOTONS, light.emitters.mean() * light.gains
-    planned = plan(imaging, operators.covariance, len(y), compute.limits, free_bytes(compute.device)).limits
-    limits = planned
+    free = free_bytes(compute.device)
+    compute.planned = plan(imaging, operators.covariance, len(y), compute.limits, free).limits
 
     def network(y: Tensor, prior: Tensor, start: Tensor, background: Tensor) -> Tensor:
         return emitter_maps(imaging, y, prior, start, background, QUALITY[quality])
 
-    def maps_from(begin: int, limits: BatchLimits) -> tuple[int, Tensor, Emitters | None]:
+    def maps_from(begin: int) -> tuple[int, Tensor, Emitters | None]:
         """Return the end of a batch from frame `begin` on, the sum of its maps, and where emitters may be."""
-        part = slice(begin, begin + frames_together(prior.numel(), limits.map_bytes))
+        part = slice(begin, begin + frames_together(prior.numel(), compute.planned.map_bytes))
         maps = operators.graphs.run(("emitters", quality), network, y[part], prior, start[part], light.background[part])
         return begin + len(maps), maps.sum(0), candidates(maps, grid) if localizing else None
 
@@ -109,14 +109,12 @@ def localize_block(
     waiting: list[Emitters] = []
     while end < len(y):
         begin = end
-        (end, batch_total, emitters), limits = retry_on_oom(partial(maps_from, begin), limits)
-        if limits != planned:
-            compute.limits = limits  # from now on, not for these frames alone
+        end, batch_total, emitters = retry_on_oom(partial(maps_from, begin), lambda error: compute.halve_limits())
         total += batch_total
         if emitters is not None:
             callbacks.mark("emitters")
             waiting.append(emitters._replace(frame=emitters.frame + (begin - first)))
-            if sum(len(some.frame) for some in waiting) < limits.emitters and end < len(y):
+            if sum(len(some.frame) for some in waiting) < compute.planned.emitters and end < len(y):
                 continue
             found += fitted(slice(first, end), Emitters(*(torch.cat(values) for values in zip(*waiting, strict=True))))
             waiting = []

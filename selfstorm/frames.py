@@ -1,6 +1,6 @@
-"""The data that travels: a stream's description, camera frames, windows of frames; and the grid of the pictures.
+"""Streams, camera frames and windows of frames; and the grid of the pictures.
 
-The super-resolved (SR) grid, written down once: a camera pixel is divided into `scale` x `scale` SR cells, and SR
+The super-resolved (SR) grid: a camera pixel is divided into `scale` x `scale` SR cells, and SR
 cell (j, i) is centred at ((j + 0.5) * pitch, (i + 0.5) * pitch) from the *corner* of the first camera pixel, with
 pitch = pixel_nm / scale. Every renderer and exporter uses the functions at the end of this file.
 
@@ -23,7 +23,7 @@ MAX_SIDE_PX = 16_384
 
 
 class Region(NamedTuple):
-    """A part of a picture: rows y .. y + height, columns x .. x + width, in its pixels."""
+    """A rectangle of a picture in its pixels: rows y .. y + height, columns x .. x + width."""
 
     y: Annotated[int, Field(ge=0, lt=MAX_SIDE_PX)]
     x: Annotated[int, Field(ge=0, lt=MAX_SIDE_PX)]
@@ -31,19 +31,18 @@ class Region(NamedTuple):
     width: Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
 
     def within(self, height: int, width: int) -> bool:
-        """Whether a picture of that size has all of it."""
+        """Return whether a picture of that size contains the region."""
         return self.y + self.height <= height and self.x + self.width <= width
 
     def of(self, picture: Array) -> Array:
-        """That part of picture (H, W), a view."""
+        """Return the region of a picture (H, W), as a view."""
         return picture[self.y : self.y + self.height, self.x : self.x + self.width]
 
 
 class StreamInfo(BaseModel):
-    """What one unbroken stream of frames is; a change of any of it starts a new stream.
+    """Description of one unbroken stream of frames; a change of any field starts a new stream.
 
-    height, width: camera pixels. bit_depth: bits of a pixel that the camera uses. offset_adu, gain_adu_per_electron,
-    pixel_nm, exposure_ms, bit_depth: None where unknown.
+    Height and width are in camera pixels, bit_depth in bits that the camera uses. Fields that are None are unknown.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
@@ -66,10 +65,16 @@ class StreamInfo(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One camera frame. pixels: (H, W), read-only, ADU.
+    """One camera frame.
 
-    seq counts the frames of a stream from 0 without holes; number is the camera's own count. The clocks are kept
-    apart: camera_ms is the camera's, sent_unix_ns the camera process's, received_unix_ns ours.
+    Attributes:
+        stream: that it belongs to.
+        seq: number in its stream, from 0 without holes.
+        number: the camera's own count.
+        pixels: (H, W), read-only, ADU.
+        camera_ms: time by the camera's clock; None where it has none.
+        sent_unix_ns: time by the camera process's clock.
+        received_unix_ns: time by the daemon's clock.
     """
 
     stream: str
@@ -83,10 +88,18 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Consecutive frames of one stream: seq first_seq .. last_seq, less those in missing.
+    """Consecutive frames of one stream: seq first_seq .. last_seq, less those missing.
 
-    before: frames of windows that were skipped for this one, which are in none that was handed on. stride: frames until
-    the next window begins. region: of the camera's field, what the frames were cut to; None: all of it.
+    Attributes:
+        index: number of the window in its run.
+        info: of the stream.
+        first_seq: of the window.
+        last_seq: of the window.
+        frames: those that arrived.
+        missing: seq of those that did not.
+        before: frames of windows skipped since the last one, which are in no window that was processed.
+        stride: frames until the next window begins.
+        region: of the camera's field that the frames are cut to; None for all of it.
     """
 
     index: int
@@ -101,18 +114,18 @@ class Window:
 
 
 def window_starts(frames: int, length: int, stride: int) -> Iterator[int]:
-    """First frames of the sliding windows in a movie of `frames` frames: whole windows only.
+    """Iterate over the first frames of the whole sliding windows in a movie, offline and live.
 
-    The one rule for offline and live; frames behind the last whole window belong to none.
+    Frames after the last whole window belong to none.
     """
     return iter(range(0, frames - length + 1, stride))
 
 
 def cell_centres_nm(cells: int, pitch_nm: float) -> Array:
-    """(cells,) float64: centres of SR cells along one axis, nm from the corner of the first camera pixel."""
+    """Compute the centres of SR cells along one axis, (cells,) float64 nm from the first camera pixel's corner."""
     return (np.arange(cells) + 0.5) * pitch_nm
 
 
 def to_cells(position_nm: Array | float, pitch_nm: float) -> Any:
-    """Position in nm from the corner -> fractional cell index, whole numbers at cell centres."""
+    """Convert positions in nm from the corner to fractional cell indices, whole numbers at cell centres."""
     return np.asarray(position_nm) / pitch_nm - 0.5

@@ -1,4 +1,4 @@
-"""The table of localisations: where emitters were, on which frame, and how surely."""
+"""The table of localisations: positions of emitters, their frames and their uncertainties."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Localizations:
-    """E emitters, those of one frame together and frames in order.
+    """E emitters in the order of their frames.
 
-    frame: (E,) int64 from 0. y_nm, x_nm: (E,) from the corner of the first camera pixel. photons: (E,).
-    sd_nm: (E, 2) posterior sd of (y, x), inflated by what overlapping neighbours share. crowding: (E,) factor of that
-    inflation in the variance, 1 = alone. background_photons: (E,) per camera pixel; background_sd: (E,) its noise,
-    Poisson and whatever else the residuals around the emitter show.
+    Attributes:
+        frame: (E,) int64 from 0.
+        y_nm: (E,) from the corner of the first camera pixel.
+        x_nm: (E,) likewise.
+        photons: (E,).
+        sd_nm: (E, 2) posterior standard deviation of (y, x), inflated by overlap with neighbours.
+        crowding: (E,) factor of that inflation in the variance, 1 where an emitter is alone.
+        background_photons: (E,) per camera pixel.
+        background_sd: (E,) noise of the background: Poisson, and all else that the residuals around the emitter show.
     """
 
     frame: Tensor
@@ -32,10 +37,11 @@ class Localizations:
         return len(self.frame)
 
     def where(self, keep: Tensor) -> Localizations:
+        """Select the emitters where keep, (E,) bool, is true."""
         return Localizations(*(getattr(self, field.name)[keep] for field in fields(self)))
 
 
 def joined(parts: Iterable[Localizations]) -> Localizations:
-    """Tables one after another, at least one."""
+    """Concatenate tables, at least one."""
     tables = list(parts)
     return Localizations(*(torch.cat([getattr(t, field.name) for t in tables]) for field in fields(Localizations)))

@@ -1,4 +1,4 @@
-"""What comes out of a window: a super-resolved picture and what it was made from."""
+"""The result of a window: a super-resolved picture and its provenance."""
 
 from __future__ import annotations
 
@@ -16,14 +16,27 @@ State = Literal["cold", "warm", "scene changed", "rolled back"]
 
 @dataclass(frozen=True, slots=True)
 class Reconstruction:
-    """A super-resolved picture and what it was made from.
+    """A super-resolved picture and its provenance.
 
-    picture: (scale*H, scale*W) float32, photons per SR cell summed over the frames ('density': variance, any unit),
-    >= 0. raw_mean: (H, W) float32, ADU. looked_at: frames whose emitters were looked for. notes: what was assumed, and
-    when not to trust it. memory: which frames the density was made from. fit: what fine-tuning did, None where it was
-    not its turn. psf: what the localisations were made with, which have the stream's frame numbers; both None where
-    none were made. metrics: by key, as selfstorm.metrics.registry.METRICS describes them; those that could not be
-    measured are left out. error_map: see selfstorm.metrics.self_consistency; None at levels that do not assess it.
+    Attributes:
+        picture: (scale*H, scale*W) float32 >= 0, photons per SR cell summed over the frames; for 'density' a variance
+            in any unit.
+        raw_mean: (H, W) float32 ADU, mean of the valid frames.
+        scale: SR cells along a camera pixel.
+        estimate: that the picture is of.
+        frames: valid frames of the window.
+        looked_at: frames whose emitters were found for this picture, not before.
+        state: what was known before the window.
+        layers: iterations of stage A.
+        optics: the PSF in words.
+        camera: the camera in words.
+        notes: assumptions, and when not to trust the picture.
+        memory: frames that the density was computed from, in words.
+        fit: report of fine-tuning; None where it was not due.
+        psf: that the localisations were made with; None where none were made.
+        localizations: with the stream's frame numbers; None where none were made.
+        metrics: by key, see selfstorm.metrics.registry.METRICS; those that could not be measured are left out.
+        error_map: see selfstorm.metrics.self_consistency; None at levels that do not assess it.
     """
 
     picture: Array

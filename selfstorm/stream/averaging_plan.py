@@ -1,8 +1,8 @@
-"""What statistics of the past are good for now: how far back, and whether moved along with the sample.
+"""Choose the averaging span and the motion by one-step prediction.
 
 Where nothing moves, statistics over many windows make a better density than one window's; where the sample moves they
-blur it, unless they are moved along. Which of these holds is read from the data: those statistics serve that predict
-the newest block of frames best from the blocks before it (docs/decisions/0008).
+blur it, unless they are moved along. The data decide: those statistics are used that predict the newest block of
+frames best from the blocks before it (docs/decisions/0008).
 """
 
 from __future__ import annotations
@@ -18,20 +18,26 @@ from selfstorm.stages.covariances import TINY, Sums, contrast, noise_floor, whit
 from selfstorm.stream.motion import Block, align_and_sum, velocities
 
 SPANS = (1, 2, 3, 4, 6, 8, 12)
-LEAST_BLOCKS = 4  # to find velocities in all but the newest, and judge them
-EVERYTHING = 1_000
-# What moves must predict better than what stands still by this much of a correlation: its velocities are fitted.
-CLEARLY = 0.002
-# Pixels do not see what local velocities are wrong by as well as the picture shows it: of spans that predict within
-# this of the best, the shortest. A drift is known well enough.
-NEARLY = {"rigid": 0.0, "local": 0.01}
+MIN_BLOCKS = 4  # to find velocities in all but the newest, and score them on the newest
+ALL_BLOCKS = 1_000
+# Correlation by which a motion must predict better than none: its velocities are fitted.
+MIN_GAIN = 0.002
+# Errors of local velocities blur the picture more than pixels show: of the spans that predict within this of the best,
+# the shortest is used. A drift is known well enough.
+SPAN_TOLERANCE = {"rigid": 0.0, "local": 0.01}
 
 Motion = Literal["still", "rigid", "local"]
 
 
 @dataclass(frozen=True)
 class AveragingPlan:
-    """How memories are put together. blocks: how many. velocity: (2, H, W) pixels a frame, None where nothing moves."""
+    """How the history is averaged.
+
+    Attributes:
+        motion: 'still', 'rigid' or 'local'.
+        blocks: number of blocks that are added up.
+        velocity: (2, H, W) pixels a frame; None where nothing moves.
+    """
 
     motion: Motion
     blocks: int
@@ -39,12 +45,15 @@ class AveragingPlan:
 
 
 def choose_averaging_plan(blocks: Sequence[Block]) -> AveragingPlan:
-    """What predicts the newest block best from those before it, oldest first; all, while too few to tell.
+    """Choose the plan that predicts the newest block best from those before it.
 
-    Velocities are found without the newest block for this, so that it does not speak for itself.
+    Velocities are found without the newest block for this, so that it is not predicted from itself.
+
+    Args:
+        blocks: oldest first; with fewer than 4, all of them are averaged as they are.
     """
-    if len(blocks) < LEAST_BLOCKS:
-        return AveragingPlan("still", EVERYTHING)
+    if len(blocks) < MIN_BLOCKS:
+        return AveragingPlan("still", ALL_BLOCKS)
     *earlier, newest = blocks
     found = velocities(earlier)
     scores = _scores(newest, earlier, None)
@@ -53,9 +62,9 @@ def choose_averaging_plan(blocks: Sequence[Block]) -> AveragingPlan:
     for motion, velocity in kinds:
         scores = _scores(newest, earlier, velocity)
         top = max(scores.values())
-        if top > best + CLEARLY:
+        if top > best + MIN_GAIN:
             plan, best = (
-                AveragingPlan(motion, min(span for span in scores if scores[span] >= top - NEARLY[motion])),
+                AveragingPlan(motion, min(span for span in scores if scores[span] >= top - SPAN_TOLERANCE[motion])),
                 top,
             )
     if plan.motion == "still":
@@ -65,22 +74,22 @@ def choose_averaging_plan(blocks: Sequence[Block]) -> AveragingPlan:
 
 
 def _scores(newest: Block, earlier: Sequence[Block], velocity: Tensor | None) -> dict[int, float]:
-    """How well the nearest blocks before it foretell the newest one, for each number of them that may be used."""
+    """Compute the predictive correlation of the newest block for each number of blocks before it."""
     scores: dict[int, Tensor] = {}
     total: Sums | None = None
     for span, block in enumerate(reversed(earlier), 1):
         sums = align_and_sum([block], velocity, newest.middle)
         total = sums if total is None else total + sums
         if span == len(earlier):
-            scores[EVERYTHING] = predictive_correlation(newest.sums, total)
+            scores[ALL_BLOCKS] = predictive_correlation(newest.sums, total)
         elif span in SPANS:
             scores[span] = predictive_correlation(newest.sums, total)
     return dict(zip(scores, torch.stack(list(scores.values())).tolist(), strict=True))
 
 
 def predictive_correlation(new: Sums, earlier: Sums) -> Tensor:
-    """A scalar: correlation of new covariances with earlier ones, in a measure whose noise is the same everywhere."""
-    memory, floor = whitened(earlier)[3], noise_floor(new)
-    a, b = (contrast(sums, memory, floor) for sums in (new, earlier))
+    """Correlate new covariances with earlier ones, in units in which noise is the same everywhere; a scalar."""
+    scale, floor = whitened(earlier)[3], noise_floor(new)
+    a, b = (contrast(sums, scale, floor) for sums in (new, earlier))
     a, b = a - a.mean(), b - b.mean()
     return (a * b).sum() / (a.square().sum() * b.square().sum()).sqrt().clamp(min=TINY)

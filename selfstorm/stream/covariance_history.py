@@ -1,4 +1,4 @@
-"""What is remembered of earlier windows' frames for stage A, in blocks of sums."""
+"""Covariances of earlier frames for stage A, in blocks of sums."""
 
 from __future__ import annotations
 
@@ -16,17 +16,21 @@ from selfstorm.stream.averaging_plan import AveragingPlan, choose_averaging_plan
 from selfstorm.stream.motion import Block, align_and_sum
 
 BLOCK_FRAMES = 25
-BLOCKS_A_WINDOW = 8  # at most: so that the memory is longer than the longest window
-MOST_BLOCKS = 16
+MAX_BLOCKS_A_WINDOW = 8  # so that the history is longer than the longest window
+MAX_BLOCKS = 16
 
 
 @dataclass(frozen=True)
 class CovarianceHistory:
     """Sums over the frames of one scene, the newest 16 blocks, oldest first.
 
-    since: number of the first frame of the scene that the windows show. last: of the newest frame remembered. length:
-    frames that make a block whole; the newest may wait for more. plan: how they are put together, None before it was
-    asked for; planned_for: the first frame of the newest whole block then.
+    Attributes:
+        blocks: sums over consecutive frames.
+        since: number of the first frame of the scene, -1 where no scene changed.
+        last: number of the newest frame in the sums.
+        length: frames of a whole block; the newest block may have fewer.
+        plan: how the blocks are averaged; None before the first plan.
+        planned_for: first frame of the newest whole block at that time.
     """
 
     blocks: tuple[Block, ...] = ()
@@ -37,14 +41,17 @@ class CovarianceHistory:
     planned_for: int = -1
 
     def with_frames(self, c: Tensor, before: Tensor | None, numbers: Array, window: int) -> CovarianceHistory:
-        """The memory of more frames too.
+        """Add frames.
 
-        c: (T, H, W) photons at equal brightness, without trend and haze; before: (1, H, W), the frame before them if it
-        is there; numbers: (T,), rising. window: frames that a whole window has so far.
+        Args:
+            c: (T, H, W) photons at equal brightness, without trend and out-of-focus light.
+            before: (1, H, W), the frame before them, where there is one.
+            numbers: (T,) of the frames, rising.
+            window: frames of the window so far, which set the length of a block.
         """
-        length = max(BLOCK_FRAMES, window // BLOCKS_A_WINDOW)
+        length = max(BLOCK_FRAMES, window // MAX_BLOCKS_A_WINDOW)
         blocks = list(self.blocks)
-        if self.last < 0:  # carried on from another stream: how long ago that was nobody knows
+        if self.last < 0:  # carried on from another stream, unknown how long ago
             blocks = [_later(block, int(numbers[0])) for block in blocks]
         for piece in np.array_split(np.arange(len(c)), max(1, len(c) // length)):
             begin, end = int(piece[0]), int(piece[-1]) + 1
@@ -56,28 +63,28 @@ class CovarianceHistory:
                 start, middle = open_.first, share * middle + (1 - share) * open_.middle
                 sums = open_.sums + sums
             blocks.append(Block(start, middle, sums))
-        return replace(self, blocks=tuple(blocks[-MOST_BLOCKS:]), last=int(numbers[-1]), length=length)
+        return replace(self, blocks=tuple(blocks[-MAX_BLOCKS:]), last=int(numbers[-1]), length=length)
 
     def carried_on(self) -> CovarianceHistory:
-        """For another stream of the same scene: numbers as if its first frame, number 0, came next."""
+        """Return the history for another stream of the same scene: frame 0 follows the last."""
         blocks = tuple(_later(block, -self.last - 1) for block in self.blocks)
         return CovarianceHistory(blocks, length=self.length, plan=self.plan) if self.last >= 0 else self
 
     def whole(self) -> list[Block]:
-        """The blocks that no frame will be added to."""
+        """Return the blocks that no frame will be added to."""
         return [block for block in self.blocks if block.sums.frames >= self.length]
 
     @property
     def frames(self) -> int:
-        """How many are remembered."""
+        """Number of frames in the sums."""
         return sum(block.sums.frames for block in self.blocks)
 
     def older_than(self, number: int) -> bool:
-        """Whether frames before that number are remembered."""
+        """Return whether frames before that number are in the sums."""
         return bool(self.blocks) and self.blocks[0].first < number
 
     def planned(self) -> CovarianceHistory:
-        """With a plan for the whole blocks there are now."""
+        """Return the history with a plan for the whole blocks it has now."""
         whole = self.whole()
         newest = whole[-1].first if whole else -1
         if self.plan is not None and newest == self.planned_for:
@@ -85,11 +92,11 @@ class CovarianceHistory:
         return replace(self, plan=choose_averaging_plan(whole), planned_for=newest)
 
     def everything(self) -> Sums:
-        """Sums over all that is remembered, as it was."""
+        """Add up all blocks, unmoved."""
         return align_and_sum(self.blocks, None, 0.0)
 
     def at(self, number: float, least_frames: int = 0) -> Sums:
-        """Sums over the blocks nearest to a frame's number, as many as planned, as the sample was then."""
+        """Add up the blocks nearest to a frame's number, as many as planned, moved to where the sample was then."""
         plan = self.plan or choose_averaging_plan(())
         nearest = sorted(self.blocks, key=lambda block: abs(block.middle - number))
         frames = np.cumsum([block.sums.frames for block in nearest])
@@ -97,21 +104,21 @@ class CovarianceHistory:
         return align_and_sum(nearest[:wanted], plan.velocity, number)
 
     def notes(self, first: int, pixel_nm: float) -> tuple[str, ...]:
-        """What to tell who looks at the picture of a window that begins with that number."""
+        """Return notes for the user on the picture of a window that begins with frame `first`."""
         notes = []
         if first < self.since:
-            notes.append(f"another scene since frame {self.since}: what was learned from the one before is forgotten")
+            notes.append(f"another scene since frame {self.since}: the model started anew")
         if self.plan is not None and self.plan.velocity is not None and self.older_than(first):
             y, x = (float(v) * pixel_nm for v in self.plan.velocity.mean((1, 2)))
             speed = float(self.plan.velocity.square().sum(0).mean().sqrt()) * pixel_nm
             if self.plan.motion == "rigid":
-                notes.append(f"the sample drifts by {y:+.2f} (y) and {x:+.2f} (x) nm a frame; the density goes along")
+                notes.append(f"the sample drifts by {y:+.2f} (y) and {x:+.2f} (x) nm a frame; the density follows")
             else:
-                notes.append(f"parts of the sample move, by {speed:.2f} nm a frame or so; the density goes along")
+                notes.append(f"parts of the sample move by about {speed:.2f} nm a frame; the density follows")
         return tuple(notes)
 
     def describe(self, first: int) -> str:
-        """In words, which frames the density of a window that begins with that number was made from."""
+        """Describe the frames that the density of a window from frame `first` on was computed from."""
         if not self.older_than(first):
             return "the window's own frames"
         if self.plan is None or self.plan.blocks >= len(self.blocks):
@@ -119,11 +126,11 @@ class CovarianceHistory:
         else:
             frames = self.plan.blocks * self.length
         motion = self.plan.motion if self.plan else "still"
-        how = {"still": "as they are", "rigid": "moved along with a drift", "local": "moved place by place"}[motion]
+        how = {"still": "unmoved", "rigid": "corrected for drift", "local": "corrected for local motion"}[motion]
         return f"about {frames} frames, {how}"
 
     def state(self) -> dict[str, Tensor]:
-        """The blocks on the CPU, their frames counted from the one after the last."""
+        """Return the blocks as tensors on the CPU, their frames counted from the one after the last."""
         if not self.blocks:
             return {}
         next_ = self.last + 1
@@ -133,13 +140,13 @@ class CovarianceHistory:
 
     @classmethod
     def from_state(cls, tensors: dict[str, Tensor], field: tuple[int, ...], device: torch.device) -> CovarianceHistory:
-        """The memory in a state_dict, as if the next frame were number 0; an empty one where there is none."""
+        """Restore a history from tensors, the next frame being number 0; an empty one where there are none."""
         facts, maps = tensors.get("memory.facts"), tensors.get("memory.maps")
         if facts is None or maps is None:
             return cls()
         count, lags = len(maps), len(LAGS)
-        if facts.shape != (count, 5) or maps.shape != (count, 2 * lags + 1, *field) or not 0 < count <= MOST_BLOCKS:
-            raise InputError(f"a memory of shapes {tuple(facts.shape)}, {tuple(maps.shape)}", where="state")
+        if facts.shape != (count, 5) or maps.shape != (count, 2 * lags + 1, *field) or not 0 < count <= MAX_BLOCKS:
+            raise InputError(f"a history of shapes {tuple(facts.shape)}, {tuple(maps.shape)}", where="state")
         blocks = []
         for (first, middle, frames, freedom, _), stack in zip(facts.tolist(), maps.to(device), strict=True):
             now, following, power = stack.split([lags, lags, 1])
@@ -148,5 +155,5 @@ class CovarianceHistory:
 
 
 def _later(block: Block, frames: int) -> Block:
-    """The block with its frames so many numbers later."""
+    """Shift the frame numbers of a block."""
     return replace(block, first=block.first + frames, middle=block.middle + frames)

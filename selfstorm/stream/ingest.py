@@ -21,7 +21,7 @@ from selfstorm.stream.brightness import frame_gains
 from selfstorm.stream.frame_selection import select_valid_frames
 from selfstorm.stream.frame_store import WindowSpan, blocks_of, since, tail
 from selfstorm.stream.model import SequenceModel
-from selfstorm.stream.scene_change import LEAST_FRAMES, LOOKED_AT_FRAMES, detect_scene_change, first_of_scene
+from selfstorm.stream.scene_change import MIN_COMPARED_FRAMES, MIN_SCENE_FRAMES, detect_scene_change, first_of_scene
 
 ROUGH_LAYERS = 20  # enough to tell emitters from out-of-focus light
 MIN_COMPARABLE_FRAMES = 3  # fewer show no fluctuation of a pixel
@@ -80,11 +80,11 @@ def update_history(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan
     smooth = _smooth_light(model, y, gains[new], z, c)
     knots = torch.cat([*(block.smooth for block in before), smooth])[-len(z) :]
     if state.density is not None:
-        recent = slice(max(0, len(z) - max(len(y), LOOKED_AT_FRAMES)), None)
+        recent = slice(max(0, len(z) - max(len(y), MIN_COMPARED_FRAMES)), None)
         clear = z[recent] - out_of_focus.drawn(knots[recent] - knots.mean(0))
         first = first_of_scene(clear)
-        enough = first <= len(clear) - LEAST_FRAMES
-        compared = clear[max(0, min(first, len(clear) - 2 * LEAST_FRAMES)) :]
+        enough = first <= len(clear) - MIN_SCENE_FRAMES
+        compared = clear[max(0, min(first, len(clear) - 2 * MIN_SCENE_FRAMES)) :]
         if enough and detect_scene_change(operators.covariance.forward(state.density), compared):
             first = max(0, first - (len(clear) - len(y)))
             return _next_scene(model, raw[first:], y[first:], replace(span, numbers=span.numbers[first:]))

@@ -1,7 +1,7 @@
-"""How a sample moves, from covariances of successive blocks of frames; and covariances moved along with it.
+"""Estimate how a sample moves from covariances of successive blocks of frames, and move covariances along.
 
-All of it happens on the camera's pixels: a covariance is as sharp as the square of the PSF, which the pixels still
-sample, so a block costs an interpolation and stage A sees one set of statistics however many blocks went into it.
+On the camera's pixels: a covariance is as sharp as the square of the PSF, which the pixels still sample. So a block
+costs one interpolation, and stage A sees one set of statistics however many blocks went into it.
 """
 
 from __future__ import annotations
@@ -17,21 +17,20 @@ from torch import Tensor
 
 from selfstorm.stages.covariances import Sums, contrast, whitened
 
-BLOCKS = 8  # that velocities are looked for in
-# Between one block and the next the sample is taken to move by less than this.
-MOST_PX = 0.3125
+MAX_BLOCKS = 8  # that velocities are found in
+MAX_MOTION_PX = 0.3125  # from one block to the next
 STEPS = 11
 BLUR_PX = 0.5
 EDGE_PX = 8  # more than anything moves within the blocks
-# Neighbours that move together: votes are added up over so many pixels.
+# Neighbours move together: votes are pooled and blurred over so many pixels.
 POOL_PX = 4
-TOGETHER_PX = 5.0
-DECIDED = 6.0
+POOL_SIGMA_PX = 5.0
+VOTE_SHARPNESS = 6.0  # of the softmax over candidates
 
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Sums over some consecutive frames. first: number of the first; middle: mean of their numbers."""
+    """Sums over consecutive frames; number of the first, and mean of their numbers."""
 
     first: int
     middle: float
@@ -40,14 +39,14 @@ class Block:
 
 @dataclass(frozen=True)
 class Velocities:
-    """(2, H, W) camera pixels a frame along y and x: the same everywhere, and place by place."""
+    """Velocities (2, H, W) in camera pixels a frame along y and x: rigid, and local."""
 
     rigid: Tensor
     local: Tensor
 
 
 def moved(sums: Sums, by: Tensor) -> Sums:
-    """Sums as they would be had everything moved by (2, H, W) pixels (y, x)."""
+    """Move sums by a displacement field (2, H, W) in pixels (y, x)."""
     height, width = sums.power.shape
     y, x = (torch.arange(n, device=by.device, dtype=by.dtype) for n in (height, width))
     at = torch.stack([(2 * (x - by[1]) + 1) / width - 1, (2 * (y[:, None] - by[0]) + 1) / height - 1], -1)
@@ -58,23 +57,29 @@ def moved(sums: Sums, by: Tensor) -> Sums:
 
 
 def align_and_sum(blocks: Sequence[Block], velocity: Tensor | None, number: float) -> Sums:
-    """The blocks' sums added up, each moved to where the sample was at a frame's number.
+    """Add up the sums of blocks, each moved to where the sample was at a frame's number.
 
-    velocity: (2, H, W) pixels a frame; None where nothing moves.
+    Args:
+        blocks: at least one.
+        velocity: (2, H, W) pixels a frame; None where nothing moves.
+        number: of the frame.
     """
     parts = [b.sums if velocity is None else moved(b.sums, velocity * (number - b.middle)) for b in blocks]
     return reduce(add, parts)
 
 
 def velocities(blocks: Sequence[Block]) -> Velocities:
-    """Velocities by voting among 121 candidates, blocks oldest first, at least two.
+    """Estimate velocities by voting among 121 candidates.
 
-    Rigid: the blocks, moved to the newest one's time, agree best away from the edges. Local: near each place the older
-    blocks are closest to the two newest.
+    Rigid: at this velocity the blocks, moved to the newest one's time, correlate best away from the edges. Local: the
+    same around each pixel, of the older blocks with the two newest.
+
+    Args:
+        blocks: oldest first, at least two.
     """
     newest = blocks[-1].middle
     step = newest - blocks[-2].middle
-    blocks = [block for block in blocks[-BLOCKS:] if newest - block.middle < (BLOCKS + 1) * step]
+    blocks = [block for block in blocks[-MAX_BLOCKS:] if newest - block.middle < (MAX_BLOCKS + 1) * step]
     memory = whitened(align_and_sum(blocks, None, newest))[3]
     maps = torch.stack([contrast(block.sums, memory) for block in blocks])
     height, width = maps.shape[1:]
@@ -83,7 +88,7 @@ def velocities(blocks: Sequence[Block]) -> Velocities:
     fx = torch.fft.rfftfreq(width + 2 * EDGE_PX, device=maps.device)
     blur = torch.exp(-2 * (torch.pi * BLUR_PX) ** 2 * (fy**2 + fx**2))
     spectra = torch.fft.rfft2(F.pad(maps[:, None], (EDGE_PX,) * 4, mode="replicate")[:, 0]) * blur
-    candidates = torch.linspace(-MOST_PX, MOST_PX, STEPS, device=maps.device) / step
+    candidates = torch.linspace(-MAX_MOTION_PX, MAX_MOTION_PX, STEPS, device=maps.device) / step
     along_y, along_x = (
         torch.exp(-2j * torch.pi * candidates[:, None, None, None] * ages[:, None, None] * f) for f in (fy, fx)
     )
@@ -105,7 +110,7 @@ def velocities(blocks: Sequence[Block]) -> Velocities:
 
 
 def _peak(values: Tensor, candidates: Tensor) -> Tensor:
-    """(y, x) of the largest of (steps, steps) values, between the candidates by a parabola each way."""
+    """Locate the largest of (steps, steps) values, (y, x), between candidates by a parabola along each axis."""
     device, (values, candidates) = candidates.device, (values.cpu(), candidates.cpu())
     i, j = divmod(int(values.argmax()), STEPS)
     found = []
@@ -120,13 +125,15 @@ def _peak(values: Tensor, candidates: Tensor) -> Tensor:
 
 
 def _local(votes: Tensor, candidates: Tensor, field: tuple[int, int]) -> Tensor:
-    """(2, H, W) from votes (steps^2, rows, columns) of 4 x 4 pixels each."""
-    sigma = TOGETHER_PX / POOL_PX
+    """Compute local velocities (2, H, W) from votes (steps^2, rows, columns) of 4 x 4 pixels each."""
+    sigma = POOL_SIGMA_PX / POOL_PX
     reach = round(3 * sigma)
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=votes.device) / sigma) ** 2)
     padded = F.pad(votes[:, None], (reach,) * 4)
     votes = F.conv2d(F.conv2d(padded, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))[:, 0]
     spread = votes.std(0).clamp(min=1e-20)
-    weights = torch.softmax(DECIDED * (votes - votes.max(0).values) / spread, 0).view(STEPS, STEPS, *votes.shape[1:])
+    weights = torch.softmax(VOTE_SHARPNESS * (votes - votes.max(0).values) / spread, 0).view(
+        STEPS, STEPS, *votes.shape[1:]
+    )
     field_yx = torch.stack([torch.tensordot(candidates, weights.sum(axis), 1) for axis in (1, 0)])
     return F.interpolate(field_yx[None], size=field, mode="bilinear", align_corners=False)[0]

@@ -1,4 +1,4 @@
-"""How much is made of a window: everything, or less of it in named steps where time is short."""
+"""Processing levels: everything that is asked for, or less in named steps where time is short."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ Quality = Literal["best", "fast"]
 
 @dataclass(frozen=True, slots=True)
 class ProcessingLevel:
-    """What to do with a window. It is decided before the window is begun, so that a replay can decide the same.
+    """What is computed of a window. Chosen before the window is begun, so that a replay can choose the same.
 
-    estimate: 'density', what fluctuates; 'emitters', the sum of the frames' emitter maps; 'fused', localisations
-    together with the maps. optics: look at them again where it is time to. quick: fewer layers of the density network,
-    and what is remembered put together as it was the last time. ahead: look for the emitters of the newest frames
-    already, as far as that estimate needs them, for the pictures of windows to come. judged: say how
-    good the picture is.
+    Attributes:
+        name: shown to the user.
+        estimate: 'density', what fluctuates; 'emitters', the sum of the frames' emitter maps; 'fused', both with
+            localisations.
+        quality: sets the iterations.
+        optics: update the PSF where that is due.
+        quick: fewer iterations of stage A, and the averaging plan of the last window.
+        ahead: also find the emitters of the newest frames as this estimate needs them, for windows to come.
+        judged: measure the quality of the picture.
     """
 
     name: str
@@ -30,12 +34,12 @@ class ProcessingLevel:
 
     @property
     def preview(self) -> ProcessingLevel:
-        """What a preview is made with."""
+        """Level of a preview."""
         return replace(self, name="preview", estimate="density", judged=False)
 
 
 def degradation_ladder(full: ProcessingLevel) -> list[ProcessingLevel]:
-    """From everything that was asked for to the least: each takes less time than the one before it."""
+    """List the levels from everything that is asked for to the least, each faster than the one before it."""
     steps = [full]
     if full.quality == "best" and full.estimate != "density":
         steps.append(replace(full, name="fast layers", quality="fast"))

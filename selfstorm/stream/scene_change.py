@@ -1,4 +1,4 @@
-"""Is it still the same scene? A density that was carried on, against what new frames say for themselves."""
+"""Detect a change of scene: the density so far against the covariances of new frames."""
 
 from __future__ import annotations
 
@@ -8,23 +8,21 @@ from torch import Tensor
 from selfstorm.stages.covariances import contrast, sums_of
 
 NEAR_PX = 4  # within a PSF's reach of it a shift of a map is still like the map
-# Standard deviations by which frames of one scene are alike; chance makes less than 3.
-LIKENESS = 4.0
-# Of the likeness of new frames with each other, what is left with those before: .8 and more of it, also where the
-# sample moves, less of it only where sparse emitters were seen for 20 frames; of another scene none, by chance .4.
-SAME = 0.55
-CHANCE = 1.0  # standard deviation of a likeness, which counts where there is little of it
-LOOKED_AT_FRAMES = 25  # at least: sparse emitters show little of a scene in fewer
-FEWEST_FRAMES = 6
-LEAST_FRAMES = 8  # of a new scene: it is recognised by them and so many before them
-# Times the variance of a pixel's frames: mean frames before and after a change of scene differ by more.
-CHANGED = 3.0
+MATCH_Z = 4.0  # frames of one scene match by more; by chance by less than 3
+# Share of the match of new frames with each other that remains with the frames before: .8 and more within a scene, also
+# where it moves, less only where sparse emitters were seen for 20 frames; with another scene 0, by chance .4.
+SAME_SCENE_SHARE = 0.55
+MATCH_SD = 1.0  # standard deviation of a match, which counts where the match is weak
+MIN_COMPARED_FRAMES = 25  # sparse emitters show little of a scene in fewer
+MIN_HALVES_FRAMES = 6
+MIN_SCENE_FRAMES = 8  # of a new scene: it is detected in them and as many before them
+CHANGE_RATIO = 3.0  # of the variance between the means before and after a change to the variance within
 
 
 def scene_match_z(one: Tensor, other: Tensor) -> float:
-    """How much more alike two maps (H, W) are in place than shifted, in standard deviations over all shifts.
+    """Compute the z-score of the match of two maps (H, W): unshifted, against all shifts.
 
-    Two scenes are alike by chance: both are empty here and bright there. Shifts show how much chance does.
+    Two scenes match by chance, because both are empty here and bright there. Shifts show by how much.
     """
     transforms = [torch.fft.rfft2(z - z.mean()) for z in (one, other)]
     products = torch.fft.irfft2(transforms[0] * transforms[1].conj(), s=one.shape)
@@ -40,35 +38,38 @@ def scene_match_z(one: Tensor, other: Tensor) -> float:
 
 
 def first_of_scene(frames: Tensor) -> int:
-    """Which of frames (T, H, W) photons is the first of the scene that the last ones show; 0 where none changes.
+    """Find the first of frames (T, H, W) photons that shows the scene of the last ones; 0 where no scene changes.
 
-    Where the means of the frames before and after it differ most, in a measure in which chance makes 1.
+    It is where the means of the frames before and after it differ most, relative to the variance within.
     """
     count = len(frames)
-    if count <= FEWEST_FRAMES:
+    if count <= MIN_HALVES_FRAMES:
         return 0
-    before = torch.arange(1, count - FEWEST_FRAMES + 1, device=frames.device)
+    before = torch.arange(1, count - MIN_HALVES_FRAMES + 1, device=frames.device)
     c = frames - frames.mean(0)
     sums = c.cumsum(0)[: len(before)].square().sum((1, 2))
     between = sums * count / (before * (count - before))
     within = ((c * c).sum() - between) / max(count - 2, 1)
     best = int((between / within.clamp(min=1e-20)).argmax())
-    return best + 1 if float(between[best]) > CHANGED * float(within[best]) else 0
+    return best + 1 if float(between[best]) > CHANGE_RATIO * float(within[best]) else 0
 
 
 def detect_scene_change(expected: Tensor, frames: Tensor) -> bool:
-    """Whether frames (T, H, W) photons show another scene than the expected one.
+    """Return whether frames show another scene than the expected one.
 
-    expected: (lags, H, W), the covariances that a density predicts. Frames in which nothing can be recognised, too few
-    or too dim, say nothing: only where their halves agree may they contradict.
+    Frames that are too few or too dim decide nothing: only where their halves match may they contradict.
+
+    Args:
+        expected: (lags, H, W), the covariances that a density predicts.
+        frames: (T, H, W) photons.
     """
-    if len(frames) < FEWEST_FRAMES:
+    if len(frames) < MIN_HALVES_FRAMES:
         return False
     middle = len(frames) // 2
     one, other = (
         contrast(sums_of(half - half.mean(0), None, len(half))) for half in (frames[:middle], frames[middle:])
     )
     alike = scene_match_z(one, other)
-    if alike <= LIKENESS:
+    if alike <= MATCH_Z:
         return False
-    return scene_match_z(expected.sum(0).clamp(min=0).sqrt(), one + other) < SAME * alike - CHANCE
+    return scene_match_z(expected.sum(0).clamp(min=0).sqrt(), one + other) < SAME_SCENE_SHARE * alike - MATCH_SD

@@ -1,7 +1,7 @@
-"""Classical methods that benchmarks run beside ours: temporal std, SOFI, Richardson-Lucy, FISTA.
+"""Classical methods for comparison: temporal standard deviation, SOFI, Richardson-Lucy, FISTA.
 
-They get what ours gets: photons, the same PSF through the same operator, a background. Each is the plain published
-method; its free numbers were chosen once, on simulated movies (docs/benchmarks), and are written next to it.
+They are given the same input as our method: photons, the PSF through the same operator, a background. Each is the plain
+published method; its free parameters were chosen once, on simulated movies (docs/benchmarks).
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ FISTA_ITERATIONS = 400
 FISTA_PENALTY = 1.0
 POWER_ITERATIONS = 30
 LIPSCHITZ_MARGIN = 1.02  # the power iteration comes from below
-LEAST_PHOTONS = 1e-3
-# Pairs of pixels (dy, dx) to either side of a virtual pixel, by its place between the pixels in half pixels.
+MIN_PHOTONS = 1e-3
+# Pairs of pixels (dy, dx) to either side of a virtual pixel, by its position between the pixels in half pixels.
 # None pairs a pixel with itself: that product carries its shot noise.
 PAIRS = {
     (0, 0): (((0, -1), (0, 1)), ((-1, 0), (1, 0))),
@@ -36,19 +36,28 @@ PAIRS = {
 
 
 def temporal_std(y: Tensor) -> Tensor:
-    """(H, W): the standard deviation over time of every pixel of y (T, H, W)."""
+    """Compute the standard deviation over time of every pixel of y (T, H, W)."""
     return y.std(0)
 
 
 def sofi2(y: Tensor, scale: int) -> Array:
-    """Second-order cross-cumulant SOFI (XC-SOFI2), interpolated to the SR grid.
+    """Compute second-order cross-cumulant SOFI (XC-SOFI2), interpolated to the SR grid.
 
-    The zero-lag cross-cumulants of neighbouring pixels of y (T, H, W) are the picture at virtual pixels half way
-    between them, twice as dense as the camera's (Dertinger et al., Optics Express 18, 18875 (2010)). The four
-    lattices of virtual pixels differ by the PSF's overlap at the pairs' distances; as all see the same smooth light,
-    they are scaled to one mean instead of by an assumed PSF. Cubic splines then lead to the SR grid. Amplitudes are
-    those of the cumulant: brightness squared, linear in the number of emitters.
-    Returns (scale*H, scale*W) >= 0, photons squared.
+    The zero-lag cross-cumulants of neighbouring pixels are the picture at virtual pixels half way between them, twice
+    as dense as the camera's. The four lattices of virtual pixels differ by the PSF's overlap at the pairs' distances;
+    as all see the same smooth light, they are scaled to one mean instead of by an assumed PSF. Cubic splines then
+    interpolate to the SR grid. Amplitudes are those of the cumulant: brightness squared, linear in the number of
+    emitters.
+
+    Args:
+        y: (T, H, W) photons.
+        scale: SR cells along a camera pixel.
+
+    Returns:
+        (scale*H, scale*W) >= 0, photons squared.
+
+    Reference:
+        Dertinger et al., Optics Express 18, 18875 (2010).
     """
     height, width = y.shape[1:]
     change = torch.nn.functional.pad((y - y.mean(0))[None], (1, 1, 1, 1), mode="replicate")[0]
@@ -63,31 +72,40 @@ def sofi2(y: Tensor, scale: int) -> Array:
         reference = reference or level
         lattice[down::2, right::2] = cumulant * (reference / level) if level > 0 else 0.0
     # lattice point k lies at (k + 1) / 2 camera pixels from the corner
-    places = [to_cells(cell_centres_nm(scale * n, 1 / scale) - 0.25, 0.5) for n in (height, width)]
-    grid = np.meshgrid(*places, indexing="ij")
+    positions = [to_cells(cell_centres_nm(scale * n, 1 / scale) - 0.25, 0.5) for n in (height, width)]
+    grid = np.meshgrid(*positions, indexing="ij")
     picture: Array = map_coordinates(lattice.cpu().numpy(), grid, order=3, mode="nearest")
     return picture.clip(min=0)
 
 
 def smooth_background(y: Tensor) -> Tensor:
-    """(H, W) photons >= 0: the smooth light under the emitters of y (T, H, W).
+    """Fit the smooth light under the emitters of y (T, H, W): (H, W) photons >= 0.
 
-    The spline that ours uses too, fitted to the mean frame beside what fluctuates more than shot noise does. Measured
-    on simulated movies: FISTA with it is within .006 Pearson of FISTA with the true background.
+    Our method's spline, fitted to the mean frame beside the fluctuations above shot noise. On simulated movies, FISTA
+    with it is within .006 Pearson of FISTA with the true background.
     """
     mean = y.mean(0)
-    return fit_background(mean, (y.var(0) - mean).clamp(min=LEAST_PHOTONS).sqrt())[1]
+    return fit_background(mean, (y.var(0) - mean).clamp(min=MIN_PHOTONS).sqrt())[1]
 
 
 def richardson_lucy(imaging: Imaging, frame: Tensor, background: Tensor, iterations: int = RL_ITERATIONS) -> Tensor:
-    """Maximum-likelihood deconvolution for Poisson noise, stopped early.
+    """Deconvolve by maximum likelihood for Poisson noise, stopped early.
 
-    frame, background: (H, W) photons. Returns (rows, columns) photons per cell of the padded grid, >= 0; without a
-    background, what it puts on the camera has the photons of the frame after every iteration.
-    Richardson, J. Opt. Soc. Am. 62, 55 (1972); Lucy, Astron. J. 79, 745 (1974).
+    Args:
+        imaging: operator of the PSF.
+        frame: (H, W) photons.
+        background: (H, W) photons.
+        iterations: after which it stops.
+
+    Returns:
+        (rows, columns) >= 0, photons per cell of the padded grid. Without a background, its image has the photons of
+        the frame after every iteration.
+
+    Reference:
+        Richardson, J. Opt. Soc. Am. 62, 55 (1972); Lucy, Astron. J. 79, 745 (1974).
     """
     seen = frame.clamp(min=0)
-    x = torch.full_like(imaging.norm, max(float(seen.mean()), LEAST_PHOTONS))
+    x = torch.full_like(imaging.norm, max(float(seen.mean()), MIN_PHOTONS))
     for _ in range(iterations):
         x = multiplicative_step(imaging, x, seen, background, floor=1e-9)
     return x
@@ -100,12 +118,23 @@ def fista(
     iterations: int = FISTA_ITERATIONS,
     penalty: float = FISTA_PENALTY,
 ) -> Tensor:
-    """Sparse recovery frame by frame: min over x >= 0 of |A x + background - y|^2 / 2 + lambda sum(x).
+    """Recover sparse emitters of each frame: min over x >= 0 of |A x + background - y|^2 / 2 + lambda sum(x).
 
-    y: (T, H, W) photons; background: (H, W) or (T, H, W). lambda = penalty * sd * |a|, sd the shot noise of a frame's
-    mean pixel and a what one photon puts on the camera: where there is only noise, x is empty.
-    Returns (T, rows, columns) photons per cell of the padded grid, >= 0.
-    Beck & Teboulle, SIAM J. Imaging Sciences 2, 183 (2009); with their step from |A|^2.
+    lambda = penalty * sd * |a|, with sd the shot noise of a frame's mean pixel and a the image of one photon: where
+    there is only noise, x is empty. The step is 1 / |A|^2.
+
+    Args:
+        imaging: operator A of the PSF.
+        y: (T, H, W) photons.
+        background: (H, W) or (T, H, W) photons.
+        iterations: of each frame.
+        penalty: in standard deviations of the noise.
+
+    Returns:
+        (T, rows, columns) >= 0, photons per cell of the padded grid.
+
+    Reference:
+        Beck & Teboulle, SIAM J. Imaging Sciences 2, 183 (2009).
     """
     weight = shrinkage(imaging, y, penalty)
     step = 1 / (LIPSCHITZ_MARGIN * squared_norm(imaging))
@@ -122,16 +151,16 @@ def fista(
 
 
 def shrinkage(imaging: Imaging, y: Tensor, penalty: float = FISTA_PENALTY) -> Tensor:
-    """(T, 1, 1): lambda of fista for every frame of y (T, H, W) photons."""
+    """Compute lambda of fista for every frame of y (T, H, W) photons: (T, 1, 1)."""
     centre = torch.zeros_like(imaging.norm)
     centre[centre.shape[0] // 2, centre.shape[1] // 2] = 1
-    noise = y.mean((1, 2), keepdim=True).clamp(min=LEAST_PHOTONS).sqrt()
+    noise = y.mean((1, 2), keepdim=True).clamp(min=MIN_PHOTONS).sqrt()
     noise_seen: Tensor = noise * imaging.forward(centre).norm()
     return penalty * noise_seen
 
 
 def squared_norm(imaging: Imaging) -> float:
-    """|A|^2, the largest eigenvalue of A^T A, by power iteration from a flat start: A is all but nonnegative."""
+    """Compute |A|^2, the largest eigenvalue of A^T A, by power iteration from a flat start."""
     x = torch.ones_like(imaging.norm)
     for _ in range(POWER_ITERATIONS):
         x = imaging.adjoint(imaging.forward(x / x.norm()))
@@ -139,6 +168,6 @@ def squared_norm(imaging: Imaging) -> float:
 
 
 def _part(padded: Tensor, offset: tuple[int, int], shape: tuple[int, int]) -> Tensor:
-    """(T, *shape) of frames padded by one pixel, moved by offset (y, x)."""
+    """Shift frames padded by one pixel by offset (y, x), and crop them to shape."""
     top, left = 1 + offset[0], 1 + offset[1]
     return padded[:, top : top + shape[0], left : left + shape[1]]

@@ -1,23 +1,25 @@
-"""The published Self-STORM: a sequence-specific autoencoder, kept as the reference that benchmarks run beside.
+"""The published Self-STORM: a sequence-specific autoencoder, kept as the reference of the benchmarks.
 
-Ben Sahel & Eldar, "Self-STORM: Deep Unrolled Self-Supervised Learning for Super-Resolution Microscopy", arXiv
-2403.16974. A normalised frame is enlarged and encoded into emitters by an unrolled LISTA (Gregor & LeCun 2010); two
-convolutions decode them into the enlarged frame again, and the L1 distance between the two is all there is to learn
-from:
+A normalised frame is enlarged and encoded into emitters by an unrolled LISTA (Gregor & LeCun 2010); two convolutions
+decode them into the enlarged frame again, and the loss is the L1 distance between the two:
 
     raw (T, H, W) -> normalise -> enlarge x4 -> LISTA -> emitters (T, 4H, 4W) -> two convolutions -> enlarged frame
                                                             std over T, ridges -> picture (4H, 4W)
 
 Numbers equal those of the authors' public code, so its oddities are kept where they show in a number:
 
-* The blur that finds emitters runs across frames too and is truncated to whole levels, so what lights up in one
-  frame reaches into the frames beside it, and a window normalises differently from a longer movie.
+* The blur that finds emitters runs across frames too and is truncated to whole levels, so an emitter in one frame
+  reaches into the frames beside it, and a window normalises differently from a longer movie.
 * A box overlapping another is added to it whole, pixels outside its own region included.
 * Their code calls the encoder `decoder`. Parameters keep their published names, so that state dicts go both ways.
 * `decoder.prox`, `decoder.conv_i` and `decoder.conv_i2` reach no output. The authors compute and discard them; here
   they only sit in the state dict. No gradient ever comes to them.
 * Their thresholds' `init_beta` writes alpha, but the model never passes it: 0.95 and 8 are what is ever used.
 * The picture is the std over frames, not their sum, and two ridge filters then draw lines: amplitudes are lost.
+
+Reference:
+    Ben Sahel & Eldar, "Self-STORM: Deep Unrolled Self-Supervised Learning for Super-Resolution Microscopy", arXiv
+    2403.16974.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from selfstorm.errors import InputError
 
 Stack = NDArray[np.float32]
 
-# What the smooth threshold starts from: its place between the quantiles, and its steepness.
+# Initial values of the smooth threshold: position between the quantiles, and steepness.
 ALPHA, BETA = 0.95, 8.0
 QUANTILES = (0.01, 0.99)
 # A threshold at or below this stands for none.
@@ -55,9 +57,15 @@ RIDGE_SIGMAS_PX = (2.0, 1.0)
 class PaperSettings:
     """Hyper-parameters, by default those of the authors' notebook.
 
-    mask_threshold: quantile of a frame's pixels above which a pixel is bright, 0 to 1.
-    label_threshold: level of the blurred bright pixels above which a region is an emitter, 0 to 255.
-    kernel: side of the convolutions in SR pixels, odd.
+    Attributes:
+        scale: SR pixels along a camera pixel.
+        kernel: side of the convolutions in SR pixels, odd.
+        training_iterations: LISTA iterations in training.
+        picture_iterations: LISTA iterations for the picture.
+        learning_rate: of Adam.
+        batch: frames.
+        mask_threshold: quantile of a frame's pixels above which a pixel is bright, 0 to 1.
+        label_threshold: level of the blurred bright pixels above which a region is an emitter, 0 to 255.
     """
 
     scale: int = 4
@@ -80,10 +88,15 @@ class PaperSettings:
 
 
 def normalise(stack: NDArray[Any], mask_threshold: float = 0.93, label_threshold: float = 130.0) -> Stack:
-    """Emitters cut out of their frames, each standardised and set to start at 0; 0 everywhere else.
+    """Cut emitters out of their frames, each standardised with minimum 0; 0 everywhere else.
 
-    stack: (T, H, W), any unit: a frame's offset and gain cancel. The authors' is square; this one need not be.
-    Returns (T, H, W) float32 >= 0, standard deviations of the box around an emitter (mode 'original').
+    Args:
+        stack: (T, H, W) in any unit: a frame's offset and gain cancel. The authors' is square; this one need not be.
+        mask_threshold: see PaperSettings.
+        label_threshold: see PaperSettings.
+
+    Returns:
+        (T, H, W) float32 >= 0, in standard deviations of the box around an emitter (mode 'original').
     """
     if stack.ndim != 3 or 0 in stack.shape:
         raise InputError(f"a stack of shape {stack.shape}", hint="give (T, H, W)")
@@ -101,9 +114,9 @@ def normalise(stack: NDArray[Any], mask_threshold: float = 0.93, label_threshold
 
 
 class SmoothThreshold(nn.Module):
-    """x+ / (1 + exp(-beta (x - theta) / theta)), theta = q1 + alpha (q99 - q1) of the frame: LISTA's soft threshold.
+    """LISTA's threshold: x+ / (1 + exp(-beta (x - theta) / theta)), theta = q1 + alpha (q99 - q1) of the frame.
 
-    Its step is smooth, and what passes keeps its amplitude, unlike soft thresholding. x: (B, 1, H, W), likewise out.
+    Its step is smooth, and values above it keep their amplitude, unlike soft thresholding.
     """
 
     def __init__(self) -> None:
@@ -112,6 +125,7 @@ class SmoothThreshold(nn.Module):
         self.beta = nn.Parameter(torch.tensor([BETA]))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Threshold frames (B, 1, H, W)."""
         low, high = torch.quantile(x.flatten(2), x.new_tensor(QUANTILES), dim=2)[..., None, None]
         theta = low + (high - low) * self.alpha
         there = theta > NO_THRESHOLD
@@ -121,7 +135,7 @@ class SmoothThreshold(nn.Module):
 
 
 class ListaLayer(nn.Module):
-    """x <- P_f(y + x - W2 P(W1 x)): one unrolled iteration, the same weights in each. y, x: (B, 1, sH, sW)."""
+    """One unrolled iteration, x <- P_f(y + x - W2 P(W1 x)), with the same weights in each."""
 
     def __init__(self, kernel: int) -> None:
         super().__init__()
@@ -129,13 +143,14 @@ class ListaLayer(nn.Module):
         self.conv1, self.conv2 = _convolution(kernel), _convolution(kernel)
 
     def forward(self, y: Tensor, x: Tensor) -> Tensor:
+        """Iterate once on emitters x of enlarged frames y, both (B, 1, sH, sW)."""
         explained = self.conv2(self.prox(self.conv1(x)))
         emitters: Tensor = self.prox_f(y + x - explained)
         return emitters
 
 
 class Lista(nn.Module):
-    """The encoder: enlarged frames y (B, 1, sH, sW) -> emitters of that shape, starting from y itself."""
+    """The encoder of enlarged frames into emitters."""
 
     def __init__(self, kernel: int) -> None:
         super().__init__()
@@ -144,6 +159,7 @@ class Lista(nn.Module):
         self.prox, self.conv_i, self.conv_i2 = SmoothThreshold(), _convolution(kernel), _convolution(kernel)
 
     def forward(self, y: Tensor, iterations: int) -> Tensor:
+        """Find the emitters of enlarged frames y (B, 1, sH, sW), starting from y itself."""
         x = y
         for _ in range(iterations):
             x = self.block(y, x)
@@ -151,7 +167,7 @@ class Lista(nn.Module):
 
 
 class PaperModel(nn.Module):
-    """The autoencoder. What a sequence teaches it are four kernels and two thresholds, 904 numbers.
+    """The autoencoder: four kernels and two thresholds, 904 parameters.
 
     Warm start: go on training the same model (and optimiser) on the next window.
     """
@@ -164,17 +180,17 @@ class PaperModel(nn.Module):
         self.conv1, self.conv2 = _convolution(kernel), _convolution(kernel)
 
     def enlarge(self, frames: Tensor) -> Tensor:
-        """(B, 1, H, W) -> (B, 1, sH, sW), every pixel repeated."""
+        """Enlarge frames (B, 1, H, W) to (B, 1, sH, sW), every pixel repeated."""
         return F.interpolate(frames, scale_factor=self.settings.scale, mode="nearest")
 
     def forward(self, frames: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
-        """frames (B, 1, H, W) float32, normalised -> (enlarged frames told from emitters, emitters), (B, 1, sH, sW)."""
+        """Encode and decode normalised frames (B, 1, H, W): enlarged frames and emitters, both (B, 1, sH, sW)."""
         emitters: Tensor = self.decoder(self.enlarge(frames), iterations)
         return F.relu(self.conv2(F.relu(self.conv1(emitters)))), emitters
 
 
 def optimiser_of(model: PaperModel) -> torch.optim.Optimizer:
-    """Adam as published; keep it from window to window for a warm start with its momentum."""
+    """Make Adam as published; keep it from window to window for a warm start with its momentum."""
     return torch.optim.Adam(model.parameters(), lr=model.settings.learning_rate)
 
 
@@ -188,9 +204,15 @@ def train(
 ) -> list[float]:
     """Fine-tune the model on one window: mean |decoded - enlarged| over a batch, `steps` batches.
 
-    stack: (T, H, W) float32, normalised. optimiser: a fresh one when None. generator (of the CPU): shuffles the
-    frames of every epoch; they come in order when None.
-    Returns the loss before each step.
+    Args:
+        model: to train.
+        stack: (T, H, W) float32, normalised.
+        steps: number of batches.
+        optimiser: to go on with; None for a new one.
+        generator: of the CPU, shuffles the frames of every epoch; None for frames in order.
+
+    Returns:
+        The loss before each step.
     """
     optimiser = optimiser or optimiser_of(model)
     losses = []
@@ -207,8 +229,13 @@ def train(
 def picture(model: PaperModel, stack: Stack, *, ridges: bool = True) -> Stack:
     """Super-resolve one window: the emitters' std over frames, and the ridges in it (Meijering et al. 2004).
 
-    stack: (T, H, W) float32, normalised.
-    Returns (sH, sW) float32 >= 0; with ridges the brightest is 1, without them in units of the normalised stack.
+    Args:
+        model: trained.
+        stack: (T, H, W) float32, normalised.
+        ridges: apply the ridge filters.
+
+    Returns:
+        (sH, sW) float32 >= 0; with ridges the maximum is 1, without them in units of the normalised stack.
     """
     total = squares = torch.zeros((), dtype=torch.float64)
     with torch.no_grad():
@@ -226,7 +253,7 @@ def picture(model: PaperModel, stack: Stack, *, ridges: bool = True) -> Stack:
 
 
 def _convolution(kernel: int) -> nn.Conv2d:
-    """Same size in and out, no bias, a Gaussian of unit L2 norm to start from."""
+    """Make a convolution of the same size in and out, without bias, from a Gaussian of unit L2 norm."""
     convolution = nn.Conv2d(1, 1, kernel, padding=kernel // 2, bias=False)
     offset = torch.arange(kernel, dtype=torch.float64) - kernel // 2
     profile = (-offset.square() / (2 * KERNEL_SIGMA_PX**2)).exp()
@@ -238,7 +265,7 @@ def _convolution(kernel: int) -> nn.Conv2d:
 
 
 def _epochs(model: PaperModel, stack: Stack, generator: torch.Generator | None) -> Iterator[Tensor]:
-    """Batches without end, every frame once an epoch."""
+    """Iterate over batches without end, every frame once an epoch."""
     while True:
         order = torch.arange(len(stack)) if generator is None else torch.randperm(len(stack), generator=generator)
         for index in order.split(model.settings.batch):
@@ -246,5 +273,5 @@ def _epochs(model: PaperModel, stack: Stack, generator: torch.Generator | None) 
 
 
 def _frames(model: PaperModel, stack: Stack, index: Tensor) -> Tensor:
-    """Those frames of the stack as (B, 1, H, W) where the model is."""
+    """Return frames of the stack as (B, 1, H, W) on the model's device."""
     return torch.from_numpy(stack[index.numpy()])[:, None].to(model.conv1.weight)

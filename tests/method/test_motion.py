@@ -70,7 +70,7 @@ def test_the_density_goes_along_with_a_drift_and_says_so(drifting):
     raw, emitters = drifting
     results, model = windows(raw, 25, 25)
     assert model.learned.state.history.plan.motion in ("rigid", "local")
-    assert "the density goes along" in results[-1].notes[-1]
+    assert "the density follows" in results[-1].notes[-1]
     last = emitters[emitters[:, 0] >= 175, 1:3]
     piled_up = align_and_sum(model.learned.state.history.blocks, None, 0.0)
     left_behind = density(model.learned.operators.covariance, statistics_of(piled_up, torch.zeros((36, 32))), 60)

@@ -181,7 +181,7 @@ class Manifest(Sink):
             stride=window.stride,
             region=window.region,
             number_less_seq=window.frames[0].number - window.frames[0].seq,
-            effort=EffortLine(**asdict(made.effort)),
+            effort=EffortLine(**asdict(made.level)),
             learned=made.learned,
             model_hash=made.model_hash,
             picture_hash=picture_hash(made.result.picture),

@@ -27,10 +27,10 @@ def header_of(
     now_unix_ns: int,
 ) -> PictureHeader:
     """Describe a window's picture, published now."""
-    result, effort = made.result, made.effort
+    result, level = made.result, made.level
     notes = list(result.notes)
-    if effort.name not in ("full", "preview"):
-        notes.append(f"reduced quality ('{effort.name}') to keep up with the camera; fine detail is less reliable")
+    if level.name not in ("full", "preview"):
+        notes.append(f"reduced quality ('{level.name}') to keep up with the camera; fine detail is less reliable")
     if window.missing:
         notes.append(f"{len(window.missing)} of its {window.last_seq - window.first_seq + 1} frames never arrived")
     shape: Any = result.picture.shape
@@ -50,8 +50,8 @@ def header_of(
         missing=len(window.missing),
         missing_seqs=window.missing[:MAX_LISTED_MISSING],
         estimate=result.estimate,
-        effort=effort.name,
-        grade=grade_of(effort),
+        effort=level.name,
+        grade=grade_of(level),
         state=made.state,
         model=f"{settings.model}, {result.layers} layers",
         model_hash=made.model_hash,

@@ -42,13 +42,13 @@ class WindowResult:
 
     Attributes:
         result: the picture.
-        effort: processing level that it was made at.
+        level: processing level that it was made at.
         model_hash: names the model that it was made with; empty where the model has no name.
         learned: the model learned from the window.
     """
 
     result: Reconstruction
-    effort: ProcessingLevel
+    level: ProcessingLevel
     model_hash: str
     learned: bool
 
@@ -120,7 +120,7 @@ class Reconstructor:
         window: Window,
         stopwatch: Stopwatch,
         preview: Preview | None = None,
-        effort: ProcessingLevel | None = None,
+        level: ProcessingLevel | None = None,
     ) -> WindowResult:
         """Reconstruct a window; the model stays as it was where that fails.
 
@@ -128,11 +128,11 @@ class Reconstructor:
             window: with at least one frame.
             stopwatch: marks each step.
             preview: called with the density as soon as there is one.
-            effort: the level of a recorded run, to repeat it; None to choose one by load.
+            level: that of a recorded run, to repeat it; None to choose one by load.
         """
         self._follow(window)
         engine_window = _engine_window(window)
-        work = partial(self._try, window, engine_window, stopwatch, preview, effort)
+        work = partial(self._try, window, engine_window, stopwatch, preview, level)
         try:
             return retry_on_oom(work, partial(self._do_less, window))
         except Exception:
@@ -180,13 +180,13 @@ class Reconstructor:
         engine_window: EngineWindow,
         stopwatch: Stopwatch,
         preview: Preview | None,
-        effort: ProcessingLevel | None,
+        level: ProcessingLevel | None,
     ) -> WindowResult:
         def choose_level(model: StreamModel) -> ProcessingLevel:
             self._load = self._load or self._new_load_controller(model)
             new = len(self._engine.new_numbers(engine_window))
             self._workload = self._workload_of(model, window, new)
-            self._level = effort or self._affordable_level(self._load, window, self._workload)
+            self._level = level or self._affordable_level(self._load, window, self._workload)
             return self._level
 
         limits = self.compute.limits
@@ -234,11 +234,11 @@ class Reconstructor:
 
     def _do_less(self, window: Window, error: Exception) -> bool:
         """Compute less at once, or the density alone, from now on; return False where neither helps."""
-        if self._load is None or not kind_of(self._settings.model).has_levels:
+        if not kind_of(self._settings.model).has_levels:
             return False
         if self.compute.halve_limits():
             what = f"batches of {self.compute.limits.map_bytes >> 20} MiB"
-        elif self._load.step.estimate != "density":
+        elif self._load is not None and self._load.step.estimate != "density":
             self._load.at_most("density")
             what = "the density alone"
         else:

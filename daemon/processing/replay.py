@@ -71,9 +71,9 @@ def repeat_run(manifest: Path) -> Iterator[Repeated]:
                 again.forget()
             elif line.window is not None and info is not None and pixels is not None:
                 window = _window(line.window, info, pixels)
-                effort = ProcessingLevel(**line.window.effort.model_dump())
+                level = ProcessingLevel(**line.window.effort.model_dump())
                 try:
-                    made = again.reconstruct(window, Stopwatch(), effort=effort)
+                    made = again.reconstruct(window, Stopwatch(), level=level)
                 except TooFewFramesError as error:
                     raise InputError(f"window {window.index}: {error}", where=manifest, hint=HINT) from None
                 yield Repeated(line.window, made.result, picture_hash(made.result.picture) == line.window.picture_hash)

@@ -11,6 +11,7 @@ import torch
 
 from daemon.processing.reconstructor import Reconstructor, stride_s
 from daemon.stopwatch import Stopwatch
+from selfstorm.compute.batching import BatchLimits
 from selfstorm.compute.device import prepare_device
 from selfstorm.frames import Frame, StreamInfo, Window
 from selfstorm.psf.models import Gaussian
@@ -19,6 +20,7 @@ from selfstorm.simulation.scene import Scene
 from selfstorm.stream.model_kinds import MODEL_KINDS, ModelKind
 from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.settings import Settings
+from selfstorm.stream.unrolled_stream import UnrolledStream
 
 CPU = prepare_device("cpu")
 LENGTH, STRIDE = 40, 20
@@ -170,6 +172,23 @@ def test_without_memory_smaller_batches_make_the_same_picture(raw, told, monkeyp
     assert len(told) == asked
     (small,) = made(reconstructor(told, EMITTERS), window(raw, 0))
     np.testing.assert_allclose(small.result.picture, whole.result.picture, rtol=1e-3, atol=1e-2)
+
+
+def test_a_first_window_that_cannot_be_ingested_at_once_is_ingested_in_smaller_batches(raw, told, monkeypatch):
+    ingested, real = [], UnrolledStream.ingest
+
+    def ingest(self, raw, span):
+        ingested.append(len(raw))
+        if len(raw) > 20:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+        real(self, raw, span)
+
+    monkeypatch.setattr(UnrolledStream, "ingest", ingest)
+    ours = reconstructor(told)
+    ours.compute.limits = BatchLimits(new_frames=32)
+    (first,) = made(ours, window(raw, 0))
+    assert (first.state, first.result.frames, ingested) == ("cold", LENGTH, [32, 16, 16, 8])
+    assert [code for _, code, _ in told] == ["out_of_memory"]
 
 
 def test_with_no_memory_at_all_the_density_is_made_from_then_on(raw, told, monkeypatch):

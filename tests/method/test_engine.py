@@ -14,7 +14,7 @@ from selfstorm.stream.engine import EngineWindow, StreamEngine
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.misfit_guard import MisfitGuard
 from selfstorm.stream.model_kinds import new_model
-from selfstorm.stream.offline import reconstruct_movie
+from selfstorm.stream.offline import ArrayFrames, reconstruct_movie
 from selfstorm.stream.settings import Settings
 
 SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, scale=2, estimate="emitters", quality="fast", tuning_steps=0)
@@ -135,7 +135,7 @@ def simulated(frames=160):
 def states(raw):
     compute = Compute(torch.device("cpu"))
     engine = StreamEngine(lambda first_window: new_model(SETTINGS, first_window, compute))
-    return [result.state for _, result in reconstruct_movie(raw, engine, 40, 20)]
+    return [result.state for _, result in reconstruct_movie(ArrayFrames(raw), engine, 40, 20)]
 
 
 def test_a_movie_that_bleaches_to_a_fiftieth_is_learned_from_to_the_end():

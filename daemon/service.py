@@ -42,6 +42,7 @@ from daemon.prometheus import MetricsServer
 from daemon.protocol.messages import Status
 from daemon.recording.controller import RecordingController
 from daemon.recording.picture_writer import PictureWriter
+from daemon.recording.supervisor import Reached
 from daemon.sources.remote import ExternalSource
 from daemon.sources.supervisor import CameraSupervisor
 from daemon.stop_signals import StopSignals
@@ -69,7 +70,7 @@ class Service:
         self._live = LiveConfig(config)
         device = prepare_device(config.reconstruction.device)
         self._worker = Worker(self._live, self.health, self._queue, device, self._sinks(describe(device)))
-        self._recording = RecordingController(config.folder, self.health, key=config.source.key)
+        self._recording = RecordingController(config.folder, self.health, self._reached, key=config.source.key)
         self._snapshots = Snapshots(config.folder, self.health)
         self._receiver: FrameReceiver | None = None
         handler = RequestHandler(
@@ -170,6 +171,13 @@ class Service:
             return ExternalSource(config.source, self.health)
         subscribers = 2 if config.record else 1
         return CameraSupervisor(config.source, self.health, subscribers=subscribers, lossless=config.lossless)
+
+    def _reached(self) -> Reached:
+        sent = self.health.counts()[0].sent  # before the stream's position: what comes in between is under way
+        receiver = self._receiver
+        if receiver is None or receiver.stream is None:
+            return Reached(sent)
+        return Reached(sent, receiver.stream.info.stream, receiver.stream.next_seq)
 
     def _stream(self) -> StreamInfo | None:
         stream = self._receiver.stream if self._receiver is not None else None

@@ -79,6 +79,11 @@ class StreamReceiver:
         else:
             self._hand_on(self.windows.passed(header.seq + 1))
 
+    @property
+    def next_seq(self) -> int:
+        """Number of the frame that should come next."""
+        return self._ledger.next_seq
+
     def heartbeat(self, heartbeat: Heartbeat) -> None:
         """The sender says how far it is; frames before that which did not come are missing. Raises RefusedError."""
         in_camera = heartbeat.lost_in_camera - self._lost_in_camera

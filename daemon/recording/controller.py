@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 from daemon.health import Health
-from daemon.recording.supervisor import RecorderSupervisor
+from daemon.recording.supervisor import Reached, RecorderSupervisor
 from selfstorm.io.atomic_files import make_folder
 
 
@@ -16,14 +17,17 @@ class RecordingController:
 
     Args:
         folder: parent of the folders of requested recordings.
+        reached: returns the state of the receiver.
         key: for frames from another machine.
     """
 
-    def __init__(self, folder: Path, health: Health, *, key: Path | None = None) -> None:
-        self._folder, self._health, self._key = folder, health, key
+    def __init__(
+        self, folder: Path, health: Health, reached: Callable[[], Reached] = Reached, *, key: Path | None = None
+    ) -> None:
+        self._folder, self._health, self._reached, self._key = folder, health, reached, key
         self._lock = threading.Lock()
         self._wanted: Path | None = None
-        self._late = True
+        self._late, self._whole = True, False
         self._recorder: RecorderSupervisor | None = None
         self._recorded_in: Path | None = None
 
@@ -41,7 +45,7 @@ class RecordingController:
             if self._wanted is None:
                 wanted = folder or self._folder / f"recording-{datetime.now():%Y%m%d-%H%M%S-%f}"
                 make_folder(wanted, "choose another folder to record into")
-                self._wanted, self._late = wanted, late
+                self._wanted, self._late, self._whole = wanted, late, folder is not None
                 if folder is None:
                     self._health.event("info", "recording_started", f"into {wanted}")
             return self._wanted
@@ -61,12 +65,14 @@ class RecordingController:
     def check(self, endpoint: str) -> None:
         """Start, restart or end the recorder. endpoint: of the frames."""
         with self._lock:
-            wanted, late = self._wanted, self._late
+            wanted, late, whole = self._wanted, self._late, self._whole
         if self._recorder is not None and wanted != self._recorded_in:
-            self.close()
+            self._end(final=False)
             self._health.report(recording="")
         if self._recorder is None and wanted is not None:
-            self._recorder = RecorderSupervisor(endpoint, wanted, self._health, late=late, key=self._key)
+            self._recorder = RecorderSupervisor(
+                endpoint, wanted, self._health, self._reached, late=late, whole=whole, key=self._key
+            )
             self._recorded_in = wanted
         if self._recorder is not None:
             self._recorder.check()
@@ -75,7 +81,10 @@ class RecordingController:
                     self._wanted = None if self._wanted == wanted else self._wanted
 
     def close(self) -> None:
-        """End the recorder, and wait until its files are finished."""
+        """End the recorder with the run, and wait until its files are finished."""
+        self._end(final=True)
+
+    def _end(self, *, final: bool) -> None:
         if self._recorder is not None:
-            self._recorder.stop()
+            self._recorder.stop(final=final)
             self._recorder, self._recorded_in = None, None

@@ -1,15 +1,16 @@
-"""The recorder: its own process on the same frame stream, so that no reconstruction ever slows it.
+"""Recorder: its own process on the frame stream, so that no reconstruction ever slows it.
 
     python -m daemon.recording.recorder --connect ENDPOINT --folder DIR [--stream S --next-seq N] [--key FILE] [--late]
 
 Each stream becomes NAME.tif (BigTIFF, a page a frame, described by the stream's JSON) and NAME.jsonl (a line a frame,
-in the wire's field names). Both are whole after every frame: what was recorded is readable after a `kill -9` and on a
+in the wire's field names). Both are complete after every frame: a recording is readable after a `kill -9` and on a
 full disk. Progress goes to standard output as JSON lines; it ends when its standard input closes.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import sys
 import time
 from pathlib import Path
@@ -25,7 +26,8 @@ from daemon.transport.frame_subscriber import FrameSubscriber
 from selfstorm.errors import InputError
 from selfstorm.frames import Array, StreamInfo
 
-TELL_S = 0.5
+REPORT_INTERVAL_S = 0.5
+MAX_NUMBER = 2**63  # of a frame: readers keep them as 64-bit integers
 DRAIN_S = 5.0
 POLL_MS = 200
 
@@ -40,12 +42,24 @@ class Recording:
         self._index = AppendFile(self.path.with_suffix(".jsonl"))
 
     def add(self, header: FrameHeader, pixels: Array) -> None:
-        """Append one frame, then its line. Raises OSError; what was recorded before stays whole."""
+        """Append one frame, then its line. Raises OSError; what was recorded before stays readable."""
         if header.seq < self.ledger.next_seq:
             return
         self._pixels.add(pixels)
         self._index.add(header.model_dump_json().encode() + b"\n")
         self.ledger.frame(header.seq)
+
+    def fits(self, header: FrameHeader) -> bool:
+        """Return whether a frame belongs into this file: one of another shape or type would make it unreadable."""
+        info = self.info
+        same = (header.shape, header.dtype) == ((info.height, info.width), info.dtype)
+        return same and max(header.seq, header.number, header.sent_unix_ns) < MAX_NUMBER
+
+    def check_files(self) -> None:
+        """Raise OSError if the files were removed: what is written into them then is lost."""
+        for path in (self.path, self.path.with_suffix(".jsonl")):
+            if not path.exists():
+                raise FileNotFoundError(errno.ENOENT, f"{path.name} was removed while it was written")
 
     def close(self) -> None:
         """Close both files; an empty recording leaves none."""
@@ -57,9 +71,12 @@ class Recording:
 
 
 class Recorder:
-    """Writes stream after stream. A full disk ends the recording, and says so.
+    """Writes stream after stream. A full disk ends the recording, with an error.
 
-    stream, next_seq: how far a recorder before this one came. late: the first stream began before anybody listened.
+    Args:
+        stream: the stream that a recorder before this one recorded.
+        next_seq: the frame up to which it did.
+        late: the first stream may have begun before.
     """
 
     def __init__(self, folder: Path, stream: str, next_seq: int, *, late: bool = False) -> None:
@@ -67,10 +84,10 @@ class Recorder:
         self._recording: Recording | None = None
         self._described: StreamInfo | None = None
         self._before = {"recorded": 0, "missing": 0}
-        self._tell_due_s = 0.0
+        self._report_due_s = 0.0
 
     def take(self, received: Received) -> None:
-        """One message of the frame stream."""
+        """Record one message of the frame stream."""
         message = received.message
         if isinstance(message, StreamInfo):
             if self._described is None or self._described.stream != message.stream:
@@ -85,6 +102,8 @@ class Recorder:
             if not recording.ledger.believes(_position(message)):
                 return
             if isinstance(message, FrameHeader) and received.pixels is not None:
+                if not recording.fits(message):
+                    return  # counted as missing with the next frame
                 recording.add(message, received.pixels)
             elif isinstance(message, Heartbeat):
                 recording.ledger.reached(message.next_seq)
@@ -95,12 +114,15 @@ class Recorder:
         self._recording, self._stream, self._late = recording, info.stream, False
         return recording
 
-    def tell(self, *, now: bool = False) -> None:
-        """Say how far the recording is, twice a second."""
-        if now or time.monotonic() >= self._tell_due_s:
-            self._tell_due_s = time.monotonic() + TELL_S
+    def report(self, *, now: bool = False) -> None:
+        """Send the counts to the daemon, twice a second."""
+        if now or time.monotonic() >= self._report_due_s:
+            self._report_due_s = time.monotonic() + REPORT_INTERVAL_S
+            if self._recording is not None and not now:
+                self._recording.check_files()
             file = str(self._recording.path) if self._recording else ""
-            send_line(file=file, stream=self._stream, next_seq=self._next_seq, **self._counts())
+            in_file = self._recording.ledger.received if self._recording else 0
+            send_line(file=file, in_file=in_file, stream=self._stream, next_seq=self._next_seq, **self._counts())
 
     def close(self) -> None:
         """Finish the running recording."""
@@ -120,38 +142,38 @@ class Recorder:
 @click.command()
 @click.option("--connect", "endpoint", required=True)
 @click.option("--folder", type=click.Path(path_type=Path), required=True)
-@click.option("--stream", default="", help="What was recorded of this stream before NEXT-SEQ is not missing.")
+@click.option("--stream", default="", help="Stream that is recorded up to NEXT-SEQ already.")
 @click.option("--next-seq", type=int, default=0)
 @click.option("--key", type=click.Path(path_type=Path), help="The key file for a publisher beyond loopback.")
-@click.option("--late", is_flag=True, help="The first stream may have begun long ago: what was sent is not missing.")
+@click.option("--late", is_flag=True, help="Earlier frames of the first stream are not missing.")
 def main(endpoint: str, folder: Path, stream: str, next_seq: int, key: Path | None, late: bool) -> None:
     """Record a frame stream until standard input closes."""
     stop = stop_requested()
     recorder = Recorder(folder, stream, next_seq, late=late)
     try:
         with FrameSubscriber(endpoint, key=key) as subscriber:
-            recorder.tell(now=True)
+            recorder.report(now=True)
             while not stop.is_set():
                 _step(subscriber, recorder)
-                recorder.tell()
+                recorder.report()
             deadline = time.monotonic() + DRAIN_S
             while _step(subscriber, recorder) and time.monotonic() < deadline:
                 pass
         recorder.close()
-        recorder.tell(now=True)
+        recorder.report(now=True)
     except InputError as error:
         send_line(error=str(error))
         sys.exit(2)
     except OSError as error:
-        recorder.tell(now=True)
+        recorder.report(now=True)
         with contextlib.suppress(OSError):
             recorder.close()
-        send_line(error=f"{folder}: {error.strerror}; what was recorded before is whole")
+        send_line(error=f"{folder}: {error.strerror}; what was recorded before is readable")
         sys.exit(3)
 
 
 def _free_name(folder: Path, stream: str) -> Path:
-    """NAME.tif for a recording that begins now; another one if a recorder before us took it in the same second."""
+    """Choose NAME.tif for a recording that begins now, with a number if it is taken."""
     name, number = time.strftime("%Y%m%d-%H%M%S") + f"-{stream[:8]}", 1
     path = folder / f"{name}.tif"
     while path.exists():
@@ -165,7 +187,7 @@ def _position(message: FrameHeader | Heartbeat) -> int:
 
 
 def _step(subscriber: FrameSubscriber, recorder: Recorder) -> bool:
-    """Take one message; False when none came, or the source says that none will."""
+    """Record one message; False if none arrived, or the source has ended."""
     try:
         received = subscriber.receive(POLL_MS)
     except MalformedMessageError:

@@ -1,76 +1,182 @@
-"""Supervision of the recorder: takes over its counts, restarts it when it died, and reports that."""
+"""Supervision of the recorder: its account, its restarts, and events when it is silent or has ended."""
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from daemon.health import Health
 from daemon.transport.child_process import ChildProcess
+from selfstorm.errors import InputError
 
 MAX_RESTARTS = 6
+RETRY_INTERVAL_S = 2.0
+START_S, MAX_SILENCE_S = 30.0, 3.0  # until the first report, and between two
+NOTHING: dict[str, Any] = {"recorded": 0, "missing": 0, "stream": "", "next_seq": 0, "file": "", "in_file": 0}
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """State of the receiver: frames of all streams so far, and the next number of the running stream."""
+
+    sent: int = 0
+    stream: str = ""
+    next_seq: int = 0
 
 
 class RecorderSupervisor:
-    """The recorder process: what it says goes into the account; when it dies it goes on in a new file.
+    """Runs the recorder process; if it dies it goes on in a new file.
 
-    late: the first stream may have begun long ago. stopped: it cannot record any more.
+    The account holds at every moment: frames since the recording began = recorded + missing + under way, where the
+    last are those that the recorder has not reported yet.
+
+    Args:
+        late: the first stream may have begun before.
+        whole: the recording began with the run, so every frame that the receiver counted belongs to it.
+        reached: returns the state of the receiver.
+
+    Attributes:
+        stopped: the recorder cannot record any more.
     """
 
     def __init__(
-        self, endpoint: str, folder: Path, health: Health, *, late: bool = False, key: Path | None = None
+        self,
+        endpoint: str,
+        folder: Path,
+        health: Health,
+        reached: Callable[[], Reached],
+        *,
+        late: bool = False,
+        whole: bool = False,
+        key: Path | None = None,
     ) -> None:
         self._arguments = ["--connect", endpoint, "--folder", str(folder)]
         self._arguments += ["--key", str(key)] if key is not None else []
-        self._health = health
-        self._child = ChildProcess("daemon.recording.recorder", [*self._arguments, *(["--late"] if late else [])])
-        self._said: dict[str, Any] = {"recorded": 0, "missing": 0, "stream": "", "next_seq": 0}
+        self._health, self._reached = health, reached
+        self._said = dict(NOTHING)
         self._recorded_before = self._missing_before = self._restarts = 0
-        self.stopped = False
+        self._sent_before: int | None = 0 if whole else None
+        self.recorded = self.missing = 0
+        self.stopped = self._silent = self._answered = False
+        self._heard_s = self._restart_due_s = time.monotonic()
+        self._child: ChildProcess | None = None
+        self._start(["--late"] if late else [])
 
     def check(self) -> None:
-        """Take over what it says; restart it when it died."""
+        """Take over its reports; restart it if it died."""
         self._hear()
-        if self._child.exit_code is None:
-            return
-        self._child.stop(0.5)
-        self._hear()
-        if self.stopped:
-            return
+        limit_s = MAX_SILENCE_S if self._answered else START_S
+        if self._child is None:
+            if not self.stopped and time.monotonic() >= self._restart_due_s:
+                self._restart()
+        elif self._child.exit_code is not None:
+            self._child.stop(0.5)
+            self._hear()
+            self._child = None
+            self._recover()
+            if not self.stopped:
+                self._restart()
+        elif not self._silent and time.monotonic() - self._heard_s > limit_s:
+            self._silent = True
+            why = f"the recorder has not answered for {limit_s:.0f} s: check the disk or network drive"
+            self._health.event("warning", "recorder_silent", why)
+
+    def stop(self, *, final: bool) -> None:
+        """Let it write the frames under way, wait for it, and close the account. final: the stream has ended, too."""
+        died = self._child is None
+        if self._child is not None:
+            died = self._child.exit_code is not None
+            self._child.stop()
+            self._hear()
+            if self._child.exit_code:
+                self._recover()
+            self._child = None
+        self._account(final=final or died)
+        if self.missing:
+            text = f"{self.missing} of {self.recorded + self.missing} frames are not in the recording"
+            self._health.event("warning", "recording_incomplete", text)
+
+    def _start(self, more: list[str]) -> None:
+        try:
+            self._child = ChildProcess("daemon.recording.recorder", [*self._arguments, *more])
+            self._heard_s, self._answered = time.monotonic(), False
+        except InputError as error:
+            self._restart_due_s = time.monotonic() + RETRY_INTERVAL_S
+            self._health.event("error", "recorder_lost", f"{error}; tried again in {RETRY_INTERVAL_S:g} s")
+
+    def _restart(self) -> None:
         if self._restarts >= MAX_RESTARTS:
             self._give_up(f"the recorder died {MAX_RESTARTS + 1} times")
             return
         said, self._restarts = self._said, self._restarts + 1
         self._recorded_before += said["recorded"]
         self._missing_before += said["missing"]
-        self._said = said | {"recorded": 0, "missing": 0}
-        so_far = ["--stream", said["stream"], "--next-seq", str(said["next_seq"])]
-        self._child = ChildProcess("daemon.recording.recorder", [*self._arguments, *so_far])
-        self._health.event(
-            "error",
-            "recorder_lost",
-            "the recorder died and was restarted: frames in between are not recorded",
-        )
-
-    def stop(self) -> None:
-        """Let it write what is under way, and wait for it."""
-        self._child.stop()
-        self._hear()
+        self._said = said | {"recorded": 0, "missing": 0, "file": "", "in_file": 0}
+        self._start(["--stream", said["stream"], "--next-seq", str(said["next_seq"])])
+        text = "the recorder died and was restarted: frames in between are not recorded"
+        self._health.event("error", "recorder_lost", text)
 
     def _hear(self) -> None:
-        while said := self._child.said():
+        while self._child is not None and (said := self._child.said()):
+            self._heard_s, self._answered = time.monotonic(), True
+            if self._silent:
+                self._silent = False
+                self._health.event("info", "recorder_answers", "the recorder writes again")
             if "error" in said:
-                self._give_up(said["error"])
+                self._give_up(str(said["error"]))
                 continue
-            self._said = said
-            self._health.report(
-                recorded_frames=self._recorded_before + said["recorded"],
-                recording_missing=self._missing_before + said["missing"],
-            )
+            self._said = NOTHING | said
+            self._account()
             if said["file"]:
                 self._health.report(recording=said["file"])
+
+    def _account(self, *, final: bool = False) -> None:
+        said, reached = self._said, self._reached()
+        self.recorded = self._recorded_before + said["recorded"]
+        missing = self._missing_before + said["missing"]
+        final = final or self.stopped
+        if final or said["stream"] == reached.stream:
+            under_way = 0 if final else reached.next_seq - said["next_seq"]
+            if self._sent_before is None:
+                self._sent_before = reached.sent - under_way - self.recorded - missing
+            missing = max(missing, reached.sent - self._sent_before - under_way - self.recorded)
+        self.missing = max(self.missing, missing)
+        self._health.report(recorded_frames=self.recorded, recording_missing=self.missing)
+
+    def _recover(self) -> None:
+        """Count again what a recorder wrote after its last report, from its file."""
+        said = self._said
+        if not said["file"]:
+            return
+        written, last_seq = _lines(Path(said["file"]).with_suffix(".jsonl"))
+        more = written - said["in_file"]
+        passed = max(0, last_seq + 1 - said["next_seq"])
+        self._said = said | {
+            "recorded": said["recorded"] + more,
+            "missing": said["missing"] + max(0, passed - more),
+            "in_file": written,
+            "next_seq": max(said["next_seq"], last_seq + 1),
+        }
+        self._account()
 
     def _give_up(self, why: str) -> None:
         self.stopped = True
         self._health.report(recording="")
         self._health.event("error", "recording_stopped", f"{why}; the stream goes on")
+
+
+def _lines(index: Path) -> tuple[int, int]:
+    """Return (frames, last seq) of a recording's index; (0, -1) if it is gone or empty."""
+    count, last = 0, -1
+    try:
+        with index.open("rb") as file:
+            for line in file:
+                if line.endswith(b"\n"):
+                    count, last = count + 1, int(json.loads(line)["seq"])
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return count, last

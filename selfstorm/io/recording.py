@@ -106,16 +106,16 @@ class _Part:
             check_field(path, self.info.height, self.info.width, self.info.dtype)
             self._stored = np.dtype(self.info.dtype).newbyteorder("<")
             bytes_ = self.info.height * self.info.width * self._stored.itemsize
-            whole = [offset for offset, count in offsets if count == bytes_]
-            lines = list(_lines(path.with_suffix(INDEX), self.info))
-            count = min(len(whole), len(lines))
-            if not count or len(whole) != len(offsets):
-                raise MovieError("holds no complete frame" if not count else "has frames of another size", where=path)
-            self._offsets = whole[:count]
+            # Page and line of the same place belong together; what is wrong in one of them is left out.
+            pairs = zip(offsets, _lines(path.with_suffix(INDEX), self.info), strict=False)
+            kept = [(offset, line) for (offset, count), line in pairs if count == bytes_ and line is not None]
+            if not kept:
+                raise MovieError("holds no complete frame", where=path)
+            self._offsets, lines = [offset for offset, _ in kept], [line for _, line in kept]
         except BaseException:
             self.close()
             raise
-        seqs, numbers, sent_ns, camera_ms = zip(*lines[:count], strict=True)
+        seqs, numbers, sent_ns, camera_ms = zip(*lines, strict=True)
         self.seqs, self.numbers, self.sent_ns = (np.array(column, np.int64) for column in (seqs, numbers, sent_ns))
         self.camera_ms = np.array(camera_ms, np.float64)
 
@@ -184,11 +184,11 @@ def _pages(file: IO[bytes], path: Path) -> tuple[str, list[tuple[int, int]]]:
     return description, pages
 
 
-def _lines(path: Path, info: StreamInfo) -> Iterator[tuple[int, int, int, float]]:
-    """Yield (seq, number, sent_unix_ns, camera_ms or nan) of each line."""
+def _lines(path: Path, info: StreamInfo) -> Iterator[tuple[int, int, int, float] | None]:
+    """Yield (seq, number, sent_unix_ns, camera_ms or nan) of each line; None for one of no frame of this stream."""
     shape = [info.height, info.width]
     with path.open("rb") as file:
-        for at, line in enumerate(file, 1):
+        for line in file:
             if not line.endswith(b"\n"):  # cut by a killed daemon
                 return
             try:
@@ -200,7 +200,6 @@ def _lines(path: Path, info: StreamInfo) -> Iterator[tuple[int, int, int, float]
                     raise ValueError
                 camera_ms = math.nan if header.get("camera_ms") is None else float(header["camera_ms"])
             except (ValueError, KeyError, TypeError, RecursionError):
-                raise MovieError(
-                    f"line {at} does not describe a frame of the recording", where=path, hint="copy it again"
-                ) from None
+                yield None
+                continue
             yield numbers[0], numbers[1], numbers[2], camera_ms

@@ -1,0 +1,182 @@
+"""The recording's own account: frames = recorded + missing, whatever happens to recorder, files and stream."""
+
+import shutil
+import signal
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from daemon_process import DEADLINE_S
+
+from daemon.health import Health
+from daemon.recording.supervisor import Reached, RecorderSupervisor
+from daemon.sources.camera import CameraFrame
+from daemon.sources.stream_publisher import StreamPublisher
+from selfstorm.frames import StreamInfo
+from selfstorm.io.movies import MovieFile
+
+SHAPE = (6, 8)
+INFO = StreamInfo(stream="stream-1", source="here", height=6, width=8, dtype="uint16", pixel_nm=120)
+LINUX = pytest.mark.skipif(sys.platform == "win32", reason="stops a process by a signal")
+
+
+class Rig:
+    """A publisher, a receiver that misses nothing, and the supervised recorder."""
+
+    def __init__(self, publisher, folder):
+        self.publisher, self.folder, self.health, self.sent = publisher, folder, Health(run="run"), 0
+        self.supervisor = None
+
+    def record(self, **options):
+        self.folder.mkdir(exist_ok=True)
+        self.supervisor = RecorderSupervisor(
+            self.publisher.endpoint,
+            self.folder,
+            self.health,
+            lambda: Reached(self.sent, INFO.stream, self.sent),
+            **options,
+        )
+        self.publisher.wait_for_subscribers(1)
+        self.publisher.say("running")  # with the description of the stream
+
+    def send(self, count, shape=SHAPE):
+        for _ in range(count):
+            pixels = np.full(shape, self.sent, np.uint16)
+            self.publisher.send(CameraFrame(pixels, self.sent, None))
+            self.sent += 1
+        self.publisher.say("running")
+
+    def until(self, condition):
+        deadline_s = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert time.monotonic() < deadline_s, (self.health.status(), self.health.events_since(0))
+            self.supervisor.check()
+            self.publisher.say("running")
+            time.sleep(0.02)
+
+    @property
+    def codes(self):
+        return [event.code for event in self.health.events_since(0)]
+
+    def closes(self):
+        """End it; the account, which must be that of the files."""
+        self.publisher.say("ended")
+        self.supervisor.stop(final=True)
+        files = sorted(self.folder.glob("*.tif"))
+        in_files = 0
+        for file in files:
+            with MovieFile(file) as movie:
+                in_files += movie.length
+        status = self.health.status()
+        assert status.recorded_frames == in_files
+        assert status.recorded_frames + status.recording_missing == self.sent
+        assert ("recording_incomplete" in self.codes) == (status.recording_missing > 0)
+        return status
+
+
+@pytest.fixture
+def rig(tmp_path):
+    stop = threading.Event()
+    with StreamPublisher("tcp://127.0.0.1:*", stop, lossless=False) as publisher:
+        publisher.begin(INFO)
+        made = Rig(publisher, tmp_path / "recording")
+        yield made
+        stop.set()
+        if made.supervisor is not None:
+            made.supervisor.stop(final=True)
+
+
+def test_frames_before_the_recorder_came_are_missing(rig):
+    rig.send(180)
+    rig.record(late=True, whole=True)
+    rig.send(40)
+    rig.until(lambda: rig.supervisor.recorded == 40)
+    rig.until(lambda: rig.supervisor.missing == 180)
+    assert rig.closes().recording_missing == 180
+
+
+def test_a_recording_on_demand_has_nothing_to_do_with_earlier_frames(rig):
+    rig.send(180)
+    rig.record(late=True)
+    rig.send(40)
+    rig.until(lambda: rig.supervisor.recorded == 40)
+    rig.publisher.say("ended")
+    rig.supervisor.stop(final=False)
+    assert (rig.supervisor.recorded, rig.supervisor.missing) == (40, 0)
+
+
+def test_what_a_killed_recorder_wrote_is_counted_by_its_files(rig):
+    rig.record(whole=True)
+    rig.send(300)
+    rig.until(lambda: rig.supervisor.recorded > 0)
+    rig.supervisor._child._process.kill()
+    rig.send(50)
+    rig.until(lambda: "recorder_lost" in rig.codes)
+    rig.send(20)
+    rig.closes()
+
+
+def test_a_recorder_killed_before_the_end_leaves_no_open_account(rig):
+    rig.record(whole=True)
+    rig.send(200)
+    rig.until(lambda: rig.supervisor.recorded > 0)
+    rig.supervisor._child._process.kill()
+    rig.send(110)
+    rig.closes()
+
+
+@LINUX
+def test_a_recorder_that_hangs_is_an_event_and_so_is_its_return(rig):
+    rig.record(whole=True)
+    rig.send(10)
+    rig.until(lambda: rig.supervisor.recorded == 10)
+    rig.supervisor._child._process.send_signal(signal.SIGSTOP)
+    rig.until(lambda: "recorder_silent" in rig.codes)
+    rig.supervisor._child._process.send_signal(signal.SIGCONT)
+    rig.until(lambda: "recorder_answers" in rig.codes)
+    assert rig.closes().recording_missing == 0
+
+
+@LINUX
+def test_a_folder_that_is_removed_while_recording_is_an_event_and_its_frames_are_missing(rig):
+    rig.record(whole=True)
+    rig.send(10)
+    rig.until(lambda: rig.supervisor.recorded == 10)
+    shutil.rmtree(rig.folder)
+    rig.until(lambda: "recording_stopped" in rig.codes)
+    rig.send(5)
+    status = rig.closes()
+    assert (status.recorded_frames, status.recording_missing) == (0, 15)
+
+
+@pytest.mark.parametrize("kind", ["another shape", "a number past 2**63"])
+def test_a_frame_that_does_not_fit_is_missing_and_the_recording_is_readable(rig, kind):
+    rig.record(whole=True)
+    rig.send(5)
+    if kind == "another shape":
+        rig.send(1, shape=(4, 4))
+    else:
+        pixels = np.zeros(SHAPE, np.uint16)
+        rig.publisher.send(CameraFrame(pixels, 2**63, None))
+        rig.sent += 1
+    rig.send(5)
+    rig.until(lambda: rig.supervisor.recorded == 10)
+    status = rig.closes()
+    assert (status.recorded_frames, status.recording_missing) == (10, 1)
+
+
+def test_a_recording_is_read_around_what_is_wrong_in_it(rig):
+    rig.record(whole=True)
+    rig.send(10)
+    rig.until(lambda: rig.supervisor.recorded == 10)
+    rig.closes()
+    [index] = rig.folder.glob("*.jsonl")
+    lines = index.read_text().splitlines(keepends=True)
+    lines[3] = lines[3].replace("uint16", "uint8")
+    lines[6] = "{not json\n"
+    index.write_text("".join(lines))
+    [tiff] = rig.folder.glob("*.tif")
+    with MovieFile(tiff) as movie:
+        assert [int(movie.frame(k)[0, 0]) for k in range(movie.length)] == [0, 1, 2, 4, 5, 7, 8, 9]

@@ -185,7 +185,7 @@ def test_a_first_window_that_cannot_be_ingested_at_once_is_ingested_in_smaller_b
 
     monkeypatch.setattr(UnrolledStream, "ingest", ingest)
     ours = reconstructor(told)
-    ours.compute.limits = BatchLimits(new_frames=32)
+    ours.compute.limits = ours.compute.planned = BatchLimits(new_frames=32)
     (first,) = made(ours, window(raw, 0))
     assert (first.state, first.result.frames, ingested) == ("cold", LENGTH, [32, 16, 16, 8])
     assert [code for _, code, _ in told] == ["out_of_memory"]

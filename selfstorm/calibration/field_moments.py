@@ -1,4 +1,4 @@
-"""What a whole field says of its PSF: products of pixels d apart, summed over the field.
+"""Field moments, which follow from the PSF: products of pixels d apart, summed over the field.
 
 Summed over the field, the covariance between pixels d apart is proportional to the PSF's autocorrelation at d,
 wherever the emitters sit: R(d) = a * rho(d) + constant. First differences in time keep out what moves or bleaches
@@ -25,12 +25,12 @@ REACH_PX = 4
 FIELD_LAGS = np.array(
     [(dy, dx) for dy in range(REACH_PX + 1) for dx in range(-REACH_PX, REACH_PX + 1) if (dy, dx) > (0, 0)]
 )
-LEAST_SIDE_PX = 4 * REACH_PX
+MIN_SIDE_PX = 4 * REACH_PX
 EDGE_PX = 6  # measured: fields of 32 x 32 scatter a fifth less for it
 BLOCK_PAIRS = 8  # of frames: emitters that stay on tie blocks together, and error bars from shorter ones were too small
-LEAST_BLOCKS, MOST_BLOCKS = 8, 128  # blocks of single pairs where frames are few
-# Of a call to `add`, and for every frame of it: more would be slow and of no use, for a large field says much in few.
-MOST_PIXELS, MOST_A_FRAME = 4_000_000, 40_000
+MIN_BLOCKS, MAX_BLOCKS = 8, 128  # blocks of single pairs where frames are few
+# Of a call to `add`, and for every frame of it: more would be slow, and few frames of a large field suffice.
+MAX_PIXELS, MAX_PIXELS_PER_FRAME = 4_000_000, 40_000
 
 
 class FieldMoments:
@@ -52,18 +52,18 @@ class FieldMoments:
 
     def add(self, frames: Array) -> None:
         """Frames (T, H, W) in any linear unit, the same for all calls; none twice. Small fields add nothing."""
-        if len(frames) < 2 or min(frames.shape[1:]) < LEAST_SIDE_PX:
+        if len(frames) < 2 or min(frames.shape[1:]) < MIN_SIDE_PX:
             return
-        step = math.ceil((len(frames) - 1) * frames[0].size / min(MOST_PIXELS, len(frames) * MOST_A_FRAME))
+        step = math.ceil((len(frames) - 1) * frames[0].size / min(MAX_PIXELS, len(frames) * MAX_PIXELS_PER_FRAME))
         first = np.arange(0, len(frames) - 1, step)
         mean = frames.mean(0, dtype=np.float64)
-        least = max(1, min(len(first), LEAST_BLOCKS - len(self.pairs)))
+        least = max(1, min(len(first), MIN_BLOCKS - len(self.pairs)))
         parts = np.array_split(first, max(least, len(first) // BLOCK_PAIRS))
         new = [_products(frames[part].astype(np.float64), frames[part + 1].astype(np.float64), mean) for part in parts]
         self.seconds = np.concatenate([self.seconds, [second for second, _ in new]])
         self.thirds = np.concatenate([self.thirds, [third for _, third in new]])
         self.pairs = np.concatenate([self.pairs, [len(part) for part in parts]])
-        while len(self.pairs) > MOST_BLOCKS:
+        while len(self.pairs) > MAX_BLOCKS:
             starts = np.arange(0, len(self.pairs), 2)
             self.seconds, self.thirds, self.pairs = (
                 np.add.reduceat(sums, starts) for sums in (self.seconds, self.thirds, self.pairs)
@@ -82,7 +82,7 @@ class FieldMoments:
         return np.asarray(deviations.T @ deviations * (blocks / (blocks - 3)) / self.pairs.sum() ** 2)
 
     def standard_errors(self, pattern: Array) -> float:
-        """How far S, seen along a pattern (40,), is from zero, in standard errors; of at least two blocks."""
+        """Standard errors by which S, along a pattern (40,), differs from zero; of at least two blocks."""
         along = self.thirds @ pattern
         spread = along - self.pairs * (along.sum() / self.pairs.sum())
         return float(along.sum() / max(np.linalg.norm(spread), 1e-300))
@@ -95,7 +95,7 @@ class FieldMoments:
         return first, second
 
     def state(self) -> dict[str, Array]:
-        """What the constructor makes the same moments of."""
+        """State from which the constructor makes the same moments."""
         return {"seconds": self.seconds, "thirds": self.thirds, "pairs": self.pairs}
 
 

@@ -1,4 +1,4 @@
-"""What fine-tuning lowers: how badly a density predicts a window's covariances, and how badly the moments agree."""
+"""Loss of fine-tuning: misfit of predicted covariances, and of the field moments."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from selfstorm.physics.operators import Lags, inside_field
 from selfstorm.psf.models import Psf
 from selfstorm.stages.covariances import shifted, trend, window_statistics
 
-NOISY = 0.1  # share of the moments that is chance; beyond it they show nothing
-AGREES_CHI2, MATTERS = 3.0, 1e-3  # of the moments: chance, and a width 4 % off
+MAX_NOISE = 0.1  # share of the moments that is chance; beyond it they show nothing
+MAX_AGREEING_CHI2, MIN_VISIBLE_MISFIT = 3.0, 1e-3  # of the moments: chance, and a width 4 % off
 ANCHOR = 0.3  # measured: with 3, chance in the moments made coma where there was none; with 0, widths come out small
 NA_SD, NA_WEIGHT = 0.05, 0.3  # the numerical aperture is known; defocus is not to be taken for a small one
-LEAST_CURVATURE = 10.0  # of the loss, per radian or logarithm squared
+MIN_CURVATURE = 10.0  # of the loss, per radian or logarithm squared
 DIFFERENCE = 1e-4  # for the curvature, which need not be exact
 TINY = 1e-12
 
@@ -43,15 +43,15 @@ class Half:
         self.variance = (self.c * self.c).mean(0)
         moments = FieldMoments()
         moments.add(wider.numpy())
-        self.speaks = False
+        self.informative = False
         if len(moments.pairs):
             self.target = Target(moments, pixel_nm)
-            self.speaks = self.target.noise < NOISY
+            self.informative = self.target.noise < MAX_NOISE
 
     def agrees(self, psf: Psf) -> bool:
-        """Whether the moments are those of this PSF, but for chance and what no picture would show."""
+        """Compare the moments with those of a PSF, but for chance and what no picture would show."""
         fit = self.target.hold(psf)
-        return fit.chi2 < AGREES_CHI2 or fit.misfit < MATTERS
+        return fit.chi2 < MAX_AGREEING_CHI2 or fit.misfit < MIN_VISIBLE_MISFIT
 
     def misfit(self, optics: Optics, spectrum: Tensor, lags: Lags) -> Tensor:
         """(H, W) mean square, in variances, of what the half's own density leaves of its covariances at the lags.
@@ -92,7 +92,7 @@ class Loss:
         with torch.no_grad():
             rises = [self.residual(theta + axis) - self.residual(theta - axis) for axis in axes]
         slopes = torch.stack(rises, 1) / (2 * DIFFERENCE)
-        floor = LEAST_CURVATURE * torch.eye(len(theta), dtype=theta.dtype)
+        floor = MIN_CURVATURE * torch.eye(len(theta), dtype=theta.dtype)
         return 2 * slopes.mT @ slopes + floor
 
     def __call__(self, theta: Tensor) -> tuple[float, Tensor]:

@@ -28,14 +28,14 @@ from selfstorm.stages.covariances import shifted
 
 Outcome = Literal["kept", "rolled back", "not needed", "not possible"]
 TUNED = "fine-tuned on the frames"
-LEAST_FRAMES = 40
+MIN_FRAMES = 40
 BLOCK_FRAMES = 10  # go to one half or the other together: emitters that stay on tie neighbouring frames
 SIDE_PX, WIDER_PX = 64, 128  # the network and the moments see the parts of the field that fluctuate most
-LONGEST_STEP = 0.3
+MAX_STEP = 0.3
 CONVERGED = 5e-3
 TINY = 1e-12
 TILE_PX = 8  # of the field: misfits further apart than a PSF scatter on their own
-SURE, WORSE = 3.0, -1.0  # standard errors
+BETTER_Z, WORSE_Z = 3.0, -1.0  # standard errors
 BETTER_SHARE = 0.5  # of the judging moments' chi2
 
 
@@ -49,7 +49,7 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class FitReport:
-    """What fine-tuning did. psf: to use from now on, the old one unless outcome is 'kept'. reason: for the user.
+    """Outcome of fine-tuning. psf: to use from now on, the old one unless outcome is 'kept'. reason: for the user.
 
     losses: at the start and after each step. held_out: misfit of the judging half's far pixel pairs, in variances;
     anchor: chi2 of its moments, about 1 where the PSF is right; both NaN where it did not come to that.
@@ -78,8 +78,12 @@ def finetune(
 ) -> FitReport:
     """Fine-tune a PSF on the frames of one window.
 
-    frames: (T, H, W) photons at equal brightness, without haze. The PSF stays of its kind, but for an Airy one, which
-    may become that of an aberrated pupil.
+    Args:
+        psf: To start from. It stays of its kind, but for an Airy one, which may become that of an aberrated pupil.
+        frames: (T, H, W) photons at equal brightness, without out-of-focus background.
+        pixel_nm: Of the camera.
+        budget: Steps and seconds.
+        clock: Seconds.
     """
     start = clock()
     with torch.inference_mode(False), torch.enable_grad():
@@ -88,12 +92,12 @@ def finetune(
 
 
 def _finetune(psf: Psf, frames: Tensor, pixel_nm: float, budget: Budget, clock: Callable[[], float]) -> FitReport:
-    if len(frames) < LEAST_FRAMES or not bool(torch.isfinite(frames).all()):
-        return FitReport(psf, "not possible", f"it takes {LEAST_FRAMES} good frames to learn the optics from")
+    if len(frames) < MIN_FRAMES or not bool(torch.isfinite(frames).all()):
+        return FitReport(psf, "not possible", f"it takes {MIN_FRAMES} good frames to learn the optics from")
     second = (torch.arange(len(frames)) // BLOCK_FRAMES) % 2 == 1
-    y, wider = _liveliest(frames, SIDE_PX), _liveliest(frames, WIDER_PX)
+    y, wider = _most_fluctuating(frames, SIDE_PX), _most_fluctuating(frames, WIDER_PX)
     learning, judging = (Half(y[which], wider[which], pixel_nm) for which in (~second, second))
-    if not (learning.speaks and judging.speaks):
+    if not (learning.informative and judging.informative):
         return FitReport(psf, "not possible", "the frames show too little to learn the optics from")
     if learning.agrees(psf) and judging.agrees(psf) and not (psf.has_twin and psf.origin != TUNED):
         return FitReport(psf, "not needed", "the frames agree with the optics as they are")
@@ -120,7 +124,7 @@ def descend(
         if budget.seconds is not None and clock() - began >= budget.seconds:
             break
         step = -torch.linalg.solve(loss.curvature(theta), slope)
-        step = share * step * min(1.0, LONGEST_STEP / max(float(step.norm()), TINY))
+        step = share * step * min(1.0, MAX_STEP / max(float(step.norm()), TINY))
         tried, tried_slope = loss(theta + step)
         losses.append(tried)
         gained = lowest - tried
@@ -143,17 +147,17 @@ def judge(half: Half, optics: Optics, old: Psf, new: Psf, losses: tuple[float, .
         before, after = (half.misfit(optics, optics.spectrum(parameters(tunable(psf))), FAR_LAGS) for psf in (old, new))
     moments_before, moments_after = half.target.hold(old).chi2, half.target.hold(new).chi2
     gain = _standard_errors(before - after)
-    worse = gain < WORSE or moments_after > moments_before + 1
-    surely = (gain > SURE and half.agrees(new)) or moments_after < min(
+    worse = gain < WORSE_Z or moments_after > moments_before + 1
+    surely = (gain > BETTER_Z and half.agrees(new)) or moments_after < min(
         moments_before - 1, BETTER_SHARE * moments_before
     )
     kept = surely and not worse
     if kept:
-        reason = "new optics predict the frames that were kept aside clearly better"
+        reason = "the held-out frames are predicted clearly better by the new optics"
     elif worse:
-        reason = "the frames that were kept aside speak against the new optics"
+        reason = "the held-out frames are predicted worse by the new optics"
     else:
-        reason = "the frames that were kept aside are predicted no better by the new optics"
+        reason = "the held-out frames are predicted no better by the new optics"
     return FitReport(
         psf=new if kept else old,
         outcome="kept" if kept else "rolled back",
@@ -167,16 +171,16 @@ def judge(half: Half, optics: Optics, old: Psf, new: Psf, losses: tuple[float, .
 
 
 def _standard_errors(gain: Tensor) -> float:
-    """How far the mean of a map (H, W) is above zero, in standard errors, from how its tiles differ."""
+    """Standard errors by which the mean of a map (H, W) is above zero, from the scatter of its tiles."""
     tiles = F.avg_pool2d(gain[None], TILE_PX).flatten()
     return float(tiles.mean() / (tiles.std() / math.sqrt(len(tiles))).clamp(min=TINY))
 
 
-def _liveliest(frames: Tensor, side_px: int) -> Tensor:
+def _most_fluctuating(frames: Tensor, side_px: int) -> Tensor:
     """(T, <= side_px, <= side_px): the part of the field whose neighbouring pixels fluctuate most together."""
     c = frames - frames.mean(0)
-    lively = (c * shifted(c, 0, 1)).mean(0)
-    height, width = (min(side_px, side) for side in lively.shape)
-    sums = F.avg_pool2d(lively[None], (height, width), stride=TILE_PX)[0]
+    fluctuation = (c * shifted(c, 0, 1)).mean(0)
+    height, width = (min(side_px, side) for side in fluctuation.shape)
+    sums = F.avg_pool2d(fluctuation[None], (height, width), stride=TILE_PX)[0]
     row, column = (TILE_PX * int(place) for place in divmod(int(sums.argmax()), sums.shape[1]))
     return frames[:, row : row + height, column : column + width]

@@ -15,7 +15,7 @@ from selfstorm.psf.kind import FitFamily
 from selfstorm.psf.models import Gaussian, Psf
 
 STEP = 1e-3  # of the derivatives
-MIN_SIGMA_PX, MAX_SIGMA_PX = 0.4, 4.0  # standard deviations between which a round PSF can be told
+MIN_SIGMA_PX, MAX_SIGMA_PX = 0.4, 4.0  # standard deviations between which a round PSF can be measured
 
 SCANNED_WIDTHS = 24
 PRIOR = 1e-5  # of misfit: what one standard deviation from a prior costs

@@ -16,15 +16,15 @@ from selfstorm.psf.models import Airy, Ellipse, Gaussian, Psf, Pupil
 NOMINAL_SIGMA_NM = 110.0  # 0.21 wavelength / NA of a far-red dye under an oil objective, and some aberration
 NOMINAL_AIRY = Airy(1.4, 670.0)
 KNOWN_NA_SD, UNKNOWN_NA_SD = 0.05, 0.3
-LEAST_BLOCKS = 8  # each half of them has error bars of its own
-MOST_SD = 0.05  # of the logarithm of the width
-MOST_APART = 0.1  # of the two halves' widths, relative
-MOST_MISFIT = 0.1
-WIDEST_PX = 0.95 * REACH_PX  # sigma: the moments reach no further
-MATTERS = 1e-3  # of misfit: a width 4 % off, or axes that differ by 5 %
-SIGNIFICANT = 12.0  # times what chance gains by one more parameter
-ENOUGH_CHI2 = 2.0  # of a pupil: no better one is looked for
-ABERRATED_CHI2, ABERRATED = 6.0, 2e-4  # chi2 and misfit above which neither Gaussian nor Airy is believed
+MIN_BLOCKS = 8  # each half of them has error bars of its own
+MAX_WIDTH_SD = 0.05  # of the logarithm of the width
+MAX_HALVES_DIFFERENCE = 0.1  # of the two halves' widths, relative
+MAX_MISFIT = 0.1
+MAX_SIGMA_PX = 0.95 * REACH_PX  # sigma: the moments reach no further
+MIN_GAIN = 1e-3  # of misfit: a width 4 % off, or axes that differ by 5 %
+CHANCE_RATIO = 12.0  # times what chance gains by one more parameter
+GOOD_PUPIL_CHI2 = 2.0  # of a pupil: no further start is tried
+MAX_SIMPLE_CHI2, MAX_SIMPLE_MISFIT = 6.0, 2e-4  # chi2 and misfit above which neither Gaussian nor Airy is accepted
 
 
 @dataclass(frozen=True)
@@ -38,23 +38,23 @@ class PsfFinding:
 
 def find_psf(moments: FieldMoments, pixel_nm: float, given: Psf | None = None) -> PsfFinding:
     """The simplest PSF that the moments allow; the given one, if they allow it."""
-    if len(moments.pairs) < LEAST_BLOCKS:
+    if len(moments.pairs) < MIN_BLOCKS:
         return _unknown(given, "too few frames or pixels to learn it from")
     target = Target(moments, pixel_nm)
     round_ = fit_round(target)
     halves = [fit_round(Target(half, pixel_nm)) for half in moments.halves()]
     widths = [fit.psf.equivalent_sigma_nm for fit in (*halves, round_)]
-    unsure = not 0 < round_.sd[0] < MOST_SD or abs(widths[0] - widths[1]) > MOST_APART * widths[2]
-    if unsure or widths[2] > WIDEST_PX * pixel_nm:
-        return _unknown(given, "the frames do not tell", (round_,))
+    unsure = not 0 < round_.sd[0] < MAX_WIDTH_SD or abs(widths[0] - widths[1]) > MAX_HALVES_DIFFERENCE * widths[2]
+    if unsure or widths[2] > MAX_SIGMA_PX * pixel_nm:
+        return _unknown(given, "the frames do not determine it", (round_,))
     fits = _candidates(moments, target, round_, given)
     best = fits[-1]
-    if best.misfit > MOST_MISFIT or best.psf.equivalent_sigma_nm > WIDEST_PX * pixel_nm:
+    if best.misfit > MAX_MISFIT or best.psf.equivalent_sigma_nm > MAX_SIGMA_PX * pixel_nm:
         return _unknown(given, "no PSF fits the frames", tuple(fits))
     if given is None:
         return PsfFinding(replace(best.psf, origin="learned from the frames"), "none was given", tuple(fits))
     held = target.hold(given)
-    if not _better(best, held, MATTERS):
+    if not _better(best, held, MIN_GAIN):
         return PsfFinding(given, "the frames agree with what was given", (held, *fits))
     kind = type(given).__name__
     origin = f"learned from the frames; the given {kind} PSF does not fit them"
@@ -70,13 +70,13 @@ def _candidates(moments: FieldMoments, target: Target, round_: Fit, given: Psf |
     airy, ellipse = target.fit(nominal.family(near)), target.fit(Ellipse.family(near))
     fits = [round_, airy, ellipse]
     best = airy if _better(airy, round_, 0.0) else round_
-    best = ellipse if _better(ellipse, best, MATTERS) else best
-    if best.misfit > ABERRATED and best.chi2 > ABERRATED_CHI2:
+    best = ellipse if _better(ellipse, best, MIN_GAIN) else best
+    if best.misfit > MAX_SIMPLE_MISFIT and best.chi2 > MAX_SIMPLE_CHI2:
         family = Pupil.family(nominal.na, nominal.wavelength_nm, na_sd)
-        enough = max(ABERRATED, ENOUGH_CHI2 * best.noise)
+        enough = max(MAX_SIMPLE_MISFIT, GOOD_PUPIL_CHI2 * best.noise)
         pupil = _oriented(target.fit(family, enough), moments, target.pixel_nm)
         fits.append(pupil)
-        best = pupil if _better(pupil, best, ABERRATED) else best
+        best = pupil if _better(pupil, best, MAX_SIMPLE_MISFIT) else best
     return [*(fit for fit in fits if fit is not best), best]
 
 
@@ -89,9 +89,9 @@ def _oriented(fit: Fit, moments: FieldMoments, pixel_nm: float) -> Fit:
 
 
 def _better(new: Fit, old: Fit, matters: float) -> bool:
-    """Whether a fit explains more than another, beyond chance and by what a picture would show."""
+    """Prefer a fit that explains more than another, beyond chance and by what a picture would show."""
     chance = max(old.noise - new.noise, new.noise / len(FIELD_LAGS))
-    return old.misfit - new.misfit > max(matters, SIGNIFICANT * chance)
+    return old.misfit - new.misfit > max(matters, CHANCE_RATIO * chance)
 
 
 def _unknown(given: Psf | None, why: str, fits: tuple[Fit, ...] = ()) -> PsfFinding:

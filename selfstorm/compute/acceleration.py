@@ -35,5 +35,5 @@ def one_by_one(runner: Runner = _plainly) -> Iterator[None]:
 
 
 def runner() -> Runner | None:
-    """What runs compiled operations instead of their kernels; None where acceleration is on."""
+    """Return the runner of compiled operations that replaces their kernels; None where acceleration is on."""
     return _runner.get()

@@ -89,7 +89,7 @@ def retry_on_oom(work: Callable[[], T], do_less: Callable[[Exception], bool]) ->
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Whether an error means that the device, or this machine, had no memory."""
+    """Tell a lack of memory, of the device or of this machine, from other errors."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and ("out of memory" in str(error) or "can't allocate memory" in str(error))

@@ -1,7 +1,7 @@
-"""Where torch computes, decided once per process.
+"""The device that torch computes on, set up once per process.
 
 Numbers are float32 in full everywhere: TF32, which a graphics card may use for matrix products and convolutions, is
-off (docs/decisions/0016). What the host needs to know of a device's tensors it asks at the end of a window; scalars in
+off (docs/decisions/0016). The host reads a device's tensors at the end of a window; scalars in
 between stay tensors, in float64 where the device has it.
 """
 
@@ -48,7 +48,7 @@ def precise(scalar: Tensor) -> Tensor:
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until the device has done all that it was asked for: before a clock is looked at."""
+    """Wait until the device has finished its work, before a clock is read."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":

@@ -1,4 +1,4 @@
-"""New frames on their way to the device, while the host looks at them and the device finishes what came before.
+"""Uploads of new frames to the device, while the host checks them and the device finishes earlier work.
 
 A graphics card fetches by itself only from memory that is pinned. Frames are converted into such memory, two pieces of
 it in turn, and fetched on a stream of their own. Everywhere else a frame is computed with where it lies.
@@ -20,7 +20,7 @@ from selfstorm.frames import Array
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES = 2**28  # pinned, twice: pinned memory is taken from all other programs; larger pieces come as they are
+MAX_PINNED_BYTES = 2**28  # twice: pinned memory is taken from all other programs; larger pieces are not pinned
 NUMBER = 4  # bytes
 
 
@@ -49,7 +49,7 @@ class Uploads:
 
     def room(self, shape: tuple[int, ...]) -> Array:
         """(shape) float32, anything in it, to write frames into; only the room after the next may be the same again."""
-        if self._fetches and prod(shape) * NUMBER <= MOST_BYTES:
+        if self._fetches and prod(shape) * NUMBER <= MAX_PINNED_BYTES:
             try:
                 return np.asarray(self._next(prod(shape))[: prod(shape)].view(shape).numpy())
             except RuntimeError as error:
@@ -71,7 +71,7 @@ class Uploads:
         return there
 
     def _next(self, numbers: int) -> Tensor:
-        """Pinned memory for so many, that nobody fetches from any more."""
+        """Pinned memory for so many numbers, whose last upload is complete."""
         if len(self._pieces) < 2:
             self._stream = self._stream or self._runtime.Stream(self._device)
             self._pieces.insert(0, (self._pin(numbers), self._runtime.Event()))

@@ -1,4 +1,4 @@
-"""ADU <-> photons: y = (raw - offset) / gain, and an estimate of both from the frames when nobody measured them."""
+"""ADU <-> photons: y = (raw - offset) / gain, and an estimate of both from the frames where they were not measured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from selfstorm.frames import Array
 # Fourth differences along both axes answer at the camera's Nyquist frequency, where a microscope's PSF passes
 # next to nothing: what is left there is the camera's own noise.
 NOISE_FILTER = np.array([1.0, -4.0, 6.0, -4.0, 1.0])
-LEAST_CONTRAST = 1.15
+MIN_CONTRAST = 1.15
 MAX_FRAMES = 200
 ASSUMED = "assumed: too little contrast to tell"
 
@@ -105,7 +105,7 @@ def _photon_transfer(frames: Array, offset_adu: float | None) -> tuple[float, fl
     x = np.array([level[b].mean() for b in bins])
     y = np.array([variance[b].mean() for b in bins])
     zero_level = x[0] if offset_adu is None else offset_adu
-    if x[-1] - x[0] <= 0.02 * abs(x[0] - zero_level) or y[0] <= 0 or y[-1] < LEAST_CONTRAST * y[0]:
+    if x[-1] - x[0] <= 0.02 * abs(x[0] - zero_level) or y[0] <= 0 or y[-1] < MIN_CONTRAST * y[0]:
         return None
     # A variance's own error grows with it, so weight relative errors alike.
     if offset_adu is not None:

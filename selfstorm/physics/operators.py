@@ -109,7 +109,7 @@ class Imaging:
 
 
 def unseen_infinite(norm: Tensor) -> Tensor:
-    """Column sums of an operator, infinite for the outermost padding: divided by it, cells nobody sees stay empty.
+    """Column sums of an operator, infinite for the outermost padding: divided by it, unseen cells stay empty.
 
     The truncated modes of a PSF are slightly negative far out; a quotient of two such numbers can be anything.
     """

@@ -1,4 +1,4 @@
-"""What every kind of PSF is able to do, so that nobody has to ask which kind it is."""
+"""Protocols of a PSF: all that differs between kinds, so that no other code asks which kind it is."""
 
 from __future__ import annotations
 

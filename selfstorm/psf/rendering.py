@@ -1,4 +1,4 @@
-"""What the camera sees of emitters anywhere, and how that changes as they move: sums over many emitters at once.
+"""Rendering of many emitters at any position, and its derivatives by position.
 
 A window is a square of camera pixels with room for a whole spot round its core. Emitters in the same window are
 rendered together by matrix products, since each mode of the PSF is separable; windows that overlap are added up.

@@ -1,4 +1,4 @@
-"""What a window's frames say together: their mean and the covariances between neighbouring pixels."""
+"""Statistics of a window: its mean and the covariances between neighbouring pixels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEMORY_TRUST = 0.8
 # What changes more slowly than this is bleaching or motion, not blinking.
 TREND_FRAMES = 51
 # A covariance this many standard errors above zero keeps nothing of itself; far above, all.
-SIGNIFICANT = 3.0
+SIGNIFICANT_Z = 3.0
 TINY = 1e-12
 TREND_COPIES = 7.75  # frames alive together while the trend is taken out, for each frame
 
@@ -59,7 +59,7 @@ def neighbours(z: Tensor, dy: int, dx: int) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """What some frames add to the statistics. Sums over different frames add up.
+    """Sums over some frames that the statistics are made of. Sums over different frames add up.
 
     frames: how many. freedom: less what their own trend took of them. now, following: (lags, H, W) photons^2, products
     of a pixel with its neighbour in the same frame, and in the next. power: (H, W) photons^2.
@@ -155,7 +155,7 @@ def _significance(covariance: Tensor, uncertainty: Tensor, inside: Tensor) -> Te
     local, power = _smooth(covariance.sum(0) / lags)
     error, _ = _smooth((uncertainty * inside).sum(0) / lags**2)
     z = local.clamp(min=0) / (error * power).clamp(min=1e-20).sqrt()
-    return (1 - (SIGNIFICANT / z.clamp(min=SIGNIFICANT)) ** 2).clamp(min=0)
+    return (1 - (SIGNIFICANT_Z / z.clamp(min=SIGNIFICANT_Z)) ** 2).clamp(min=0)
 
 
 def _smooth(z: Tensor) -> tuple[Tensor, Tensor]:

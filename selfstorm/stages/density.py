@@ -1,6 +1,6 @@
-"""Stage A, a window at once: window statistics -> emitter density, by an unrolled multiplicative network.
+"""Stage A, a window at once: window statistics -> emitter density, by multiplicative iterations.
 
-Each layer is m <- m * F^T((D + o)+ / (F m + o)) / F^T 1 (Richardson 1972; Lucy 1974, on covariances), with the
+Each iteration is m <- m * F^T((D + o)+ / (F m + o)) / F^T 1 (Richardson 1972; Lucy 1974, on covariances), with the
 momentum of Biggs & Andrews (1997). Where iterations stop is the regulariser: held_out.py chooses
 their number.
 """
@@ -20,7 +20,7 @@ from selfstorm.physics.operators import LAGS, Operator
 from selfstorm.stages.covariances import WindowStatistics, window_statistics, within
 from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
-MOST_MOMENTUM = 0.98
+MAX_MOMENTUM = 0.98
 TINY = 1e-12
 QUICK_ITERATIONS = 30  # from a flat start
 PREVIEW_ITERATIONS = 8  # from the density before
@@ -30,7 +30,7 @@ MAPS, FRAMES = 5, 6 * len(LAGS)
 
 
 def cold_iterations(frames: int) -> int:
-    """Layers from a flat start: more data bear more of them."""
+    """Iterations from a flat start: more data bear more of them."""
     return 40 if frames < 50 else 60 if frames < 250 else 100
 
 
@@ -41,10 +41,10 @@ def density(
     start: Tensor | None = None,
     graphs: Graphs | None = None,
 ) -> Tensor:
-    """Unrolled density network.
+    """Deconvolve a window's covariances into the density of fluctuating emitters.
 
     Returns (rows, columns) on the padded SR grid, >= 0: the variance of an SR cell's photons, up to a factor.
-    start: a density to go on from, strictly positive; flat when None. graphs: to run the layers as one of them.
+    start: a density to go on from, strictly positive; flat when None. graphs: to run the iterations as one of them.
     """
     data, offset = shifted_data(statistics)
     norm = operator.norm
@@ -67,7 +67,7 @@ def iterate(operator: Operator, m: Tensor, data: Tensor, offset: Tensor, norm: T
 
 
 class Iterate(NamedTuple):
-    """Where the iterations are: m, the one before it, their difference, all (..., rows, columns), and the momentum."""
+    """State of the iterations: m, the one before it, their difference, all (..., rows, columns), and the momentum."""
 
     m: Tensor
     before: Tensor
@@ -121,7 +121,7 @@ def updated(z: Tensor, spread: Tensor, norm: Tensor, step: Tensor) -> tuple[Tens
     m = spread.clamp_(min=0).mul_(z).div_(norm)
     gradient = m - z
     along, power = precise(_over_map(gradient * step)), precise(_over_map(step * step))
-    momentum = (along / (power + 1e-20)).clamp(0.0, MOST_MOMENTUM)
+    momentum = (along / (power + 1e-20)).clamp(0.0, MAX_MOMENTUM)
     return m, gradient, momentum if z.ndim == 2 else momentum.to(z.dtype)
 
 
@@ -147,7 +147,7 @@ def offset_of(statistics: WindowStatistics) -> Tensor:
 
 
 def warmed(known: Tensor | None) -> Tensor | None:
-    """A density to go on from: the one before, no cell so dark that layers could not light it again."""
+    """A density to go on from: the one before, no cell so dark that iterations could not raise it again."""
     return None if known is None else known + WARM_FLOOR * known.mean()
 
 

@@ -1,8 +1,10 @@
-"""Stage B, a frame at a time: frames and the density prior -> emitter maps, by an unrolled sparse-recovery network.
+"""Stage B, a frame at a time: frames and the density prior -> emitter maps, by multiplicative sparse recovery.
 
-Each layer is x <- x q^1.5 / (1 + lambda_k w), q = A^T(y / (A x + b)) / A^T 1: the multiplicative step of the Poisson
-likelihood, over-relaxed, with a weighted l1 penalty whose weight w is the inverse of the density (a reweighted LISTA
-layer in its multiplicative form).
+Each iteration is x <- x q^1.5 / (1 + lambda_k w), q = A^T(y / (A x + b)) / A^T 1: the multiplicative step of the
+Poisson likelihood, over-relaxed, with a weighted l1 penalty whose weight w is the inverse of the density.
+
+Reference:
+    Candes, Wakin & Boyd, J. Fourier Anal. Appl. 14, 877 (2008), for the reweighting.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
 @dataclass(frozen=True, slots=True)
 class EmitterSettings:
-    """How emitter maps are made. penalty: lambda, ramped over the first half of the iterations; floor: epsilon.
+    """Settings of the emitter maps. penalty: lambda, ramped over the first half of the iterations; floor: epsilon.
 
     floor > 0 keeps emitters that never blink: the density does not see them.
     """
@@ -34,13 +36,13 @@ class EmitterSettings:
 # adjoint makes.
 MAPS, FRAMES, SHARED_MAPS = 2, 4, 3
 
-QUALITY = {"best": EmitterSettings(40, 0.2, 0.1), "fast": EmitterSettings(15, 0.3, 0.1)}
+EMITTER_SETTINGS = {"best": EmitterSettings(40, 0.2, 0.1), "fast": EmitterSettings(15, 0.3, 0.1)}
 
 
 def emitter_maps(
     imaging: Imaging, y: Tensor, prior: Tensor, start: Tensor, background: Tensor, settings: EmitterSettings
 ) -> Tensor:
-    """Unrolled emitter network.
+    """Recover the emitter maps of some frames.
 
     y: (T, H, W) photons, > 0. prior: (rows, columns) density with mean 1. start: (T, 1, 1) photons per cell to start
     from, flat (starting from the density overfits). background: (T, H, W) photons.
@@ -77,8 +79,8 @@ def updated(x: Tensor, spread: Tensor, caught: Tensor, kept: Tensor, root: Tenso
 _ratio, _updated = CompiledOp(ratio), CompiledOp(updated)
 
 
-def sample_maps(sample: Sample, settings: EmitterSettings = QUALITY["fast"]) -> Tensor:
-    """Maps of a sample's frames with a flat prior, from as much light as they have."""
+def sample_maps(sample: Sample, settings: EmitterSettings = EMITTER_SETTINGS["fast"]) -> Tensor:
+    """Maps of a sample's frames with a flat prior, from as many photons as they have."""
     grid, y = sample.imaging.grid, sample.y
     start = y.mean((1, 2), keepdim=True) / grid.scale**2
     return emitter_maps(sample.imaging, y, y.new_ones(grid.cells), start, torch.ones_like(y), settings)
@@ -91,7 +93,7 @@ def _bytes(batch: Batch) -> int:
 
 
 def _prepare(sample: Sample) -> Run:
-    return lambda iterations: sample_maps(sample, replace(QUALITY["fast"], iterations=iterations))
+    return lambda iterations: sample_maps(sample, replace(EMITTER_SETTINGS["fast"], iterations=iterations))
 
 
 EMITTERS = Stage(

@@ -1,4 +1,4 @@
-"""Stage C, a frame at a time: candidates -> a table of localisations.
+"""Stage C: candidates -> a table of localisations, a frame at a time.
 
 All emitters of a batch of frames are fitted together (maximum a posteriori, Poisson likelihood) with
 separable-surrogate step sizes (De Pierro 1995; Erdogan & Fessler 1999): each emitter's curvature includes what it
@@ -26,17 +26,17 @@ from selfstorm.stages.candidates import candidates
 from selfstorm.stages.emitters import sample_maps
 from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
-LEAST_PHOTONS = 20.0
-LEAST_SPLIT_PHOTONS = 60.0
+MIN_PHOTONS = 20.0
+MIN_SPLIT_PHOTONS = 60.0
 OVER_RELAXATION = 1.5
 MOMENTUM = 0.7
-MOST_STEP_PX = 0.15
+MAX_STEP_PX = 0.15
 PRIOR_FLOOR = 0.1
-PRIOR_WIDTH_NM = 40.0  # over which the density's slope is believed
+PRIOR_WIDTH_NM = 40.0  # over which the density's slope is trusted
 CURVATURE_EVERY = 8  # steps: the surrogates change slowly
 SPLIT_PX = (0.25, 1.2)  # least and most distance from the middle that a pair starts at
 ANGLES = 8
-LEAST_SHARE = 0.2  # of the background that a spot's negative lobes leave
+MIN_BACKGROUND_SHARE = 0.2  # of the background that a spot's negative lobes leave
 CROWD_POWER = 4  # in a crowd, a pair is likelier than an emitter alone to begin with
 
 
@@ -45,26 +45,34 @@ CANVASES, PATCH_BYTES, MODE_BYTES = 8, 90, 600  # alive together: of each frame,
 
 @dataclass(frozen=True, slots=True)
 class LocalizationSettings:
-    """How hard to look.
+    """Settings of the joint fit.
 
-    first, again: steps of the first fit and of those after a split; settle: after pruning. rounds: of splitting.
-    least_ratio: twice the log-likelihood ratio below which an emitter is dropped. least_z: standard errors of the
-    score above which an emitter is split. least_pair: twice the log-likelihood ratio that keeps it split where it is
-    alone; less in crowds. prior_weight: of the density's slope.
+    Attributes:
+        first: steps of the first fit.
+        again: steps of the fits after a split.
+        settle: steps after pruning.
+        rounds: of splitting.
+        min_ratio: twice the log-likelihood ratio below which an emitter is dropped.
+        split_z: standard errors of the score above which an emitter is split.
+        min_pair_ratio: twice the log-likelihood ratio that keeps it split where it is alone; less in crowds.
+        prior_weight: of the density's slope.
     """
 
     first: int = 9
     again: int = 11
     settle: int = 3
     rounds: int = 2
-    least_ratio: float = 20.0
-    least_z: float = 2.0
-    least_pair: float = 15.0
+    min_ratio: float = 20.0
+    split_z: float = 2.0
+    min_pair_ratio: float = 15.0
     prior_weight: float = 0.5
 
 
 # measured on the public benchmark: 18-22 and 32-39 ms a frame of 64 x 64 pixels and 225 emitters, on one CPU thread
-EFFORT = {"fast": LocalizationSettings(), "best": LocalizationSettings(first=15, again=14, settle=4, rounds=3)}
+LOCALIZATION_SETTINGS = {
+    "fast": LocalizationSettings(),
+    "best": LocalizationSettings(first=15, again=14, settle=4, rounds=3),
+}
 
 
 def localize(
@@ -88,7 +96,9 @@ def localize(
     if background.shape not in (y.shape, field):
         raise InputError(f"a background of shape {tuple(background.shape)} for frames of {tuple(y.shape)}")
     slopes = _prior_slopes(density, grid)
-    return JointFit(y, background.expand(y.shape), slopes, psf, grid, settings or EFFORT["fast"]).run(start)
+    return JointFit(y, background.expand(y.shape), slopes, psf, grid, settings or LOCALIZATION_SETTINGS["fast"]).run(
+        start
+    )
 
 
 class JointFit:
@@ -108,7 +118,7 @@ class JointFit:
         self.y = self.canvas.framed(y.clamp(min=0))
         self.inside = self.canvas.framed(torch.ones_like(y))
         self.background = self.canvas.framed(background.clamp(min=1e-2), fill=1.0)
-        self.least = LEAST_SHARE * self.background
+        self.least = MIN_BACKGROUND_SHARE * self.background
         self.fit_tables = profiles(psf, grid.pixel_nm, CORE_PX, 2, y.device, y.dtype)
         self.patch_tables = profiles(psf, grid.pixel_nm, 1, 3, y.device, y.dtype)
         self.prior_curve = settings.prior_weight * (grid.pixel_nm / PRIOR_WIDTH_NM) ** 2
@@ -139,7 +149,7 @@ class JointFit:
             slope_y, slope_x = self._prior_pull(y, x)
             move_y = OVER_RELAXATION * (n * pull_y + slope_y) / (curve_y * n + self.prior_curve) + MOMENTUM * drift_y
             move_x = OVER_RELAXATION * (n * pull_x + slope_x) / (curve_x * n + self.prior_curve) + MOMENTUM * drift_x
-            drift_y, drift_x = (move.clamp(-MOST_STEP_PX, MOST_STEP_PX) for move in (move_y, move_x))
+            drift_y, drift_x = (move.clamp(-MAX_STEP_PX, MAX_STEP_PX) for move in (move_y, move_x))
             n = (n + OVER_RELAXATION * pull_n / curve_n).clamp(n / 2, n * 2).clamp(min=1.0) * (n > 0)
             y, x = self.canvas.clamp(y + drift_y, x + drift_x)
         return Emitters(e.frame, *(layout.collect(values) for values in (y, x, n)))
@@ -154,11 +164,11 @@ class JointFit:
         rest = torch.maximum(expected - own, (0.05 * precise(self.background.mean())).to(own.dtype))
         gain = patches.of(self.y) * torch.log(expected / rest) - (expected - rest)
         ratio = 2 * (patches.of(self.inside) * gain).sum((1, 2))
-        keep = (ratio > self.settings.least_ratio) & (e.photons > LEAST_PHOTONS)
+        keep = (ratio > self.settings.min_ratio) & (e.photons > MIN_PHOTONS)
         return self.fit(e.where(keep), self.settings.settle)
 
     def split(self, e: Emitters) -> tuple[Emitters, Tensor]:
-        """Emitters whose residuals look like two, made two: the second halves at the end, and whose halves they are."""
+        """Split emitters with the residuals of two. The second halves come last, with the indices of the first."""
         if not len(e.frame):
             return e, e.frame
         patches = Patches(self.canvas, self.patch_tables, e)
@@ -179,7 +189,7 @@ class JointFit:
         z, best = (score / variance.sqrt()).max(1)
         bend = score.gather(1, best[:, None])[:, 0] / variance.gather(1, best[:, None])[:, 0]
         apart = (2 * bend / e.photons).clamp(min=0).sqrt().clamp(*SPLIT_PX)
-        pair = (z > self.settings.least_z) & (e.photons > LEAST_SPLIT_PHOTONS)
+        pair = (z > self.settings.split_z) & (e.photons > MIN_SPLIT_PHOTONS)
         dy, dx = apart * c[best] * pair, apart * s[best] * pair
         halved = torch.where(pair, e.photons / 2, e.photons)
         one = Emitters(e.frame, *self.canvas.clamp(e.y_px + dy, e.x_px + dx), halved)
@@ -187,7 +197,7 @@ class JointFit:
         return Emitters(*(torch.cat(values) for values in zip(one, two, strict=True))), pair.nonzero()[:, 0]
 
     def merge(self, e: Emitters, of: Tensor) -> Emitters:
-        """Make one again of pairs that say too little more than one emitter in their middle.
+        """Merge pairs that fit little better than one emitter in their middle.
 
         of: emitters whose second halves are the last of e. A score test over many directions finds pairs in noise,
         and neither half can be dropped while the other stays.
@@ -212,7 +222,7 @@ class JointFit:
             min=1e-9
         )
         ratio = 2 * (patches.of(self.inside) * gain).sum((1, 2))
-        apart = ratio > self.settings.least_pair / crowd.clamp(min=1.0) ** CROWD_POWER
+        apart = ratio > self.settings.min_pair_ratio / crowd.clamp(min=1.0) ** CROWD_POWER
         keep = torch.ones(len(e.frame), dtype=torch.bool, device=of.device)
         keep[first:] = apart
         y, x, n = e.y_px.clone(), e.x_px.clone(), e.photons.clone()

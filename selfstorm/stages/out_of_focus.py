@@ -17,14 +17,14 @@ from selfstorm.psf.models import Psf
 from selfstorm.stages.covariances import TREND_FRAMES, neighbours, within
 from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
-KNOT_SPACING_PX = 6.0  # wider misses haze blurred by 400 nm, narrower takes dense emitters for haze
+KNOT_SPACING_PX = 6.0  # wider misses a blur of 400 nm, narrower takes dense emitters for background
 ITERATIONS = 15
 PENALTY = 0.2  # on emitters: smooth light is background sooner than many emitters
 FLOOR = 0.1  # of the prior: emitters that the density does not see
 # The mean background counts for at least as much as this many of the 36 pixels or so of a knot.
-LEAST_STEADINESS_PX = 2.0
+MIN_STEADINESS_PX = 2.0
 FAR_LAGS = ((0, 5), (5, 0), (4, 4), (4, -4))  # beyond the reach of emitters in focus
-LEAST_PHOTONS = 1e-3
+MIN_PHOTONS = 1e-3
 # Frames alive together: of those held, of each of a batch, of each of its modes.
 HELD_COPIES, BATCH_FRAMES, MODE_FRAMES = 3, 5, 3
 
@@ -40,7 +40,7 @@ class OutOfFocusBackground:
         along_axes = self._splines.along_y, self._splines.along_x
         self._inverse_y, self._inverse_x = (torch.linalg.pinv(one.cpu()).to(like.device) for one in along_axes)
 
-    def knots(
+    def fit(
         self,
         y: Tensor,
         gains: Tensor,
@@ -49,28 +49,35 @@ class OutOfFocusBackground:
         varies: Tensor,
         map_bytes: int = CPU_MAP_BYTES,
     ) -> Tensor:
-        """Smooth light of every frame of y (T, H, W) photons: (T, rows, columns) of splines at equal brightness.
+        """Fit the smooth background of every frame.
 
-        gains: (T, 1, 1), mean 1. emitters: (rows, columns) of the padded SR grid, photons a cell gives in a mean frame:
-        where they are bright, light that changes is theirs. background: (H, W) photons of a mean frame. varies:
-        a scalar, photons^2 by which the smooth light changes from frame to frame (far_covariance). map_bytes: of a
-        batch.
+        Args:
+            y: (T, H, W) photons.
+            gains: (T, 1, 1) brightness, mean 1.
+            emitters: (rows, columns) of the padded SR grid, photons of a cell in a mean frame: where they are bright,
+                changes are attributed to them.
+            background: (H, W) photons of a mean frame.
+            varies: a scalar, photons^2 by which the background changes from frame to frame (far_covariance).
+            map_bytes: of a batch.
+
+        Returns:
+            (T, rows, columns) weights of splines, at equal brightness.
         """
         binned = F.avg_pool2d(emitters[None, None], self._scale)[0, 0] * self._scale**2
         prior = binned / self._coarse.crop(binned).mean().clamp(min=1e-12)
         weight = PENALTY / ((prior + FLOOR) * self._imaging.norm)
         mean = self._inverse_y @ background @ self._inverse_x.T
-        mean = torch.maximum(mean, 0.5 * background.min()).clamp(min=LEAST_PHOTONS)
-        steadiness = (2 * precise(background.mean()) / varies.clamp(min=1e-6)).clamp(min=LEAST_STEADINESS_PX)
-        positive = y.clamp(min=0) + LEAST_PHOTONS
+        mean = torch.maximum(mean, 0.5 * background.min()).clamp(min=MIN_PHOTONS)
+        steadiness = (2 * precise(background.mean()) / varies.clamp(min=1e-6)).clamp(min=MIN_STEADINESS_PX)
+        positive = y.clamp(min=0) + MIN_PHOTONS
         parts = [
             self._fit(positive[part], binned.mean() * gains[part], mean * gains[part], weight, steadiness)
             for part in batches(len(y), binned, map_bytes)
         ]
         return torch.cat(parts) / gains
 
-    def drawn(self, knots: Tensor) -> Tensor:
-        """Splines (..., rows, columns) on the camera: (..., H, W) photons."""
+    def evaluate(self, knots: Tensor) -> Tensor:
+        """Evaluate splines (..., rows, columns) on the camera: (..., H, W) photons."""
         return self._splines.forward(knots)
 
     def _fit(self, y: Tensor, start: Tensor, expected: Tensor, weight: Tensor, steadiness_px: Tensor) -> Tensor:
@@ -81,7 +88,7 @@ class OutOfFocusBackground:
         caught, knots = 1 / self._imaging.norm, expected
         x = start.expand(len(y), *self._coarse.cells).clone()
         for iteration in range(ITERATIONS):
-            seen = self._imaging.forward(x).add_(self.drawn(knots))
+            seen = self._imaging.forward(x).add_(self.evaluate(knots))
             ratio = torch.div(y, seen, out=seen).clamp_(min=1e-4)
             q = self._imaging.adjoint(ratio).mul_(caught).clamp_(min=1e-6)
             ramp = min(1.0, (iteration + 0.5) / (0.5 * ITERATIONS))
@@ -115,7 +122,7 @@ def _prepare(sample: Sample) -> Run:
     y, grid = sample.y, sample.imaging.grid
     background = OutOfFocusBackground(sample.psf, grid, y)
     gains, emitters, mean = y.new_ones((len(y), 1, 1)), y.new_ones(grid.cells), y.mean(0)
-    return lambda iterations: background.knots(y, gains, emitters, mean, y.new_ones(()))
+    return lambda iterations: background.fit(y, gains, emitters, mean, y.new_ones(()))
 
 
 OUT_OF_FOCUS = Stage("out of focus", _bytes, _prepare)

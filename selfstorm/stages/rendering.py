@@ -22,18 +22,18 @@ from selfstorm.stages.emitters import sample_maps
 from selfstorm.stages.localization import localize
 from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
-LEAST_SD_CELLS = 0.5  # a narrower Gaussian would be drawn to the nearest cell's centre
+MIN_SD_CELLS = 0.5  # a narrower Gaussian would be drawn to the nearest cell's centre
 SD_SHARE = 0.8  # the precision counts all that overlapping neighbours share, which is more than is lost to them
-MOST_SD_NM = 90.0
+MAX_SD_NM = 90.0
 REACH_NM = 175.0
 PRIOR_FLOOR = 0.1
 # With few frames the density is less sure, and in a crowd the maps' share of the picture larger.
-PRIOR_POWER, HALF_SURE_FRAMES = 0.85, 25
+PRIOR_POWER, HALF_PRIOR_FRAMES = 0.85, 25
 MAPS_SHARE_FRAMES = 12
-SURE = 8.0  # standard errors of its photons at which an emitter counts half
+HALF_WEIGHT_Z = 8.0  # standard errors of its photons at which an emitter counts half
 SPOT_PX = 12.6  # 4 pi sigma^2, in pixels as wide as sigma: on so many an emitter competes with the background
 AMPLITUDE_NM = 150.0  # on coarser details than this the maps' light is the truer amplitude
-LEAST_LIGHT = 0.02
+MIN_LIGHT = 0.02
 BATCH_CELLS = 2**20
 SPOT_COPIES, MAPS = 8, 4  # alive together: of the cells of a batch of spots, and of the picture
 
@@ -53,12 +53,12 @@ def render(found: Localizations, density: Tensor, grid: Grid, frames: int, scale
     prior = _prior(density, grid, (height, width), reach)
     out = prior.new_zeros(prior.numel())
     steps = torch.arange(-reach, reach + 1, device=prior.device)
-    known = (SD_SHARE * found.sd_nm).clamp(max=MOST_SD_NM) / cell_nm
-    sd = known.clamp(min=LEAST_SD_CELLS)
+    known = (SD_SHARE * found.sd_nm).clamp(max=MAX_SD_NM) / cell_nm
+    sd = known.clamp(min=MIN_SD_CELLS)
     # drawn wider than it is known, an emitter is pulled by the prior as little as if it were not
-    trust = PRIOR_POWER * frames / (frames + HALF_SURE_FRAMES) * (known / sd).square().mean(1)
+    trust = PRIOR_POWER * frames / (frames + HALF_PRIOR_FRAMES) * (known / sd).square().mean(1)
     photons = found.photons.clamp(min=0)
-    weight = photons / (photons + SURE * (SPOT_PX * found.background_photons).sqrt())
+    weight = photons / (photons + HALF_WEIGHT_Z * (SPOT_PX * found.background_photons).sqrt())
     size = max(1, BATCH_CELLS // len(steps) ** 2)
     for start in range(0, len(found), size):
         part = slice(start, start + size)
@@ -99,7 +99,7 @@ def _coarse_light(z: Tensor, sd: float) -> Tensor:
     kernel = kernel / kernel.sum()
     padded = F.pad(z[None, None], (reach,) * 4, mode="replicate")
     blurred = F.conv2d(F.conv2d(padded, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))[0, 0]
-    return blurred / blurred.mean().clamp(min=1e-20) + LEAST_LIGHT
+    return blurred / blurred.mean().clamp(min=1e-20) + MIN_LIGHT
 
 
 def _samples(z: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""What every stage of a window declares of itself: its memory, its cost, and a way to run it alone.
+"""Declaration of a stage of a window: its memory, its cost, and a way to run it alone.
 
 The memory plan, the load control, the warm-up, the benchmark and the tests of memory iterate over `pipeline.STAGES`.
 """
@@ -16,7 +16,7 @@ from selfstorm.psf.models import Psf
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is computed at once, which a stage's memory follows from.
+    """Batch that is computed at once, from which a stage's memory follows.
 
     frames: whose maps are made together. emitters: localised together. new_frames: ingested together, in batches whose
     maps take map_bytes.
@@ -71,7 +71,7 @@ class Stage:
 
     @property
     def unit(self) -> str:
-        """What its time is proportional to, in words."""
+        """Unit that its time is proportional to, in words."""
         parts = ["iteration"] * self.iterates + ["frame"] * self.per_frame
         return " and ".join(parts) or "window"
 

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from selfstorm.physics.operators import Imaging
 
-SIGNIFICANT = 5.0
+SIGNIFICANT_Z = 5.0
 
 
 def static_emitters(imaging: Imaging, mean: Tensor, expected: Tensor, frames: int, scale: int) -> Tensor:
@@ -16,5 +16,5 @@ def static_emitters(imaging: Imaging, mean: Tensor, expected: Tensor, frames: in
     exceeds it by 5 standard errors counts, spread out by the PSF: where stage B may look, not a picture.
     """
     error = (mean.clamp(min=0) / frames).sqrt()
-    excess = (mean - expected - SIGNIFICANT * error).clamp(min=0)
+    excess = (mean - expected - SIGNIFICANT_Z * error).clamp(min=0)
     return imaging.adjoint(excess) / imaging.norm / scale**2

@@ -81,7 +81,7 @@ def update_history(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan
     knots = torch.cat([*(block.smooth for block in before), smooth])[-len(z) :]
     if state.density is not None:
         recent = slice(max(0, len(z) - max(len(y), MIN_COMPARED_FRAMES)), None)
-        clear = z[recent] - out_of_focus.drawn(knots[recent] - knots.mean(0))
+        clear = z[recent] - out_of_focus.evaluate(knots[recent] - knots.mean(0))
         first = first_of_scene(clear)
         enough = first <= len(clear) - MIN_SCENE_FRAMES
         compared = clear[max(0, min(first, len(clear) - 2 * MIN_SCENE_FRAMES)) :]
@@ -90,7 +90,7 @@ def update_history(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan
             return _next_scene(model, raw[first:], y[first:], replace(span, numbers=span.numbers[first:]))
     history = state.history
     if len(z) >= MIN_COMPARABLE_FRAMES:
-        c = c - out_of_focus.drawn(knots - trend(knots))
+        c = c - out_of_focus.evaluate(knots - trend(knots))
         last = c[new.start - 1 : new.start] if new.start else None
         frames = sum(map(len, state.buffer)) + len(y)
         history = history.with_frames(c[new], last, span.numbers, frames)
@@ -123,4 +123,4 @@ def _smooth_light(model: SequenceModel, y: Tensor, gains: Tensor, z: Tensor, c: 
         rough = density(operators.covariance, statistics, ROUGH_LAYERS, None, operators.graphs)
     brightness, background = fit_background(z.mean(0), operators.imaging.forward(rough))
     map_bytes = model.compute.limits.map_bytes
-    return operators.out_of_focus.knots(y, gains, brightness * rough, background, far_covariance(c), map_bytes)
+    return operators.out_of_focus.fit(y, gains, brightness * rough, background, far_covariance(c), map_bytes)

@@ -41,7 +41,7 @@ class MemoryPlan:
 
     @property
     def fits(self) -> bool:
-        """Whether the peak is free."""
+        """True where the peak is free."""
         return self.free is None or self.peak <= self.free
 
 
@@ -92,7 +92,7 @@ def graph_bytes(batch: Batch) -> int:
 def _batch(
     imaging: Imaging, covariance: LaggedCovariance, frames: int, limits: BatchLimits, new_frames: int | None
 ) -> Batch:
-    """What is computed at once within the limits."""
+    """Batch that the limits allow."""
     together = min(frames, frames_together(imaging.grid.map_bytes // BYTES_PER_NUMBER, limits.map_bytes))
     new = min(frames, limits.new_frames) if new_frames is None else new_frames
     return Batch(imaging, covariance, together, limits.emitters, new, limits.map_bytes)

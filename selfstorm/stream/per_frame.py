@@ -18,8 +18,8 @@ from selfstorm.frames import Array
 from selfstorm.localizations import Localizations, joined
 from selfstorm.psf.rendering import Emitters
 from selfstorm.stages.candidates import candidates
-from selfstorm.stages.emitters import QUALITY, emitter_maps
-from selfstorm.stages.localization import EFFORT, localize
+from selfstorm.stages.emitters import EMITTER_SETTINGS, emitter_maps
+from selfstorm.stages.localization import LOCALIZATION_SETTINGS, localize
 from selfstorm.stream.frame_store import FrameBlock, needs_emitters
 from selfstorm.stream.memory_plan import plan
 from selfstorm.stream.model import SequenceModel
@@ -92,7 +92,7 @@ def localize_block(
     compute.planned = plan(imaging, operators.covariance, len(y), compute.limits, free).limits
 
     def network(y: Tensor, prior: Tensor, start: Tensor, background: Tensor) -> Tensor:
-        return emitter_maps(imaging, y, prior, start, background, QUALITY[quality])
+        return emitter_maps(imaging, y, prior, start, background, EMITTER_SETTINGS[quality])
 
     def maps_from(begin: int) -> tuple[int, Tensor, Emitters | None]:
         """Return the end of a batch from frame `begin` on, the sum of its maps, and where emitters may be."""
@@ -101,7 +101,7 @@ def localize_block(
         return begin + len(maps), maps.sum(0), candidates(maps, grid) if localizing else None
 
     def fitted(group: slice, begin: Emitters) -> list[Localizations]:
-        fit = localize(y[group], begin, light.background[group], prior, psf, grid, EFFORT[quality])
+        fit = localize(y[group], begin, light.background[group], prior, psf, grid, LOCALIZATION_SETTINGS[quality])
         return [_numbered(fit, block.numbers[group])]
 
     total, first, end = torch.zeros_like(prior), 0, 0

@@ -111,7 +111,7 @@ def _picture(
         blocks = list(window.blocks)
         for number, (block, part) in enumerate(with_slices(window.blocks)):
             if level.ahead is None or number == len(blocks) - 1:
-                smooth = (background + operators.out_of_focus.drawn(window.smooth[part])).clamp(min=MIN_BACKGROUND)
+                smooth = (background + operators.out_of_focus.evaluate(window.smooth[part])).clamp(min=MIN_BACKGROUND)
                 light = Illumination(emitters, smooth * window.gains[part], window.gains[part])
                 blocks[number] = localize_block(model, block, light, wanted, level.quality, callbacks)
                 looked_at += len(block) * (blocks[number] is not block)

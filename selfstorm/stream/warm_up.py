@@ -1,4 +1,4 @@
-"""What a graphics card needs once in a process, done before frames come instead of while they wait."""
+"""Compilation of kernels on a graphics card, once in a process, before frames come."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from selfstorm.physics.operators import Grid, Imaging, LaggedCovariance
 from selfstorm.psf.models import Airy, Gaussian
 from selfstorm.stages.covariances import window_statistics
 from selfstorm.stages.density import density
-from selfstorm.stages.emitters import QUALITY, emitter_maps
+from selfstorm.stages.emitters import EMITTER_SETTINGS, emitter_maps
 from selfstorm.stream.settings import Settings
 
 SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, quality="fast", tuning_steps=0)
@@ -41,7 +41,7 @@ def stages(psf, y):
         m = density(covariance, statistics, 60)
         some = y[:10].clamp(min=1e-3)
         start = y.new_full((len(some), 1, 1), 1.0)
-        maps = emitter_maps(imaging, some, m / m.mean(), start, torch.full_like(some, 10.0), QUALITY["best"])
+        maps = emitter_maps(imaging, some, m / m.mean(), start, torch.full_like(some, 10.0), EMITTER_SETTINGS["best"])
     return statistics, m, maps
 
 

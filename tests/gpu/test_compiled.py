@@ -64,7 +64,7 @@ def test_compiled_networks_are_those_of_single_operations(where, monkeypatch, ca
 
         def networks(imaging=imaging, covariance=covariance, y=y, prior=prior, start=start, some=some):
             with torch.inference_mode():
-                maps = stage_b.emitter_maps(imaging, some, prior, start, some, stage_b.QUALITY["fast"])
+                maps = stage_b.emitter_maps(imaging, some, prior, start, some, stage_b.EMITTER_SETTINGS["fast"])
                 return maps, stage_a.density(covariance, window_statistics(y), 20)
 
         use(kernels=False)

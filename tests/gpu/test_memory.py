@@ -14,7 +14,7 @@ from selfstorm.compute.batching import BatchLimits, frames_together, retry_on_oo
 from selfstorm.psf.models import Gaussian
 from selfstorm.stages.covariances import STATISTICS, window_statistics
 from selfstorm.stages.density import DENSITY, density
-from selfstorm.stages.emitters import EMITTERS, QUALITY, emitter_maps
+from selfstorm.stages.emitters import EMITTER_SETTINGS, EMITTERS, emitter_maps
 from selfstorm.stages.out_of_focus import OUT_OF_FOCUS
 from selfstorm.stages.stage import Batch
 from selfstorm.stream import memory_plan as planner
@@ -59,7 +59,9 @@ def test_what_was_planned_is_what_is_taken(cuda, movie):
     statistics = window_statistics(y)
     prior, some = torch.ones(model.learned.grid.cells, device=cuda), y[:16].clamp(min=1.0)
     start = some.new_ones((16, 1, 1))
-    maps = peak(cuda, lambda: emitter_maps(model.learned.operators.imaging, some, prior, start, some, QUALITY["fast"]))
+    maps = peak(
+        cuda, lambda: emitter_maps(model.learned.operators.imaging, some, prior, start, some, EMITTER_SETTINGS["fast"])
+    )
     layers = peak(cuda, lambda: density(model.learned.operators.covariance, statistics, 5))
     for counted, taken in (
         (EMITTERS.bytes(batch(model, 16)), maps),
@@ -107,7 +109,9 @@ def test_out_of_memory_halves_the_batches(cuda, movie, little_memory):
         sizes.append(len(part))
         with torch.inference_mode():
             start = part.new_ones((len(part), 1, 1))
-            return emitter_maps(model.learned.operators.imaging, part, prior, start, part, QUALITY["fast"]).sum(0)
+            return emitter_maps(
+                model.learned.operators.imaging, part, prior, start, part, EMITTER_SETTINGS["fast"]
+            ).sum(0)
 
     model.compute.limits = replace(model.compute.limits, map_bytes=2**31)
     total = retry_on_oom(maps, lambda error: model.compute.halve_limits())

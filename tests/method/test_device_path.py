@@ -12,7 +12,7 @@ from selfstorm.physics.operators import Grid, Imaging, LaggedCovariance
 from selfstorm.psf.models import Airy, Gaussian
 from selfstorm.stages.covariances import Sums, statistics_of, sums_of, trend
 from selfstorm.stages.density import density, warmed
-from selfstorm.stages.emitters import QUALITY, emitter_maps
+from selfstorm.stages.emitters import EMITTER_SETTINGS, emitter_maps
 from selfstorm.stages.out_of_focus import OutOfFocusBackground, far_covariance
 from selfstorm.stages.static_emitters import static_emitters
 from selfstorm.stream.averaging_plan import predictive_correlation
@@ -44,12 +44,12 @@ def test_no_stage_looks_at_what_it_computes(psf):
         sums = sums_of(c[30:], c[29:30], FRAMES)
         rough = density(covariance, statistics_of(sums, y.mean(0)), 3)
         brightness, background = fit_background(y.mean(0), imaging.forward(rough))
-        smooth = haze.knots(y, gains, brightness * rough, background, far_covariance(c))
+        smooth = haze.fit(y, gains, brightness * rough, background, far_covariance(c))
         statistics = statistics_of(sums + sums_of(c[:30], None, FRAMES), y.mean(0))
         m = density(covariance, statistics, 3, warmed(rough))
         emitters = brightness * m + static_emitters(imaging, y.mean(0), background, FRAMES, grid.scale)
-        light = background + haze.drawn(smooth)
-        maps = emitter_maps(imaging, y, emitters, emitters.mean() * gains, light, QUALITY["fast"])
+        light = background + haze.evaluate(smooth)
+        maps = emitter_maps(imaging, y, emitters, emitters.mean() * gains, light, EMITTER_SETTINGS["fast"])
         callbacks = predictive_correlation(sums, sums)
     assert maps.shape == (FRAMES, *grid.cells)
     assert {maps.dtype, m.dtype, gains.dtype} == {torch.float32}

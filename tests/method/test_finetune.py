@@ -147,8 +147,8 @@ def test_a_harmful_step_is_undone(sharp, monkeypatch, harm):
         return starts[0] + harm, (2.0, 1.0 + 0 * harm)
 
     monkeypatch.setattr(tuning, "descend", descend)
-    monkeypatch.setattr("selfstorm.calibration.finetuning_loss.MATTERS", 0.0)
-    monkeypatch.setattr("selfstorm.calibration.finetuning_loss.AGREES_CHI2", 0.0)
+    monkeypatch.setattr("selfstorm.calibration.finetuning_loss.MIN_VISIBLE_MISFIT", 0.0)
+    monkeypatch.setattr("selfstorm.calibration.finetuning_loss.MAX_AGREEING_CHI2", 0.0)
     report = finetune(old, sharp, 100.0, Budget())
     assert (report.outcome, report.psf) == ("rolled back", old)
 
@@ -186,7 +186,7 @@ def test_both_judges_must_agree(far_gain, chi2_before, chi2_after, outcome):
 def test_of_a_large_field_the_part_with_emitters_is_learned_from(sharp, row, column):
     field = 1000 + 30 * torch.randn((80, 60, 170), generator=torch.Generator().manual_seed(5))  # bright, but still
     field[:, row : row + 40, column : column + 40] = sharp
-    part = tuning._liveliest(field, 56)
+    part = tuning._most_fluctuating(field, 56)
     assert part.shape == (80, 56, 56)
     assert (part < 700).sum() > 0.7 * (sharp < 700).sum()
 

@@ -38,7 +38,7 @@ def changes(raw):
     even, background = torch.full(grid.cells, 0.5), torch.full(raw.shape[1:], 40.0)
     gains = frame_gains(y)
     haze, varies = OutOfFocusBackground(Gaussian(110.0), grid, y), far_covariance(y / gains - trend(y / gains))
-    drawn = haze.drawn(haze.knots(y, gains, even, background, varies))
+    drawn = haze.evaluate(haze.fit(y, gains, even, background, varies))
     return (drawn - drawn.mean(0)).numpy()
 
 

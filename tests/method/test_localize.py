@@ -25,7 +25,7 @@ from selfstorm.simulation.movie import AiryPsf, GaussianPsf, place
 from selfstorm.stages.candidates import candidates
 from selfstorm.stages.covariances import window_statistics
 from selfstorm.stages.density import cold_iterations, density
-from selfstorm.stages.emitters import QUALITY, emitter_maps
+from selfstorm.stages.emitters import EMITTER_SETTINGS, emitter_maps
 from selfstorm.stages.localization import LocalizationSettings, localize
 from selfstorm.stages.rendering import fuse, render
 from selfstorm.stream.frame_store import FrameBlock
@@ -57,7 +57,7 @@ def localized(y, background=10.0, psf=GAUSSIAN, prior=None, start=None, effort=N
     behind = torch.as_tensor(np.broadcast_to(background, y.shape).astype(np.float32))
     with torch.inference_mode():
         flat = torch.full((len(y), 1, 1), 0.05) if start is None else start
-        maps = emitter_maps(Imaging(psf, grid, LIKE), y + 1e-3, prior, flat, behind, QUALITY["best"])
+        maps = emitter_maps(Imaging(psf, grid, LIKE), y + 1e-3, prior, flat, behind, EMITTER_SETTINGS["best"])
         return localize(y, candidates(maps, grid), behind, prior, psf, grid, effort)
 
 
@@ -115,7 +115,7 @@ def test_two_emitters_150_nm_apart_are_two(angle):
     assert score.precision > 0.95
     assert score.rmse_nm < 25
     assert found.crowding.min() > 1.05
-    one = localized(y, effort=LocalizationSettings(rounds=0, least_ratio=1e4))
+    one = localized(y, effort=LocalizationSettings(rounds=0, min_ratio=1e4))
     assert len(one) < len(found)
 
 
@@ -205,7 +205,7 @@ def stages(raw, psf, offset_adu=100.0, gain=4.0):
     prior, start = m / grid.crop(m).mean(), (brightness * m).mean().expand(len(y), 1, 1)
     y = y.clamp(min=0) + 1e-3
     maps = [
-        emitter_maps(imaging, y[b], prior, start[b], background.expand(y[b].shape), QUALITY["best"])
+        emitter_maps(imaging, y[b], prior, start[b], background.expand(y[b].shape), EMITTER_SETTINGS["best"])
         for b in batches(len(y), m)
     ]
     return y, torch.cat(maps), background, m, grid

@@ -124,7 +124,7 @@ def test_a_window_with_nothing_before_it_is_reconstructed_from_itself_alone(stil
     z = z / frame_gains(z)
     knots = torch.cat([strip.smooth for strip in model.learned.state.buffer])
     with torch.inference_mode():
-        c = z - trend(z) - model.learned.operators.out_of_focus.drawn(knots - trend(knots))
+        c = z - trend(z) - model.learned.operators.out_of_focus.evaluate(knots - trend(knots))
         alone = density(model.learned.operators.covariance, statistics_of(sums_of(c, None, 100), z.mean(0)), 60)
     torch.testing.assert_close(model.learned.state.density, alone, rtol=1e-2, atol=float(alone.max()) * 1e-3)
 

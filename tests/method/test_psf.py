@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from selfstorm.calibration.field_moments import FIELD_LAGS, MOST_BLOCKS, FieldMoments
+from selfstorm.calibration.field_moments import FIELD_LAGS, MAX_BLOCKS, FieldMoments
 from selfstorm.calibration.psf_autocorrelation import autocorrelation
 from selfstorm.calibration.psf_fit import Target, fit_round
 from selfstorm.calibration.psf_selection import NOMINAL_SIGMA_NM, find_psf
@@ -87,7 +87,7 @@ def test_moments_stay_bounded():
     moments = FieldMoments()
     for _ in range(60):
         moments.add(raw)
-    assert 8 <= len(moments.pairs) <= MOST_BLOCKS
+    assert 8 <= len(moments.pairs) <= MAX_BLOCKS
     assert moments.pairs.sum() == 60 * 29
     assert moments.mean == pytest.approx(moments_of(raw).mean)
 

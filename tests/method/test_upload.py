@@ -102,7 +102,7 @@ def test_what_cannot_be_pinned_or_is_too_large_is_not(monkeypatch, caplog):
     def full(numbers):
         raise RuntimeError("CUDA error: out of memory")
 
-    monkeypatch.setattr(upload, "MOST_BYTES", 4 * 2 * 12)
+    monkeypatch.setattr(upload, "MAX_PINNED_BYTES", 4 * 2 * 12)
     for uploads in (Uploads(CPU, runtime := Runtime(monkeypatch), full, ("cpu",)), staged(runtime)):
         for frames in (2, 3, 2):
             assert sent(uploads, frames, frames)[1].unique().tolist() == [frames]

@@ -35,7 +35,7 @@ from selfstorm.stream.settings import Settings
 
 @dataclass(frozen=True)
 class Task:
-    """What every method is given.
+    """Input of every method.
 
     raw: (T, H, W) ADU. settings: ours', of which the others take camera, PSF and the scale of ours' networks.
     paper_epochs: how long the paper's model is trained at most.
@@ -80,7 +80,7 @@ class WindowResult:
 
 
 class _Clock:
-    """What was spent since it was made, with the device's work done."""
+    """Time and memory spent since it was made, with the device's work done."""
 
     def __init__(self, device: torch.device) -> None:
         self._device, self._wall, self._cpu = device, time.perf_counter(), time.process_time()
@@ -115,7 +115,7 @@ def _ours_with(label: str, task: Task, settings: Settings) -> WindowResult:
 
 
 def _paper(task: Task) -> Iterator[WindowResult]:
-    """The published model, trained for 0, 1 and paper_epochs epochs: one run, looked at on its way."""
+    """The published model, trained for 0, 1 and paper_epochs epochs: one run with intermediate results."""
     clock = _Clock(task.device)
     stack = normalise(task.raw)
     model = PaperModel(PaperSettings()).to(task.device)

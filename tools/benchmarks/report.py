@@ -157,7 +157,7 @@ def _markdown(header: list[str], rows: list[list[str]]) -> list[str]:
 
 
 def environment(device: torch.device) -> dict[str, Any]:
-    """What ran it."""
+    """Describe the machine and the versions."""
     return {
         "selfstorm": version("selfstorm"),
         "python": platform.python_version(),
@@ -172,7 +172,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def _cpu_name() -> str:
-    """As the maker calls it, where the system says so."""
+    """Name of the processor, where the system gives one."""
     listing = Path("/proc/cpuinfo")
     if listing.is_file():
         for line in listing.read_text(encoding="utf-8", errors="replace").splitlines():

@@ -1,4 +1,4 @@
-"""Where the time of a window goes, and how far each stage is from what the device could do at best.
+"""Time of every stage of a window, and how far it is from what the device could do at best.
 
 Work is counted (benchmarks.tally), ceilings are measured in the same run: a copy for the memory, a matrix
 product for arithmetic. No stage can be faster than the slower of bytes / copy and operations / product allow.
@@ -29,7 +29,7 @@ from selfstorm.psf.models import Gaussian
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
-from selfstorm.stages.emitters import EMITTERS, QUALITY
+from selfstorm.stages.emitters import EMITTER_SETTINGS, EMITTERS
 from selfstorm.stages.pipeline import STAGES
 from selfstorm.stages.stage import Run, Sample, Stage
 from selfstorm.stream.compute_resources import Compute
@@ -70,7 +70,7 @@ class StageCost:
     bytes: float
 
     def least_seconds(self, ceilings: Ceilings) -> float:
-        """That it would take at the slower of both ceilings."""
+        """Seconds at the slower of both ceilings."""
         return max(self.flops / ceilings.product_flops_s, self.bytes / ceilings.copy_bytes_s)
 
     def share(self, ceilings: Ceilings) -> float:
@@ -212,7 +212,7 @@ def window_cost(raw: Array, frames: int, device: torch.device, *, with_paper: bo
         y = torch.as_tensor(model.learned.calibration.photons(raw[:frames])).to(device)
         batch = y[: _frames_together(model.learned, len(y))].clamp(min=1.0)
         run = _captured(EMITTERS, Sample(PSF, operators.imaging, operators.covariance, batch), operators.graphs)
-        fast_s = min(_times(lambda: run(QUALITY["fast"].iterations), device, 2))
+        fast_s = min(_times(lambda: run(EMITTER_SETTINGS["fast"].iterations), device, 2))
     return WindowCost(
         side_px,
         frames,

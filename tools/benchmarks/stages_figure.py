@@ -1,4 +1,4 @@
-"""What a benchmark of the stages measured, in one picture."""
+"""Figure of a benchmark of the stages."""
 
 from __future__ import annotations
 

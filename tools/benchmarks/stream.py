@@ -34,7 +34,7 @@ from selfstorm.stream.processing_level import ProcessingLevel, degradation_ladde
 from selfstorm.stream.settings import Settings
 
 WINDOW, STRIDE = 100, 25
-FIRST_RATE_HZ, MOST_RATE_HZ = 12.5, 3200.0
+FIRST_RATE_HZ, MAX_RATE_HZ = 12.5, 3200.0
 MOVIE_FRAMES = 400
 LENGTHS = (50, 100, 200, 400)
 SETTLED = 4  # strides, once the first window is done
@@ -102,8 +102,11 @@ def measure(
 ) -> StreamFigures:
     """Measure everything.
 
-    seconds: of every run of the daemon; say: told of every figure. rates_hz: of the camera, and then nothing else is
-    measured; none: twice as fast each time until windows are skipped.
+    Args:
+        seconds: of every run of the daemon.
+        say: called with every figure.
+        rates_hz: of the camera, and then nothing else is measured; none: twice as fast each time until windows are
+            skipped.
     """
     rates: list[RateRun] = []
     for side_px in sides_px:
@@ -151,7 +154,7 @@ def _sweep(
         yield from (_run_daemon(folder, side_px, rate_hz, seconds, device) for rate_hz in rates_hz)
         return
     rate_hz = FIRST_RATE_HZ
-    while rate_hz <= MOST_RATE_HZ:
+    while rate_hz <= MAX_RATE_HZ:
         run = _run_daemon(folder, side_px, rate_hz, seconds, device)
         yield run
         if run.skipped or run.missing:

@@ -1,4 +1,4 @@
-"""What a benchmark of the live engine measured, in one picture."""
+"""Figure of a benchmark of the live engine."""
 
 from __future__ import annotations
 

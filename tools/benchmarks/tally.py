@@ -1,4 +1,4 @@
-"""What work costs, counted while it runs: floating-point operations, and bytes moved.
+"""Counter of floating-point operations and bytes moved, while work runs.
 
 Operations are those of torch's own counter: matrix products, convolutions and, added here, Fourier transforms (5 N log2
 N for N numbers, half of it where one side is real). Bytes: every function reads its inputs and writes its output once,
@@ -92,7 +92,7 @@ def _tensors(value: Any) -> list[Tensor]:
 
 
 def _views(inputs: list[Tensor], outputs: list[Tensor]) -> bool:
-    """Whether every output lies where an input does."""
+    """True where every output lies where an input does."""
     where = {z.untyped_storage().data_ptr() for z in inputs}
     return all(z.untyped_storage().data_ptr() in where for z in outputs)
 

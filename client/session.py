@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PySide6 import QtWidgets
 
-from client.address import Target
+from client.address import DEFAULT, Target
 from client.controls.actions import DaemonActions
 from client.export.drag_export import StartDrag
 from client.presenter import Presenter
@@ -18,6 +18,7 @@ from client.subscriber import Batch, Subscriber
 from client.timeline.playhead import Playhead, seek
 from client.timeline.saved_movie import open_movie
 from client.trust.trends import Trend
+from client.window.demo import Demo
 from client.window.main_view import MODES
 from client.window.main_window import ViewerWindow
 from client.window.menu_commands import AskPath, Commands
@@ -44,6 +45,8 @@ class ViewerSession:
         clock: Monotonic time in seconds.
         ask_save, ask_open: File dialogs; Qt's own unless given.
         start_drag: Starts the drag of a file; Qt's own unless given.
+        demo: Daemon of the demonstration.
+        demo_results: Address at which that daemon publishes.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class ViewerSession:
         ask_save: AskPath | None = None,
         ask_open: AskPath | None = None,
         start_drag: StartDrag | None = None,
+        demo: Demo | None = None,
+        demo_results: str = DEFAULT,
     ) -> None:
         self._preferences, self._clock = preferences, clock
         self._subscriber: Subscriber | None = None
@@ -64,6 +69,10 @@ class ViewerSession:
         self.window.closed.connect(self._save_layout)
         self.commands.connect_asked.connect(self._try_to_connect)
         self.commands.open_asked.connect(self._try_to_open)
+        self.demo = Demo() if demo is None else demo
+        self.demo.failed.connect(self.window.show_message)
+        self._demo_target = Target(demo_results)
+        self.window.menu_actions["demo"].triggered.connect(self._start_demo)
         self._restore_layout()
 
     def connect(self, target: Target) -> None:
@@ -99,6 +108,7 @@ class ViewerSession:
         """Stop all threads and timers."""
         self.presenter.stop()
         self.commands.stop()
+        self.demo.stop()
         self._stop_listening()
 
     def _try_to_connect(self, target: Target) -> None:
@@ -112,6 +122,11 @@ class ViewerSession:
             self.open(Path(path))
         except InputError as error:
             self.window.show_message(str(error))
+
+    def _start_demo(self) -> None:
+        if self.demo.start():
+            self._try_to_connect(self._demo_target)
+            self.window.show_message("The demo is starting …")
 
     def _stop_listening(self) -> None:
         self.daemon_actions.stop()

@@ -1,4 +1,4 @@
-"""Drag the picture into another program, as a file in a temporary folder."""
+"""Hand the picture to another program, by dragging or by name, as a file in a temporary folder."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class DragGrip(DrawnButton):
 
 
 class DragExport:
-    """Writer of the files to drag.
+    """Writer of files for other programs.
 
     Args:
         start: Starts the drag; Qt's own unless given.
@@ -57,8 +57,8 @@ class DragExport:
         self._start = start or _start_drag
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
-    def drag(self, source: QtWidgets.QWidget, picture: Picture, sample: str) -> None:
-        """Drag a picture as a file; returns once it is dropped.
+    def write(self, picture: Picture, sample: str) -> Path:
+        """Write a picture for another program.
 
         Raises:
             InputError: The file cannot be written.
@@ -67,6 +67,15 @@ class DragExport:
             self._folder = tempfile.TemporaryDirectory(prefix="selfstorm-", ignore_cleanup_errors=True)
         path = Path(self._folder.name) / f"{file_stem(picture, sample)}.ome.tif"
         save_picture(path, picture, overwrite=True)  # the folder is ours
+        return path
+
+    def drag(self, source: QtWidgets.QWidget, picture: Picture, sample: str) -> None:
+        """Drag a picture as a file; returns once it is dropped.
+
+        Raises:
+            InputError: The file cannot be written.
+        """
+        path = self.write(picture, sample)
         data = QtCore.QMimeData()
         data.setUrls([QtCore.QUrl.fromLocalFile(str(path))])
         self._start(source, data)

@@ -1,4 +1,4 @@
-"""Tables of the line profile and the region, as CSV. Pure."""
+"""Tables of the line profile, the region and the trends, as CSV. Pure."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from client.picture.field import field_of
 from client.picture.pictures import Pair
 from client.picture.profile import Point, profiles
 from client.picture.region import Region, region_statistics
+from client.trust.trends import Sample, Trend
 
 
 def profile_csv(pair: Pair, ends: tuple[Point, Point], width: float) -> str:
@@ -38,6 +39,18 @@ def region_csv(pair: Pair, region: Region) -> str:
     columns = ("picture", "unit", "sum", "mean", "min", "max")
     rows = [(one.picture, one.unit, one.total, one.mean, one.low, one.high) for one in region_statistics(pair, region)]
     return csv_text(facts, columns, rows)
+
+
+def trends_csv(trend: Trend) -> str:
+    """Tabulate all metrics of every window, and the windows skipped."""
+    keys = sorted(trend.keys)
+    columns = ("number", "run", "window", "windows_skipped", "preview_latency_ms", *keys)
+    return csv_text({}, columns, [_trend_row(one, keys) for one in trend.samples])
+
+
+def _trend_row(one: Sample, keys: list[str]) -> tuple[object, ...]:
+    window = (None, None) if one.refined is None else (one.refined.run, one.refined.window)
+    return (one.number, *window, one.skipped, one.preview_ms, *(one.metrics.get(key) for key in keys))
 
 
 def _picture_facts(pair: Pair) -> dict[str, object]:

@@ -10,6 +10,7 @@ from PySide6 import QtCore, QtWidgets
 from client.picture.colour_maps import NAMES, lookup_table
 from client.picture.contrast import Contrast
 from client.picture.contrast_menu import ContrastMenu
+from client.picture.histogram import histogram_of
 from client.widgets.buttons import DrawnButton
 from selfstorm.frames import Array
 
@@ -24,6 +25,8 @@ class ContrastControls(QtWidgets.QWidget):
     def __init__(self, colours: str) -> None:
         super().__init__()
         self.contrast = Contrast()
+        self._pixels: Array | None = None
+        self._levels = (0.0, 1.0)
         self.colours = QtWidgets.QComboBox()
         self.colours.addItems(NAMES)
         self.colours.setCurrentText(colours)
@@ -36,12 +39,13 @@ class ContrastControls(QtWidgets.QWidget):
         self.high = LevelBox("Maximum of the display range; typing here locks the contrast")
         self.menu = ContrastMenu(self.contrast)
         self.more = DrawnButton(
-            "contrast", "Display options: percentiles of the automatic contrast, gamma, invert", flat=True
+            "contrast", "Display options: histogram, percentiles of the automatic contrast, gamma, invert", flat=True
         )
         self.more.setPopupMode(QtWidgets.QToolButton.ToolButtonPopupMode.InstantPopup)
         self.more.setMenu(self.menu)
         self.colours.currentTextChanged.connect(lambda _: self.changed.emit())
         self.auto.toggled.connect(lambda auto: self.change(auto=auto, low=self.low.value(), high=self.high.value()))
+        self.menu.aboutToShow.connect(self._count)
         self.menu.changed.connect(lambda values: self.change(**values))
         for box in (self.low, self.high):
             box.typed.connect(lambda: self.change(auto=False, low=self.low.value(), high=self.high.value()))
@@ -65,11 +69,20 @@ class ContrastControls(QtWidgets.QWidget):
 
     def levels_for(self, pixels: Array) -> tuple[float, float]:
         """Return the levels to draw a picture with; automatic ones are shown in the boxes."""
+        self._pixels = pixels
         low, high = self.contrast.levels(pixels)
+        self._levels = low, high
+        if self.menu.isVisible():
+            self._count()
         if self.contrast.auto:
             self.low.show_value(low)
             self.high.show_value(high)
         return low, high
+
+    def _count(self) -> None:
+        """Bring the histogram up to date; it is counted only while it is visible."""
+        histogram = None if self._pixels is None else histogram_of(self._pixels, self._levels)
+        self.menu.show_histogram(histogram, self._levels)
 
     def change(self, **values: float | bool) -> None:
         """Change some values of the contrast and redraw."""

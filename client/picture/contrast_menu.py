@@ -1,10 +1,13 @@
-"""Menu of the less frequent contrast options: percentiles, gamma, invert."""
+"""Menu of the less frequent contrast options: histogram, percentiles, gamma, invert."""
 
 from __future__ import annotations
 
 from PySide6 import QtCore, QtWidgets
 
 from client.picture.contrast import Contrast
+from client.picture.histogram import Histogram, clipping_text
+from client.picture.histogram_view import HistogramView
+from client.widgets.labels import named_label
 
 LIMITS = {"low_percent": (0.0, 49.0), "high_percent": (51.0, 100.0), "gamma": (0.2, 3.0)}
 LABELS = {"low_percent": "Lower percentile", "high_percent": "Upper percentile", "gamma": "Gamma"}
@@ -12,7 +15,7 @@ STEP = 0.1
 
 
 class ContrastMenu(QtWidgets.QMenu):
-    """Menu that emits `changed` with the new values, by their names in Contrast."""
+    """Menu with the histogram that emits `changed` with the new values, by their names in Contrast."""
 
     changed = QtCore.Signal(dict)
 
@@ -22,6 +25,10 @@ class ContrastMenu(QtWidgets.QMenu):
         self.invert = QtWidgets.QCheckBox("Invert colours")
         form = QtWidgets.QWidget()
         rows = QtWidgets.QFormLayout(form)
+        self.histogram = HistogramView()
+        rows.addRow(self.histogram)
+        self.clipping = named_label("caption")
+        rows.addRow(self.clipping)
         for name, box in self.boxes.items():
             rows.addRow(LABELS[name], box)
             box.valueChanged.connect(lambda value, name=name: self.changed.emit({name: value}))
@@ -31,6 +38,11 @@ class ContrastMenu(QtWidgets.QMenu):
         action.setDefaultWidget(form)
         self.addAction(action)
         self.show_contrast(contrast)
+
+    def show_histogram(self, histogram: Histogram | None, levels: tuple[float, float]) -> None:
+        """Show the histogram of the picture and how much of it is clipped."""
+        self.histogram.show_histogram(histogram, levels)
+        self.clipping.setText("" if histogram is None else clipping_text(histogram))
 
     def show_contrast(self, contrast: Contrast) -> None:
         """Show the values of a contrast."""

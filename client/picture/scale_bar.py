@@ -9,6 +9,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from client.picture.field import PictureField, length_text, round_length
 
 SHARE_OF_VIEW = 0.28
+MAX_SHARE_OF_FIELD = 0.8
 MARGIN_PX = 14
 THICK_PX = 4
 SHADE, SHADE_PX = 130, 5
@@ -54,7 +55,8 @@ class ScaleBar:
         if self._field is None:
             return
         rect, unit_per_px = self._view.rect(), self._view.viewPixelSize()[0]
-        length = round_length(SHARE_OF_VIEW * rect.width() * unit_per_px)
+        # A picture zoomed out far has a shorter bar, never one wider than itself.
+        length = round_length(min(SHARE_OF_VIEW * rect.width() * unit_per_px, MAX_SHARE_OF_FIELD * self._field.width))
         width_px = length / unit_per_px
         # In the corner of the picture where that is visible, else in the corner of the view.
         (left_edge, _), (top_edge, _) = self._view.viewRange()

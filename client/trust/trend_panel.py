@@ -17,6 +17,7 @@ from selfstorm.metrics.registry import MetricDescription, MetricTable
 
 COLUMNS = 2
 SKIPPED, PREVIEW, LATENCY = "skipped", "preview", "latency_ms"
+MAX_MARKED, MARK_PX = 30, 5
 PERCENT, MS_PER_S = 100.0, 1000.0
 
 
@@ -52,6 +53,7 @@ class TrendPanel(QtWidgets.QWidget):
             dashed = name == PREVIEW
             pen = pg.mkPen(colours.dim, width=1.5, dash=[4, 3]) if dashed else pg.mkPen(colours.good, width=1.5)
             curve.setPen(pen)
+            curve.setSymbolBrush(pen.color())
 
     def show_trend(self, trend: Trend, metrics: MetricTable[MetricDescription]) -> None:
         """Bring the plots up to date, while they are visible."""
@@ -79,6 +81,7 @@ class TrendPanel(QtWidgets.QWidget):
     def _make_plot(self, name: str, title: str) -> None:
         row, column = 2 * (len(self.plots) // COLUMNS), len(self.plots) % COLUMNS
         plot = self.plots[name] = plain_plot()
+        plot.setLabel("bottom", "window")
         self.curves[name] = plot.plot()
         self._grid.addWidget(named_label("caption", title), row, column)
         self._grid.addWidget(plot, row + 1, column)
@@ -86,7 +89,10 @@ class TrendPanel(QtWidgets.QWidget):
 
     def _draw(self, name: str, windows: Array, values: Array) -> None:
         known = np.isfinite(values)
-        self.curves[name].setData(windows[known], values[known])
+        windows, values = windows[known], values[known]
+        # A line needs two points: a few are marked one by one.
+        symbol = "o" if len(windows) <= MAX_MARKED else None
+        self.curves[name].setData(windows, values, symbol=symbol, symbolSize=MARK_PX, symbolPen=None)
 
 
 def _title(metric: MetricDescription) -> str:

@@ -16,6 +16,9 @@ ERROR_MAP = (
 )
 TIME = "The last windows in one picture, coloured by time; static structures are white"
 SECOND_SCREEN = "Show only the picture and what to know about it, on the whole screen; Esc returns"
+FIJI = "Open the data of this window, as 32-bit OME-TIFF, in Fiji"
+NAPARI = "Open the data of this window, as 32-bit OME-TIFF, in napari"
+DEMO = "Start a daemon with a simulated living cell; it stops with this window"
 SAMPLE = "Name of the sample, used in the names and captions of saved files"
 PAUSE = "Pause reconstruction; frames are still received, counted and recorded"
 RECORD = "Record the raw frames on the daemon's machine, in the folder set in its configuration"
@@ -59,6 +62,8 @@ ACTIONS = (
     ActionSpec("File", "save_view", "Save view as PNG…", ("Ctrl+S",), "save", begins_group=True, needs="picture"),
     ActionSpec("File", "save_data", "Save data as 32-bit OME-TIFF…", ("Ctrl+Shift+S",), needs="picture"),
     ActionSpec("File", "save_movie", "Save all windows in memory as movie…", ("Ctrl+Shift+M",), needs="picture"),
+    ActionSpec("File", "open_in_fiji", "Open in Fiji", begins_group=True, needs="picture", tip=FIJI),
+    ActionSpec("File", "open_in_napari", "Open in napari", needs="picture", tip=NAPARI),
     ActionSpec("File", "copy", "Copy view", ("Ctrl+C",), "copy", needs="picture"),
     ActionSpec("File", "sample", "Sample name…", begins_group=True, tip=SAMPLE),
     ActionSpec("File", "quit", "Quit", ("Ctrl+Q",), begins_group=True),
@@ -89,6 +94,7 @@ ACTIONS = (
     ActionSpec("Tools", "cancel", "Remove drawing, or leave second screen", ("Esc",)),
     ActionSpec("Tools", "copy_profile", "Copy profile", begins_group=True, needs="profile"),
     ActionSpec("Tools", "save_profile", "Save profile as CSV…", needs="profile"),
+    ActionSpec("Tools", "save_trends", "Save trends as CSV…", needs="picture"),
     ActionSpec("Tools", "save_region", "Save region as CSV…", needs="region"),
     ActionSpec("Daemon", "daemon", "Not connected to a daemon"),
     ActionSpec("Daemon", "pause", "Pause", ("Ctrl+P",), begins_group=True, tip=PAUSE),
@@ -103,6 +109,7 @@ ACTIONS = (
     ActionSpec("Daemon", "reset_model", "Reset model…", tip=RESET_MODEL),
     ActionSpec("Help", "shortcuts", "Keyboard shortcuts", ("?", "F1"), "help"),
     ActionSpec("Help", "welcome", "First steps"),
+    ActionSpec("Help", "demo", "Start the demo", tip=DEMO),
     ActionSpec("Help", "about", "About Self-STORM live"),
 )
 

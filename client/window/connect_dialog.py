@@ -47,6 +47,7 @@ class ConnectDialog(QtWidgets.QDialog):
         self.browse = QtWidgets.QPushButton("Browse…")
         self.browse.clicked.connect(self._browse)
         self.address.currentTextChanged.connect(self._take_recent)
+        self._filled = "", ""
         self.error_label = named_label("notes", wrap=True)
         kinds = QtWidgets.QDialogButtonBox.StandardButton
         self.buttons = QtWidgets.QDialogButtonBox(kinds.Ok | kinds.Cancel)
@@ -72,14 +73,15 @@ class ConnectDialog(QtWidgets.QDialog):
         column.addWidget(self.buttons)
 
     def _take_recent(self, address: str) -> None:
-        """Fill in key and control address of a recent connection."""
+        """Fill in key and control address of a recent connection; remove those of another one."""
         known = self._recent.get(address.strip())
-        if known is not None:
-            self.key.setText(str(known.key or ""))
-            self.control.setText(known.control)
-        self.control.setPlaceholderText(
-            default_control_address(address.strip()) or "the port after that of the results"
-        )
+        proposed = ("", "") if known is None else (str(known.key or ""), known.control)
+        for line, before, text in zip((self.key, self.control), self._filled, proposed, strict=True):
+            if known is not None or line.text() == before:  # what the user has typed stays
+                line.setText(text)
+        self._filled = proposed
+        default = default_control_address(address.strip())
+        self.control.setPlaceholderText(default or "the port after that of the results")
 
     def _browse(self) -> None:
         if path := self._ask_open("Key file of this daemon", "", KEYS):
@@ -89,7 +91,9 @@ class ConnectDialog(QtWidgets.QDialog):
         """Emit the target, unless an address is invalid or the key cannot be read."""
         key = self.key.text().strip()
         target = Target(
-            self.address.currentText().strip(), self.control.text().strip(), Path(key).expanduser() if key else None
+            self.address.currentText().strip(),
+            self.control.text().strip(),
+            Path(key).expanduser().absolute() if key else None,
         )
         self.error_label.setText(_target_error(target))
         self.adjustSize()

@@ -9,6 +9,7 @@ from client.picture.badge import Badge
 from client.picture.error_overlay import ErrorOverlay
 from client.picture.field import PictureField
 from client.picture.grade import grade_explanation, grade_level, grade_text
+from client.picture.overview import Overview
 from client.picture.panel import PicturePanel
 from client.picture.picture_item import PictureItem
 from client.picture.pictures import Pair, Picture
@@ -45,7 +46,7 @@ class MainView(PicturePanel):
         self.raw_item.setZValue(-10)
         self.raw_item.hide()
         self.view.addItem(self.raw_item, ignoreBounds=True)
-        self.badge = Badge(self.view)
+        self.badge, self.overview = Badge(self.view), Overview(self.view)
         self.error_overlay, self.time_overlay = ErrorOverlay(self.view), TimeOverlay(self.view)
         self.split_line = pg.InfiniteLine(
             angle=90,
@@ -139,8 +140,15 @@ class MainView(PicturePanel):
     def _table(self) -> Array:
         return self.controls.table("grey" if self.error_overlay.on else "")
 
+    def clear(self) -> None:
+        """Remove the picture."""
+        super().clear()
+        self.overview.clear()
+
     def _draw(self) -> None:
         super()._draw()
+        if self.picture is not None and self.field is not None and self.image.table is not None:
+            self.overview.show_picture(self.picture, self.image.levels, self.image.table, self.field)
         self._draw_time()
 
     def _draw_time(self) -> None:

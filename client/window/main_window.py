@@ -214,6 +214,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
             self.sr.show_picture(pair.sr, field)
             self.sr.show_error(pair.error)
             self.sr.show_grade(pair)
+            self.sr.overview.show_camera(_camera_shape(state, pair))
             self.facts.show_header(pair.sr.header, state.info)
         else:
             self.raw.clear()
@@ -290,3 +291,9 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.menu_actions["second_screen"].setChecked(False)
         self.closed.emit()
         super().closeEvent(event)
+
+
+def _camera_shape(state: ViewerState, pair: Pair) -> tuple[int, int] | None:
+    """Return (H, W) of the camera that made a picture, where it is known."""
+    info = state.info
+    return (info.height, info.width) if info is not None and info.stream == pair.sr.header.stream else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from client.address import DEFAULT, Target
 from client.export.csv_export import save_text
 from client.export.drag_export import DragExport, StartDrag
 from client.export.file_names import caption, file_stem, sample_of
-from client.export.measurements import profile_csv, region_csv
+from client.export.measurements import profile_csv, region_csv, trends_csv
 from client.export.movie_export import MovieExport, save_data
 from client.export.png_export import Figure, save_image, view_image
+from client.export.programs import fiji_command, napari_command
 from client.picture.field import field_of
 from client.picture.pictures import UNIT, Pair
 from client.timeline.playhead import follow, mark, seek, step, to_mark
@@ -27,6 +29,10 @@ from selfstorm.errors import InputError
 
 ZOOM = 1.25
 PNG, TIFF, CSV = "PNG picture (*.png)", "OME-TIFF (*.ome.tif)", "Table (*.csv)"
+NOT_FOUND = {
+    "Fiji": "set the environment variable FIJI to its program, or drag the handle in the tool bar into it",
+    "napari": 'pip install "napari[all]", or drag the handle in the tool bar into it',
+}
 MOVIES = "Movies (*.tif *.tiff *.part)"
 
 AskPath = Callable[[str, str, str], str]
@@ -79,6 +85,8 @@ class Commands(QtCore.QObject):
             "save_view": self._save_view,
             "save_data": self._save_data,
             "save_movie": self._save_movie,
+            "open_in_fiji": lambda: self._open_in("Fiji", lambda file: fiji_command(file, os.environ, Path.home())),
+            "open_in_napari": lambda: self._open_in("napari", napari_command),
             "copy": self._copy,
             "sample": self._ask_for_sample,
             "quit": self._window.close,
@@ -116,6 +124,7 @@ class Commands(QtCore.QObject):
             "cancel": self._window.cancel,
             "copy_profile": self._copy_profile,
             "save_profile": lambda: self._save_table("Save profile", "-profile.csv", self._profile_csv()),
+            "save_trends": lambda: self._save_table("Save trends", "-trends.csv", self._trends_csv()),
             "save_region": lambda: self._save_table("Save region", "-region.csv", self._region_csv()),
         }
 
@@ -134,6 +143,8 @@ class Commands(QtCore.QObject):
         controls.changed.connect(lambda: window.menu_actions["lock"].setChecked(not controls.contrast.auto))
         controls.changed.connect(lambda: window.menu_actions["invert"].setChecked(controls.contrast.invert))
         window.welcome.dismissed.connect(self._dismiss_welcome)
+        for slot in (self._dismiss_welcome, window.menu_actions["demo"].trigger):
+            window.welcome.demo_wanted.connect(slot)
         window.sr.mode_changed.connect(lambda mode: setattr(self._preferences, "mode", mode))
 
     def _connect(self) -> None:
@@ -195,6 +206,17 @@ class Commands(QtCore.QObject):
             QtWidgets.QApplication.clipboard().setImage(self._image())
             self._window.show_message("View copied to the clipboard.")
 
+    def _open_in(self, program: str, command_for: Callable[[Path], tuple[str, ...] | None]) -> None:
+        if (pair := self._shown()) is not None:
+            self._try(
+                lambda: self._start(program, command_for, pair), f"Opening window {pair.window[1]} in {program} …"
+            )
+
+    def _start(self, program: str, command_for: Callable[[Path], tuple[str, ...] | None], pair: Pair) -> None:
+        command = command_for(self._drag_export.write(pair.sr, self._sample()))
+        if command is None or not QtCore.QProcess.startDetached(command[0], list(command[1:]))[0]:
+            raise InputError(f"{program} was not found", hint=NOT_FOUND[program])
+
     def _copy_profile(self) -> None:
         if table := self._profile_csv():
             QtWidgets.QApplication.clipboard().setText(table)
@@ -211,6 +233,10 @@ class Commands(QtCore.QObject):
     def _region_csv(self) -> str:
         pair, region = self._shown(), self._window.drawn_region
         return "" if pair is None or region is None else region_csv(pair, region)
+
+    def _trends_csv(self) -> str:
+        state = self._window.state
+        return "" if state is None else trends_csv(state.trend)
 
     def _image(self) -> QtGui.QImage:
         window, pair = self._window, self._shown()

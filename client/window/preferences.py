@@ -66,7 +66,7 @@ class Preferences:
     def remember(self, target: Target) -> None:
         """Remember a connection."""
         others = [one for one in self.recent if one.results != target.results]
-        kept = [(one.results, one.control, str(one.key or "")) for one in (target, *others)]
+        kept = [(one.results, one.control, str(one.key.absolute()) if one.key else "") for one in (target, *others)]
         self._write("recent", json.dumps(kept[:MAX_RECENT]))
 
     def recall(self, target: Target) -> Target:

@@ -27,16 +27,17 @@ STEPS = (
     ),
     (
         "Save",
-        "The File menu saves the view, the data (32-bit OME-TIFF) or a movie. Closing the viewer stops nothing.",
+        "The File menu saves the view, the data (32-bit OME-TIFF) or a movie.",
     ),
 )
-START = "No daemon yet? In a terminal: selfstorm-daemon run configs/simulate.toml"
+START = "No microscope at hand? The demo shows a simulated living cell."
 
 
 class WelcomeCard(QtWidgets.QFrame):
-    """Card with the first steps; `dismissed` is emitted by its button."""
+    """Card with the first steps; `dismissed` and `demo_wanted` are emitted by its buttons."""
 
     dismissed = QtCore.Signal()
+    demo_wanted = QtCore.Signal()
 
     def __init__(self, parent: QtWidgets.QWidget, over: QtWidgets.QWidget) -> None:
         super().__init__(parent)
@@ -45,6 +46,8 @@ class WelcomeCard(QtWidgets.QFrame):
         self.setObjectName("card")
         self.setFixedWidth(WIDTH_PX)
         self.setAutoFillBackground(True)
+        self.demo = QtWidgets.QPushButton("Start the demo")
+        self.demo.clicked.connect(self.demo_wanted)
         self.button = QtWidgets.QPushButton("Got it")
         self.button.clicked.connect(self.dismissed)
         grid = QtWidgets.QGridLayout(self)
@@ -55,8 +58,11 @@ class WelcomeCard(QtWidgets.QFrame):
         for row, (word, text) in enumerate(STEPS, 1):
             grid.addWidget(named_label("heading", word), row, 0, QtCore.Qt.AlignmentFlag.AlignTop)
             grid.addWidget(named_label("facts", text, wrap=True), row, 1, QtCore.Qt.AlignmentFlag.AlignTop)
-        grid.addWidget(named_label("dim", START, wrap=True), len(STEPS) + 1, 0, 1, 2)
-        grid.addWidget(self.button, len(STEPS) + 2, 0, 1, 2, QtCore.Qt.AlignmentFlag.AlignRight)
+        buttons = QtWidgets.QHBoxLayout()
+        buttons.addWidget(named_label("dim", START, wrap=True), 1)
+        buttons.addWidget(self.demo)
+        buttons.addWidget(self.button)
+        grid.addLayout(buttons, len(STEPS) + 1, 0, 1, 2)
         grid.setColumnStretch(1, 1)
 
     def eventFilter(self, _watched: QtCore.QObject, event: QtCore.QEvent) -> bool:

@@ -66,10 +66,10 @@ def publisher(port):
 class ViewerProbe:
     """A viewer as a test sees it; `until` waits for what the window shows."""
 
-    def __init__(self, qtbot, store):
+    def __init__(self, qtbot, store, **other):
         self.answers, self.dragged = {}, []
         self.session = ViewerSession(
-            Preferences(store), ask_save=self._answer, ask_open=self._answer, start_drag=self._drop
+            Preferences(store), ask_save=self._answer, ask_open=self._answer, start_drag=self._drop, **other
         )
         self.window = self.session.window
         self._qtbot = qtbot
@@ -130,9 +130,9 @@ def open_window(qtbot, tmp_path):
     if application.property("theme") != "dark":
         apply_theme(application)
 
-    def open_one():
+    def open_one(**other):
         store = QtCore.QSettings(str(tmp_path / "settings.ini"), QtCore.QSettings.Format.IniFormat)
-        one = ViewerProbe(qtbot, store)
+        one = ViewerProbe(qtbot, store, **other)
         one.window.show()
         opened.append(one)
         return one

@@ -1,17 +1,26 @@
 """Time, tools, keys, memory: the window as a user handles it."""
 
+import sys
+from pathlib import Path
+
 import pytest
 from client_stream import STREAM
 from PySide6 import QtCore, QtGui, QtWidgets
 from PySide6.QtCore import Qt
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "daemon"))
+
+from daemon_process import DAEMON, as_toml, free_ports, posix, simulated
+
 from client.address import Target
 from client.picture.region import Region
 from client.window.action_table import ACTIONS
 from client.window.connect_dialog import ConnectDialog
+from client.window.demo import Demo
 from client.window.mnemonics import plain
 from daemon.protocol.codec import encode
 from selfstorm.frames import StreamInfo
+from selfstorm.io.ome_tiff import read_pictures
 
 
 @pytest.fixture
@@ -192,6 +201,7 @@ def test_every_action_has_something_to_do(viewer):
 
 
 GIVEN = ("", "picture")
+START_MS = 90_000  # of another process
 
 
 def test_what_needs_a_picture_is_grey_until_there_is_one(viewer, publisher):
@@ -314,3 +324,101 @@ def test_a_recording_is_seen_in_the_window_and_its_title(showing, publisher, por
     publisher.state = {"recording": "raw/1", "recorded_frames": 4000}
     showing.until(lambda: "REC" in showing.window.windowTitle())
     assert showing.window.strip.recording.text() == "● REC  4,000 frames, 2.10 GB"
+
+
+def test_the_demo_is_started_from_the_first_steps_and_ends_with_the_window(open_window, tmp_path):
+    results, control = (f"tcp://127.0.0.1:{port}" for port in free_ports(2))
+    config = tmp_path / "demo.toml"
+    config.write_text(as_toml(simulated() | {"server": {"results": results, "control": control}}))
+    demo = Demo((*DAEMON, "run", str(config)))
+    viewer = open_window(demo=demo, demo_results=results)
+    viewer.window.welcome.demo.click()
+    assert not viewer.window.welcome.isVisible()
+    viewer.until(lambda: viewer.window.sr.picture is not None, START_MS)
+    assert viewer.state.status.source == "simulate:"
+    viewer.session.stop()
+    assert not demo.running
+
+
+def test_a_demo_that_cannot_start_is_said(open_window, qtbot):
+    viewer = open_window(demo=Demo((sys.executable, "-c", "raise SystemExit('error: no demo today')")))
+    viewer.do("demo")
+    viewer.until(lambda: "no demo today" in viewer.window.message.full_text)
+
+
+def test_a_key_is_not_carried_to_another_address(viewer, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    viewer.session._preferences.remember(Target("tcp://there:5711", "tcp://there:9", Path("lab.key")))
+    viewer.do("connect")
+    (dialog,) = viewer.window.findChildren(ConnectDialog)
+    dialog.address.setCurrentText("tcp://there:5711")
+    assert (dialog.key.text(), dialog.control.text()) == (str(tmp_path / "lab.key"), "tcp://there:9")
+    dialog.address.setCurrentText("tcp://elsewhere:5711")
+    assert (dialog.key.text(), dialog.control.text()) == ("", "")
+    dialog.key.setText("typed.key")
+    dialog.address.setCurrentText("tcp://elsewhere:5712")
+    assert dialog.key.text() == "typed.key"
+    dialog.close()
+
+
+def test_a_scale_bar_is_never_wider_than_the_field(showing):
+    view, bar = showing.window.sr.view, showing.window.sr.scale_bar
+    view.setRange(QtCore.QRectF(-2.5, -2.5, 6, 6), padding=0)
+    assert bar.bar.rect().width() * view.viewPixelSize()[0] <= showing.window.sr.field.width
+
+
+def test_trends_are_saved_as_a_table(showing, publisher, tmp_path):
+    publisher.send_window(1, metrics={"misfit": 0.02})
+    showing.until(lambda: showing.shows(1))
+    path = showing.answers["Save trends"] = tmp_path / "trends.csv"
+    showing.do("save_trends")
+    rows = [line.split(",") for line in path.read_text().splitlines()]
+    assert rows[0][:4] == ["number", "run", "window", "windows_skipped"]
+    assert rows[2][rows[0].index("misfit")] == "0.02"
+
+
+@posix
+def test_a_picture_is_opened_in_another_program(showing, tmp_path, monkeypatch):
+    monkeypatch.setenv("FIJI", str(tmp_path / "none"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    showing.do("open_in_fiji")
+    assert "Fiji was not found" in showing.window.message.full_text
+    seen = tmp_path / "seen"
+    program = tmp_path / "fiji"
+    program.write_text(
+        f"#!{sys.executable}\nimport os, shutil, sys; part = {str(seen)!r} + '.part'\n"
+        f"shutil.copy(sys.argv[1], part); os.replace(part, {str(seen)!r})\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("FIJI", str(program))
+    showing.do("open_in_fiji")
+    showing.until(lambda: seen.exists() and len(read_pictures(seen).pictures) == 1)
+
+
+def test_an_overview_shows_where_a_part_of_the_field_is(showing, publisher):
+    overview, view = showing.window.sr.overview, showing.window.sr.view
+    assert not overview.isVisible()
+    view.setRange(QtCore.QRectF(0.2, 0.4, 0.2, 0.2), padding=0)
+    assert overview.isVisible()
+    x, y, width, height = overview.layout.visible
+    centre = view.viewRect().center()
+    assert (x + width / 2, y + height / 2) == pytest.approx((110 * centre.x() / 0.8, 110 * centre.y() / 0.8), rel=0.01)
+    info = StreamInfo(stream=STREAM, source="camera", height=32, width=32, dtype="uint16")
+    publisher.send(encode("info", info))
+    publisher.send_window(1, region=(8, 16, 8, 8))
+    showing.until(lambda: showing.shows(1))
+    assert overview.layout.picture == pytest.approx((55, 27.5, 27.5, 27.5))
+
+
+def test_clipped_values_are_counted_and_shown(showing):
+    controls = showing.window.sr.controls
+    controls.low.set_value(100.0)
+    controls.high.set_value(900.0)
+    controls.menu.aboutToShow.emit()
+    shown = controls.menu.histogram.histogram
+    pixels = showing.window.sr.picture.pixels
+    assert shown.below == pytest.approx((pixels < 100).mean())
+    assert shown.above == pytest.approx((pixels > 900).mean())
+    assert shown.counts.sum() == pixels.size
+    assert controls.menu.clipping.text() == "clipped: 9.7% dark, 12.1% saturated"

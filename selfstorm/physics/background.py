@@ -10,6 +10,7 @@ from torch import Tensor
 KNOT_SPACING_PX = 13.0
 MIN_KNOTS = 5
 ITERATIONS = 60
+MAX_QUANTILE_PIXELS = 2**24  # torch sorts no more at once; of larger fields every n-th pixel is taken
 
 
 def spline_basis(pixels: int, like: Tensor, spacing_px: float = KNOT_SPACING_PX) -> Tensor:
@@ -51,7 +52,8 @@ def fit_background(mean: Tensor, emitters: Tensor) -> tuple[Tensor, Tensor]:
     """
     height, width = mean.shape
     splines = SplineSurface(height, width, mean)
-    floor = torch.quantile(mean, 0.1).clamp(min=1e-3)
+    every = -(-mean.numel() // MAX_QUANTILE_PIXELS)
+    floor = torch.quantile(mean.flatten()[::every], 0.1).clamp(min=1e-3)
     c = (mean - floor).clamp(min=0).mean() / emitters.mean()
     weights = torch.ones_like(splines.norm) * floor
     target = mean.clamp(min=1e-3)

@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from skimage.io import imread
 
 from selfstorm.baselines import classical as baselines
+from selfstorm.commands.benchmark import benchmark as installed_benchmark
 from selfstorm.commands.console import run as run_command
 from selfstorm.compute.device import prepare_device
 from selfstorm.errors import InputError
@@ -293,3 +294,11 @@ def test_the_live_engines_benchmark_refuses_sides_that_are_none(sides, tmp_path)
     assert refused.exit_code == 2
     assert "--sides takes numbers of pixels" in refused.output
     assert not (tmp_path / "out").exists()
+
+
+def test_without_the_source_tree_the_benchmark_says_where_it_is(monkeypatch, tmp_path):
+    monkeypatch.setattr("selfstorm.commands.benchmark.TOOLS", tmp_path)
+    for arguments in (["--help"], ["movie.tif"]):
+        with pytest.raises(InputError, match="not part of the installed package") as refused:
+            installed_benchmark.main(arguments, standalone_mode=False)
+        assert "source tree" in (refused.value.hint or "")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from selfstorm.calibration.differentiable_psf import Covariance, Optics
-from selfstorm.physics.background import SplineSurface
+from selfstorm.physics.background import SplineSurface, fit_background
 from selfstorm.physics.multiplicative import multiplicative_step
 from selfstorm.physics.operators import LAGS, Grid, Imaging, LaggedCovariance, inside_field
 from selfstorm.psf.models import Airy, Ellipse, Gaussian
@@ -139,3 +139,12 @@ def test_covariance_of_blinking_emitters(psf):
         for p in ((4, 5), (8, 9), (10, 3)):
             pair = (m.flatten() * seen[:, p[0], p[1]] * seen[:, p[0] + dy, p[1] + dx]).sum()
             assert expected[lag][p].item() == pytest.approx(pair.item(), rel=1e-4 if len(psf.modes()) == 1 else 5e-3)
+
+
+def test_a_background_is_fitted_in_fields_larger_than_torch_sorts(monkeypatch):
+    monkeypatch.setattr("selfstorm.physics.background.ITERATIONS", 1)
+    side = 4104
+    mean = torch.full((side, side), 7.0)
+    _, background = fit_background(mean, torch.ones_like(mean))
+    assert background.shape == (side, side)
+    assert float(background.mean()) == pytest.approx(7.0, rel=0.2)

@@ -1,4 +1,4 @@
-"""The `selfstorm` command: reconstruct, simulate, evaluate, benchmark."""
+"""The `selfstorm` command: reconstruct, batch, simulate, evaluate, benchmark, convert, info."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from importlib.metadata import version
 import click
 
 from selfstorm.commands import console
+from selfstorm.commands.batch import batch
 from selfstorm.commands.benchmark import benchmark
+from selfstorm.commands.convert import convert
 from selfstorm.commands.evaluate import evaluate
+from selfstorm.commands.info import info
 from selfstorm.commands.reconstruct import reconstruct
 from selfstorm.commands.simulate import simulate
 
@@ -19,7 +22,7 @@ def cli() -> None:
     """Super-resolved pictures from movies of blinking emitters, learned from the movie alone."""
 
 
-for command in (reconstruct, simulate, evaluate, benchmark):
+for command in (reconstruct, batch, simulate, evaluate, benchmark, convert, info):
     cli.add_command(command)
 
 

@@ -11,11 +11,14 @@ from itertools import count, pairwise
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
+
 from daemon.sources.camera import CameraFrame, Lost, Pacer, Resume, SourceEvent
 from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError, MovieError
 from selfstorm.frames import Array, PixelType, StreamInfo
 from selfstorm.io.frame_numbers import Numbering
+from selfstorm.io.movie_frames import MovieFrames
 from selfstorm.io.movies import MovieFile
 from selfstorm.io.reader import Stamp
 
@@ -40,6 +43,8 @@ class Replay:
     def events(self) -> Iterator[SourceEvent]:
         section, movie, timeline = self._section, self._movie, self._timeline
         with movie:
+            for note in movie.notes:
+                log.warning("%s: %s", movie.path, note)
             yield self._describe()
             pace, numbering, played, unread = Pacer(section.rate_hz, self._stop), Numbering(), 0, 0
             for step in count() if section.loop else range(movie.length):
@@ -129,4 +134,5 @@ def _sampled_rate_hz(movie: MovieFile) -> float:
 def recorded_frames(section: SourceSection, _keep: int, opened: ExitStack) -> Callable[[int], Array]:
     """Open the movie once more, for its frames by their numbers, also of later laps."""
     movie = opened.enter_context(MovieFile(Path(section.place), section.select))
-    return lambda number: movie.frame(number % movie.length)
+    frames, first = MovieFrames(movie), movie.stamp(0).number
+    return lambda number: frames.read(np.array([(number - first) % frames.length]))[0]

@@ -140,7 +140,7 @@ def _folder_reader(folder: Path, select: Mapping[str, int | str]) -> Reader:
     if len(images := image_files(folder)) > 1:
         return ImageFilesReader(folder, images, select)
     stacks = sorted(path for path in folder.iterdir() if path.suffix.lower() in TIFF_SUFFIXES)
-    first = [path for path in stacks if not _continues(path, stacks)]
+    first = [path for path in stacks if not continues_another(path, stacks)]
     if len(first) == 1:
         return TiffReader(first[0], select)
     movies = [path.name for path in (first or sorted(folder.iterdir()))][:MAX_LISTED]
@@ -151,7 +151,7 @@ def _folder_reader(folder: Path, select: Mapping[str, int | str]) -> Reader:
     )
 
 
-def _continues(path: Path, stacks: list[Path]) -> bool:
+def continues_another(path: Path, stacks: list[Path]) -> bool:
     """Tell whether a file continues another: X_MMStack_Pos0_1.ome.tif continues X_MMStack_Pos0.ome.tif."""
     stem, dot, rest = path.name.partition(".")
     before, _, number = stem.rpartition("_")

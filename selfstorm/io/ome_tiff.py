@@ -22,6 +22,7 @@ from selfstorm.io.tiff_open import COPY_AGAIN, as_movie_error, open_tiff
 from selfstorm.io.tiff_pages import check_whole, kind_of
 
 NM_PER_CM = 1e7
+RECORD_KEYS = {"first_frame", "first_seq", "window"}  # one of them is in every record of ours
 
 
 class OmeTiffWriter(GrowingFile):
@@ -126,6 +127,16 @@ def read_pictures(path: Path) -> Pictures:
         pictures = np.stack([page.asarray() for page in pages])
         size = layout.image.pixel_size if layout.image else stated_pixel_size(file)
         return Pictures(pictures, square_pixel(size)[0], _records(file))
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """Read the records of the pictures in a TIFF without their pixels; [] where it has none."""
+    try:
+        with open_tiff(path) as file, as_movie_error(path):
+            records = _records(file)
+            return records if all(RECORD_KEYS & set(record) for record in records) else []
+    except InputError:
+        return []
 
 
 def _records(file: tifffile.TiffFile) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 import json
 import re
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from itertools import islice
 
 import numpy as np
@@ -12,7 +12,7 @@ import tifffile
 from daemon_process import DAEMON, Daemon, command, free_ports, simulated, wait_until, write_config
 
 from daemon.sources.camera import CameraFrame, Lost, Resume
-from daemon.sources.replay import Replay, Timeline
+from daemon.sources.replay import Replay, Timeline, recorded_frames
 from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError, MovieError
 from selfstorm.frames import StreamInfo
@@ -159,6 +159,21 @@ def test_a_frame_that_cannot_be_used_is_lost_at_the_source(tmp_path, caplog):
     assert "frame 4" in caplog.text
     tifffile.imwrite(tmp_path / "m.tif", np.full_like(movie, np.nan), photometric="minisblack")
     assert replayed(tmp_path / "m.tif", loop=True)[2] == []
+
+
+def test_frames_that_a_file_lacks_are_lost_and_counted_and_the_others_keep_their_numbers(tmp_path, caplog):
+    with tifffile.TiffWriter(tmp_path / "m.tif") as writer:
+        for index, frame in enumerate(FRAMES):
+            odd = frame.astype(np.float32) if index in (4, 5) else frame
+            writer.write(odd, photometric="minisblack", metadata=None, contiguous=False)
+    _, happened, shots = replayed(tmp_path / "m.tif", most=30, loop=True)
+    assert [shot.number for shot in shots[:12]] == [0, 1, 2, 3, 6, 7, 8, 9, 10, 11, 12, 13]
+    assert happened[4] == Lost(2)
+    assert "pages 4-5 left out" in caplog.text
+    with ExitStack() as opened:
+        frame_of = recorded_frames(SourceSection(uri=f"replay:{tmp_path / 'm.tif'}"), 0, opened)
+        for shot in shots:
+            np.testing.assert_array_equal(frame_of(shot.number), shot.pixels)
 
 
 def due_s(place, steps=24, **keys):

@@ -1,0 +1,79 @@
+"""`selfstorm convert`: movies, pictures and tables in another format, frame by frame."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from selfstorm.commands.movie_options import MovieChoice, movie_options
+from selfstorm.commands.output_options import overwrite_option
+from selfstorm.errors import InputError
+from selfstorm.io.atomic_files import check_outputs
+
+TIFF_ENDINGS = (".tif", ".tiff")
+BLOCK_ROWS = 100_000
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@click.argument("target", type=click.Path(path_type=Path))
+@movie_options
+@click.option("--pixel-nm", type=click.FloatRange(0.1, 10_000), help="Camera pixel; else from metadata.")
+@overwrite_option
+def convert(source: Path, target: Path, choice: MovieChoice, pixel_nm: float | None, overwrite: bool) -> None:
+    """Convert SOURCE to TARGET, by TARGET's ending.
+
+    Movies and pictures become OME-TIFF (.ome.tif) or OME-Zarr (.zarr); localisations ThunderSTORM's CSV (.csv),
+    Picasso's HDF5 (.hdf5) or the SMLM file format (.smlm).
+    """
+    from selfstorm.io.localization_table import FORMATS
+
+    if source.suffix.lower() in FORMATS:
+        rows = _convert_table(source, target, pixel_nm, overwrite=overwrite)
+        click.echo(f"wrote {rows} localisations to {target}")
+    elif target.suffix.lower() in (*TIFF_ENDINGS, ".zarr"):
+        click.echo(f"wrote {_convert_movie(source, target, choice, pixel_nm, overwrite=overwrite)} to {target}")
+    else:
+        raise InputError(f"'{target.suffix}' is no format for a movie", where=target, hint="name it .ome.tif or .zarr")
+
+
+def _convert_movie(source: Path, target: Path, choice: MovieChoice, pixel_nm: float | None, *, overwrite: bool) -> str:
+    from selfstorm.io.ome_tiff import OmeTiffWriter, read_records
+    from selfstorm.io.ome_zarr_writer import OmeZarrWriter
+
+    with choice.open(source) as movie:
+        check_outputs({"TARGET": target}, movie.paths, overwrite=overwrite)
+        records = read_records(source) if source.is_file() else []
+        pixel_nm = pixel_nm or movie.pixel_nm
+        kept = len(records) == movie.length and choice == MovieChoice()
+        kind = OmeZarrWriter if target.suffix.lower() == ".zarr" else OmeTiffWriter
+        with kind(target, pixel_nm, overwrite=overwrite) as writer, click.progressbar(range(movie.length)) as indices:
+            for index in indices:
+                writer.add(movie.frame(index), records[index] if kept else None)
+        for note in movie.notes:
+            click.echo(f"note: {note}", err=True)
+        return f"{movie.length} frames of {movie.height}x{movie.width}"
+
+
+def _convert_table(source: Path, target: Path, pixel_nm: float | None, *, overwrite: bool) -> int:
+    from selfstorm.io.localization_table import TableInfo, check_format, read_table, side_files, table_writer
+
+    check_outputs(
+        {"TARGET": target, **{f"TARGET ({side.name})": side for side in side_files(target)}},
+        [source, *(side for side in side_files(source) if side.exists())],
+        overwrite=overwrite,
+    )
+    check_format(target)
+    table, info = read_table(source)
+    if info is None:
+        if pixel_nm is None and target.suffix.lower() == ".hdf5":
+            raise InputError("does not state the camera's pixel", where=source, hint="give it with --pixel-nm")
+        side = pixel_nm or 1.0
+        height, width = (int(nm.max() // side) + 1 if len(table) else 1 for nm in (table.y_nm, table.x_nm))
+        frames = int(table.frame.max()) + 1 if len(table) else 1
+        info = TableInfo(height, width, side, frames, {"movie": str(source)})
+    with table_writer(target, info, overwrite=overwrite) as writer:
+        for start in range(0, len(table), BLOCK_ROWS):
+            writer.append(table.rows(start, start + BLOCK_ROWS))
+    return len(table)

@@ -1,0 +1,30 @@
+"""Search of a folder for recordings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from selfstorm.io import ome_zarr
+from selfstorm.io.atomic_files import PART
+from selfstorm.io.image_files import image_files
+from selfstorm.io.movies import TIFF_SUFFIXES, continues_another
+from selfstorm.io.ndtiff import data_folder
+from selfstorm.io.ome_tiff import read_records
+
+
+def find_movies(folder: Path) -> Iterator[Path]:
+    """Yield the recordings in a folder and its subfolders, in order; pictures of selfstorm are none."""
+    if (
+        data_folder(folder) is not None
+        or any((folder / mark).is_file() for mark in ome_zarr.MARKS)
+        or len(image_files(folder)) > 1
+    ):
+        yield folder
+        return
+    inside = sorted(path for path in folder.iterdir() if path.suffix != PART)
+    stacks = [path for path in inside if path.is_file() and path.suffix.lower() in TIFF_SUFFIXES]
+    yield from (path for path in stacks if not continues_another(path, stacks) and not read_records(path))
+    for path in inside:
+        if path.is_dir() and not path.is_symlink():
+            yield from find_movies(path)

@@ -11,6 +11,7 @@ from selfstorm.io.image_files import image_files
 from selfstorm.io.movies import TIFF_SUFFIXES, continues_another
 from selfstorm.io.ndtiff import data_folder
 from selfstorm.io.ome_tiff import read_records
+from selfstorm.io.vendor import is_vendor
 
 
 def find_movies(folder: Path) -> Iterator[Path]:
@@ -23,6 +24,7 @@ def find_movies(folder: Path) -> Iterator[Path]:
         yield folder
         return
     inside = sorted(path for path in folder.iterdir() if path.suffix != PART)
+    yield from (path for path in inside if path.is_file() and is_vendor(path))
     stacks = [path for path in inside if path.is_file() and path.suffix.lower() in TIFF_SUFFIXES]
     yield from (path for path in stacks if not continues_another(path, stacks) and not read_records(path))
     for path in inside:

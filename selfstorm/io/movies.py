@@ -5,6 +5,7 @@ Micro-Manager's separate image files                io/image_files.py
 NDTiff data sets                                    io/ndtiff.py
 OME-Zarr                                            io/ome_zarr.py
 recordings of the daemon                            io/recording.py
+ND2, CZI, LIF and others, by their own libraries    io/vendor.py
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from selfstorm.io.part_of_movie import PartOfMovie
 from selfstorm.io.reader import Reader, Stamp
 from selfstorm.io.recording import INDEX, RecordingReader
 from selfstorm.io.tiff import TiffReader
+from selfstorm.io.vendor import VendorReader, is_vendor
 
 TIFF_SUFFIXES = (".tif", ".tiff", ".btf", ".tf8", ".tf2")
 CONTINUED = "_MMStack"
@@ -126,6 +128,8 @@ def _reader(path: Path, select: Mapping[str, int | str]) -> Reader:
         return RecordingReader([path])
     if path.is_file() and (path.parent / ndtiff_index.NAME).is_file():
         return NDTiffReader(path.parent, select)
+    if is_vendor(path):
+        return VendorReader(path, select)
     return TiffReader(path, select)
 
 

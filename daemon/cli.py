@@ -160,11 +160,12 @@ def check(config: Path | None, source: str | None, record: Path | None) -> int:
     Exit code 1 if there is a problem. No setting is changed, and a running daemon is not disturbed.
     """
     from daemon.check.examine import examine
+    from daemon.check.probes import line
 
     problems = 0
     for finding in examine(config, {"source.uri": source, "record": record}):
-        click.echo(str(finding))
-        problems += finding.level == "problem"
+        click.echo(line(finding))
+        problems += finding.level == "bad"
     click.echo(f"{problems} problem{'s' * (problems != 1)}")
     return int(problems > 0)
 

@@ -1,4 +1,4 @@
-"""Whether Micro-Manager's server answers, and in a version the library understands. It only says hello."""
+"""Check that Micro-Manager's server answers, in a version that the library understands. Sends a greeting only."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Iterator
 
 import zmq
 
-from daemon.check.finding import Finding, ok, problem, warning
+from daemon.check.probes import ok, problem, warning
 from daemon.sources.micromanager import port_of
 from daemon.sources.section import SourceSection
+from selfstorm.metrics.finding import Finding
 
 ANSWER_MS = 2000
-OLDEST = "2.0.0"  # of servers that do not say
+OLDEST = "2.0.0"  # of servers that do not name theirs
 
 
 def bridge(source: SourceSection) -> Iterator[Finding]:
-    """Say hello to the server on the port that the source names."""
+    """Greet the server on the port that the source names."""
     port = port_of(source)
     tick = f"start Micro-Manager, tick Tools > Options > 'Run server on port {port}', and restart it"
     with zmq.Context() as context, context.socket(zmq.REQ) as hello:
@@ -30,7 +31,7 @@ def bridge(source: SourceSection) -> Iterator[Finding]:
         except ValueError:
             answer = None
     if not isinstance(answer, dict):
-        yield problem("Micro-Manager", f"what answers on port {port} is not Micro-Manager", tick)
+        yield problem("Micro-Manager", f"the program on port {port} is not Micro-Manager", tick)
         return
     server, library = str(answer.get("version", OLDEST))[:40], _library_version()
     if library is None:
@@ -39,7 +40,9 @@ def bridge(source: SourceSection) -> Iterator[Finding]:
         )
     elif server.split(".")[:2] != library.split(".")[:2]:
         older = "update Micro-Manager" if server < library else 'pip install --upgrade "pycromanager"'
-        yield warning("Micro-Manager", f"server {server}, library {library}: they may misunderstand each other", older)
+        yield warning(
+            "Micro-Manager", f"server {server}, library {library}: these versions may not work together", older
+        )
     else:
         yield ok("Micro-Manager", f"answers on port {port}: server {server}, library {library}")
 

@@ -1,23 +1,24 @@
-"""The configuration's two addresses: free, a daemon's, or somebody else's."""
+"""Check the configuration's two addresses: free, used by a daemon, or used by another program."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
 
-from daemon.check.finding import Finding, ok, problem, warning
+from daemon.check.probes import ok, problem, warning
 from daemon.config import ServerSection
 from daemon.control.client import ask
 from daemon.keys.loopback import from_here, is_loopback
 from daemon.keys.store import Keyring
 from daemon.protocol.messages import Status
 from selfstorm.errors import InputError
+from selfstorm.metrics.finding import Finding
 
 ANSWER_MS = 1500
 
 
 def running(server: ServerSection) -> Status | None:
-    """The account of the daemon that runs there, None where none answers."""
+    """Ask for the status of the daemon that runs there; None where none answers."""
     if _is_free(server.control):
         return None
     try:
@@ -28,12 +29,12 @@ def running(server: ServerSection) -> Status | None:
 
 
 def endpoints(server: ServerSection, status: Status | None) -> Iterator[Finding]:
-    """Whether a daemon can listen there."""
+    """Check that a daemon can bind its addresses, and its keys."""
     if status is not None:
         yield warning(
             "ports",
-            f"a daemon runs on {server.control} ({status.state}, {status.source or 'no source yet'})",
-            f"other ports under [server] for a second one, or: selfstorm-daemon stop --control {server.control}",
+            f"a daemon is running on {server.control} ({status.state}, {status.source or 'no source yet'})",
+            f"set other ports under [server], or stop it: selfstorm-daemon stop --control {server.control}",
         )
         return
     for name, address in (("results", server.results), ("control", server.control)):
@@ -44,8 +45,8 @@ def endpoints(server: ServerSection, status: Status | None) -> Iterator[Finding]
         else:
             yield problem(
                 "ports",
-                f"{name}: {address} is taken, and not by a daemon that answers",
-                f"end what listens there, or set another {name} under [server]",
+                f"{name}: {address} is in use by another program",
+                f"close that program, or set another {name} under [server]",
             )
 
 
@@ -57,7 +58,7 @@ def _keys(server: ServerSection, name: str, address: str) -> Iterator[Finding]:
         yield problem("keys", f"{name}: {error.where}: {error.what}", error.hint)
     else:
         names = ", ".join(f"{one.name} ({one.role})" for one in ring.allowed())
-        yield ok("keys", f"{name}: {address} lets in {names}")
+        yield ok("keys", f"{name}: {address} admits {names}")
 
 
 def _is_free(address: str) -> bool:

@@ -1,4 +1,4 @@
-"""`selfstorm-daemon check`: all probes, one after the other, each in its own time."""
+"""`selfstorm-daemon check`: run all probes one after the other, each with a time limit."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ from typing import Any
 from daemon.check.camera import Seen, camera
 from daemon.check.disk import folder
 from daemon.check.endpoints import endpoints, running
-from daemon.check.finding import Finding, bounded, ok
+from daemon.check.probes import bounded, ok
 from daemon.check.software import device, packages, python
 from daemon.config import Config, load
 from daemon.sources.kinds import resolve
 from selfstorm.errors import InputError
+from selfstorm.metrics.finding import Finding
 
 QUICK_S, DEVICE_S, CAMERA_S, DISK_S = 10.0, 90.0, 60.0, 60.0
 
 
 def examine(path: Path | None, overrides: dict[str, Any]) -> Iterator[Finding]:
-    """Everything that keeps a configuration from working on this machine; the default one where none is named."""
+    """Check a configuration on this machine; the default one where none is named."""
     yield from bounded("python", python, QUICK_S)
     loaded: list[Config] = []
     yield from bounded("configuration", lambda: _configuration(path, overrides, loaded), QUICK_S)
@@ -31,11 +32,11 @@ def examine(path: Path | None, overrides: dict[str, Any]) -> Iterator[Finding]:
     if not loaded:
         return
     if config.source.kind.precheck:
-        precheck, there = resolve(config.source.kind.precheck), True
+        precheck, passed = resolve(config.source.kind.precheck), True
         for finding in bounded("Micro-Manager", lambda: precheck(config.source), QUICK_S):
             yield finding
-            there = there and finding.level != "problem"
-        if not there:
+            passed = passed and finding.level != "bad"
+        if not passed:
             return
     seen = Seen()
     yield from bounded("camera", lambda: camera(config, seen, status), CAMERA_S)
@@ -50,9 +51,9 @@ def examine(path: Path | None, overrides: dict[str, Any]) -> Iterator[Finding]:
 def _configuration(path: Path | None, overrides: dict[str, Any], loaded: list[Config]) -> Iterator[Finding]:
     if path is None and not any(overrides.values()):
         loaded.append(Config())
-        yield ok("configuration", "none named: the simulated camera, with everything as it is by default")
+        yield ok("configuration", "none given: the simulated camera with default settings")
         return
     if path is None:
-        raise InputError("none named", hint="name one: selfstorm-daemon check CONFIG.toml")
+        raise InputError("none given", hint="give one: selfstorm-daemon check CONFIG.toml")
     loaded.append(load(path, overrides))
     yield ok("configuration", f"{path}: {loaded[0].source.uri}")

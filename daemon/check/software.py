@@ -1,4 +1,4 @@
-"""Python, the packages a configuration needs, and what it can compute on."""
+"""Check Python, the packages that a configuration needs, and the compute device."""
 
 from __future__ import annotations
 
@@ -9,76 +9,77 @@ import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
-from daemon.check.finding import Finding, ok, problem, warning
+from daemon.check.probes import ok, problem, warning
 from daemon.config import Config
 from daemon.transport.child_process import ChildProcess, send_line
+from selfstorm.metrics.finding import Finding
 
-LEAST_PYTHON = (3, 11)
+MIN_PYTHON = (3, 11)
 SHARED = ("selfstorm", "numpy", "pyzmq", "tifffile")
 DEVICE_S, DRIVER_S = 60.0, 10.0
 
 
 def python() -> Iterator[Finding]:
-    """The interpreter."""
+    """Check the interpreter."""
     where = f"{platform.python_version()} on {platform.platform(terse=True)}"
-    if sys.version_info < LEAST_PYTHON:
+    if sys.version_info < MIN_PYTHON:
         yield problem("python", where, "install Python 3.11 or newer")
     else:
         yield ok("python", where)
 
 
 def packages(config: Config) -> Iterator[Finding]:
-    """Their versions; those the configuration needs must be there."""
+    """Check that the packages which the configuration needs are installed, and list their versions."""
     needed = dict.fromkeys(SHARED, "pip install selfstorm")
     needed["torch"] = 'pip install "selfstorm[engine]"'
     needed |= dict.fromkeys(config.source.kind.packages, config.source.kind.install)
-    there: list[str] = []
+    installed: list[str] = []
     for name, command in needed.items():
         try:
-            there.append(f"{name} {version(name)}")
+            installed.append(f"{name} {version(name)}")
         except PackageNotFoundError:
             yield problem("packages", f"{name} is missing", command)
-    yield ok("packages", ", ".join(there))
+    yield ok("packages", ", ".join(installed))
 
 
 def device(config: Config) -> Iterator[Finding]:
-    """What torch computes on, found out in a process of its own: a broken driver hangs or kills whoever asks it."""
+    """Check the compute device in a child process: a broken driver can hang or kill the process that asks for it."""
     chosen = config.reconstruction.device
     child = ChildProcess("daemon.check.software", [chosen])
     try:
-        said = child.said(DEVICE_S) or {}
+        answer = child.said(DEVICE_S) or {}
     finally:
         child.stop(1.0)
     driver = _driver()
-    if "device" not in said:
-        why = said.get("error", "torch died, or did not answer, when asked for its devices")
-        yield problem("device", why, 'set device = "cpu" under [reconstruction], or mend the graphics driver')
-    elif said["device"].startswith("cpu") and driver and chosen == "auto":
+    if "device" not in answer:
+        why = answer.get("error", "torch crashed or hung when asked for its devices")
+        yield problem("device", why, 'set device = "cpu" under [reconstruction], or repair the graphics driver')
+    elif answer["device"].startswith("cpu") and driver and chosen == "auto":
         yield warning(
             "device",
-            f"{said['device']}, though there is {driver}; torch {said['torch']}",
+            f"{answer['device']}, although there is {driver}; torch {answer['torch']}",
             "install torch with CUDA (README, 'Install')",
         )
     else:
-        yield ok("device", f"{said['device']}, torch {said['torch']}" + (f", {driver}" if driver else ""))
+        yield ok("device", f"{answer['device']}, torch {answer['torch']}" + (f", {driver}" if driver else ""))
 
 
 def _driver() -> str:
-    """NVIDIA's card and driver, '' where there is none."""
+    """Name NVIDIA's card and driver; '' where there is none."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
         return ""
     line = [tool, "--query-gpu=name,driver_version", "--format=csv,noheader"]
     try:
-        said = subprocess.run(line, capture_output=True, text=True, timeout=DRIVER_S, check=True).stdout
+        output = subprocess.run(line, capture_output=True, text=True, timeout=DRIVER_S, check=True).stdout
     except (subprocess.SubprocessError, OSError):
         return ""
-    name, _, driver = said.partition("\n")[0].partition(", ")
+    name, _, driver = output.partition("\n")[0].partition(", ")
     return f"{name}, driver {driver}"
 
 
 def main() -> None:
-    """In a child: say what the device of that name is."""
+    """Describe the device named on the command line; run in a child process."""
     try:
         import torch
 

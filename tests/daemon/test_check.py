@@ -16,7 +16,7 @@ from daemon.check.bridge import bridge
 from daemon.check.disk import folder
 from daemon.check.endpoints import endpoints
 from daemon.check.examine import examine
-from daemon.check.finding import Finding, bounded, ok
+from daemon.check.probes import bounded, line, ok
 from daemon.check.software import packages
 from daemon.config import Config, ServerSection
 from daemon.sources.camera import CameraFrame
@@ -25,6 +25,7 @@ from daemon.sources.section import source_of
 from daemon.sources.stream_publisher import StreamPublisher
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
+from selfstorm.metrics.finding import Finding
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def test_the_command_says_a_finding_a_line_and_ends_with_1_where_one_is_a_proble
     for said in (
         "   ok       device         cpu ",
         "   ok       camera         simulated: 32 x 32 px, uint16, ",
-        "   ok       pixel size     100 nm, by the source",
+        "   ok       pixel size     100 nm, from the source",
         f"XX problem  record         {tmp_path / 'raw'} is a file, not a folder -> choose another folder for 'record'",
         f"   ok       save           {tmp_path}: ",
     ):
@@ -64,19 +65,19 @@ def test_the_command_says_a_finding_a_line_and_ends_with_1_where_one_is_a_proble
 
 def test_micromanager_that_is_not_there_is_asked_for_once(found):
     findings = found({"source": {"uri": f"micromanager:127.0.0.1:{free_ports(1)[0]}"}, "server": server()})
-    (problem,) = (one for one in findings if one.level == "problem")
-    assert re.search(r"nothing answers on port \d+ -> start Micro-Manager, tick Tools > Options", str(problem))
+    (problem,) = (one for one in findings if one.level == "bad")
+    assert re.search(r"nothing answers on port \d+ -> start Micro-Manager, tick Tools > Options", line(problem))
     assert findings[-1] is problem
 
 
 def test_micromanager_on_another_machine_is_not_asked_for_on_this_one(found):
     *_, problem = found({"source": {"uri": "micromanager:scope-pc:4827"}, "server": server()})
-    assert (problem.of, problem.level) == ("Micro-Manager", "problem")
-    assert "on its own machine only, not to us on scope-pc -> run the daemon" in str(problem)
+    assert (problem.name, problem.level) == ("Micro-Manager", "bad")
+    assert "on its own machine only, not to us on scope-pc -> run the daemon" in line(problem)
 
 
 def test_a_publisher_elsewhere_is_listened_to_and_missed_by_its_address(found, monkeypatch):
-    monkeypatch.setattr("daemon.check.camera.LOOK_S", 0.2)
+    monkeypatch.setattr("daemon.check.camera.SAMPLE_S", 0.2)
 
     def send():
         publisher.wait_for_subscribers(1)
@@ -93,35 +94,35 @@ def test_a_publisher_elsewhere_is_listened_to_and_missed_by_its_address(found, m
         *_, camera, pixel_size = found({"source": {"uri": uri}, "server": server()})
         halt.set()
         thread.join()
-    assert (camera.level, "here: 3 x 2 px, uint8" in camera.what, pixel_size.level) == ("ok", True, "ok")
+    assert (camera.level, "here: 3 x 2 px, uint8" in camera.value, pixel_size.level) == ("good", True, "good")
     monkeypatch.setattr("daemon.check.camera.FIRST_FRAME_S", 0.2)
     *_, silent = found({"source": {"uri": uri}, "server": server()})
-    assert (silent.of, silent.level) == ("camera", "warning")
-    assert f"waits for a publisher on tcp://{uri.removeprefix('zmq:')}: start one there" in silent.what
+    assert (silent.name, silent.level) == ("camera", "warning")
+    assert f"waits for a publisher on tcp://{uri.removeprefix('zmq:')}: start one there" in silent.value
 
 
 def test_a_mistake_in_the_configuration_is_said_as_run_says_it(found):
     findings = found(simulated(server=server(), losless=True))
-    (problem,) = (one for one in findings if one.level == "problem")
-    assert str(problem).endswith("unknown key 'losless' -> did you mean 'lossless'?")
-    assert "ports" in {one.of for one in findings}
+    (problem,) = (one for one in findings if one.level == "bad")
+    assert line(problem).endswith("unknown key 'losless' -> did you mean 'lossless'?")
+    assert "ports" in {one.name for one in findings}
 
 
 def test_a_movie_that_cannot_be_read_and_a_pixel_size_that_nobody_knows(found, tmp_path):
     settings = {"source": {"uri": "replay:movie.tif", "loop": True, "rate_hz": 50}, "server": server()}
-    assert "movie.tif: no such file; check the path" in str(found(settings)[-1])
+    assert "movie.tif: no such file; check the path" in line(found(settings)[-1])
     frames = np.random.default_rng(0).integers(0, 99, (20, 8, 8)).astype(np.uint16)
     tifffile.imwrite(tmp_path / "movie.tif", frames, photometric="minisblack")
     *_, camera, pixel_size = found(settings)
-    assert (camera.level, pixel_size.level) == ("ok", "problem")
+    assert (camera.level, pixel_size.level) == ("good", "bad")
     assert "pixel_nm under [camera]" in pixel_size.hint
 
 
 def test_a_daemon_that_runs_is_left_alone(start, found):
     daemon = start(simulated())
-    findings = {one.of: str(one) for one in found(simulated(server={"control": daemon.control}))}
-    assert findings["ports"].startswith(f" ! warning  ports          a daemon runs on {daemon.control} (")
-    assert "left alone: the daemon that runs sees" in findings["camera"]
+    findings = {one.name: line(one) for one in found(simulated(server={"control": daemon.control}))}
+    assert findings["ports"].startswith(f" ! warning  ports          a daemon is running on {daemon.control} (")
+    assert "not opened: the running daemon receives" in findings["camera"]
     assert daemon.status().source_restarts == 0
 
 
@@ -131,7 +132,7 @@ def test_a_port_that_somebody_else_has_taken(tmp_path):
         holder.listen()
         settings = ServerSection(**server(results=holder.getsockname()[1]))
         results, control = endpoints(settings, None)
-    assert (results.level, control.level) == ("problem", "ok")
+    assert (results.level, control.level) == ("bad", "good")
     assert "set another results under [server]" in results.hint
 
 
@@ -157,12 +158,12 @@ def answering(answer):
 @pytest.mark.parametrize(
     ("answer", "level", "says"),
     [
-        (b'{"type": "none", "version": "5.1.0"}', "ok", "server 5.1.0"),
+        (b'{"type": "none", "version": "5.1.0"}', "good", "server 5.1.0"),
         (b'{"type": "none", "version": "4.2.0"}', "warning", "update Micro-Manager"),
         (b'{"type": "none", "version": "9.0.0"}', "warning", "pip install --upgrade"),
         (b'{"type": "none"}', "warning", "server 2.0.0"),
-        (b"[1]", "problem", "is not Micro-Manager"),
-        (b"\xff", "problem", "is not Micro-Manager"),
+        (b"[1]", "bad", "is not Micro-Manager"),
+        (b"\xff", "bad", "is not Micro-Manager"),
     ],
     ids=["same", "older", "newer", "none", "list", "bytes"],
 )
@@ -171,22 +172,22 @@ def test_the_bridge_is_asked_for_its_version_and_nothing_else(answer, level, say
     with answering(answer) as (port, asked):
         (finding,) = bridge(source_of(f"micromanager:127.0.0.1:{port}"))
     assert (finding.level, asked) == (level, [{"command": "connect", "debug": False}])
-    assert says in str(finding)
+    assert says in line(finding)
 
 
 def test_what_a_source_needs_is_named_where_it_is_missing(monkeypatch):
     needy = replace(KINDS["simulate"], packages=("no-such-package",), install='pip install "selfstorm[needy]"')
     monkeypatch.setitem(KINDS, "simulate", needy)
     missing, there = packages(Config())
-    assert str(missing).endswith('no-such-package is missing -> pip install "selfstorm[needy]"')
-    assert there.what.startswith("selfstorm ")
+    assert line(missing).endswith('no-such-package is missing -> pip install "selfstorm[needy]"')
+    assert there.value.startswith("selfstorm ")
 
 
 def test_a_disk_that_cannot_follow(tmp_path):
     (slow,) = folder("record", tmp_path, 1e15)
-    assert (slow.level, "too slow" in slow.hint) == ("problem", True)
+    assert (slow.level, "too slow" in slow.hint) == ("bad", True)
     (fast,) = folder("record", tmp_path / "not" / "yet", 1.0)
-    assert fast.level == "ok"
+    assert fast.level == "good"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -207,7 +208,7 @@ def test_a_probe_can_neither_hang_nor_break_the_check():
 
     first, hung = bounded("it", hangs, 0.2)
     halt.set()
-    assert (first.level, hung.level, "no answer within 0.2 s" in hung.what) == ("ok", "problem", True)
+    assert (first.level, hung.level, "no answer within 0.2 s" in hung.value) == ("good", "bad", True)
     _, broken = bounded("it", breaks, 5.0)
-    assert "RuntimeError: out of order indeed" in str(broken)
-    assert list(bounded("it", refuses, 5.0)) == [Finding("problem", "it", "here: no such thing", "look there")]
+    assert "RuntimeError: out of order indeed" in line(broken)
+    assert list(bounded("it", refuses, 5.0)) == [Finding("it", "here: no such thing", "bad", hint="look there")]

@@ -1,4 +1,4 @@
-"""The daemon's account: every counter, event and figure a user can ask for, in one place and consistent."""
+"""Account of the daemon: counters, events and figures, consistent."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERR
 
 
 class Health:
-    """Counters by name, as FrameCounts and WindowCounts name them; all methods may be called from any thread.
+    """Counters, events and status fields; every method is thread-safe.
 
-    What belongs together is counted in one call, so that sent = received + missing holds in every snapshot.
+    Counters have the names of FrameCounts and WindowCounts. Counts that belong together are added in one call, so that
+    sent = received + missing holds in every snapshot.
     """
 
     def __init__(self, run: str) -> None:
@@ -57,12 +58,12 @@ class Health:
             self._windows.update(counts)
 
     def latencies(self, milliseconds: Mapping[str, float]) -> None:
-        """What the stages of one window took."""
+        """Add the stage times of one window."""
         with self._lock:
             self._latencies.add(milliseconds)
 
     def counts(self) -> tuple[FrameCounts, WindowCounts]:
-        """The account so far."""
+        """Return the counts so far."""
         with self._lock:
             return FrameCounts(**self._frames), WindowCounts(**self._windows)
 
@@ -72,7 +73,7 @@ class Health:
             self._fields |= {k: printable(v) if isinstance(v, str) else v for k, v in fields.items()}
 
     def event(self, level: Level, code: str, text: str) -> None:
-        """Log an event, keep it for late viewers, publish it. Of many events of one kind the rest are counted."""
+        """Log an event and publish it; of many of one kind the rest are counted."""
         with self._lock:
             held_back = self._gatherer.admit(code)
             if held_back is not None:
@@ -86,12 +87,12 @@ class Health:
         self._events.append(Event(run=self.run, number=number, unix_ns=now_ns, level=level, code=code, text=text))
 
     def events_since(self, number: int) -> list[Event]:
-        """Events with that number and later, of those still kept."""
+        """Return the kept events from that number on."""
         with self._lock:
             return [event for event in self._events if event.number >= number]
 
     def status(self) -> Status:
-        """A consistent snapshot."""
+        """Take a consistent snapshot."""
         with self._lock:
             for code, count in self._gatherer.overdue().items():
                 self._add_event("warning", code, f"{count} more of this kind")
@@ -109,7 +110,7 @@ class Health:
             )
 
     def _rate_hz(self) -> float:
-        """Frames a second over the last frames, 0 when none came for two seconds."""
+        """Measure the frame rate; 0 when no frame arrived for two seconds."""
         arrivals = list(self._arrivals_s)
         if len(arrivals) < 2 or time.monotonic() - arrivals[-1] > 2:
             return 0.0

@@ -1,4 +1,4 @@
-"""Export counters, latencies and metrics to Prometheus, on a loopback port."""
+"""Exporter of counters, latencies and metrics to Prometheus."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class StatusCollector(Collector):
-    """Every counter and latency of the status, and the metrics of the newest picture."""
+    """Counters and latencies of the status, metrics of the newest picture."""
 
     def __init__(self, health: Health) -> None:
         self._health = health

@@ -1,4 +1,4 @@
-"""What happened, newest first: the daemon's events, the user's marks, and what the viewer could not read."""
+"""Events, newest first, with the user's marks and unreadable messages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LEVELS = {"info": "none", "warning": "warning", "error": "bad"}
 
 
 class EventList(QtWidgets.QWidget):
-    """Every line begins with its time and its level as a word. unread: how many warnings nobody has looked at."""
+    """A line for each event, with its time and level; counts unread ones."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class EventList(QtWidgets.QWidget):
             self._add(event_line(event), colours.level(LEVELS[event.level]))
 
     def _count_unread(self, events: tuple[Event, ...]) -> None:
-        """Warnings and errors that came while nobody looked at this list."""
+        """Count warnings and errors that arrived while the list was hidden."""
         if self.isVisible() and events:
             self._read_until_ns = max(event.unix_ns for event in events)
         self.unread = sum(event.level != "info" and event.unix_ns > self._read_until_ns for event in events)

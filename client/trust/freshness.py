@@ -1,4 +1,4 @@
-"""Age of the picture shown: is it live? Pure functions of the state and the time."""
+"""Age of the picture shown. Pure functions of the state and the time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ OLD_AFTER_INTERVALS = 3.0
 
 
 def silence_s(state: ViewerState, now: float) -> float | None:
-    """Seconds without a message where that is too long; 0.0 where it is not; None before the first one."""
+    """Measure a silence that is too long; 0.0 if not, None if not yet heard."""
     if state.heard_s is None:
         return None
     quiet_s = now - state.heard_s
@@ -18,7 +18,7 @@ def silence_s(state: ViewerState, now: float) -> float | None:
 
 
 def picture_age_s(state: ViewerState, now: float) -> float | None:
-    """Seconds since the newest picture was published, None without a picture.
+    """Measure the time since the newest picture was published.
 
     A picture may be old on arrival (a viewer that connects late gets the last one), so the daemon's clock counts too:
     its newest status against the picture's time stamp. The two computers' clocks need not agree.
@@ -52,19 +52,19 @@ def stale_reason(state: ViewerState, now: float) -> str:
 
 
 def _interval_s(state: ViewerState) -> float:
-    """Time between two windows; for the first one, the time that its frames took."""
+    """Measure the time between two windows, or that of the first frames."""
     if state.interval_s is not None or state.newest is None or state.status is None or not state.status.rate_hz:
         return state.interval_s or 0.0
     return state.newest.sr.header.frames / state.status.rate_hz
 
 
 def has_ended(state: ViewerState) -> bool:
-    """Tell whether the run has ended, well or not; its daemon may then fall silent."""
+    """Tell whether the run has ended; its daemon may then fall silent."""
     return state.status is not None and state.status.state in ("ended", "failed")
 
 
 def past_text(state: ViewerState) -> str:
-    """Time from the picture shown to the newest one, where the user went back; empty where not."""
+    """Write how far the user looks back; empty where the newest is shown."""
     if state.playhead.at is None or state.shown is None or state.newest is None or state.movie:
         return ""
     back_s = max(0, state.newest.sr.header.published_unix_ns - state.shown.sr.header.published_unix_ns) / 1e9

@@ -1,4 +1,4 @@
-"""Indicators: can the picture be trusted? One finding a subject, and one sentence for all of them. Pure."""
+"""Indicators: can the picture be trusted? Pure functions of the state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ RUN_NAMES = ("Camera", "Missing", "Rejected", "Skipped", "Model")
 
 
 def indicators(state: ViewerState, now: float) -> tuple[Finding, ...]:
-    """Judge everything, in the order shown; metrics that are not always measured come with their first value."""
+    """Judge everything, in the order shown.
+
+    Metrics that are not always measured come with their first value.
+    """
     connection = _connection(state, now)
     status = state.status
     if state.movie:
@@ -31,7 +34,9 @@ def indicators(state: ViewerState, now: float) -> tuple[Finding, ...]:
 
 
 def sentence(state: ViewerState, shown: tuple[Finding, ...]) -> tuple[Level, str]:
-    """Summarise the indicators: the most serious ones, else what must be known of the picture, else that all is well.
+    """Summarise the indicators in a sentence.
+
+    The most serious ones, else a note on the picture shown, else that all is well.
 
     Returns:
         The level of the sentence, and the sentence.
@@ -48,7 +53,7 @@ def sentence(state: ViewerState, shown: tuple[Finding, ...]) -> tuple[Level, str
 
 
 def note(state: ViewerState) -> str:
-    """Say what must be known of the picture shown though nothing is wrong; empty for the newest refined one."""
+    """Note what the picture shown is; empty for the newest refined one."""
     if state.shown is None:
         return "There is no picture yet: the first one comes after one window of frames."
     if past := past_text(state):
@@ -121,7 +126,7 @@ def _quality(state: ViewerState) -> Finding:
 
 
 def _with_model(state: ViewerState, run: list[Finding]) -> list[Finding]:
-    """Judge the model by the newest picture where the status does not know it yet."""
+    """Judge the model by the newest picture where the status is older."""
     if run[-1].level == "none" and state.newest is not None:
         return [*run[:-1], model(state.newest.sr.header.state)]
     return run
@@ -133,7 +138,10 @@ def _shown_metrics(state: ViewerState) -> tuple[MetricDescription, ...]:
 
 
 def _metrics(state: ViewerState) -> tuple[Finding, ...]:
-    """Judge the metrics of the picture shown; of a preview, its delivery and the quality of the picture before it."""
+    """Judge the metrics of the picture shown.
+
+    Of a preview, its delivery, and the quality of the refined picture before it.
+    """
     number = state.history.last if state.playhead.at is None else state.playhead.at
     judged = state.trend.last_refined(number, HYSTERESIS_WINDOWS)
     header = state.shown.sr.header if state.shown else None

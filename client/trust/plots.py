@@ -12,7 +12,7 @@ AXIS_WIDTH_PX = 44
 
 
 def plain_plot() -> Any:
-    """An empty pyqtgraph PlotWidget that cannot be dragged about; axes on the left and below."""
+    """Make an empty PlotWidget with axes on the left and below, fixed view."""
     plot = pg.PlotWidget(enableMenu=False)
     plot.hideButtons()
     plot.setMouseEnabled(x=False, y=False)

@@ -1,4 +1,4 @@
-"""What the window says in words, made from the state. Pure."""
+"""Sentences of the viewer, made from the state. Pure."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ MAX_NAMED_MISSING = 8
 
 
 def empty_text(state: ViewerState, now: float) -> str:
-    """What stands where the picture will be, and what to do about it."""
+    """Explain why there is no picture yet, and what to do."""
     if state.connection_refused:
-        return f"No entry at {state.endpoint}\n\n{state.connection_refused}"
+        return f"Connection refused by {state.endpoint}\n\n{state.connection_refused}"
     if silence_s(state, now) is None:
         start = "Start it with\n\nselfstorm-daemon run CONFIG.toml"
-        other = "or name another address with\n\nselfstorm-viewer --connect tcp://HOST:PORT"
+        other = "or connect to another address with\n\nselfstorm-viewer --connect tcp://HOST:PORT"
         return f"Waiting for a daemon at {state.endpoint}\n\n{start}\n\n{other}"
     if silence_s(state, now):
-        return f"The daemon at {state.endpoint} has fallen silent.\n\nThe viewer reconnects by itself."
+        return f"The daemon at {state.endpoint} does not respond.\n\nThe viewer reconnects by itself."
     if state.status is None:
         return "Connected.\n\nWaiting for the first window."
     frames = f"{_several(state.status.frames.used, 'frame')} so far"
-    said = f"\n\n{state.status.detail}" if state.status.detail else ""
-    return f"Connected, the daemon is {state.status.state}.\n\nWaiting for the first window: {frames}.{said}"
+    detail = f"\n\n{state.status.detail}" if state.status.detail else ""
+    return f"Connected, the daemon is {state.status.state}.\n\nWaiting for the first window: {frames}.{detail}"
 
 
 def picture_lines(header: PictureHeader, metrics: MetricTable[Any] = METRICS) -> tuple[str, ...]:
@@ -68,17 +68,17 @@ def _which(header: PictureHeader) -> str:
 
 
 def event_line(event: Event) -> str:
-    """One event on one line, in local time."""
+    """Write an event on one line, in local time."""
     return f"{_clock(event.unix_ns)}  {event.level.upper()}  {' '.join(event.text.split())}  [{event.code}]"
 
 
 def mark_line(mark: Mark) -> str:
-    """One mark of the user's on one line."""
+    """Write a mark of the user's on one line."""
     return f"{_clock(mark.unix_ns)}  MARK  window {mark.window}"
 
 
 def unreadable_line(state: ViewerState) -> str:
-    """How many messages could not be used and why; empty when all could."""
+    """Count messages that could not be read; empty where there are none."""
     if not state.unreadable:
         return ""
     return f"WARNING  {_several(state.unreadable, 'message')} could not be read: {state.unreadable_text}"

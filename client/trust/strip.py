@@ -1,4 +1,4 @@
-"""The strip at the top: a cell for each lamp, and one line that says what to do about the gravest."""
+"""Strip of indicators, and a sentence on the most serious ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WORDS = {"good": "good", "warning": "warning", "bad": "bad", "none": "not known 
 
 
 class TrustStrip(QtWidgets.QWidget):
-    """Cells keep their places and sizes, whatever they say."""
+    """A cell for each indicator; cells keep their places and sizes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,10 +38,10 @@ class TrustStrip(QtWidgets.QWidget):
 
     def show_findings(self, indicators: tuple[Finding, ...], level: Level, text: str) -> None:
         """Bring every cell up to date, and the sentence below them."""
-        if {lamp.name for lamp in indicators} != set(self.cells):
+        if {finding.name for finding in indicators} != set(self.cells):
             self._make_cells(indicators)
-        for lamp in indicators:
-            self.cells[lamp.name].show_indicator(lamp)
+        for finding in indicators:
+            self.cells[finding.name].show_indicator(finding)
         self.shape.show_level(level)
         self.line.set_full_text(text)
 
@@ -60,19 +60,19 @@ class TrustStrip(QtWidgets.QWidget):
         for cell in self.cells.values():
             self._row.removeWidget(cell)
             cell.deleteLater()
-        self.cells = {lamp.name: IndicatorCell(lamp.name) for lamp in indicators}
+        self.cells = {finding.name: IndicatorCell(finding.name) for finding in indicators}
         for name, cell in self.cells.items():
             self._row.addWidget(cell, WIDTHS.get(name, USUAL_WIDTH))
             cell.setVisible(self._cells_shown)
 
 
 class IndicatorCell(QtWidgets.QFrame):
-    """Name, shape and value of one lamp; its sentence as a tool tip."""
+    """Name, shape and value of one indicator; its sentence as a tool tip."""
 
     def __init__(self, name: str) -> None:
         super().__init__()
-        self.setObjectName("lamp")
-        self.lamp: Finding | None = None
+        self.setObjectName("indicator")
+        self.finding: Finding | None = None
         self.shape = LevelShape()
         self.value = named_label("value", "–")
         inner = QtWidgets.QGridLayout(self)
@@ -85,19 +85,19 @@ class IndicatorCell(QtWidgets.QFrame):
         inner.setColumnStretch(1, 1)
         self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Fixed)
 
-    def show_indicator(self, lamp: Finding) -> None:
-        """Show it; nothing is touched that has not changed."""
-        self.shape.show_level(lamp.level)
-        if lamp == self.lamp:
+    def show_indicator(self, finding: Finding) -> None:
+        """Show a finding, unless it is shown already."""
+        self.shape.show_level(finding.level)
+        if finding == self.finding:
             return
-        self.lamp = lamp
-        self.value.setText(lamp.value)
-        self.setToolTip(f"{lamp.name}, {WORDS[lamp.level]}. {lamp.explanation}")
-        self.setAccessibleName(f"{lamp.name}: {lamp.value}, {WORDS[lamp.level]}")
+        self.finding = finding
+        self.value.setText(finding.value)
+        self.setToolTip(f"{finding.name}, {WORDS[finding.level]}. {finding.explanation}")
+        self.setAccessibleName(f"{finding.name}: {finding.value}, {WORDS[finding.level]}")
 
 
 class LevelShape(QtWidgets.QWidget):
-    """A level as a shape: disc, triangle, square, ring. The colour is only the second sign."""
+    """A level as a shape, for users who do not see its colour."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ PERCENT, MS_PER_S = 100.0, 1000.0
 
 
 class TrendPanel(QtWidgets.QWidget):
-    """Small plots, made and drawn only while they are visible; the plot of a metric comes with its first value.
+    """Small plots, drawn while visible; each comes with its first value.
 
     plots, curves: by the metric's key, and `skipped`; the curve `preview` is in the plot of the latency.
     """

@@ -1,4 +1,4 @@
-"""Metrics window by window, kept longer than the pictures, for plots over time and for hysteresis. Pure."""
+"""Metrics of each window, kept longer than its picture. Pure."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """The samples, oldest first, and the keys of all metrics that any of them had."""
+    """Samples, oldest first, and the keys of all metrics ever measured."""
 
     samples: tuple[Sample, ...] = ()
     keys: frozenset[str] = field(default_factory=frozenset)
@@ -56,7 +56,7 @@ class Trend:
         return Trend(samples, self.keys if preview else self.keys | set(header.metrics))
 
     def last_refined(self, number: int, count: int) -> tuple[PictureHeader, ...]:
-        """Headers of up to `count` refined pictures, the last one of window `number` or before it, oldest first."""
+        """Return up to `count` refined headers until `number`, oldest first."""
         newest_first = (one.refined for one in reversed(self.samples) if one.number <= number and one.refined)
         return tuple(islice(newest_first, count))[::-1]
 

@@ -101,7 +101,7 @@ QListWidget::item { padding: 2px 4px; }
 QSplitter::handle { background: transparent; }
 QSplitter::handle:hover { background: $line; }
 QFrame#card { background: $raised; border: 1px solid $line; border-radius: 6px; }
-QFrame#lamp { background: $base; border: 1px solid $line; border-radius: 4px; }
+QFrame#indicator { background: $base; border: 1px solid $line; border-radius: 4px; }
 QLabel#title, QLabel#heading, QLabel#value, QLabel#banner, QLabel#chip { font-weight: bold; }
 QLabel#heading, QLabel#message, QLabel#caption, QLabel#dim { color: $dim; }
 QLabel#caption { font-size: 8pt; }

@@ -1,4 +1,4 @@
-"""Check that Micro-Manager's server answers, in a version that the library understands. Sends a greeting only."""
+"""Check that Micro-Manager's server answers, and its version."""
 
 from __future__ import annotations
 

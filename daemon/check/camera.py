@@ -1,4 +1,4 @@
-"""Check the source: receive frames for two seconds, from a camera process as the daemon would start it."""
+"""Check the source: receive its frames for two seconds."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CALIBRATE = "calibrate it in Micro-Manager (Devices > Pixel Size Calibration), o
 
 @dataclass
 class Seen:
-    """What was received. paced: the rate is the camera's, not what this machine can read."""
+    """Stream as received; paced: at the camera's rate, not this machine's."""
 
     info: StreamInfo | None = None
     rate_hz: float = 0.0
@@ -40,7 +40,7 @@ class Seen:
 
 
 def camera(config: Config, seen: Seen, status: Status | None) -> Iterator[Finding]:
-    """Receive some frames from the source, unless that would disturb it; fills `seen`."""
+    """Receive some frames, unless that would disturb anyone; fills `seen`."""
     source, seen.paced = config.source, not config.source.can_wait
     if status is not None:
         seen.rate_hz = status.rate_hz
@@ -69,7 +69,7 @@ def camera(config: Config, seen: Seen, status: Status | None) -> Iterator[Findin
 
 
 def _sample(subscriber: FrameSubscriber, seen: Seen, silent: str) -> Iterator[Finding]:
-    """Count two seconds of frames. silent: what is wrong where no message arrives at all."""
+    """Count two seconds of frames; `silent`: the fault if no message arrives."""
     ledger: Ledger | None = None
     lost, ended, first_s, last_s = 0, False, 0.0, 0.0
     deadline = time.monotonic() + FIRST_FRAME_S

@@ -51,13 +51,13 @@ def folder(of: str, path: Path, bytes_per_s: float) -> Iterator[Finding]:
 
 
 def _nearest(path: Path) -> Path:
-    """Return the folder, or the nearest one above it that exists: the daemon creates the rest."""
+    """Return the folder, or the nearest existing one above it."""
     path = path.absolute()
     return next((one for one in (path, *path.parents) if one.exists()), path)
 
 
 def _speed(folder_path: Path, count: int) -> float:
-    """Measure the speed of writing a temporary file of `count` bytes, in bytes per second."""
+    """Measure the speed of writing `count` bytes, in bytes per second."""
     block = os.urandom(2**20)  # some disks are fast only for zeros
     with tempfile.TemporaryFile(dir=folder_path) as file:
         start_s = time.perf_counter()

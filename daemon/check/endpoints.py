@@ -1,4 +1,4 @@
-"""Check the configuration's two addresses: free, used by a daemon, or used by another program."""
+"""Check that the configuration's two addresses are free."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ANSWER_MS = 1500
 
 
 def running(server: ServerSection) -> Status | None:
-    """Ask for the status of the daemon that runs there; None where none answers."""
+    """Ask for the status of a running daemon; None where none answers."""
     if _is_free(server.control):
         return None
     try:

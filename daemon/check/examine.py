@@ -1,4 +1,4 @@
-"""`selfstorm-daemon check`: run all probes one after the other, each with a time limit."""
+"""`selfstorm-daemon check`: run all probes, each with a time limit."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ QUICK_S, DEVICE_S, CAMERA_S, DISK_S = 10.0, 90.0, 60.0, 60.0
 
 
 def examine(path: Path | None, overrides: dict[str, Any]) -> Iterator[Finding]:
-    """Check a configuration on this machine; the default one where none is named."""
+    """Check a configuration, or the default one, on this machine."""
     yield from bounded("python", python, QUICK_S)
     loaded: list[Config] = []
     yield from bounded("configuration", lambda: _configuration(path, overrides, loaded), QUICK_S)

@@ -1,4 +1,4 @@
-"""Probes of `check`: each yields findings, and none can hang or break the check."""
+"""Probes of `check`: each yields findings, none can hang the check."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def line(finding: Finding) -> str:
 
 
 def bounded(name: str, probe: Probe, timeout_s: float) -> Iterator[Finding]:
-    """Yield the findings of a probe as they come; a probe that fails or hangs is itself a finding."""
+    """Yield the findings of a probe; one that fails or hangs is a finding."""
     found: queue.Queue[Finding | None] = queue.Queue()
 
     def run() -> None:

@@ -1,4 +1,4 @@
-"""Check Python, the packages that a configuration needs, and the compute device."""
+"""Check Python, the needed packages, and the compute device."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def python() -> Iterator[Finding]:
 
 
 def packages(config: Config) -> Iterator[Finding]:
-    """Check that the packages which the configuration needs are installed, and list their versions."""
+    """Check that the needed packages are installed; list their versions."""
     needed = dict.fromkeys(SHARED, "pip install selfstorm")
     needed["torch"] = 'pip install "selfstorm[engine]"'
     needed |= dict.fromkeys(config.source.kind.packages, config.source.kind.install)
@@ -43,7 +43,10 @@ def packages(config: Config) -> Iterator[Finding]:
 
 
 def device(config: Config) -> Iterator[Finding]:
-    """Check the compute device in a child process: a broken driver can hang or kill the process that asks for it."""
+    """Check the compute device.
+
+    In a child process, because a broken driver can hang or crash the process that asks for it.
+    """
     chosen = config.reconstruction.device
     child = ChildProcess("daemon.check.software", [chosen])
     try:

@@ -28,7 +28,7 @@ def status(control: str, key: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(result, indent=2))
         return
-    described = MetricDescriptions.model_validate({"metrics": ask(control, "info", key=key)["metrics"]})
+    described = MetricDescriptions.model_validate(ask(control, "metrics", key=key))
     click.echo(account(Status.model_validate(result), MetricTable(described.metrics)))
 
 

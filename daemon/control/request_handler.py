@@ -55,6 +55,7 @@ class RequestHandler:
         self._stream, self._paused = stream, False
         self._verbs: dict[str, Callable[[], dict[str, Any]]] = {
             "status": self._status,
+            "metrics": lambda: MetricDescriptions(metrics=tuple(METRICS)).model_dump(),
             "pause": lambda: self._pause(True),
             "resume": lambda: self._pause(False),
             "stop": self._stop,
@@ -92,7 +93,6 @@ class RequestHandler:
             "protocol": VERSION,
             "verbs": list(VERBS),
             "role": role,
-            "metrics": MetricDescriptions(metrics=tuple(METRICS)).model_dump()["metrics"],
             "stream": None if stream is None else stream.model_dump(),
             "settings": values_of(self._live.current),
         }

@@ -18,7 +18,7 @@ from daemon.keys.allow_list import AllowList
 from daemon.keys.permissions import Permissions, permissions_of, refusal
 from daemon.protocol.codec import MalformedMessageError, announced_version, decode, encode
 from daemon.protocol.messages import VERSION, Reply, Request
-from daemon.protocol.verbs import LOOKING, RefusedRequestError
+from daemon.protocol.verbs import READING, RefusedRequestError
 from daemon.transport.refusal_counter import RejectionCounter
 from daemon.transport.server_socket import ServerSocket
 from selfstorm.errors import InputError
@@ -83,7 +83,7 @@ class ControlServer:
             if (known := self._answered.get(request_id)) is not None:
                 return known
             answer = self._handler.answer(request, peer.role)
-            if request.verb not in LOOKING:
+            if request.verb not in READING:
                 self._keep(request_id, answer)
             return answer
         except (MalformedMessageError, RefusedRequestError, InputError) as error:

@@ -8,7 +8,7 @@ import zmq
 
 from daemon.keys.allow_list import AllowList, named
 from daemon.keys.store import Role
-from daemon.protocol.verbs import LOOKING
+from daemon.protocol.verbs import READING
 
 MAY_ONLY_WATCH = "this key may watch but not control; make one with 'selfstorm-daemon keys new NAME --control'"
 REVOKED = "this key was revoked; on the daemon's machine: selfstorm-daemon keys list"
@@ -47,7 +47,7 @@ def permissions_of(part: zmq.Frame, allow_list: AllowList | None) -> Permissions
 
 def refusal(client: Permissions, verb: str, allow_list: AllowList | None) -> str:
     """Return why a client may not send this request, and count it; empty if it may."""
-    if client.allowed and (client.may_control or verb in LOOKING):
+    if client.allowed and (client.may_control or verb in READING):
         return ""
     if allow_list is not None:
         does = "sent a request after it was revoked" if not client.allowed else "tried to control and may only watch"

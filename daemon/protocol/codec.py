@@ -1,8 +1,8 @@
-"""Messages to and from bytes: [kind][msgpack header][pixels], nothing trusted before it is checked.
+"""Encode and decode messages: [kind][msgpack header][pixels].
 
-Pure functions, no sockets, no pickle. Pixels are never copied on the way in: the array is a read-only view of the
-received buffer, but for those of a View that are packed: 'shuffle-zstd' is zstandard of all first bytes of the float32,
-then all second ones, and so on, for neighbouring values share their exponents.
+Pure functions, no sockets, no pickle; every byte is checked. Received pixels are never copied: the array is a read-only
+view of the received buffer. Only those of a View are packed: 'shuffle-zstd' compresses all first bytes of the float32
+values, then all second ones and so on, because neighbouring values share their exponents.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ Buffer = bytes | memoryview
 
 
 class MalformedMessageError(SelfStormError):
-    """Bytes from outside that are not a message of this protocol; says why."""
+    """Bytes from outside that are not a message of this protocol."""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A decoded message. pixels: (H, W) read-only view, None for kinds without."""
+    """A decoded message; pixels (H, W) are a read-only view, or None."""
 
     kind: str
     message: BaseModel
@@ -47,9 +47,15 @@ class Received:
 def encode(
     kind: str, message: BaseModel, pixels: Array | None = None, version: tuple[int, int] = VERSION
 ) -> list[Buffer]:
-    """Parts to send as one multipart message; pixels is sent C-order little-endian without a copy where it can be.
+    """Encode a message as the parts of one multipart message.
 
-    version: as which to announce it; another than ours only to tell an older client, in its own, that it is too old.
+    Pixels are sent C-order little-endian, without a copy where possible.
+
+    Args:
+        kind: Of KINDS.
+        message: The header.
+        pixels: (H, W), for kinds that have them.
+        version: Announced; another one than ours only to tell an older client that it is too old.
     """
     header = msgpack.packb({"v": version, **message.model_dump()}, use_bin_type=True)
     parts: list[Buffer] = [kind.encode(), header]
@@ -60,15 +66,15 @@ def encode(
 
 
 def decode(parts: Sequence[Buffer]) -> Received:
-    """Parts of one multipart message -> the message. Raises MalformedMessageError."""
+    """Decode the parts of one message. Raises MalformedMessageError."""
     if not 2 <= len(parts) <= 3:
-        raise MalformedMessageError(f"{len(parts)} parts where 2 or 3 belong")
+        raise MalformedMessageError(f"{len(parts)} parts instead of 2 or 3")
     kind = _kind(parts[0])
     message = _message(kind, parts[1])
     shape, dtype = getattr(message, "shape", None), getattr(message, "dtype", None)
     if shape is None or dtype is None:
         if len(parts) == 3:
-            raise MalformedMessageError(f"'{kind}' carries pixels and should not")
+            raise MalformedMessageError(f"'{kind}' must not carry pixels")
         return Received(kind, message)
     if len(parts) == 2:
         raise MalformedMessageError(f"'{kind}' carries no pixels")
@@ -77,7 +83,7 @@ def decode(parts: Sequence[Buffer]) -> Received:
 
 
 def announced_version(parts: Sequence[Buffer]) -> tuple[int, int] | None:
-    """The protocol version a message was sent in, read without believing anything else of it."""
+    """Read the protocol version of a message that may be malformed."""
     try:
         return _header(parts[1])[0]
     except (IndexError, MalformedMessageError):
@@ -95,9 +101,9 @@ def _kind(part: Buffer) -> str:
 
 
 def _header(part: Buffer) -> tuple[tuple[int, int], dict[str, Any]]:
-    """(version, the rest) of a header."""
+    """Unpack a header into its version and the rest."""
     if len(part) > MAX_HEADER_BYTES:
-        raise MalformedMessageError(f"a header of {len(part)} bytes, more than {MAX_HEADER_BYTES}")
+        raise MalformedMessageError(f"the header has {len(part)} bytes, more than {MAX_HEADER_BYTES}")
     try:
         header: Any = msgpack.unpackb(
             part, use_list=False, max_ext_len=0, max_map_len=MAX_ENTRIES, max_array_len=MAX_ITEMS
@@ -130,7 +136,10 @@ def _packed(pixels: memoryview) -> bytes:
 
 
 def _unpacked(part: Buffer, shape: tuple[int, int]) -> bytes:
-    """What was packed, of which there may be no more than the shape says. Raises MalformedMessageError."""
+    """Unpack pixels, no more bytes than the shape takes.
+
+    Raises MalformedMessageError.
+    """
     expected = math.prod(shape) * 4
     if expected > MAX_PIXEL_BYTES:
         raise MalformedMessageError(f"{expected} bytes of pixels, more than {MAX_PIXEL_BYTES}")
@@ -150,7 +159,7 @@ def _pixels(part: Buffer, shape: tuple[int, int], dtype: str) -> Array:
     if expected > MAX_PIXEL_BYTES:
         raise MalformedMessageError(f"{expected} bytes of pixels, more than {MAX_PIXEL_BYTES}")
     if len(part) != expected:
-        raise MalformedMessageError(f"{len(part)} bytes of pixels where {shape} {dtype} takes {expected}")
+        raise MalformedMessageError(f"{len(part)} bytes of pixels, but {shape} {dtype} takes {expected}")
     pixels = np.frombuffer(part, dtype=kind).reshape(shape)
     pixels.flags.writeable = False
     return pixels

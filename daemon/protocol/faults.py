@@ -1,4 +1,4 @@
-"""What is wrong with bytes from outside, in one clause."""
+"""First fault of bytes from outside, in one clause."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from pydantic import ValidationError
 
 
 def first_fault(error: ValidationError) -> str:
-    """The first fault, and where it is; never what was given, which may be a secret."""
+    """Describe the first fault and its place.
+
+    Never the value itself, which may be a secret.
+    """
     fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
     place = ".".join(str(part) for part in fault["loc"])
     why = str(fault["msg"]).removeprefix("Value error, ")

@@ -1,4 +1,4 @@
-"""Findings on a run: what its status and its newest picture say, judged by one table of thresholds.
+"""Findings on a run, from its status and its newest picture.
 
 Viewer, terminal and `status` show these. Pure functions of messages, without Qt and without torch; the thresholds of
 metrics are in selfstorm.metrics.registry.
@@ -38,7 +38,7 @@ CANNOT_KEEP_UP = "Choose a longer stride, a smaller region or a lower quality, o
 
 
 class Measured(Protocol):
-    """A picture's metrics and how it was computed: a picture header has them, a status those of the newest picture."""
+    """Metrics of a picture: a header's, or the newest one's in a status."""
 
     @property
     def metrics(self) -> Mapping[str, float]:
@@ -57,7 +57,7 @@ class Measured(Protocol):
 
     @property
     def grade(self) -> Grade:
-        """How that level compares with what the settings ask for."""
+        """The level, compared with what the settings ask for."""
         ...
 
 
@@ -122,7 +122,7 @@ def rejected(status: Status, losses: LossTimes, now: float) -> Finding:
 
 
 def skipped(status: Status, losses: LossTimes, now: float) -> Finding:
-    """Judge windows without a picture; those skipped while paused do not count against the computer."""
+    """Judge windows without a picture, but for those skipped while paused."""
     windows, slow = status.windows, slow_windows(status)
     wanted, value = windows.complete - windows.skipped_while_paused, f"{windows.skipped}"
     paused = f" {windows.skipped_while_paused} more while paused." if windows.skipped_while_paused else ""
@@ -174,7 +174,7 @@ def metric_findings(table: MetricTable[Any], picture: Measured) -> tuple[Finding
 
 
 def all_well(status: Status, metrics: Mapping[str, float]) -> str:
-    """Say that nothing is wrong, and what the newest picture shows: the sample some time ago, or none at all."""
+    """Say that nothing is wrong, and how live the newest picture is."""
     accounted = "All is well: every frame is accounted for"
     if is_stored(status.source):
         return f"{accounted}. A recording is being played back; nothing is live."
@@ -192,7 +192,7 @@ def is_recent(time_s: float | None, now: float) -> bool:
 
 
 def _loss_level(count: int, total: int, rose_s: float | None, now: float) -> Level:
-    """Judge a loss of frames: a warning while it is recent or more than a few, bad when it is many."""
+    """Judge lost frames: a warning while recent or several, bad if many."""
     share = count / total if total else 0.0
     if share > BAD_LOST_SHARE:
         return "bad"

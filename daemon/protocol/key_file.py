@@ -1,6 +1,6 @@
-"""The key of a viewer or program, as a file that its owner keeps: NAME.key.
+"""Key file of a viewer or program, kept by its owner: NAME.key.
 
-It holds a secret: whoever has the file is let in until the name is revoked at the daemon.
+It holds a secret: whoever has the file is admitted until the name is revoked at the daemon.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from selfstorm.errors import InputError
 MAX_BYTES = 2**20
 Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
 KEY_CHARACTERS, GROUP = 40, 5
-AGAIN = "make another: selfstorm-daemon keys new NAME"
+NEW_KEY_HINT = "make a new one: selfstorm-daemon keys new NAME"
 
 
 def _decodes(text: str) -> str:
-    """Five characters stand for four bytes, and may say more than four bytes hold."""
+    """Check that each five characters decode to four bytes."""
     if len(text) != KEY_CHARACTERS or not set(text) <= set(Z85):
         raise ValueError(f"a key is {KEY_CHARACTERS} characters of Z85")
     for start in range(0, KEY_CHARACTERS, GROUP):
@@ -37,13 +37,13 @@ KeyName = Annotated[str, Field(pattern=r"\A[A-Za-z0-9._-]{1,64}\z")]
 
 
 class KeyModel(BaseModel):
-    """Base of all that is kept about keys: immutable, strict, nothing unknown."""
+    """Base of the files of keys: immutable, strict, no unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
 
 
 class KeyFile(KeyModel):
-    """A pair of keys with a name. server: public key of the daemon it is for, the only one it will talk to."""
+    """A named pair of keys, and the public key of the daemon that it is for."""
 
     format: Literal["selfstorm-key"] = "selfstorm-key"
     version: Literal[1] = 1
@@ -57,7 +57,7 @@ Model = TypeVar("Model", bound=KeyModel)
 
 
 def read_model(path: Path, kind: type[Model], hint: str) -> Model:
-    """A file as what it should be. Raises InputError; no secret is in what it says."""
+    """Read a file of keys. Raises InputError, which never quotes a secret."""
     try:
         with path.open("rb") as file:
             text = file.read(MAX_BYTES + 1)
@@ -72,5 +72,5 @@ def read_model(path: Path, kind: type[Model], hint: str) -> Model:
 
 
 def load_key_file(path: Path) -> KeyFile:
-    """The key in a file. Raises InputError."""
-    return read_model(path, KeyFile, AGAIN)
+    """Load a key file. Raises InputError."""
+    return read_model(path, KeyFile, NEW_KEY_HINT)

@@ -1,4 +1,4 @@
-"""When frames or windows were last lost: a loss of this minute is news, one of an hour ago is a figure."""
+"""Times of the last losses: those of the last minute matter more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from daemon.protocol.messages import Status
 
 @dataclass(frozen=True, slots=True)
 class LossTimes:
-    """When each count last rose, by the reader's clock; None where it has not since it reads."""
+    """Time when each count last rose, by the reader's clock; None if never."""
 
     missing_s: float | None = None
     rejected_s: float | None = None
@@ -18,7 +18,7 @@ class LossTimes:
 
 
 def missing_frames(status: Status) -> int:
-    """Count frames that never arrived: lost in transit, in the camera, or in an outage (an estimate)."""
+    """Count frames lost in transit, in the camera, or in an outage."""
     frames = status.frames
     return frames.missing + frames.lost_at_source + frames.estimated_lost_in_outages
 

@@ -1,4 +1,4 @@
-"""Every message on the wire, one class each; PROTOCOL.md is the normative text.
+"""Messages on the wire, one class each; PROTOCOL.md is normative.
 
 Message
 ├── frame stream   FrameHeader, Heartbeat, and the stream's StreamInfo ('info')
@@ -6,7 +6,7 @@ Message
 └── control        Request, Reply, View
 
 Unknown keys are ignored, so a newer minor version can be read; types and ranges are strict. A list of words ('state',
-'level') never grows within a major version, for an older reader would refuse the new one.
+'level') never grows within a major version, because an older reader would reject the new one.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Message(BaseModel):
 
 
 class FrameHeader(Message):
-    """One camera frame; its pixels follow as the third part, (H, W) C-order little-endian."""
+    """One camera frame; its pixels (H, W) follow as the third part."""
 
     stream: Name
     seq: Count
@@ -49,10 +49,12 @@ class FrameHeader(Message):
 
 
 class Heartbeat(Message):
-    """Where the camera process stands, several times a second; `next_seq` frames of the stream were sent.
+    """State of the camera process, sent several times a second.
 
-    lost_at_source: frames the camera or its buffer lost before they could be sent; all but those lost_in_camera, which
-    are estimated from the camera's clock, are known exactly.
+    Args:
+        next_seq: Frames of the stream sent so far.
+        lost_at_source: Frames that the camera or its buffer lost before they could be sent; known exactly, but for
+            those of lost_in_camera, which are estimated from the camera's clock.
     """
 
     stream: Name
@@ -64,9 +66,10 @@ class Heartbeat(Message):
 
 
 class FrameCounts(Message):
-    """sent = received + missing; received = used + rejected. All since the daemon started.
+    """Frames since the daemon started, by what became of them.
 
-    passed_over: frames of skipped windows that came so fast that not even the statistics saw them; they count as used.
+    sent = received + missing; received = used + rejected. passed_over: frames of skipped windows that came so fast that
+    the statistics left them out too; they count as used.
     """
 
     sent: Count = 0
@@ -81,9 +84,9 @@ class FrameCounts(Message):
 
 
 class WindowCounts(Message):
-    """complete = published + skipped + failed + those still waiting or in work.
+    """Windows since the daemon started, by what became of them.
 
-    skipped_while_paused: of the skipped ones, those that nobody wanted then.
+    complete = published + skipped + failed + those waiting or being processed. skipped_while_paused: part of skipped.
     """
 
     complete: Count = 0
@@ -94,7 +97,7 @@ class WindowCounts(Message):
 
 
 class PictureHeader(Message):
-    """One published picture; its pixels follow as the third part, (H, W) float32.
+    """One published picture; its float32 pixels follow as the third part.
 
     Args:
         region: (y, x, height, width), the camera pixels of the frame that it shows; None for all of them.
@@ -143,13 +146,16 @@ class PictureHeader(Message):
 
 
 class MetricDescriptions(Message):
-    """The metrics that pictures of this daemon may carry, in the order in which they are shown."""
+    """Descriptions of the metrics of pictures, in the order of display."""
 
     metrics: Annotated[tuple[MetricDescription, ...], Field(max_length=MAX_METRICS)]
 
 
 class StageLatency(Message):
-    """How long one step took in the last windows. 'preview' and 'refined' count from a window's last frame."""
+    """Time of one processing stage in the last windows.
+
+    'preview' and 'refined' count from a window's last frame.
+    """
 
     stage: Name
     windows: Count
@@ -159,7 +165,7 @@ class StageLatency(Message):
 
 
 class Status(Message):
-    """The daemon's account, twice a second; also its heartbeat.
+    """Account of the daemon, sent twice a second as its heartbeat.
 
     metrics, estimate, effort, grade, model_state: of the newest refined picture.
     """
@@ -209,7 +215,10 @@ class Event(Message):
 
 
 class Request(Message):
-    """A control request; the reply carries the same id. An id that was answered already gets the same answer again."""
+    """A control request; the reply carries the same id.
+
+    An id that was answered already gets the same answer again.
+    """
 
     id: Annotated[str, Field(min_length=1, max_length=64)]
     verb: Name
@@ -217,7 +226,7 @@ class Request(Message):
 
 
 class View(Message):
-    """The answer to `view`: a part of the last picture as a window shows it; its pixels follow as the third part.
+    """The answer to `view`: a part of the last picture, with its pixels.
 
     kind: of the picture. region: (y, x, height, width) in pixels of the whole picture; zoom: so many of them along each
     side are averaged into one, the last of a row or column from fewer. codec: how the pixels are packed, see codec.py.

@@ -1,4 +1,4 @@
-"""Text from outside: device names, notes, error messages of libraries. One place makes it safe to print and to send."""
+"""Text from outside (device names, notes, errors), made safe to print."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ MAX_CHARACTERS = 2048  # of a text on the wire
 
 
 def printable(text: object, limit: int = MAX_CHARACTERS) -> str:
-    """Escape what is no printable character, and shorten to `limit` characters.
+    """Escape unprintable characters, and shorten to `limit` characters.
 
     A line break, a terminal's escape sequence or half a character become visible ("\\n", "\\x1b"): they can neither
     forge a line of a log nor fail to be encoded.

@@ -1,4 +1,4 @@
-"""What a daemon can be asked for: the verbs of a Request and the arguments of each, checked before anything is done."""
+"""Verbs of control requests, and the arguments of each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from selfstorm.frames import MAX_SIDE_PX, Region
 
 
 class Arguments(Message):
-    """Base: unlike in messages an unknown argument is an error, for what it asks for would not be done."""
+    """Base of arguments: unlike in messages, an unknown one is an error."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -23,13 +23,16 @@ class Nothing(Arguments):
 
 
 class Changes(Arguments):
-    """`set`: keys as in the configuration file; None as if the key were left out. All of them are done, or none."""
+    """`set`: keys as in the configuration file; None for the default.
+
+    All of them are changed, or none.
+    """
 
     changes: Annotated[dict[Annotated[str, Field(max_length=64)], Any], Field(min_length=1, max_length=MAX_ARGUMENTS)]
 
 
 class Mark(Arguments):
-    """`mark`: what is to be found again."""
+    """`mark`: a remark on this moment."""
 
     text: Annotated[str, Field(max_length=200)] = ""
 
@@ -43,9 +46,13 @@ class Since(Arguments):
 class ViewOf(Arguments):
     """`view`: a part of the newest picture of a kind.
 
-    kind: 'newest' is the refined picture, or a later window's preview. region: pixels of the picture, cut to it; None:
-    all. zoom: so many pixels along each side are averaged into one. unless: (kind, published_unix_ns) of what the asker
-    has: where nothing is newer, the reply says so and carries no picture.
+    Args:
+        kind: 'newest' is the refined picture, or a later window's preview.
+        region: Pixels of the picture, cut to it; None for all.
+        zoom: So many pixels along each side are averaged into one.
+        codec: Packing of the pixels.
+        unless: (kind, published_unix_ns) of the picture that the client has: where nothing is newer, the reply says so
+            and carries none.
     """
 
     kind: Literal["newest", "sr.preview", "sr.refined", "raw.mean", "quality"] = "newest"
@@ -58,6 +65,7 @@ class ViewOf(Arguments):
 VERBS: dict[str, type[Arguments]] = {
     "status": Nothing,
     "info": Nothing,
+    "metrics": Nothing,
     "events": Since,
     "view": ViewOf,
     "pause": Nothing,
@@ -70,15 +78,15 @@ VERBS: dict[str, type[Arguments]] = {
     "record-stop": Nothing,
     "mark": Mark,
 }
-LOOKING = ("status", "info", "events", "view")  # verbs that change nothing
+READING = ("status", "info", "metrics", "events", "view")  # verbs that change nothing
 
 
 class RefusedRequestError(SelfStormError):
-    """A request that cannot be done; says why."""
+    """A request that cannot be carried out."""
 
 
 def arguments_of(verb: str, given: dict[str, Any]) -> Arguments:
-    """The checked arguments of a verb. Raises RefusedRequestError."""
+    """Check the arguments of a verb. Raises RefusedRequestError."""
     if verb not in VERBS:
         raise RefusedRequestError(f"unknown verb '{verb}'; these are known: {', '.join(VERBS)}")
     try:

@@ -12,7 +12,7 @@ from pathlib import Path
 import zmq
 from zmq.utils.monitor import recv_monitor_message
 
-from daemon.protocol.key_file import AGAIN, KeyFile, load_key_file
+from daemon.protocol.key_file import NEW_KEY_HINT, KeyFile, load_key_file
 from selfstorm.errors import InputError
 
 RETRY_INTERVAL_S = 2.0
@@ -132,7 +132,7 @@ def load_key(path: Path) -> KeyFile:
     """Load a key file. Raises InputError, also if its keys are not a pair."""
     key = load_key_file(path)
     if not belong_together(key.public, key.secret):
-        raise InputError("is damaged (public and secret key are not a pair)", where=path, hint=AGAIN)
+        raise InputError("is damaged (public and secret key are not a pair)", where=path, hint=NEW_KEY_HINT)
     return key
 
 

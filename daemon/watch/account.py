@@ -1,4 +1,4 @@
-"""State of the terminal monitor: a frozen account, updated by each message. No socket, no screen."""
+"""State of the terminal monitor: a frozen account. No socket, no screen."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Samples = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Account:
-    """What was heard of one daemon.
+    """Messages of one daemon so far.
 
     Args:
         endpoint: Its results address.
@@ -76,7 +76,7 @@ def take_unreadable(account: Account, why: str) -> Account:
 
 
 def silence_s(account: Account, now: float) -> float | None:
-    """Seconds without a message where that is too long; 0.0 where it is not; None before the first one."""
+    """Measure a silence that is too long; 0.0 if not, None if not yet heard."""
     if account.heard_s is None:
         return None
     quiet_s = now - account.heard_s
@@ -84,7 +84,7 @@ def silence_s(account: Account, now: float) -> float | None:
 
 
 def cells(samples: Samples, now: float, count: int, span_s: float = SPAN_S) -> tuple[float | None, ...]:
-    """Average the last span_s seconds in `count` equal steps, oldest first; None where there is nothing."""
+    """Average samples in `count` equal steps of the last span_s seconds."""
     sums, known = [0.0] * count, [0] * count
     for at_s, value in samples:
         place = count - 1 - int((now - at_s) / span_s * count)

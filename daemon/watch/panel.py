@@ -1,4 +1,4 @@
-"""Draw the account as a panel for a terminal, or as one plain line for a log."""
+"""Panel of the account for a terminal, or one plain line for a log."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def _finding_line(finding: Finding) -> str:
 
 
 def _spark(samples: Samples, now: float, text: Callable[[float], str], bars: str) -> Text:
-    """Draw the newest value, its course, and the value of the highest bar; bars stand on 0."""
+    """Draw the newest value, its course, and the value of the highest bar."""
     drawn = cells(samples, now, SPARK_CELLS)
     top = max((value for value in drawn if value is not None), default=0.0)
     line = "".join(" " if value is None else bars[_level(value, top, len(bars))] for value in drawn)
@@ -154,7 +154,7 @@ def _level(value: float, top: float, levels: int) -> int:
 
 
 def event_line(event: Event) -> str:
-    """'12:10:20  WARNING  3 frames never arrived  [frames.missing]', in local time."""
+    """Write an event: '12:10:20  WARNING  3 frames are missing  [code]'."""
     clock = f"{datetime.fromtimestamp(event.unix_ns / 1e9):%H:%M:%S}"
     return f"{clock}  {event.level.upper()}  {printable(event.text)}  [{printable(event.code)}]"
 

@@ -1,4 +1,4 @@
-"""The terminal monitor: listens to a daemon's results and draws, all in one thread, until Ctrl-C."""
+"""Terminal monitor: follow a daemon in one thread, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -34,10 +34,18 @@ Ready = Callable[[Account, float], bool]
 
 
 def watch(endpoint: str, key: Path | None = None, *, once: bool) -> int:
-    """Show what the daemon at a results endpoint does, until Ctrl-C or, with `once`, as soon as it is known.
+    """Show the daemon at a results endpoint until Ctrl-C, or `once`.
 
-    key: the file that lets us in beyond loopback. Returns the exit code. Raises InputError for an address or a key that
-    is none.
+    Args:
+        endpoint: The daemon's results address.
+        key: Key file, for an address beyond loopback.
+        once: Show it once, as soon as its status is known.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        InputError: The address or the key is not one.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a log's encoding may know no µ
@@ -54,14 +62,14 @@ def watch(endpoint: str, key: Path | None = None, *, once: bool) -> int:
 
 
 class Listener:
-    """Takes in messages one by one, in between the moments at which something is to be shown."""
+    """Receives messages between the moments at which the screen is drawn."""
 
     def __init__(self, socket: zmq.Socket[bytes], connection: Connection, endpoint: str, stop: threading.Event) -> None:
         self._socket, self._connection, self._stop = socket, connection, stop
         self.account = Account(endpoint)
 
     def every(self, interval_s: float) -> Iterator[float]:
-        """The time, again and again after so many seconds, until it is time to stop."""
+        """Yield the time every so many seconds, until stopped."""
         while not self._stop.is_set():
             now = time.monotonic()
             yield now
@@ -98,11 +106,11 @@ def _draw(listener: Listener, console: Console) -> None:
 
 
 def _print_lines(listener: Listener) -> None:
-    """A line a second, and one for each event."""
-    told: set[tuple[str, int]] = set()
+    """Print a line a second, and one for each event."""
+    printed: set[tuple[str, int]] = set()
     for now in listener.every(LINE_S):
-        events = [one for one in listener.account.events if (one.run, one.number) not in told]
-        told = {(one.run, one.number) for one in listener.account.events}
+        events = [one for one in listener.account.events if (one.run, one.number) not in printed]
+        printed = {(one.run, one.number) for one in listener.account.events}
         for event in events:
             click.echo(event_line(event))
         click.echo(f"{datetime.now():%H:%M:%S}  {plain_line(listener.account, now)}")

@@ -1,1 +1,1 @@
-"""Figures of merit: self-consistency, Fourier ring correlation, ground truth."""
+"""Metrics: the registry, self-consistency, FRC, ground truth."""

@@ -1,4 +1,4 @@
-"""Metrics of a picture's delivery: how late it is, and which frames it lacks."""
+"""Metrics of a picture's delivery: latency and missing frames."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """How one picture came to be published.
+    """Times and frames of one published picture.
 
     Args:
         last_frame_unix_ns: When the window's last frame arrived.
@@ -23,10 +23,10 @@ class Delivery:
 
 
 def latency_ms(delivery: Delivery) -> float:
-    """Time from the window's last frame to the picture, ms."""
+    """Measure the time from the window's last frame to the picture, ms."""
     return (delivery.published_unix_ns - delivery.last_frame_unix_ns) / 1e6
 
 
 def missing_share(delivery: Delivery) -> float:
-    """Share of the window's frames that never arrived, 0..1."""
+    """Measure the share of the window's frames that never arrived, 0..1."""
     return delivery.missing / max(delivery.frames + delivery.missing, 1)

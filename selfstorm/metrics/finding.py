@@ -1,4 +1,4 @@
-"""One finding: a subject, its value, how serious it is, why, and what to do.
+"""Finding: a subject, its value, how serious it is, why, what to do.
 
 Indicators, the terminal, `status` and `check` all show findings. No Qt, no torch.
 """
@@ -43,5 +43,5 @@ class Finding:
 
 
 def worst_level(findings: Iterable[Finding]) -> Level:
-    """The most serious level of all, "none" where there is none."""
+    """Return the most serious level, "none" where there is no finding."""
     return max((finding.level for finding in findings), key=SEVERITY.__getitem__, default="none")

@@ -1,6 +1,7 @@
-"""Fourier ring correlation: how far two pictures of the same thing agree, detail by detail.
+"""Fourier ring correlation of two pictures of the same structure.
 
-Nieuwenhuizen et al., Measuring image resolution in optical nanoscopy, Nature Methods 10, 557 (2013).
+Reference:
+    Nieuwenhuizen et al., Measuring image resolution in optical nanoscopy, Nature Methods 10, 557 (2013).
 """
 
 from __future__ import annotations
@@ -13,14 +14,25 @@ from selfstorm.errors import InputError
 
 Floats = NDArray[np.float64]
 FRC_THRESHOLD = 1 / 7
-TAPERED = 0.25  # of a picture's side, both ends together
+TAPERED_SHARE = 0.25  # of a picture's side, both ends together
 
 
 def frc_curve(first: Floats, second: Floats) -> tuple[Floats, Floats]:
-    """Fourier ring correlation of two pictures of one shape: (frequency in cycles per cell, correlation).
+    """Correlate two pictures ring by ring in Fourier space.
 
-    Of the top-left square, mean removed, under a Tukey window (a quarter tapered). Nieuwenhuizen et al.,
-    Measuring image resolution in optical nanoscopy, Nature Methods 10, 557 (2013), equation 1.
+    Of the top-left square, mean removed, under a Tukey window (a quarter tapered).
+
+    Args:
+        first, second: (H, W), of one shape, 4 x 4 or larger.
+
+    Returns:
+        Frequencies in cycles per cell, and the correlation of each ring.
+
+    Raises:
+        InputError: The shapes differ or are too small.
+
+    Reference:
+        Nieuwenhuizen et al. 2013, equation 1.
     """
     if first.ndim != 2 or first.shape != second.shape or min(first.shape) < 4:
         raise InputError(
@@ -44,20 +56,20 @@ def frc_curve(first: Floats, second: Floats) -> tuple[Floats, Floats]:
 
 
 def tukey(side: int) -> Floats:
-    """(side,) Tukey window, >= 2 cells: 1 in the middle, a cosine down to 0 at both ends.
+    """Make a (side,) Tukey window: 1 in the middle, a cosine to 0 at the ends.
 
-    Written here because scipy.signal, for this alone, takes a second of every start of the daemon.
+    Written here because importing scipy.signal adds a second to every start of the daemon.
     """
     cell = np.arange(side)
     from_end = np.minimum(cell, side - 1 - cell)
-    taper = np.minimum(2 * from_end / (TAPERED * (side - 1)), 1.0)
+    taper = np.minimum(2 * from_end / (TAPERED_SHARE * (side - 1)), 1.0)
     return np.asarray((1 - np.cos(np.pi * taper)) / 2)
 
 
 def frc_resolution_nm(first: Floats, second: Floats, pitch_nm: float, threshold: float = FRC_THRESHOLD) -> float:
-    """Resolution: the period at which the FRC, averaged over 5 rings, first falls below the threshold (1/7).
+    """Find the period at which the FRC first falls below a threshold.
 
-    Two cells where it never does. Source: as frc_curve.
+    The FRC is averaged over 5 rings. The result is two cells where it never falls that low.
     """
     frequency, correlation = frc_curve(first, second)
     smooth = np.convolve(np.pad(correlation, 2, mode="edge"), np.full(5, 0.2), "valid")

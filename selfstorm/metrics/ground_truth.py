@@ -1,4 +1,4 @@
-"""Scores of super-resolved pictures and of localisations against emitter ground truth.
+"""Scores of pictures and localisations against emitter ground truth.
 
 Pictures are compared on a grid of 12.5 nm whose origin is the top-left corner of the first camera pixel, both
 blurred by a Gaussian of 20 nm, after the best global shift is removed (methods differ by half a pixel).
@@ -30,11 +30,13 @@ MAX_CELLS = 8_192**2  # fine cells: about 5 GB of memory
 
 @dataclass(frozen=True, slots=True)
 class PictureScore:
-    """How close a picture is to the truth.
+    """Scores of a picture against the truth.
 
-    pearson: correlation over all cells. psnr_db, ssim: after the least-squares line from picture to truth;
-    peak is the truth's range. gt_frc_nm: resolution by Fourier ring correlation with the truth. shift_nm: (y,
-    x) by which the picture was moved.
+    Args:
+        pearson: Correlation over all cells.
+        psnr_db, ssim: After the least-squares line from picture to truth; the peak is the truth's range.
+        gt_frc_nm: Resolution by Fourier ring correlation with the truth.
+        shift_nm: (y, x) by which the picture was moved.
     """
 
     pearson: float
@@ -46,10 +48,13 @@ class PictureScore:
 
 @dataclass(frozen=True, slots=True)
 class LocalizationScore:
-    """How close localisations are to the truth.
+    """Scores of localisations against the truth.
 
-    jaccard: TP / (TP + FP + FN). recall: TP / (TP + FN). precision: TP / (TP + FP). Each 0 where nothing is
-    to divide. rmse_nm: root-mean-square distance of the matched pairs; NaN where no pair matched.
+    Args:
+        jaccard: TP / (TP + FP + FN); 0 where the denominator is, as for the next two.
+        recall: TP / (TP + FN).
+        precision: TP / (TP + FP).
+        rmse_nm: Root-mean-square distance of the matched pairs; NaN where no pair matched.
     """
 
     jaccard: float
@@ -68,10 +73,17 @@ def score_picture(
 ) -> PictureScore:
     """Score a picture against the emitters that it should show.
 
-    picture: (H, W), cells of pitch_nm. emitters_yx_nm: (N, 2), one row per emitter and frame, from the
-    picture's top-left corner. A pitch that is a multiple of 12.5 nm is refined by repetition, any other by
-    linear interpolation. Raises InputError for a picture that is constant, not finite or smaller than 200 nm,
-    and for emitters that all lie outside it.
+    A pitch that is a multiple of 12.5 nm is refined by repetition, any other by linear interpolation.
+
+    Args:
+        picture: (H, W), cells of pitch_nm.
+        emitters_yx_nm: (N, 2), one row per emitter and frame, from the picture's top-left corner.
+        pitch_nm: Size of a cell.
+        blur_nm: Standard deviation of the Gaussian that the truth is drawn with.
+        align: Move the picture by whole cells to where it fits best.
+
+    Raises:
+        InputError: The picture is constant, not finite or smaller than 200 nm, or all emitters lie outside it.
     """
     image = _checked_picture(picture, pitch_nm)
     emitters = _checked_rows(emitters_yx_nm, 2, "emitters_yx_nm")
@@ -103,7 +115,7 @@ def score_picture(
 
 
 def render(yx_nm: Floats, shape: tuple[int, ...], pitch_nm: float, weights: Floats | None = None) -> Floats:
-    """The ideal picture: (H, W) count (or summed weights) of emitters (N, 2) per cell of pitch_nm."""
+    """Count emitters (N, 2), or sum their weights, per cell: (H, W)."""
     field = (0, shape[0] * pitch_nm), (0, shape[1] * pitch_nm)
     return np.histogram2d(yx_nm[:, 0], yx_nm[:, 1], bins=shape, range=field, weights=weights)[0]
 
@@ -111,9 +123,14 @@ def render(yx_nm: Floats, shape: tuple[int, ...], pitch_nm: float, weights: Floa
 def score_localizations(found: ArrayLike, true: ArrayLike, tolerance_nm: float = 100.0) -> LocalizationScore:
     """Match localisations to emitters frame by frame and count.
 
-    found, true: (N, 3 or more) rows of frame, y_nm, x_nm; either may be empty. In each frame the one-to-one
-    pairing with most pairs within tolerance_nm, and of these the least total distance, is taken. Definitions:
-    Sage et al., Super-resolution fight club, Nature Methods 16, 387 (2019).
+    In each frame, of the one-to-one pairings with most pairs within the tolerance, the one of least total distance.
+
+    Args:
+        found, true: (N, 3 or more) rows of frame, y_nm, x_nm; either may be empty.
+        tolerance_nm: Largest distance of a pair.
+
+    Reference:
+        Sage et al., Super-resolution fight club, Nature Methods 16, 387 (2019).
     """
     by_frame = [_by_frame(_checked_rows(rows, 3, name)) for rows, name in ((found, "found"), (true, "true"))]
     squares: list[Floats] = []
@@ -131,7 +148,7 @@ def score_localizations(found: ArrayLike, true: ArrayLike, tolerance_nm: float =
 
 
 def match(found_yx_nm: Floats, true_yx_nm: Floats, tolerance_nm: float) -> Floats:
-    """(pairs,) distances of the best one-to-one pairing of (N, 2) and (M, 2) points of one frame."""
+    """Pair (N, 2) and (M, 2) points of one frame one to one; their distances."""
     distance = np.linalg.norm(found_yx_nm[:, None] - true_yx_nm[None], axis=-1)
     rows, columns = linear_sum_assignment(np.where(distance <= tolerance_nm, distance, 1e6))
     chosen: Floats = distance[rows, columns]
@@ -160,7 +177,7 @@ def _checked_picture(picture: ArrayLike, pitch_nm: float) -> Floats:
 
 
 def _checked_rows(rows: ArrayLike, columns: int, name: str) -> Floats:
-    """Rows of `columns` finite numbers; further columns are dropped."""
+    """Check for rows of `columns` finite numbers; drop further columns."""
     table = np.asarray(rows, float)
     if table.size == 0:
         return np.empty((0, columns))
@@ -173,7 +190,7 @@ def _checked_rows(rows: ArrayLike, columns: int, name: str) -> Floats:
 
 
 def _to_fine_grid(image: Floats, pitch_nm: float) -> Floats:
-    """The picture on cells of 12.5 nm."""
+    """Resample a picture to cells of 12.5 nm."""
     factor = pitch_nm / FINE_NM
     if abs(factor - round(factor)) < 1e-6:
         fine = np.kron(image, np.ones((round(factor), round(factor))))
@@ -183,7 +200,7 @@ def _to_fine_grid(image: Floats, pitch_nm: float) -> Floats:
 
 
 def _line_fit(image: Floats, wanted: Floats) -> tuple[float, Floats]:
-    """Pearson's correlation, and the image on the least-squares line to what is wanted."""
+    """Compute Pearson's correlation and the least-squares line to the truth."""
     centred, target = image - image.mean(), wanted - wanted.mean()
     power, shared = float((centred**2).sum()), float((centred * target).sum())
     pearson = shared / math.sqrt(power * float((target**2).sum()))
@@ -191,7 +208,7 @@ def _line_fit(image: Floats, wanted: Floats) -> tuple[float, Floats]:
 
 
 def _by_frame(rows: Floats) -> dict[Any, Floats]:
-    """Positions (N, 2) of each frame that has any."""
+    """Group positions (N, 2) by frame."""
     frames, counts = np.unique(rows[:, 0], return_counts=True)
     ordered = rows[np.argsort(rows[:, 0], kind="stable"), 1:3]
     parts = np.split(ordered, np.cumsum(counts)[:-1]) if len(frames) else []

@@ -1,4 +1,4 @@
-"""Metrics of a picture, measured where it is made; METRICS names these functions."""
+"""Functions of the metrics of a picture; METRICS names them."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ class PictureEvidence:
 
 
 def misfit(evidence: PictureEvidence) -> float:
-    """Share of the mean frame's variance over the field that the model does not explain, 0..1.
+    """Measure the share of the mean frame's variance left unexplained.
 
-    Variances, so that an offset of the whole background counts in neither. Shot noise is subtracted from both; 0 where
-    the mean frame shows nothing but noise.
+    Over the field, 0..1. Of variances, so that an offset of the background counts in neither. Shot noise is subtracted
+    from both; 0 where the mean frame shows nothing but noise.
     """
     mean, residual = evidence.mean, evidence.mean - evidence.expected
     powers = mean.clamp(min=0).sum(), ((mean - mean.mean()) ** 2).sum(), ((residual - residual.mean()) ** 2).sum()
@@ -52,22 +52,22 @@ def misfit(evidence: PictureEvidence) -> float:
 
 
 def agreement(evidence: PictureEvidence) -> float | None:
-    """Correlation of the picture, imaged again, with the mean frame; see `self_consistency.assess`."""
+    """Correlate the picture, imaged again, with the mean frame; see `assess`."""
     return None if evidence.consistency is None else evidence.consistency.agreement
 
 
 def resolution(evidence: PictureEvidence) -> float | None:
-    """Resolution of the localisations, nm; None where there are too few."""
+    """Estimate the resolution of the localisations, nm; None of too few."""
     found = evidence.localizations
     return None if found is None else resolution_nm(found, evidence.grid)
 
 
 def emitters_per_frame(evidence: PictureEvidence) -> float | None:
-    """Localisations per frame; None where none were made."""
+    """Count localisations per frame; None where none were made."""
     found = evidence.localizations
     return None if found is None else len(found) / evidence.frames
 
 
 def background(evidence: PictureEvidence) -> float:
-    """Mean background, photons per camera pixel and frame."""
+    """Average the background, photons per camera pixel and frame."""
     return float(evidence.background.mean())

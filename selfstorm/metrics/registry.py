@@ -1,4 +1,4 @@
-"""Every metric of a picture, once: its function, its thresholds and its sentences.
+"""Metric registry: each metric declared once, with its sentences.
 
 The engine, the wire, the indicators and plots, the terminal, Prometheus, saved files and the command line iterate over
 METRICS. To add a metric, write a function of a `PictureEvidence` or a `Delivery` and one entry below.
@@ -28,7 +28,7 @@ M = TypeVar("M", bound="MetricDescription")
 
 
 class MetricDescription(BaseModel):
-    """One metric as a reader needs it: its name, its thresholds and its sentences. Travels over the wire.
+    """One metric as a reader needs it; it travels over the wire.
 
     Args:
         key: On the wire, in files and in Prometheus.
@@ -67,11 +67,11 @@ class MetricDescription(BaseModel):
 
     @property
     def title(self) -> str:
-        """Label and unit, for a plot."""
+        """The label with its unit, for a plot."""
         return f"{self.label} ({self.unit})" if self.unit else self.label
 
     def text(self, value: float) -> str:
-        """The value with its unit: '12.0 %', '47 nm', '2.9 s'."""
+        """Write a value with its unit: '12.0 %', '47 nm', '2.9 s'."""
         if self.unit == "ms":
             return duration_text(value)
         number = 100 * value if self.unit == "%" else value
@@ -79,7 +79,7 @@ class MetricDescription(BaseModel):
         return f"{shown} {self.unit}" if self.unit else shown
 
     def level(self, value: float, before: Level = "none") -> Level:
-        """The level of a value.
+        """Compare a value with the thresholds.
 
         Args:
             value: The new value.
@@ -99,7 +99,7 @@ class MetricDescription(BaseModel):
         return sign * (value - threshold) > (-self.margin if beyond_before else 0.0)
 
     def finding(self, value: float, estimate: str = "", before: Level = "none", reduced_to: str = "") -> Finding:
-        """Judge a value by cause: what a reduced quality may explain is not blamed on optics or focus.
+        """Judge a value, and name a reduced quality where that may be why.
 
         Args:
             value: Of one picture.
@@ -147,16 +147,16 @@ class MetricTable(Generic[M]):
         return self._metrics[key]
 
     def known(self, values: Mapping[str, float]) -> Iterator[tuple[M, float]]:
-        """Each metric that has a value, with it."""
+        """Pair each metric that has a value with it."""
         return ((metric, values[metric.key]) for metric in self if metric.key in values)
 
     def cautions(self, values: Mapping[str, float], estimate: str = "", reduced_to: str = "") -> tuple[str, ...]:
-        """Explain each value of one picture that is beyond a threshold; arguments as of `finding`."""
+        """Explain each value beyond a threshold; arguments as of `finding`."""
         found = (metric.finding(value, estimate, reduced_to=reduced_to) for metric, value in self.known(values))
         return tuple(finding.explanation for finding in found if finding.serious)
 
     def line(self, values: Mapping[str, float]) -> str:
-        """All values in one line: 'misfit 1.2 %, agreement 0.987'."""
+        """Write all values on one line: 'misfit 1.2 %, agreement 0.987'."""
         return ", ".join(f"{metric.label.lower()} {metric.text(value)}" for metric, value in self.known(values))
 
 
@@ -188,7 +188,7 @@ class MetricRegistry(MetricTable[Metric]):
 
 
 def duration_text(milliseconds: float) -> str:
-    """'83 ms', '2.9 s'."""
+    """Write a duration: '83 ms', '2.9 s'."""
     return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
 
 

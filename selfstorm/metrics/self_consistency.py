@@ -1,4 +1,6 @@
-"""Quality of a picture without ground truth: agreement with the mean frame, error map, resolution.
+"""Quality of a picture without ground truth.
+
+Agreement with the mean frame, error map, resolution.
 
 Reference:
     Culley et al., Quantitative mapping and minimization of super-resolution optical imaging artifacts, Nature Methods
@@ -45,7 +47,7 @@ class SelfConsistency:
 
 
 def assess(picture: Tensor, around: Tensor, imaging: Imaging, grid: Grid, seen: Tensor) -> SelfConsistency:
-    """Compare a picture, imaged again, with the mean of the camera frames that it was made of.
+    """Compare a picture, imaged again, with the mean of its camera frames.
 
     Brightness and a smooth background are fitted, so that the picture need not be in photons, but it must be linear in
     light. A density is a variance, in which bright emitters count by the square and steady ones not at all, and in a
@@ -83,7 +85,9 @@ def _without_background(z: Tensor) -> Tensor:
 
 
 def _noise_power(z: Tensor) -> float:
-    """Estimate the variance of pixel-to-pixel noise in (H, W): shot noise and the camera's pattern alike.
+    """Estimate the variance of pixel-to-pixel noise in (H, W).
+
+    Shot noise and the camera's fixed pattern alike.
 
     Second differences along both axes leave next to nothing of smooth light, and 36 times the variance of noise.
 
@@ -94,7 +98,7 @@ def _noise_power(z: Tensor) -> float:
 
 
 def resolution_nm(found: Localizations, grid: Grid) -> float | None:
-    """Estimate the resolution of localisations by Fourier ring correlation of two halves.
+    """Estimate the resolution of localisations by FRC of two halves.
 
     The halves are the earlier and the later frames. In shorter alternating blocks, emitters that shine for several
     frames would be in both, and their correlation with themselves would count as detail (measured: 28 nm where the
@@ -123,7 +127,7 @@ def resolution_nm(found: Localizations, grid: Grid) -> float | None:
 
 
 def resampled(picture: Tensor, rows: int) -> Tensor:
-    """Resample a picture to that many rows of square cells; the sum of photons stays."""
+    """Resample a picture to that many rows of square cells; photons stay."""
     share = rows / picture.shape[0]
     if share == 1:
         return picture

@@ -113,7 +113,7 @@ class ViewerProbe:
         self.window.menu_actions[name].trigger()
 
     def indicator(self, name):
-        return self.window.strip.cells[name].lamp
+        return self.window.strip.cells[name].finding
 
     def connected(self):
         return self.indicator("Daemon").value == "running"

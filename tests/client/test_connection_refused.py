@@ -95,7 +95,7 @@ def test_a_key_is_admitted_revoked_and_admitted_again_while_the_window_is_open(v
 
 def test_where_the_picture_would_be_stands_why_there_is_none():
     state = reduce_connection_refused(ViewerState("tcp://there:5711"), "the daemon needs a key")
-    assert empty_text(state, 0.0) == "No entry at tcp://there:5711\n\nthe daemon needs a key"
+    assert empty_text(state, 0.0) == "Connection refused by tcp://there:5711\n\nthe daemon needs a key"
 
 
 def test_a_key_file_that_is_none_is_one_line(tmp_path, key):

@@ -36,7 +36,7 @@ def running(tmp_path):
     """A daemon that has one metric more than this process, its port for Prometheus, and its saved file."""
     (port,) = free_ports(1)
     saved = tmp_path / "saved.ome.tif"
-    settings = simulated(rate_hz=20, save=str(saved))
+    settings = simulated(rate_hz=20, save=str(saved), lossless=True)
     settings["server"] = {"metrics_port": port}
     with Daemon(tmp_path, settings, program=(sys.executable, "-c", METRIC)) as daemon:
         yield daemon.started(), port, saved
@@ -53,7 +53,7 @@ def test_a_new_metric_appears_everywhere_with_its_sentence(running, open_window)
     finding = seen.indicator("Brightest")
     assert (finding.level, finding.explanation) == ("bad", f"A cell has {finding.value}. Dim it.")
     assert finding.value.endswith(" photons")
-    shown = tuple(cell.lamp for cell in seen.window.strip.cells.values())
+    shown = tuple(cell.finding for cell in seen.window.strip.cells.values())
     assert "Brightest: A cell has" in sentence(seen.state, shown)[1]
     seen.until(lambda: "brightest" in seen.window.trends.plots)
 

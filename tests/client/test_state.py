@@ -181,7 +181,7 @@ def test_an_empty_window_explains_itself():
     assert f"Waiting for a daemon at {ENDPOINT}" in empty_text(EMPTY, 0.0)
     assert "selfstorm-daemon run" in empty_text(EMPTY, 0.0)
     assert "498 frames so far" in empty_text(after(said()), 0.0)
-    assert "fallen silent" in empty_text(after(said()), 9.0)
+    assert "does not respond" in empty_text(after(said()), 9.0)
 
 
 def test_a_picture_describes_itself():

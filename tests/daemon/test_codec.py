@@ -137,9 +137,9 @@ def test_a_newer_minor_version_with_more_to_say_is_understood():
 KIND, HEADER, PIXELS = parts_of()
 DEEP = b"\x91" * 60_000 + b"\xc0"
 MALFORMED = {
-    "no parts": ([], "0 parts where 2 or 3 belong"),
-    "one part": ([KIND], "1 parts where"),
-    "four parts": ([KIND, HEADER, PIXELS, b""], "4 parts where"),
+    "no parts": ([], "0 parts instead of 2 or 3"),
+    "one part": ([KIND], "1 parts instead"),
+    "four parts": ([KIND, HEADER, PIXELS, b""], "4 parts instead"),
     "unknown kind": ([b"pickle", HEADER, PIXELS], "unknown kind 'pickle'"),
     "empty kind": ([b"", HEADER, PIXELS], "unknown kind ''"),
     "endless kind": ([b"frame" * 1000, HEADER, PIXELS], "unknown kind"),
@@ -172,13 +172,13 @@ MALFORMED = {
     "empty side": (frame_parts(shape=[0, 3]), r"'frame' header, shape\.0: "),
     "negative sides": (frame_parts(shape=[-2, -3]), r"'frame' header, shape\.0: "),
     "endless side": (frame_parts(shape=[2**40, 3]), r"'frame' header, shape\.0: "),
-    "shape says more": (frame_parts(shape=[2, 4]), r"12 bytes of pixels where \(2, 4\) uint16 takes 16"),
-    "shape says less": (frame_parts(shape=[2, 2]), r"12 bytes of pixels where \(2, 2\) uint16 takes 8"),
-    "other dtype": (frame_parts(dtype="uint8"), r"12 bytes of pixels where \(2, 3\) uint8 takes 6"),
-    "pixels too large": (frame_parts(shape=[16_384, 16_384], dtype="float32"), "12 bytes of pixels where"),
+    "shape says more": (frame_parts(shape=[2, 4]), r"12 bytes of pixels, but \(2, 4\) uint16 takes 16"),
+    "shape says less": (frame_parts(shape=[2, 2]), r"12 bytes of pixels, but \(2, 2\) uint16 takes 8"),
+    "other dtype": (frame_parts(dtype="uint8"), r"12 bytes of pixels, but \(2, 3\) uint8 takes 6"),
+    "pixels too large": (frame_parts(shape=[16_384, 16_384], dtype="float32"), "12 bytes of pixels, but"),
     "empty pixels": (frame_parts(b""), "0 bytes of pixels"),
     "no pixels": ([KIND, HEADER], "'frame' carries no pixels"),
-    "pixels on a kind without": ([*parts_of("status"), b"\x00"], "'status' carries pixels and should not"),
+    "pixels on a kind without": ([*parts_of("status"), b"\x00"], "'status' must not carry pixels"),
     "header too large": ([KIND, b"\xc0" * (MAX_HEADER_BYTES + 1), PIXELS], f"more than {MAX_HEADER_BYTES}"),
     "header of another kind": ([KIND, parts_of("status")[1], PIXELS], "'frame' header, "),
 }

@@ -106,7 +106,7 @@ INFO = {"stream": "stream-1", "source": "there", "height": 2, "width": 2, "dtype
 HEAD = {"stream": "stream-1", "shape": [2, 2], "dtype": "uint16", "number": 0, "sent_unix_ns": 0}
 PIXELS = bytes(8)
 WRONG = {
-    "2 or 3 belong": [b"frame"],
+    "instead of 2 or 3": [b"frame"],
     "unknown kind": packed("frames"),
     "not msgpack": [b"info", b"\xc1"],
     "protocol 9": [b"info", msgpack.packb(INFO | {"v": [9, 0]})],

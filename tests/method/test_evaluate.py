@@ -15,7 +15,7 @@ from scipy.signal import windows
 
 from selfstorm.errors import InputError
 from selfstorm.io.truth import TruthWriter, read_truth
-from selfstorm.metrics.frc import TAPERED, frc_curve, frc_resolution_nm, tukey
+from selfstorm.metrics.frc import TAPERED_SHARE, frc_curve, frc_resolution_nm, tukey
 from selfstorm.metrics.ground_truth import (
     FINE_NM,
     PictureScore,
@@ -117,7 +117,7 @@ def test_a_blurrier_picture_scores_worse(emitters: Array) -> None:
 
 @pytest.mark.parametrize("side", [2, 4, 5, 33, 256])
 def test_the_window_is_tukeys(side: int) -> None:
-    np.testing.assert_allclose(tukey(side), windows.tukey(side, TAPERED), atol=1e-14)
+    np.testing.assert_allclose(tukey(side), windows.tukey(side, TAPERED_SHARE), atol=1e-14)
 
 
 def test_frc_is_one_for_equal_pictures_and_low_for_unrelated_noise() -> None:

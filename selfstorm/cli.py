@@ -1,4 +1,4 @@
-"""The `selfstorm` command: reconstruct, batch, simulate, evaluate, benchmark, convert, info."""
+"""The `selfstorm` command with its subcommands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from selfstorm.commands.simulate import simulate
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("selfstorm"))
 def cli() -> None:
-    """Super-resolved pictures from movies of blinking emitters, learned from the movie alone."""
+    """Super-resolved pictures from movies of blinking emitters.
+
+    What it needs to know of the microscope is learned from the movie alone.
+    """
 
 
 for command in (reconstruct, batch, simulate, evaluate, benchmark, convert, info):

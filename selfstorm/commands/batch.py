@@ -1,4 +1,7 @@
-"""`selfstorm batch`: every recording of a folder, by several processes, resumed where it was stopped."""
+"""`selfstorm batch`: every recording of a folder.
+
+Several processes share the work; a stopped batch resumes.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ from selfstorm.errors import InputError
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def batch(context: click.Context, folder: Path, output: Path | None, workers: int, options: tuple[str, ...]) -> None:
-    """Reconstruct every recording in FOLDER with the OPTIONS of `selfstorm reconstruct`.
+    """Reconstruct every recording in FOLDER.
+
+    OPTIONS are those of `selfstorm reconstruct`.
 
     Beside every output a manifest (.json) says that it is done: run the same command again to go on after a stop, or
     for recordings that have come since. A table of all of them is written as selfstorm_batch.csv and .html. The exit

@@ -1,4 +1,7 @@
-"""Jobs of `selfstorm batch`: one process a recording, and a manifest beside each output that says it is done."""
+"""Jobs of `selfstorm batch`.
+
+Each recording has a process of its own, and a manifest beside its output when it is done.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,10 @@ class Result:
 
 
 def find_jobs(folder: Path, output: Path) -> list[Job]:
-    """List the recordings of a folder; outputs mirror its subfolders, and no two share a name."""
+    """List the recordings of a folder.
+
+    Outputs mirror its subfolders, and no two share a name.
+    """
     inside = output.resolve()
     movies = [movie for movie in find_movies(folder) if inside not in movie.resolve().parents]
     names = Counter((movie.parent, stem(movie).casefold()) for movie in movies)
@@ -67,7 +73,10 @@ def find_jobs(folder: Path, output: Path) -> list[Job]:
 
 
 def run_jobs(jobs: Sequence[Job], options: Sequence[str], workers: int) -> Iterator[Result]:
-    """Run the jobs that are not done; yield each result as it comes. A failed one does not stop the others."""
+    """Run the jobs that are not done; yield each result as it comes.
+
+    A failed one does not stop the others.
+    """
     with ThreadPoolExecutor(workers) as pool:
         futures = [pool.submit(_run, job, tuple(options)) for job in jobs]
         try:
@@ -98,7 +107,10 @@ def _run(job: Job, options: tuple[str, ...]) -> Result:
 
 
 def _done(job: Job, options: tuple[str, ...]) -> Result | None:
-    """Return the result of a job that an earlier run finished; None where there is none."""
+    """Return the result of a job that an earlier run finished.
+
+    None where there is none.
+    """
     if not job.pictures.exists():
         return None
     if not job.manifest.exists():  # it was stopped between the pictures, which are complete, and the manifest
@@ -136,7 +148,10 @@ def _finish(job: Job, options: tuple[str, ...], state: str) -> Result:
 
 
 def write_tables(output: Path, results: Sequence[Result]) -> Path:
-    """Write the results as CSV and HTML, over those of an earlier run; return the HTML file."""
+    """Write the results as CSV and HTML, over those of an earlier run.
+
+    Returns the HTML file.
+    """
     names = list(dict.fromkeys(name for result in results for name in result.metrics))
     header = [MARK, "state", *names]
     rows = [[str(r.job.movie), r.state, *(_cell(r.metrics.get(name)) for name in names)] for r in results]

@@ -1,4 +1,4 @@
-"""`selfstorm convert`: movies, pictures and tables in another format, frame by frame."""
+"""`selfstorm convert`: movies, pictures and tables in another format."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ METRICS = ("agreement", "resolution_nm", "misfit")
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def info(file: Path) -> None:
-    """Describe FILE: a movie, pictures, a table of localisations or a saved model.
+    """Describe FILE: a movie, pictures, localisations or a saved model.
 
     Of what selfstorm wrote it shows the movie, command, model and metrics that it was made from.
     """
@@ -27,7 +27,10 @@ def info(file: Path) -> None:
 
 
 def describe(file: Path) -> Iterator[str]:
-    """Describe a file in lines. Raises InputError where it is none of ours or a movie's."""
+    """Describe a file in lines.
+
+    Raises InputError where it is none of ours or a movie's.
+    """
     from selfstorm.io.localization_table import FORMATS
 
     if not file.exists():

@@ -48,7 +48,10 @@ def parse_selection(selected: tuple[str, ...]) -> dict[str, int | str]:
 
 
 def movie_options(command: Command) -> Command:
-    """Add the options that choose a movie; the command receives them as `choice`."""
+    """Add the options that choose a movie.
+
+    The command receives them as `choice`.
+    """
 
     @wraps(command)
     def with_choice(**given: Any) -> Any:

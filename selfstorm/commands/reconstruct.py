@@ -171,7 +171,10 @@ def _plan(
 
 
 def _write_windows(made: Any, files: ReconstructionFiles, length: int) -> tuple[Reconstruction | None, list[str]]:
-    """Write every window's outputs; return the last picture, and why others are missing."""
+    """Write every window's outputs.
+
+    Returns the last picture, and why others are missing.
+    """
     from selfstorm.stream.offline import FailedWindow
 
     result, failed = None, []

@@ -1,4 +1,7 @@
-"""Files of a reconstruction: pictures, localisations and error maps, written window by window."""
+"""Files of a reconstruction.
+
+Pictures, localisations and error maps, written window by window.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,10 @@ APART = {"picture", "raw_mean", "fit", "psf", "localizations", "error_map"}  # o
 
 @dataclass(frozen=True, slots=True)
 class OutputPaths:
-    """Where the outputs of `selfstorm reconstruct` go; None for those that are not written."""
+    """Paths of the outputs of `selfstorm reconstruct`.
+
+    None for those that are not written.
+    """
 
     pictures: Path
     localizations: Path | None = None
@@ -39,7 +45,10 @@ class OutputPaths:
     overwrite: bool = False
 
     def check(self, inputs: list[Path]) -> None:
-        """Raise InputError where an output would destroy data, or has an unknown format."""
+        """Raise InputError where an output would destroy data.
+
+        The same for a table of an unknown format.
+        """
         outputs = {
             "-o": self.pictures,
             "--localizations": self.localizations,
@@ -66,7 +75,9 @@ def provenance(movie: Path) -> dict[str, Any]:
 
 
 class ReconstructionFiles:
-    """The open outputs of a reconstruction; as a context manager, an exception abandons them.
+    """The open outputs of a reconstruction.
+
+    As a context manager, an exception abandons them.
 
     Args:
         paths: where they go.

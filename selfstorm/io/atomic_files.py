@@ -114,8 +114,9 @@ def temporary_path(path: Path) -> Path:
 
 
 def free_path(path: Path) -> Path:
-    """Return the path itself if it is free, else the first free one of NAME-2, NAME-3, ...
+    """Return the path itself where it is free.
 
+    Else the first free one of NAME-2, NAME-3, ...
     A name is free if neither it nor its temporary form exists.
     """
     ending = next((one for one in DOUBLE_ENDINGS if path.name.endswith(one)), path.name.removeprefix(stem(path)))

@@ -40,7 +40,10 @@ def movie_axis(axes: Sequence[tuple[str, int]], select: Selection, where: object
 
 
 def several_axes(axes: Sequence[tuple[str, object]], where: object) -> MovieError:
-    """Make the error for a recording with more axes than a movie; its hint names one that is there."""
+    """Make the error for a recording with more axes than a movie.
+
+    Its hint names one that is there.
+    """
     listed = ", ".join(f"{name} ({size})" for name, size in axes)
     name = next((name for name, _ in axes if name != "time"), axes[-1][0])
     return MovieError(

@@ -15,7 +15,10 @@ from selfstorm.io.vendor import is_vendor
 
 
 def find_movies(folder: Path) -> Iterator[Path]:
-    """Yield the recordings in a folder and its subfolders, in order; pictures of selfstorm are none."""
+    """Yield the recordings in a folder and its subfolders, in order.
+
+    Pictures of selfstorm are none.
+    """
     if (
         data_folder(folder) is not None
         or any((folder / mark).is_file() for mark in ome_zarr.MARKS)

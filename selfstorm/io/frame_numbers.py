@@ -1,10 +1,16 @@
-"""Frame numbers of a recording: the camera's own, made to grow where they begin again."""
+"""Frame numbers of a recording.
+
+They are the camera's own, made to grow where they begin again.
+"""
 
 from __future__ import annotations
 
 
 class Numbering:
-    """Numbers of one recording from its first frame on, lap after lap where it is looped."""
+    """Numbers of one recording from its first frame on.
+
+    They go on growing where it is looped.
+    """
 
     def __init__(self) -> None:
         self._last: int | None = None

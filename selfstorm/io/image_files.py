@@ -1,4 +1,7 @@
-"""Micro-Manager's separate image files: a folder with one TIFF per image and metadata.txt."""
+"""Micro-Manager's separate image files.
+
+A folder with one TIFF per image and metadata.txt.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,10 @@ MAX_COMPRESSION = 100_000  # ratio
 
 
 def image_files(folder: Path) -> dict[Path, dict[str, Place]]:
-    """List the images in a folder by Micro-Manager's names, with their indices; {} where there are none."""
+    """List the images in a folder by Micro-Manager's names.
+
+    Returns their indices by path; {} where there are none.
+    """
     found: dict[Path, dict[str, Place]] = {}
     for path in sorted(folder.iterdir()):
         match = next((match for name in NAMES if (match := name.fullmatch(path.name))), None)
@@ -38,7 +44,10 @@ def image_files(folder: Path) -> dict[Path, dict[str, Place]]:
 
 
 class ImageFilesReader:
-    """A movie of separate image files; see Reader. A time without a file is a lost frame."""
+    """A movie of separate image files; see Reader.
+
+    A time without a file is a lost frame.
+    """
 
     def __init__(self, folder: Path, images: dict[Path, dict[str, Place]], select: Selection) -> None:
         self._folder, self.paths = folder, (*images, folder / METADATA)
@@ -98,7 +107,10 @@ class ImageFilesReader:
 
 
 def _metadata(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """Read the summary, and the tags of each file by its name; {} where there are none."""
+    """Read the summary, and the tags of each file by its name.
+
+    Both are {} where there are none.
+    """
     try:
         text = path.read_text(encoding="utf-8", errors="replace").rstrip().rstrip(",")
     except OSError:

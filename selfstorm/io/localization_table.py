@@ -1,4 +1,7 @@
-"""Tables of localisations, whatever their file format: columns, and writers chosen by the file's ending."""
+"""Tables of localisations, whatever their file format.
+
+Columns, and writers chosen by the file's ending.
+"""
 
 from __future__ import annotations
 
@@ -115,7 +118,10 @@ def side_files(path: Path) -> tuple[Path, ...]:
 
 
 def table_writer(path: Path, info: TableInfo, *, overwrite: bool = False) -> TableWriter:
-    """Open the writer for a file's ending. Raises InputError where it cannot be written."""
+    """Open the writer for a file's ending.
+
+    Raises InputError where it cannot be written.
+    """
     check_format(path)
     suffix = path.suffix.lower()
     if suffix == ".hdf5":
@@ -132,7 +138,10 @@ def table_writer(path: Path, info: TableInfo, *, overwrite: bool = False) -> Tab
 
 
 def read_table(path: Path) -> tuple[LocalizationTable, TableInfo | None]:
-    """Read a table of any format, and its movie where the file describes it. Raises InputError."""
+    """Read a table of any format, and what it says of its movie.
+
+    Raises InputError.
+    """
     check_format(path)
     suffix = path.suffix.lower()
     if suffix == ".hdf5":

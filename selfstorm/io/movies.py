@@ -1,5 +1,6 @@
-"""Movies of camera frames on disk: one interface to every format, for the daemon and offline.
+"""Movies of camera frames on disk.
 
+One interface to every format, for the daemon and offline.
 TIFF, OME-TIFF, ImageJ and Micro-Manager stacks     io/tiff.py
 Micro-Manager's separate image files                io/image_files.py
 NDTiff data sets                                    io/ndtiff.py
@@ -112,7 +113,10 @@ class MovieFile:
         return movie
 
     def stamp(self, index: int) -> Stamp:
-        """Read the camera's number and time of a frame; its index and no time where the file states none."""
+        """Read the camera's number and time of a frame.
+
+        It is the index, and no time, where the file states none.
+        """
         return self._reader.stamp(index)
 
 
@@ -156,7 +160,10 @@ def _folder_reader(folder: Path, select: Mapping[str, int | str]) -> Reader:
 
 
 def continues_another(path: Path, stacks: list[Path]) -> bool:
-    """Tell whether a file continues another: X_MMStack_Pos0_1.ome.tif continues X_MMStack_Pos0.ome.tif."""
+    """Tell whether a file continues another.
+
+    X_MMStack_Pos0_1.ome.tif continues X_MMStack_Pos0.ome.tif.
+    """
     stem, dot, rest = path.name.partition(".")
     before, _, number = stem.rpartition("_")
     return CONTINUED in stem and number.isdecimal() and path.with_name(before + dot + rest) in stacks

@@ -1,4 +1,7 @@
-"""NDTiff data sets, finished or growing: a folder with an index and the TIFF files of the images."""
+"""NDTiff data sets, finished or growing.
+
+A folder with an index and the TIFF files of the images.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,10 @@ def data_folder(folder: Path) -> Path | None:
 
 
 class Index:
-    """The index of a data set, read as it grows. Raises MovieError where it is damaged."""
+    """The index of a data set, read as it grows.
+
+    Raises MovieError where it is damaged.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
@@ -65,7 +71,10 @@ class Index:
 
     @property
     def rest(self) -> bytes:
-        """Up to a block of bytes behind the last complete entry; none in a finished data set."""
+        """Up to a block of bytes behind the last complete entry.
+
+        None in a finished data set.
+        """
         self._file.seek(self._at)
         return self._file.read(BLOCK_BYTES)
 
@@ -87,12 +96,17 @@ class Images:
         return path.stat().st_size if path.is_file() else 0
 
     def pixels(self, entry: Entry) -> Array:
-        """Read (H, W). Raises MovieError where the file ends before the image does."""
+        """Read (H, W).
+
+        Raises MovieError where the file ends before the image does."""
         data = self._read(entry, entry.pixels_at, entry.pixel_bytes)
         return np.frombuffer(data, np.dtype(entry.dtype).newbyteorder("<")).reshape(entry.height, entry.width)
 
     def tags(self, entry: Entry) -> dict[str, Any] | None:
-        """Read an image's metadata, None where it is not written yet, as it is after the pixels."""
+        """Read an image's metadata.
+
+        Returns None where it is not written yet: it follows the pixels.
+        """
         data = self._read(entry, entry.metadata_at, entry.metadata_bytes)
         try:
             tags = json.loads(data)
@@ -131,8 +145,9 @@ class Images:
 
 
 class ImageSelector:
-    """Choice of the images that are the movie: those at the selected indices, along one remaining axis.
+    """Choice of the images that are the movie.
 
+    Those at the selected indices, along one remaining axis.
     It decides entry by entry, because the rest of a growing data set is unknown.
     """
 
@@ -141,7 +156,10 @@ class ImageSelector:
         self._seen: dict[str, set[int | str]] = {}
 
     def admits(self, entry: Entry) -> bool:
-        """Tell whether an image belongs to the movie. Raises MovieError where two axes are left."""
+        """Tell whether an image belongs to the movie.
+
+        Raises MovieError where two axes are left.
+        """
         check_names(list(entry.axes), self._select, self._where)
         if any(entry.axes[name] != at for name, at in self._select.items()):
             self._note({name: entry.axes[name] for name in self._select})
@@ -180,7 +198,10 @@ def image_stamp(tags: dict[str, Any], index: int, begin_unix_ms: float | None, s
 
 
 class NDTiffReader:
-    """A finished data set; see Reader. Places on its time axis without an image are lost frames."""
+    """A finished data set; see Reader.
+
+    Places on its time axis without an image are lost frames.
+    """
 
     def __init__(self, folder: Path, select: Selection) -> None:
         self._folder = folder
@@ -247,7 +268,10 @@ class NDTiffReader:
         self._entries = [entry for entry, kind in zip(self._entries, kinds, strict=True) if kind == usual]
 
     def _order(self, axis: str) -> None:
-        """Sort the images along the movie's axis; number them by it where images are missing."""
+        """Sort the images along the movie's axis.
+
+        They are numbered by it where images are missing.
+        """
         at = [entry.axes.get(axis) for entry in self._entries]
         numbers = [place for place in at if isinstance(place, int)]
         self._numbers: list[int] = []

@@ -1,5 +1,6 @@
-"""NDTiff.index: one entry per image, appended while the data set is written.
+"""NDTiff.index: one entry per image.
 
+Appended while the data set is written.
 Nothing in it is trusted. An entry: length and JSON of the image's axes; length and name of its file; eight 32-bit
 numbers, little-endian: where its pixels begin, width, height, pixel type, pixel compression, where its metadata begins,
 its length, its compression.

@@ -130,7 +130,10 @@ def read_pictures(path: Path) -> Pictures:
 
 
 def read_records(path: Path) -> list[dict[str, Any]]:
-    """Read the records of the pictures in a TIFF without their pixels; [] where it has none."""
+    """Read the records of the pictures in a TIFF without their pixels.
+
+    Returns [] where it has none.
+    """
     try:
         with open_tiff(path) as file, as_movie_error(path):
             records = _records(file)

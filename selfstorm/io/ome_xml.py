@@ -1,4 +1,4 @@
-"""OME-XML: which plane of which file is which time, channel and z, its sizes and its times.
+"""OME-XML: the planes of an image, their files, sizes and times.
 
 Reference: OME schema 2016-06, Pixels, TiffData and Plane.
 """
@@ -52,7 +52,10 @@ def master_file(root: ElementTree.Element) -> str | None:
 
 
 def images(root: ElementTree.Element, where: Path) -> list[OmeImage]:
-    """List the images of a data set. Raises MovieError where the XML contradicts itself."""
+    """List the images of a data set.
+
+    Raises MovieError where the XML contradicts itself.
+    """
     own = root.attrib.get("UUID")
     try:
         return [
@@ -88,7 +91,10 @@ def _image(image: ElementTree.Element, pixels: ElementTree.Element, own: str | N
 def _planes(
     pixels: ElementTree.Element, order: str, sizes: dict[str, int], own: str | None
 ) -> Iterator[tuple[tuple[int, ...], tuple[str, int]]]:
-    """Yield position (T, C, Z) and (file, directory) of every plane that has a TiffData."""
+    """Yield position and page of every plane that has a TiffData.
+
+    The position is (T, C, Z), the page (file, directory).
+    """
     total = math.prod(sizes.values())
     for data in _children(pixels, "TiffData"):
         uuid = next(_children(data, "UUID"), None)

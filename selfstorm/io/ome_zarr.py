@@ -27,7 +27,10 @@ AXIS_NAMES = {"t": "time", "c": "channel", "p": "position"}
 
 @dataclass(frozen=True, slots=True)
 class _Multiscale:
-    """The finest array of an image, with names, units and scales of its axes; [] where not stated."""
+    """The finest array of an image, and its axes.
+
+    names, units, scale: of the axes; [] where not stated.
+    """
 
     array: Path
     names: list[str]
@@ -36,8 +39,9 @@ class _Multiscale:
 
 
 class OmeZarrReader:
-    """The finest image of an OME-Zarr group, or a plain Zarr array; see Reader.
+    """The finest image of an OME-Zarr group, or a plain Zarr array.
 
+    It is a Reader.
     A frame whose chunks are not stored is missing: its number is left out.
     """
 
@@ -91,7 +95,10 @@ class OmeZarrReader:
         return self._array[tuple(at)]
 
     def _stored_frames(self, count: int) -> list[int]:
-        """List the frames of which every chunk is stored; tensorstore reads others as zeros."""
+        """List the frames of which every chunk is stored.
+
+        A frame that is not stored would be read as zeros.
+        """
         if self._array[self._index].storage_statistics(query_fully_stored=True).result().fully_stored:
             return list(range(count))
         asked = [self._frame(number).storage_statistics(query_fully_stored=True) for number in range(count)]
@@ -102,7 +109,10 @@ class OmeZarrReader:
 
 
 def _image(path: Path) -> _Multiscale:
-    """Find the array of the finest image. Raises MovieError where there are several images."""
+    """Find the array of the finest image.
+
+    Raises MovieError where there are several images.
+    """
     attributes = _attributes(path)
     if "multiscales" not in attributes and (inside := _images_inside(path, attributes)):
         if len(inside) != 1:

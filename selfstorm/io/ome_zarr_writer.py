@@ -1,4 +1,6 @@
-"""Pictures and movies as OME-Zarr 0.5: sharded, one chunk a picture, with a coarser copy for viewers.
+"""Pictures and movies as OME-Zarr 0.5.
+
+They are sharded, one chunk per picture, with a coarser copy for viewers.
 
 Reference: NGFF 0.5, multiscales; Zarr 3, sharding codec.
 """
@@ -24,8 +26,9 @@ HINT = 'pip install "selfstorm[zarr]"'
 
 
 class OmeZarrWriter(GrowingFile):
-    """Writer of pictures of one shape and dtype to a folder, with their records in its attributes.
+    """Writer of pictures of one shape and dtype to a folder.
 
+    Their records are in its attributes.
     Until it is closed the folder is called NAME.part, a readable OME-Zarr at every moment: pictures are written by
     shards, the array grows with them.
     """

@@ -12,7 +12,9 @@ from selfstorm.io.reader import Reader, Stamp
 
 
 def parse_frames(text: str) -> slice:
-    """Read FIRST:LAST, as a slice does: FIRST from 0, up to but without LAST, either may be left out.
+    """Read FIRST:LAST, as a slice does.
+
+    FIRST counts from 0 and LAST is not included; either may be left out.
 
     Raises:
         InputError: it is something else, or empty.
@@ -29,7 +31,10 @@ def parse_frames(text: str) -> slice:
 
 
 def parse_region(text: str) -> Region:
-    """Read Y,X,HEIGHT,WIDTH in camera pixels. Raises InputError where it is something else."""
+    """Read Y,X,HEIGHT,WIDTH in camera pixels.
+
+    Raises InputError where it is something else.
+    """
     parts = [part.strip() for part in text.split(",")]
     if len(parts) != 4 or not all(part.isdecimal() for part in parts) or 0 in (int(parts[2]), int(parts[3])):
         raise InputError(
@@ -41,7 +46,10 @@ def parse_region(text: str) -> Region:
 
 
 class PartOfMovie:
-    """Some frames of another reader's movie, cut to a region; see Reader. Numbers and times stay the movie's."""
+    """Some frames of another reader's movie, cut to a region; see Reader.
+
+    Numbers and times stay the movie's.
+    """
 
     def __init__(self, reader: Reader, frames: slice | None, region: Region | None, where: object) -> None:
         indices = range(reader.length)[frames or slice(None)]

@@ -1,5 +1,6 @@
-"""Localisations as Picasso's HDF5: a table `locs`, its metadata inside and in NAME.yaml beside it.
+"""Localisations as Picasso's HDF5.
 
+A table `locs`, its metadata inside and in NAME.yaml beside it.
 Schnitzbauer et al., Super-resolution microscopy with DNA-PAINT, Nature Protocols 12, 1198 (2017). Frames count from 0.
 Lengths are camera pixels, and a whole number is the *centre* of a pixel, as in Picasso's own fits:
 x = x_nm / pixel - 0.5.
@@ -36,7 +37,10 @@ def _h5py(path: Path) -> Any:
 
 
 class PicassoWriter(TableWriter):
-    """Writer of Picasso's HDF5; between two windows the file is closed, so that a killed run leaves it readable."""
+    """Writer of Picasso's HDF5.
+
+    Between two windows the file is closed, so that a killed run leaves it readable.
+    """
 
     def __init__(self, path: Path, info: TableInfo, *, overwrite: bool = False) -> None:
         self._h5py = _h5py(path)
@@ -97,7 +101,10 @@ def _metadata(info: TableInfo) -> list[dict[str, Any]]:
 
 
 def read_picasso(path: Path) -> tuple[LocalizationTable, TableInfo]:
-    """Read Picasso's HDF5. Raises InputError where it is none, or its pixel size is unknown."""
+    """Read Picasso's HDF5.
+
+    Raises InputError where it is none, or its pixel size is unknown.
+    """
     h5py = _h5py(path)
     try:
         with h5py.File(path, "r") as file:
@@ -132,7 +139,7 @@ def read_picasso(path: Path) -> tuple[LocalizationTable, TableInfo]:
 
 
 def _yaml_documents(path: Path) -> list[dict[str, Any]]:
-    """Read NAME.yaml as written by this module, or `key: value` lines of Picasso's."""
+    """Read NAME.yaml, as written here or by Picasso."""
     documents: list[dict[str, Any]] = []
     for text in path.with_suffix(".yaml").read_text(encoding="utf-8").split("\n---"):
         try:

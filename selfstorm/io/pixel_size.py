@@ -1,4 +1,4 @@
-"""Pixel sizes and frame intervals in files, in whatever unit they are stated."""
+"""Pixel sizes and frame intervals, in whatever unit a file states them."""
 
 from __future__ import annotations
 
@@ -82,7 +82,10 @@ def plausible_nm(size: float | None) -> float | None:
 
 
 def doubt(sigma_nm: float, pixel_nm: float) -> str:
-    """Describe why a pixel size is doubtful, by the PSF that was learned with it; empty where it is not."""
+    """Describe why a pixel size is doubtful.
+
+    The PSF that was learned with it tells; empty where it is plausible.
+    """
     low, high = PLAUSIBLE_SIGMA_NM
     if low <= sigma_nm <= high:
         return ""
@@ -93,7 +96,10 @@ def doubt(sigma_nm: float, pixel_nm: float) -> str:
 
 
 def stated_pixel_size(file: tifffile.TiffFile) -> PixelSize | None:
-    """Read the pixel size of a TIFF without OME-XML; None where it states none that is plausible."""
+    """Read the pixel size of a TIFF without OME-XML.
+
+    Returns None where it states none that is plausible.
+    """
     for read in (_micromanager, _imagej, _description, _resolution):
         try:
             size = read(file)

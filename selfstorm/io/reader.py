@@ -1,4 +1,7 @@
-"""Interface of the movie formats: frames one by one, with their numbers and times."""
+"""Interface of the movie formats.
+
+Frames one by one, with their numbers and times.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class AcquisitionInfo:
-    """Acquisition settings, as far as the file states them; None where it does not."""
+    """Acquisition settings; None for those that the file does not state."""
 
     exposure_ms: float | None = None
     rate_hz: float | None = None
@@ -39,8 +42,9 @@ class AcquisitionInfo:
 
 
 class Reader(Protocol):
-    """A movie of one format. Opening it reads what describes the frames, never their pixels.
+    """A movie of one format.
 
+    Opening it reads what describes the frames, never their pixels.
     length: frames. height, width: camera pixels. dtype: of the pixels as stored. paths: the files that are read, or a
     folder where all of it is. notes: sentences on what of the file is no part of the movie. Raises MovieError.
     """

@@ -185,7 +185,10 @@ def _pages(file: IO[bytes], path: Path) -> tuple[str, list[tuple[int, int]]]:
 
 
 def _lines(path: Path, info: StreamInfo) -> Iterator[tuple[int, int, int, float] | None]:
-    """Yield (seq, number, sent_unix_ns, camera_ms or nan) of each line; None for one of no frame of this stream."""
+    """Yield (seq, number, sent_unix_ns, camera_ms or nan) of each line.
+
+    It is None for a line of another stream.
+    """
     shape = [info.height, info.width]
     with path.open("rb") as file:
         for line in file:

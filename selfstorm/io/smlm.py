@@ -1,5 +1,6 @@
-"""Localisations in the SMLM file format 0.2: a ZIP file with a manifest and a binary table.
+"""Localisations in the SMLM file format 0.2.
 
+A ZIP file with a manifest and a binary table.
 Ouyang et al., ShareLoc, Nature Methods 19, 1331 (2022); specification: imodpasteur/smlm-file-format. Frames count from
 0; positions are nm from the corner of the first camera pixel.
 """
@@ -39,7 +40,10 @@ MAX_BYTES = 2**34
 
 
 class SmlmWriter(TableWriter):
-    """Writer of the SMLM file format: rows grow in NAME.part, a plain binary table, and are packed at the end."""
+    """Writer of the SMLM file format.
+
+    Rows grow in NAME.part, a plain binary table, and are packed at the end.
+    """
 
     def __init__(self, path: Path, info: TableInfo, *, overwrite: bool = False) -> None:
         check_new(path, overwrite=overwrite)
@@ -133,7 +137,10 @@ class SmlmWriter(TableWriter):
 
 
 def read_smlm(path: Path) -> tuple[LocalizationTable, TableInfo | None]:
-    """Read the first binary table of an SMLM file. Raises InputError where there is none."""
+    """Read the first binary table of an SMLM file.
+
+    Raises InputError where there is none.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             manifest = json.loads(archive.read("manifest.json"))

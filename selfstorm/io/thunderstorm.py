@@ -77,7 +77,10 @@ class ThunderstormWriter(TableWriter):
 
 
 def read_thunderstorm_table(path: Path) -> LocalizationTable:
-    """Read a table of ThunderSTORM's. Raises InputError naming the faulty file and line."""
+    """Read a table of ThunderSTORM's.
+
+    Raises InputError naming the faulty file and line.
+    """
     _, frame, x, y, sigma, photons, offset, noise, sd = read_thunderstorm(path).T
     return LocalizationTable(frame.astype(np.int64) - 1, x, y, sigma, photons, offset, noise, sd, sd)
 

@@ -1,4 +1,7 @@
-"""TIFF in all its dialects: plain stacks, OME-TIFF, ImageJ, Micro-Manager's stacks in one file or several."""
+"""TIFF in all its dialects.
+
+Plain stacks, OME-TIFF, ImageJ, Micro-Manager's stacks in one file or several.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,10 @@ MAX_COMPRESSION = 100_000  # ratio; an empty frame comes close
 
 
 class TiffReader:
-    """The movie in a TIFF; see Reader. Its frames are numbered by their position on the movie's axis."""
+    """The movie in a TIFF; see Reader.
+
+    Its frames are numbered by their position on the movie's axis.
+    """
 
     def __init__(self, path: Path, select: Selection) -> None:
         self._path = path
@@ -66,7 +72,10 @@ class TiffReader:
         self.acquisition = micromanager_tags.acquisition(tags) if tags else AcquisitionInfo(rate_hz=rate_hz)
 
     def _places(self, layout: Layout, select: Selection) -> list[tuple[tuple[int, ...], int]]:
-        """List the positions of the movie's frames that have a page, and their numbers along the movie's axis."""
+        """List the positions of the movie's frames that have a page.
+
+        Returns positions and numbers along the movie's axis.
+        """
         wide = [at for at, (_, size) in enumerate(layout.axes) if size > 1]
         chosen = movie_axis([layout.axes[at] for at in wide], select, self._path)
         index: list[int | slice] = [0] * len(layout.axes)
@@ -111,7 +120,10 @@ class TiffReader:
         self._open.close()
 
     def _page(self, index: int) -> Any:
-        """Return a page of an open file; of a stack's other files, which may be thousands, one is open at a time."""
+        """Return a page of an open file.
+
+        Of a stack's other files, which may be thousands, one is open at a time.
+        """
         page = self._pages[index]
         handle = page.parent.filehandle
         if handle is not self._open:

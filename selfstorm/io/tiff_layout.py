@@ -1,5 +1,4 @@
-"""Layout of a TIFF: which page lies where on the axes of its recording, in every dialect.
-
+"""Layout of a TIFF: the position of each page on the recording's axes.
 OME-TIFF, also in several files or with a companion     by its XML
 Micro-Manager's stacks, in one file or several          by their index maps
 ImageJ's hyperstacks, tifffile's shaped files           by the first description
@@ -28,7 +27,10 @@ TOGETHER = "keep the files of a stack together in one folder"
 
 @dataclass(slots=True)
 class Layout:
-    """Pages by their position on the axes (name, size); a position without a page is a frame that was lost."""
+    """Pages by their position on the axes (name, size).
+
+    A position without a page is a frame that was lost.
+    """
 
     axes: list[tuple[str, int]]
     pages: dict[Index, Any]
@@ -78,7 +80,10 @@ def _unravel(at: int, axes: Sequence[tuple[str, int]]) -> Index:
 
 
 def _described(file: tifffile.TiffFile) -> tuple[list[tuple[str, int]], int]:
-    """Read the axes inside of time, and the frames promised, from the first description; [] and 0 without."""
+    """Read the axes inside of time, and the promised number of frames.
+
+    They are in the first description; [] and 0 without.
+    """
     first = file.pages.first
     if file.is_imagej and file.imagej_metadata:
         stated = {name: _count(file.imagej_metadata.get(name)) for name in ("frames", "slices", "channels", "images")}
@@ -101,7 +106,10 @@ def _count(value: Any) -> int:
 
 
 class RawPage:
-    """One frame of raw pixels behind a page, with the part of tifffile's page that the reader uses."""
+    """One frame of raw pixels behind a page.
+
+    It has the part of tifffile's page that the reader uses.
+    """
 
     def __init__(self, page: Any, offset: int) -> None:
         self.parent, self.shape, self.dtype, self.keyframe = page.parent, page.shape, page.dtype, page
@@ -116,7 +124,10 @@ class RawPage:
 
 
 def _raw_pages(file: tifffile.TiffFile, page: Any, promised: int) -> list[Any]:
-    """List the frames behind a single page: ImageJ's big stacks, and tifffile's truncated ones; [] where none."""
+    """List the frames behind a single page.
+
+    There are some in ImageJ's big stacks and tifffile's truncated ones; [] otherwise.
+    """
     count = promised
     if page.is_shaped:
         try:
@@ -132,7 +143,10 @@ def _raw_pages(file: tifffile.TiffFile, page: Any, promised: int) -> list[Any]:
 
 
 def _ome_root(file: tifffile.TiffFile, path: Path) -> Any:
-    """Return the root of the OME-XML, of the companion file where the TIFF points to it; None without OME-XML."""
+    """Return the root of the OME-XML, None without.
+
+    It is the companion file's where the TIFF points to one.
+    """
     first = file.pages.first
     if not first.is_ome:
         return None
@@ -210,7 +224,10 @@ def _keep_usual(pages: dict[Index, Any], named: list[LeftOut], number: Mapping[i
 
 
 class _Files:
-    """The files of a data set, their pages looked up by name; each is opened once and closed again."""
+    """The files of a data set, their pages looked up by name.
+
+    Each is opened once and closed again.
+    """
 
     def __init__(self, path: Path, table: list[Any]) -> None:
         self._path = path
@@ -218,7 +235,10 @@ class _Files:
         self.number = {id(page): (path.name, index) for index, page in enumerate(table)}
 
     def page(self, name: str, directory: int) -> Any:
-        """Return a page; None where its file has fewer. Raises MovieError where the file is missing."""
+        """Return a page; None where its file has fewer.
+
+        Raises MovieError where the file is missing.
+        """
         name = Path(name.replace("\\", "/")).name
         if name not in self._tables:
             self._tables[name] = self._read(self._path.parent / name)
@@ -298,7 +318,10 @@ def _micromanager(file: tifffile.TiffFile, path: Path, table: list[Any], stated:
 
 
 def _other_files(path: Path) -> list[Path]:
-    """List the other files of a stack. Raises MovieError where one between two others is missing."""
+    """List the other files of a stack.
+
+    Raises MovieError where one between two others is missing.
+    """
     before, mark, _ = path.name.partition("_MMStack")
     if not mark:
         return []

@@ -33,7 +33,10 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
 
 @contextmanager
 def as_movie_error(path: Path) -> Iterator[None]:
-    """Raise whatever tifffile raises in the block as a MovieError; silence what it logs of it."""
+    """Raise whatever tifffile raises in the block as a MovieError.
+
+    What it logs meanwhile is not shown.
+    """
     logger, silence = tifffile.logger(), _Silence()
     logger.addFilter(silence)
     try:

@@ -1,5 +1,6 @@
-"""Pages of a TIFF, each by its own tags; those that are no frame of the movie are named.
+"""Pages of a TIFF, each by its own tags.
 
+Those that are no frame of the movie are named.
 tifffile's series describe all pages by the first one of each kind, which is fast, and wrong where one page is
 compressed, cut or stored otherwise. Here a page shares another's description only where their tags are equal.
 """
@@ -31,7 +32,10 @@ WHITE_IS_ZERO = 0
 
 @dataclass(frozen=True, slots=True)
 class PageKind:
-    """What the pixels of a page are; pages of one kind are frames of one movie, however they are compressed."""
+    """Kind of a page by its pixels.
+
+    Pages of one kind are frames of one movie, however they are compressed.
+    """
 
     height: int
     width: int
@@ -66,7 +70,10 @@ def _pixels(kind: PageKind) -> str:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Pages of a file, counted from 0, that are no frames of the movie, and why."""
+    """Pages that are no frames of the movie, and why.
+
+    pages: counted from 0 in their file.
+    """
 
     file: str
     pages: tuple[int, ...]
@@ -86,7 +93,10 @@ def ranges(numbers: Iterable[int]) -> str:
 
 
 def page_table(file: tifffile.TiffFile) -> list[Any]:
-    """List the pages of one file's chain, in order, as tifffile's pages that decode by their own tags."""
+    """List the pages of one file's chain.
+
+    They decode by their own tags.
+    """
     known: dict[tuple[bytes, ...], Any] = {}
     pages: list[Any] = []
     page: Any
@@ -105,7 +115,10 @@ def page_table(file: tifffile.TiffFile) -> list[Any]:
 
 
 def _directories(file: tifffile.TiffFile) -> Iterable[tuple[int, tuple[bytes, ...]]]:
-    """Yield the offset of each directory, and its structural tags; () where they do not lie in the directory."""
+    """Yield the offset of each directory, and its structural tags.
+
+    The tags are () where their values do not lie in the directory.
+    """
     handle, big = file.filehandle, file.is_bigtiff
     order = file.byteorder
     count_format, entry_size, link_format = (f"{order}Q", 20, f"{order}Q") if big else (f"{order}H", 12, f"{order}I")
@@ -168,7 +181,10 @@ def kind_of(page: Any) -> PageKind:
 
 
 def usual_kind(kinds: Sequence[PageKind]) -> PageKind:
-    """Choose the kind of the movie's frames: that of most pages, the first of several; grey full pages preferred."""
+    """Choose the kind of the movie's frames.
+
+    It is that of most pages, grey full ones preferred; the first of several.
+    """
     counts = Counter(kinds)
     return max(counts, key=lambda kind: (not kind.colour and not kind.reduced, counts[kind]))
 
@@ -190,7 +206,10 @@ def stored_bytes(page: Any) -> int:
 
 
 def check_whole(pages: Sequence[Any], max_ratio: int, hint: str) -> None:
-    """Raise MovieError where bytes of a page lie beyond the end of its file, or cannot hold its pixels."""
+    """Raise MovieError where bytes of a page lie beyond the end of its file.
+
+    The same where they cannot hold its pixels.
+    """
     sizes: dict[str, int] = {}
     for index, page in enumerate(pages):
         # Of the handle only the path: the other files of a stack are closed again.

@@ -1,5 +1,6 @@
-"""Vendors' movies by their maintained readers: ND2 by nd2, CZI, LIF and others by bioio.
+"""Vendors' movies by their maintained readers.
 
+ND2 by nd2, CZI, LIF and others by bioio.
 Both are extras: `pip install "selfstorm[vendor]"`. Frames are read one by one.
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 from contextlib import ExitStack
@@ -13,8 +14,10 @@ import click
 from daemon.config import ServerSection, load
 from daemon.control.commands import COMMANDS, account
 from daemon.control.options import key_option
+from daemon.file_limit import raise_file_limit
 from daemon.keys.command import keys
 from daemon.keys.loopback import from_elsewhere, is_loopback
+from daemon.log_queue import log_through_queue
 from daemon.run_target import configuration
 from daemon.sources.kinds import usages
 from daemon.sources.section import source_of
@@ -74,6 +77,7 @@ def run(
     }
     settings = configuration(config, overrides)
     _log_events(verbose)
+    raise_file_limit()
     from daemon.service import Service
 
     service = Service(settings)
@@ -86,9 +90,8 @@ def run(
 
 def _log_events(verbose: bool = False) -> None:
     """Log events to standard error; with verbose every window too."""
-    logging.basicConfig(
-        level=logging.INFO if verbose else logging.WARNING, format="%(asctime)s %(levelname)s %(message)s"
-    )
+    log_queue = log_through_queue(logging.INFO if verbose else logging.WARNING)
+    atexit.register(log_queue.close)
     logging.getLogger("daemon.health").setLevel(logging.INFO)
 
 

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 BURST = 20  # events of one kind that are reported each
 REFILL_S = 5.0  # until one more of the kind may be reported
-ALWAYS_REPORTED = frozenset({"mark", "setting_changed", "paused", "resumed", "stopping"})  # bounded by the rate limit
+# Bounded already: by the rate limit of requests, and by the counts of rejected messages and keys.
+ALWAYS_REPORTED = frozenset(
+    {"mark", "setting_changed", "paused", "resumed", "stopping", "message_refused", "key_refused"}
+)
 
 
 @dataclass

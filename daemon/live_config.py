@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from pydantic import ValidationError
 
 from daemon.config import CameraSection, Config, OpticsSection, ReconstructionSection, explained
@@ -14,6 +15,7 @@ from daemon.stream_settings import stream_settings
 from selfstorm.errors import InputError
 from selfstorm.frames import Region, StreamInfo
 
+MAX_WINDOW_BYTES = 8 * 10**9
 FIXED = ("model", "device")  # changing them needs a new run
 SETTABLE = (
     *(f"camera.{name}" for name in CameraSection.model_fields),
@@ -59,6 +61,7 @@ class LiveConfig:
             if stream is not None:
                 stream_settings(after, stream)
                 _check_region(after.reconstruction.region, stream)
+                _check_memory(after.reconstruction, stream)
             self.current = after
         was, now = values_of(before), values_of(after)
         return {key: (was[key], now[key]) for key in SETTABLE if was[key] != now[key]}
@@ -76,6 +79,18 @@ def _check_key(key: str) -> None:
     close = difflib.get_close_matches(key, SETTABLE, n=1, cutoff=0.5)
     hint = f"did you mean '{close[0]}'?" if close else f"settings that can change: {', '.join(SETTABLE)}"
     raise InputError(f"'{key[:100]}' cannot be changed while the daemon runs", hint=hint)
+
+
+def _check_memory(chosen: ReconstructionSection, stream: StreamInfo) -> None:
+    """Raise InputError for a window whose frames do not fit into memory."""
+    height, width = (stream.height, stream.width) if chosen.region is None else chosen.region[2:]
+    needed = chosen.window * height * width * np.dtype(stream.dtype).itemsize
+    if needed > MAX_WINDOW_BYTES:
+        raise InputError(
+            f"a window of {chosen.window} frames of {height} x {width} pixels needs {needed / 1e9:.1f} GB of memory",
+            where="reconstruction.window",
+            hint=f"choose a shorter window or a region: at most {MAX_WINDOW_BYTES / 1e9:.0f} GB",
+        )
 
 
 def _check_region(region: Region | None, stream: StreamInfo) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 
 
 class StopSignals:
-    """Turns Ctrl-C and SIGTERM into a request to stop; a second Ctrl-C does not wait for the drain."""
+    """Turns Ctrl-C, SIGTERM and a closed terminal into a request to stop; a second Ctrl-C ends it at once."""
 
     def __init__(self, ask_to_stop: Callable[[], None]) -> None:
         self._ask_to_stop, self._asked = ask_to_stop, False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> None:
-        for name in ("SIGINT", "SIGTERM", "SIGBREAK"):  # the last is Windows' Ctrl-Break
+        for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):  # of a closed terminal, and Windows' Ctrl-Break
             number = getattr(signal, name, None)
             if number is not None:
                 self._before[number] = signal.signal(number, self._handle)

@@ -15,8 +15,8 @@ REFINED, PREVIEW = "sr.refined", "sr.preview"
 def newest(pictures: dict[str, Picture], kind: str) -> tuple[str, Picture] | None:
     """Find (kind, picture); 'newest' is a preview only until its refined picture is there."""
     if kind == "newest":
-        there = [name for name in (PREVIEW, REFINED) if name in pictures]
-        kind = max(there, key=lambda name: pictures[name][0].published_unix_ns, default=REFINED)
+        there = [name for name in (REFINED, PREVIEW) if name in pictures]  # of one window the first
+        kind = max(there, key=lambda name: pictures[name][0].window, default=REFINED)
     return (kind, pictures[kind]) if kind in pictures else None
 
 

@@ -11,6 +11,7 @@ from daemon.ingest.loss_events import Losses
 from daemon.ingest.sequence_ledger import LONGEST_GAP, Ledger
 from daemon.ingest.windows import SlidingWindows
 from daemon.protocol.messages import FrameHeader, Heartbeat
+from daemon.run_clock import unix_ns
 from daemon.sources.kinds import is_stored
 from selfstorm.errors import SelfStormError
 from selfstorm.frames import Array, Frame, StreamInfo, Window
@@ -73,7 +74,7 @@ class StreamReceiver:
                 pixels=pixels,
                 camera_ms=header.camera_ms,
                 sent_unix_ns=header.sent_unix_ns,
-                received_unix_ns=time.time_ns(),
+                received_unix_ns=unix_ns(),
             )
             self._hand_on(self.windows.push(frame))
         else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Iterable
 
 import torch
@@ -15,6 +14,7 @@ from daemon.live_config import LiveConfig
 from daemon.processing.picture_headers import header_of, quality_of, raw_header_of
 from daemon.processing.reconstructor import PREVIEW, Reconstructor, WindowResult
 from daemon.processing.sinks import Sink, Sinks, WindowOutput
+from daemon.run_clock import unix_ns
 from daemon.stopwatch import Stopwatch
 from daemon.stream_settings import stream_settings
 from selfstorm.compute.device import describe
@@ -105,7 +105,7 @@ class Worker(threading.Thread):
             self.fatal = error
             return
         stopwatch = Stopwatch()
-        latencies = {"waiting": (time.time_ns() - window.frames[-1].received_unix_ns) / 1e6}
+        latencies = {"waiting": (unix_ns() - window.frames[-1].received_unix_ns) / 1e6}
 
         def preview(result: Reconstruction) -> None:
             output = self._output(window, WindowResult(result, PREVIEW, "", True), stopwatch)
@@ -159,9 +159,7 @@ class Worker(threading.Thread):
     def _output(self, window: Window, made: WindowResult, stopwatch: Stopwatch, *, again: bool = False) -> WindowOutput:
         """Describe a picture for the outputs. again: the window's frames were sent with its preview."""
         settings, result = self._reconstructor.settings, made.result
-        header = header_of(
-            window, made, settings, self._health, stopwatch, device=self._device, now_unix_ns=time.time_ns()
-        )
+        header = header_of(window, made, settings, self._health, stopwatch, device=self._device, now_unix_ns=unix_ns())
         raw = None if again else (raw_header_of(header, result), result.raw_mean)
         reconstructor = self._reconstructor
         return WindowOutput(

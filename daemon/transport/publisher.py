@@ -34,8 +34,11 @@ OPTIONS: dict[int, int] = {
     zmq.SNDHWM: VIEWER_HIGH_WATER,
     zmq.MAXMSGSIZE: 1024,  # of a viewer's subscription
     zmq.XPUB_VERBOSE: 1,  # report every new viewer, not only the first
-    zmq.HEARTBEAT_IVL: 2_000,  # drop a viewer that is gone
-    zmq.HEARTBEAT_TIMEOUT: 10_000,
+    # No ZMTP heartbeats: they abort a subscriber whose queue is full (libzmq 4767). TCP finds viewers that are gone.
+    zmq.TCP_KEEPALIVE: 1,
+    zmq.TCP_KEEPALIVE_IDLE: 10,
+    zmq.TCP_KEEPALIVE_INTVL: 5,
+    zmq.TCP_KEEPALIVE_CNT: 3,
     zmq.LINGER: 500,
 }
 

@@ -143,7 +143,12 @@ def test_whatever_is_wrong_is_refused_counted_and_told(start):
             return status if status.frames.received == 2 else None
 
         status = wait_until(both_good_ones)
-    events = [line for line in daemon.err.splitlines() if "message_refused" in line]
+
+    def refusals():
+        lines = [line for line in daemon.err.splitlines() if "message_refused" in line]
+        return lines if len(lines) >= 2 * len(WRONG) else None
+
+    events = wait_until(refusals)
     assert account_closes(status)
     assert (status.frames.missing, status.frames.used) == (0, 2)
     assert status.frames.malformed_messages == sum(status.refused.values()) == 12 * len(WRONG)

@@ -1,0 +1,293 @@
+"""Long run of a daemon under disturbance; its accounts must close, its memory stay, its files be readable.
+
+    python tools/long_run.py [--minutes 30] [--seed 1]
+
+A daemon records, saves and keeps a checkpoint while this program sends frames between mutated messages (fuzz.py),
+changes settings at random, kills and stops the recorder, lowers the limits of open files and of file sizes, holds
+hundreds of connections, and lets the console block. Linux only (limits and memory of another process).
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import signal
+import socket as sockets
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import click
+from fuzz import DAEMON, HOST, Attack, Movie, Ports, memory_mb
+
+from daemon.control.client import ask
+from daemon.processing.manifest import ManifestLine
+from daemon.protocol.messages import Status
+from selfstorm.errors import InputError
+from selfstorm.io.movies import MovieFile
+from selfstorm.io.ome_tiff import read_pictures
+
+MESSAGES_A_ROUND, FRAMES_A_ROUND = 60, 5
+DISTURBED_S = 4.0  # how long a disturbance stays
+MAX_GROWTH_MB = 80.0
+CONNECTIONS = 300
+WARM_UP = 0.3  # share of the time before memory is measured first
+SETTINGS: dict[str, tuple[object, ...]] = {
+    "reconstruction.window": (8, 20, 100, 100_000, 0, -1, 2**40, "x", None),
+    "reconstruction.stride": (1, 10, 100_000, 0, 1.5, None),
+    "reconstruction.scale": (2, 4, 8, 3),
+    "reconstruction.estimate": ("density", "emitters", "fused", "all"),
+    "reconstruction.region": ([0, 0, 3, 3], [0, 0, 8, 8], [20, 20, 4, 4], [0, 0, 999, 999], None),
+    "reconstruction.budget": (0.01, 1.0, 0.0, 1e308),
+    "optics.psf_sigma_nm": (10.0, 110.0, 5000.0, 0.0, None),
+    "optics.na": (0.001, 0.3, 1.4, None),
+    "optics.wavelength_nm": (200.0, 600.0, 2000.0, None),
+    "camera.pixel_nm": (1.1, 100.0, 10_000.0, None),
+    "camera.gain_adu_per_electron": (1e-9, 1.0, 1e9, None),
+}
+GOOD_SETTINGS = {
+    "reconstruction.window": 20,
+    "reconstruction.stride": 10,
+    "reconstruction.scale": 2,
+    "reconstruction.estimate": "density",
+    "reconstruction.region": None,
+    "reconstruction.budget": 1.0,
+    "optics.psf_sigma_nm": 110.0,
+    "optics.na": None,
+    "optics.wavelength_nm": None,
+    "camera.pixel_nm": 100.0,
+    "camera.gain_adu_per_electron": None,
+}
+
+
+class Console:
+    """Reads what the daemon logs, and stops reading now and then."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe, self.flowing, self.text = pipe, threading.Event(), b""
+        self.flowing.set()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        while self.flowing.wait() and (more := os.read(self._pipe, 65_536)):
+            self.text += more
+
+
+class Disturbances:
+    """Everything that is done to the daemon, one at a time."""
+
+    def __init__(self, daemon: subprocess.Popen[bytes], ports: Ports, console: Console, seed: int) -> None:
+        self._daemon, self._ports, self._console = daemon, ports, console
+        self._random = random.Random(seed)  # noqa: S311  (no secret is made of it)
+        self.control = f"tcp://{HOST}:{ports.control}"
+        self.done: Counter[str] = Counter()
+        self._undo: list[tuple[float, ExitStack]] = []
+
+    def one(self) -> None:
+        """Do one thing, and undo what has lasted long enough."""
+        while self._undo and self._undo[0][0] < time.monotonic():
+            self._undo.pop(0)[1].close()
+        what = self._random.choice(
+            (self.settings, self.settings, self.settings, self.kill, self.stop, self.connections)
+        )
+        if self._random.random() < 0.3:
+            what = self._random.choice((self.few_files, self.small_files, self.blocked_console))
+        self.done[what.__name__] += 1
+        undo = ExitStack()
+        with suppress(ProcessLookupError):
+            what(undo)
+        self._undo.append((time.monotonic() + DISTURBED_S, undo))
+
+    def end(self) -> None:
+        """Undo everything, and set the good settings again."""
+        for _, undo in self._undo:
+            undo.close()
+        self._undo.clear()
+        ask(self.control, "set", 10_000, changes=GOOD_SETTINGS)
+
+    def settings(self, undo: ExitStack) -> None:
+        """Set a few settings to anything."""
+        names = self._random.sample(list(SETTINGS), self._random.randrange(1, 4))
+        with suppress(InputError):
+            ask(self.control, "set", 5000, changes={name: self._random.choice(SETTINGS[name]) for name in names})
+
+    def kill(self, undo: ExitStack) -> None:
+        """Kill the recorder."""
+        if (pid := self._recorder()) is not None:
+            os.kill(pid, signal.SIGKILL)
+
+    def stop(self, undo: ExitStack) -> None:
+        """Let the recorder hang."""
+        if (pid := self._recorder()) is not None:
+            os.kill(pid, signal.SIGSTOP)
+            undo.callback(_quietly, os.kill, pid, signal.SIGCONT)
+
+    def connections(self, undo: ExitStack) -> None:
+        """Hold many connections that say nothing."""
+        for _ in range(CONNECTIONS):
+            with suppress(OSError):
+                port = self._random.choice((self._ports.results, self._ports.control))
+                undo.enter_context(sockets.create_connection((HOST, port), timeout=1))
+
+    def few_files(self, undo: ExitStack) -> None:
+        """Allow the daemon hardly more open files than it has."""
+        used = sum(1 for _ in Path(f"/proc/{self._daemon.pid}/fd").iterdir())
+        self._limit(resource.RLIMIT_NOFILE, used + self._random.randrange(6), undo)
+
+    def small_files(self, undo: ExitStack) -> None:
+        """Let the daemon's files grow no more, as on a full disk."""
+        self._limit(resource.RLIMIT_FSIZE, 1_000_000, undo)
+
+    def blocked_console(self, undo: ExitStack) -> None:
+        """Read nothing of the log for a while."""
+        self._console.flowing.clear()
+        undo.callback(self._console.flowing.set)
+
+    def _limit(self, which: int, value: int, undo: ExitStack) -> None:
+        before = resource.prlimit(self._daemon.pid, which)
+        resource.prlimit(self._daemon.pid, which, (value, before[1]))
+        undo.callback(_quietly, resource.prlimit, self._daemon.pid, which, before)
+
+    def _recorder(self) -> int | None:
+        for process in Path("/proc").iterdir():
+            with suppress(OSError, ValueError):
+                parent = int((process / "stat").read_text().rsplit(")")[-1].split()[1])
+                if parent == self._daemon.pid and b"daemon.recording" in (process / "cmdline").read_bytes():
+                    return int(process.name)
+        return None
+
+
+@click.command()
+@click.option("--minutes", default=30.0, show_default=True)
+@click.option("--seed", default=1, show_default=True)
+def main(minutes: float, seed: int) -> None:
+    """Disturb a daemon and report what held; exit code 1 if something did not."""
+    ports, faults = Ports(), []
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        (folder / "run.toml").write_text(ports.config(), encoding="utf-8")
+        attack = Attack(ports, seed, stack)
+        outputs = ["--record", "raw", "--save", "out.ome.tif", "--checkpoint", "learned.safetensors"]
+        log = os.pipe()
+        daemon = subprocess.Popen([*DAEMON, "run", "run.toml", *outputs], cwd=folder, stdout=log[1], stderr=log[1])
+        os.close(log[1])
+        stack.callback(daemon.wait)
+        stack.callback(daemon.kill)
+        console = Console(log[0])
+        disturbances = Disturbances(daemon, ports, console, seed)
+        status = _run(attack, Movie(attack.frames), disturbances, daemon, minutes, faults)
+        faults += _check(status, folder, console)
+        print(f"disturbances: {dict(disturbances.done)}; messages: {dict(attack.sent)}")
+    for fault in faults:
+        print(f"FAULT {fault}")
+    sys.exit(1 if faults else 0)
+
+
+def _run(
+    attack: Attack,
+    movie: Movie,
+    disturbances: Disturbances,
+    daemon: subprocess.Popen[bytes],
+    minutes: float,
+    faults: list[str],
+) -> Status | None:
+    """Disturb for so many minutes, then ask for pictures once more and stop; returns the last account."""
+    if not attack.frames.poll(60_000):
+        faults.append("the daemon did not start")
+        return None
+    begun_s, first_mb, rounds = time.monotonic(), 0.0, 0
+    slowest_s = 0.0
+    while (share := (time.monotonic() - begun_s) / (60 * minutes)) < 1 and daemon.poll() is None:
+        if rounds % 10 == 0:
+            movie.begin()
+        movie.frames(FRAMES_A_ROUND)
+        for _ in range(MESSAGES_A_ROUND):
+            attack.one()
+        if rounds % 5 == 0:
+            disturbances.one()
+        asked_s = time.monotonic()
+        with suppress(InputError):
+            ask(disturbances.control, "status", 10_000)
+        slowest_s = max(slowest_s, time.monotonic() - asked_s)
+        if share > WARM_UP and not first_mb:
+            first_mb = memory_mb(daemon.pid)
+        rounds += 1
+        time.sleep(0.02)
+    if daemon.poll() is not None:
+        faults.append(f"the daemon ended with {daemon.returncode}")
+        return None
+    disturbances.end()
+    before = Status.model_validate(ask(disturbances.control, "status", 10_000)).windows.published
+    deadline_s = time.monotonic() + 60
+    status = None
+    while time.monotonic() < deadline_s:
+        movie.begin()
+        for _ in range(10):
+            movie.frames(FRAMES_A_ROUND)
+            time.sleep(0.1)
+        status = Status.model_validate(ask(disturbances.control, "status", 10_000))
+        if status.windows.published > before:
+            break
+    else:
+        faults.append("no picture within 60 s after all settings were set back")
+    growth_mb = memory_mb(daemon.pid) - first_mb
+    print(f"{rounds} rounds, {movie.sent} good frames; memory {growth_mb:+.0f} of {first_mb:.0f} MB; ", end="")
+    print(f"slowest answer of control {slowest_s:.2f} s")
+    if growth_mb > MAX_GROWTH_MB:
+        faults.append(f"memory grew by {growth_mb:.0f} MB")
+    ask(disturbances.control, "stop", 10_000)
+    try:
+        daemon.wait(60)
+    except subprocess.TimeoutExpired:
+        faults.append("the daemon did not stop within 60 s")
+    return status
+
+
+def _check(status: Status | None, folder: Path, console: Console) -> list[str]:
+    """Return what is wrong with the account, the log and the files."""
+    faults = []
+    if status is not None:
+        frames, windows = status.frames, status.windows
+        print(f"{frames}\n{windows}\nrecorded {status.recorded_frames}, missing {status.recording_missing}")
+        if frames.sent != frames.received + frames.missing:
+            faults.append(f"the account of frames does not close: {frames}")
+        if windows.complete < windows.published + windows.skipped + windows.failed:
+            faults.append(f"the account of windows does not close: {windows}")
+    text = console.text.decode(errors="replace")
+    if "the worker" in text and "died" in text:
+        faults.append("the worker died")
+    read: Counter[str] = Counter()
+    for path in sorted(folder.rglob("*")):
+        try:
+            if path.name.endswith((".ome.tif", ".ome.tif.part")):
+                read["pictures"] += len(read_pictures(path).pictures)
+            elif path.suffix == ".tif":
+                if path.with_suffix(".jsonl").stat().st_size:
+                    with MovieFile(path) as recording:
+                        read["recorded frames"] += recording.length
+            elif path.name.endswith(".manifest.ndjson"):
+                lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+                read["manifest lines"] += sum(
+                    ManifestLine.model_validate_json(line) is not None for line in lines if line.endswith("\n")
+                )
+            elif path.is_file():
+                read["other files"] += 1
+        except Exception as error:
+            faults.append(f"{path.name} cannot be read: {error}")
+    print(f"read: {dict(read)}")
+    return faults
+
+
+def _quietly(action: object, *arguments: object) -> None:
+    with suppress(OSError):
+        action(*arguments)  # type: ignore[operator]
+
+
+if __name__ == "__main__":
+    main()

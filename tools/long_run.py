@@ -26,7 +26,7 @@ from pathlib import Path
 import click
 from fuzz import DAEMON, HOST, Attack, Movie, Ports, memory_mb
 
-from daemon.control.client import ask
+from daemon.control.client import ControlClient, ask
 from daemon.processing.manifest import ManifestLine
 from daemon.protocol.messages import Status
 from selfstorm.errors import InputError
@@ -110,6 +110,13 @@ class Disturbances:
             undo.close()
         self._undo.clear()
         ask(self.control, "set", 10_000, changes=GOOD_SETTINGS)
+        self.go_on()
+
+    def go_on(self) -> None:
+        """Undo what mutated requests may have asked for: a pause, the end of the recording."""
+        for verb in ("resume", "record-start"):
+            with suppress(InputError):
+                ask(self.control, verb, 5000)
 
     def settings(self, undo: ExitStack) -> None:
         """Set a few settings to anything."""
@@ -181,7 +188,9 @@ def main(minutes: float, seed: int) -> None:
         stack.callback(daemon.kill)
         console = Console(log[0])
         disturbances = Disturbances(daemon, ports, console, seed)
-        status = _run(attack, Movie(attack.frames), disturbances, daemon, minutes, faults)
+        # Connected once: while files are few no new connection can be accepted.
+        control = stack.enter_context(ControlClient(disturbances.control, 20_000))
+        status = _run(attack, Movie(attack.frames), disturbances, control, daemon, minutes, faults)
         faults += _check(status, folder, console)
         print(f"disturbances: {dict(disturbances.done)}; messages: {dict(attack.sent)}")
     for fault in faults:
@@ -193,6 +202,7 @@ def _run(
     attack: Attack,
     movie: Movie,
     disturbances: Disturbances,
+    control: ControlClient,
     daemon: subprocess.Popen[bytes],
     minutes: float,
     faults: list[str],
@@ -213,8 +223,10 @@ def _run(
             disturbances.one()
         asked_s = time.monotonic()
         with suppress(InputError):
-            ask(disturbances.control, "status", 10_000)
+            control.ask("status")
         slowest_s = max(slowest_s, time.monotonic() - asked_s)
+        if rounds % 20 == 0:
+            disturbances.go_on()
         if share > WARM_UP and not first_mb:
             first_mb = memory_mb(daemon.pid)
         rounds += 1

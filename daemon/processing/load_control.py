@@ -111,7 +111,9 @@ class LoadController:
         """Predict the seconds that a window takes."""
         cost = self._layers_for
         layers = demand.new * cost["watch"] + cost["other"]
-        layers += QUICK_ITERATIONS if effort.quick else demand.layers + cost["memory"] + cost["preview"]
+        layers += (
+            min(QUICK_ITERATIONS, demand.layers) if effort.quick else demand.layers + cost["memory"] + cost["preview"]
+        )
         for stage in TIMED_STAGES:
             if effort.estimate in stage.estimates:
                 layers += (demand.unseen if stage.per_frame else 1) * cost[stage.cost_key(effort.quality)]
@@ -123,7 +125,7 @@ class LoadController:
         self, effort: ProcessingLevel, demand: Workload, seconds: Mapping[str, float], searched: int
     ) -> None:
         """Update the costs with the measured seconds of a window's steps. searched: frames searched for emitters."""
-        layers = QUICK_ITERATIONS if effort.quick else demand.layers
+        layers = min(QUICK_ITERATIONS, demand.layers) if effort.quick else demand.layers
         self._layer_s += NEWEST_WEIGHT * (seconds.get("density", layers * self._layer_s) / layers - self._layer_s)
         amounts = {"watch": demand.new} | {stage.name: searched for stage in TIMED_STAGES if stage.per_frame}
         names = {stage.name: stage.cost_key(effort.quality) for stage in TIMED_STAGES}

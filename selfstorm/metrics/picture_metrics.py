@@ -10,6 +10,7 @@ from torch import Tensor
 from selfstorm.localizations import Localizations
 from selfstorm.metrics.self_consistency import SelfConsistency, resolution_nm
 from selfstorm.physics.operators import Grid
+from selfstorm.stages.held_out import HeldOut
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class PictureEvidence:
         grid: The field and its SR cells.
         localizations: Those of the window; None where none were made.
         consistency: The picture against the mean frame; None at levels that do not assess it.
+        iterations: Of the density network.
+        held_out: What held-out frames say of that number; None where they were not asked yet.
     """
 
     picture: Tensor
@@ -35,6 +38,8 @@ class PictureEvidence:
     grid: Grid
     localizations: Localizations | None = None
     consistency: SelfConsistency | None = None
+    iterations: int = 0
+    held_out: HeldOut | None = None
 
 
 def misfit(evidence: PictureEvidence) -> float:
@@ -66,6 +71,16 @@ def emitters_per_frame(evidence: PictureEvidence) -> float | None:
     """Count localisations per frame; None where none were made."""
     found = evidence.localizations
     return None if found is None else len(found) / evidence.frames
+
+
+def iterations(evidence: PictureEvidence) -> float:
+    """Iterations of the density network."""
+    return evidence.iterations
+
+
+def prediction_z(evidence: PictureEvidence) -> float | None:
+    """Standard errors by which halves of the frames predict each other; None before there were halves."""
+    return None if evidence.held_out is None else evidence.held_out.prediction_z
 
 
 def background(evidence: PictureEvidence) -> float:

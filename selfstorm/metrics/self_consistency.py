@@ -77,6 +77,12 @@ def assess(picture: Tensor, around: Tensor, imaging: Imaging, grid: Grid, seen: 
     return SelfConsistency(error, min(max(agreement, -1.0), 1.0))
 
 
+def shows_structure(mean: Tensor) -> bool:
+    """Say whether a mean frame, (H, W) photons, shows more than smooth light and noise."""
+    frame = mean.cpu().double()
+    return float(_without_background(frame).square().mean()) > MIN_SIGNAL_POWER * _noise_power(frame)
+
+
 def _without_background(z: Tensor) -> Tensor:
     """Subtract the smooth background that fits (H, W) best by least squares."""
     along_y, along_x = (torch.linalg.qr(spline_basis(pixels, z))[0] for pixels in z.shape)

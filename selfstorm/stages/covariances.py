@@ -29,6 +29,7 @@ class WindowStatistics:
     where `inside` is 1.
 
     memory: a scalar, correlation between the fluctuations of one frame and the next, 0 where emitters do not remember.
+    peak_z: a scalar, standard errors by which the most significant place stands out; noise alone makes up to 5.
     """
 
     frames: int
@@ -37,6 +38,7 @@ class WindowStatistics:
     uncertainty: Tensor
     inside: Tensor
     memory: Tensor
+    peak_z: Tensor
 
 
 def shifted(z: Tensor, dy: int, dx: int) -> Tensor:
@@ -80,6 +82,11 @@ class Sums:
             self.power + other.power,
         )
 
+    def part(self, rows: slice, columns: slice) -> Sums:
+        """Sums over the same frames of a part of the field."""
+        maps = (each[..., rows, columns] for each in (self.now, self.following, self.power))
+        return Sums(self.frames, self.freedom, *maps)
+
 
 def sums_of(c: Tensor, before: Tensor | None, window: int) -> Sums:
     """Sums over c (T, H, W) photons, frames of a window of so many without their trend.
@@ -103,8 +110,8 @@ def window_statistics(y: Tensor) -> WindowStatistics:
 def statistics_of(sums: Sums, mean: Tensor, memory: Tensor | None = None) -> WindowStatistics:
     """The same from sums over frames. mean: (H, W) photons. memory: where more is known of it than these sums say."""
     covariance, uncertainty, inside, rho = whitened(sums, memory)
-    covariance = covariance * _significance(covariance, uncertainty, inside)
-    return WindowStatistics(sums.frames, mean, covariance, uncertainty, inside, rho)
+    z = _standard_errors(covariance, uncertainty, inside)
+    return WindowStatistics(sums.frames, mean, covariance * _significance(z), uncertainty, inside, rho, z.max())
 
 
 def whitened(sums: Sums, memory: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -145,16 +152,19 @@ def noise_floor(sums: Sums) -> Tensor:
     return whitened(sums)[1].sum(0).median().sqrt().clamp(min=TINY)
 
 
-def _significance(covariance: Tensor, uncertainty: Tensor, inside: Tensor) -> Tensor:
-    """(H, W) in 0..1: 1 - (3 / z)^2 where z standard errors of local covariance speak for emitters, 0 below 3.
-
-    z is taken over all lags and a PSF's width together. Without it stage A deconvolves the noise of empty regions
-    into a honeycomb.
-    """
+def _standard_errors(covariance: Tensor, uncertainty: Tensor, inside: Tensor) -> Tensor:
+    """(H, W) >= 0, by which covariance stands out over all lags and a PSF's width together."""
     lags = inside.sum(0).clamp(min=1)
     local, power = _smooth(covariance.sum(0) / lags)
     error, _ = _smooth((uncertainty * inside).sum(0) / lags**2)
-    z = local.clamp(min=0) / (error * power).clamp(min=1e-20).sqrt()
+    return local.clamp(min=0) / (error * power).clamp(min=1e-20).sqrt()
+
+
+def _significance(z: Tensor) -> Tensor:
+    """(H, W) in 0..1: 1 - (3 / z)^2 where z standard errors of local covariance speak for emitters, 0 below 3.
+
+    Without it stage A deconvolves the noise of empty regions into a honeycomb.
+    """
     return (1 - (SIGNIFICANT_Z / z.clamp(min=SIGNIFICANT_Z)) ** 2).clamp(min=0)
 
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.physics.operators import Operator
-from selfstorm.stages.covariances import Sums, statistics_of, whitened
+from selfstorm.stages.covariances import Sums, WindowStatistics, statistics_of, whitened
 from selfstorm.stages.density import Iterate, continue_from, flat_start, shifted_data
 
 COUNTS = (5, 8, 12, 20, 30, 45, 60, 80)  # iterations at which the halves are compared, below the fixed number
@@ -27,6 +27,7 @@ TOLERATED_SE, TOLERATED_SHARE = 1.0, 2e-4
 # A number in use is kept if it is the next to that, and worse than the best by no more than twice as much.
 KEPT = 2.0
 MIN_PREDICTION_Z = 5.0
+MAX_HELD_OUT_PX = 96  # along a side: a part of a field says as much, and two of them take no more memory than the whole
 TINY = 1e-12
 
 Halves = tuple[Sums, Sums]
@@ -88,6 +89,17 @@ def choose_iterations(
     if carried in gains and abs(tried.index(carried) - chosen) <= 1 and _loss(tiles, best, carried) <= KEPT:
         chosen = tried.index(carried)
     return HeldOut(tried[chosen], ceiling, best_z, gains)
+
+
+def most_significant_part(statistics: WindowStatistics, side_px: int) -> tuple[slice, slice]:
+    """Rows and columns of the part of a field, at most side_px along a side, with the most significant covariance."""
+    total = statistics.covariance.sum(0).clamp(min=0)
+    height, width = (min(pixels, side_px) for pixels in total.shape)
+    step = max(height // 2, 1), max(width // 2, 1)
+    parts = F.avg_pool2d(total[None, None], (height, width), step)[0, 0]
+    row, column = divmod(int(parts.argmax()), parts.shape[1])
+    top, left = row * step[0], column * step[1]
+    return slice(top, top + height), slice(left, left + width)
 
 
 def _loss(tiles: dict[int, Tensor], best: int, count: int) -> float:

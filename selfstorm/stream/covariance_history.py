@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -18,6 +20,7 @@ from selfstorm.stream.motion import Block, align_and_sum
 BLOCK_FRAMES = 25
 MAX_BLOCKS_A_WINDOW = 8  # so that the history is longer than the longest window
 MAX_BLOCKS = 16
+FINGERPRINT_PIXELS = 16_384
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,9 @@ class CovarianceHistory:
     plan: AveragingPlan | None = None
     planned_for: int = -1
 
-    def with_frames(self, c: Tensor, before: Tensor | None, numbers: Array, window: int) -> CovarianceHistory:
+    def with_frames(
+        self, c: Tensor, before: Tensor | None, numbers: Array, window: int, fingerprints: Sequence[int] = ()
+    ) -> CovarianceHistory:
         """Add frames.
 
         Args:
@@ -48,6 +53,7 @@ class CovarianceHistory:
             before: (1, H, W), the frame before them, where there is one.
             numbers: (T,) of the frames, rising.
             window: frames of the window so far, which set the length of a block.
+            fingerprints: of the raw frames (`fingerprints_of`).
         """
         length = max(BLOCK_FRAMES, window // MAX_BLOCKS_A_WINDOW)
         blocks = list(self.blocks)
@@ -57,12 +63,13 @@ class CovarianceHistory:
             begin, end = int(piece[0]), int(piece[-1]) + 1
             sums = sums_of(c[begin:end], c[begin - 1 : begin] if begin else before, window)
             start, middle = int(numbers[begin]), float(numbers[begin:end].mean())
+            names = frozenset(fingerprints[begin:end])
             if blocks and blocks[-1].sums.frames < length:
                 open_ = blocks.pop()
                 share = sums.frames / (sums.frames + open_.sums.frames)
                 start, middle = open_.first, share * middle + (1 - share) * open_.middle
-                sums = open_.sums + sums
-            blocks.append(Block(start, middle, sums))
+                sums, names = open_.sums + sums, open_.fingerprints | names
+            blocks.append(Block(start, middle, sums, names))
         return replace(self, blocks=tuple(blocks[-MAX_BLOCKS:]), last=int(numbers[-1]), length=length)
 
     def carried_on(self) -> CovarianceHistory:
@@ -91,17 +98,17 @@ class CovarianceHistory:
             return self
         return replace(self, plan=choose_averaging_plan(whole), planned_for=newest)
 
-    def everything(self) -> Sums:
-        """Add up all blocks, unmoved."""
-        return align_and_sum(self.blocks, None, 0.0)
+    def everything(self) -> Selection:
+        """Select all blocks, unmoved."""
+        return Selection(self.blocks, len(self.blocks), None, 0.0)
 
-    def at(self, number: float, least_frames: int = 0) -> Sums:
-        """Add up the blocks nearest to a frame's number, as many as planned, moved to where the sample was then."""
+    def at(self, number: float, least_frames: int = 0) -> Selection:
+        """Select the blocks nearest to a frame's number, as many as planned, moved to where the sample was then."""
         plan = self.plan or choose_averaging_plan(())
         nearest = sorted(self.blocks, key=lambda block: abs(block.middle - number))
         frames = np.cumsum([block.sums.frames for block in nearest])
         wanted = max(plan.blocks, int(np.searchsorted(frames, least_frames)) + 1)
-        return align_and_sum(nearest[:wanted], plan.velocity, number)
+        return Selection(tuple(nearest), wanted, plan.velocity, number)
 
     def notes(self, first: int, pixel_nm: float) -> tuple[str, ...]:
         """Return notes for the user on the picture of a window that begins with frame `first`."""
@@ -136,7 +143,12 @@ class CovarianceHistory:
         next_ = self.last + 1
         facts = [(b.first - next_, b.middle - next_, b.sums.frames, b.sums.freedom, self.length) for b in self.blocks]
         maps = torch.stack([torch.cat([b.sums.now, b.sums.following, b.sums.power[None]]) for b in self.blocks])
-        return {"memory.facts": torch.tensor(facts, dtype=torch.float64), "memory.maps": maps.cpu()}
+        names = [(number, name) for number, b in enumerate(self.blocks) for name in sorted(b.fingerprints)]
+        return {
+            "memory.facts": torch.tensor(facts, dtype=torch.float64),
+            "memory.maps": maps.cpu(),
+            "memory.fingerprints": torch.tensor(names, dtype=torch.int64).view(-1, 2),
+        }
 
     @classmethod
     def from_state(cls, tensors: dict[str, Tensor], field: tuple[int, ...], device: torch.device) -> CovarianceHistory:
@@ -147,11 +159,61 @@ class CovarianceHistory:
         count, lags = len(maps), len(LAGS)
         if facts.shape != (count, 5) or maps.shape != (count, 2 * lags + 1, *field) or not 0 < count <= MAX_BLOCKS:
             raise InputError(f"a history of shapes {tuple(facts.shape)}, {tuple(maps.shape)}", where="state")
+        names = tensors.get("memory.fingerprints", torch.zeros((0, 2), dtype=torch.int64))
+        if names.ndim != 2 or names.shape[1] != 2 or names.dtype != torch.int64:
+            raise InputError(f"fingerprints of shape {tuple(names.shape)}", where="state")
         blocks = []
-        for (first, middle, frames, freedom, _), stack in zip(facts.tolist(), maps.to(device), strict=True):
+        for number, ((first, middle, frames, freedom, _), stack) in enumerate(
+            zip(facts.tolist(), maps.to(device), strict=True)
+        ):
             now, following, power = stack.split([lags, lags, 1])
-            blocks.append(Block(int(first), middle, Sums(int(frames), freedom, now, following, power[0])))
+            sums = Sums(int(frames), freedom, now, following, power[0])
+            blocks.append(Block(int(first), middle, sums, frozenset(names[names[:, 0] == number, 1].tolist())))
         return cls(tuple(blocks), length=int(facts[0, 4]))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Blocks to be added up, and where to move them.
+
+    Attributes:
+        blocks: all there are, the nearest first.
+        wanted: how many of them.
+        velocity: (2, H, W) pixels a frame; None where nothing moves.
+        number: of the frame at whose time the sample is shown.
+    """
+
+    blocks: tuple[Block, ...]
+    wanted: int
+    velocity: Tensor | None
+    number: float
+
+    def sums(self) -> Sums:
+        """Add up the wanted blocks."""
+        return align_and_sum(self.blocks[: self.wanted], self.velocity, self.number)
+
+    def halves(self) -> tuple[Sums, Sums] | None:
+        """Add up every second block and the others, of two blocks at least; None where there is one.
+
+        No frame is in both, nor is one that a replay repeats: it would confirm its own noise.
+        """
+        dealt: list[Block] = []
+        seen: frozenset[int] = frozenset()
+        for block in self.blocks[: max(self.wanted, 2)]:
+            if not seen & block.fingerprints:
+                dealt.append(block)
+                seen |= block.fingerprints
+        if len(dealt) < 2:
+            return None
+        dealt.sort(key=lambda block: block.middle)
+        first, second = (align_and_sum(dealt[side::2], self.velocity, self.number) for side in (0, 1))
+        return first, second
+
+
+def fingerprints_of(raw: Array) -> list[int]:
+    """Return 32 bits for each frame of raw (T, H, W), of some 16,384 of its pixels: noise makes every frame differ."""
+    pixels = raw.reshape(len(raw), -1)[:, :: max(1, raw[0].size // FINGERPRINT_PIXELS)]
+    return [crc32(np.ascontiguousarray(frame).tobytes()) for frame in pixels]
 
 
 def _later(block: Block, frames: int) -> Block:

@@ -12,6 +12,7 @@ from selfstorm.psf.models import Psf
 from selfstorm.stream.covariance_history import CovarianceHistory
 from selfstorm.stream.frame_selection import LightLevels, Rejected
 from selfstorm.stream.frame_store import FrameBuffer
+from selfstorm.stream.iteration_choice import IterationChoice
 from selfstorm.stream.psf_learning import PsfLearning
 
 
@@ -22,6 +23,7 @@ class FieldState:
     Attributes:
         density: (rows, columns) on the padded grid, of the last window; None before the first.
         history: covariances of the frames so far.
+        iteration_choice: iterations of the density that held-out frames confirm.
         buffer: the frames that windows may still ask for.
         rejected: number and reason of the frames among them that are left out.
         light: brightness of the last frames.
@@ -31,6 +33,7 @@ class FieldState:
 
     density: Tensor | None = None
     history: CovarianceHistory = field(default_factory=CovarianceHistory)
+    iteration_choice: IterationChoice = field(default_factory=IterationChoice)
     buffer: FrameBuffer = ()
     rejected: Rejected = ()
     light: LightLevels = field(default_factory=LightLevels)
@@ -50,6 +53,7 @@ class FieldState:
             density=None,
             buffer=(),
             history=CovarianceHistory(since=number),
+            iteration_choice=IterationChoice(),
             psf_learning=replace(self.psf_learning, moments=FieldMoments(), frames=0, wait_windows=0, start=psf),
         )
 

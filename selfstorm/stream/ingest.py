@@ -18,6 +18,7 @@ from selfstorm.stages.covariances import TREND_FRAMES, statistics_of, sums_of, t
 from selfstorm.stages.density import density
 from selfstorm.stages.out_of_focus import far_covariance
 from selfstorm.stream.brightness import frame_gains
+from selfstorm.stream.covariance_history import fingerprints_of
 from selfstorm.stream.frame_selection import select_valid_frames
 from selfstorm.stream.frame_store import WindowSpan, blocks_of, since, tail
 from selfstorm.stream.model import SequenceModel
@@ -93,7 +94,7 @@ def update_history(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan
         c = c - out_of_focus.evaluate(knots - trend(knots))
         last = c[new.start - 1 : new.start] if new.start else None
         frames = sum(map(len, state.buffer)) + len(y)
-        history = history.with_frames(c[new], last, span.numbers, frames)
+        history = history.with_frames(c[new], last, span.numbers, frames, fingerprints_of(raw))
     return model.with_state(history=history, buffer=state.buffer + blocks_of(span, y, smooth, raw))
 
 

@@ -30,11 +30,19 @@ VOTE_SHARPNESS = 6.0  # of the softmax over candidates
 
 @dataclass(frozen=True, eq=False)
 class Block:
-    """Sums over consecutive frames; number of the first, and mean of their numbers."""
+    """Sums over consecutive frames.
+
+    Attributes:
+        first: number of the first.
+        middle: mean of their numbers.
+        sums: over them.
+        fingerprints: of the raw frames, equal where a replay repeats them.
+    """
 
     first: int
     middle: float
     sums: Sums
+    fingerprints: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -130,6 +130,23 @@ def localize_block(
     )
 
 
+def block_without_emitters(
+    model: SequenceModel, block: FrameBlock, light: Illumination, wanted: Estimate, callbacks: ProgressCallbacks
+) -> FrameBlock:
+    """Return a block in which no emitters were found, without looking for any; arguments as of `localize_block`."""
+    callbacks.advance(len(block))
+    none = light.emitters.new_zeros(0)
+    pairs, frames = none.view(0, 2), none.long()
+    found = Localizations(frames, none, none, none, pairs, none, none, none) if wanted == "fused" else None
+    return replace(
+        block,
+        total=torch.zeros_like(light.emitters),
+        background=light.background.mean(0),
+        found=found,
+        prior_frames=model.state.history.frames,
+    )
+
+
 def _numbered(found: Localizations, numbers: Array) -> Localizations:
     """Return localisations with the stream's numbers for their frames."""
     return replace(found, frame=torch.as_tensor(numbers, device=found.frame.device)[found.frame])

@@ -9,23 +9,35 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from selfstorm.compute.batching import out_of_memory
 from selfstorm.metrics.picture_metrics import PictureEvidence
 from selfstorm.metrics.registry import METRICS
-from selfstorm.metrics.self_consistency import assess, resampled
+from selfstorm.metrics.self_consistency import assess, resampled, shows_structure
 from selfstorm.physics.background import fit_background
+from selfstorm.physics.operators import Grid, LaggedCovariance
 from selfstorm.reconstruction import Reconstruction, State
-from selfstorm.stages.covariances import Sums, statistics_of
+from selfstorm.stages.covariances import WindowStatistics, statistics_of
 from selfstorm.stages.density import PREVIEW_ITERATIONS, QUICK_ITERATIONS, cold_iterations, density, warmed
+from selfstorm.stages.held_out import MAX_HELD_OUT_PX, most_significant_part
 from selfstorm.stages.rendering import fuse, render
 from selfstorm.stages.static_emitters import static_emitters
-from selfstorm.stream.covariance_history import CovarianceHistory
+from selfstorm.stream.covariance_history import CovarianceHistory, Selection
 from selfstorm.stream.frame_store import FrameBuffer, WindowSpan, with_slices
+from selfstorm.stream.iteration_choice import IterationChoice
 from selfstorm.stream.model import SequenceModel, update_psf
-from selfstorm.stream.per_frame import NO_CALLBACKS, Illumination, ProgressCallbacks, localizations_of, localize_block
+from selfstorm.stream.per_frame import (
+    NO_CALLBACKS,
+    Illumination,
+    ProgressCallbacks,
+    block_without_emitters,
+    localizations_of,
+    localize_block,
+)
 from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.window import WindowFrames
 
 MIN_BACKGROUND = 1e-2  # photons
+FEW_ITERATIONS = 20  # fewer show in the picture's sharpness
 MAX_TUNING_FRAMES = 400  # more of them tell no more of the optics in one window
 
 Preview = Callable[[Reconstruction], None]
@@ -67,20 +79,31 @@ def reconstruct_window(
         history = model.state.history if level.quick else model.state.history.planned()
         callbacks.mark("memory")
         covariance, graphs = model.operators.covariance, model.operators.graphs
-        statistics = statistics_of(_sums(history, window, span.stride, level), window.mean)
+        selection = _selection(history, window, span.stride, level)
+        statistics = statistics_of(selection.sums(), window.mean)
+        if not level.quick:
+            model = model.with_state(iteration_choice=_choice(model, selection, statistics))
+            callbacks.mark("held out")
+        choice = model.state.iteration_choice
+        iterations = choice.iterations(cold_iterations(statistics.frames))
+        empty = choice.nothing_blinks(statistics.peak_z) and not shows_structure(window.seen)
         if preview is not None and not level.quick:
-            m = density(covariance, statistics, PREVIEW_ITERATIONS, warmed(model.state.density), graphs)
-            preview(_picture(model, window, history, m, level.preview, PREVIEW_ITERATIONS, callbacks)[1])
+            few = min(PREVIEW_ITERATIONS, iterations)
+            # as many more from the density before would be too many where few are confirmed
+            start = warmed(model.state.density) if iterations > 2 * PREVIEW_ITERATIONS else None
+            m = density(covariance, statistics, few, start, graphs)
+            preview(_picture(model, window, history, m, level.preview, few, empty, callbacks)[1])
             callbacks.mark("preview")
-        layers = QUICK_ITERATIONS if level.quick else cold_iterations(statistics.frames)
-        m = density(covariance, statistics, layers, None, graphs)
+        if level.quick:
+            iterations = min(QUICK_ITERATIONS, iterations)
+        m = density(covariance, statistics, iterations, None, graphs)
         callbacks.mark("density")
-        buffer, result = _picture(model, window, history, m, level, layers, callbacks)
+        buffer, result = _picture(model, window, history, m, level, iterations, empty, callbacks)
     return model.with_state(density=m, history=history, buffer=buffer), replace(result, fit=fit)
 
 
-def _sums(history: CovarianceHistory, window: WindowFrames, stride: int, level: ProcessingLevel) -> Sums:
-    """Add up what stage A is computed from: all of the first window, later the history at the time of the picture."""
+def _selection(history: CovarianceHistory, window: WindowFrames, stride: int, level: ProcessingLevel) -> Selection:
+    """Select what stage A is computed from: all of the first window, later the history at the time of the picture."""
     if not history.older_than(int(window.numbers[0])):
         return history.everything()
     # as of the frames that emitters are found in; where the density is the picture, of the window
@@ -89,21 +112,45 @@ def _sums(history: CovarianceHistory, window: WindowFrames, stride: int, level: 
     return history.at(middle, len(window) if whole else 0)
 
 
+def _choice(model: SequenceModel, selection: Selection, statistics: WindowStatistics) -> IterationChoice:
+    """Ask held-out frames for the number of iterations, where it is due; of a large field its most significant part."""
+    choice, grid, operator = model.state.iteration_choice, model.grid, model.operators.covariance
+    halves = selection.halves() if choice.due else None
+    mean, ceiling = statistics.mean, cold_iterations(statistics.frames)
+    if halves is not None and max(mean.shape) > MAX_HELD_OUT_PX:
+        part = most_significant_part(statistics, MAX_HELD_OUT_PX)
+        halves, mean = (halves[0].part(*part), halves[1].part(*part)), mean[part]
+        operator = LaggedCovariance(
+            model.calibration.psf, Grid(mean.shape[0], mean.shape[1], grid.scale, grid.pixel_nm), mean
+        )
+    try:
+        return choice.for_window(operator, halves, mean, ceiling)
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+    return choice.for_window(operator, None, mean, ceiling)  # the number in use, until there is memory
+
+
 def _picture(
     model: SequenceModel,
     window: WindowFrames,
     history: CovarianceHistory,
     m: Tensor,
     level: ProcessingLevel,
-    layers: int,
+    iterations: int,
+    empty: bool,
     callbacks: ProgressCallbacks,
 ) -> tuple[FrameBuffer, Reconstruction]:
-    """Make the picture of a density m, (rows, columns), and the window's frames; return their blocks as well."""
+    """Make the picture of a density m, (rows, columns), and the window's frames; return their blocks as well.
+
+    empty: nothing blinks, so that no emitter is looked for and none is drawn.
+    """
     grid, settings, operators = model.grid, model.settings, model.operators
     imaged = operators.imaging.forward(m)
     brightness, background = fit_background(window.mean, imaged)
     seen, expected = window.mean, brightness * imaged + background
-    picture, around, looked_at, found = grid.crop(m), m, 0, None
+    around, looked_at, found = torch.zeros_like(m) if empty else m, 0, None
+    picture = grid.crop(around)
     buffer = model.state.buffer
     wanted = level.ahead if level.estimate == "density" else level.estimate
     if wanted is not None:
@@ -113,7 +160,10 @@ def _picture(
             if level.ahead is None or number == len(blocks) - 1:
                 smooth = (background + operators.out_of_focus.evaluate(window.smooth[part])).clamp(min=MIN_BACKGROUND)
                 light = Illumination(emitters, smooth * window.gains[part], window.gains[part])
-                blocks[number] = localize_block(model, block, light, wanted, level.quality, callbacks)
+                if empty:
+                    blocks[number] = block_without_emitters(model, block, light, wanted, callbacks)
+                else:
+                    blocks[number] = localize_block(model, block, light, wanted, level.quality, callbacks)
                 looked_at += len(block) * (blocks[number] is not block)
         buffer = tuple(blocks)
     if level.estimate != "density":
@@ -129,11 +179,14 @@ def _picture(
     if not np.isfinite(drawn_picture).all():
         raise FloatingPointError("the reconstruction of this window is not finite")
     consistency = assess(picture, around, operators.imaging, grid, window.seen) if level.judged else None
-    evidence = PictureEvidence(picture, seen, expected, background, len(window), grid, found, consistency)
+    verdict = model.state.iteration_choice.verdict
+    evidence = PictureEvidence(
+        picture, seen, expected, background, len(window), grid, found, consistency, iterations, verdict
+    )
     metrics = METRICS.measure("picture", evidence, costly=level.judged)
     if level.judged:
         callbacks.mark("quality")
-    notes = _notes(model, found is not None and not len(found))
+    notes = _notes(model, found is not None and not len(found), empty, iterations)
     if level.name != "preview":  # the refined picture that follows shows whether anything is wrong
         notes += METRICS.cautions(metrics, level.estimate, "" if level.name == "full" else level.name)
     return buffer, Reconstruction(
@@ -144,7 +197,7 @@ def _picture(
         frames=len(window),
         looked_at=looked_at,
         state=_state(model, history),
-        layers=layers,
+        layers=iterations,
         optics=str(model.calibration.psf),
         camera=str(model.calibration.camera),
         notes=notes + window.notes + history.notes(window.first, settings.pixel_nm),
@@ -175,10 +228,15 @@ def _expected(imaged: Tensor, blocks: FrameBuffer) -> Tensor:
     return (imaged + torch.stack(backgrounds).sum(0)) / sum(map(len, blocks))
 
 
-def _notes(model: SequenceModel, empty: bool) -> tuple[str, ...]:
+def _notes(model: SequenceModel, none_found: bool, empty: bool, iterations: int) -> tuple[str, ...]:
     notes = [f"{part}" for part in (model.calibration.psf, model.calibration.camera) if "assumed" in part.origin]
     if hot := int(model.calibration.hot_pixels.sum()):
         notes.append(f"{hot} hot pixel{'s' * (hot > 1)} replaced by the neighbours")
+    verdict = model.state.iteration_choice.verdict
     if empty:
+        notes.append("nothing blinks here that frames agree on, and nothing is steady: the picture is empty")
+    elif verdict is not None and verdict.limited and iterations <= FEW_ITERATIONS:
+        notes.append(f"{iterations} iterations: more would fit noise")
+    if none_found and not empty:
         notes.append("no emitter stands out from the noise: the picture is empty")
     return tuple(notes)

@@ -108,7 +108,7 @@ class UnrolledStream:
         frames = state.history.frames
         return WindowCost(
             pending_frames(state.buffer, first, settings.estimate == "fused", frames),
-            cold_iterations(frames),
+            state.iteration_choice.iterations(cold_iterations(frames)),
             state.psf_learning.due(settings),
         )
 

@@ -119,13 +119,13 @@ def test_frames_that_show_nothing_are_no_other_scene(still):
 def test_a_window_with_nothing_before_it_is_reconstructed_from_itself_alone(still):
     raw = still[0][:100]
     model = learned(SETTINGS, raw, CPU)
-    reconstruct(model, raw)
+    iterations = reconstruct(model, raw).layers
     z = torch.as_tensor(model.learned.calibration.photons(raw))
     z = z / frame_gains(z)
     knots = torch.cat([strip.smooth for strip in model.learned.state.buffer])
     with torch.inference_mode():
         c = z - trend(z) - model.learned.operators.out_of_focus.evaluate(knots - trend(knots))
-        alone = density(model.learned.operators.covariance, statistics_of(sums_of(c, None, 100), z.mean(0)), 60)
+        alone = density(model.learned.operators.covariance, statistics_of(sums_of(c, None, 100), z.mean(0)), iterations)
     torch.testing.assert_close(model.learned.state.density, alone, rtol=1e-2, atol=float(alone.max()) * 1e-3)
 
 

@@ -156,7 +156,7 @@ def test_tiles_leave_no_seam(monkeypatch):
     raw, _ = movie(24, height=70, width=45, seed=4)
     whole = picture_of(raw, offset_adu=100.0, gain_adu_per_electron=4.0, quality="fast").picture
     monkeypatch.setattr("selfstorm.physics.band_matrices.DENSE_PX", 16)
-    monkeypatch.setattr("selfstorm.physics.operators.BLOCK_PX", 16)
+    monkeypatch.setattr("selfstorm.physics.band_matrices.BLOCK_PX", 16)
     tiled = picture_of(raw, offset_adu=100.0, gain_adu_per_electron=4.0, quality="fast").picture
     assert np.abs(tiled - whole).max() < 1e-3 * whole.max()
 

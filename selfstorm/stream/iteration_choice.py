@@ -1,0 +1,57 @@
+"""Carry the number of iterations that held-out frames confirm from window to window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from selfstorm.physics.operators import Operator
+from selfstorm.stages.held_out import Halves, HeldOut, choose_iterations
+
+# The verdict is asked for again after 1, 2, 4, 8 and 16 windows of a scene, then every 16: it costs two densities.
+MAX_WAIT_WINDOWS = 16
+MIN_PEAK_Z = 8.0  # of one place, where the halves do not predict each other: few emitters, each seen in one half
+
+
+@dataclass(frozen=True, slots=True)
+class IterationChoice:
+    """The number of iterations in use.
+
+    Attributes:
+        verdict: Of the last halves; None where there were none yet.
+        windows: How many there were since the scene began.
+    """
+
+    verdict: HeldOut | None = None
+    windows: int = 0
+
+    def iterations(self, ceiling: int) -> int:
+        """The number to take where `ceiling` are allowed: as many, unless held-out frames spoke for fewer."""
+        return min(self.verdict.iterations, ceiling) if self.verdict is not None and self.verdict.limited else ceiling
+
+    @property
+    def due(self) -> bool:
+        """Whether this window asks held-out frames again."""
+        if self.verdict is None or not self.verdict.confirmed:
+            return True
+        regular = self.windows % MAX_WAIT_WINDOWS == 0
+        return regular or (self.windows < MAX_WAIT_WINDOWS and self.windows.bit_count() == 1)
+
+    def for_window(self, operator: Operator, halves: Halves | None, mean: Tensor, ceiling: int) -> IterationChoice:
+        """Return the choice for the next window.
+
+        Args:
+            operator: Density to covariances.
+            halves: Of the frames that its density is made from; None where it is not due or there is one block.
+            mean: (H, W) photons.
+            ceiling: The largest number allowed.
+        """
+        if halves is None:
+            return replace(self, windows=self.windows + 1)
+        carried = None if self.verdict is None else self.iterations(ceiling)
+        return IterationChoice(choose_iterations(operator, halves, mean, ceiling, carried), self.windows + 1)
+
+    def nothing_blinks(self, peak_z: Tensor) -> bool:
+        """Say whether neither other frames nor any place speak for emitters. peak_z: of the most significant place."""
+        return self.verdict is not None and not self.verdict.confirmed and float(peak_z) < MIN_PEAK_Z

@@ -2,7 +2,7 @@
 
 Frames are dealt into two halves, in blocks longer than an emitter shines. The density of each half, after so many
 iterations, predicts the covariances of the other half. Iterations that sharpen structure improve the prediction, those
-that fit noise spoil it. Measurements: docs/decisions/0018.
+that fit noise spoil it. Measurements: docs/decisions/0019.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from typing import Any
 import tifffile
 
 from selfstorm.errors import MovieError
-from selfstorm.io import ome_xml
+from selfstorm.io import micromanager_tags, ome_xml
 from selfstorm.io.tiff_open import open_tiff
 from selfstorm.io.tiff_pages import LeftOut, kind_of, left_out, page_table, usual_kind
 
@@ -49,7 +49,7 @@ def layout_of(file: tifffile.TiffFile, path: Path) -> Layout:
         return _micromanager(file, path, table, index_map)
     if (root := _ome_root(file, path)) is not None:
         return _ome(file, path, table, root)
-    return _chain(file, path, table)
+    return _by_tags(file, path, table) or _chain(file, path, table)
 
 
 def _chain(file: tifffile.TiffFile, path: Path, table: list[Any]) -> Layout:
@@ -315,6 +315,43 @@ def _micromanager(file: tifffile.TiffFile, path: Path, table: list[Any], stated:
         )
     _keep_usual(pages, named, number)
     return Layout(axes, pages, named, notes, paths=tuple(paths))
+
+
+TAG = "MicroManagerMetadata"
+TAG_AXES = (
+    ("position", ("PositionIndex",)),
+    ("time", ("FrameIndex", "Frame")),
+    ("z", ("SliceIndex", "Slice")),
+    ("channel", ("ChannelIndex",)),
+)
+
+
+def _by_tags(file: tifffile.TiffFile, path: Path, table: list[Any]) -> Layout | None:
+    """Lay out a stack by the tags of its images; None where they do not say.
+
+    Micro-Manager writes the index map at the end: a run that was stopped has none.
+    """
+    if not file.is_micromanager or _tag_place(table[0]) is None:
+        return None
+    placed = [_tag_place(page) for page in table]
+    pages = {place: page for place, page in zip(placed, table, strict=True) if place is not None}
+    if len(pages) < len(table):
+        return None
+    number = {id(page): (path.name, index) for index, page in enumerate(table)}
+    axes = [(axis, max(place[at] for place in pages) + 1) for at, (axis, _) in enumerate(TAG_AXES)]
+    named: list[LeftOut] = []
+    _keep_usual(pages, named, number)
+    return Layout(axes, pages, named, paths=(path,))
+
+
+def _tag_place(page: Any) -> Index | None:
+    tags = page.aspage().tags.valueof(TAG)
+    if not isinstance(tags, dict):
+        return None
+    place = [micromanager_tags.number(tags, *names) for _, names in TAG_AXES]
+    if place[1] is None or any(at is not None and not 0 <= at < ome_xml.MAX_PLANES for at in place):
+        return None
+    return tuple(int(at or 0) for at in place)
 
 
 def _other_files(path: Path) -> list[Path]:

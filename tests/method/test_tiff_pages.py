@@ -110,6 +110,26 @@ def test_an_acquisition_stopped_before_its_next_page_is_read(tmp_path):
     np.testing.assert_array_equal(read(tmp_path / "m.tif")[0], FRAMES)
 
 
+def test_a_stack_of_two_channels_that_was_stopped_has_two_channels(tmp_path):
+    """Micro-Manager writes its index at the end; the tags of each image say the same."""
+
+    def tags(index):
+        return {"FrameIndex": index // 2, "ChannelIndex": index % 2, "SliceIndex": 0, "PositionIndex": 0}
+
+    pages = [
+        (frame, {"extratags": [(51123, 2, 0, json.dumps(tags(index)), True)]})
+        for index, frame in enumerate(FRAMES)
+        if index != 8
+    ]
+    write_pages(tmp_path / "m.tif", pages)
+    with pytest.raises(MovieError, match=r"time \(10\), channel \(2\)"):
+        read(tmp_path / "m.tif")
+    frames, numbers, _, _ = read(tmp_path / "m.tif", channel=0)
+    there = [0, 1, 2, 3, 5, 6, 7, 8, 9]
+    assert numbers == there
+    np.testing.assert_array_equal(frames, FRAMES[[2 * t for t in there]])
+
+
 def packed(path, bits):
     """A TIFF of packed pixels, one strip per page, as some cameras write it."""
     out, link = bytearray(b"II*\0\0\0\0\0"), 4

@@ -19,6 +19,7 @@ from client.timeline.playhead import Playhead, seek
 from client.timeline.saved_movie import open_movie
 from client.trust.trends import Trend
 from client.window.demo import Demo
+from client.window.export_commands import ExportCommands
 from client.window.main_view import MODES
 from client.window.main_window import ViewerWindow
 from client.window.menu_commands import AskPath, Commands
@@ -62,7 +63,8 @@ class ViewerSession:
         self._preferences, self._clock = preferences, clock
         self._subscriber: Subscriber | None = None
         self.window = ViewerWindow()
-        self.commands = Commands(self.window, preferences, ask_save, ask_open, start_drag)
+        self.commands = Commands(self.window, preferences, ask_open)
+        self.exports = ExportCommands(self.window, preferences, ask_save, start_drag)
         self.presenter = Presenter(EmptySource(), self.window, ViewerState(""), clock)
         self.window.moved.connect(self.presenter.move)
         self.daemon_actions = DaemonActions(self.window, self.presenter)
@@ -107,7 +109,7 @@ class ViewerSession:
     def stop(self) -> None:
         """Stop all threads and timers."""
         self.presenter.stop()
-        self.commands.stop()
+        self.exports.stop()
         self.demo.stop()
         self._stop_listening()
 

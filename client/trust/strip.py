@@ -9,7 +9,7 @@ from client.widgets.theme import theme
 from selfstorm.metrics.finding import Finding, Level
 
 SHAPE_PX = 11
-USUAL_WIDTH, WIDTHS = 10, {"Daemon": 12, "Model": 13}  # shares: their values are words
+USUAL_WIDTH, WIDTHS = 10, {"Daemon": 12, "Model": 13, "Quality": 13}  # shares: their values are words
 WORDS = {"good": "good", "warning": "warning", "bad": "bad", "none": "not known yet"}
 
 

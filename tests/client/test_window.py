@@ -260,7 +260,7 @@ def test_plots_of_what_is_estimated_come_with_the_first_estimate(showing, publis
     showing.window.tabs.setCurrentWidget(trends)
     showing.until(lambda: "skipped" in trends.plots)
     assert not {"resolution_nm", "agreement"} & set(trends.plots)
-    publisher.send_window(1, metrics={"resolution_nm": 47.0, "agreement": 0.95})
+    publisher.send_window(1, grade="reduced", effort="emitters", metrics={"resolution_nm": 47.0, "agreement": 0.95})
     showing.until(lambda: {"resolution_nm", "agreement"} <= set(trends.plots))
     assert trends.curves["resolution_nm"].getData()[1].tolist() == [47.0]
     showing.window.resize(1280, 800)

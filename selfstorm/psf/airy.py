@@ -22,9 +22,17 @@ EQUIVALENT_SIGMA = 0.21  # wavelengths over NA
 
 @dataclass(frozen=True, slots=True)
 class Airy:
-    """The diffraction-limited PSF (2 J1(v)/v)^2, v = 2 pi NA r / wavelength (Born & Wolf, section 8.5.2).
+    """Diffraction-limited PSF (2 J1(v)/v)^2, v = 2 pi NA r / wavelength.
 
-    Where it is fine-tuned it becomes a pupil without aberrations (models.tunable).
+    To be fine-tuned it becomes a pupil without aberrations (models.tunable).
+
+    Attributes:
+        na: numerical aperture.
+        wavelength_nm: of the emitted light.
+        origin: where the PSF comes from, for the user.
+
+    Reference:
+        Born & Wolf, Principles of Optics, section 8.5.2.
     """
 
     kind: ClassVar[str] = "airy"
@@ -41,7 +49,7 @@ class Airy:
 
     @property
     def equivalent_sigma_nm(self) -> float:
-        """Standard deviation of the Gaussian that is like it."""
+        """Standard deviation of the most similar Gaussian."""
         return EQUIVALENT_SIGMA * self.wavelength_nm / self.na
 
     @property
@@ -50,22 +58,28 @@ class Airy:
         return self.na, self.wavelength_nm
 
     def kernel(self, axis_nm: Array) -> Array:
-        """(n, n) samples at (y, x) on an even axis, of total 1."""
+        """Sample the PSF on an even axis: (n, n) at (y, x), with sum 1."""
         r_nm = np.hypot(axis_nm[:, None], axis_nm[None, :])
         v = np.maximum(2 * np.pi * self.na / self.wavelength_nm * r_nm, 1e-9)
         density = (2 * j1(v) / v) ** 2
         return np.asarray(density / density.sum())
 
     def modes(self) -> list[Mode]:
-        """Leading modes of the sampled PSF."""
+        """Return the leading modes of the sampled PSF."""
         return list(_modes(self))
 
     def turned(self) -> Airy:
-        """Itself: it is round."""
+        """Return this PSF itself: it is round."""
         return self
 
     def family(self, near_nm: float) -> FitFamily:
-        """Airy PSFs of any scale, as a change of the numerical aperture; fits start near an equivalent sigma."""
+        """Return the Airy PSFs of any width, for a fit that starts near one.
+
+        The width changes by the numerical aperture.
+
+        Args:
+            near_nm: equivalent standard deviation to start from.
+        """
 
         def make(theta: Array) -> Airy:
             return replace(self, na=self.na * math.exp(-float(theta[0])))

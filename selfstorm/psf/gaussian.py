@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 REACH_SIGMAS = 4.5  # beyond which less than 1e-5 of an emitter's light falls
 SAMPLE_STEP_NM = 5.0
 MAX_TILTED_MODES, MAX_TILTED_ERROR = 4, 0.01
-STRAIGHT_DEG = 3.0  # an ellipse closer than this to the axes is taken as along them: one mode does
+STRAIGHT_DEG = 3.0  # an ellipse closer than this to the camera's axes counts as aligned: one mode is enough
 MAX_FITTED_ELONGATION = 2.0  # logarithm of the ratio of its widths
 FIRST_ELONGATION, FIRST_TURNS = 0.2, (0.0, 2.1, 4.2)  # of fits: twice the angle of the long axis, in radians
 TINY = 1e-12
@@ -29,7 +29,12 @@ TINY = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Gaussian:
-    """A Gaussian PSF. sigma_nm: its standard deviation, > 0. theta: its logarithm."""
+    """Round Gaussian PSF; theta is the logarithm of its width.
+
+    Attributes:
+        sigma_nm: standard deviation, > 0.
+        origin: where the PSF comes from, for the user.
+    """
 
     kind: ClassVar[str] = "gaussian"
     has_twin: ClassVar[bool] = False
@@ -50,32 +55,40 @@ class Gaussian:
 
     @property
     def aperture(self) -> tuple[float, float] | None:
-        """None: many objectives have a PSF like it."""
+        """None: a Gaussian does not determine the objective."""
         return None
 
     def kernel(self, axis_nm: Array) -> Array:
-        """(n, n) samples at (y, x) on an even axis, of total 1."""
+        """Sample the PSF on an even axis: (n, n) at (y, x), with sum 1."""
         profile = np.exp(-0.5 * (axis_nm / self.sigma_nm) ** 2)
         return np.asarray(np.outer(profile, profile) / profile.sum() ** 2)
 
     def modes(self) -> list[Mode]:
-        """The one mode there is."""
+        """Return the only mode: a Gaussian is separable."""
         return [Mode(1.0, _integral(self.sigma_nm), _integral(self.sigma_nm))]
 
     def turned(self) -> Gaussian:
-        """Itself: it is round."""
+        """Return this PSF itself: it is round."""
         return self
 
     def parameters(self) -> list[float]:
-        """Theta, (1,)."""
+        """Return theta, (1,)."""
         return [math.log(self.sigma_nm)]
 
     def with_parameters(self, theta: Sequence[float], origin: str) -> Gaussian:
-        """The Gaussian with these parameters."""
+        """Return the Gaussian with these parameters."""
         return Gaussian(math.exp(theta[0]), origin)
 
     def samples(self, theta: Tensor, axis_nm: Tensor) -> Tensor:
-        """(n, n) samples on an even axis, up to a factor, with their gradient in theta."""
+        """Sample the PSF, differentiable in theta.
+
+        Args:
+            theta: (1,).
+            axis_nm: (n,), even.
+
+        Returns:
+            (n, n) at (y, x), up to a factor.
+        """
         import torch
 
         y, x = axis_nm[:, None], axis_nm[None, :]
@@ -83,7 +96,7 @@ class Gaussian:
 
     @staticmethod
     def family(near_nm: float, lowest_nm: float, highest_nm: float) -> FitFamily:
-        """Gaussians between two widths, for a fit that starts near one."""
+        """Return the Gaussians between two widths, for a fit that starts near one."""
 
         def make(theta: Array) -> Gaussian:
             return Gaussian(float(np.clip(math.exp(theta[0]), lowest_nm, highest_nm)))
@@ -96,10 +109,15 @@ class Gaussian:
 
 @dataclass(frozen=True, slots=True)
 class Ellipse:
-    """An elliptic Gaussian PSF, as astigmatism makes it.
+    """Elliptic Gaussian PSF, as astigmatism produces it.
 
-    long_nm >= short_nm: standard deviations along its axes. angle_deg: of the long one, from x (0) towards y (90).
-    theta: logarithm of the mean width; elongation log(long / short) times cosine and sine of twice the angle.
+    theta: the logarithm of the mean width; the elongation log(long / short) times cosine and sine of twice the angle.
+
+    Attributes:
+        long_nm: standard deviation along the long axis, >= short_nm.
+        short_nm: standard deviation along the short axis.
+        angle_deg: of the long axis, from x (0) towards y (90).
+        origin: where the PSF comes from, for the user.
     """
 
     kind: ClassVar[str] = "ellipse"
@@ -118,16 +136,16 @@ class Ellipse:
 
     @property
     def equivalent_sigma_nm(self) -> float:
-        """The geometric mean of both standard deviations."""
+        """Geometric mean of both standard deviations."""
         return math.sqrt(self.long_nm * self.short_nm)
 
     @property
     def aperture(self) -> tuple[float, float] | None:
-        """None: many objectives have a PSF like it."""
+        """None: an ellipse does not determine the objective."""
         return None
 
     def kernel(self, axis_nm: Array) -> Array:
-        """(n, n) samples at (y, x) on an even axis, of total 1."""
+        """Sample the PSF on an even axis: (n, n) at (y, x), with sum 1."""
         turn = math.radians(self.angle_deg)
         y, x = axis_nm[:, None], axis_nm[None, :]
         along = (x * math.cos(turn) + y * math.sin(turn)) / self.long_nm
@@ -136,7 +154,7 @@ class Ellipse:
         return np.asarray(density / density.sum())
 
     def modes(self) -> list[Mode]:
-        """One mode where its axes are the camera's, else the leading ones of the sampled PSF."""
+        """Return one mode if the axes are the camera's, else the leading ones."""
         quarter_turns = self.angle_deg / 90
         if abs(quarter_turns - round(quarter_turns)) * 90 > STRAIGHT_DEG:
             return list(_tilted_modes(self))
@@ -144,21 +162,29 @@ class Ellipse:
         return [Mode(1.0, along, across) if round(quarter_turns) % 2 else Mode(1.0, across, along)]
 
     def turned(self) -> Ellipse:
-        """Itself: half a turn leaves it as it is."""
+        """Return this PSF itself: it is symmetric."""
         return self
 
     def parameters(self) -> list[float]:
-        """Theta, (3,)."""
+        """Return theta, (3,)."""
         turn, elongation = 2 * math.radians(self.angle_deg), math.log(self.long_nm / self.short_nm)
         width = 0.5 * math.log(self.long_nm * self.short_nm)
         return [width, elongation * math.cos(turn), elongation * math.sin(turn)]
 
     def with_parameters(self, theta: Sequence[float], origin: str) -> Ellipse:
-        """The ellipse with these parameters."""
+        """Return the ellipse with these parameters."""
         return _ellipse(theta, 0.5 * math.hypot(theta[1], theta[2]), origin)
 
     def samples(self, theta: Tensor, axis_nm: Tensor) -> Tensor:
-        """(n, n) samples on an even axis, up to a factor, with their gradient in theta."""
+        """Sample the PSF, differentiable in theta.
+
+        Args:
+            theta: (3,).
+            axis_nm: (n,), even.
+
+        Returns:
+            (n, n) at (y, x), up to a factor.
+        """
         import torch
 
         y, x = axis_nm[:, None], axis_nm[None, :]
@@ -171,7 +197,7 @@ class Ellipse:
 
     @staticmethod
     def family(near_nm: float) -> FitFamily:
-        """Ellipses of any angle, for fits that start near a mean width."""
+        """Return ellipses of any angle, for fits that start near a mean width."""
 
         def make(theta: Array) -> Ellipse:
             return _ellipse(theta, 0.5 * min(math.hypot(theta[1], theta[2]), MAX_FITTED_ELONGATION), "given")
@@ -190,7 +216,10 @@ def _ellipse(theta: Sequence[float] | Array, half_elongation: float, origin: str
 
 
 def _integral(sigma_nm: float) -> Integral:
-    """Running integral of a Gaussian, widened by the box it is averaged over."""
+    """Return the running integral of a Gaussian.
+
+    A box average adds its variance, box^2 / 12, to that of the Gaussian.
+    """
 
     def integral(u_nm: Array, box_nm: float) -> Array:
         width_nm = math.sqrt(sigma_nm**2 + box_nm**2 / 12)

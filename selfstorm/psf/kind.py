@@ -1,4 +1,7 @@
-"""Protocols of a PSF: all that differs between kinds, so that no other code asks which kind it is."""
+"""Protocols of a PSF: everything that differs between kinds.
+
+No other code asks which kind a PSF is.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,21 @@ if TYPE_CHECKING:  # torch is imported where gradients are needed: a PSF alone d
 
 
 class PsfKind(Protocol):
-    """A point spread function of one kind: its own parameters, samples, modes and ways to fit it.
+    """A point spread function of one kind: parameters, samples, modes, fits.
 
-    kind: its name in files. origin: who says so, for the user. has_twin: whether another PSF of its kind has the same
-    autocorrelation, so that the second moments of a field cannot tell them apart.
+    Attributes:
+        kind: its name in files.
+        has_twin: whether another PSF of its kind has the same autocorrelation, so that the second moments of a field
+            cannot distinguish them.
     """
 
     kind: ClassVar[str]
     has_twin: ClassVar[bool]
 
     @property
-    def origin(self) -> str: ...
+    def origin(self) -> str:
+        """Where the PSF comes from, for the user."""
+        ...
 
     @property
     def reach_nm(self) -> float:
@@ -35,54 +42,68 @@ class PsfKind(Protocol):
 
     @property
     def equivalent_sigma_nm(self) -> float:
-        """Standard deviation of the Gaussian that is like it, the mean one where it is not round."""
+        """Standard deviation of the most similar Gaussian, their mean if elliptic."""
         ...
 
     @property
     def aperture(self) -> tuple[float, float] | None:
-        """Numerical aperture and wavelength in nm, None where it knows of none."""
+        """Numerical aperture and wavelength in nm, None if unknown."""
         ...
 
     def kernel(self, axis_nm: Array) -> Array:
-        """(n, n) samples at (y, x) on an even axis, of total 1."""
+        """Sample the PSF on an even axis: (n, n) at (y, x), with sum 1."""
         ...
 
     def modes(self) -> list[Mode]:
-        """Separable modes, as many as it takes."""
+        """Return the separable modes, as many as the PSF needs."""
         ...
 
     def turned(self) -> Self:
-        """The same PSF turned by 180 degrees."""
+        """Return the same PSF turned by 180 degrees."""
         ...
 
 
 class TunablePsf(PsfKind, Protocol):
-    """A PSF whose shape is a smooth function of real parameters theta: logarithms, or radians of phase.
+    """A PSF whose shape is a smooth function of real parameters theta.
 
-    nominal_parameters: how many of the first ones are known from the objective, within a few per cent.
+    The parameters are logarithms of lengths, or radians of phase.
+
+    Attributes:
+        nominal_parameters: number of leading parameters known from the objective within a few per cent.
     """
 
     nominal_parameters: ClassVar[int]
 
     def parameters(self) -> list[float]:
-        """Theta, (P,), of this PSF."""
+        """Return theta, (P,), of this PSF."""
         ...
 
     def with_parameters(self, theta: Sequence[float], origin: str) -> Self:
-        """The PSF of the same kind with these parameters."""
+        """Return the PSF of the same kind with these parameters."""
         ...
 
     def samples(self, theta: Tensor, axis_nm: Tensor) -> Tensor:
-        """(n, n) samples at (y, x) on an even axis (n,), up to a factor, with their gradient in theta (P,)."""
+        """Sample the PSF, differentiable in theta.
+
+        Args:
+            theta: (P,).
+            axis_nm: (n,), even.
+
+        Returns:
+            (n, n) at (y, x), up to a factor.
+        """
         ...
 
 
 @dataclass(frozen=True)
 class FitFamily:
-    """PSFs of one kind as fits to moments see them.
+    """PSFs of one kind, as a fit to moments sees them.
 
-    make: parameters (P,) -> PSF. starts: (P,) each. origin: (P,), the centre of the bounds and of the prior; None: each
-    start is its own. sd: (P,) of the prior, None where there is none.
+    Attributes:
+        make: parameters (P,) -> PSF.
+        starts: parameters to start from, (P,) each.
+        origin: (P,), the centre of the bounds and of the prior; None: each start is its own.
+        sd: (P,), standard deviations of the prior; None without a prior.
     """
 
     make: Callable[[Array], Psf]

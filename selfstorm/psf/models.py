@@ -1,6 +1,6 @@
-"""The point spread function: every kind there is, and what is the same for all of them.
+"""Point spread functions: all kinds, and what is common to them.
 
-A kind is one class with all that is its own (kind.PsfKind): a new one is added to KINDS. `psf_to_dict` and
+A kind is one class with everything of its own (kind.PsfKind): a new one is added to KINDS. `psf_to_dict` and
 `psf_from_dict` carry a PSF through JSON.
 """
 
@@ -49,7 +49,11 @@ def psf_to_dict(psf: Psf) -> dict[str, Any]:
 
 
 def psf_from_dict(account: dict[str, Any]) -> Psf:
-    """The PSF that psf_to_dict described. Raises InputError for anything else."""
+    """Return the PSF that psf_to_dict described.
+
+    Raises:
+        InputError: the description is of no PSF.
+    """
     values = dict(account)
     kind = KINDS.get(str(values.pop("kind", None)))
     try:
@@ -64,22 +68,37 @@ def psf_from_dict(account: dict[str, Any]) -> Psf:
 
 
 def tunable(psf: Psf) -> Tunable:
-    """The same PSF with parameters that move smoothly: an Airy one as a pupil without aberrations."""
+    """Return the same PSF with parameters that vary smoothly.
+
+    An Airy PSF becomes a pupil without aberrations.
+    """
     return Pupil.unaberrated(psf.na, psf.wavelength_nm, psf.origin) if isinstance(psf, Airy) else psf
 
 
 def tuning_starts(psf: Psf) -> list[list[float]]:
-    """Parameters (P,) to tune from: its own, and those of the twin that has the same autocorrelation."""
+    """Return the parameters (P,) to tune from.
+
+    They are its own, and those of the twin with the same autocorrelation if there is one.
+    """
     if isinstance(psf, Airy):
         return [Pupil.unaberrated(psf.na, psf.wavelength_nm, psf.origin).defocused().parameters()]
     return [one.parameters() for one in ((psf, psf.turned()) if psf.has_twin else (psf,))]
 
 
 def pixel_kernels(mode: Mode, scale: int, pixel_nm: float, reach_px: int) -> tuple[Array, Array]:
-    """Along y and x, each ((2*reach_px + 1)*scale,) float64: share of an emitter in SR cells around a pixel it lights.
+    """Integrate a mode over a camera pixel, for emitters in cells around it.
 
-    Cells from reach_px pixels before the pixel's first edge to reach_px behind its last; the emitter is anywhere in
-    its cell.
+    The cells go from reach_px pixels before the pixel's first edge to reach_px behind its last; the emitter is anywhere
+    in its cell.
+
+    Args:
+        mode: of the PSF.
+        scale: SR cells per camera pixel.
+        pixel_nm: camera pixel.
+        reach_px: camera pixels that the PSF reaches.
+
+    Returns:
+        Share of an emitter's light along y and along x, each ((2*reach_px + 1)*scale,) float64.
     """
     pitch_nm = pixel_nm / scale
     centre_nm = (np.arange((2 * reach_px + 1) * scale) + 0.5) * pitch_nm - reach_px * pixel_nm
@@ -91,5 +110,5 @@ def pixel_kernels(mode: Mode, scale: int, pixel_nm: float, reach_px: int) -> tup
 
 
 def reach_px(psf: Psf, pixel_nm: float) -> int:
-    """Whole camera pixels the PSF reaches beyond the pixel it is centred on."""
+    """Return the whole camera pixels the PSF reaches beyond its central one."""
     return max(MIN_REACH_PX, math.ceil(psf.reach_nm / pixel_nm))

@@ -1,4 +1,4 @@
-"""The PSF of an aberrated pupil: defocus, astigmatism, coma, spherical aberration."""
+"""PSF of an aberrated pupil: defocus, astigmatism, coma, spherical."""
 
 from __future__ import annotations
 
@@ -40,15 +40,23 @@ ABERRATIONS = ("defocus", "astigmatism", "oblique astigmatism", "coma along y", 
 
 @dataclass(frozen=True, slots=True)
 class Pupil:
-    """The scalar PSF |FT(pupil exp(i phase))|^2 (Goodman, Fourier Optics, section 6.4).
+    """Scalar PSF |FT(pupil exp(i phase))|^2.
 
-    aberrations: Zernike coefficients in radians root mean square (Noll 1976), in the order of ABERRATIONS. theta: the
-    logarithm of 1 / NA, and the aberrations.
+    theta: the logarithm of 1 / NA, and the aberrations.
+
+    Attributes:
+        na: numerical aperture.
+        wavelength_nm: of the emitted light.
+        aberrations: Zernike coefficients in radians root mean square (Noll 1976), in the order of ABERRATIONS.
+        origin: where the PSF comes from, for the user.
+
+    Reference:
+        Goodman, Introduction to Fourier Optics, section 6.4; Noll, J. Opt. Soc. Am. 66, 207 (1976).
     """
 
     kind: ClassVar[str] = "pupil"
     has_twin: ClassVar[bool] = True  # turned by 180 degrees
-    nominal_parameters: ClassVar[int] = 1  # defocus is not to be taken for a small numerical aperture
+    nominal_parameters: ClassVar[int] = 1  # the aperture: defocus must not pass for a small one
 
     na: float
     wavelength_nm: float
@@ -57,13 +65,19 @@ class Pupil:
 
     @property
     def reach_nm(self) -> float:
-        """Distance at which the modes are cut: the fourth dark ring, wider as the phase is stronger."""
+        """Distance at which the modes are cut; it grows with the aberrations.
+
+        Without aberrations it is the fourth dark ring.
+        """
         strength = float(np.hypot.reduce(self.aberrations))
         return 2.1 * self.wavelength_nm / self.na * (1 + 0.3 * strength)
 
     @property
     def equivalent_sigma_nm(self) -> float:
-        """Standard deviation of the Gaussian with the same light in the middle pixel of a fine grid."""
+        """Standard deviation of the Gaussian with the same peak.
+
+        The peak is the light in the middle pixel of a fine grid.
+        """
         axis_nm = np.arange(-150, 151) * STEP_NM
         return STEP_NM / math.sqrt(2 * math.pi * float(self.kernel(axis_nm).max()))
 
@@ -74,20 +88,23 @@ class Pupil:
 
     @classmethod
     def unaberrated(cls, na: float, wavelength_nm: float, origin: str) -> Pupil:
-        """The PSF of an ideal objective."""
+        """Return the PSF of an ideal objective."""
         return cls(na, wavelength_nm, (0.0,) * len(ABERRATIONS), origin)
 
     def defocused(self) -> Pupil:
-        """The PSF a little out of focus: at none the slope is zero, since more focus is as good as less."""
+        """Return the PSF slightly out of focus.
+
+        A fit in focus has no slope to follow: defocus to one side is as good as to the other.
+        """
         return replace(self, aberrations=(FIRST_DEFOCUS, *self.aberrations[1:]))
 
     def turned(self) -> Pupil:
-        """The same PSF turned by 180 degrees: with coma the other way."""
+        """Return the same PSF turned by 180 degrees: coma changes sign."""
         signs = (-1 if name.startswith("coma") else 1 for name in ABERRATIONS)
         return replace(self, aberrations=tuple(s * a for s, a in zip(signs, self.aberrations, strict=True)))
 
     def kernel(self, axis_nm: Array) -> Array:
-        """(n, n) samples at (y, x) on an even axis, n even or odd, of total 1."""
+        """Sample the PSF on an even axis: (n, n) at (y, x), with sum 1."""
         amplitude, phases = zernikes()
         pupil = amplitude * np.exp(1j * np.tensordot(self.aberrations, phases, 1))
         across = (np.arange(SAMPLES) + 0.5) * 2 / SAMPLES - 1
@@ -96,19 +113,27 @@ class Pupil:
         return np.asarray(density / density.sum())
 
     def modes(self) -> list[Mode]:
-        """Leading modes of the sampled PSF, as many as it takes, up to four."""
+        """Return the leading modes of the sampled PSF, at most MAX_MODES."""
         return list(_modes(self))
 
     def parameters(self) -> list[float]:
-        """Theta, (7,)."""
+        """Return theta, (7,)."""
         return [-math.log(self.na), *self.aberrations]
 
     def with_parameters(self, theta: Sequence[float], origin: str) -> Pupil:
-        """The pupil with these parameters, of the same wavelength."""
+        """Return the pupil with these parameters, of the same wavelength."""
         return replace(self, na=math.exp(-theta[0]), aberrations=tuple(theta[1:]), origin=origin)
 
     def samples(self, theta: Tensor, axis_nm: Tensor) -> Tensor:
-        """(n, n) samples on an even axis, up to a factor, with their gradient in theta."""
+        """Sample the PSF, differentiable in theta.
+
+        Args:
+            theta: (7,).
+            axis_nm: (n,), even.
+
+        Returns:
+            (n, n) at (y, x), up to a factor.
+        """
         import torch
 
         amplitude, phases = (torch.as_tensor(part) for part in zernikes())
@@ -120,9 +145,13 @@ class Pupil:
 
     @staticmethod
     def family(na: float, wavelength_nm: float, na_sd: float) -> FitFamily:
-        """Aberrated pupils near a nominal aperture, known to a relative standard deviation of na_sd.
+        """Return aberrated pupils near a nominal aperture.
 
-        Without that prior, defocus would be taken for a small numerical aperture.
+        Args:
+            na: nominal numerical aperture.
+            wavelength_nm: of the emitted light.
+            na_sd: relative standard deviation of the aperture's prior; without it, defocus would pass for a small
+                aperture.
         """
 
         def make(theta: Array) -> Pupil:
@@ -145,7 +174,11 @@ def _modes(psf: Pupil) -> tuple[Mode, ...]:
 
 @lru_cache(maxsize=1)
 def zernikes() -> tuple[Array, Array]:
-    """(SAMPLES, SAMPLES) amplitude with a soft edge and (6, SAMPLES, SAMPLES) phases of one radian each."""
+    """Return the pupil's amplitude and the phases of its aberrations.
+
+    Returns:
+        (SAMPLES, SAMPLES) amplitude with a soft edge, and (6, SAMPLES, SAMPLES) phases of one radian each.
+    """
     across = (np.arange(SAMPLES) + 0.5) * 2 / SAMPLES - 1
     y, x = across[:, None], across[None, :]
     r2 = y * y + x * x

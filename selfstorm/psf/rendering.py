@@ -1,7 +1,7 @@
-"""Rendering of many emitters at any position, and its derivatives by position.
+"""Rendering of many emitters at any positions, and its derivatives.
 
-A window is a square of camera pixels with room for a whole spot round its core. Emitters in the same window are
-rendered together by matrix products, since each mode of the PSF is separable; windows that overlap are added up.
+A window is a square of camera pixels: a core, and a margin wide enough for a whole spot. Emitters in the same window
+are rendered together by matrix products, since each mode of the PSF is separable; windows that overlap are added up.
 """
 
 from __future__ import annotations
@@ -21,13 +21,20 @@ from selfstorm.psf.separable import Integral
 
 PHASES = 256  # tabulated positions in a camera pixel: half a nanometre where a pixel is 100 nm
 SLOPE_PX, BEND_PX = 0.08, 0.2  # steps of the difference quotients
-HALO_PX = (4, 6)  # least and most room round a window's core
+HALO_PX = (4, 6)  # minimum and maximum margin of a window's core
 CORE_PX = 12  # an earlier scan: 8 with 4 slots was faster on sparse frames and slower on dense ones, 16 about alike
 SLOTS = 8
 
 
 class Emitters(NamedTuple):
-    """E emitters of a batch of frames: frame (E,) int64; y_px, x_px from the field's corner; photons."""
+    """E emitters of a batch of frames, (E,) each.
+
+    Attributes:
+        frame: int64, index in the batch.
+        y_px: position from the field's corner.
+        x_px: position from the field's corner.
+        photons: per frame.
+    """
 
     frame: Tensor
     y_px: Tensor
@@ -35,15 +42,21 @@ class Emitters(NamedTuple):
     photons: Tensor
 
     def where(self, keep: Tensor) -> Emitters:
+        """Select emitters by a mask (E,) bool or by indices."""
         return Emitters(*(values[keep] for values in self))
 
 
 @dataclass(frozen=True)
 class Profiles:
-    """The PSF's modes integrated over the pixels of a window, by position in the window.
+    """The PSF's modes integrated over the pixels of a window, tabulated.
 
-    along_y, along_x: (side * PHASES, R * orders * side): mode, order of the derivative by position (value, slope,
-    bend; per pixel), pixel. The modes' weights are in along_y.
+    Attributes:
+        side: pixels of a window.
+        halo: pixels of its margin on each side.
+        modes: R.
+        orders: derivatives by position: 2 for value and slope, 3 with the second derivative; per pixel.
+        along_y: (side * PHASES, R * orders * side), by position: mode, order, pixel; includes the modes' weights.
+        along_x: the same along x, without weights.
     """
 
     side: int
@@ -54,7 +67,11 @@ class Profiles:
     along_x: Tensor
 
     def rows(self, y_px: Tensor, x_px: Tensor) -> tuple[Tensor, Tensor]:
-        """Each (*shape, R, orders, side) for positions (*shape) in the window."""
+        """Look up the profiles at positions (*shape) in the window.
+
+        Returns:
+            Along y and along x, each (*shape, R, orders, side).
+        """
 
         def look_up(table: Tensor, position_px: Tensor) -> Tensor:
             entry = (position_px * PHASES).long().clamp(0, len(table) - 1)
@@ -66,7 +83,16 @@ class Profiles:
 
 @lru_cache(maxsize=16)
 def profiles(psf: Psf, pixel_nm: float, core: int, orders: int, device: torch.device, dtype: torch.dtype) -> Profiles:
-    """Tables for windows with a core of `core` pixels; orders 2: value and slope, 3: bend too."""
+    """Tabulate the profiles of windows with a core of `core` pixels.
+
+    Args:
+        psf: the PSF.
+        pixel_nm: camera pixel.
+        core: pixels.
+        orders: 2 for value and slope, 3 with the second derivative.
+        device: of the tables.
+        dtype: of the tables.
+    """
     halo = int(np.clip(reach_px(psf, pixel_nm), *HALO_PX))
     side = core + 2 * halo
     position_nm = (np.arange(side * PHASES) + 0.5) * (pixel_nm / PHASES)
@@ -90,9 +116,15 @@ def profiles(psf: Psf, pixel_nm: float, core: int, orders: int, device: torch.de
 
 
 class Canvas:
-    """Frames with a border wide enough for every window, and where in them windows lie.
+    """Frames with a border wide enough for every window.
 
-    A pixel (i, j) of the field is at (i + border, j + border); pad_px: how far outside the field emitters may be.
+    Pixel (i, j) of the field is at (i + before, j + before) of the canvas.
+
+    Attributes:
+        field: (H, W) camera pixels.
+        pad_px: distance outside the field up to which emitters may be.
+        before: border in front of the field, pixels.
+        shape: (T, rows, columns) of the canvas.
     """
 
     def __init__(self, frames: int, height: int, width: int, pad_px: int, device: torch.device) -> None:
@@ -104,13 +136,20 @@ class Canvas:
         self.device = device
 
     def framed(self, z: Tensor, fill: float = 0.0) -> Tensor:
-        """(T, H, W) -> the canvas, `fill` round the field."""
+        """Place frames (T, H, W) on the canvas, `fill` around the field."""
         out = z.new_full((len(z), *self.shape[1:]), fill)
         out[:, self.before : self.before + self.field[0], self.before : self.before + self.field[1]] = z
         return out
 
     def squares(self, frame: Tensor, first_y: Tensor, first_x: Tensor, side: int) -> Squares:
-        """N squares of the canvas whose first pixels are first_y, first_x of the field."""
+        """Select N squares of the canvas.
+
+        Args:
+            frame: (N,) index of the frame.
+            first_y: (N,) first pixel, from the field's corner.
+            first_x: (N,) first pixel, from the field's corner.
+            side: pixels.
+        """
         _, height, width = self.shape
         corner = (frame * height + first_y + self.before) * width + first_x + self.before
         steps = torch.arange(side, device=self.device)
@@ -118,7 +157,7 @@ class Canvas:
         return Squares(side, self.shape, starts.flatten(), (starts[:, :, None] + steps).flatten())
 
     def clamp(self, y_px: Tensor, x_px: Tensor) -> tuple[Tensor, Tensor]:
-        """Positions kept within the padded field."""
+        """Keep positions within the padded field."""
         low, (height, width) = -float(self.pad_px), self.field
         edge = self.pad_px - 1e-3
         return y_px.clamp(low, height + edge), x_px.clamp(low, width + edge)
@@ -126,7 +165,14 @@ class Canvas:
 
 @dataclass(frozen=True)
 class Squares:
-    """N squares of `side` pixels of a canvas: flat places of their rows' first pixels, and of all their pixels."""
+    """N squares of a canvas.
+
+    Attributes:
+        side: pixels.
+        shape: of the canvas.
+        starts: (N * side,) flat index of the first pixel of each of their rows.
+        places: (N * side * side,) flat index of each of their pixels.
+    """
 
     side: int
     shape: tuple[int, int, int]
@@ -134,22 +180,23 @@ class Squares:
     places: Tensor
 
     def of(self, canvas: Tensor) -> Tensor:
-        """(N, side, side) of a canvas."""
+        """Cut the squares out of a canvas: (N, side, side)."""
         flat = canvas.flatten()
         # every row of `side` pixels of the canvas, overlapping in memory: measured 15 times faster than an index
         rows = flat.as_strided((len(flat) - self.side + 1, self.side), (1, 1))
         return torch.index_select(rows, 0, self.starts).view(-1, self.side, self.side)
 
     def added(self, images: Tensor) -> Tensor:
-        """Canvas of images (N, side, side) added up at their places."""
+        """Add up images (N, side, side) at their places on an empty canvas."""
         canvas = images.new_zeros(math.prod(self.shape))
         return canvas.scatter_add_(0, self.places, images.flatten()).view(self.shape)
 
 
 class Layout:
-    """Emitters sorted into windows of SLOTS slots: values become (windows, SLOTS), empty slots 0.
+    """Emitters sorted into windows of SLOTS slots.
 
-    Made for the positions given; they may move by a pixel or two before their light is cut.
+    Values (E,) become (windows, SLOTS), with 0 in empty slots. The layout is made for the positions given; they may
+    move by a pixel or two before light is cut off.
     """
 
     def __init__(self, canvas: Canvas, tables: Profiles, emitters: Emitters) -> None:
@@ -173,18 +220,21 @@ class Layout:
         self.squares = canvas.squares(owner // (rows * columns), first_y, first_x, tables.side)
 
     def spread(self, values: Tensor) -> Tensor:
-        """(E,) -> (windows, SLOTS)."""
+        """Distribute values (E,) over the slots: (windows, SLOTS)."""
         out = values.new_zeros(self.count * SLOTS)
         out[self._slot] = values
         return out.view(self.count, SLOTS)
 
     def collect(self, slots: Tensor) -> Tensor:
-        """(windows, SLOTS) -> (E,)."""
+        """Collect the values of the slots (windows, SLOTS): (E,)."""
         return slots.flatten()[self._slot]
 
 
 class Windows:
-    """Emitters at given positions, by windows. Values are (windows, SLOTS); sums over the modes are in the matrices."""
+    """Emitters at given positions, rendered by windows.
+
+    Values are (windows, SLOTS); the sum over the modes is part of the matrix products.
+    """
 
     def __init__(self, tables: Profiles, layout: Layout, y_px: Tensor, x_px: Tensor) -> None:
         self.squares = layout.squares
@@ -193,19 +243,27 @@ class Windows:
         self.rows, self.columns = rows, columns
 
     def add(self, n: Tensor) -> Tensor:
-        """Canvas of all the spots, n photons each."""
+        """Render all spots, n photons each, on a canvas."""
         rows = (self.rows[:, :, :, 0] * n[:, :, None, None]).flatten(1, 2)
         return self.squares.added(rows.mT @ self.columns[:, :, :, 0].flatten(1, 2))
 
     def gradients(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Sums of canvas z times the spot and its slopes along y and x."""
+        """Sum canvas z times the spot, and times its slopes along y and x."""
         along = self._times_rows(self.rows, z)
         value_n_y = (along * self.columns[:, :, :, :1]).sum((2, 4))
         slope_x = (along[:, :, :, 0] * self.columns[:, :, :, 1]).sum((2, 3))
         return value_n_y[..., 0], value_n_y[..., 1], slope_x
 
     def curvatures(self, n: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Of the separable surrogates in photons, y and x; the latter two per photon."""
+        """Return the curvatures of the separable surrogates.
+
+        Args:
+            n: (windows, SLOTS) photons.
+            ratio: canvas of 1 / expected photons, 0 outside the field.
+
+        Returns:
+            Curvature in photons, in y and in x; the latter two per photon.
+        """
         rows, columns = self.rows.abs(), self.columns.abs()
         value = self.squares.added(rows[:, :, :, 0].flatten(1, 2).mT @ columns[:, :, :, 0].flatten(1, 2)) * ratio
         along = self._times_rows(rows[:, :, :, :1], value)
@@ -219,12 +277,16 @@ class Windows:
         return curve_n, curve_y, curve_x
 
     def _times_rows(self, rows: Tensor, z: Tensor) -> Tensor:
-        """(windows, SLOTS, R, orders, side): every row of every emitter times its window of canvas z."""
+        """Multiply every row of every emitter by its window of canvas z.
+
+        Returns:
+            (windows, SLOTS, R, orders, side).
+        """
         return (rows.flatten(1, 3) @ self.squares.of(z)).view(rows.shape)
 
 
 class Patches:
-    """A window of its own round each emitter."""
+    """Windows of their own, one around each emitter."""
 
     def __init__(self, canvas: Canvas, tables: Profiles, e: Emitters) -> None:
         self.tables = tables
@@ -233,20 +295,28 @@ class Patches:
         self.rows, self.columns = tables.rows(e.y_px - self.first_y, e.x_px - self.first_x)
 
     def spot(self, order_y: int, order_x: int) -> Tensor:
-        """(E, side, side): derivatives of the spots of one photon."""
+        """Render spots of one photon, or derivatives: (E, side, side)."""
         return self.rows[:, :, order_y].mT @ self.columns[:, :, order_x]
 
     def spots(self, others: Emitters) -> Tensor:
-        """(E, side, side): what another emitter near each puts on its window."""
+        """Render on each window another emitter near it: (E, side, side)."""
         rows, columns = self.tables.rows(others.y_px - self.first_y, others.x_px - self.first_x)
         return (rows[:, :, 0] * others.photons[:, None, None]).mT @ columns[:, :, 0]
 
     def of(self, z: Tensor) -> Tensor:
-        """(E, side, side) of canvas z."""
+        """Cut the windows out of canvas z: (E, side, side)."""
         return self.squares.of(z)
 
     def information(self, n: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor]:
-        """(E, 2) each: curvature along y and x with what is shared with the neighbours, and the emitter's own."""
+        """Return the Fisher information of positions along y and x.
+
+        Args:
+            n: (E,) photons.
+            ratio: canvas of 1 / expected photons, 0 outside the field.
+
+        Returns:
+            (E, 2) each: including what an emitter shares with its neighbours, and of the emitter alone.
+        """
         shared, own = [], []
         for orders in ((1, 0), (0, 1)):
             slope = self.spot(*orders).abs() * n[:, None, None]

@@ -1,7 +1,7 @@
-"""A point spread function as a sum of separable modes: psf(y, x) = sum_r weight_r g_r(y) h_r(x).
+"""PSFs as sums of separable modes: psf(y, x) = sum_r w_r g_r(y) h_r(x).
 
-A mode is kept as the running integrals of g and h, because a camera pixel integrates: what it sees of an emitter is a
-difference of them at its two edges.
+A mode is kept as the running integrals of g and h, because a camera pixel integrates: its share of an emitter is the
+difference of the integrals at its two edges.
 """
 
 from __future__ import annotations
@@ -19,7 +19,13 @@ Integral = Callable[[Array, float], Array]
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """One separable mode. along_y, along_x(u_nm, box_nm): running integrals at u, averaged over a box of box_nm."""
+    """One separable mode of a PSF.
+
+    Attributes:
+        weight: of the mode.
+        along_y: running integral of (u_nm, box_nm): at u, averaged over a box.
+        along_x: the same along x.
+    """
 
     weight: float
     along_y: Integral
@@ -27,20 +33,23 @@ class Mode:
 
 
 def sample_axis_nm(reach_nm: float, step_nm: float) -> Array:
-    """Even axis (n,), n odd, of the samples that reach so far to both sides."""
+    """Return an even axis (n,), n odd, of samples that reach so far both ways."""
     half = math.ceil(reach_nm / step_nm)
     return np.arange(-half, half + 1) * step_nm
 
 
-def modes_of_kernel(kernel: Array, step_nm: float, most: int, error: float = 0.0) -> tuple[Mode, ...]:
-    """Leading modes of a sampled PSF by singular value decomposition.
+def modes_of_kernel(kernel: Array, step_nm: float, max_modes: int, error: float = 0.0) -> tuple[Mode, ...]:
+    """Decompose a sampled PSF into its leading modes by singular values.
 
-    kernel: (n, n) samples step_nm apart, n odd, the emitter in the middle. As few modes as leave out no more than
-    `error` of its root mean square, and no more than `most`.
+    Args:
+        kernel: (n, n) samples, n odd, the emitter in the middle.
+        step_nm: distance of the samples.
+        max_modes: number of modes at most.
+        error: share of the root mean square that may be left out; as few modes as that allows are returned.
     """
     left, size, right = np.linalg.svd(kernel / kernel.sum())
     left_out = np.sqrt(np.clip(1 - np.cumsum(size**2) / (size**2).sum(), 0, None))
-    rank = min(most, 1 + int((left_out > error).sum()))
+    rank = min(max_modes, 1 + int((left_out > error).sum()))
     edges_nm = (np.arange(len(kernel) + 1) - len(kernel) / 2) * step_nm
     modes = []
     for r in range(rank):

@@ -1,4 +1,7 @@
-"""The smooth light behind the emitters: a nonnegative cubic spline, fitted together with the density's brightness."""
+"""Smooth background: a nonnegative cubic spline.
+
+It is fitted together with the brightness of the density.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,13 @@ MAX_QUANTILE_PIXELS = 2**24  # torch sorts no more at once; of larger fields eve
 
 
 def spline_basis(pixels: int, like: Tensor, spacing_px: float = KNOT_SPACING_PX) -> Tensor:
-    """(pixels, knots) cubic B-splines, a knot every spacing_px camera pixels or so, at least 5."""
+    """Return cubic B-splines along one axis: (pixels, knots).
+
+    Args:
+        pixels: of the axis.
+        like: a tensor of the device and dtype to return.
+        spacing_px: camera pixels from knot to knot, about; there are at least MIN_KNOTS.
+    """
     knots = max(MIN_KNOTS, round(pixels / spacing_px) + 2)
     breaks = np.r_[[0.0] * 3, np.linspace(0, pixels, knots - 2), [float(pixels)] * 3]
     basis = BSpline.design_matrix(np.arange(pixels) + 0.5, breaks, 3).toarray()
@@ -22,9 +31,12 @@ def spline_basis(pixels: int, like: Tensor, spacing_px: float = KNOT_SPACING_PX)
 
 
 class SplineSurface:
-    """S: weights of cubic B-splines -> a smooth surface over the field, S w = Y w X^T; nonnegative as its weights are.
+    """S: weights of cubic B-splines -> a smooth surface, S w = Y w X^T.
 
-    norm: S^T 1, (rows, columns) of weights.
+    The surface is nonnegative as its weights are.
+
+    Attributes:
+        norm: S^T 1, (rows, columns) of weights.
     """
 
     def __init__(self, height: int, width: int, like: Tensor, spacing_px: float = KNOT_SPACING_PX) -> None:
@@ -32,20 +44,22 @@ class SplineSurface:
         self.norm = self.along_y.sum(0)[:, None] * self.along_x.sum(0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., rows, columns) weights -> (..., H, W)."""
+        """Evaluate weights (..., rows, columns) on the field: (..., H, W)."""
         return self.along_y @ x @ self.along_x.T
 
     def adjoint(self, z: Tensor) -> Tensor:
-        """(..., H, W) -> (..., rows, columns)."""
+        """Project the field (..., H, W) back: (..., rows, columns)."""
         return self.along_y.T @ z @ self.along_x
 
 
 def fit_background(mean: Tensor, emitters: Tensor) -> tuple[Tensor, Tensor]:
-    """Fit mean = c * emitters + background by multiplicative steps of both (physics.multiplicative).
+    """Fit mean = c * emitters + background.
+
+    Multiplicative steps of both (physics.multiplicative).
 
     Args:
         mean: (H, W) photons.
-        emitters: (H, W), what the density puts on the camera, any unit.
+        emitters: (H, W), the density as the camera sees it, any unit.
 
     Returns:
         c, a scalar, and the background, (H, W) photons; both >= 0.

@@ -1,4 +1,4 @@
-"""Bad data that would spoil a whole picture: hot pixels, dark frames, flashes of light."""
+"""Bad data that would spoil a picture: hot pixels, dark frames, flashes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,25 @@ from selfstorm.frames import Array
 # The PSF spreads an emitter over pixels: in the middle of one, with a sigma of .35 pixels, it gives its neighbours a
 # tenth of what the pixel gets. What stands out more than this is the pixel's own.
 MIN_NEIGHBOUR_RATIO = 15.0
-HOT_Z = 10.0  # robust standard deviations of what pixels differ from their neighbours by
+HOT_Z = 10.0  # robust standard deviations of a pixel's excess over the pixels around it
 FLASH_RATIO = 5.0  # times the typical level above it: bleaching changes a window by less
 FLASH_Z = 20.0
 DARK_RATIO = 0.15  # of the typical level, and by so many photons: bleaching is slower, and a dim sample may be noise
 MIN_DARK_PHOTONS = 5.0
-MAX_MEDIAN_PIXELS = 2**14  # for a median: a hundredth of their spread is what it is wrong by
+MAX_MEDIAN_PIXELS = 2**14  # for a median: its error is then a hundredth of their spread
 NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
 AROUND = np.pad(np.zeros((5, 5), bool), 1, constant_values=True)  # 7 x 7, beyond most of a spot
 
 
 def hot_pixels(frames: Array) -> Array:
-    """(H, W) bool of frames (T, H, W) in any unit: pixels whose mean stands out more than any emitter can."""
+    """Find the pixels whose mean stands out more than any emitter can.
+
+    Args:
+        frames: (T, H, W), any unit.
+
+    Returns:
+        (H, W) bool.
+    """
     mean = frames.mean(0, dtype=np.float64)
     around = median_filter(mean, footprint=AROUND, mode="mirror")
     excess = mean - around
@@ -31,7 +38,15 @@ def hot_pixels(frames: Array) -> Array:
 
 
 def interpolate_hot_pixels(frames: Array, hot: Array) -> Array:
-    """The frames (T, H, W), each hot pixel at the median of its neighbours that are not; a copy if there are any."""
+    """Replace each hot pixel by the median of its good neighbours.
+
+    Args:
+        frames: (T, H, W), any unit.
+        hot: (H, W) bool.
+
+    Returns:
+        The frames themselves without hot pixels, else a copy.
+    """
     if not hot.any():
         return frames
     out = frames.copy()
@@ -45,15 +60,23 @@ def interpolate_hot_pixels(frames: Array, hot: Array) -> Array:
 
 
 def levels(frames: Array) -> Array:
-    """(T,) how bright frames (T, H, W) are all over: their medians, in large fields of some of their pixels."""
+    """Measure the overall brightness of frames (T, H, W): (T,).
+
+    It is the median over the pixels, in large fields over a part of them.
+    """
     pixels = frames.reshape(len(frames), frames.shape[1] * frames.shape[2])
     return np.asarray(np.median(pixels[:, :: -(-pixels.shape[1] // MAX_MEDIAN_PIXELS)], 1))
 
 
 def flashes(level: Array, known: Array) -> Array:
-    """(T,) bool of frames with those levels, photons: so much brighter than most that they show something else.
+    """Find frames so bright that they show something other than the sample.
 
-    known: (K,) levels of all frames to compare with, theirs too.
+    Args:
+        level: (T,) photons, brightness of the frames in question.
+        known: (K,) photons, brightness of all frames to compare with, theirs included.
+
+    Returns:
+        (T,) bool.
     """
     typical = float(np.median(known))
     spread = 1.48 * float(np.median(np.abs(known - typical)))
@@ -61,5 +84,13 @@ def flashes(level: Array, known: Array) -> Array:
 
 
 def dark_frames(level: Array, typical: float) -> Array:
-    """(T,) bool of frames with those levels, photons: the light was off."""
+    """Find frames for which the light was off.
+
+    Args:
+        level: (T,) photons, brightness of the frames in question.
+        typical: photons, brightness of a usual frame.
+
+    Returns:
+        (T,) bool.
+    """
     return np.asarray((level < DARK_RATIO * typical) & (typical - level > MIN_DARK_PHOTONS))

@@ -1,8 +1,8 @@
-"""Sums of separable terms along both axes of a field, as Toeplitz band matrices.
+"""Sums of separable terms along both axes of a field, as band matrices.
 
 Every camera pixel sees the same neighbourhood of cells, so that along an axis the matrix from cells to pixels is a
-Toeplitz band. On long axes only the band that is not zero is multiplied, block by block: the cost grows with the area
-and there is no seam, since the result is the one of the whole matrix.
+Toeplitz band. On long axes only the band that is not zero is multiplied, block by block: the cost grows with the area,
+and there is no seam, since the result equals that of the whole matrix.
 """
 
 from __future__ import annotations
@@ -23,7 +23,13 @@ DENSE_PX = 96
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """Camera pixels along one axis, and the SR cells behind them: `scale` a pixel, pad_px pixels more at each end."""
+    """Camera pixels along one axis, and the SR cells behind them.
+
+    Attributes:
+        pixels: of the field.
+        scale: cells per pixel.
+        pad_px: pixels whose cells are added at each end.
+    """
 
     pixels: int
     scale: int
@@ -39,10 +45,15 @@ Blocks = list[tuple[slice, Tensor]]  # for consecutive outputs: which inputs the
 
 
 class Band:
-    """Toeplitz band matrices, one for each of G terms, from one axis to another: of each, the part that is not zero.
+    """G Toeplitz band matrices from one axis to another.
 
-    They lie in memory as they are multiplied; transposed, a product would take twice as long on a CPU.
-    blocks: into how many the outputs are cut. entries: numbers that are multiplied for one term.
+    Only the band is kept, in the order in memory in which it is multiplied: transposed, a product would take twice as
+    long on a CPU.
+
+    Attributes:
+        terms: G.
+        blocks: pieces that the outputs are cut into.
+        entries: numbers that are multiplied for one term.
     """
 
     def __init__(self, blocks: Blocks) -> None:
@@ -61,30 +72,36 @@ class Columns(Band):
         return (matrix if len(matrix) > 1 else matrix[0]).mT
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(..., G, rows, in) -> (..., G, rows, out); for one term (..., rows, in) -> (..., rows, out)."""
+        """Apply to (..., G, rows, in): (..., G, rows, out).
+
+        Without the axis G if there is one term.
+        """
         return _joined([x[..., part] @ matrix for part, matrix in self._blocks], -1)
 
 
 class Rows(Band):
-    """Along the last axis but one, a map by every matrix: one product with all of them."""
+    """All matrices on one map, along the last axis but one: a single product."""
 
     def _laid_out(self, matrix: Tensor) -> Tensor:
         return matrix.flatten(0, 1)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(..., in, columns) -> (..., G, out, columns)."""
+        """Apply to (..., in, columns): (..., G, out, columns)."""
         maps = self.terms, -1
         return _joined([(matrix @ x[..., part, :]).unflatten(-2, maps) for part, matrix in self._blocks], -2)
 
 
 class SummedRows(Band):
-    """Along the last axis but one, each map by its own matrix, and their sum: one product."""
+    """Each matrix on its own map, summed, along the last axis but one.
+
+    A single product does both.
+    """
 
     def _laid_out(self, matrix: Tensor) -> Tensor:
         return matrix.transpose(0, 1).flatten(1)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(..., G, in, columns) -> (..., out, columns)."""
+        """Apply to (..., G, in, columns): (..., out, columns)."""
         return _joined([matrix @ x[..., part, :].flatten(-3, -2) for part, matrix in self._blocks], -2)
 
 
@@ -93,9 +110,15 @@ def _joined(parts: list[Tensor], axis: int) -> Tensor:
 
 
 def _blocks(kernels: Array, axis: Axis, like: Tensor) -> tuple[Blocks, Blocks]:
-    """One axis both ways, from cells down to pixels and back up.
+    """Cut the matrices of one axis into blocks, for both directions.
 
-    kernels: (G, (2*reach + 1)*scale) float64, what a pixel sees of the cells around it, for each of G terms.
+    Args:
+        kernels: (G, (2*reach + 1)*scale) float64, what a pixel sees of the cells around it, for each of G terms.
+        axis: pixels and cells.
+        like: a tensor of the device and dtype to return.
+
+    Returns:
+        From cells down to pixels, and from pixels back up to cells.
     """
     pixels, scale, taps, cells = axis.pixels, axis.scale, kernels.shape[1], axis.cells
     first = (axis.pad_px - (taps // scale - 1) // 2) * scale  # cell that pixel 0's kernel starts at
@@ -124,10 +147,17 @@ def _pieces(length: int, count: int) -> list[range]:
 
 
 class Separable:
-    """out_l = sum_p Y_u x X_p^T over the pairs p of output l, for x on the padded SR grid, with its exact adjoint.
+    """out_l = sum_p Y_u x X_p^T over the pairs p of output l, and its adjoint.
 
-    kernels_y: (U, taps). kernels_x: (P, taps). term, output: (P,), the u and the l of each pair: outputs that share
-    what they see along y share its cost, most of the whole. like: a tensor of the device and dtype to compute in.
+    x is on the padded SR grid. The adjoint is exact.
+
+    Args:
+        kernels_y: (U, taps).
+        kernels_x: (P, taps).
+        term: (P,), the u of each pair: outputs that share a term along y share its cost, most of the whole.
+        output: (P,), the l of each pair.
+        axes: along y and along x.
+        like: a tensor of the device and dtype to compute in.
     """
 
     def __init__(
@@ -155,28 +185,39 @@ class Separable:
 
     @property
     def adjoint_bytes(self) -> int:
-        """Bytes that an adjoint makes: each pair spread along x, their sums by term; the map, in blocks and in one."""
+        """Bytes that an adjoint allocates.
+
+        Each pair spread along x, their sums by term, and the map, in blocks and joined.
+        """
         pieces = 1 if self.y_up.blocks == 1 else 2
         spread = self.pairs + (self.terms if self.terms < self.pairs else 0)
         along_y, along_x = self._axes
         return (pieces * along_y.cells + spread * along_y.pixels) * along_x.cells * BYTES_PER_NUMBER
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., rows, columns) cells -> (..., L, H, W); no L axis where there is one pair."""
+        """Apply to cells (..., rows, columns): (..., L, H, W).
+
+        Without the axis L if there is one pair.
+        """
         seen = self.y_down(x)
         if self.single:
             return self.x_down(seen.squeeze(-3))
         return self._output.added_up(self.x_down(self._term.of(seen)))
 
     def adjoint(self, z: Tensor) -> Tensor:
-        """(..., L, H, W) -> (..., rows, columns) cells."""
+        """Apply the transpose to (..., L, H, W): cells (..., rows, columns)."""
         if self.single:
             return self.y_up(self.x_up(z).unsqueeze(-3))
         return self.y_up(self._term.added_up(self.x_up(self._output.of(z))))
 
 
 class _Links:
-    """Which of K maps each of P pairs belongs to. numbers: (P,); where they are 0, 1, ..., P - 1 it is its own."""
+    """Assignment of P pairs to K maps.
+
+    Args:
+        numbers: (P,) the map of each pair; 0, 1, ..., P - 1 needs no copy.
+        like: a tensor of the device and dtype to compute in.
+    """
 
     def __init__(self, numbers: Sequence[int], like: Tensor) -> None:
         self._one_each = list(numbers) == list(range(len(numbers)))
@@ -185,9 +226,9 @@ class _Links:
         self._shares = (maps[:, None] == self._numbers).to(like.dtype)
 
     def of(self, maps: Tensor) -> Tensor:
-        """(..., K, H, W) -> (..., P, H, W): each pair's own."""
+        """Give each pair its map: (..., K, H, W) -> (..., P, H, W)."""
         return maps if self._one_each else maps.index_select(-3, self._numbers)
 
     def added_up(self, pairs: Tensor) -> Tensor:
-        """(..., P, H, W) -> (..., K, H, W): the sum over each map's pairs."""
+        """Sum over each map's pairs: (..., P, H, W) -> (..., K, H, W)."""
         return pairs if self._one_each else (self._shares @ pairs.flatten(-2)).unflatten(-1, pairs.shape[-2:])

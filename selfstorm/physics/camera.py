@@ -1,4 +1,7 @@
-"""ADU <-> photons: y = (raw - offset) / gain, and an estimate of both from the frames where they were not measured."""
+"""Camera calibration, ADU <-> photons: y = (raw - offset) / gain.
+
+Offset and gain are estimated from the frames where they were not measured.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import numpy as np
 
 from selfstorm.frames import Array
 
-# Fourth differences along both axes answer at the camera's Nyquist frequency, where a microscope's PSF passes
+# Fourth differences along both axes respond at the camera's Nyquist frequency, where a microscope's PSF passes
 # next to nothing: what is left there is the camera's own noise.
 NOISE_FILTER = np.array([1.0, -4.0, 6.0, -4.0, 1.0])
 MIN_CONTRAST = 1.15
@@ -20,7 +23,10 @@ ASSUMED = "assumed: too little contrast to tell"
 class Camera:
     """A camera's response.
 
-    offset_adu: the level of a dark pixel. gain_adu_per_electron: ADU per detected photon, > 0. origin: who says so.
+    Attributes:
+        offset_adu: level of a dark pixel.
+        gain_adu_per_electron: ADU per detected photon, > 0.
+        origin: where the values come from, for the user.
     """
 
     offset_adu: float
@@ -28,7 +34,15 @@ class Camera:
     origin: str = "given"
 
     def photons(self, raw: Array, room: Array | None = None) -> Array:
-        """(..., H, W) ADU -> float32 photons, in `room` if there is one; dark noise makes some of them negative."""
+        """Convert raw frames to photons.
+
+        Args:
+            raw: (..., H, W) ADU.
+            room: buffer of that shape, float32, for the result; None: a new one.
+
+        Returns:
+            (..., H, W) float32; read noise makes some values negative.
+        """
         out = np.empty(raw.shape, np.float32) if room is None else room
         np.copyto(out, raw, casting="unsafe")
         out -= np.float32(self.offset_adu)
@@ -40,11 +54,19 @@ class Camera:
 
 
 def calibrate(frames: Array, offset_adu: float | None = None, gain_adu_per_electron: float | None = None) -> Camera:
-    """The camera of a movie, with what is given taken as given and the rest estimated.
+    """Return the camera of a movie; estimate whatever is not given.
 
-    frames: (T, H, W) ADU. The noise variance at the Nyquist frequency is a line over the mean signal: its slope is
-    the gain, its zero the offset (photon transfer; Janesick 2007). Where the field has too little contrast for a
-    line, what is missing is assumed such that the noise of the median pixel is that of its photons.
+    The noise variance at the Nyquist frequency is a line over the mean signal: its slope is the gain, its zero the
+    offset (photon transfer). Where the field has too little contrast for a line, missing values are assumed such that
+    the noise of the median pixel is that of its photons.
+
+    Args:
+        frames: (T, H, W) ADU.
+        offset_adu: level of a dark pixel, if known.
+        gain_adu_per_electron: ADU per photon, if known.
+
+    Reference:
+        Janesick, Photon Transfer, SPIE Press (2007).
     """
     if offset_adu is not None and gain_adu_per_electron is not None:
         return Camera(offset_adu, gain_adu_per_electron)
@@ -61,10 +83,10 @@ def calibrate(frames: Array, offset_adu: float | None = None, gain_adu_per_elect
 
 
 def _as_noisy_as_measured(frames: Array, darkest: float, offset_adu: float | None, gain: float | None) -> Camera:
-    """A camera for which the measured noise is shot noise: level - offset = variance / gain.
+    """Return a camera whose measured noise is shot noise.
 
-    Any other one makes too much or too little of the noise: at a gain of 1 and with the darkest level as the offset,
-    read noise becomes thousands of emitters.
+    level - offset = variance / gain. Any other one over- or underestimates the noise: at a gain of 1 and with the
+    darkest level as the offset, read noise becomes thousands of emitters.
     """
     level, variance = float(np.median(frames.mean(0))), _temporal_variance(frames)
     if gain is None:
@@ -74,7 +96,10 @@ def _as_noisy_as_measured(frames: Array, darkest: float, offset_adu: float | Non
 
 
 def _temporal_variance(frames: Array) -> float:
-    """ADU^2, of the median pixel from frame to frame, at the Nyquist frequency: the noise, not the emitters."""
+    """Measure the noise variance of the median pixel, in ADU^2.
+
+    From frame to frame and at the Nyquist frequency, which emitters do not reach.
+    """
     changing = frames - frames.mean(0)
     power = float((NOISE_FILTER**2).sum() ** 2)
     if min(frames.shape[1:]) < len(NOISE_FILTER):
@@ -85,14 +110,22 @@ def _temporal_variance(frames: Array) -> float:
 
 
 def _at_nyquist(frames: Array) -> Array:
-    """(T, H - 4, W - 4): frames (T, H, W) through NOISE_FILTER along both axes."""
+    """Filter frames (T, H, W) by NOISE_FILTER along both axes.
+
+    Returns:
+        (T, H - 4, W - 4).
+    """
     _, height, width = frames.shape
     rows = sum(w * frames[:, i : height - 4 + i] for i, w in enumerate(NOISE_FILTER))
     return np.asarray(sum(w * rows[:, :, i : width - 4 + i] for i, w in enumerate(NOISE_FILTER)))
 
 
 def _photon_transfer(frames: Array, offset_adu: float | None) -> tuple[float, float] | None:
-    """(slope, zero) of noise variance over mean signal, None where no line can be seen."""
+    """Fit noise variance over mean signal.
+
+    Returns:
+        Slope and zero of the line, None if the frames show none.
+    """
     _, height, width = frames.shape
     if min(height, width) < 2 * len(NOISE_FILTER) or len(frames) < 4:
         return None

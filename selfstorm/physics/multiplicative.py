@@ -1,7 +1,7 @@
-"""The multiplicative step that every nonnegative fit here is made of: x <- x A^T(y / (A x + b)) / A^T 1.
+"""Multiplicative step of nonnegative fits: x A^T(y / (A x + b)) / A^T 1.
 
-Each input is multiplied by the mean, over all pixels that see it, of data over model: what is too dark grows, what is
-too bright shrinks, and nothing becomes negative. It is expectation maximisation for Poisson data.
+Each input is multiplied by the mean, over all pixels that see it, of data over model: where the model is too dark it
+grows, where it is too bright it shrinks, and nothing becomes negative. It is expectation maximisation for Poisson data.
 
 Reference:
     Richardson, J. Opt. Soc. Am. 62, 55 (1972); Lucy, Astron. J. 79, 745 (1974); Shepp & Vardi, IEEE Trans. Med.
@@ -20,7 +20,7 @@ Ratio = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 def back_projected_ratio(operator: Operator, x: Tensor, data: Tensor, offset: Tensor, ratio: Ratio) -> Tensor:
-    """A^T(y / (A x + b)): the factor of the step before it is divided by the norm.
+    """Return A^T(y / (A x + b)), the step's factor without its norm.
 
     Args:
         operator: A.
@@ -33,7 +33,15 @@ def back_projected_ratio(operator: Operator, x: Tensor, data: Tensor, offset: Te
 
 
 def multiplicative_step(operator: Operator, x: Tensor, data: Tensor, offset: Tensor, floor: float) -> Tensor:
-    """One plain step, differentiable. floor: below which a model is taken for dark, > 0."""
+    """Make one plain step, differentiable.
+
+    Args:
+        operator: A.
+        x: its input, >= 0.
+        data: y, in the shape of A's output.
+        offset: b, which broadcasts to it.
+        floor: > 0, lower bound of the model in the ratio.
+    """
 
     def ratio(data: Tensor, seen: Tensor, offset: Tensor) -> Tensor:
         return data / (seen + offset).clamp(min=floor)

@@ -1,4 +1,4 @@
-"""The physics as linear operators: SR cells to camera pixels, and its square for covariances.
+"""Imaging as linear operators: SR cells to pixels, and to covariances.
 
 Both are sums of separable terms, out_l = sum Y x X^T, whose matrices are Toeplitz bands (band_matrices).
 """
@@ -24,28 +24,37 @@ LAGS = ((0, 1), (1, -1), (1, 0), (1, 1))  # lag (0, 0) is left out: it carries t
 
 
 class Operator(Protocol):
-    """A linear map A of nonnegative numbers, such as from SR cells to camera pixels, and its exact adjoint A^T.
+    """A linear map A of nonnegative numbers, and its exact adjoint A^T.
 
-    norm: A^T 1, the column sums; infinite for inputs that (next to) nothing is seen of.
+    An example is the map from SR cells to camera pixels.
     """
 
     @property
-    def norm(self) -> Tensor: ...
+    def norm(self) -> Tensor:
+        """A^T 1, the column sums; infinite for inputs that are hardly seen."""
+        ...
 
     def forward(self, x: Tensor) -> Tensor:
-        """A x."""
+        """Return A x."""
         ...
 
     def adjoint(self, z: Tensor) -> Tensor:
-        """A^T z."""
+        """Return A^T z."""
         ...
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A camera field and the SR cells behind it, padded all round: emitters outside the field shine into it.
+    """A camera field and the SR cells behind it.
 
-    height, width: camera pixels. cells: (rows, columns) of the padded SR map.
+    The cells are padded all round: emitters outside the field shine into it.
+
+    Attributes:
+        height: H, camera pixels.
+        width: W, camera pixels.
+        scale: SR cells per camera pixel.
+        pixel_nm: camera pixel.
+        pad_px: camera pixels of padding on each side.
     """
 
     height: int
@@ -62,7 +71,7 @@ class Grid:
 
     @property
     def axes(self) -> tuple[Axis, Axis]:
-        """Along y and along x."""
+        """The axes along y and along x."""
         return Axis(self.height, self.scale, self.pad_px), Axis(self.width, self.scale, self.pad_px)
 
     @property
@@ -77,15 +86,25 @@ class Grid:
         return rows * columns * BYTES_PER_NUMBER
 
     def crop(self, padded: Tensor) -> Tensor:
-        """(..., rows, columns) of the padded map -> (..., scale*H, scale*W) of the field."""
+        """Cut the field out of a padded map.
+
+        Args:
+            padded: (..., rows, columns).
+
+        Returns:
+            (..., scale*H, scale*W).
+        """
         edge = self.pad_px * self.scale
         return padded[..., edge : edge + self.height * self.scale, edge : edge + self.width * self.scale]
 
 
 class Imaging:
-    """A: photons in SR cells -> expected photons on camera pixels, without background.
+    """A: photons in SR cells -> expected photons on camera pixels.
 
-    norm: A^T 1, the share of each cell's light that the field catches, (rows, columns); infinite where next to none.
+    Without background.
+
+    Attributes:
+        norm: A^T 1, the share of each cell's light that falls on the field, (rows, columns); infinite if next to none.
     """
 
     def __init__(self, psf: Psf, grid: Grid, like: Tensor) -> None:
@@ -99,19 +118,20 @@ class Imaging:
         self.norm = unseen_infinite(self.adjoint(ones))
 
     def forward(self, x: Tensor) -> Tensor:
-        """(..., rows, columns) photons per SR cell -> (..., H, W) photons."""
+        """Image photons in SR cells (..., rows, columns): (..., H, W) photons."""
         out = self.separable.forward(x)
         return out if self.separable.single else out.squeeze(-3)
 
     def adjoint(self, z: Tensor) -> Tensor:
-        """(..., H, W) -> (..., rows, columns)."""
+        """Project the camera (..., H, W) back: (..., rows, columns)."""
         return self.separable.adjoint(z if self.separable.single else z[..., None, :, :])
 
 
 def unseen_infinite(norm: Tensor) -> Tensor:
-    """Column sums of an operator, infinite for the outermost padding: divided by it, unseen cells stay empty.
+    """Return the column sums of an operator, infinite for unseen cells.
 
-    The truncated modes of a PSF are slightly negative far out; a quotient of two such numbers can be anything.
+    Divided by infinity, the outermost padding stays empty. The truncated modes of a PSF are slightly negative far out;
+    a quotient of two such numbers can be anything.
     """
     return torch.where(norm > MIN_CAUGHT * norm.max(), norm, torch.inf)
 
@@ -120,7 +140,12 @@ Lags = tuple[tuple[int, int], ...]
 
 
 def inside_field(lags: Lags, like: Tensor) -> Tensor:
-    """(lags, H, W), 1 where p and p + lag are both in the field, else 0; dy >= 0. like: (H, W)."""
+    """Return a mask (lags, H, W): 1 if p and p + lag are both in the field.
+
+    Args:
+        lags: (dy, dx), dy >= 0.
+        like: (H, W), of the device and dtype to return.
+    """
     height, width = like.shape
     inside = like.new_zeros((len(lags), height, width))
     for of_lag, (dy, dx) in zip(inside, lags, strict=True):
@@ -129,12 +154,14 @@ def inside_field(lags: Lags, like: Tensor) -> Tensor:
 
 
 class LaggedCovariance:
-    """F: density of fluctuating emitters -> covariance between pixels p and p + lag, for every lag of LAGS.
+    """F: density of fluctuating emitters -> covariance of neighbouring pixels.
 
-    The kernel of pixel p + d is that of p shifted by d pixels, so each row of F is a product of two of A's.
-    Rows whose p + d lies outside the field mean nothing: mask them (inside_field).
+    The pixels are p and p + lag, for every lag of LAGS. The kernel of pixel p + d is that of p shifted by d pixels, so
+    each row of F is a product of two of A's. Rows whose p + d lies outside the field have no meaning: mask them
+    (inside_field).
 
-    norm: F^T 1 over the rows that mean something, (rows, columns); infinite where next to none.
+    Attributes:
+        norm: F^T 1 over the rows inside the field, (rows, columns); infinite if next to nothing.
     """
 
     def __init__(self, psf: Psf, grid: Grid, like: Tensor) -> None:
@@ -162,27 +189,30 @@ class LaggedCovariance:
         self.norm = unseen_infinite(self.adjoint(inside))
 
     def forward(self, m: Tensor) -> Tensor:
-        """(rows, columns) -> (lags, H, W)."""
+        """Predict covariances of a density (rows, columns): (lags, H, W)."""
         return self.separable.forward(m)
 
     def adjoint(self, z: Tensor) -> Tensor:
-        """(lags, H, W) -> (rows, columns)."""
+        """Project covariances (lags, H, W) back: (rows, columns)."""
         return self.separable.adjoint(z)
 
 
 def _along_axes(kernels: list[tuple[Array, Array]]) -> tuple[Array, Array]:
-    """(R, taps) along y and along x."""
+    """Stack the kernels along y and along x, each (R, taps)."""
     return np.stack([y for y, _ in kernels]), np.stack([x for _, x in kernels])
 
 
 def _fewer_terms(kernels_y: Array, kernels_x: Array) -> tuple[Array, Array]:
-    """The same sums of products in as few terms as MAX_TERMS_ERROR allows.
+    """Write the same sums of products in fewer terms, up to MAX_TERMS_ERROR.
 
-    kernels_y: (R, taps), shared by all lags. kernels_x: (lags, R, taps). The products of a PSF's modes are far from
-    independent: of 16 for four modes about five are needed.
+    The products of a PSF's modes are far from independent: of 16 for four modes about five are needed.
+
+    Args:
+        kernels_y: (R, taps), shared by all lags.
+        kernels_x: (lags, R, taps).
     """
     lags, count, taps = kernels_x.shape
-    # with y = QR factors of both sides, the sum's singular values are those of a small matrix
+    # sum_r y_r x_r^T = Q_y (R_y R_x^T) Q_x^T: its singular values are those of the small matrix in the middle
     basis_y, inner_y = np.linalg.qr(kernels_y.T)
     basis_x, inner_x = np.linalg.qr(kernels_x.transpose(0, 2, 1).reshape(lags * taps, count))
     left, size, right = np.linalg.svd(inner_y @ inner_x.T)
@@ -196,7 +226,7 @@ def _fewer_terms(kernels_y: Array, kernels_x: Array) -> tuple[Array, Array]:
 
 
 def _shifted(kernel: Array, cells: int) -> Array:
-    """The kernel of a pixel `cells` cells further on."""
+    """Return the kernel of a pixel `cells` cells further on."""
     out = np.zeros_like(kernel)
     if cells >= 0:
         out[cells:] = kernel[: len(kernel) - cells]

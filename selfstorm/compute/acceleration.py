@@ -1,7 +1,7 @@
-"""The switch of compiled kernels and CUDA graphs: off, operations run one by one.
+"""The switch of compiled kernels and CUDA graphs.
 
-Tests hold that both make the same pictures (tests/gpu). It is per thread, and off while a benchmark counts operations,
-which kernels and graphs would hide.
+Without them operations run one by one; tests check that both make the same pictures (tests/gpu). The switch is per
+thread, and off while a benchmark counts operations, which kernels and graphs would hide.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ _runner: ContextVar[Runner | None] = ContextVar("runner", default=None)
 
 @contextmanager
 def one_by_one(runner: Runner = _plainly) -> Iterator[None]:
-    """Run operations one by one in this thread, those of a CompiledOp by `runner`."""
+    """Run operations one by one in this thread.
+
+    Args:
+        runner: runs the operations of a CompiledOp.
+    """
     before = _runner.set(runner)
     try:
         yield
@@ -35,5 +39,5 @@ def one_by_one(runner: Runner = _plainly) -> Iterator[None]:
 
 
 def runner() -> Runner | None:
-    """Return the runner of compiled operations that replaces their kernels; None where acceleration is on."""
+    """Return the runner that replaces compiled kernels; None: there is none."""
     return _runner.get()

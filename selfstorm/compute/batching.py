@@ -1,4 +1,4 @@
-"""Batch sizes: how much is computed at once, and half as much where memory ends."""
+"""Batch sizes: how much is computed at once, halved when memory runs out."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ T = TypeVar("T")
 BYTES_PER_NUMBER = 4
 MAPS_PER_FRAME = 4
 MIN_MAP_BYTES = 2**20
-MIN_NEW_FRAMES = 64  # fewer would change what their trend is, and with it the picture
-# What the caches of a CPU hold; 600 to 3000 emitters at once were about as fast.
+MIN_NEW_FRAMES = 64  # fewer would change their trend, and with it the picture
+# What the caches of a CPU hold; with 600 to 3000 emitters at once the time was about the same.
 CPU_MAP_BYTES, CPU_EMITTERS, NEW_FRAMES = 16 * 2**20, 1500, 128
 # On a graphics card small operations cost their launch. Maps of 2 GiB take it 1 ms to read, a launch some 5 us.
 DEVICE_MAP_BYTES, DEVICE_EMITTERS = 2 * 2**30, 30_000
@@ -23,10 +23,12 @@ DEVICE_MAP_BYTES, DEVICE_EMITTERS = 2 * 2**30, 30_000
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """The most that is computed at once.
+    """Upper limits of what is computed at once.
 
-    map_bytes: memory of the frames whose maps are made together, at four maps a frame. emitters: localised together.
-    new_frames: ingested together.
+    Attributes:
+        map_bytes: memory of the frames whose maps are made together, at MAPS_PER_FRAME maps a frame.
+        emitters: localised together.
+        new_frames: ingested together.
     """
 
     map_bytes: int = CPU_MAP_BYTES
@@ -35,11 +37,14 @@ class BatchLimits:
 
     @classmethod
     def on(cls, device: torch.device) -> BatchLimits:
-        """Limits of a device: what the caches of a CPU hold, or what keeps a graphics card busy."""
+        """Return the limits of a device.
+
+        They are what the caches of a CPU hold, or what keeps a graphics card busy.
+        """
         return cls() if device.type == "cpu" else cls(DEVICE_MAP_BYTES, DEVICE_EMITTERS)
 
     def halved(self) -> BatchLimits | None:
-        """Half of each limit, or None where the smallest batches are reached."""
+        """Return half of each limit, or None at the smallest batches."""
         if self.map_bytes <= MIN_MAP_BYTES:
             return None
         return BatchLimits(
@@ -48,18 +53,32 @@ class BatchLimits:
 
 
 def frames_together(cells: int, map_bytes: int) -> int:
-    """Number of frames in a batch, at four float32 maps of so many cells a frame; at least 1."""
+    """Return the number of frames in a batch, at least 1.
+
+    Args:
+        cells: of one map of one frame; there are MAPS_PER_FRAME float32 maps of them.
+        map_bytes: memory for the maps of all frames.
+    """
     return max(1, map_bytes // (cells * BYTES_PER_NUMBER * MAPS_PER_FRAME))
 
 
 def batches(frames: int, like: Tensor, map_bytes: int = CPU_MAP_BYTES) -> Iterator[slice]:
-    """Slices of frames whose maps, each the size of `like`, fit the cache and the memory."""
+    """Cut frames into slices whose maps fit the cache and the memory.
+
+    Args:
+        frames: number of frames.
+        like: a map of one frame.
+        map_bytes: memory for the maps of all frames.
+    """
     size = frames_together(like.numel(), map_bytes)
     yield from (slice(start, start + size) for start in range(0, frames, size))
 
 
 def free_bytes(device: torch.device) -> int | None:
-    """Bytes of a device's memory that this process can have now; None on the CPU, whose memory is not planned."""
+    """Return the bytes of a device's memory that this process can still use.
+
+    None on the CPU, whose memory is not planned.
+    """
     if device.type == "cuda":
         held_for_us = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return torch.cuda.mem_get_info(device)[0] + held_for_us
@@ -69,14 +88,14 @@ def free_bytes(device: torch.device) -> int | None:
 
 
 def retry_on_oom(work: Callable[[], T], do_less: Callable[[Exception], bool]) -> T:
-    """Call work() again, each time after do_less(error), until memory suffices.
+    """Call work() again after do_less(error), until memory suffices.
 
     Args:
         work: leaves everything as it was where it raises.
         do_less: makes the next call need less memory; returns False where it cannot.
 
     Raises:
-        Exception: whatever `work` raises that is no lack of memory, or that nothing can be done about.
+        Exception: whatever `work` raises that is no lack of memory, or that do_less cannot help.
     """
     while True:
         try:
@@ -84,19 +103,22 @@ def retry_on_oom(work: Callable[[], T], do_less: Callable[[Exception], bool]) ->
         except Exception as error:
             if not (out_of_memory(error) and do_less(error)):
                 raise
-        # only here has the error let go of the tensors made before it
+        # only here, outside `except`, are the tensors that the traceback refers to free
         release()
 
 
 def out_of_memory(error: Exception) -> bool:
-    """Tell a lack of memory, of the device or of this machine, from other errors."""
+    """Return True if the error is a lack of memory, of device or host."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and ("out of memory" in str(error) or "can't allocate memory" in str(error))
 
 
 def release() -> None:
-    """Collect what failed work left in cycles, and give unused cached memory back to the device."""
+    """Free what failed work left behind.
+
+    Reference cycles are collected, and unused cached memory goes back to the device.
+    """
     gc.collect()
     torch.cuda.empty_cache()
     if torch.backends.mps.is_available():

@@ -1,8 +1,8 @@
-"""Elementwise operations in one pass over the maps: compiled on a graphics card, one by one elsewhere.
+"""Elementwise operations in one pass over the maps, where compiled.
 
 One by one, each operation reads its inputs from memory and writes its output to it. Compiled (torch.compile: inductor,
 Triton) they are one kernel that reads and writes once. Where nothing can be compiled the operations run as they are. On
-a CPU nothing is compiled: it takes a compiler, and longer than a window.
+a CPU nothing is compiled: it needs a C++ compiler, and longer than a window takes.
 """
 
 from __future__ import annotations
@@ -25,19 +25,25 @@ Function = Callable[..., Result]
 
 
 def compiled(function: Function[Result]) -> Function[Result]:
-    """Compile a function for inputs of any size, when it is first called. Raises whatever compilers do."""
+    """Compile a function for inputs of any size, when it is first called.
+
+    Raises:
+        Exception: at the first call, whatever compilers raise.
+    """
     from torch._inductor import config
 
-    config.compile_threads = 1  # some lines need no pool of processes that would outlive them
+    config.compile_threads = 1  # so short a function needs no pool of processes, which would stay
     return torch.compile(function, fullgraph=True, dynamic=True)
 
 
 class CompiledOp(Generic[Result]):
-    """A function of tensors, elementwise but for sums over all of them, in one pass on devices that can.
+    """A function of tensors that runs in one pass on devices that can.
+
+    It is elementwise but for sums over all elements.
 
     Args:
-        function: may write its result into an input. Keyword arguments are out buffers for what is in between: of use
-            where operations run one by one, and not handed to a kernel.
+        function: may write its result into an input. Keyword arguments are buffers for intermediate results: used where
+            operations run one by one, and not passed to a kernel.
         compiler: makes the kernel.
         devices: types of device that have a compiler.
     """
@@ -53,6 +59,7 @@ class CompiledOp(Generic[Result]):
         self._failed = False
 
     def __call__(self, *inputs: Tensor, **buffers: Tensor) -> Result:
+        """Run the function: compiled where possible, else as it is."""
         fused = inputs[0].device.type in self._devices and not self._failed
         if (run := runner()) is not None:
             result: Result = run(self._function, inputs, buffers, fused)
@@ -62,13 +69,16 @@ class CompiledOp(Generic[Result]):
                 return self._compiled(inputs)
             except torch.OutOfMemoryError:
                 raise
-            except Exception as error:  # what compilers raise is no family: no compiler, no Triton, a graph that breaks
+            except Exception as error:  # compilers raise anything: no compiler, no Triton, a graph that breaks
                 log.warning("%s is not compiled, going on without: %s", self._function.__name__, first_line(error))
                 self._failed = True
         return self._function(*inputs, **buffers)
 
     def _compiled(self, inputs: tuple[Tensor, ...]) -> Result:
-        """Call the kernel; a first call compiles it before it writes into any input."""
+        """Call the kernel; compile it at the first call.
+
+        Compilation fails before any input is written into.
+        """
         if self._kernel is not None:
             return self._kernel(*inputs)
         with warnings.catch_warnings():  # a user cannot act on what a compiler warns of

@@ -1,7 +1,8 @@
-"""Iterations as one launch: CUDA graphs of functions of fixed shapes, and the function itself wherever that cannot be.
+"""Iterations as one launch: CUDA graphs of functions of fixed shapes.
 
 An iteration on a small field is a dozen operations that each take less time than their launch. A graph launches all
-iterations at once. It computes on copies of its own, so it is kept for small tensors alone.
+iterations at once. It computes on copies of its own, so it is kept for small tensors alone. Where a function cannot be
+captured, it is called as it is.
 """
 
 from __future__ import annotations
@@ -26,11 +27,15 @@ MAX_GRAPH_BYTES = 64 * 2**20  # of the result: above, an operation takes longer 
 
 
 def captured(function: Function, example: tuple[Tensor, ...]) -> Function:
-    """Capture a function as a CUDA graph for inputs of the example's shapes. Raises RuntimeError where it cannot be."""
+    """Capture a function as a CUDA graph for inputs of the example's shapes.
+
+    Raises:
+        RuntimeError: the function cannot be captured.
+    """
     inputs = [z.clone() for z in example]
     side_stream = torch.cuda.Stream(example[0].device)
     side_stream.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(side_stream):  # libraries make their workspaces at a first call, which a graph cannot hold
+    with torch.cuda.stream(side_stream):  # libraries allocate workspaces at a first call, which a graph cannot capture
         function(*inputs)
     torch.cuda.current_stream().wait_stream(side_stream)
     graph = torch.cuda.CUDAGraph()
@@ -47,9 +52,13 @@ def captured(function: Function, example: tuple[Tensor, ...]) -> Function:
 
 
 class Graphs:
-    """Graphs of the functions that one set of operators is used in: other operators, other Graphs.
+    """Graphs of the functions that use one set of operators.
 
-    capture: makes a graph. devices: types of device that have them.
+    Other operators need other Graphs.
+
+    Args:
+        capture: makes a graph.
+        devices: types of device that have them.
     """
 
     def __init__(self, capture: Capture = captured, devices: tuple[str, ...] = ("cuda",)) -> None:
@@ -57,9 +66,12 @@ class Graphs:
         self._known: OrderedDict[Hashable, Function | None] = OrderedDict()
 
     def run(self, name: Hashable, function: Function, *inputs: Tensor) -> Tensor:
-        """function(*inputs), as a graph from the second time on that inputs of these shapes come.
+        """Call function(*inputs), as a graph from the second call of a shape on.
 
-        name: of the function and of everything but the inputs that its result depends on.
+        Args:
+            name: of the function and of everything but the inputs that its result depends on.
+            function: to call.
+            inputs: tensors on one device.
         """
         if inputs[0].device.type not in self._devices or runner() is not None:
             return function(*inputs)
@@ -75,7 +87,7 @@ class Graphs:
         return result
 
     def _graph(self, name: Hashable, function: Function, inputs: tuple[Tensor, ...]) -> Function | None:
-        """The graph, None where there can be none."""
+        """Return the graph, None if the function cannot be captured."""
         try:
             return self._capture(function, inputs)
         except RuntimeError as error:

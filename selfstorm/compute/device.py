@@ -19,11 +19,17 @@ DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
 def prepare_device(name: str = "auto") -> torch.device:
-    """The torch device of that name ('auto': CUDA, then MPS, then CPU), with the process set up for it.
+    """Set the process up for a device and return it.
 
     On the CPU one core is left to the camera and the network, and denormals are flushed: emitter maps are full of
-    almost-zeros, which are ten times slower otherwise. numpy's matrices are small: on several busy cores they were seen
-    to take a hundred times as long as on one.
+    almost-zeros, which are ten times slower otherwise. numpy's matrices are small: on several busy cores they were
+    measured to take a hundred times as long as on one.
+
+    Args:
+        name: one of DEVICES; 'auto' is CUDA, then MPS, then CPU.
+
+    Raises:
+        InputError: this machine has no such device.
     """
     present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
@@ -43,7 +49,10 @@ def prepare_device(name: str = "auto") -> torch.device:
 
 
 def precise(scalar: Tensor) -> Tensor:
-    """A scalar in float64, for arithmetic as Python would do it; as it is on MPS, which has none."""
+    """Return a scalar in float64, for arithmetic as Python would do it.
+
+    MPS has no float64: there the scalar is returned as it is.
+    """
     return scalar if scalar.device.type == "mps" else scalar.double()
 
 
@@ -56,7 +65,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def describe(device: torch.device) -> str:
-    """A name a user knows the device by."""
+    """Name the device for the user."""
     if device.type == "cuda":
         return f"cuda ({torch.cuda.get_device_name(device)})"
     return f"{device.type} ({torch.get_num_threads()} threads)" if device.type == "cpu" else device.type

@@ -1,7 +1,8 @@
-"""Uploads of new frames to the device, while the host checks them and the device finishes earlier work.
+"""Uploads of new frames to the device, in parallel with host and device.
 
-A graphics card fetches by itself only from memory that is pinned. Frames are converted into such memory, two pieces of
-it in turn, and fetched on a stream of their own. Everywhere else a frame is computed with where it lies.
+A graphics card fetches by itself only from memory that is pinned. Frames are converted into such memory, two buffers of
+it in turn, and fetched on a stream of their own, while the host checks the next ones. Everywhere else frames are
+computed with in place.
 """
 
 from __future__ import annotations
@@ -20,19 +21,27 @@ from selfstorm.frames import Array
 
 log = logging.getLogger(__name__)
 
-MAX_PINNED_BYTES = 2**28  # twice: pinned memory is taken from all other programs; larger pieces are not pinned
+MAX_PINNED_BYTES = 2**28  # of each buffer: pinned memory is taken from all other programs
 NUMBER = 4  # bytes
 
 
 def pinned(numbers: int) -> Tensor:
-    """So many float32 in memory that a device can fetch from. Raises RuntimeError where there is none."""
+    """Allocate float32 numbers in memory that a device can fetch from.
+
+    Raises:
+        RuntimeError: there is no such memory.
+    """
     return torch.empty(numbers, dtype=torch.float32, pin_memory=True)
 
 
 class Uploads:
     """Frames to one device, by one thread.
 
-    runtime: has streams and events, as torch.cuda does. pin: makes pinned memory. devices: types that fetch from it.
+    Args:
+        device: to upload to.
+        runtime: has streams and events, as torch.cuda does.
+        pin: makes pinned memory.
+        devices: types of device that fetch from it.
     """
 
     def __init__(
@@ -45,10 +54,13 @@ class Uploads:
         self._device, self._runtime, self._pin = device, runtime, pin
         self._fetches = device.type in devices
         self._stream: Any = None
-        self._pieces: list[tuple[Tensor, Any]] = []  # the next one to write into first; when it was last fetched
+        self._pieces: list[tuple[Tensor, Any]] = []  # next buffer to write into first; event of its last fetch
 
     def room(self, shape: tuple[int, ...]) -> Array:
-        """(shape) float32, anything in it, to write frames into; only the room after the next may be the same again."""
+        """Return an uninitialised float32 buffer to write frames into.
+
+        The next buffer is another one; the one after that may be this one again.
+        """
         if self._fetches and prod(shape) * NUMBER <= MAX_PINNED_BYTES:
             try:
                 return np.asarray(self._next(prod(shape))[: prod(shape)].view(shape).numpy())
@@ -58,7 +70,11 @@ class Uploads:
         return np.empty(shape, np.float32)
 
     def send(self, frames: Array) -> Tensor:
-        """The frames, written into the last room, on the device: they are there when it computes with them."""
+        """Upload the frames written into the last buffer.
+
+        Returns:
+            Their copy on the device, complete before the device computes with it.
+        """
         here = torch.as_tensor(frames)
         if not self._pieces or here.data_ptr() != self._pieces[-1][0].data_ptr():
             return here.to(self._device)
@@ -71,7 +87,7 @@ class Uploads:
         return there
 
     def _next(self, numbers: int) -> Tensor:
-        """Pinned memory for so many numbers, whose last upload is complete."""
+        """Return pinned memory for so many numbers, whose last upload is complete."""
         if len(self._pieces) < 2:
             self._stream = self._stream or self._runtime.Stream(self._device)
             self._pieces.insert(0, (self._pin(numbers), self._runtime.Event()))

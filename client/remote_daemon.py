@@ -17,8 +17,9 @@ from typing import Any, Literal
 
 from daemon.control.client import ANSWER_MS, ControlClient
 from daemon.protocol.key_file import KeyFile
-from daemon.protocol.messages import Event, PictureHeader, Status, View
+from daemon.protocol.messages import Event, MetricDescriptions, PictureHeader, Status, View
 from selfstorm.frames import Array, Region, StreamInfo
+from selfstorm.metrics.registry import MetricDescription
 
 DEFAULT = "tcp://127.0.0.1:5712"
 Kind = Literal["newest", "sr.preview", "sr.refined", "raw.mean", "quality"]
@@ -103,6 +104,10 @@ class Daemon(ControlClient):
             settings=answer["settings"],
             role=answer.get("role", ""),
         )
+
+    def metrics(self) -> tuple[MetricDescription, ...]:
+        """Describe every metric of the daemon's pictures: label, unit, thresholds and sentences."""
+        return MetricDescriptions.model_validate(self.ask("metrics")).metrics
 
     def events(self, since: int = 0) -> list[Event]:
         """Return at most 50 events from number `since` on; Status.events is their total number."""

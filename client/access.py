@@ -35,7 +35,7 @@ class ControlAccess:
 
     @property
     def open(self) -> bool:
-        """Whether requests are possible."""
+        """True while requests are possible."""
         return not unavailable_reason(self)
 
 

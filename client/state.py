@@ -204,7 +204,7 @@ def _interval_s(state: ViewerState, pair: Pair) -> float | None:
 
 
 def _is_outdated(newest: Pair | None, sr: Picture) -> bool:
-    """Whether this window or a later one of its run is already shown."""
+    """Return whether this window or a later one of its run is already shown."""
     return newest is not None and newest.window[0] == sr.window[0] and newest.window[1] >= sr.window[1]
 
 

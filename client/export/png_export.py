@@ -22,7 +22,7 @@ GROUND, INK = QtGui.QColor("black"), QtGui.QColor("white")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Figure:
-    """What is written below the picture, and into the file.
+    """Caption and colour bar of an exported picture, also written into the file.
 
     Attributes:
         caption: Sample, window, time and grade.

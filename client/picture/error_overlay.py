@@ -31,7 +31,7 @@ class ErrorOverlay:
 
     @property
     def visible(self) -> bool:
-        """Whether a map is drawn."""
+        """True while a map is drawn."""
         return bool(self.item.isVisible())
 
     def set_map(self, picture: Picture | None, field: PictureField | None) -> None:

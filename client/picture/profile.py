@@ -40,7 +40,7 @@ class Profile:
 
     @property
     def pixel_limited(self) -> bool:
-        """Whether the peak is so narrow that its width may be that of a pixel."""
+        """True where the peak is so narrow that its width may be that of a pixel."""
         return self.fwhm is not None and self.fwhm < RESOLVED_PIXELS * self.pixel
 
 

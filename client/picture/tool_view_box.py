@@ -32,7 +32,7 @@ class ToolViewBox(pg.ViewBox):  # type: ignore[misc]  # pyqtgraph has no types
 
     @property
     def armed(self) -> bool:
-        """Whether the next drag draws."""
+        """True while the next drag draws."""
         return self._tool is not None
 
     def arm(self, tool: DrawingTool | None) -> None:

@@ -34,7 +34,7 @@ class Demo(QtCore.QObject):
 
     @property
     def running(self) -> bool:
-        """Whether the process runs."""
+        """True while the process runs."""
         return self._process is not None
 
     def start(self) -> bool:

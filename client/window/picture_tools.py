@@ -31,7 +31,7 @@ class PictureTool(QtCore.QObject):
 
     @property
     def drawn(self) -> bool:
-        """Whether there is a drawing."""
+        """True while there is a drawing."""
         return self._drawing is not None
 
     def switch(self, on: bool, field: PictureField) -> None:

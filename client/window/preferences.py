@@ -20,7 +20,7 @@ class Preferences:
 
     @property
     def first_start(self) -> bool:
-        """Whether the first steps were never dismissed."""
+        """True until the first steps are dismissed."""
         return self._store is not None and self._read("welcomed") != "yes"
 
     def dismiss_welcome(self) -> None:

@@ -102,14 +102,14 @@ class Health:
                 frames=FrameCounts(**self._frames),
                 windows=WindowCounts(**self._windows),
                 latencies=tuple(self._latencies.summary()),
-                rate_hz=self._rate_hz(),
+                rate_hz=self.rate_hz(),
                 events=self._event_count,
                 uptime_s=time.monotonic() - self._started_s,
                 sent_unix_ns=time.time_ns(),
                 **self._fields,
             )
 
-    def _rate_hz(self) -> float:
+    def rate_hz(self) -> float:
         """Measure the frame rate; 0 when no frame arrived for two seconds."""
         arrivals = list(self._arrivals_s)
         if len(arrivals) < 2 or time.monotonic() - arrivals[-1] > 2:

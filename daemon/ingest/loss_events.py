@@ -1,19 +1,20 @@
-"""What is said of frames that were lost: where, how many since it was said last, and what to do about it."""
+"""Events about lost frames: where and why, how many since the last event, and what to do about it."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from daemon.health import Health
 from daemon.sources.kinds import loss_of
+from daemon.sources.losses import BY_CAUSE, LossCause, SourceLoss
 
 QUIET_S = 5.0
-SENTENCES = {
-    "frames_missing": "{} frames were lost in transit: the network or this machine could not keep up; windows they "
-    "belong to say so",
-    "lost_in_camera": "about {} frames were lost at the source, inside the camera: its clock ran on while its numbers "
-    "did not; look at its cable, its driver and how busy its computer is",
-}
+IN_TRANSIT = SourceLoss(
+    "frames_missing",
+    "{count} frames were lost in transit: the network or this machine could not keep up; windows they belong to say so",
+    "in transit",
+)
 
 
 class Losses:
@@ -21,20 +22,29 @@ class Losses:
 
     def __init__(self, health: Health, source: str) -> None:
         self._health = health
-        self._before_sending = loss_of(source)
-        self._told: dict[str, int] = {}
+        self._at_source = loss_of(source)
+        self._reported: dict[str, int] = {}
         self._due_s: dict[str, float] = {}
 
-    def before_sending(self, total: int) -> None:
-        """So many frames of the stream were lost before they could be sent, as their numbers show."""
-        self._tell(self._before_sending.code, self._before_sending.sentence, total)
+    def report(self, missing: int, at_source: Mapping[str, int]) -> None:
+        """Report what the stream has lost by now. missing: in transit. at_source: before sending, by cause."""
+        self._report(IN_TRANSIT, missing)
+        for cause, total in at_source.items():
+            self._report(self._at_source if cause == LossCause.AT_SOURCE else BY_CAUSE[LossCause(cause)], total)
 
-    def tell(self, code: str, total: int) -> None:
-        """So many frames of the stream are lost in this way by now."""
-        self._tell(code, SENTENCES[code], total)
+    def _report(self, loss: SourceLoss, total: int) -> None:
+        newly, now = total - self._reported.get(loss.code, 0), time.monotonic()
+        if newly and now >= self._due_s.get(loss.code, 0.0):
+            self._reported[loss.code], self._due_s[loss.code] = total, now + QUIET_S
+            text = loss.sentence.format(count=newly, rate=self._health.rate_hz())
+            self._health.event("warning", loss.code, text)
 
-    def _tell(self, code: str, sentence: str, total: int) -> None:
-        newly, now = total - self._told.get(code, 0), time.monotonic()
-        if newly and now >= self._due_s.get(code, 0.0):
-            self._told[code], self._due_s[code] = total, now + QUIET_S
-            self._health.event("warning", code, sentence.format(newly))
+
+def known_causes(total: int, in_camera: int, by_cause: Mapping[str, int]) -> dict[str, int]:
+    """Split a sender's losses by the causes that have a sentence of their own; the rest is that of its source.
+
+    A sender of an older version names `in_camera` only.
+    """
+    known = {cause: count for cause, count in by_cause.items() if cause in set(BY_CAUSE)}
+    known[LossCause.IN_CAMERA] = in_camera
+    return {**known, LossCause.AT_SOURCE: total - sum(known.values())}

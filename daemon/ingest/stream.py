@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from daemon.health import Health
-from daemon.ingest.loss_events import Losses
+from daemon.ingest.loss_events import Losses, known_causes
 from daemon.ingest.sequence_ledger import LONGEST_GAP, Ledger
 from daemon.ingest.windows import SlidingWindows
 from daemon.protocol.messages import FrameHeader, Heartbeat
@@ -50,7 +50,8 @@ class StreamReceiver:
         self._outage = outage
         self._health, self._complete = health, complete
         self._ledger = Ledger(info.stream, first_seq=first_seq)
-        self._lost_in_buffer = self._lost_in_camera = self._left_out = 0
+        self._left_out = 0
+        self._lost: dict[str, int] = {}  # before sending, by cause
         self._losses = Losses(health, info.source)
 
     def frame(self, header: FrameHeader, pixels: Array) -> None:
@@ -87,29 +88,23 @@ class StreamReceiver:
 
     def heartbeat(self, heartbeat: Heartbeat) -> None:
         """The sender says how far it is; frames before that which did not come are missing. Raises RefusedError."""
-        in_camera = heartbeat.lost_in_camera - self._lost_in_camera
-        in_buffer = heartbeat.lost_at_source - heartbeat.lost_in_camera - self._lost_in_buffer
-        if min(in_camera, in_buffer) < 0:
+        lost = known_causes(heartbeat.lost_at_source, heartbeat.lost_in_camera, heartbeat.lost_by_cause)
+        newly = [count - self._lost.get(cause, 0) for cause, count in lost.items()]
+        if min(newly) < 0:
             raise RefusedError("the count of frames lost at the source went back")
-        if max(in_camera, in_buffer) > LONGEST_GAP:
+        if max(newly) > LONGEST_GAP:
             raise RefusedError(f"the count of lost frames jumps by more than {LONGEST_GAP:,}")
         self._check(heartbeat.next_seq)
         gap = self._ledger.reached(heartbeat.next_seq)
         self._health.frames(sent=gap, missing=gap)
         self._hand_on(self.windows.passed(heartbeat.next_seq))
-        self._tell_lost(in_buffer, in_camera)
+        self._lost = lost
+        self._health.frames(lost_at_source=sum(newly))
+        self._losses.report(self._ledger.missing, lost)
 
     def _check(self, seq: int) -> None:
         if not self._ledger.believes(seq):
             raise RefusedError(f"the frame number jumps by more than {LONGEST_GAP:,}")
-
-    def _tell_lost(self, in_buffer: int, in_camera: int) -> None:
-        self._lost_in_buffer += in_buffer
-        self._lost_in_camera += in_camera
-        self._health.frames(lost_at_source=in_buffer + in_camera)
-        self._losses.tell("frames_missing", self._ledger.missing)
-        self._losses.before_sending(self._lost_in_buffer)
-        self._losses.tell("lost_in_camera", self._lost_in_camera)
 
     def _account(self, outage: Outage, number: int) -> None:
         """The first frame after the sender was away: what was lost meanwhile."""

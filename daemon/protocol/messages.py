@@ -53,14 +53,17 @@ class Heartbeat(Message):
 
     Args:
         next_seq: Frames of the stream sent so far.
-        lost_at_source: Frames that the camera or its buffer lost before they could be sent; known exactly, but for
-            those of lost_in_camera, which are estimated from the camera's clock.
+        lost_at_source: Frames lost before they could be sent, in all.
+        lost_in_camera: Of these, inside the camera, estimated from its clock.
+        lost_by_cause: Of these, by cause: 'in_camera', 'not_fetched', 'taken', 'changed', 'restarted' (estimated too).
+            A reader that does not know a cause counts it with the others.
     """
 
     stream: Name
     next_seq: Count
     lost_at_source: Count = 0
     lost_in_camera: Count = 0
+    lost_by_cause: Annotated[dict[Name, Count], Field(max_length=16)] = Field(default_factory=dict)
     state: Literal["waiting", "running", "ended", "failed"]
     detail: Text = ""
 

@@ -49,8 +49,8 @@ def publish(source: Source, publisher: StreamPublisher, stop: threading.Event, m
                 publisher.say("running")
                 publisher.send(happening)
                 sent += 1
-            case Lost(count, in_camera):
-                publisher.lost(count, in_camera=in_camera)
+            case Lost(count, cause):
+                publisher.lost(count, cause)
             case Waiting(detail):
                 publisher.say("waiting", detail)
         publisher.beat()

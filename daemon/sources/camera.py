@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from daemon.sources.losses import LossCause
 from selfstorm.errors import SelfStormError
 from selfstorm.frames import Array, StreamInfo
 
@@ -35,10 +36,10 @@ class CameraFrame:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """`count` frames were lost at the source: in its buffer, known by their numbers, or in_camera, estimated."""
+    """`count` frames were lost before they could be sent, and why."""
 
     count: int
-    in_camera: bool = False
+    cause: LossCause = LossCause.AT_SOURCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,6 @@ class CameraField(NamedTuple):
     pixel_type: str
     roi: str
     binning: str
-    exposure: str
-    pixel_size: str
 
 
 class CameraSettings(NamedTuple):
@@ -36,22 +34,28 @@ class UnusableFieldError(SelfStormError):
     """Images that no picture can be made of; says what to change in Micro-Manager."""
 
 
-NAMES = {"pixel_type": "pixel type", "roi": "ROI", "pixel_size": "pixel size", "exposure_ms": "exposure"}
+NAMES = {"pixel_type": "pixel type", "roi": "ROI", "pixel_um": "pixel size", "exposure_ms": "exposure"}
 
 
 def field_of(tags: dict[str, Any]) -> CameraField:
     """The field of an image."""
-    camera = str(tags.get("Camera", ""))
     return CameraField(
-        camera=camera,
+        camera=str(tags.get("Camera", "")),
         width=int(tags["Width"]),
         height=int(tags["Height"]),
         pixel_type=str(tags["PixelType"]),
         roi=str(tags.get("ROI", "")),
         binning=str(tags.get("Binning", "")),
-        exposure=str(tags.get(f"{camera}-Exposure", "")),
-        pixel_size=str(tags.get("PixelSizeUm", "")),
     )
+
+
+def check_camera(core: Any) -> None:
+    """Check that the core has one camera. Raises UnusableFieldError."""
+    camera = str(core.get_camera_device())
+    if not camera:
+        raise UnusableFieldError("no camera is loaded: load a configuration with a camera in Micro-Manager")
+    if core.get_number_of_camera_channels() > 1:
+        raise UnusableFieldError(f"{camera} is several cameras at once: choose one camera in Micro-Manager")
 
 
 def settings_of(core: Any) -> CameraSettings:
@@ -62,7 +66,7 @@ def settings_of(core: Any) -> CameraSettings:
 def changes(before: CameraField | CameraSettings, after: CameraField | CameraSettings) -> str:
     """What differs, in words: 'ROI, width'."""
     names = (name for name, old, new in zip(before._fields, before, after, strict=True) if old != new)
-    return ", ".join(NAMES.get(name, "pixel size" if name == "pixel_um" else name) for name in names)
+    return ", ".join(NAMES.get(name, name) for name in names)
 
 
 def describe(core: Any, source: str, field: CameraField, settings: CameraSettings) -> StreamInfo:
@@ -73,8 +77,6 @@ def describe(core: Any, source: str, field: CameraField, settings: CameraSetting
             f"{camera} gives {field.pixel_type} pixels: set its PixelType to 8bit or 16bit in Micro-Manager's Device "
             "Property Browser"
         )
-    if core.get_number_of_camera_channels() > 1:
-        raise UnusableFieldError(f"{camera} is several cameras at once: choose one camera in Micro-Manager")
     x, y = (int(part) for part in (field.roi or "0-0").split("-")[:2])
     exposure_ms, pixel_nm = settings.exposure_ms, settings.pixel_um * 1e3
     return StreamInfo(

@@ -10,38 +10,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Literal
 
-
-@dataclass(frozen=True, slots=True)
-class SourceLoss:
-    """Frames that a source knows to be lost before it sent them, as its numbers show.
-
-    Attributes:
-        code: the event's code.
-        sentence: the event's text; {} stands for how many.
-        place: where they were lost, behind their number: "3 missing in the recording".
-    """
-
-    code: str
-    sentence: str
-    place: str
-
-
-IN_BUFFER = SourceLoss(
-    "lost_at_source",
-    "{} frames were lost at the source, in the camera's buffer: they came faster than they were taken; use a smaller "
-    "region, a longer exposure or a larger sequence buffer",
-    "in the camera or its buffer: Events says which",
-)
-IN_RECORDING = SourceLoss(
-    "missing_in_recording",
-    "{} frames are missing in what is played: its numbers skip them, or they cannot be read",
-    "missing in the recording",
-)
-IN_DATA_SET = SourceLoss(
-    "missing_in_data_set",
-    "{} frames are missing in the data set: the camera's numbers skip them, so they were lost before they were saved",
-    "missing in the recording",
-)
+from daemon.sources.losses import IN_BUFFER, IN_DATA_SET, IN_RECORDING, SourceLoss
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +41,7 @@ class SourceKind:
         stored: its frames lie on a disk: they wait, and an outage costs none.
         paced_by_options: `rate_hz` and `timing` set the pace of a stored one; otherwise it waits to be read.
         self_contained: depends on nothing outside this machine: a fault that stays is not waited out for ever.
-        silent_hint: the likely reason where its process falls silent.
+        silent_hint: what is said where it falls silent.
         loss: what it can lose before sending.
         packages: distributions it needs, and `install`, the command that installs them.
         precheck: (SourceSection) -> findings, before it is opened by `check`; a problem there is the last finding.
@@ -159,7 +128,7 @@ KINDS: dict[str, SourceKind] = {
                     only_here='is started in Micro-Manager: write uri = "micromanager:"',
                 ),
             ),
-            silent_hint="Micro-Manager does not answer; was it closed?",
+            silent_hint="Micro-Manager does not answer: it is busy, or was closed",
             packages=("pycromanager", "pyjavaz"),
             install=MICROMANAGER,
             precheck="daemon.check.bridge:bridge",

@@ -2,128 +2,310 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from daemon.sources.camera import TICK_S, CameraFrame, Lost, SourceEvent, Waiting
 from daemon.sources.camera_clock import CameraClock
-from daemon.sources.field import CameraField, UnusableFieldError, changes, describe, field_of, settings_of
-from daemon.sources.tail import Look, Nothing, Restarted, Tail, Take
+from daemon.sources.field import (
+    CameraField,
+    UnusableFieldError,
+    changes,
+    check_camera,
+    describe,
+    field_of,
+    settings_of,
+)
+from daemon.sources.image_buffer import BufferedImage, ImageBuffer, ImagesChangedError
+from daemon.sources.losses import LossCause
+from daemon.sources.tail import Tail
 
 POLL_S = 0.003
 SETTINGS_S = 0.25
+COUNTS = 3
 PRESS_LIVE = "live mode: press Live in Micro-Manager"
-STOPPED = "live mode has stopped: press Live in Micro-Manager; if nobody stopped it, the camera has failed"
-NUMBERS_BEGAN_AGAIN = "live mode was restarted, or its buffer emptied: frames lost between are unknown"
+STOPPED = "live mode has stopped: press Live in Micro-Manager"
+NO_FRAME = "live mode: no frame has come yet"
+RESTARTED = "live mode was restarted, or its buffer emptied: frames between are estimated by the camera's clock"
+CHANGED = "the camera, its region or its pixel type was changed in Micro-Manager: images that were left cannot be read"
+TAKEN = (
+    "another program, or an acquisition, takes the images out of Micro-Manager's buffer: let it save them, and follow "
+    'its data set (uri = "ndtiff:DIR")'
+)
 
 
 class LiveMode:
-    """What an attached core shows in live mode. core: pycromanager's Core, or what has its methods."""
+    """The frames that an attached core shows in live mode.
 
-    def __init__(self, core: Any, source: str, stop: threading.Event) -> None:
-        self._core, self._source, self._stop = core, source, stop
+    Args:
+        core: pycromanager's Core, or what has its methods.
+        source: the source's URI.
+        stop: ends it.
+        clock: seconds that pass, for a simulation.
+    """
+
+    def __init__(
+        self, core: Any, source: str, stop: threading.Event, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._core, self._source, self._stop, self._clock = core, source, stop, clock
 
     def events(self) -> Iterator[SourceEvent]:
-        from_oldest, why = False, PRESS_LIVE  # who attaches to a running live mode wants to see what is now
+        unseen: _Unseen | None = None
+        first, why = None, PRESS_LIVE  # the user who attaches to a running live mode wants to see what is now
         while not self._stop.is_set():
-            if self._core.is_sequence_running():
-                yield Waiting("live mode: no frame has come yet")
-                yield from self._sequence(Tail(from_oldest=from_oldest))
-                why = STOPPED
-            else:
+            buffer = self._running_buffer()
+            if buffer is None:
                 yield Waiting(why)
                 self._stop.wait(TICK_S)
-            from_oldest = True
-
-    def _sequence(self, tail: Tail) -> Iterator[SourceEvent]:
-        """One sequence, until it has stopped and all of it is seen, or another one runs."""
-        core, stopped = self._core, False
-        stream = _Stream(core, self._source)
-        image: Any = None
-        step: Look | Take | Nothing | Restarted = tail.look(core.get_remaining_image_count())
-        while not self._stop.is_set():
-            match step:
-                case Look(distance):
-                    image = self._image(distance)
-                    if image is None:
-                        step = tail.gone(core.get_remaining_image_count())
-                    else:
-                        tags = image.tags
-                        step = tail.found(int(tags["ImageNumber"]), _camera_ms(tags))
-                    yield None
+            else:
+                try:
+                    check_camera(self._core)
+                except UnusableFieldError as error:
+                    why = str(error)
+                    yield Waiting(why)
+                    self._stop.wait(TICK_S)
                     continue
-                case Take(lost):
-                    stopped = False
-                    try:
-                        yield from stream.taken(image, tags, lost)
-                    except UnusableFieldError as error:
-                        yield Waiting(str(error))
-                        self._stop.wait(TICK_S)
-                case Restarted():
-                    yield Waiting(NUMBERS_BEGAN_AGAIN)
-                    return
-                case Nothing():
-                    if stopped:
-                        return
-                    stopped = not core.is_sequence_running()
-                    self._stop.wait(POLL_S)
-                    yield None
-            step = tail.look(core.get_remaining_image_count())
+                yield Waiting(NO_FRAME)
+                sequence = _Sequence(self._core, self._source, buffer, first, self._stop, self._clock, unseen)
+                yield from sequence.events()
+                why, unseen = STOPPED, sequence.unseen
+            first = 0
 
-    def _image(self, distance: int) -> Any:
-        """The tagged image at this distance from the newest, None where the buffer has none (any more)."""
+    def _running_buffer(self) -> ImageBuffer | None:
+        """Return the buffer of a sequence that runs, before and after its size is asked; None where none does."""
+        if not self._core.is_sequence_running():
+            return None
+        buffer = ImageBuffer(self._core)
+        return buffer if buffer.is_running() else None
+
+
+class _Unseen(NamedTuple):
+    """A sequence that took frames after the last one that is known of; until this moment at the latest."""
+
+    tail: Tail
+    until_s: float
+
+
+class _Found(NamedTuple):
+    """What a look found: an image, or none, or one of another sequence."""
+
+    image: BufferedImage | None
+    same_sequence: bool
+
+
+class _Sequence:
+    """One sequence, until it has stopped and all of it is seen, or another one runs."""
+
+    def __init__(
+        self,
+        core: Any,
+        source: str,
+        buffer: ImageBuffer,
+        first: int | None,
+        stop: threading.Event,
+        clock: Callable[[], float],
+        before: _Unseen | None,
+    ) -> None:
+        self._buffer, self._stop, self._clock = buffer, stop, clock
+        self._stream = _Stream(core, source, clock)
+        self._tail = Tail(first, buffer.capacity())
+        self._stopped, self._ran_s = False, clock()
+        self._over = False
+        self._taken = False  # by another program
+        self._before = before
+        self.unseen: _Unseen | None = None
+
+    def events(self) -> Iterator[SourceEvent]:
+        tail = self._tail
+        while not (self._stop.is_set() or self._over):
+            if tail.must_count:
+                yield from self._settle()
+                continue
+            distance = tail.distance(self._clock())
+            if distance is not None:
+                yield from self._fetch(distance)
+            elif tail.caught_up:
+                yield from self._poll()
+            else:  # a better moment for a hole
+                self._stop.wait(min(POLL_S, tail.period_s / 4))
+                yield None
+
+    def _fetch(self, distance: int) -> Iterator[SourceEvent]:
         try:
-            return self._core.get_n_before_last_tagged_image(distance)
-        except Exception as error:
-            if type(error) is not Exception:
-                raise
-            if distance >= self._core.get_remaining_image_count():
-                return None
-        # It is there now: the buffer was emptied just then and has filled since, or this is a fault that stays.
-        return self._core.get_n_before_last_tagged_image(distance)
+            found = self._look(distance)
+        except ImagesChangedError:
+            yield from self._end_changed()
+        else:
+            yield from self._follow(found)
+        yield None
+
+    def _look(self, distance: int) -> _Found:
+        """Look at one image. Raises ImagesChangedError."""
+        tail, sent_s = self._tail, self._clock()
+        image = self._buffer.image(distance, tail.kept)
+        answered_s, same_sequence = self._clock(), True
+        if image is None:
+            tail.gone()
+        else:
+            same_sequence = tail.found(image.number, image, distance, sent_s, image.camera_ms)
+        tail.took(sent_s, answered_s)
+        return _Found(image, same_sequence)
+
+    def _follow(self, found: _Found) -> Iterator[SourceEvent]:
+        if not found.same_sequence:
+            yield from self._end_restarted()
+        elif found.image is not None:
+            yield from self._estimate_unseen(found.image)
+            yield from self._pass_on()
+
+    def _estimate_unseen(self, first: BufferedImage) -> Iterator[SourceEvent]:
+        """Say how many frames the sequence before this one took unseen, now that the begin of this one is known."""
+        before, self._before = self._before, None
+        if before is not None:
+            began_s = self._clock() - (first.camera_ms or 0.0) / 1000
+            if count := before.tail.unseen(min(began_s, before.until_s)):
+                yield Lost(count, LossCause.RESTARTED)
+
+    def _poll(self) -> Iterator[SourceEvent]:
+        """Wait for a new image, or for the end of the sequence."""
+        tail, known = self._tail, self._tail.newest
+        tail.counted(self._buffer.images(), self._clock())
+        if tail.must_count or tail.searches_newest or tail.newest != known:
+            self._stopped = False
+            return
+        if self._stopped:
+            if self._taken and (unseen := tail.unseen(self._ran_s)):
+                yield Lost(unseen, LossCause.TAKEN)
+            self._over = True
+            return
+        self._watch_for_stop()
+        self._stop.wait(POLL_S)
+        yield None
+
+    def _settle(self) -> Iterator[SourceEvent]:
+        """Images are gone: find the newest one, and count what is left."""
+        if self._buffer.images() == 0:
+            if self._stopped:
+                yield from self._end_emptied()
+                return
+            self._watch_for_stop()
+            self._stop.wait(POLL_S)
+            yield None
+            return
+        self._stopped = False
+        try:
+            found, images = self._newest_and_count()
+        except ImagesChangedError:
+            yield from self._end_changed()
+            return
+        taken = False
+        if found.image is not None and found.same_sequence:
+            taken = self._tail.settled(images) is LossCause.TAKEN
+        if taken and not self._taken:
+            self._taken = True
+            yield Waiting(TAKEN)
+        yield from self._follow(found)
+        yield None
+
+    def _newest_and_count(self) -> tuple[_Found, int]:
+        """Find the newest image, and count the images that are there with it; once more where one came in between."""
+        images = self._buffer.images()
+        for _ in range(COUNTS):
+            before = images
+            found, images = self._look(0), self._buffer.images()
+            if found.image is None or not found.same_sequence or images == before:
+                break
+        return found, images
+
+    def _watch_for_stop(self) -> None:
+        self._stopped = not self._buffer.is_running()
+        if not self._stopped:
+            self._ran_s = self._clock()
+
+    def _pass_on(self) -> Iterator[SourceEvent]:
+        for item in self._tail.ready():
+            if isinstance(item, Lost):
+                yield from self._stream.lost(item)
+            else:
+                yield from self._stream.taken(item)
+
+    def _end_changed(self) -> Iterator[SourceEvent]:
+        """The images that are left cannot be read: they are counted, and the sequence is over."""
+        tail = self._tail
+        running = self._buffer.is_running()
+        if not (running or self._taken):
+            tail.counted(self._buffer.images(), self._clock())
+        if running or tail.must_count or self._taken:  # more frames came than are known of
+            self.unseen = _Unseen(tail, math.inf if running else self._clock())
+        tail.give_up_all(LossCause.CHANGED)
+        yield from self._pass_on()
+        yield Waiting(CHANGED)
+        self._over = True
+
+    def _end_restarted(self) -> Iterator[SourceEvent]:
+        """Another sequence runs: the one before ended before it, at a moment that nothing tells."""
+        self._tail.give_up_all(LossCause.RESTARTED)
+        yield from self._pass_on()
+        yield Waiting(RESTARTED)
+        self.unseen, self._over = _Unseen(self._tail, math.inf), True
+
+    def _end_emptied(self) -> Iterator[SourceEvent]:
+        """It has stopped, and its buffer was emptied before all was read."""
+        tail = self._tail
+        cause = LossCause.TAKEN if self._taken else LossCause.RESTARTED
+        tail.give_up_all(cause)
+        yield from self._pass_on()
+        if unseen := tail.unseen(self._ran_s):
+            yield Lost(unseen, cause)
+        self._over = True
 
 
 class _Stream:
     """The stream that the images of a sequence are: another one as soon as field or settings change."""
 
-    def __init__(self, core: Any, source: str) -> None:
-        self._core, self._source = core, source
+    def __init__(self, core: Any, source: str, clock: Callable[[], float]) -> None:
+        self._core, self._source, self._clock = core, source, clock
         self._field: CameraField | None = None
-        self._settings, self._asked_s = settings_of(core), time.monotonic()
-        self._clock = CameraClock()
+        self._settings, self._asked_s = settings_of(core), clock()
+        self._camera_clock = CameraClock()
+        self._lost: list[Lost] = []  # before the stream could be described
 
-    def taken(self, image: Any, tags: dict[str, Any], lost: int) -> Iterator[SourceEvent]:
-        """The next image; `lost` before it fell out of the buffer. Raises UnusableFieldError."""
-        field = field_of(tags)
+    def lost(self, loss: Lost) -> Iterator[SourceEvent]:
+        """Images before the next one are lost."""
+        if self._field is None:
+            self._lost.append(loss)
+        else:
+            yield loss
+
+    def taken(self, image: BufferedImage) -> Iterator[SourceEvent]:
+        """Pass on the next image; in a new stream if what makes a picture has changed."""
+        field = field_of(image.tags)
         if self._field is None or (what := self._changed(field)):
             if self._field is not None:
                 yield Waiting(f"a new stream begins: changed in Micro-Manager: {what}")
-            self._field, self._settings, self._clock = None, settings_of(self._core), CameraClock()
-            yield describe(self._core, self._source, field, self._settings)
+            self._field, self._settings, self._camera_clock = None, settings_of(self._core), CameraClock()
+            try:
+                info = describe(self._core, self._source, field, self._settings)
+            except UnusableFieldError as error:
+                yield Waiting(str(error))
+                return
+            yield info
             self._field = field
-        elif lost:
-            yield Lost(lost)
-        pixels = image.pix
-        if pixels.size != field.height * field.width:  # the field was changed between tags and pixels
-            self._field = None
-            yield Lost(1)
-            yield Waiting("an image came while its field was being changed")
-            return
-        number, camera_ms = int(tags["ImageNumber"]), _camera_ms(tags)
-        yield CameraFrame(pixels.reshape(field.height, field.width), number, camera_ms)
-        if inside := self._clock.passed(number, camera_ms):
-            yield Lost(inside, in_camera=True)
+            yield from self._lost
+            self._lost = []
+        if image.pixels is None:
+            raise RuntimeError("an image was passed on that was not fetched")
+        yield CameraFrame(image.pixels.reshape(field.height, field.width), image.number, image.camera_ms)
+        if inside := self._camera_clock.passed(image.number, image.camera_ms):
+            yield Lost(inside, LossCause.IN_CAMERA)
 
     def _changed(self, field: CameraField) -> str:
         if self._field is not None and field != self._field:
             return changes(self._field, field)
-        if time.monotonic() - self._asked_s < SETTINGS_S:
+        if self._clock() - self._asked_s < SETTINGS_S:
             return ""
-        self._asked_s = time.monotonic()
+        self._asked_s = self._clock()
         return changes(self._settings, settings_of(self._core))
-
-
-def _camera_ms(tags: dict[str, Any]) -> float | None:
-    return float(tags["ElapsedTime-ms"]) if "ElapsedTime-ms" in tags else None

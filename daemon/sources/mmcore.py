@@ -23,6 +23,7 @@ from pydantic import Field
 from daemon.config_base import Section
 from daemon.sources.camera import CameraError, CameraFrame, Lost, Resume, SourceEvent, Waiting
 from daemon.sources.camera_clock import CameraClock
+from daemon.sources.losses import LossCause
 from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError
 from selfstorm.frames import Array, PixelType, StreamInfo
@@ -96,7 +97,7 @@ class MMCore:
             expected = number + 1
             yield CameraFrame(pixels, number, camera_ms)
             if inside := clock.passed(number, camera_ms):
-                yield Lost(inside, in_camera=True)
+                yield Lost(inside, LossCause.IN_CAMERA)
 
     def _describe(self) -> StreamInfo:
         core = self._core

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import threading
 import time
+from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +24,7 @@ from daemon.keys.zap_authenticator import ZapAuthenticator, handshakes_only
 from daemon.protocol.codec import encode
 from daemon.protocol.messages import FrameHeader, Heartbeat
 from daemon.sources.camera import CameraFrame
+from daemon.sources.losses import BY_CAUSE, LossCause
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
@@ -50,7 +52,8 @@ class StreamPublisher:
         self._open(endpoint)
         self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._info: StreamInfo | None = None
-        self._next_seq, self._lost, self._lost_in_camera = 0, 0, 0
+        self._next_seq = 0
+        self._lost: Counter[LossCause] = Counter()
         self._state: Literal["waiting", "running", "ended", "failed"] = "waiting"
         self._detail, self._beat_due_s = "", 0.0
 
@@ -108,7 +111,7 @@ class StreamPublisher:
         """A new stream: numbering starts again. How the one before ended is told once more."""
         if self._info is not None:
             self._transmit(encode("heartbeat", self._heartbeat()))
-        self._info, self._next_seq, self._lost, self._lost_in_camera = info, 0, 0, 0
+        self._info, self._next_seq, self._lost = info, 0, Counter()
         self._beat_due_s = 0.0  # nobody can use a frame before its stream is described
         self.say("running")
 
@@ -128,10 +131,9 @@ class StreamPublisher:
         if self._transmit(encode("frame", header, shot.pixels)):
             self._next_seq += 1
 
-    def lost(self, count: int, *, in_camera: bool = False) -> None:
-        """Frames that were lost before they could be sent; in_camera: where, and only estimated."""
-        self._lost += count
-        self._lost_in_camera += count if in_camera else 0
+    def lost(self, count: int, cause: LossCause = LossCause.AT_SOURCE) -> None:
+        """Count frames that were lost before they could be sent, and why."""
+        self._lost[cause] += count
 
     def say(self, state: Literal["waiting", "running", "ended", "failed"], detail: str = "") -> None:
         """Where the source stands, told at once and with every heartbeat."""
@@ -156,8 +158,9 @@ class StreamPublisher:
         return Heartbeat(
             stream=self._info.stream if self._info else NO_STREAM,
             next_seq=self._next_seq,
-            lost_at_source=self._lost,
-            lost_in_camera=self._lost_in_camera,
+            lost_at_source=self._lost.total(),
+            lost_in_camera=self._lost[LossCause.IN_CAMERA],
+            lost_by_cause={cause.value: count for cause, count in self._lost.items() if cause in BY_CAUSE},
             state=self._state,
             detail=self._detail,
         )

@@ -1,132 +1,275 @@
-"""Where in a circular buffer the next frame is: numbers in, what to do out. Nothing here touches a camera.
+"""Which image of a circular buffer to fetch next: numbers in, distances out. Nothing here touches a camera.
 
 Micro-Manager gives the image at a *distance* from the newest (0) without taking it out, and every image carries its
-*number*. New images come in between two calls and push the others away; an overflow empties the whole buffer. So a
-distance is only ever a guess, and the number found there says what it was:
+*number*; the core numbers them without gaps. An image found at a distance says exactly which number was the newest
+then: number + distance. New images come in before the next call arrives, so a distance is a guess again by then:
 
-    the next number          Take it
-    a later number           Look as much further back as it is too late; nothing there: the oldest, the rest is lost
-    an earlier number        numbers were skipped: Look nearer, halving, until the first later number is known
-    ... beside an earlier    Look behind it once more, for new images may have pushed the next one there: only where an
-                             earlier one, or none, stands right behind it, the numbers between are lost
-    the last one at 0        Nothing new
-    an earlier one at 0, or a clock that went back      Restarted: another sequence, its numbers begin again
+    every image is kept          the one that was asked for or not; it is passed on when those before it are
+    a guess is made where it     so that whichever of the likely images is found, it is one that is still missing; a
+    cannot be wrong              single hole is filled when no image is due, and other ones are fetched until then
+    a call may be wasted         one of seven in the mean; where that is used up, an old hole is given up
+    the camera is faster         than calls can be: the oldest missing images are given up evenly, counted as such
+    what is gone is counted      by its number, with the cause that the buffer's state shows
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Container, Iterator
+from statistics import median
+from typing import Any
 
-QUIET_LOOKS = 10
-MOST_ASKED = 200
+from daemon.sources.arrivals import Arrivals
+from daemon.sources.camera import Lost
+from daemon.sources.losses import LossCause
 
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Fetch the image at this distance from the newest and tell what was `found`, or that it is `gone`."""
-
-    distance: int
-
-
-@dataclass(frozen=True, slots=True)
-class Take:
-    """The image just found is the next frame; `lost` frames before it are gone for good."""
-
-    lost: int
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """No new image yet."""
-
-
-@dataclass(frozen=True, slots=True)
-class Restarted:
-    """The image just found belongs to another sequence; how many frames lie between is unknown."""
+MAX_LOOKS_PER_FRAME = 1.12
+SPARE_LOOKS = 8
+BUSY = 0.88  # share of the time between two images that a call takes; from here on nothing is caught up
+BUSY_BACKLOG_S, MIN_BACKLOG = 0.1, 8
+HOLE_S = 0.3
+QUIET_PERIODS, QUIET_S = 3, 0.03
+LOOKS = 15  # whose usual time is that of a look
+RESTART_MIN_S, RESTART_SHARE = 0.2, 0.9
+UNWATCHED_S = 0.5
+UNCERTAIN = 4
 
 
 class Tail:
-    """Follows one sequence, from the newest image on, or from the oldest when the sequence is seen from its start."""
+    """Follows one sequence from its image `first` on, or from the newest one.
 
-    def __init__(self, *, from_oldest: bool = False) -> None:
-        self._from_oldest = from_oldest
-        self._last: int | None = None
-        self._last_ms: float | None = None
-        self._images = 0  # in the buffer when the next frame was expected at distance _next; -1: not there yet
-        self._next = -1
-        self._quiet = 0
-        self._wanted = 0  # the next number that may still be there
-        self._suspect: int | None = None  # a later number that seems to stand beside an earlier one
-        self._asked = 0
-        self._at, self._near, self._far = 0, -1, -1  # this search: asked; known to be too new, too old; -1: unknown
+    capacity: images that the buffer holds, 0 if unknown.
+    """
 
-    def look(self, images: int) -> Look | Nothing:
-        """Begin a search. images: how many are in the buffer. An unchanged number is looked behind now and then."""
-        grown, self._images = images - self._images, images
-        self._near = self._far = -1
-        self._suspect, self._asked = None, 0
-        if grown == 0 and self._next < 0:
-            self._quiet += 1
-            if self._quiet % QUIET_LOOKS:
-                return Nothing()
-        if images == 0:
-            return Nothing()
-        if self._last is None:
-            return self._ask(images - 1 if self._from_oldest else 0)
-        return self._ask(min(max(self._next + grown, 0), images - 1))
+    def __init__(self, first: int | None, capacity: int = 0) -> None:
+        self._passed = -1 if first is None else first - 1  # all up to here were passed on or given up
+        self._from_newest, self._capacity = first is None, capacity
+        self._kept: dict[int, Any] = {}
+        self._out: deque[Any] = deque()
+        self._arrivals = Arrivals()
+        self.newest: int | None = None
+        self.newest_s = 0.0
+        self._clock_began_s: float | None = None  # when the camera's clock began, by ours
+        self._ran_s = 0.0  # of that clock
+        self._verified = False  # that none has come since the images were counted
+        self._heard_s = 0.0  # when the buffer answered last
+        self._unwatched = False  # for so long that another sequence may have begun
+        self._oldest: int | None = first  # that was in the buffer when it was counted last
+        self._images = 0  # in the buffer when `newest` was
+        self.looks, self._fetched = 0, 0
+        self._took_s: deque[float] = deque(maxlen=LOOKS)
+        self._search_newest = True
+        self._emptied = 1
+        self._expected, self._overrated = 0, False  # the newest number, and whether it was less: the camera pauses
+        self._slack, self._cause = 2, LossCause.AT_SOURCE  # of the last count, and why images were gone then
 
-    def found(self, number: int, camera_ms: float | None) -> Look | Take | Nothing | Restarted:
-        """The image asked for has this number and this camera clock."""
-        if self._last is None:
-            return self._take(number, camera_ms)
-        if number <= self._last:
-            return self._too_old(number, camera_ms)
-        if camera_ms is not None and self._last_ms is not None and camera_ms < self._last_ms:
-            return Restarted()
-        if number <= self._wanted or self._asked > MOST_ASKED:
-            return self._take(number, camera_ms)
-        skipped = number - self._wanted
-        if self._near < 0 and self._far < 0:
-            self._images += skipped  # they came in after the images were counted
-        if self._suspect is None and 0 <= self._far <= self._at + 1:
-            self._suspect = number
-            return self._ask(self._at + 1)
-        if self._suspect is not None:  # images came in since, and what was known of the older ones has moved
-            self._suspect, self._far = None, -1
-        self._near = self._at
-        further = self._at + skipped
-        return self._ask(further if self._far < 0 else min(further, (self._near + self._far) // 2))
+    @property
+    def period_s(self) -> float:
+        """Time between two images, 0 while unknown."""
+        return self._arrivals.period_s
 
-    def gone(self, images: int) -> Look | Nothing:
-        """There was no image at the distance asked for; so many are there now."""
-        if self._suspect is not None:
-            return self._proven(self._suspect)
-        self._images, self._near, self._far = images, -1, images
-        if images == 0:
-            self._next = -1
-            return Nothing()
-        return self._ask(images - 1)
+    @property
+    def kept(self) -> Container[int]:
+        """Numbers of images that were fetched and wait for those before them."""
+        return self._kept
 
-    def _proven(self, number: int) -> Look:
-        """Right behind this number there is an older one or none: what lies between is lost, and this is the next."""
-        self._wanted, self._suspect = number, None
-        return self._ask(self._at - 1)
+    @property
+    def must_count(self) -> bool:
+        """Whether it is unknown what the buffer holds: count what it holds after the newest image was found."""
+        return self._emptied > 0
 
-    def _too_old(self, number: int, camera_ms: float | None) -> Look | Nothing | Restarted:
-        if self._at == 0:
-            self._next = -1
-            return Nothing() if (number, camera_ms) == (self._last, self._last_ms) else Restarted()
-        if self._suspect is not None:
-            return self._proven(self._suspect)
-        self._far = self._at
-        return self._ask((self._near + self._far) // 2 if 0 <= self._near < self._far else 0)
+    @property
+    def searches_newest(self) -> bool:
+        """Whether the newest image has yet to be found."""
+        return self._search_newest
 
-    def _ask(self, distance: int) -> Look:
-        self._at, self._asked = distance, self._asked + 1
-        return Look(distance)
+    @property
+    def caught_up(self) -> bool:
+        """Whether all images that are known of were fetched."""
+        return self.newest is not None and not self._search_newest and self._next_missing() > self.newest
 
-    def _take(self, number: int, camera_ms: float | None) -> Take:
-        lost = 0 if self._last is None else number - self._last - 1
-        self._last, self._last_ms, self._wanted = number, camera_ms, number + 1
-        self._next, self._quiet = self._at - 1, 0
-        return Take(lost)
+    def distance(self, at_s: float) -> int | None:
+        """Choose where to look now; None where it is better to wait a moment, or for a new image."""
+        if self.newest is None or self._search_newest:
+            return 0
+        low, high = (self.newest, self.newest) if self._overrated else self._arrivals.bounds(at_s, self.newest)
+        self._expected = low
+        self._limit_backlog(low)
+        target = self._certain(low, high - low)
+        if target is not None:
+            return low - target
+        missing = self._next_missing()
+        if missing > self.newest:
+            return None
+        if self.looks + 1 <= MAX_LOOKS_PER_FRAME * (self._fetched + 1) + SPARE_LOOKS:
+            return max(0, (low + high) // 2 - missing)
+        if max((low - missing) * self.period_s, at_s - self.newest_s) > HOLE_S:
+            self.give_up(missing + 1, LossCause.NOT_FETCHED)
+        return None
+
+    def took(self, sent_s: float, answered_s: float) -> None:
+        """Learn how long a look took, with all that is asked for it."""
+        self._took_s.append(answered_s - sent_s)
+        self._heard(answered_s)
+
+    def found(self, number: int, image: Any, distance: int, sent_s: float, camera_ms: float | None) -> bool:
+        """Take an image and what it says of the newest; False where it belongs to another sequence."""
+        self.looks += 1
+        newest = number + distance
+        if self._is_restart(newest, distance, sent_s, camera_ms):
+            return False
+        self._unwatched = False
+        if self.newest is None and self._from_newest:
+            self._passed = number - 1
+        grew = self.newest is None or newest > self.newest
+        self._overrated = newest < self._expected or (self._overrated and not grew)
+        if self.newest is None or newest >= self.newest:
+            if self.newest is not None:
+                self._images += newest - self.newest
+                self._emptied += grew and self._verified  # or it came before they were counted: count once more
+            self.newest, self.newest_s = newest, sent_s
+        self._arrivals.newest_was(newest, sent_s)
+        if camera_ms is not None:
+            self._arrivals.stamped(number, camera_ms)
+            if grew and (not distance or self.period_s):
+                self._ran_s = camera_ms / 1000 + distance * self.period_s
+                began_s = sent_s - self._ran_s  # or later, where the call took long to get there
+                self._clock_began_s = began_s if self._clock_began_s is None else max(self._clock_began_s, began_s)
+                self.newest_s = self._clock_began_s + self._ran_s
+        if distance == 0:
+            self._search_newest = False
+        if number > self._passed and number not in self._kept:
+            self._kept[number] = image
+            self._fetched += 1
+        self._advance()
+        return True
+
+    def counted(self, images: int, at_s: float) -> None:
+        """The buffer holds so many images now: more have come, or some were taken out."""
+        self._heard(at_s)
+        if self.newest is None:
+            self._search_newest = images > 0
+        elif images < self._images:
+            self._search_newest, self._emptied = images > 0, self._emptied + 1
+        elif images > self._images:
+            self.newest, self.newest_s = self.newest + images - self._images, at_s
+            self._arrivals.newest_was(self.newest, at_s)
+            self._verified = False
+        elif not self._verified and at_s - self.newest_s > QUIET_PERIODS * self.period_s + QUIET_S:
+            # One may have come between the newest image and the count that was paired with it.
+            self._search_newest = self._verified = images > 0
+        self._images = images
+
+    def gone(self) -> None:
+        """There was no image at that distance: find the newest one again, and count the images then."""
+        self.looks += 1
+        self._search_newest, self._emptied = True, self._emptied + 1
+
+    def settled(self, images: int) -> LossCause | None:
+        """So many images are there, counted after the newest one was found: older ones are gone; why they are."""
+        self._images, self._emptied = images, 0
+        if self.newest is None:
+            return None
+        oldest = self.newest - images + 1  # or later, by those that came in between
+        slack = self._arrived_meanwhile()
+        removed = 0 if self._oldest is None else oldest - self._oldest
+        cause = None
+        if oldest > self._passed + 1 and removed > 0:
+            if removed > self._slack + slack:
+                self._cause = self._cause_of(removed, self._slack + slack)
+            cause = self._cause
+            self.give_up(oldest, cause)
+        self._oldest, self._slack = oldest, slack
+        return cause
+
+    def give_up(self, before: int, cause: LossCause) -> None:
+        """Pass on what was fetched of the images before that one, and count the others as lost."""
+        lost = 0
+        while self._passed + 1 < before:
+            later = min((number for number in self._kept if number < before), default=before)
+            lost = later - self._passed - 1
+            if lost:
+                self._out.append(Lost(lost, cause))
+            self._passed = later - 1
+            self._advance()
+
+    def give_up_all(self, cause: LossCause) -> None:
+        """Nothing can be fetched any more of what is known to have been there."""
+        if self.newest is not None:
+            self.give_up(self.newest + 1, cause)
+
+    def ready(self) -> Iterator[Any]:
+        """Images in order, and losses where they happened."""
+        while self._out:
+            yield self._out.popleft()
+
+    def unseen(self, until_s: float) -> int:
+        """Estimate how many images came after the newest one that is known of, by the camera's clock."""
+        period_s = self.period_s
+        if self.newest is None or not period_s:
+            return 0
+        return max(0, round((until_s - self.newest_s) / period_s - 0.5))
+
+    def _heard(self, at_s: float) -> None:
+        if self._heard_s and at_s - self._heard_s > UNWATCHED_S:
+            self._unwatched = True
+        self._heard_s = at_s
+
+    def _is_restart(self, newest: int, distance: int, sent_s: float, camera_ms: float | None) -> bool:
+        if self.newest is None:
+            return False
+        if newest < self.newest:
+            return True
+        # Numbers that grew while nothing was seen may be another sequence's: then the camera's clock began again too.
+        if camera_ms is None or self._clock_began_s is None or (distance and not self.period_s):
+            return False
+        if not self._unwatched:
+            return False
+        ran_s = camera_ms / 1000 + distance * self.period_s
+        return sent_s - ran_s - self._clock_began_s > max(RESTART_MIN_S, RESTART_SHARE * self._ran_s)
+
+    def _limit_backlog(self, newest: int) -> None:
+        """Give up the oldest images where they come faster than they can be fetched."""
+        period_s = self.period_s
+        if self.newest is None or not self._is_busy(period_s):
+            return
+        limit = max(MIN_BACKLOG, int(BUSY_BACKLOG_S / period_s))
+        if newest - self._passed > limit:
+            self.give_up(min(newest - limit, self.newest) + 1, LossCause.NOT_FETCHED)
+
+    def _certain(self, low: int, open_: int) -> int | None:
+        """Find the oldest image that is missing, and so are those that may be found in its place."""
+        run, first = 0, self._next_missing()
+        if self._is_busy(self.period_s):  # what is given up next is not worth a look that may come too late for it
+            first = min(first + open_ + 1, max(first, low))
+        for number in range(first, low + 1):
+            run = 0 if number in self._kept else run + 1
+            if run > open_:
+                return number - open_
+        return None
+
+    def _is_busy(self, period_s: float) -> bool:
+        """Whether looks take so long that there is no time to catch up."""
+        return bool(self._took_s) and median(self._took_s) > BUSY * period_s > 0
+
+    def _arrived_meanwhile(self) -> int:
+        """Bound how many images come between a look and a count."""
+        if not (self.period_s and self._took_s):
+            return 2
+        return 2 + int(2 * max(median(self._took_s), self._took_s[-1]) / self.period_s)
+
+    def _next_missing(self) -> int:
+        return self._passed + 1
+
+    def _advance(self) -> None:
+        while self._passed + 1 in self._kept:
+            self._passed += 1
+            self._out.append(self._kept.pop(self._passed))
+
+    def _cause_of(self, removed: int, slack: int) -> LossCause:
+        """Tell why images are gone: a full buffer is emptied at once, another program takes them one by one."""
+        if self._capacity < UNCERTAIN * slack or not self.period_s:  # too small to be told apart, or unknown
+            return LossCause.AT_SOURCE
+        beyond = removed % self._capacity
+        full = removed >= self._capacity - slack and min(beyond, self._capacity - beyond) <= slack
+        return LossCause.AT_SOURCE if full else LossCause.TAKEN

@@ -17,7 +17,7 @@ KIND = SourceKind(
     options=(OptionsTable("stripes", "added_source:StripesSection"),),
     check_uri="added_source:check_width",
     silent_hint="are the stripes switched on?",
-    loss=SourceLoss("stripes_torn", "{} stripes were torn: handle them with care", "torn"),
+    loss=SourceLoss("stripes_torn", "{count} stripes were torn: handle them with care", "torn"),
     packages=("no-such-package",),
     install="pip install stripes",
 )

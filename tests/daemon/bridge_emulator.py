@@ -29,6 +29,8 @@ CORE_API = (
     ("isSequenceRunning", ("java.lang.String",), "boolean"),
     ("getRemainingImageCount", (), "int"),
     ("getNBeforeLastTaggedImage", ("long",), IMAGE),
+    ("getImageBufferSize", (), "long"),
+    ("getBufferTotalCapacity", (), "long"),
     ("getCameraDevice", (), "java.lang.String"),
     ("getDeviceName", ("java.lang.String",), "java.lang.String"),
     ("getExposure", (), "double"),
@@ -261,6 +263,10 @@ class BridgeEmulator:
             case "getRemainingImageCount":
                 camera.asked()
                 value = len(camera.buffer)
+            case "getImageBufferSize":
+                value = camera.image_bytes
+            case "getBufferTotalCapacity":
+                value = camera.capacity
             case "getCameraDevice":
                 return {"type": "string", "value": "Camera"}
             case "getDeviceName":

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-FRAME_MS = 10.0
+FRAME_MS = 100.0  # by its clock: the camera is never faster than a busy machine's looks
 
 
 @dataclass
@@ -21,6 +21,7 @@ class Camera:
     pixel_um: float = 0.1
     bit_depth: int = 12
     capacity: int = 1000
+    state_cache: bool = True  # of the core: off while Micro-Manager's live window is on
     level: int = 0  # added to every pixel
     noise: int = 0  # added to every pixel on average
     numbers_begin_again: bool = False  # with every emptied buffer, as in older cores
@@ -52,7 +53,8 @@ class Camera:
             if self.noise:
                 pixels += np.random.default_rng(self.number).poisson(self.noise, pixels.shape).astype(dtype)
             self.buffer.append((self.number, self.clock_ms, pixels))
-            self.skip(1)
+            self.number += 1
+            self.clock_ms += FRAME_MS
 
     def clear(self):
         """The buffer is emptied."""
@@ -63,10 +65,10 @@ class Camera:
         """So many frames are lost inside the camera: its clock runs on, its numbers do not."""
         self.clock_ms += count * FRAME_MS
 
-    def skip(self, count):
-        """So many frames got a number and no place in the buffer."""
-        self.number += count
-        self.clock_ms += count * FRAME_MS
+    def pop(self, count):
+        """Another client takes the oldest images."""
+        for _ in range(min(count, len(self.buffer))):
+            self.buffer.popleft()
 
     @property
     def unseen(self):
@@ -86,8 +88,22 @@ class Camera:
         self.looked_at = self.buffer[-1 - distance][0]
         return self.tagged(*self.buffer[-1 - distance])
 
+    @property
+    def bytes_per_pixel(self):
+        return 1 if self.pixel_type == "GRAY8" else 4 if self.pixel_type.startswith("RGB") else 2
+
+    @property
+    def image_bytes(self):
+        return self.height * self.width * self.bytes_per_pixel
+
     def tagged(self, number, clock_ms, pixels):
+        """An image as the core gives it: size and type are what the camera has now, whatever it was taken with."""
+        if pixels.nbytes != self.image_bytes:
+            dtype = np.uint8 if self.bytes_per_pixel == 1 else np.uint16
+            pixels = np.frombuffer((pixels.tobytes() + b"\xde" * self.image_bytes)[: self.image_bytes], dtype)
+        cached = {"Camera-Exposure": f"{self.exposure_ms}"} if self.state_cache else {}
         tags = {
+            **cached,
             "ImageNumber": str(number),
             "ElapsedTime-ms": f"{clock_ms:.2f}",
             "Width": self.width,

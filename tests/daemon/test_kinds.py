@@ -50,7 +50,7 @@ def test_an_added_source_has_its_options_checked(added, tmp_path):
 
 def test_an_added_source_says_what_it_needs_loses_and_is_called(added):
     missing, _ = packages(Config(source=source_of("stripes:24")))
-    assert str(missing).endswith("no-such-package is missing -> pip install stripes")
+    assert (missing.value, missing.hint) == ("no-such-package is missing", "pip install stripes")
     assert loss_of("stripes:24").place == "torn"
     assert "stripes:WIDTH" in usages()
 

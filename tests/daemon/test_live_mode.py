@@ -1,15 +1,15 @@
 """Live mode over the bridge's protocol, with the unmodified pycromanager: followed, accounted, never disturbed."""
 
-import threading
-
 import numpy as np
 import pytest
 from bridge_emulator import BridgeEmulator
 from daemon_process import free_ports, wait_until
+from emulated_camera import FRAME_MS
 from watched import READ_ONLY, live, lost_in, lost_in_camera, shoot
 
-from daemon.sources.camera import CameraFrame, Resume, Waiting
-from daemon.sources.live_mode import PRESS_LIVE, STOPPED, LiveMode
+from daemon.sources.camera import CameraFrame, Lost, Resume, Waiting
+from daemon.sources.live_mode import PRESS_LIVE, STOPPED, TAKEN
+from daemon.sources.losses import LossCause
 from daemon.sources.micromanager import MicroManager
 from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError
@@ -31,7 +31,7 @@ def test_pycromanager_follows_live_mode_over_the_bridge(emulator, watch):
         shoot(emulator, burst)
         shots += watched.until(CameraFrame, burst)
     assert [shot.number for shot in shots] == list(range(201))
-    assert [shot.camera_ms for shot in shots] == [number * 10.0 for number in range(201)]
+    assert [shot.camera_ms for shot in shots] == [number * FRAME_MS for number in range(201)]
     for shot in shots:
         assert shot.pixels.dtype == np.uint16
         np.testing.assert_array_equal(shot.pixels, np.full((4, 6), shot.number))
@@ -49,23 +49,59 @@ def test_eight_bit_pixels_stay_eight_bit(emulator, watch):
     np.testing.assert_array_equal(shot.pixels, np.full((4, 6), 7))
 
 
-def test_numbers_skipped_and_frames_that_fell_out_are_lost(emulator, watch):
+def test_frames_that_fell_out_of_the_buffer_are_lost(emulator, watch):
     live(emulator, frames=1)
     watched = watch(emulator.port)
     watched.until(CameraFrame)
     with emulator.lock:
-        emulator.camera.shoot(3)
-        emulator.camera.skip(5)
-        emulator.camera.shoot(3)
-    assert [shot.number for shot in watched.until(CameraFrame, 6)] == [1, 2, 3, 9, 10, 11]
-    assert lost_in(watched.all) == 5
-    with emulator.lock:
         emulator.camera.capacity = 20
         emulator.camera.shoot(50)
     shots = watched.until(CameraFrame, len(emulator.camera.buffer))
-    assert shots[-1].number == 61
+    assert shots[-1].number == 50
     everything = [happening for happening in watched.all if isinstance(happening, CameraFrame)]
-    assert len(everything) + lost_in(watched.all) == 62
+    assert len(everything) + lost_in(watched.all) == 51
+
+
+def test_frames_that_another_program_takes_are_counted_and_said_to_be(emulator, watch):
+    live(emulator, frames=30)
+    watched = watch(emulator.port)
+    watched.until(CameraFrame)
+    with emulator.lock:
+        emulator.camera.shoot(40)
+        emulator.camera.pop(60)
+    assert watched.until_said("another program") == TAKEN
+    shots = watched.until(CameraFrame, 10)
+    assert [shot.number for shot in shots] == list(range(60, 70))
+    assert [(one.count, one.cause) for one in watched.all if isinstance(one, Lost)] == [(30, LossCause.TAKEN)]
+
+
+def test_a_tag_that_comes_and_goes_with_the_core_s_cache_is_no_change(emulator, watch):
+    live(emulator, frames=1)
+    watched = watch(emulator.port)
+    watched.until(CameraFrame)
+    for cached in (False, True, False):
+        with emulator.lock:
+            emulator.camera.state_cache = cached
+            emulator.camera.shoot(2)
+        watched.until(CameraFrame, 2)
+    assert len([one for one in watched.all if isinstance(one, StreamInfo)]) == 1
+
+
+@pytest.mark.parametrize("change", [{"height": 8}, {"width": 3}, {"pixel_type": "GRAY8"}, {"height": 2, "width": 3}])
+def test_images_left_when_the_camera_was_changed_are_counted_and_never_read(emulator, watch, change):
+    live(emulator, frames=3)
+    watched = watch(emulator.port)
+    watched.until(CameraFrame)
+    with emulator.lock:
+        emulator.camera.shoot(25)
+        emulator.camera.live = False
+        for name, value in change.items():
+            setattr(emulator.camera, name, value)
+    watched.until_said("was changed in Micro-Manager")
+    [lost] = [one for one in watched.all if isinstance(one, Lost)]
+    assert (lost.count, lost.cause) == (25, LossCause.CHANGED)
+    frames = [one for one in watched.all if isinstance(one, CameraFrame)]
+    assert [shot.number for shot in frames] == [2]
 
 
 def test_numbers_that_begin_again_are_a_new_stream_and_said_to_be(emulator, watch):
@@ -75,7 +111,7 @@ def test_numbers_that_begin_again_are_a_new_stream_and_said_to_be(emulator, watc
     shoot(emulator, 9)
     watched.until(CameraFrame, 10)
     live(emulator, frames=4)
-    assert "unknown" in watched.until_said("restarted")
+    assert "estimated by the camera's clock" in watched.until_said("restarted")
     [second] = watched.until(StreamInfo)
     assert second.stream != first.stream
     assert [shot.number for shot in watched.until(CameraFrame, 4)] == [0, 1, 2, 3]
@@ -137,6 +173,7 @@ def test_a_new_field_is_a_new_stream(emulator, watch):
     watched.until(CameraFrame)
     with emulator.lock:
         emulator.camera.roi, emulator.camera.height = "0-0-6-8", 8
+        emulator.camera.start()
         emulator.camera.shoot()
     [second] = watched.until(StreamInfo)
     assert (second.height, second.roi_yx) == (8, (0, 0))
@@ -151,11 +188,9 @@ def test_frames_lost_inside_the_camera_are_told_by_its_clock(emulator, watch):
     with emulator.lock:
         emulator.camera.shoot(20)
         emulator.camera.miss(3)
-        emulator.camera.shoot(20)
-        emulator.camera.skip(4)
-        emulator.camera.shoot(20)
+        emulator.camera.shoot(40)
     watched.until(CameraFrame, 60)
-    assert (lost_in_camera(watched.all), lost_in(watched.all)) == (3, 4)
+    assert (lost_in_camera(watched.all), lost_in(watched.all)) == (3, 0)
 
 
 def test_numbers_that_begin_again_with_every_emptied_buffer_are_a_new_stream(emulator, watch):
@@ -166,7 +201,7 @@ def test_numbers_that_begin_again_with_every_emptied_buffer_are_a_new_stream(emu
     shoot(emulator, 29)
     watched.until(CameraFrame, 29)
     shoot(emulator, 3)
-    watched.until_said("unknown")
+    watched.until_said("restarted, or its buffer emptied")
     watched.until(StreamInfo)
     assert [shot.number for shot in watched.until(CameraFrame, 3)] == [0, 1, 2]
 
@@ -226,6 +261,7 @@ def test_colour_is_refused_with_what_to_do(emulator, watch):
     assert "set its PixelType to 8bit or 16bit" in watched.until_said("RGB32")
     with emulator.lock:
         emulator.camera.pixel_type = "GRAY16"
+        emulator.camera.start()
         emulator.camera.shoot()
     assert len(watched.until(StreamInfo)) == len(watched.until(CameraFrame)) == 1
 
@@ -242,19 +278,3 @@ def test_colour_is_refused_with_what_to_do(emulator, watch):
 def test_an_address_that_cannot_work_is_refused_with_what_to_do(uri, said, stop):
     with pytest.raises(InputError, match=said):
         MicroManager(SourceSection(uri=uri), stop, Resume())
-
-
-def test_a_buffer_that_is_emptied_and_fills_between_two_questions_is_no_fault():
-    class Core:
-        asked = 0
-
-        def get_remaining_image_count(self):
-            return 1
-
-        def get_n_before_last_tagged_image(self, distance):
-            self.asked += 1
-            if self.asked == 1:
-                raise Exception("Circular buffer is empty.")
-            return "the first image since"
-
-    assert LiveMode(Core(), "micromanager:", threading.Event())._image(0) == "the first image since"

@@ -14,6 +14,7 @@ from daemon_process import DAEMON, Results, account_closes, command, free_ports,
 
 from daemon.config import load
 from daemon.sources.camera import CameraFrame
+from daemon.sources.losses import LossCause
 from daemon.sources.section import SourceSection, source_of
 from daemon.sources.stream_publisher import StreamPublisher
 from selfstorm.errors import InputError
@@ -71,7 +72,7 @@ def test_a_publisher_is_waited_for_joined_late_and_may_be_started_again(start, t
             joined = status(lambda now: now.frames.received >= 40 and now.state == "running")
             assert (joined.frames.sent, joined.frames.missing, joined.state) == (40, 0, "running")
             running.lost(6)
-            running.lost(2, in_camera=True)
+            running.lost(2, LossCause.IN_CAMERA)
             send(running, 140, 20)
             assert "6 frames were lost at the source, in the camera's buffer" in results.event("lost_at_source").text
             assert "about 2 frames" in results.event("lost_in_camera").text

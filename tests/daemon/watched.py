@@ -6,11 +6,13 @@ import pytest
 from daemon_process import DEADLINE_S
 
 from daemon.sources.camera import Lost, Waiting
+from daemon.sources.losses import LossCause
 
 # All that a source which only looks may ask of Micro-Manager.
 READ_ONLY = {
     *("connect", "get-constructors", "constructor", "destructor", "pix", "tags"),
     *("isSequenceRunning", "getRemainingImageCount", "getNBeforeLastTaggedImage", "getNumberOfCameraChannels"),
+    *("getImageBufferSize", "getBufferTotalCapacity"),
     *("getCameraDevice", "getDeviceName", "getExposure", "getPixelSizeUm", "getImageBitDepth"),
 }
 
@@ -54,11 +56,11 @@ class Watched:
 
 def lost_in(events):
     """Frames known to be lost; those estimated from the camera's clock are told apart."""
-    return sum(one.count for one in events if isinstance(one, Lost) and not one.in_camera)
+    return sum(one.count for one in events if isinstance(one, Lost) and one.cause is not LossCause.IN_CAMERA)
 
 
 def lost_in_camera(events):
-    return sum(one.count for one in events if isinstance(one, Lost) and one.in_camera)
+    return sum(one.count for one in events if isinstance(one, Lost) and one.cause is LossCause.IN_CAMERA)
 
 
 def live(emulator, frames=0):

@@ -1,0 +1,97 @@
+"""Micro-Manager's image buffer, seen and left as it is: the one place where it is asked for anything.
+
+The core gives an image with the pixels, size and type that its camera has *now*; an image of another size would be read
+past its end. So the size is asked before each image, and what was read with it is compared afterwards.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from selfstorm.frames import Array
+
+BYTES_PER_PIXEL = {"GRAY8": 1, "GRAY16": 2, "GRAY32": 4, "RGB32": 4, "RGB64": 8}
+MAX_FAULTS = 20  # one after the other, of images that should be there
+
+
+class ImagesChangedError(Exception):
+    """The core's camera is not any more as it was when the images in the buffer were taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class BufferedImage:
+    """An image and its tags. pixels: as they were handed over, not shaped; None where they were not wanted."""
+
+    number: int
+    camera_ms: float | None
+    tags: dict[str, Any]
+    pixels: Array | None
+
+
+class ImageBuffer:
+    """The buffer of one sequence, made while it runs. core: pycromanager's Core, or what has its methods."""
+
+    def __init__(self, core: Any) -> None:
+        self._core = core
+        self._bytes = int(core.get_image_buffer_size())
+        self._format: tuple[Any, ...] | None = None
+        self._faults = 0
+
+    def capacity(self) -> int:
+        """Return how many images it holds before it is emptied."""
+        return int(self._core.get_buffer_total_capacity())
+
+    def images(self) -> int:
+        """Return how many images are in it that no program has taken out."""
+        return int(self._core.get_remaining_image_count())
+
+    def is_running(self) -> bool:
+        """Return whether the sequence still runs."""
+        return bool(self._core.is_sequence_running())
+
+    def image(self, distance: int, kept: Any = ()) -> BufferedImage | None:
+        """Fetch the image at this distance from the newest, None where there is none (any more).
+
+        Args:
+            distance: 0 for the newest.
+            kept: numbers of images whose pixels are not wanted again.
+
+        Raises:
+            ImagesChangedError: the image cannot be read, or was not read rightly.
+        """
+        if int(self._core.get_image_buffer_size()) != self._bytes:
+            raise ImagesChangedError
+        tagged = self._tagged(distance)
+        if tagged is None:
+            return None
+        tags = tagged.tags
+        self._check(tags)
+        number = int(tags["ImageNumber"])
+        camera_ms = float(tags["ElapsedTime-ms"]) if "ElapsedTime-ms" in tags else None
+        pixels = None if number in kept else tagged.pix
+        if pixels is not None and pixels.nbytes != self._bytes:
+            raise ImagesChangedError
+        return BufferedImage(number, camera_ms, tags, pixels)
+
+    def _check(self, tags: dict[str, Any]) -> None:
+        """Compare what the core said right after the pixels were copied. Raises ImagesChangedError."""
+        found = int(tags["Width"]), int(tags["Height"]), str(tags["PixelType"])
+        width, height, pixel_type = found
+        if width * height * BYTES_PER_PIXEL.get(pixel_type, 0) != self._bytes or self._format not in (None, found):
+            raise ImagesChangedError
+        self._format = found
+
+    def _tagged(self, distance: int) -> Any:
+        try:
+            tagged = self._core.get_n_before_last_tagged_image(distance)
+        except Exception as error:
+            # The bridge raises Exception itself, for an empty buffer and for any other fault.
+            if type(error) is not Exception:
+                raise
+            self._faults += 1
+            if self._faults > MAX_FAULTS and distance < self.images():
+                raise
+            return None
+        self._faults = 0
+        return tagged

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from selfstorm.compute.batching import CPU_MAP_BYTES, batches, frames_together
 from selfstorm.compute.device import precise
-from selfstorm.physics.background import SplineSurface
+from selfstorm.physics.background import SplineSurface, spline_basis
 from selfstorm.physics.operators import Grid, Imaging
 from selfstorm.psf.models import Psf
 from selfstorm.stages.covariances import TREND_FRAMES, neighbours, within
@@ -37,8 +37,9 @@ class OutOfFocusBackground:
         self._imaging = Imaging(psf, self._coarse, like)
         self._splines = SplineSurface(grid.height, grid.width, like, KNOT_SPACING_PX)
         # inverted on the CPU: not every device has the decomposition, and splines are small
-        along_axes = self._splines.along_y, self._splines.along_x
-        self._inverse_y, self._inverse_x = (torch.linalg.pinv(one.cpu()).to(like.device) for one in along_axes)
+        on_cpu = torch.zeros((), dtype=like.dtype)
+        along_axes = (spline_basis(pixels, on_cpu, KNOT_SPACING_PX) for pixels in (grid.height, grid.width))
+        self._inverse_y, self._inverse_x = (torch.linalg.pinv(one).to(like.device) for one in along_axes)
 
     def fit(
         self,

@@ -1,8 +1,8 @@
-"""The density network with its optics as a tensor, so that a misfit has a gradient in the PSF's parameters.
+"""The density network with its optics as a tensor, for gradients.
 
-For small training problems: the PSF is sampled on the SR grid of a crop, integrated over pixel and cell by its
-spectrum, and applied by FFT to each phase of the cells, whatever its shape. Only its own parameters move, those that
-do so smoothly; what is always positive moves as a logarithm.
+A misfit has a gradient in the PSF's parameters. For small training problems: the PSF is sampled on the SR grid of a
+crop, integrated over pixel and cell by its spectrum, and applied by FFT to each phase of the cells, whatever its shape.
+Only the PSF's own smooth parameters vary; positive quantities vary as logarithms.
 """
 
 from __future__ import annotations
@@ -21,21 +21,25 @@ from selfstorm.stages.covariances import WindowStatistics
 from selfstorm.stages.density import density, shifted_data
 
 SCALE = 3  # cells along a pixel of a training problem
-MARGIN_PX = 2  # beyond the PSF's reach: so that lags do not meet round the period, and for a PSF that grows
+MARGIN_PX = 2  # beyond the PSF's reach: lags must not wrap around the period, and the PSF may grow
 COVARIANCE_REACH_PX = 6  # products of two PSFs are below 1e-4 of their height beyond it
 FREE_ITERATIONS, SLOPED_ITERATIONS = 20, 6  # measured: 30 and 10 find the same optics in half as much time again
 TINY = 1e-12
 
 
 def parameters(psf: Tunable) -> Tensor:
-    """(P,) float64."""
+    """Return the parameters of a PSF, (P,) float64."""
     return torch.tensor(psf.parameters(), dtype=torch.float64)
 
 
 class Optics:
     """A tunable PSF on the SR grid around a camera pixel.
 
-    psf: where the parameters start; `theta` below are tensors (P,), float64, of its kind's parameters. theta: its own.
+    `theta` below are tensors (P,), float64, of its kind's parameters.
+
+    Args:
+        psf: its parameters are the ones to start from.
+        pixel_nm: camera pixel.
     """
 
     def __init__(self, psf: Psf, pixel_nm: float) -> None:
@@ -48,23 +52,34 @@ class Optics:
 
     @property
     def theta(self) -> Tensor:
-        """(P,) float64, the parameters of the PSF it was made of."""
+        """Parameters of the PSF it was made of, (P,) float64."""
         return parameters(self.psf)
 
     def spectrum(self, theta: Tensor) -> Tensor:
-        """(n, n) complex Fourier transform of the PSF integrated over camera pixels."""
+        """Transform the PSF integrated over camera pixels: (n, n) complex."""
         density = self.psf.samples(theta, self.axis_nm)
         spot: Tensor = torch.fft.fft2(density / density.sum())
         return spot * torch.outer(self.pixel, self.pixel)
 
     def autocorrelation(self, spectrum: Tensor) -> Tensor:
-        """(40,) at FIELD_LAGS, 1 at lag 0; as psf_moments.autocorrelation."""
+        """Return the autocorrelation of a spectrum at FIELD_LAGS, 1 at lag 0.
+
+        (40,), as psf_autocorrelation.autocorrelation, but differentiable.
+        """
         whole: Tensor = torch.fft.ifft2(spectrum.abs() ** 2).real
         lag_y, lag_x = torch.as_tensor(FIELD_LAGS.T * SCALE)
         return whole[lag_y, lag_x] / whole[0, 0]
 
     def kernels(self, spectrum: Tensor, lags: tuple[tuple[int, int], ...]) -> Tensor:
-        """(lags, s*n, s*n) what the covariance of pixels p and p + lag holds of the cells around p."""
+        """Return the covariance that cells around a pixel cause, for each lag.
+
+        Args:
+            spectrum: (n, n) of the PSF.
+            lags: (dy, dx) each.
+
+        Returns:
+            (lags, s*n, s*n), for the covariance of pixels p and p + lag and the cells around p.
+        """
         spot = torch.fft.ifft2(spectrum * torch.outer(self.cell, self.cell)).real * SCALE**2
         seen = spot.flip(0, 1)  # a pixel on an emitter's right sees it on its left
         surplus = max(0, self.pixels // 2 - COVARIANCE_REACH_PX) * SCALE
@@ -74,9 +89,15 @@ class Optics:
 
 
 class Covariance:
-    """F of any kernel and any lags: density on the padded SR grid of a field -> covariances between pixels, and back.
+    """F of any kernel and any lags: density -> covariances between pixels.
 
-    kernels: (lags, s*n, s*n), n odd. The cells are kept as (s, s, H + 2 pad, W + 2 pad), a map for each phase.
+    The density is on the padded SR grid of a field, kept as (s, s, H + 2 pad, W + 2 pad), a map for each phase.
+
+    Args:
+        kernels: (lags, s*n, s*n), n odd.
+        lags: (dy, dx) each.
+        height: H of the field.
+        width: W of the field.
     """
 
     def __init__(self, kernels: Tensor, lags: Lags, height: int, width: int) -> None:
@@ -92,27 +113,35 @@ class Covariance:
 
     @cached_property
     def norm(self) -> Tensor:
-        """F^T 1 over the rows that mean something, with its slope in the kernels."""
-        with torch.enable_grad():  # whoever asks first: it is kept
+        """F^T 1 over the rows inside the field, differentiable in the kernels."""
+        with torch.enable_grad():  # cached: the first call may be one without gradients
             return unseen_infinite(self.adjoint(inside_field(self._lags, torch.zeros(self.field))))
 
     def forward(self, m: Tensor) -> Tensor:
-        """(s, s, H + 2 pad, W + 2 pad) -> (lags, H, W)."""
+        """Predict covariances of (s, s, H + 2 pad, W + 2 pad): (lags, H, W)."""
         spread = (torch.fft.rfft2(m, self.shape) * self.spectrum.conj()).sum((1, 2))
         out: Tensor = torch.fft.irfft2(spread, self.shape)
         return out[..., : self.field[0], : self.field[1]]
 
     def adjoint(self, z: Tensor) -> Tensor:
-        """(lags, H, W) -> (s, s, H + 2 pad, W + 2 pad)."""
+        """Project covariances (lags, H, W) back: (s, s, H + 2 pad, W + 2 pad)."""
         spread = (torch.fft.rfft2(z, self.shape)[:, None, None] * self.spectrum).sum(0)
         out: Tensor = torch.fft.irfft2(spread, self.shape)
         return out[..., : self.padded[0], : self.padded[1]]
 
 
 def learned_density(optics: Optics, spectrum: Tensor, statistics: WindowStatistics) -> Tensor:
-    """(s, s, H + 2 pad, W + 2 pad) from a flat start, by iterations without a slope and a few with one.
+    """Deconvolve from a flat start, with gradients in the last iterations.
 
-    The slope of the last iterations stands for that of all: it points the same way at a part of the cost.
+    The gradient of the last iterations stands for that of all: it points the same way at a part of the cost.
+
+    Args:
+        optics: for the kernels.
+        spectrum: (n, n) of the PSF, differentiable.
+        statistics: of a window.
+
+    Returns:
+        (s, s, H + 2 pad, W + 2 pad).
     """
     operator = Covariance(optics.kernels(spectrum, LAGS), LAGS, *statistics.mean.shape)
     with torch.no_grad():

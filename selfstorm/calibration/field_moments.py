@@ -1,11 +1,11 @@
-"""Field moments, which follow from the PSF: products of pixels d apart, summed over the field.
+"""Field moments, determined by the PSF: products of pixels d apart.
 
 Summed over the field, the covariance between pixels d apart is proportional to the PSF's autocorrelation at d,
-wherever the emitters sit: R(d) = a * rho(d) + constant. First differences in time keep out what moves or bleaches
+wherever the emitters are: R(d) = a * rho(d) + constant. First differences in time remove what moves or bleaches
 slowly, and the mean frame is projected out of every frame, so that a flickering lamp leaves no trace of the
-structure it lights. Lag 0 is left out, because shot noise and read noise live there alone.
+structure it lights. Lag 0 is left out, because shot noise and read noise contribute there alone.
 
-An autocorrelation is that of the PSF turned by 180 degrees too. Which of them it is, the third moments tell:
+An autocorrelation is that of the PSF turned by 180 degrees too. The third moments distinguish the two:
 S(d) = sum over p of c(p) c(p + d) (c(p) - c(p + d)), with c a frame less the mean one. Emitters are seldom on, so
 that c is skewed; shot noise cancels in S.
 """
@@ -26,18 +26,23 @@ FIELD_LAGS = np.array(
     [(dy, dx) for dy in range(REACH_PX + 1) for dx in range(-REACH_PX, REACH_PX + 1) if (dy, dx) > (0, 0)]
 )
 MIN_SIDE_PX = 4 * REACH_PX
-EDGE_PX = 6  # measured: fields of 32 x 32 scatter a fifth less for it
+EDGE_PX = 6  # measured: with it, results of fields of 32 x 32 scatter a fifth less
 BLOCK_PAIRS = 8  # of frames: emitters that stay on tie blocks together, and error bars from shorter ones were too small
 MIN_BLOCKS, MAX_BLOCKS = 8, 128  # blocks of single pairs where frames are few
-# Of a call to `add`, and for every frame of it: more would be slow, and few frames of a large field suffice.
+# In a call to `add`, and for every frame of it: more would be slow, and few frames of a large field suffice.
 MAX_PIXELS, MAX_PIXELS_PER_FRAME = 4_000_000, 40_000
 
 
 class FieldMoments:
     """Moments of a stream, added up over its frames in bounded memory.
 
-    seconds, thirds: (K, 40) R and S at FIELD_LAGS per pixel, summed over blocks of frame pairs. pairs: (K,) how many.
-    The blocks are what the error bars come from; where there are too many, neighbours are joined.
+    The error bars come from differences between blocks of frame pairs; where there are too many blocks, neighbours are
+    joined.
+
+    Attributes:
+        seconds: (K, 40) R at FIELD_LAGS per pixel, summed over the pairs of each block.
+        thirds: (K, 40) S likewise.
+        pairs: (K,) number of pairs of each block.
     """
 
     def __init__(self, seconds: Array | None = None, thirds: Array | None = None, pairs: Array | None = None) -> None:
@@ -51,14 +56,18 @@ class FieldMoments:
             )
 
     def add(self, frames: Array) -> None:
-        """Frames (T, H, W) in any linear unit, the same for all calls; none twice. Small fields add nothing."""
+        """Add frames, none of them twice.
+
+        Args:
+            frames: (T, H, W) in any linear unit, the same for all calls; fields below MIN_SIDE_PX add nothing.
+        """
         if len(frames) < 2 or min(frames.shape[1:]) < MIN_SIDE_PX:
             return
         step = math.ceil((len(frames) - 1) * frames[0].size / min(MAX_PIXELS, len(frames) * MAX_PIXELS_PER_FRAME))
         first = np.arange(0, len(frames) - 1, step)
         mean = frames.mean(0, dtype=np.float64)
-        least = max(1, min(len(first), MIN_BLOCKS - len(self.pairs)))
-        parts = np.array_split(first, max(least, len(first) // BLOCK_PAIRS))
+        min_parts = max(1, min(len(first), MIN_BLOCKS - len(self.pairs)))
+        parts = np.array_split(first, max(min_parts, len(first) // BLOCK_PAIRS))
         new = [_products(frames[part].astype(np.float64), frames[part + 1].astype(np.float64), mean) for part in parts]
         self.seconds = np.concatenate([self.seconds, [second for second, _ in new]])
         self.thirds = np.concatenate([self.thirds, [third for _, third in new]])
@@ -71,36 +80,54 @@ class FieldMoments:
 
     @property
     def mean(self) -> Array:
-        """(40,) R at FIELD_LAGS."""
+        """R at FIELD_LAGS, (40,)."""
         return np.asarray(self.seconds.sum(0) / self.pairs.sum())
 
     @property
     def covariance(self) -> Array:
-        """(40, 40) covariance of `mean`, from how the blocks differ: at least four, widened where they are few."""
+        """Covariance of `mean`, (40, 40), from differences between the blocks.
+
+        It needs at least four blocks, and is widened if there are few.
+        """
         blocks = len(self.pairs)
         deviations = self.seconds - self.pairs[:, None] * self.mean
         return np.asarray(deviations.T @ deviations * (blocks / (blocks - 3)) / self.pairs.sum() ** 2)
 
     def standard_errors(self, pattern: Array) -> float:
-        """Standard errors by which S, along a pattern (40,), differs from zero; of at least two blocks."""
+        """Measure by how many standard errors S differs from zero.
+
+        It needs at least two blocks.
+
+        Args:
+            pattern: (40,) along which S is projected.
+        """
         along = self.thirds @ pattern
         spread = along - self.pairs * (along.sum() / self.pairs.sum())
         return float(along.sum() / max(np.linalg.norm(spread), 1e-300))
 
     def halves(self) -> tuple[FieldMoments, FieldMoments]:
-        """The earlier and the later blocks."""
+        """Return the earlier and the later blocks."""
         middle = len(self.pairs) // 2
         early, late = slice(None, middle), slice(middle, None)
         first, second = (FieldMoments(self.seconds[b], self.thirds[b], self.pairs[b]) for b in (early, late))
         return first, second
 
     def state(self) -> dict[str, Array]:
-        """State from which the constructor makes the same moments."""
+        """Return the arguments from which the constructor makes the same moments."""
         return {"seconds": self.seconds, "thirds": self.thirds, "pairs": self.pairs}
 
 
 def _products(before: Array, after: Array, mean: Array) -> tuple[Array, Array]:
-    """(40,) each: R and S per pixel, summed over N pairs of frames (N, H, W). mean: (H, W), of all frames."""
+    """Sum R and S per pixel over pairs of frames.
+
+    Args:
+        before: (N, H, W), first frame of each pair.
+        after: (N, H, W), second frame of each pair.
+        mean: (H, W), of all frames.
+
+    Returns:
+        R and S at FIELD_LAGS, (40,) each.
+    """
     _, height, width = before.shape
     shape, window, seen = _field(height, width)
     pattern = mean - mean.mean()
@@ -123,7 +150,11 @@ def _products(before: Array, after: Array, mean: Array) -> tuple[Array, Array]:
 
 @lru_cache(maxsize=4)
 def _field(height: int, width: int) -> tuple[tuple[int, int], Array, Array]:
-    """Shape of the transforms, (H, W) weights of the pixels, (40,) how much of the field each lag is seen in."""
+    """Prepare the transforms of a field.
+
+    Returns:
+        Shape of the transforms, (H, W) weights of the pixels, and (40,) weight of the field at each lag.
+    """
     shape = next_fast_len(height + REACH_PX, True), next_fast_len(width + REACH_PX, True)
     window = _fading(height)[:, None] * _fading(width)
     lag_y, lag_x = FIELD_LAGS.T
@@ -131,6 +162,9 @@ def _field(height: int, width: int) -> tuple[tuple[int, int], Array, Array]:
 
 
 def _fading(pixels: int) -> Array:
-    """(pixels,) 1 in the middle, falling to 0 at the edges: half a spot there would count as a narrow one."""
+    """Return weights (pixels,): 1 in the middle, 0 at the edges.
+
+    Half a spot at an edge would count as a narrow one.
+    """
     inside = np.minimum(np.arange(pixels) + 0.5, np.arange(pixels)[::-1] + 0.5)
     return np.asarray(np.sin(0.5 * np.pi * np.minimum(inside / EDGE_PX, 1)) ** 2)

@@ -1,4 +1,7 @@
-"""The moments that a PSF would give: what field_moments.py measures, up to a factor and a constant."""
+"""Field moments of a known PSF, up to a factor and a constant.
+
+They are what field_moments.py measures.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,11 @@ SAMPLES = 64
 
 @lru_cache(maxsize=64)
 def autocorrelation(psf: Psf, pixel_nm: float) -> Array:
-    """(40,) autocorrelation at FIELD_LAGS of the PSF integrated over camera pixels, 1 at lag 0; read-only."""
+    """Return the autocorrelation of a PSF integrated over camera pixels.
+
+    Returns:
+        (40,) at FIELD_LAGS, 1 at lag 0; read-only.
+    """
     spectrum, frequency = _pixelated(psf, pixel_nm)
     power = np.abs(spectrum) ** 2
     return _at_lags(power / power.sum(), frequency * pixel_nm)
@@ -23,9 +30,13 @@ def autocorrelation(psf: Psf, pixel_nm: float) -> Array:
 
 @lru_cache(maxsize=8)
 def lopsidedness(psf: Psf, pixel_nm: float) -> Array:
-    """(40,) sum over p of h(p) h(p + d) (h(p) - h(p + d)) at FIELD_LAGS, of norm 1, h the PSF over pixels; read-only.
+    """Return the third moment of a PSF h integrated over camera pixels.
 
-    Zero for all d where the PSF looks the same when it is turned by 180 degrees; then no norm is 1.
+    The sum over p of h(p) h(p + d) (h(p) - h(p + d)). It is zero for all d if the PSF looks the same when turned by 180
+    degrees.
+
+    Returns:
+        (40,) at FIELD_LAGS, of norm 1 unless zero; read-only.
     """
     spectrum, frequency = _pixelated(psf, pixel_nm)
     squares = np.fft.fft2(np.fft.ifft2(spectrum).real ** 2)
@@ -36,8 +47,12 @@ def lopsidedness(psf: Psf, pixel_nm: float) -> Array:
 
 
 def _pixelated(psf: Psf, pixel_nm: float) -> tuple[Array, Array]:
-    """(n, n) Fourier transform of the PSF integrated over camera pixels and its (n,) frequencies per nm."""
-    half_nm = psf.reach_nm + 2 * pixel_nm  # far enough that lags do not meet round the period
+    """Transform the PSF integrated over camera pixels.
+
+    Returns:
+        (n, n) Fourier transform, and its (n,) frequencies per nm.
+    """
+    half_nm = psf.reach_nm + 2 * pixel_nm  # far enough that lags do not wrap around the period
     step_nm = 2 * half_nm / SAMPLES
     frequency = np.fft.fftfreq(SAMPLES, step_nm)
     pixel = np.sinc(frequency * pixel_nm)
@@ -46,7 +61,12 @@ def _pixelated(psf: Psf, pixel_nm: float) -> tuple[Array, Array]:
 
 
 def _at_lags(spectrum: Array, frequency: Array) -> Array:
-    """(40,) the function of a spectrum (n, n) at FIELD_LAGS; frequency: (n,) per pixel."""
+    """Evaluate the function of a spectrum at FIELD_LAGS: (40,).
+
+    Args:
+        spectrum: (n, n).
+        frequency: (n,) per pixel.
+    """
     rows, columns = (
         np.exp(2j * np.pi * np.outer(lags, frequency))
         for lags in (np.arange(REACH_PX + 1), np.arange(-REACH_PX, REACH_PX + 1))

@@ -1,12 +1,13 @@
-"""Fine-tuning on one window, in a budget: the optics by gradient through the unrolled density network.
+"""Fine-tuning on one window, in a budget.
 
-The optics are the one thing for which such steps were seen to help; steps on anything else improve the prediction and
-damage the picture. Half of the window's frames gives the densities and the loss. The other half judges: how well its
-own density, under the old and the new optics, predicts pixel pairs further apart than any that it was made from, and
-how well the field-summed moments agree. What is not clearly better there is not used.
+The optics follow the gradient through the unrolled density network: they are the one thing for which such steps were
+seen to help; steps on anything else improve the prediction and damage the picture. Half of the window's frames gives
+the densities and the loss. The other half judges: how well its own density, under the old and the new optics, predicts
+pixel pairs further apart than any that it was made from, and how well the field-summed moments agree. A PSF that is not
+clearly better there is not used.
 
-Steps are Newton's, with the curvature that the moments have (they are all but quadratic) and a floor: what moments
-cannot see, such as coma's sign or small coma at all, the network's misfit decides along their flat valley.
+Steps are Newton's, with the curvature of the moments (they are all but quadratic) and a floor. Where the moments do not
+decide, such as on coma's sign or on small coma, the network's misfit decides along their flat valley.
 """
 
 from __future__ import annotations
@@ -29,19 +30,24 @@ from selfstorm.stages.covariances import shifted
 Outcome = Literal["kept", "rolled back", "not needed", "not possible"]
 TUNED = "fine-tuned on the frames"
 MIN_FRAMES = 40
-BLOCK_FRAMES = 10  # go to one half or the other together: emitters that stay on tie neighbouring frames
+BLOCK_FRAMES = 10  # frames assigned to one half together: emitters that stay on correlate neighbouring frames
 SIDE_PX, WIDER_PX = 64, 128  # the network and the moments see the parts of the field that fluctuate most
 MAX_STEP = 0.3
 CONVERGED = 5e-3
 TINY = 1e-12
-TILE_PX = 8  # of the field: misfits further apart than a PSF scatter on their own
+TILE_PX = 8  # of the field: misfits further apart than a PSF are independent
 BETTER_Z, WORSE_Z = 3.0, -1.0  # standard errors
 BETTER_SHARE = 0.5  # of the judging moments' chi2
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """At most so many steps, and none after so many seconds; with None a replay does not depend on the clock."""
+    """Limits of fine-tuning.
+
+    Attributes:
+        steps: at most.
+        seconds: after which no step begins; None: no limit, so that a replay does not depend on the clock.
+    """
 
     steps: int = 8
     seconds: float | None = None
@@ -49,10 +55,19 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class FitReport:
-    """Outcome of fine-tuning. psf: to use from now on, the old one unless outcome is 'kept'. reason: for the user.
+    """Outcome of fine-tuning.
 
-    losses: at the start and after each step. held_out: misfit of the judging half's far pixel pairs, in variances;
-    anchor: chi2 of its moments, about 1 where the PSF is right; both NaN where it did not come to that.
+    Attributes:
+        psf: to use from now on, the old one unless outcome is 'kept'.
+        outcome: one of Outcome.
+        reason: for the user.
+        losses: at the start and after each step.
+        held_out_before: misfit of the judging half's far pixel pairs, in variances, with the old PSF; NaN if not
+            measured.
+        held_out_after: the same with the new PSF.
+        anchor_before: chi2 of the judging half's moments, about 1 for the right PSF; NaN if not measured.
+        anchor_after: the same with the new PSF.
+        seconds: that it took.
     """
 
     psf: Psf
@@ -67,6 +82,7 @@ class FitReport:
 
     @property
     def steps(self) -> int:
+        """Number of steps made."""
         return max(0, len(self.losses) - 1)
 
     def __str__(self) -> str:
@@ -79,11 +95,11 @@ def finetune(
     """Fine-tune a PSF on the frames of one window.
 
     Args:
-        psf: To start from. It stays of its kind, but for an Airy one, which may become that of an aberrated pupil.
+        psf: to start from. It stays of its kind, but for an Airy one, which may become that of an aberrated pupil.
         frames: (T, H, W) photons at equal brightness, without out-of-focus background.
-        pixel_nm: Of the camera.
-        budget: Steps and seconds.
-        clock: Seconds.
+        pixel_nm: camera pixel.
+        budget: steps and seconds.
+        clock: in seconds.
     """
     start = clock()
     with torch.inference_mode(False), torch.enable_grad():
@@ -113,9 +129,16 @@ def _finetune(psf: Psf, frames: Tensor, pixel_nm: float, budget: Budget, clock: 
 def descend(
     loss: Loss, starts: list[Tensor], budget: Budget, clock: Callable[[], float]
 ) -> tuple[Tensor, tuple[float, ...]]:
-    """Newton's steps from the best start, shortened where one leads up.
+    """Make Newton's steps from the best start, shortened where one leads up.
 
-    Returns the best parameters and the losses, of the start and after each step.
+    Args:
+        loss: to minimise.
+        starts: parameters to start from, (P,) each.
+        budget: steps and seconds.
+        clock: in seconds.
+
+    Returns:
+        The best parameters and the losses, of the start and after each step.
     """
     began, share = clock(), 1.0
     theta, (lowest, slope) = min(((start, loss(start)) for start in starts), key=lambda tried: tried[1][0])
@@ -138,10 +161,18 @@ def descend(
 
 
 def judge(half: Half, optics: Optics, old: Psf, new: Psf, losses: tuple[float, ...]) -> FitReport:
-    """Keep the new PSF where neither the far pixel pairs nor the moments speak against it, and one is surely for it.
+    """Compare the new PSF with the old one on the judging half.
 
-    A PSF that the moments still reject after a step is of the wrong kind: predictions a little better then were seen
-    to make the picture a little worse.
+    It is kept if neither the far pixel pairs nor the moments speak against it, and one of them clearly for it. A PSF
+    that the moments still reject after a step is of the wrong kind: slightly better predictions were then seen to make
+    the picture slightly worse.
+
+    Args:
+        half: the judging half.
+        optics: of the PSFs' kind.
+        old: PSF before the steps.
+        new: PSF after them.
+        losses: for the report.
     """
     with torch.no_grad():
         before, after = (half.misfit(optics, optics.spectrum(parameters(tunable(psf))), FAR_LAGS) for psf in (old, new))
@@ -171,13 +202,25 @@ def judge(half: Half, optics: Optics, old: Psf, new: Psf, losses: tuple[float, .
 
 
 def _standard_errors(gain: Tensor) -> float:
-    """Standard errors by which the mean of a map (H, W) is above zero, from the scatter of its tiles."""
+    """Measure by how many standard errors the mean of a map is above zero.
+
+    Args:
+        gain: (H, W); the standard error comes from the scatter of its tiles.
+    """
     tiles = F.avg_pool2d(gain[None], TILE_PX).flatten()
     return float(tiles.mean() / (tiles.std() / math.sqrt(len(tiles))).clamp(min=TINY))
 
 
 def _most_fluctuating(frames: Tensor, side_px: int) -> Tensor:
-    """(T, <= side_px, <= side_px): the part of the field whose neighbouring pixels fluctuate most together."""
+    """Cut out the part whose neighbouring pixels fluctuate most together.
+
+    Args:
+        frames: (T, H, W).
+        side_px: of the part, at most.
+
+    Returns:
+        (T, <= side_px, <= side_px).
+    """
     c = frames - frames.mean(0)
     fluctuation = (c * shifted(c, 0, 1)).mean(0)
     height, width = (min(side_px, side) for side in fluctuation.shape)

@@ -1,4 +1,7 @@
-"""Least-squares fits of a PSF to the moments of a field: R(d) = a * (its autocorrelation at d) + constant."""
+"""Least-squares fits of a PSF to field moments: R(d) = a rho(d) + const.
+
+rho is the autocorrelation of the PSF.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +21,19 @@ STEP = 1e-3  # of the derivatives
 MIN_SIGMA_PX, MAX_SIGMA_PX = 0.4, 4.0  # standard deviations between which a round PSF can be measured
 
 SCANNED_WIDTHS = 24
-PRIOR = 1e-5  # of misfit: what one standard deviation from a prior costs
-MAX_CHANGE = 2.0  # of any parameter: logarithms and radians
+PRIOR = 1e-5  # misfit that one standard deviation from a prior costs
+MAX_CHANGE = 2.0  # of any parameter, logarithms or radians
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A PSF held against the moments.
+    """A PSF compared with the moments.
 
-    misfit: share of the moments' variance over the lags that it leaves. noise: the share that chance leaves a PSF
-    that is right. sd: of the fitted parameters, that of the logarithm of the width first; empty where none was.
+    Attributes:
+        psf: the PSF.
+        misfit: share of the moments' variance over the lags that it does not explain.
+        noise: expected misfit of the right PSF, from chance alone.
+        sd: of the fitted parameters, that of the logarithm of the width first; empty if none was fitted.
     """
 
     psf: Psf
@@ -37,14 +43,18 @@ class Fit:
 
     @property
     def chi2(self) -> float:
-        """The misfit in units of chance, about 1 where the PSF is right."""
+        """Misfit in units of chance, about 1 for the right PSF."""
         return self.misfit / max(self.noise, 1e-12)
 
 
 class Target:
-    """Moments to fit, scaled to a variance of 1 over the lags; of at least two blocks.
+    """Moments to fit, scaled to a variance of 1 over the lags.
 
-    Amplitude and constant are free: only what remains of both sides without them is compared.
+    Amplitude and constant are free: both sides are compared without them.
+
+    Args:
+        moments: of at least two blocks.
+        pixel_nm: camera pixel.
     """
 
     def __init__(self, moments: FieldMoments, pixel_nm: float) -> None:
@@ -54,28 +64,39 @@ class Target:
 
     @property
     def noise(self) -> float:
-        """Share of the moments' variance that is chance: near 1, there is nothing to see."""
+        """Share of the moments' variance that is chance.
+
+        Near 1 the moments show nothing.
+        """
         return self._spread(np.ones((len(self.values), 1)))
 
     def hold(self, psf: Psf) -> Fit:
-        """A PSF as it is, against the moments."""
+        """Compare a PSF as it is with the moments."""
         return Fit(psf, _power(self._residual(psf)), self._spread(self._basis(psf)))
 
-    def fit(self, family: FitFamily, enough: float = 0.0) -> Fit:
-        """The PSF of a family that fits best. Starts are tried in turn until the misfit is below `enough`."""
+    def fit(self, family: FitFamily, good_misfit: float = 0.0) -> Fit:
+        """Fit the PSF of a family.
+
+        Args:
+            family: with the starts, tried in turn.
+            good_misfit: below which no further start is tried.
+
+        Raises:
+            ValueError: the family has no start.
+        """
         best: Fit | None = None
         for start in family.starts:
             fit = self._fit_from(family, start)
             if best is None or fit.misfit < best.misfit:
                 best = fit
-            if best.misfit < enough:
+            if best.misfit < good_misfit:
                 break
         if best is None:
             raise ValueError("a family of PSFs without a start")
         return best
 
     def _fit_from(self, family: FitFamily, start: Array) -> Fit:
-        """Least squares from one start, with the family's prior round its origin."""
+        """Fit by least squares from one start, with the family's prior."""
         centre = start if family.origin is None else family.origin
         weights = np.zeros(len(centre)) if family.sd is None else math.sqrt(PRIOR) / family.sd
 
@@ -98,14 +119,17 @@ class Target:
         return np.asarray(self.values - basis @ np.linalg.lstsq(basis, self.values, rcond=None)[0])
 
     def _spread(self, basis: Array) -> float:
-        """Trace of the covariance of what the columns of the basis do not explain."""
+        """Return the variance that the columns of the basis do not explain.
+
+        The trace of the covariance projected onto the complement of the basis.
+        """
         q, _ = np.linalg.qr(basis)
         free = np.eye(len(q)) - q @ q.T
         return float(np.trace(free @ self.covariance @ free))
 
 
 def fit_round(target: Target) -> Fit:
-    """The round Gaussian, from the best of a scan of widths."""
+    """Fit the round Gaussian, from the best of a scan of widths."""
     lowest, highest = MIN_SIGMA_PX * target.pixel_nm, MAX_SIGMA_PX * target.pixel_nm
     widths = np.geomspace(lowest, highest, SCANNED_WIDTHS)
     best = min(widths, key=lambda sigma: target.hold(Gaussian(float(sigma))).misfit)

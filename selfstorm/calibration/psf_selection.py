@@ -1,7 +1,7 @@
-"""The PSF from the frames alone: which optics the moments of a field allow, and whether those given are among them.
+"""The PSF from the frames alone: the optics that the moments allow.
 
-A wrong PSF costs more than anything else. What is given is kept as long as the moments do not reject it by a margin
-that matters; else, and where nothing is given, the simplest PSF that they allow takes its place.
+A wrong PSF costs more than anything else. A given PSF is kept as long as the moments do not reject it by a margin
+that matters; else, and if none is given, the simplest PSF that they allow takes its place.
 """
 
 from __future__ import annotations
@@ -13,23 +13,29 @@ from selfstorm.calibration.psf_autocorrelation import lopsidedness
 from selfstorm.calibration.psf_fit import Fit, Target, fit_round
 from selfstorm.psf.models import Airy, Ellipse, Gaussian, Psf, Pupil
 
-NOMINAL_SIGMA_NM = 110.0  # 0.21 wavelength / NA of a far-red dye under an oil objective, and some aberration
+NOMINAL_SIGMA_NM = 110.0  # 0.21 wavelength / NA of a far-red dye with an oil objective, and some aberration
 NOMINAL_AIRY = Airy(1.4, 670.0)
 KNOWN_NA_SD, UNKNOWN_NA_SD = 0.05, 0.3
 MIN_BLOCKS = 8  # each half of them has error bars of its own
 MAX_WIDTH_SD = 0.05  # of the logarithm of the width
 MAX_HALVES_DIFFERENCE = 0.1  # of the two halves' widths, relative
 MAX_MISFIT = 0.1
-MAX_SIGMA_PX = 0.95 * REACH_PX  # sigma: the moments reach no further
+MAX_SIGMA_PX = 0.95 * REACH_PX  # the moments reach no further
 MIN_GAIN = 1e-3  # of misfit: a width 4 % off, or axes that differ by 5 %
-CHANCE_RATIO = 12.0  # times what chance gains by one more parameter
+CHANCE_RATIO = 12.0  # of a significant gain over what one more parameter gains by chance
 GOOD_PUPIL_CHI2 = 2.0  # of a pupil: no further start is tried
 MAX_SIMPLE_CHI2, MAX_SIMPLE_MISFIT = 6.0, 2e-4  # chi2 and misfit above which neither Gaussian nor Airy is accepted
 
 
 @dataclass(frozen=True)
 class PsfFinding:
-    """The PSF to use, why, and every fit that was made, the given one's first."""
+    """The PSF to use.
+
+    Attributes:
+        psf: to use.
+        reason: for the user.
+        fits: every fit that was made, the given PSF's first, the best last.
+    """
 
     psf: Psf
     reason: str
@@ -37,7 +43,13 @@ class PsfFinding:
 
 
 def find_psf(moments: FieldMoments, pixel_nm: float, given: Psf | None = None) -> PsfFinding:
-    """The simplest PSF that the moments allow; the given one, if they allow it."""
+    """Find the simplest PSF that the moments allow.
+
+    Args:
+        moments: of the frames.
+        pixel_nm: camera pixel.
+        given: PSF to prefer, if the moments allow it.
+    """
     if len(moments.pairs) < MIN_BLOCKS:
         return _unknown(given, "too few frames or pixels to learn it from")
     target = Target(moments, pixel_nm)
@@ -62,7 +74,10 @@ def find_psf(moments: FieldMoments, pixel_nm: float, given: Psf | None = None) -
 
 
 def _candidates(moments: FieldMoments, target: Target, round_: Fit, given: Psf | None) -> list[Fit]:
-    """All fits made, the one to believe last: the first of the simplest that no other is clearly better than."""
+    """Return all fits made, the preferred one last.
+
+    It is the first of the simplest that no other is clearly better than.
+    """
     near = round_.psf.equivalent_sigma_nm
     nominal, na_sd = NOMINAL_AIRY, UNKNOWN_NA_SD
     if given is not None and given.aperture is not None:
@@ -73,15 +88,18 @@ def _candidates(moments: FieldMoments, target: Target, round_: Fit, given: Psf |
     best = ellipse if _better(ellipse, best, MIN_GAIN) else best
     if best.misfit > MAX_SIMPLE_MISFIT and best.chi2 > MAX_SIMPLE_CHI2:
         family = Pupil.family(nominal.na, nominal.wavelength_nm, na_sd)
-        enough = max(MAX_SIMPLE_MISFIT, GOOD_PUPIL_CHI2 * best.noise)
-        pupil = _oriented(target.fit(family, enough), moments, target.pixel_nm)
+        good_misfit = max(MAX_SIMPLE_MISFIT, GOOD_PUPIL_CHI2 * best.noise)
+        pupil = _oriented(target.fit(family, good_misfit), moments, target.pixel_nm)
         fits.append(pupil)
         best = pupil if _better(pupil, best, MAX_SIMPLE_MISFIT) else best
     return [*(fit for fit in fits if fit is not best), best]
 
 
 def _oriented(fit: Fit, moments: FieldMoments, pixel_nm: float) -> Fit:
-    """The fitted PSF, or its twin turned by 180 degrees: as the third moments say."""
+    """Return the fitted PSF, or its twin turned by 180 degrees.
+
+    The third moments decide.
+    """
     psf = fit.psf
     if psf.has_twin and moments.standard_errors(lopsidedness(psf, pixel_nm)) < 0:
         return replace(fit, psf=psf.turned())
@@ -89,7 +107,15 @@ def _oriented(fit: Fit, moments: FieldMoments, pixel_nm: float) -> Fit:
 
 
 def _better(new: Fit, old: Fit, matters: float) -> bool:
-    """Prefer a fit that explains more than another, beyond chance and by what a picture would show."""
+    """Return True if a fit explains more than another.
+
+    Beyond chance, and by as much as a picture would show.
+
+    Args:
+        new: fit with more parameters.
+        old: fit with fewer.
+        matters: misfit by which they must differ.
+    """
     chance = max(old.noise - new.noise, new.noise / len(FIELD_LAGS))
     return old.misfit - new.misfit > max(matters, CHANCE_RATIO * chance)
 

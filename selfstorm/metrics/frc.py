@@ -23,7 +23,8 @@ def frc_curve(first: Floats, second: Floats) -> tuple[Floats, Floats]:
     Of the top-left square, mean removed, under a Tukey window (a quarter tapered).
 
     Args:
-        first, second: (H, W), of one shape, 4 x 4 or larger.
+        first: (H, W), 4 x 4 or larger.
+        second: likewise, of the same shape.
 
     Returns:
         Frequencies in cycles per cell, and the correlation of each ring.

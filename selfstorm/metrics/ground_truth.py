@@ -32,9 +32,10 @@ MAX_CELLS = 8_192**2  # fine cells: about 5 GB of memory
 class PictureScore:
     """Scores of a picture against the truth.
 
-    Args:
+    Attributes:
         pearson: Correlation over all cells.
-        psnr_db, ssim: After the least-squares line from picture to truth; the peak is the truth's range.
+        psnr_db: After the least-squares line from picture to truth; the peak is the truth's range.
+        ssim: After the same line.
         gt_frc_nm: Resolution by Fourier ring correlation with the truth.
         shift_nm: (y, x) by which the picture was moved.
     """
@@ -50,7 +51,7 @@ class PictureScore:
 class LocalizationScore:
     """Scores of localisations against the truth.
 
-    Args:
+    Attributes:
         jaccard: TP / (TP + FP + FN); 0 where the denominator is, as for the next two.
         recall: TP / (TP + FN).
         precision: TP / (TP + FP).
@@ -123,10 +124,12 @@ def render(yx_nm: Floats, shape: tuple[int, ...], pitch_nm: float, weights: Floa
 def score_localizations(found: ArrayLike, true: ArrayLike, tolerance_nm: float = 100.0) -> LocalizationScore:
     """Match localisations to emitters frame by frame and count.
 
-    In each frame, of the one-to-one pairings with most pairs within the tolerance, the one of least total distance.
+    In each frame, of the one-to-one pairings with most pairs within the tolerance, the one with the smallest total
+    distance.
 
     Args:
-        found, true: (N, 3 or more) rows of frame, y_nm, x_nm; either may be empty.
+        found: (N, 3 or more) rows of frame, y_nm, x_nm; may be empty.
+        true: likewise.
         tolerance_nm: Largest distance of a pair.
 
     Reference:
@@ -148,7 +151,11 @@ def score_localizations(found: ArrayLike, true: ArrayLike, tolerance_nm: float =
 
 
 def match(found_yx_nm: Floats, true_yx_nm: Floats, tolerance_nm: float) -> Floats:
-    """Pair (N, 2) and (M, 2) points of one frame one to one; their distances."""
+    """Pair points (N, 2) and (M, 2) of one frame one to one.
+
+    Returns:
+        The distances of the pairs within the tolerance.
+    """
     distance = np.linalg.norm(found_yx_nm[:, None] - true_yx_nm[None], axis=-1)
     rows, columns = linear_sum_assignment(np.where(distance <= tolerance_nm, distance, 1e6))
     chosen: Floats = distance[rows, columns]

@@ -74,12 +74,15 @@ def emitters_per_frame(evidence: PictureEvidence) -> float | None:
 
 
 def iterations(evidence: PictureEvidence) -> float:
-    """Iterations of the density network."""
+    """Return the number of iterations of the density network."""
     return evidence.iterations
 
 
 def prediction_z(evidence: PictureEvidence) -> float | None:
-    """Standard errors by which halves of the frames predict each other; None before there were halves."""
+    """Return how significantly halves of the frames predict each other.
+
+    In standard errors; None before there were halves.
+    """
     return None if evidence.held_out is None else evidence.held_out.prediction_z
 
 

@@ -78,7 +78,11 @@ def assess(picture: Tensor, around: Tensor, imaging: Imaging, grid: Grid, seen: 
 
 
 def shows_structure(mean: Tensor) -> bool:
-    """Say whether a mean frame, (H, W) photons, shows more than smooth light and noise."""
+    """Return True if a mean frame shows more than smooth light and noise.
+
+    Args:
+        mean: (H, W) photons.
+    """
     frame = mean.cpu().double()
     return float(_without_background(frame).square().mean()) > MIN_SIGNAL_POWER * _noise_power(frame)
 

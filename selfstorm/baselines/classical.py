@@ -1,7 +1,8 @@
-"""Classical methods for comparison: temporal standard deviation, SOFI, Richardson-Lucy, FISTA.
+"""Classical methods for comparison.
 
-They are given the same input as our method: photons, the PSF through the same operator, a background. Each is the plain
-published method; its free parameters were chosen once, on simulated movies (docs/benchmarks).
+Temporal standard deviation, SOFI, Richardson-Lucy and FISTA. They are given the same input as our method: photons, the
+PSF through the same operator, a background. Each is the plain published method; its free parameters were chosen once,
+on simulated movies (docs/benchmarks).
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ FISTA_ITERATIONS = 400
 # of the standard deviation that the noise of a frame has in the correlation with one emitter
 FISTA_PENALTY = 1.0
 POWER_ITERATIONS = 30
-LIPSCHITZ_MARGIN = 1.02  # the power iteration comes from below
+LIPSCHITZ_MARGIN = 1.02  # the power iteration approaches |A|^2 from below
 MIN_PHOTONS = 1e-3
 # Pairs of pixels (dy, dx) to either side of a virtual pixel, by its position between the pixels in half pixels.
 # None pairs a pixel with itself: that product carries its shot noise.
@@ -41,7 +42,7 @@ def temporal_std(y: Tensor) -> Tensor:
 
 
 def sofi2(y: Tensor, scale: int) -> Array:
-    """Compute second-order cross-cumulant SOFI (XC-SOFI2), interpolated to the SR grid.
+    """Compute second-order cross-cumulant SOFI (XC-SOFI2) on the SR grid.
 
     The zero-lag cross-cumulants of neighbouring pixels are the picture at virtual pixels half way between them, twice
     as dense as the camera's. The four lattices of virtual pixels differ by the PSF's overlap at the pairs' distances;
@@ -79,10 +80,16 @@ def sofi2(y: Tensor, scale: int) -> Array:
 
 
 def smooth_background(y: Tensor) -> Tensor:
-    """Fit the smooth light under the emitters of y (T, H, W): (H, W) photons >= 0.
+    """Fit the smooth background of a movie.
 
-    Our method's spline, fitted to the mean frame beside the fluctuations above shot noise. On simulated movies, FISTA
-    with it is within .006 Pearson of FISTA with the true background.
+    It is our method's spline, fitted to the mean frame together with the fluctuations above shot noise. On simulated
+    movies, FISTA with it is within .006 Pearson of FISTA with the true background.
+
+    Args:
+        y: (T, H, W) photons.
+
+    Returns:
+        (H, W) photons >= 0.
     """
     mean = y.mean(0)
     return fit_background(mean, (y.var(0) - mean).clamp(min=MIN_PHOTONS).sqrt())[1]
@@ -118,10 +125,11 @@ def fista(
     iterations: int = FISTA_ITERATIONS,
     penalty: float = FISTA_PENALTY,
 ) -> Tensor:
-    """Recover sparse emitters of each frame: min over x >= 0 of |A x + background - y|^2 / 2 + lambda sum(x).
+    """Recover sparse emitters of each frame by l1-regularised least squares.
 
-    lambda = penalty * sd * |a|, with sd the shot noise of a frame's mean pixel and a the image of one photon: where
-    there is only noise, x is empty. The step is 1 / |A|^2.
+    Minimises |A x + background - y|^2 / 2 + lambda sum(x) over x >= 0, with lambda = penalty * sd * |a|, sd the shot
+    noise of a frame's mean pixel and a the image of one photon: where there is only noise, x is empty. The step is 1 /
+    |A|^2.
 
     Args:
         imaging: operator A of the PSF.
@@ -151,7 +159,13 @@ def fista(
 
 
 def shrinkage(imaging: Imaging, y: Tensor, penalty: float = FISTA_PENALTY) -> Tensor:
-    """Compute lambda of fista for every frame of y (T, H, W) photons: (T, 1, 1)."""
+    """Compute lambda of fista for every frame: (T, 1, 1).
+
+    Args:
+        imaging: operator A of the PSF.
+        y: (T, H, W) photons.
+        penalty: in standard deviations of the noise.
+    """
     centre = torch.zeros_like(imaging.norm)
     centre[centre.shape[0] // 2, centre.shape[1] // 2] = 1
     noise = y.mean((1, 2), keepdim=True).clamp(min=MIN_PHOTONS).sqrt()
@@ -160,7 +174,7 @@ def shrinkage(imaging: Imaging, y: Tensor, penalty: float = FISTA_PENALTY) -> Te
 
 
 def squared_norm(imaging: Imaging) -> float:
-    """Compute |A|^2, the largest eigenvalue of A^T A, by power iteration from a flat start."""
+    """Compute |A|^2, the largest eigenvalue of A^T A, by power iteration."""
     x = torch.ones_like(imaging.norm)
     for _ in range(POWER_ITERATIONS):
         x = imaging.adjoint(imaging.forward(x / x.norm()))
@@ -168,6 +182,6 @@ def squared_norm(imaging: Imaging) -> float:
 
 
 def _part(padded: Tensor, offset: tuple[int, int], shape: tuple[int, int]) -> Tensor:
-    """Shift frames padded by one pixel by offset (y, x), and crop them to shape."""
+    """Shift frames padded by one pixel by offset (y, x), and crop them."""
     top, left = 1 + offset[0], 1 + offset[1]
     return padded[:, top : top + shape[0], left : left + shape[1]]

@@ -1,4 +1,6 @@
-"""The published Self-STORM: a sequence-specific autoencoder, kept as the reference of the benchmarks.
+"""The published Self-STORM: a sequence-specific autoencoder.
+
+It is the reference of the benchmarks.
 
 A normalised frame is enlarged and encoded into emitters by an unrolled LISTA (Gregor & LeCun 2010); two convolutions
 decode them into the enlarged frame again, and the loss is the L1 distance between the two:
@@ -9,11 +11,11 @@ decode them into the enlarged frame again, and the loss is the L1 distance betwe
 Numbers equal those of the authors' public code, so its oddities are kept where they show in a number:
 
 * The blur that finds emitters runs across frames too and is truncated to whole levels, so an emitter in one frame
-  reaches into the frames beside it, and a window normalises differently from a longer movie.
+  extends into the neighbouring frames, and a window normalises differently from a longer movie.
 * A box overlapping another is added to it whole, pixels outside its own region included.
 * Their code calls the encoder `decoder`. Parameters keep their published names, so that state dicts go both ways.
 * `decoder.prox`, `decoder.conv_i` and `decoder.conv_i2` reach no output. The authors compute and discard them; here
-  they only sit in the state dict. No gradient ever comes to them.
+  they only are in the state dict. No gradient ever reaches them.
 * Their thresholds' `init_beta` writes alpha, but the model never passes it: 0.95 and 8 are what is ever used.
 * The picture is the std over frames, not their sum, and two ridge filters then draw lines: amplitudes are lost.
 
@@ -43,12 +45,12 @@ Stack = NDArray[np.float32]
 # Initial values of the smooth threshold: position between the quantiles, and steepness.
 ALPHA, BETA = 0.95, 8.0
 QUANTILES = (0.01, 0.99)
-# A threshold at or below this stands for none.
+# A threshold at or below this counts as none.
 NO_THRESHOLD = 1e-14
 # Gaussian kernels start 1 SR pixel wide, cut where they fall below this share of their peak.
 KERNEL_SIGMA_PX, KERNEL_CUT = 1.0, 1e-6
 BLUR_LEVELS, BLUR_SIGMA = 255, 1.0
-# Neighbours of a pixel (t, y, x) in its own frame: the four beside it.
+# Neighbours of a pixel (t, y, x) in its own frame: the four that share an edge.
 BESIDE = np.array([np.zeros((3, 3)), [[0, 1, 0], [1, 1, 1], [0, 1, 0]], np.zeros((3, 3))])
 RIDGE_SIGMAS_PX = (2.0, 1.0)
 
@@ -88,7 +90,9 @@ class PaperSettings:
 
 
 def normalise(stack: NDArray[Any], mask_threshold: float = 0.93, label_threshold: float = 130.0) -> Stack:
-    """Cut emitters out of their frames, each standardised with minimum 0; 0 everywhere else.
+    """Cut emitters out of their frames and standardise each.
+
+    The minimum of each is 0, and so is everything outside.
 
     Args:
         stack: (T, H, W) in any unit: a frame's offset and gain cancel. The authors' is square; this one need not be.
@@ -114,9 +118,10 @@ def normalise(stack: NDArray[Any], mask_threshold: float = 0.93, label_threshold
 
 
 class SmoothThreshold(nn.Module):
-    """LISTA's threshold: x+ / (1 + exp(-beta (x - theta) / theta)), theta = q1 + alpha (q99 - q1) of the frame.
+    """LISTA's threshold, with a smooth step.
 
-    Its step is smooth, and values above it keep their amplitude, unlike soft thresholding.
+    x+ / (1 + exp(-beta (x - theta) / theta)), theta = q1 + alpha (q99 - q1) of the frame. Unlike with soft
+    thresholding, values above it keep their amplitude.
     """
 
     def __init__(self) -> None:
@@ -135,7 +140,10 @@ class SmoothThreshold(nn.Module):
 
 
 class ListaLayer(nn.Module):
-    """One unrolled iteration, x <- P_f(y + x - W2 P(W1 x)), with the same weights in each."""
+    """One unrolled iteration, x <- P_f(y + x - W2 P(W1 x)).
+
+    All iterations share the same weights.
+    """
 
     def __init__(self, kernel: int) -> None:
         super().__init__()
@@ -159,7 +167,10 @@ class Lista(nn.Module):
         self.prox, self.conv_i, self.conv_i2 = SmoothThreshold(), _convolution(kernel), _convolution(kernel)
 
     def forward(self, y: Tensor, iterations: int) -> Tensor:
-        """Find the emitters of enlarged frames y (B, 1, sH, sW), starting from y itself."""
+        """Find the emitters of enlarged frames y (B, 1, sH, sW).
+
+        The iterations start from y itself.
+        """
         x = y
         for _ in range(iterations):
             x = self.block(y, x)
@@ -184,13 +195,20 @@ class PaperModel(nn.Module):
         return F.interpolate(frames, scale_factor=self.settings.scale, mode="nearest")
 
     def forward(self, frames: Tensor, iterations: int) -> tuple[Tensor, Tensor]:
-        """Encode and decode normalised frames (B, 1, H, W): enlarged frames and emitters, both (B, 1, sH, sW)."""
+        """Encode and decode normalised frames (B, 1, H, W).
+
+        Returns:
+            Enlarged frames and emitters, both (B, 1, sH, sW).
+        """
         emitters: Tensor = self.decoder(self.enlarge(frames), iterations)
         return F.relu(self.conv2(F.relu(self.conv1(emitters)))), emitters
 
 
 def optimiser_of(model: PaperModel) -> torch.optim.Optimizer:
-    """Make Adam as published; keep it from window to window for a warm start with its momentum."""
+    """Make Adam as published.
+
+    Keep it from window to window for a warm start with its momentum.
+    """
     return torch.optim.Adam(model.parameters(), lr=model.settings.learning_rate)
 
 
@@ -202,7 +220,9 @@ def train(
     optimiser: torch.optim.Optimizer | None = None,
     generator: torch.Generator | None = None,
 ) -> list[float]:
-    """Fine-tune the model on one window: mean |decoded - enlarged| over a batch, `steps` batches.
+    """Fine-tune the model on one window.
+
+    The loss is the mean of |decoded - enlarged| over a batch.
 
     Args:
         model: to train.
@@ -227,7 +247,7 @@ def train(
 
 
 def picture(model: PaperModel, stack: Stack, *, ridges: bool = True) -> Stack:
-    """Super-resolve one window: the emitters' std over frames, and the ridges in it (Meijering et al. 2004).
+    """Super-resolve one window: std of the emitters over frames, and ridges.
 
     Args:
         model: trained.
@@ -236,6 +256,9 @@ def picture(model: PaperModel, stack: Stack, *, ridges: bool = True) -> Stack:
 
     Returns:
         (sH, sW) float32 >= 0; with ridges the maximum is 1, without them in units of the normalised stack.
+
+    Reference:
+        Meijering et al., Cytometry A 58, 167 (2004), for the ridges.
     """
     total = squares = torch.zeros((), dtype=torch.float64)
     with torch.no_grad():
@@ -253,7 +276,10 @@ def picture(model: PaperModel, stack: Stack, *, ridges: bool = True) -> Stack:
 
 
 def _convolution(kernel: int) -> nn.Conv2d:
-    """Make a convolution of the same size in and out, without bias, from a Gaussian of unit L2 norm."""
+    """Make a convolution of the same size in and out, without bias.
+
+    It starts as a Gaussian of unit L2 norm.
+    """
     convolution = nn.Conv2d(1, 1, kernel, padding=kernel // 2, bias=False)
     offset = torch.arange(kernel, dtype=torch.float64) - kernel // 2
     profile = (-offset.square() / (2 * KERNEL_SIGMA_PX**2)).exp()

@@ -1,4 +1,7 @@
-"""The published model on a stream: fine-tuned on each window, weights and optimiser carried to the next."""
+"""The published model on a stream: fine-tuned on each window.
+
+Weights and optimiser are carried from one window to the next.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ NOT_SAVED = "the published model is not saved"
 
 
 class SelfStormStream:
-    """The published autoencoder (selfstorm.baselines.self_storm_2024) on one stream (implements StreamModel).
+    """The published autoencoder on one stream (implements StreamModel).
+
+    See selfstorm.baselines.self_storm_2024.
 
     Attributes:
         windows: number of windows that it was trained on.
@@ -39,7 +44,10 @@ class SelfStormStream:
 
     @classmethod
     def learned_from(cls, settings: Settings, first_window: Array, compute: Compute) -> SelfStormStream:
-        """Make the model of a stream; its weights are random until the first window is trained on."""
+        """Make the model of a stream.
+
+        Its weights are random until the first window is trained on.
+        """
         return cls(settings, compute)
 
     @classmethod
@@ -69,7 +77,7 @@ class SelfStormStream:
         self._buffer, self.last_number = (), -1
 
     def leave_out(self, numbers: Iterable[int], reason: str) -> None:
-        """Do nothing: frames of a window that was rolled back are not in the buffer."""
+        """Do nothing: rolled-back windows leave no frames in the buffer."""
 
     def ingest(self, raw: Array, span: WindowSpan) -> None:
         """Keep new frames, (T, H, W) in any unit."""
@@ -105,7 +113,7 @@ class SelfStormStream:
         callbacks: ProgressCallbacks = NO_CALLBACKS,
         preview: Callable[[Reconstruction], None] | None = None,
     ) -> Reconstruction:
-        """Fine-tune on the window of frames from span.first on, and super-resolve it.
+        """Fine-tune on the frames from span.first on, and super-resolve them.
 
         The misfit is the loss of the last epoch over the mean of the target. There is one level and no preview.
         """

@@ -36,7 +36,12 @@ class SeparablePsf(Protocol):
     def integrals(self, edges_nm: Floats, axis: Axis) -> Floats:
         """Integrate the modes over pixels.
 
-        edges_nm: (N, P+1), relative to N emitters. Returns (N, R, P).
+        Args:
+            edges_nm: (N, P+1), relative to N emitters.
+            axis: along which.
+
+        Returns:
+            (N, R, P).
         """
 
 
@@ -52,6 +57,7 @@ class GaussianPsf:
         self.weights: Floats = np.ones(1)
 
     def integrals(self, edges_nm: Floats, axis: Axis) -> Floats:
+        """Integrate the only mode over pixels: (N, 1, P)."""
         cumulative = 0.5 * erf(edges_nm / (self._sigma_nm[axis] * math.sqrt(2)))
         modes: Floats = np.diff(cumulative)[:, None, :]
         return modes
@@ -86,6 +92,7 @@ class SampledPsf:
         self._running = {name: CubicSpline(axis, vector).antiderivative()(fine) for name, vector in vectors.items()}
 
     def integrals(self, edges_nm: Floats, axis: Axis) -> Floats:
+        """Integrate the modes over pixels: (N, R, P)."""
         running = self._running[axis]
         place = np.clip((edges_nm + self.radius_nm) / self._step_nm, 0, len(running) - 1)
         below = np.minimum(place.astype(np.intp), len(running) - 2)

@@ -1,1 +1,1 @@
-"""The stages of a reconstruction: density, emitters, localisations, rendering."""
+"""Stages of a reconstruction: density, emitters, localisations, picture."""

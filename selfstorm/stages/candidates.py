@@ -1,4 +1,4 @@
-"""Emitter maps -> candidates: where stage C begins to look, the maxima of the maps."""
+"""Emitter maps -> candidates: the maxima, from which stage C starts."""
 
 from __future__ import annotations
 
@@ -17,13 +17,18 @@ MIN_PHOTONS = 30.0
 MIN_PEAK = 0.3  # photons of a cell in the blurred map: below, no 5 x 5 cells hold as many
 
 
-MAPS = 6  # alive together, for each frame
+MAPS = 6  # allocated at once, per frame
 
 
 def candidates(maps: Tensor, grid: Grid) -> Emitters:
-    """Local maxima of the slightly blurred maps, at their 3 x 3 centroids, with the photons of 5 x 5 cells.
+    """Find local maxima of the slightly blurred maps.
 
-    maps: (T, rows, columns) photons per SR cell on the padded grid, what stage B makes of T frames.
+    Args:
+        maps: (T, rows, columns) photons per SR cell on the padded grid, from stage B.
+        grid: of the maps.
+
+    Returns:
+        Emitters at the 3 x 3 centroids of the maxima, with the photons of 5 x 5 cells.
     """
     if maps.shape[1:] != grid.cells:
         raise InputError(f"maps {tuple(maps.shape)} for {grid}")
@@ -46,7 +51,7 @@ def candidates(maps: Tensor, grid: Grid) -> Emitters:
 
 
 def _blur(z: Tensor, axis: int) -> Tensor:
-    """z blurred by (1, 2, 1) / 4 along an axis; nothing beyond the ends."""
+    """Blur z by (1, 2, 1) / 4 along an axis, zero beyond the ends."""
     out, length = 0.5 * z, z.shape[axis] - 1
     out.narrow(axis, 0, length).add_(z.narrow(axis, 1, length), alpha=0.25)
     out.narrow(axis, 1, length).add_(z.narrow(axis, 0, length), alpha=0.25)
@@ -54,7 +59,7 @@ def _blur(z: Tensor, axis: int) -> Tensor:
 
 
 def _highest(z: Tensor, axis: int) -> Tensor:
-    """Largest of each cell and its two neighbours along an axis."""
+    """Return the maximum of each cell and its two neighbours along an axis."""
     length = z.shape[axis] - 1
     pairs = torch.maximum(z.narrow(axis, 0, length), z.narrow(axis, 1, length))
     inner = torch.maximum(pairs.narrow(axis, 0, length - 1), pairs.narrow(axis, 1, length - 1))

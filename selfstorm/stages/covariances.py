@@ -1,4 +1,4 @@
-"""Statistics of a window: its mean and the covariances between neighbouring pixels."""
+"""Statistics of a window: mean, and covariances of neighbouring pixels."""
 
 from __future__ import annotations
 
@@ -12,24 +12,29 @@ from selfstorm.compute.device import precise
 from selfstorm.physics.operators import LAGS, inside_field
 from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
-# A lag-one correlation read from few frames is too large as often as too small; whitening by this share of it
-# never did harm where nothing remembers.
+# A lag-one correlation measured on few frames is too large as often as too small; whitening by this share of it
+# never did harm to emitters without memory.
 MEMORY_TRUST = 0.8
 # What changes more slowly than this is bleaching or motion, not blinking.
 TREND_FRAMES = 51
-# A covariance this many standard errors above zero keeps nothing of itself; far above, all.
+# A covariance this many standard errors above zero or fewer gets weight 0; far above, 1.
 SIGNIFICANT_Z = 3.0
 TINY = 1e-12
-TREND_COPIES = 7.75  # frames alive together while the trend is taken out, for each frame
+TREND_COPIES = 7.75  # frames allocated at once while the trend is subtracted, per frame
 
 
 @dataclass(frozen=True)
 class WindowStatistics:
-    """Mean (H, W) photons; covariances, as far as they are significant, and their variances (lags, H, W), meaningful
-    where `inside` is 1.
+    """Mean and covariances of a window.
 
-    memory: a scalar, correlation between the fluctuations of one frame and the next, 0 where emitters do not remember.
-    peak_z: a scalar, standard errors by which the most significant place stands out; noise alone makes up to 5.
+    Attributes:
+        frames: of the window.
+        mean: (H, W) photons.
+        covariance: (lags, H, W) photons^2, as far as it is significant; valid where `inside` is 1.
+        uncertainty: (lags, H, W), variance of the covariance.
+        inside: (lags, H, W), 1 if both pixels are in the field.
+        memory: a scalar, correlation between the fluctuations of one frame and the next; 0 if emitters do not remember.
+        peak_z: a scalar, significance of the most significant place in standard errors; noise alone reaches 5.
     """
 
     frames: int
@@ -42,29 +47,38 @@ class WindowStatistics:
 
 
 def shifted(z: Tensor, dy: int, dx: int) -> Tensor:
-    """z at p + (dy, dx), zero outside the field; dy >= 0."""
+    """Return z at p + (dy, dx), zero outside the field; dy >= 0."""
     out = torch.zeros_like(z)
     within(out, dy, dx).copy_(neighbours(z, dy, dx))
     return out
 
 
 def within(z: Tensor, dy: int, dx: int) -> Tensor:
-    """The part of z whose neighbours at p + (dy, dx) are in the field too; dy >= 0."""
+    """Return the part of z whose neighbours are in the field too.
+
+    The neighbours are at p + (dy, dx), dy >= 0.
+    """
     height, width = z.shape[-2:]
     return z[..., : height - dy, max(0, -dx) : width - max(0, dx)]
 
 
 def neighbours(z: Tensor, dy: int, dx: int) -> Tensor:
-    """The part of z that lies at p + (dy, dx) of some p in the field; dy >= 0."""
+    """Return the part of z that is at p + (dy, dx) of some p; dy >= 0."""
     return z[..., dy:, max(0, dx) : z.shape[-1] - max(0, -dx)]
 
 
 @dataclass(frozen=True, eq=False)
 class Sums:
-    """Sums over some frames that the statistics are made of. Sums over different frames add up.
+    """Sums over frames from which statistics are made.
 
-    frames: how many. freedom: less what their own trend took of them. now, following: (lags, H, W) photons^2, products
-    of a pixel with its neighbour in the same frame, and in the next. power: (H, W) photons^2.
+    Sums over different frames add up.
+
+    Attributes:
+        frames: number of frames.
+        freedom: degrees of freedom, `frames` less those of their own trend.
+        now: (lags, H, W) photons^2, products of a pixel with its neighbour in the same frame.
+        following: the same with its neighbour in the next frame.
+        power: (H, W) photons^2.
     """
 
     frames: int
@@ -83,15 +97,18 @@ class Sums:
         )
 
     def part(self, rows: slice, columns: slice) -> Sums:
-        """Sums over the same frames of a part of the field."""
+        """Return the sums over the same frames of a part of the field."""
         maps = (each[..., rows, columns] for each in (self.now, self.following, self.power))
         return Sums(self.frames, self.freedom, *maps)
 
 
 def sums_of(c: Tensor, before: Tensor | None, window: int) -> Sums:
-    """Sums over c (T, H, W) photons, frames of a window of so many without their trend.
+    """Sum over frames of a window.
 
-    before: (1, H, W), the frame before them, None where there is none.
+    Args:
+        c: (T, H, W) photons without their trend.
+        before: (1, H, W), the frame before them; None if there is none.
+        window: frames of the window.
     """
     past, after = (c[:-1], c[1:]) if before is None else (torch.cat([before, c[:-1]]), c)
     now, following = c.new_zeros((2, len(LAGS), *c.shape[1:]))
@@ -103,24 +120,40 @@ def sums_of(c: Tensor, before: Tensor | None, window: int) -> Sums:
 
 
 def window_statistics(y: Tensor) -> WindowStatistics:
-    """Statistics of y (T, H, W) photons, T >= 3, with slow trends and blinking memory taken out."""
+    """Return the statistics of a window without trend and blinking memory.
+
+    Args:
+        y: (T, H, W) photons, T >= 3.
+    """
     return statistics_of(sums_of(y - trend(y), None, len(y)), y.mean(0))
 
 
 def statistics_of(sums: Sums, mean: Tensor, memory: Tensor | None = None) -> WindowStatistics:
-    """The same from sums over frames. mean: (H, W) photons. memory: where more is known of it than these sums say."""
+    """Return the statistics of a window from sums over its frames.
+
+    Args:
+        sums: over the frames.
+        mean: (H, W) photons.
+        memory: rho_1, if more is known of it than from these sums.
+    """
     covariance, uncertainty, inside, rho = whitened(sums, memory)
     z = _standard_errors(covariance, uncertainty, inside)
     return WindowStatistics(sums.frames, mean, covariance * _significance(z), uncertainty, inside, rho, z.max())
 
 
 def whitened(sums: Sums, memory: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Covariances without blinking memory, their variances, where both mean anything, (lags, H, W) each; the memory.
+    """Return covariances without blinking memory.
 
-    Emitters that stay on for several frames make consecutive frames alike, so T frames hold less than T frames'
-    worth of independent fluctuations. Subtracting the covariance with the next frame, as far as the data show such
+    Emitters that stay on for several frames make consecutive frames alike, so T frames contain fewer than T
+    independent fluctuations. Subtracting the covariance with the next frame, as far as the data show such
     memory (rho_1), whitens them in time: D <- D_0 - alpha D_1 with alpha = 2 phi / (1 + phi^2), phi = 0.8 rho_1.
-    memory: rho_1 where more is known of it than these sums say.
+
+    Args:
+        sums: over the frames.
+        memory: rho_1, if more is known of it than from these sums.
+
+    Returns:
+        Covariances, their variances, and a mask of where both are valid, (lags, H, W) each; and rho_1, a scalar.
     """
     variance = sums.power / sums.frames
     inside = inside_field(LAGS, variance)
@@ -136,11 +169,15 @@ def whitened(sums: Sums, memory: Tensor | None = None) -> tuple[Tensor, Tensor, 
 
 
 def contrast(sums: Sums, memory: Tensor | None = None, floor: Tensor | None = None) -> Tensor:
-    """(H, W) covariance over all lags in a measure in which its noise is about the same everywhere.
+    """Scale covariances over all lags to about constant noise: (H, W).
 
-    The noise of a covariance grows with it where emitters blink and is constant where they do not: `floor`, measured
-    when None. Dividing by the measured noise instead would move the structure: its flanks count for more on the side
-    where it was not before.
+    The noise of a covariance grows with it where emitters blink and is constant elsewhere. Dividing by the measured
+    noise instead would move the structure: its flanks would count for more on the side where it was not before.
+
+    Args:
+        sums: over the frames.
+        memory: rho_1, if more is known of it than from these sums.
+        floor: the constant noise; None: measured.
     """
     total = whitened(sums, memory)[0].sum(0)
     floor = noise_floor(sums) if floor is None else floor
@@ -148,12 +185,19 @@ def contrast(sums: Sums, memory: Tensor | None = None, floor: Tensor | None = No
 
 
 def noise_floor(sums: Sums) -> Tensor:
-    """Standard error, a scalar, of the covariance over all lags at the median pixel."""
+    """Measure the noise of the covariance over all lags.
+
+    Returns:
+        Its standard error at the median pixel, a scalar.
+    """
     return whitened(sums)[1].sum(0).median().sqrt().clamp(min=TINY)
 
 
 def _standard_errors(covariance: Tensor, uncertainty: Tensor, inside: Tensor) -> Tensor:
-    """(H, W) >= 0, by which covariance stands out over all lags and a PSF's width together."""
+    """Return the significance of covariances in standard errors: (H, W) >= 0.
+
+    They are combined over all lags and the width of a PSF.
+    """
     lags = inside.sum(0).clamp(min=1)
     local, power = _smooth(covariance.sum(0) / lags)
     error, _ = _smooth((uncertainty * inside).sum(0) / lags**2)
@@ -161,15 +205,20 @@ def _standard_errors(covariance: Tensor, uncertainty: Tensor, inside: Tensor) ->
 
 
 def _significance(z: Tensor) -> Tensor:
-    """(H, W) in 0..1: 1 - (3 / z)^2 where z standard errors of local covariance speak for emitters, 0 below 3.
+    """Weigh pixels by the significance z of their local covariance: (H, W).
 
-    Without it stage A deconvolves the noise of empty regions into a honeycomb.
+    The weight is 1 - (3 / z)^2, and 0 below z = 3. Without it stage A deconvolves the noise of empty regions into a
+    honeycomb.
     """
     return (1 - (SIGNIFICANT_Z / z.clamp(min=SIGNIFICANT_Z)) ** 2).clamp(min=0)
 
 
 def _smooth(z: Tensor) -> tuple[Tensor, Tensor]:
-    """(H, W) blurred by a Gaussian of one pixel, and the factor by which this scales white noise's variance."""
+    """Blur (H, W) by a Gaussian of one pixel.
+
+    Returns:
+        The result, and the factor by which the blur scales the variance of white noise.
+    """
     kernel = torch.exp(-0.5 * torch.arange(-3, 4, device=z.device, dtype=z.dtype) ** 2)
     kernel = kernel / kernel.sum()
     padded = F.pad(z[None, None], (3, 3, 3, 3), mode="replicate")
@@ -178,7 +227,14 @@ def _smooth(z: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def trend(y: Tensor) -> Tensor:
-    """(T, ...): the running mean over 51 frames, mirrored at the ends; (1, ...), the mean of 51 frames or fewer."""
+    """Return the running mean over TREND_FRAMES frames, mirrored at the ends.
+
+    Args:
+        y: (T, ...).
+
+    Returns:
+        (T, ...), or (1, ...) the mean of TREND_FRAMES frames or fewer.
+    """
     mean = y.mean(0, keepdim=True)
     if len(y) <= TREND_FRAMES:
         return mean
@@ -189,7 +245,7 @@ def trend(y: Tensor) -> Tensor:
 
 
 def _bytes(batch: Batch) -> int:
-    """New frames and those before them, with their trend."""
+    """Count new frames and those before them, with their trend."""
     return round(TREND_COPIES * (batch.new_frames + TREND_FRAMES) * batch.imaging.grid.frame_bytes)
 
 

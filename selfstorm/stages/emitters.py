@@ -1,7 +1,8 @@
-"""Stage B, a frame at a time: frames and the density prior -> emitter maps, by multiplicative sparse recovery.
+"""Stage B: frames and density prior -> emitter maps, frame by frame.
 
-Each iteration is x <- x q^1.5 / (1 + lambda_k w), q = A^T(y / (A x + b)) / A^T 1: the multiplicative step of the
-Poisson likelihood, over-relaxed, with a weighted l1 penalty whose weight w is the inverse of the density.
+Multiplicative sparse recovery. Each iteration is x <- x q^1.5 / (1 + lambda_k w), q = A^T(y / (A x + b)) / A^T 1: the
+multiplicative step of the Poisson likelihood, over-relaxed, with a weighted l1 penalty whose weight w is the inverse of
+the density.
 
 Reference:
     Candes, Wakin & Boyd, J. Fourier Anal. Appl. 14, 877 (2008), for the reweighting.
@@ -22,9 +23,12 @@ from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
 @dataclass(frozen=True, slots=True)
 class EmitterSettings:
-    """Settings of the emitter maps. penalty: lambda, ramped over the first half of the iterations; floor: epsilon.
+    """Settings of the emitter maps.
 
-    floor > 0 keeps emitters that never blink: the density does not see them.
+    Attributes:
+        iterations: of every frame.
+        penalty: lambda, ramped up over the first half of the iterations.
+        floor: epsilon, added to the density; > 0 keeps emitters that never blink, which the density does not see.
     """
 
     iterations: int
@@ -32,8 +36,8 @@ class EmitterSettings:
     floor: float
 
 
-# Maps and frames alive at the worst moment of an iteration, for each frame and for all of a batch, beside what the
-# adjoint makes.
+# Maps and frames allocated at the peak of an iteration, per frame and for all of a batch, in addition to what the
+# adjoint allocates.
 MAPS, FRAMES, SHARED_MAPS = 2, 4, 3
 
 EMITTER_SETTINGS = {"best": EmitterSettings(40, 0.2, 0.1), "fast": EmitterSettings(15, 0.3, 0.1)}
@@ -44,9 +48,16 @@ def emitter_maps(
 ) -> Tensor:
     """Recover the emitter maps of some frames.
 
-    y: (T, H, W) photons, > 0. prior: (rows, columns) density with mean 1. start: (T, 1, 1) photons per cell to start
-    from, flat (starting from the density overfits). background: (T, H, W) photons.
-    Returns (T, rows, columns) photons per SR cell, >= 0.
+    Args:
+        imaging: A.
+        y: (T, H, W) photons, > 0.
+        prior: (rows, columns) density with mean 1.
+        start: (T, 1, 1) photons per cell to start from, flat: starting from the density overfits.
+        background: (T, H, W) photons.
+        settings: of the iterations.
+
+    Returns:
+        (T, rows, columns) photons per SR cell, >= 0.
     """
     weight = settings.penalty / ((prior + settings.floor) * imaging.norm)
     caught = 1 / imaging.norm
@@ -56,21 +67,27 @@ def emitter_maps(
         if ramp < 1:
             ramp = min(1.0, (k + 0.5) / (0.5 * settings.iterations))
             kept = (ramp * weight).add_(1).reciprocal_()
-        # the factor has no name: a map of every frame would be kept alive until the next is made
+        # the factor has no name: its maps would stay allocated until the next ones are made
         x = _updated(x, back_projected_ratio(imaging, x, y, background, _ratio), caught, kept, root=root)
     return x
 
 
 def ratio(y: Tensor, seen: Tensor, background: Tensor) -> Tensor:
-    """y / (seen + background), (T, H, W), written into `seen`."""
+    """Return y / (seen + background), (T, H, W), written into `seen`."""
     return torch.div(y, seen.add_(background), out=seen).clamp_(1e-4, 1e4)
 
 
 def updated(x: Tensor, spread: Tensor, caught: Tensor, kept: Tensor, root: Tensor | None = None) -> Tensor:
-    """x q^1.5 kept with q = spread caught, (T, rows, columns), written into x.
+    """Return x q^1.5 kept with q = spread caught, written into x.
 
-    The exponent 1.5 converges faster than 1 and was never worse. root: room for a square root; `spread` is written over
-    then, instead of new memory.
+    The exponent 1.5 converges faster than 1 and was never worse.
+
+    Args:
+        x: (T, rows, columns).
+        spread: of the same shape.
+        caught: (rows, columns), 1 / A^T 1.
+        kept: (rows, columns), 1 / (1 + lambda w).
+        root: buffer for a square root; with it, `spread` is overwritten too, instead of new memory.
     """
     q = (spread * caught if root is None else spread.mul_(caught)).clamp_(min=1e-6)
     return x.mul_(q.mul_(torch.sqrt(q, out=root))).mul_(kept)
@@ -80,7 +97,10 @@ _ratio, _updated = CompiledOp(ratio), CompiledOp(updated)
 
 
 def sample_maps(sample: Sample, settings: EmitterSettings = EMITTER_SETTINGS["fast"]) -> Tensor:
-    """Maps of a sample's frames with a flat prior, from as many photons as they have."""
+    """Make maps of a sample's frames, with a flat prior.
+
+    They start from as many photons as the frames have.
+    """
     grid, y = sample.imaging.grid, sample.y
     start = y.mean((1, 2), keepdim=True) / grid.scale**2
     return emitter_maps(sample.imaging, y, y.new_ones(grid.cells), start, torch.ones_like(y), settings)

@@ -32,15 +32,15 @@ OVER_RELAXATION = 1.5
 MOMENTUM = 0.7
 MAX_STEP_PX = 0.15
 PRIOR_FLOOR = 0.1
-PRIOR_WIDTH_NM = 40.0  # over which the density's slope is trusted
+PRIOR_WIDTH_NM = 40.0  # length over which the slope of the density holds
 CURVATURE_EVERY = 8  # steps: the surrogates change slowly
-SPLIT_PX = (0.25, 1.2)  # least and most distance from the middle that a pair starts at
+SPLIT_PX = (0.25, 1.2)  # minimum and maximum distance of a new pair from its middle
 ANGLES = 8
-MIN_BACKGROUND_SHARE = 0.2  # of the background that a spot's negative lobes leave
-CROWD_POWER = 4  # in a crowd, a pair is likelier than an emitter alone to begin with
+MIN_BACKGROUND_SHARE = 0.2  # of the background: lower bound of the model under a spot's negative lobes
+CROWD_POWER = 4  # in a crowd, a pair is a priori likelier than a single emitter
 
 
-CANVASES, PATCH_BYTES, MODE_BYTES = 8, 90, 600  # alive together: of each frame, of each patch pixel, of each mode
+CANVASES, PATCH_BYTES, MODE_BYTES = 8, 90, 600  # allocated at once: per frame, per patch pixel, per mode
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +84,21 @@ def localize(
     grid: Grid,
     settings: LocalizationSettings | None = None,
 ) -> Localizations:
-    """Emitters of some frames with sub-pixel positions, fitted all at once: a few thousand are best.
+    """Localise the emitters of some frames with sub-pixel precision.
 
-    y: (T, H, W) photons. start: `candidates` of their emitter maps. background: (T, H, W) or (H, W) photons.
-    density: (rows, columns) on the padded grid, any unit.
-    Emitters in the padding are fitted and left out of the answer.
+    All are fitted at once: a few thousand are best. Emitters in the padding are fitted, and left out of the result.
+
+    Args:
+        y: (T, H, W) photons.
+        start: `candidates` of their emitter maps.
+        background: (T, H, W) or (H, W) photons.
+        density: (rows, columns) on the padded grid, any unit.
+        psf: of the microscope.
+        grid: of the field.
+        settings: of the fit; None: 'fast'.
+
+    Raises:
+        InputError: the shapes do not belong together.
     """
     field = (grid.height, grid.width)
     if y.shape[1:] != field or density.shape != grid.cells:
@@ -102,7 +112,7 @@ def localize(
 
 
 class JointFit:
-    """All emitters of a batch of frames at once."""
+    """Joint fit of all emitters of a batch of frames."""
 
     def __init__(
         self,
@@ -118,13 +128,13 @@ class JointFit:
         self.y = self.canvas.framed(y.clamp(min=0))
         self.inside = self.canvas.framed(torch.ones_like(y))
         self.background = self.canvas.framed(background.clamp(min=1e-2), fill=1.0)
-        self.least = MIN_BACKGROUND_SHARE * self.background
+        self.min_expected = MIN_BACKGROUND_SHARE * self.background
         self.fit_tables = profiles(psf, grid.pixel_nm, CORE_PX, 2, y.device, y.dtype)
         self.patch_tables = profiles(psf, grid.pixel_nm, 1, 3, y.device, y.dtype)
         self.prior_curve = settings.prior_weight * (grid.pixel_nm / PRIOR_WIDTH_NM) ** 2
 
     def run(self, start: Emitters) -> Localizations:
-        """From candidates to localisations."""
+        """Fit candidates, split and prune them, and measure what remains."""
         settings = self.settings
         e = self.prune(self.fit(start, settings.first))
         for _ in range(settings.rounds):
@@ -133,7 +143,7 @@ class JointFit:
         return self._measured(e)
 
     def fit(self, e: Emitters, steps: int) -> Emitters:
-        """Over-relaxed steps of the separable surrogates."""
+        """Make over-relaxed steps of the separable surrogates."""
         if not len(e.frame):
             return e
         layout = Layout(self.canvas, self.fit_tables, e)
@@ -155,7 +165,10 @@ class JointFit:
         return Emitters(e.frame, *(layout.collect(values) for values in (y, x, n)))
 
     def prune(self, e: Emitters) -> Emitters:
-        """Drop emitters whose twice log-likelihood ratio, the others fixed, is too small; fit the rest again."""
+        """Drop emitters that the likelihood does not need; fit the rest again.
+
+        Twice the log-likelihood ratio, the others fixed, must exceed min_ratio.
+        """
         if not len(e.frame):
             return e
         patches = Patches(self.canvas, self.patch_tables, e)
@@ -168,14 +181,18 @@ class JointFit:
         return self.fit(e.where(keep), self.settings.settle)
 
     def split(self, e: Emitters) -> tuple[Emitters, Tensor]:
-        """Split emitters with the residuals of two. The second halves come last, with the indices of the first."""
+        """Split emitters whose residuals are those of two.
+
+        Returns:
+            Emitters, the second halves last, and the indices of their first halves.
+        """
         if not len(e.frame):
             return e, e.frame
         patches = Patches(self.canvas, self.patch_tables, e)
         expected = self.expected(e)
         weight = patches.of(self.inside / expected).flatten(1)
         residual = patches.of((self.y - expected) * self.inside / expected).flatten(1)
-        # the spot and its second derivatives along y, across and along x
+        # the spot, and its second derivatives d2/dy2, d2/dydx and d2/dx2
         shapes = torch.stack([patches.spot(*orders).flatten(1) for orders in ((0, 0), (2, 0), (1, 1), (0, 2))], 1)
         scores = (shapes @ residual[:, :, None])[:, 1:, 0]
         gram = (shapes * weight[:, None, :]) @ shapes.mT
@@ -199,8 +216,11 @@ class JointFit:
     def merge(self, e: Emitters, of: Tensor) -> Emitters:
         """Merge pairs that fit little better than one emitter in their middle.
 
-        of: emitters whose second halves are the last of e. A score test over many directions finds pairs in noise,
-        and neither half can be dropped while the other stays.
+        A score test over many directions finds pairs in noise, and neither half can be dropped while the other stays.
+
+        Args:
+            e: emitters.
+            of: indices of those whose second halves are the last of e.
         """
         if not len(of):
             return e
@@ -231,18 +251,21 @@ class JointFit:
         return Emitters(e.frame, y, x, n).where(keep)
 
     def expected(self, e: Emitters) -> Tensor:
-        """Photons expected on the canvas."""
+        """Return the photons expected on the canvas."""
         layout = Layout(self.canvas, self.fit_tables, e)
         y, x, n = (layout.spread(values) for values in e[1:])
         return self._over_background(Windows(self.fit_tables, layout, y, x).add(n))
 
     def _over_background(self, spots: Tensor) -> Tensor:
-        """Photons expected of spots and background, > 0: a PSF cut to a few modes is negative here and there."""
+        """Add the background to spots; the sum is kept > 0.
+
+        A PSF cut to a few modes is slightly negative in places.
+        """
         spots.add_(self.background)
-        return torch.maximum(spots, self.least, out=spots)
+        return torch.maximum(spots, self.min_expected, out=spots)
 
     def _measured(self, e: Emitters) -> Localizations:
-        """The table: emitters of the field, with their precision."""
+        """Return the localisations of emitters in the field, with precision."""
         height, width = self.canvas.field
         e = e.where((e.y_px >= 0) & (e.y_px < height) & (e.x_px >= 0) & (e.x_px < width))
         e = e.where(torch.argsort(e.frame, stable=True))
@@ -256,7 +279,7 @@ class JointFit:
         pixel_nm = self.grid.pixel_nm
         places = patches.of(self.inside).sum((1, 2)).clamp(min=1)
         background = (patches.of(self.background * self.inside)).sum((1, 2)) / places
-        # residuals over what Poisson allows, around the emitter: read noise shows here
+        # mean squared residual around the emitter over its Poisson variance: above 1 with read noise
         excess = patches.of((self.y - expected) ** 2 * ratio).sum((1, 2)) / places
         return Localizations(
             frame=e.frame,
@@ -270,7 +293,7 @@ class JointFit:
         )
 
     def _prior_pull(self, y_px: Tensor, x_px: Tensor) -> tuple[Tensor, Tensor]:
-        """Slope of the weighted log density along y and x, per pixel."""
+        """Return the slope of the weighted log density along y and x, per pixel."""
         rows, columns = self.slopes[0].shape
         i = ((y_px + self.grid.pad_px) * self.grid.scale).long().clamp(0, rows - 1)
         j = ((x_px + self.grid.pad_px) * self.grid.scale).long().clamp(0, columns - 1)
@@ -280,14 +303,21 @@ class JointFit:
 
 
 def _prior_slopes(density: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-    """Slope of the log density along y and x per camera pixel, (rows, columns)."""
+    """Return the slope of the log density, per camera pixel.
+
+    Returns:
+        Along y and along x, (rows, columns) each.
+    """
     log = torch.log(density / grid.crop(density).mean().clamp(min=1e-20) + PRIOR_FLOOR)
     along_y, along_x = torch.gradient(log)
     return along_y * grid.scale, along_x * grid.scale
 
 
 def _bytes(batch: Batch) -> int:
-    """Canvases of the frames, and patches of the emitters: squares of the window's side and its mode profiles."""
+    """Count canvases of the frames and patches of the emitters.
+
+    A patch is a square of the window's side, and its mode profiles.
+    """
     imaging, grid = batch.imaging, batch.imaging.grid
     side = 2 * min(max(imaging.reach_px, HALO_PX[0]), HALO_PX[1]) + 1
     edge = 2 * (grid.pad_px + HALO_PX[1]) + CORE_PX

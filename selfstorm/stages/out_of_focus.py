@@ -1,6 +1,7 @@
-"""Light from far out of focus that blinks: a smooth background that differs from frame to frame.
+"""Light from far out of focus that blinks: a background for each frame.
 
-It makes pixels covary over many pixels, which stage A would take for structure.
+It is smooth, but differs from frame to frame. It makes pixels covary over many pixels, which stage A would take for
+structure.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from selfstorm.psf.models import Psf
 from selfstorm.stages.covariances import TREND_FRAMES, neighbours, within
 from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
-KNOT_SPACING_PX = 6.0  # wider misses a blur of 400 nm, narrower takes dense emitters for background
+KNOT_SPACING_PX = 6.0  # wider misses a blur of 400 nm, narrower mistakes dense emitters for background
 ITERATIONS = 15
 PENALTY = 0.2  # on emitters: smooth light is background sooner than many emitters
 FLOOR = 0.1  # of the prior: emitters that the density does not see
@@ -25,12 +26,16 @@ FLOOR = 0.1  # of the prior: emitters that the density does not see
 MIN_STEADINESS_PX = 2.0
 FAR_LAGS = ((0, 5), (5, 0), (4, 4), (4, -4))  # beyond the reach of emitters in focus
 MIN_PHOTONS = 1e-3
-# Frames alive together: of those held, of each of a batch, of each of its modes.
+# Frames allocated at once: per frame held, per frame of a batch, per mode of such a frame.
 HELD_COPIES, BATCH_FRAMES, MODE_FRAMES = 3, 5, 3
 
 
 class OutOfFocusBackground:
-    """Frames as emitters, a map a pixel fine, and splines every 6 pixels, both nonnegative, for one field and PSF."""
+    """Model of frames as emitters and a smooth background, for one field.
+
+    The emitters are a map with cells of a pixel, the background splines with a knot every 6 pixels; both are
+    nonnegative.
+    """
 
     def __init__(self, psf: Psf, grid: Grid, like: Tensor) -> None:
         self._scale, self._coarse = grid.scale, Grid(grid.height, grid.width, 1, grid.pixel_nm)
@@ -58,7 +63,7 @@ class OutOfFocusBackground:
             emitters: (rows, columns) of the padded SR grid, photons of a cell in a mean frame: where they are bright,
                 changes are attributed to them.
             background: (H, W) photons of a mean frame.
-            varies: a scalar, photons^2 by which the background changes from frame to frame (far_covariance).
+            varies: a scalar, photons^2, variance of the background from frame to frame (far_covariance).
             map_bytes: of a batch.
 
         Returns:
@@ -78,13 +83,23 @@ class OutOfFocusBackground:
         return torch.cat(parts) / gains
 
     def evaluate(self, knots: Tensor) -> Tensor:
-        """Evaluate splines (..., rows, columns) on the camera: (..., H, W) photons."""
+        """Evaluate splines (..., rows, columns) on the camera: (..., H, W)."""
         return self._splines.forward(knots)
 
     def _fit(self, y: Tensor, start: Tensor, expected: Tensor, weight: Tensor, steadiness_px: Tensor) -> Tensor:
-        """(T, knots, knots) photons: the splines of y (T, H, W) > 0, drawn towards those expected.
+        """Fit the splines of a batch of frames, drawn towards the expected ones.
 
         Expectation maximisation under a gamma prior; the emitters' steps are over-relaxed like stage B's.
+
+        Args:
+            y: (T, H, W) photons > 0.
+            start: (T, 1, 1) photons per cell of the emitters.
+            expected: (T, knots, knots) photons, mean of the prior.
+            weight: of the penalty on emitters.
+            steadiness_px: strength of the prior, in pixels.
+
+        Returns:
+            (T, knots, knots) photons.
         """
         caught, knots = 1 / self._imaging.norm, expected
         x = start.expand(len(y), *self._coarse.cells).clone()
@@ -101,7 +116,14 @@ class OutOfFocusBackground:
 
 
 def far_covariance(c: Tensor) -> Tensor:
-    """Mean covariance of pixels at far lags, a scalar in photons^2, over frames c (T, H, W) without their trend."""
+    """Measure the mean covariance of pixels at FAR_LAGS.
+
+    Args:
+        c: (T, H, W) photons without their trend.
+
+    Returns:
+        A scalar, photons^2.
+    """
     height, width = c.shape[1:]
     lags = [(dy, dx) for dy, dx in FAR_LAGS if dy < height and abs(dx) < width]
     products = [(within(c, *lag) * neighbours(c, *lag)).mean() for lag in lags]
@@ -110,7 +132,10 @@ def far_covariance(c: Tensor) -> Tensor:
 
 
 def _bytes(batch: Batch) -> int:
-    """New frames and those before them; one batch of them with its coarse maps, a cell a pixel."""
+    """Count new frames and those before them, and one batch with its maps.
+
+    The maps are coarse, with a cell per pixel.
+    """
     grid = batch.imaging.grid
     coarse = (grid.height + 2 * grid.pad_px) * (grid.width + 2 * grid.pad_px)
     together = min(batch.new_frames, frames_together(coarse, batch.map_bytes))

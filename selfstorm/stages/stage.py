@@ -1,4 +1,4 @@
-"""Declaration of a stage of a window: its memory, its cost, and a way to run it alone.
+"""Declaration of a stage of a window: memory, cost, a way to run it alone.
 
 The memory plan, the load control, the warm-up, the benchmark and the tests of memory iterate over `pipeline.STAGES`.
 """
@@ -16,10 +16,15 @@ from selfstorm.psf.models import Psf
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Batch that is computed at once, from which a stage's memory follows.
+    """Sizes of what is computed at once, which determine a stage's memory.
 
-    frames: whose maps are made together. emitters: localised together. new_frames: ingested together, in batches whose
-    maps take map_bytes.
+    Attributes:
+        imaging: A.
+        covariance: F.
+        frames: whose maps are made together.
+        emitters: localised together.
+        new_frames: ingested together, in batches.
+        map_bytes: memory of the maps of such a batch.
     """
 
     imaging: Imaging
@@ -32,7 +37,14 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Frames y, (T, H, W) photons > 0, and the operators of their field: what any stage can be run on."""
+    """Input that any stage can be run on.
+
+    Attributes:
+        psf: of the operators.
+        imaging: A of the field.
+        covariance: F of the field.
+        y: (T, H, W) photons > 0.
+    """
 
     psf: Psf
     imaging: Imaging
@@ -47,16 +59,19 @@ Run = Callable[[int], object]
 class Stage:
     """A step of a window.
 
-    name: key of its measured seconds.
-    bytes: what it takes at its worst moment, beside the frames and matrices that stay.
-    prepare: its inputs from a sample; returns the stage as a function of its number of iterations, which stages that
-        do not iterate ignore.
-    iterates, per_frame: what its time is proportional to.
-    batched: whether it takes the frames of one batch, not of a whole window.
-    captured: whether CUDA graphs of it are kept.
-    costs: time of one unit, in iterations of the density network, until it is measured; by name, or by name and
-        quality. Without costs it is not timed on its own.
-    estimates: pictures that need it.
+    Attributes:
+        name: key of its measured seconds.
+        bytes: peak memory, in addition to the frames and matrices that stay.
+        prepare: makes its inputs from a sample; returns the stage as a function of its number of iterations, which
+            stages
+            that do not iterate ignore.
+        iterates: whether its time is proportional to the iterations.
+        per_frame: whether its time is proportional to the frames.
+        batched: whether its input is the frames of one batch, not of a whole window.
+        captured: whether CUDA graphs of it are kept.
+        costs: time of one unit, in iterations of the density network, until it is measured; by name, or by name and
+            quality. Without costs it is not timed on its own.
+        estimates: pictures that need it.
     """
 
     name: str
@@ -71,10 +86,13 @@ class Stage:
 
     @property
     def unit(self) -> str:
-        """Unit that its time is proportional to, in words."""
+        """Unit that its time is proportional to, for the user."""
         parts = ["iteration"] * self.iterates + ["frame"] * self.per_frame
         return " and ".join(parts) or "window"
 
     def cost_key(self, quality: str) -> str:
-        """Key of its time at a quality: the name alone where the quality makes no difference."""
+        """Return the key of its time at a quality.
+
+        It is the name alone if the quality makes no difference.
+        """
         return self.name if self.name in self.costs else f"{self.name} {quality}"

@@ -1,4 +1,7 @@
-"""Emitters that never blink: the density, which is made of fluctuations, does not see them."""
+"""Emitters that never blink, which the density does not see.
+
+The density is made of fluctuations.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,20 @@ SIGNIFICANT_Z = 5.0
 
 
 def static_emitters(imaging: Imaging, mean: Tensor, expected: Tensor, frames: int, scale: int) -> Tensor:
-    """(rows, columns) photons per SR cell and frame that the mean frame holds beyond what is expected.
+    """Find light in the mean frame that density and background do not explain.
 
-    mean, expected: (H, W) photons: the mean of `frames` frames, and what density and background make of it. Only what
-    exceeds it by 5 standard errors counts, spread out by the PSF: where stage B may look, not a picture.
+    It shows where stage B may look, and is not a picture: only light that exceeds SIGNIFICANT_Z standard errors counts,
+    and it is spread by the PSF.
+
+    Args:
+        imaging: A.
+        mean: (H, W) photons, of the frames.
+        expected: (H, W) photons, from density and background.
+        frames: number of frames.
+        scale: SR cells along a camera pixel.
+
+    Returns:
+        (rows, columns) photons per SR cell and frame.
     """
     error = (mean.clamp(min=0) / frames).sqrt()
     excess = (mean - expected - SIGNIFICANT_Z * error).clamp(min=0)

@@ -1,4 +1,6 @@
-"""Client side of control: one request after another to a running daemon, each answered once or given up.
+"""Client side of control: one request after another to a daemon.
+
+Each request is answered once, or given up.
 
 The commands of `selfstorm-daemon`, the viewer and notebooks use it.
 """
@@ -26,7 +28,9 @@ POLL_MS = 100
 
 
 class ControlClient:
-    """Connection to one daemon's control endpoint; used by one thread, closed by the end of `with`.
+    """Connection to one daemon's control endpoint.
+
+    It is used by one thread, and closed by the end of `with`.
 
     A request without a reply is sent again with the same id, which the daemon answers without doing it twice.
 
@@ -70,12 +74,30 @@ class ControlClient:
         self._context.term()
 
     def ask(self, verb: str, **arguments: Any) -> dict[str, Any]:
-        """Send a request and return the result. Raises InputError without a reply, or if the daemon refuses."""
+        """Send a request and return the result.
+
+        Args:
+            verb: name of the request, such as 'status'.
+            arguments: those of the verb; see `daemon.protocol.verbs`.
+
+        Raises:
+            InputError: no reply came in time, or the daemon refused the request.
+        """
         answer = self._answer(verb, arguments).message
         return answer.result if isinstance(answer, Reply) else {}
 
     def ask_view(self, **arguments: Any) -> Received | None:
-        """Request `view`: a View and its pixels; None if there is no newer picture. Raises InputError like `ask`."""
+        """Request `view`, the visible part of a picture.
+
+        Args:
+            arguments: fields of `ViewOf`.
+
+        Returns:
+            A View and its pixels; None if there is no newer picture.
+
+        Raises:
+            InputError: no reply came in time, or the daemon refused the request.
+        """
         answer = self._answer("view", arguments)
         return answer if isinstance(answer.message, View) else None
 

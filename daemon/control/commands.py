@@ -1,4 +1,4 @@
-"""Commands for a running daemon: status, stop, pause, resume, set, reset-model, snapshot, ..."""
+"""Commands for a running daemon: status, info, set, snapshot, ..."""
 
 from __future__ import annotations
 
@@ -55,7 +55,9 @@ def info(control: str, key: Path | None, as_json: bool) -> None:
 @click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE...")
 @control_command
 def set_(changes: tuple[str, ...], control: str, key: Path | None) -> None:
-    """Change settings while the daemon runs, all or none: keys as in CONFIG.toml, 'none' to remove one.
+    """Change settings while the daemon runs, all of them or none.
+
+    KEY is written as in CONFIG.toml; the value 'none' removes it.
 
     \b
     selfstorm-daemon set reconstruction.stride=25 optics.psf_sigma_nm=120
@@ -71,7 +73,10 @@ def set_(changes: tuple[str, ...], control: str, key: Path | None) -> None:
 @click.command()
 @control_command
 def snapshot(control: str, key: Path | None) -> None:
-    """Save the newest picture and the mean of its camera frames, on the daemon's machine."""
+    """Save the newest picture and the mean of its camera frames.
+
+    The files are written on the daemon's machine.
+    """
     click.echo(ask(control, "snapshot", key=key)["file"])
 
 
@@ -88,7 +93,10 @@ def record(what: str, control: str, key: Path | None) -> None:
 @click.argument("text", default="")
 @control_command
 def mark(text: str, control: str, key: Path | None) -> None:
-    """Mark this moment, with a note, for all viewers and in the run's manifest."""
+    """Mark this moment, with a note.
+
+    All viewers show it, and the run's manifest keeps it.
+    """
     ask(control, "mark", key=key, text=text)
     click.echo("marked")
 
@@ -124,7 +132,15 @@ COMMANDS = (
 
 
 def account(status: Status, metrics: MetricTable[Any] = METRICS) -> str:
-    """Format a status for a terminal: the account, the newest picture's metrics, and what is wrong."""
+    """Format a status for a terminal.
+
+    Args:
+        status: of the daemon.
+        metrics: the metrics that the daemon publishes, with their units and limits.
+
+    Returns:
+        The account of frames and windows, the metrics of the newest picture, and every problem, a line each.
+    """
     frames, windows = status.frames, status.windows
     paused = " (paused)" if status.paused else ""
     lines = [
@@ -156,7 +172,10 @@ def account(status: Status, metrics: MetricTable[Any] = METRICS) -> str:
 
 
 def _latency(status: Status) -> str:
-    """Format the latency from a window's last frame to its preview and its refined picture."""
+    """Format the latencies of previews and refined pictures.
+
+    They are measured from the arrival of a window's last frame.
+    """
     stages = {latency.stage: latency for latency in status.latencies if latency.stage in ("preview", "refined")}
     text = "; ".join(f"{s} {v.p50_ms:.0f} (p95 {v.p95_ms:.0f}, p99 {v.p99_ms:.0f}) ms" for s, v in stages.items())
     return f"latency  {text or '-'}"

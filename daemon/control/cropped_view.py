@@ -1,4 +1,4 @@
-"""Visible part of a picture at the resolution of a remote screen, compressed."""
+"""Visible part of a picture, at the resolution of a remote screen."""
 
 from __future__ import annotations
 
@@ -13,7 +13,15 @@ REFINED, PREVIEW = "sr.refined", "sr.preview"
 
 
 def newest(pictures: dict[str, Picture], kind: str) -> tuple[str, Picture] | None:
-    """Find (kind, picture); 'newest' is a preview only until its refined picture is there."""
+    """Find a picture of this kind.
+
+    Args:
+        pictures: the newest one of each kind.
+        kind: name of a kind; 'newest' means the refined picture of the newest window, or its preview until then.
+
+    Returns:
+        (kind, picture); None if there is none.
+    """
     if kind == "newest":
         there = [name for name in (REFINED, PREVIEW) if name in pictures]  # of one window the first
         kind = max(there, key=lambda name: pictures[name][0].window, default=REFINED)
@@ -21,7 +29,20 @@ def newest(pictures: dict[str, Picture], kind: str) -> tuple[str, Picture] | Non
 
 
 def view_of(request_id: str, kind: str, picture: Picture, wanted: ViewOf) -> tuple[View, Array]:
-    """Make the View and its pixels, (H, W) float32. Raises RefusedRequestError for a region outside the picture."""
+    """Cut a view out of a picture.
+
+    Args:
+        request_id: of the request that this answers.
+        kind: of the picture.
+        picture: header and pixels, (H, W) float32.
+        wanted: region, zoom and codec.
+
+    Returns:
+        The View and its pixels, (ceil(height / zoom), ceil(width / zoom)) float32.
+
+    Raises:
+        RefusedRequestError: the region begins outside the picture.
+    """
     header, pixels = picture
     height, width = pixels.shape
     region = wanted.region or Region(0, 0, height, width)
@@ -42,7 +63,15 @@ def view_of(request_id: str, kind: str, picture: Picture, wanted: ViewOf) -> tup
 
 
 def averaged(pixels: Array, zoom: int) -> Array:
-    """Average blocks of zoom x zoom pixels, (H, W) float32; blocks at the far edges may be smaller."""
+    """Average blocks of zoom x zoom pixels.
+
+    Args:
+        pixels: (H, W) float32.
+        zoom: side of a block in pixels.
+
+    Returns:
+        (ceil(H / zoom), ceil(W / zoom)) float32; blocks at the far edges average fewer pixels.
+    """
     if zoom == 1:
         return pixels
     firsts = [np.arange(0, side, zoom) for side in pixels.shape]

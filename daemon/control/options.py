@@ -1,4 +1,4 @@
-"""The options every command has that asks a running daemon."""
+"""Options of every command that addresses a running daemon."""
 
 from __future__ import annotations
 
@@ -22,5 +22,8 @@ key_option = click.option(
 
 
 def control_command(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorate a command for a running daemon: it gets `control`, an endpoint, and `key`, a path or None."""
+    """Add the options of a command for a running daemon.
+
+    The command gets `control`, an endpoint, and `key`, a path or None.
+    """
     return control_option(key_option(command))

@@ -10,14 +10,23 @@ MAX_CLIENTS = 1000
 
 
 class RateLimit:
-    """Token bucket of size `burst` for every client, filled with rate_hz tokens a second."""
+    """Token bucket for every client.
+
+    Args:
+        rate_hz: tokens that are added a second.
+        burst: size of a bucket, in tokens.
+        clock: monotonic seconds.
+    """
 
     def __init__(self, rate_hz: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate_hz, self._burst, self._clock = rate_hz, burst, clock
         self._buckets: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
 
     def allows(self, client: bytes) -> bool:
-        """Take a token of this client; False if it has none. The client silent for longest is dropped."""
+        """Take a token of this client; return False if it has none.
+
+        The client that has been silent for longest is forgotten when there are too many.
+        """
         now = self._clock()
         tokens, at_s = self._buckets.pop(client, (self._burst, now))
         tokens = min(self._burst, tokens + (now - at_s) * self._rate_hz)

@@ -1,4 +1,7 @@
-"""Requests to a running daemon, verb by verb. Every change is an event that all viewers see."""
+"""Requests to a running daemon, verb by verb.
+
+Every change is an event that all viewers see.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,14 @@ MAX_EVENTS = 50  # in one answer
 class Model(Protocol):
     """Owner of the model."""
 
-    def reset_model(self) -> None: ...
+    def reset_model(self) -> None:
+        """Start a new model with the next window."""
 
 
 class RequestHandler:
-    """Answers requests from the parts of the service; used by the control thread.
+    """Answers requests from the parts of the service.
+
+    It is used by the control thread alone.
 
     Args:
         stream: returns the running camera stream, None before the first.
@@ -66,7 +72,16 @@ class RequestHandler:
         }
 
     def answer(self, request: Request, role: Role) -> list[Buffer]:
-        """Do what is requested and return the reply. Raises RefusedRequestError or InputError."""
+        """Execute a request and return the reply.
+
+        Args:
+            request: of any verb.
+            role: permissions of the client, which `info` reports.
+
+        Raises:
+            RefusedRequestError: the request cannot be fulfilled now.
+            InputError: an argument is not valid.
+        """
         arguments = arguments_of(request.verb, request.arguments)
         match arguments:
             case ViewOf():

@@ -93,7 +93,10 @@ class ControlServer:
             return self._refused(request_id, f"{type(error).__name__}: {error}", parts)
 
     def _refused(self, request_id: str, why: str, parts: list[bytes]) -> Parts:
-        """Make a reply with the reason; in the client's own major version, so that it can read it."""
+        """Make a reply with the reason.
+
+        It is encoded in the client's own major version, so that the client can read it.
+        """
         self._refusals.refuse(why)
         reply = Reply(id=request_id, ok=False, error=why[:MAX_ERROR_CHARACTERS])
         return encode("reply", reply, version=announced_version(parts) or VERSION)

@@ -1,4 +1,4 @@
-"""Snapshots: the newest picture, and the mean of the same camera frames, each as a file."""
+"""Snapshots: the newest picture and the mean of its camera frames."""
 
 from __future__ import annotations
 
@@ -16,7 +16,14 @@ MAX_WAITING = 4
 
 
 class Snapshots(threading.Thread):
-    """Writes into `folder`, made when needed. Neither the worker nor control waits for the disk."""
+    """Writes snapshots into a folder, in a thread of its own.
+
+    Neither the worker nor control waits for the disk.
+
+    Args:
+        folder: made with the first snapshot.
+        health: takes an event for each file.
+    """
 
     def __init__(self, folder: Path, health: Health) -> None:
         super().__init__(name="snapshots", daemon=True)
@@ -25,9 +32,17 @@ class Snapshots(threading.Thread):
         self._waiting: queue.Queue[tuple[Path, Picture] | None] = queue.Queue(MAX_WAITING)
 
     def save(self, picture: Picture, raw: Picture | None) -> Path:
-        """Queue a picture, and the raw mean if it is of the same window; returns the future path.
+        """Queue a picture for writing; an event reports when it is written.
 
-        An event reports when it is written. Raises RefusedRequestError while too many wait.
+        Args:
+            picture: to be saved.
+            raw: mean of camera frames; saved too where it is of the same window.
+
+        Returns:
+            Path that the picture will have.
+
+        Raises:
+            RefusedRequestError: too many snapshots wait to be written.
         """
         header = picture[0]
         name = f"snapshot-{header.run[:8]}-window-{header.window}"
@@ -56,6 +71,7 @@ class Snapshots(threading.Thread):
         self.join()
 
     def run(self) -> None:
+        """Write queued snapshots until the thread is closed."""
         while (wanted := self._waiting.get()) is not None:
             path, (header, pixels) = wanted
             self._named.discard(path)

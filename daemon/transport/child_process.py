@@ -1,6 +1,7 @@
-"""Child processes, from both sides: stopped by closing their standard input, read line by line.
+"""Child processes, seen from parent and child.
 
-A closed input also reaches a child whose parent was killed, on Windows as on Unix: no child outlives the daemon.
+A child prints JSON lines, and ends when its standard input is closed. That also reaches a child whose parent was
+killed, on Windows as on Unix: no child outlives the daemon.
 """
 
 from __future__ import annotations
@@ -21,11 +22,17 @@ from selfstorm.errors import InputError
 
 STOP_S = 5.0
 CRASHED = "see its log; if it uses a camera, check the driver and the device adapter"
-PEEK_S = 0.1  # between two looks at the standard input on Windows
+PEEK_S = 0.1  # between two polls of the standard input on Windows
 
 
 class ChildProcess:
-    """One process of this package that prints JSON lines. Its log goes where ours goes.
+    """One process of this package that prints JSON lines.
+
+    Its log goes where the parent's goes.
+
+    Args:
+        module: name of the module to run.
+        arguments: of its command line.
 
     Raises:
         InputError: the system cannot start a process, for lack of memory or file descriptors.
@@ -49,6 +56,7 @@ class ChildProcess:
 
     @property
     def pid(self) -> int:
+        """Process id."""
         return self._process.pid
 
     @property
@@ -102,7 +110,15 @@ class ChildProcess:
 
 
 def wait_ready(child: ChildProcess, timeout_s: float) -> dict[str, Any]:
-    """Wait for a camera process: {"endpoint": ...}, or {"error": ...} if it did not start in time."""
+    """Wait for a camera process.
+
+    Args:
+        child: just started.
+        timeout_s: seconds to wait.
+
+    Returns:
+        {"endpoint": ...} as the process printed it, or {"error": ...} if it did not start in time.
+    """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
         ended = bool(child.ending)
@@ -141,13 +157,15 @@ def _signal_name(number: int) -> str:
 
 
 def send_line(**line: Any) -> None:
-    """In a child: send a line to the parent, which may have ended."""
+    """Send a line from a child to its parent, which may have ended."""
     with contextlib.suppress(OSError):
         os.write(1, f"{json.dumps(line)}\n".encode())  # sys.stdout would fail again when the interpreter ends
 
 
 def stop_requested() -> threading.Event:
-    """In a child: return an event that is set when the parent wants it to stop, or has ended.
+    """Return an event that is set when the child should stop.
+
+    It is set too when the parent has ended.
 
     Ctrl-C and Ctrl-Break, which reach every process of a console, are left to the parent.
     """

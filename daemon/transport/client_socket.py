@@ -1,4 +1,4 @@
-"""Connections to a daemon, with or without a key, and the reason when one is refused.
+"""Connections to a daemon, and the reason when one is refused.
 
 A server with keys closes the connection of a client without one. The socket reports nothing then; its monitor does.
 """
@@ -37,9 +37,14 @@ NO_KEY = "the daemon needs a key: {option}; on its machine 'selfstorm-daemon key
 
 
 class Connection:
-    """Connects `socket` and monitors the connection; used by the thread of the socket, closed before it.
+    """Connects a socket and monitors its connection.
+
+    It is used by the thread of the socket, and closed before the socket.
 
     Args:
+        socket: not connected yet.
+        endpoint: address of the daemon.
+        key: key file or its path; None for a daemon without keys.
         option: how a user gives a key, for error messages.
 
     Attributes:
@@ -85,7 +90,10 @@ class Connection:
         self._monitor.close()
 
     def poll(self, timeout_ms: int) -> bool:
-        """Return whether a message has arrived; returns early when the state of the connection changes."""
+        """Wait for a message; return whether one has arrived.
+
+        It returns early when the state of the connection changes.
+        """
         if self._retry_due_s is not None and time.monotonic() >= self._retry_due_s:
             self._reconnect()
         ready = dict(self._poller.poll(timeout_ms))
@@ -129,7 +137,11 @@ class Connection:
 
 
 def load_key(path: Path) -> KeyFile:
-    """Load a key file. Raises InputError, also if its keys are not a pair."""
+    """Load a key file.
+
+    Raises:
+        InputError: the file cannot be read, or its keys are not a pair.
+    """
     key = load_key_file(path)
     if not belong_together(key.public, key.secret):
         raise InputError("is damaged (public and secret key are not a pair)", where=path, hint=NEW_KEY_HINT)

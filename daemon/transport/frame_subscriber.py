@@ -1,4 +1,7 @@
-"""Receiving side of a frame stream: one SUB socket, for receiver, recorder and tools; without torch."""
+"""Receiving side of a frame stream: one SUB socket.
+
+Receiver, recorder and tools use it; it needs no torch.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +24,7 @@ class FrameSubscriber:
     """SUB socket on a frame stream; made, used and closed by one thread.
 
     Args:
+        endpoint: address of the publisher.
         kind: only messages of this kind; all if empty.
         key: for a publisher beyond loopback.
 
@@ -44,7 +48,7 @@ class FrameSubscriber:
 
     @property
     def fault(self) -> str:
-        """Reason why the publisher refuses the connection; empty while there is none."""
+        """Reason for which the publisher refuses the connection; else empty."""
         return self._connection.fault
 
     def __enter__(self) -> Self:
@@ -58,7 +62,11 @@ class FrameSubscriber:
         self._context.term()
 
     def receive(self, timeout_ms: int = POLL_MS) -> Received | None:
-        """Receive the next message; None when none arrives in time. Raises MalformedMessageError."""
+        """Receive the next message; None when none arrives in time.
+
+        Raises:
+            MalformedMessageError: the message is not one of this protocol.
+        """
         if not self._connection.poll(timeout_ms):
             return None
         return decode([part.buffer for part in self._socket.recv_multipart(copy=False)])

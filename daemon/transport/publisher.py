@@ -1,4 +1,7 @@
-"""Publisher of pictures, events and status: one XPUB socket for any number of viewers; none can delay it."""
+"""Publisher of pictures, events and status.
+
+One XPUB socket serves any number of viewers; none can delay it.
+"""
 
 from __future__ import annotations
 
@@ -72,7 +75,13 @@ class Publisher:
         self._info = info
 
     def pictures(self, kind: str, sr: Picture, raw: Picture | None, quality: Picture | None = None) -> None:
-        """Publish a window's picture, the mean of its camera frames unless it was sent before, and its error map.
+        """Publish the pictures of a window.
+
+        Args:
+            kind: 'sr.preview' or 'sr.refined'.
+            sr: super-resolved picture.
+            raw: mean of its camera frames; None where it was sent before.
+            quality: error map of the picture; None where there is none.
 
         When the queue is full the oldest waiting pictures are dropped and counted.
         """
@@ -128,7 +137,10 @@ class Publisher:
             self._next_event = event.number + 1
 
     def _new_viewers(self, socket: zmq.Socket[bytes]) -> bool:
-        """Return whether a viewer subscribed. Other messages are rejected; at most a bounded number is read at once."""
+        """Return whether a viewer subscribed.
+
+        Other messages are rejected, and at most a bounded number is read at once.
+        """
         came = False
         for _ in range(MAX_SUBSCRIPTIONS_AT_ONCE):
             if not socket.poll(0):

@@ -1,4 +1,7 @@
-"""Rejected messages: counted by reason, with an event for the first, tenth, hundredth, ..."""
+"""Count of rejected messages by reason.
+
+The first, tenth, hundredth, ... of each reason is an event.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ OTHERS = "for other reasons"
 
 
 class RejectionCounter:
-    """Counts the rejected messages of one socket; the numbers of reasons and of events are bounded.
+    """Counts the rejected messages of one socket.
+
+    The numbers of reasons and of events are bounded.
 
     Args:
         what: name of what is rejected, in events.

@@ -1,4 +1,7 @@
-"""Thread with one bound socket; beyond loopback only clients with an allowed key can connect."""
+"""Thread with one bound socket.
+
+Beyond loopback only clients with an allowed key can connect.
+"""
 
 from __future__ import annotations
 
@@ -22,11 +25,16 @@ HANDSHAKE_MS = 5_000  # a connection that has not introduced itself by then is c
 
 
 class ServerSocket:
-    """Binds a socket and runs `serve(socket)` in a thread of its own until `stopping` is set.
+    """Binds a socket and serves it in a thread of its own.
+
+    `serve(socket)` runs until `stopping` is set.
 
     Args:
         name: of the thread.
+        address: to bind.
+        kind: ZeroMQ socket type.
         options: ZeroMQ socket options, set before binding.
+        serve: called with every bound socket.
         allow_list: keys that may connect where the address is not a loopback one.
         sends_out: what is sent reaches every client, so the connections of a revoked key must be closed: the socket
             is closed and bound again, and all others reconnect by themselves.
@@ -60,7 +68,10 @@ class ServerSocket:
 
     @property
     def restarting(self) -> bool:
-        """Whether `serve` should return at once, to be called again with a new socket."""
+        """True when `serve` should return at once.
+
+        It is called again then, with a new socket.
+        """
         revoked = self._sends_out and self._authenticator is not None and self._authenticator.revoked.is_set()
         return revoked or self._restart.is_set()
 
@@ -69,7 +80,11 @@ class ServerSocket:
         self._restart.set()
 
     def listen(self) -> None:
-        """Start, and return once the address is bound; raises InputError when it cannot be."""
+        """Start the thread, and return once the address is bound.
+
+        Raises:
+            InputError: the address cannot be bound.
+        """
         self._thread.start()
         self._bound.wait()
         if self._refused:
@@ -94,7 +109,10 @@ class ServerSocket:
                 self.stopping.wait(RETRY_S)
 
     def _session_or_report(self) -> None:
-        """Run one session; a fault in it is reported, and the next one binds again."""
+        """Run one session.
+
+        A fault in it is reported, and the next session binds again.
+        """
         try:
             self._session()
         except Exception as error:
@@ -106,7 +124,7 @@ class ServerSocket:
             self.stopping.wait(RETRY_S)
 
     def _session(self) -> None:
-        """One socket, from bind to close."""
+        """Serve one socket, from bind to close."""
         self._restart.clear()
         with ExitStack() as stack:
             context = stack.enter_context(zmq.Context())

@@ -1,4 +1,7 @@
-"""Allow list: the keyring, read again when it changes, and a count of refused clients."""
+"""Allow list: the keyring, and a count of refused clients.
+
+The keyring is read again when it changes.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,13 @@ SHOWN_CHARACTERS = 6
 
 
 class AllowList:
-    """Allowed clients by public key; all methods may be called from any thread.
+    """Allowed clients by public key.
+
+    All methods may be called from any thread.
 
     Args:
+        keyring: of this machine.
+        address: beyond loopback, for error messages.
         report: takes a sentence for the first, tenth, hundredth, ... refusal of each kind.
 
     Raises:

@@ -1,4 +1,7 @@
-"""`selfstorm-daemon keys`: clients on other machines that may watch or control this machine's daemon."""
+"""`selfstorm-daemon keys`: clients on other machines.
+
+A key lets a client watch, or control, this machine's daemon.
+"""
 
 from __future__ import annotations
 
@@ -79,7 +82,10 @@ def allow(name: str, public: str, control: bool, keyring: Path | None) -> None:
 @keys.command("list")
 @keyring_option
 def list_keys(keyring: Path | None) -> None:
-    """List the allowed clients and the daemon's public key; make that if there is none."""
+    """List the allowed clients and the daemon's public key.
+
+    The daemon's key is made if there is none.
+    """
     ring = Keyring(keyring)
     allowed = ring.allowed()
     click.echo(f"the daemon's public key: {ring.make_pair().public}")
@@ -97,7 +103,10 @@ def list_keys(keyring: Path | None) -> None:
 @click.argument("name")
 @keyring_option
 def revoke(name: str, keyring: Path | None) -> None:
-    """Stop allowing NAME. A running daemon closes the connection within a second."""
+    """Stop allowing NAME.
+
+    A running daemon closes the connection within a second.
+    """
     Keyring(keyring).revoke(name)
     click.echo(f"{name} is no longer allowed")
 

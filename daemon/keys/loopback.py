@@ -1,4 +1,7 @@
-"""Loopback addresses, which only this machine can reach; all others need keys."""
+"""Loopback addresses, which only this machine can reach.
+
+All others need keys.
+"""
 
 from __future__ import annotations
 
@@ -19,5 +22,8 @@ def from_here(address: str) -> str:
 
 
 def from_elsewhere(address: str) -> str:
-    """Turn a bound address into one that another machine can connect to, with a placeholder for the host."""
+    """Turn a bound address into one for another machine.
+
+    'THIS-PC' stands for the name of this machine where all its addresses are bound.
+    """
     return EVERYWHERE.sub("tcp://THIS-PC:", address)

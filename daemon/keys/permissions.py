@@ -16,7 +16,13 @@ REVOKED = "this key was revoked; on the daemon's machine: selfstorm-daemon keys 
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """Permissions of one client. allowed: False once its key was revoked, or without a key."""
+    """Permissions of one client.
+
+    Attributes:
+        name: shown in events.
+        may_control: the client may change things, not only watch.
+        allowed: False once its key was revoked, or without a key.
+    """
 
     name: str
     may_control: bool
@@ -32,7 +38,12 @@ THIS_MACHINE = Permissions("this machine", may_control=True)
 
 
 def permissions_of(part: zmq.Frame, allow_list: AllowList | None) -> Permissions:
-    """Return the permissions of a message's sender; allow_list: None at a loopback address."""
+    """Return the permissions of a message's sender.
+
+    Args:
+        part: any frame of the message, which carries the sender's key.
+        allow_list: None at a loopback address, where every client may control.
+    """
     if allow_list is None:
         return THIS_MACHINE
     try:
@@ -46,7 +57,15 @@ def permissions_of(part: zmq.Frame, allow_list: AllowList | None) -> Permissions
 
 
 def refusal(client: Permissions, verb: str, allow_list: AllowList | None) -> str:
-    """Return why a client may not send this request, and count it; empty if it may."""
+    """Return the reason to refuse a request; empty if it is allowed.
+
+    A refusal is counted.
+
+    Args:
+        client: permissions of the sender.
+        verb: of the request.
+        allow_list: counts the refusal; None at a loopback address.
+    """
     if client.allowed and (client.may_control or verb in READING):
         return ""
     if allow_list is not None:

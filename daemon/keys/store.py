@@ -1,4 +1,4 @@
-"""Keyring of a machine: the daemon's own key pair, and the clients that may connect.
+"""Keyring: the daemon's own key pair and the allowed clients.
 
     daemon.json    the daemon's public and secret key
     allowed.json   name, public key and role of every allowed client; 'view' watches, 'control' may also change things
@@ -68,7 +68,14 @@ class Allowed(KeyModel):
 
 
 class Keyring:
-    """Key files in a folder, by default this user's. Every method may raise InputError."""
+    """Key files in a folder.
+
+    Args:
+        folder: this user's own where None.
+
+    Raises:
+        InputError: by every method, where a file is damaged or cannot be read or written.
+    """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or Path(click.get_app_dir("selfstorm"))
@@ -94,7 +101,11 @@ class Keyring:
         return pair
 
     def own_key(self) -> KeyFile | None:
-        """Return the key with which this machine's user connects to this machine's daemon; None without keys."""
+        """Return the key for this user's own clients on this machine.
+
+        Returns:
+            A client key for this machine's daemon; None where it has no keys.
+        """
         pair = self.pair()
         if pair is None:
             return None
@@ -109,7 +120,7 @@ class Keyring:
         ).keys
 
     def allowed_state(self) -> tuple[int, ...]:
-        """Return a value that differs whenever the file of allowed clients has changed."""
+        """Return a value that differs whenever the allow list has changed."""
         try:
             state = self.allowed_path.stat()
         except OSError:
@@ -143,7 +154,11 @@ class Keyring:
         write(self.allowed_path, Allowed(keys=rest))
 
     def required(self, address: str) -> Pair:
-        """Read the daemon's keys for an address beyond loopback. Raises InputError without keys or allowed clients."""
+        """Read the daemon's keys for an address beyond loopback.
+
+        Raises:
+            InputError: there are no keys, or no client is allowed.
+        """
         pair = self.pair()
         if pair is None or not self.allowed():
             lacks = "the daemon has no key" if pair is None else "no client is allowed"
@@ -156,7 +171,16 @@ class Keyring:
 
 
 def write(path: Path, model: KeyModel, *, replace: bool = True) -> None:
-    """Write a file as a whole, readable by its owner alone. Raises InputError."""
+    """Write a file as a whole, readable by its owner alone.
+
+    Args:
+        path: its folder is made where it is missing.
+        model: content of the file.
+        replace: replace a file of this name.
+
+    Raises:
+        InputError: the file exists and may not be replaced, or cannot be written.
+    """
     beside = path.with_name(f"{path.name}.{uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

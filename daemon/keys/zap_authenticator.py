@@ -1,4 +1,4 @@
-"""Authentication of CURVE clients (ZAP, ZeroMQ RFC 27), with a count of refused ones.
+"""Authentication of CURVE clients (ZAP, ZeroMQ RFC 27).
 
 One thread per context, since ZeroMQ asks within a context. It must answer at once, whatever else the daemon does.
 """
@@ -24,15 +24,24 @@ REFUSED = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DE
 
 
 def handshakes_only(socket: zmq.Socket[bytes]) -> None:
-    """Refuse clients of ZMTP 1 and 2, which make no handshake (any bytes look like one); before bind.
+    """Refuse clients of ZMTP 1 and 2; call it before bind.
 
-    libzmq refuses them when a ZAP domain is set; without an authenticator all others can connect.
+    They make no handshake, so any bytes look like one. libzmq refuses them when a ZAP domain is set; without an
+    authenticator all others can connect.
     """
     socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
 
 
 class ZapAuthenticator:
-    """Authenticates while in `with`. revoked: a client that connected is no longer allowed."""
+    """Authenticates clients within a `with` block.
+
+    Args:
+        context: of the sockets to guard.
+        allow_list: keys that may connect.
+
+    Attributes:
+        revoked: set once a connected client is no longer allowed.
+    """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], allow_list: AllowList) -> None:
         self._context, self._allow_list = context, allow_list
@@ -52,7 +61,10 @@ class ZapAuthenticator:
         self._thread.join()
 
     def guard(self, socket: zmq.Socket[bytes]) -> None:
-        """Require authentication at a socket; before it is bound, in its own thread."""
+        """Require authentication at a socket.
+
+        Call it before the socket is bound, in the socket's own thread.
+        """
         pair = self._allow_list.pair
         socket.curve_secretkey, socket.curve_publickey = pair.secret.encode(), pair.public.encode()
         socket.curve_server = True

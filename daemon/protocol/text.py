@@ -6,9 +6,9 @@ MAX_CHARACTERS = 2048  # of a text on the wire
 
 
 def printable(text: object, limit: int = MAX_CHARACTERS) -> str:
-    """Escape unprintable characters, and shorten to `limit` characters.
+    r"""Escape unprintable characters, and shorten to `limit` characters.
 
-    A line break, a terminal's escape sequence or half a character become visible ("\\n", "\\x1b"): they can neither
+    A line break, a terminal's escape sequence or half a character become visible ("\n", "\x1b"): they can neither
     forge a line of a log nor fail to be encoded.
     """
     line = str(text)[: limit + 1]

@@ -1,4 +1,7 @@
-"""Access to the daemon's control endpoint, and why it may be unavailable. Pure."""
+"""Access to the daemon's control endpoint, and why it may be unavailable.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ class ControlAccess:
 
 
 def unavailable_reason(access: ControlAccess, *, movie: bool = False) -> str:
-    """Explain why the daemon cannot be controlled and what to do; empty where it can."""
+    """Explain why the daemon cannot be controlled and what to do.
+
+    Empty where it can be controlled.
+    """
     if movie:
         return MOVIE
     if not access.address:

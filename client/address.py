@@ -40,7 +40,7 @@ def address_error(address: str) -> str:
 
 
 def default_control_address(results: str) -> str:
-    """Return the control address a daemon uses by default, one port after its results."""
+    """Return the daemon's default control address, one port after its results."""
     match = FORM.fullmatch(results)
     if match is None or int(match["port"]) >= MAX_PORT:
         return ""

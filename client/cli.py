@@ -1,4 +1,7 @@
-"""Command line of selfstorm-viewer; Qt is loaded only once the arguments are valid."""
+"""Command line of selfstorm-viewer.
+
+Qt is loaded only once the arguments are valid.
+"""
 
 from __future__ import annotations
 
@@ -77,7 +80,7 @@ def viewer(
     after_windows: int,
     timeout_s: float,
 ) -> int:
-    """Show the super-resolved pictures of a running selfstorm-daemon beside the raw data.
+    """Show super-resolved pictures of a running daemon beside the raw data.
 
     With MOVIE, open a saved movie instead (OME-TIFF, as written by the daemon's --save).
     """

@@ -1,4 +1,4 @@
-"""Apply received messages to the state and show it, about 30 times a second."""
+"""Apply received messages to the state and show it, 30 times a second."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ Move = Callable[[Playhead, History, float], Playhead]
 class Source(Protocol):
     """A source of batches of messages."""
 
-    def drain(self) -> Batch: ...
+    def drain(self) -> Batch:
+        """Return the messages received since the last call."""
 
 
 class View(Protocol):
     """A window that shows a state."""
 
-    def show_state(self, state: ViewerState, now: float) -> None: ...
+    def show_state(self, state: ViewerState, now: float) -> None:
+        """Show a state at a monotonic time, in seconds."""
 
 
 class Presenter(QtCore.QObject):
@@ -74,7 +76,10 @@ class Presenter(QtCore.QObject):
         self._view.show_state(self.state, self._clock())
 
     def move(self, change: Move) -> None:
-        """Move the playhead, on the user's request or while playing; shown at once."""
+        """Move the playhead, on the user's request or while playing.
+
+        The move is shown at once.
+        """
         state, now = self.state, self._clock()
         self.state = replace(state, playhead=change(state.playhead, state.history, now))
         self._view.show_state(self.state, now)

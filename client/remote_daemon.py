@@ -89,11 +89,14 @@ class Daemon(ControlClient):
         super().__init__(endpoint, timeout_ms, key, leaving)
 
     def status(self) -> Status:
-        """Return the status: frames received and lost, windows made, rate, latency."""
+        """Return the status: frames received and lost, windows, rate, latency."""
         return Status.model_validate(self.ask("status"))
 
     def info(self) -> Info:
-        """Return version, stream, permission of the caller, and the settings that can be changed."""
+        """Return version, stream, the caller's permission, and the settings.
+
+        The settings are those that can be changed.
+        """
         answer = self.ask("info")
         stream = answer["stream"]
         return Info(
@@ -106,11 +109,17 @@ class Daemon(ControlClient):
         )
 
     def metrics(self) -> tuple[MetricDescription, ...]:
-        """Describe every metric of the daemon's pictures: label, unit, thresholds and sentences."""
+        """Describe every metric of the daemon's pictures.
+
+        Each has a label, a unit, thresholds and sentences.
+        """
         return MetricDescriptions.model_validate(self.ask("metrics")).metrics
 
     def events(self, since: int = 0) -> list[Event]:
-        """Return at most 50 events from number `since` on; Status.events is their total number."""
+        """Return at most 50 events from number `since` on.
+
+        Status.events is their total number.
+        """
         return [Event.model_validate(event) for event in self.ask("events", since=since)["events"]]
 
     def view(
@@ -167,11 +176,17 @@ class Daemon(ControlClient):
         return changed
 
     def snapshot(self) -> Path:
-        """Save the newest picture on the daemon's machine and return its path; an event confirms the write."""
+        """Save the newest picture on the daemon's machine and return its path.
+
+        An event confirms that it was written.
+        """
         return Path(self.ask("snapshot")["file"])
 
     def record_start(self) -> Path:
-        """Start recording raw frames and return the folder on the daemon's machine."""
+        """Start recording raw frames and return the folder.
+
+        The folder is on the daemon's machine.
+        """
         return Path(self.ask("record-start")["folder"])
 
     def record_stop(self) -> None:
@@ -179,6 +194,10 @@ class Daemon(ControlClient):
         self.ask("record-stop")
 
     def mark(self, text: str = "") -> int:
-        """Mark this moment for all viewers and in the run's manifest; return the number of the event."""
+        """Mark this moment for all viewers and in the run's manifest.
+
+        Returns:
+            The number of the event.
+        """
         number: int = self.ask("mark", text=text)["event"]
         return number

@@ -1,4 +1,6 @@
-"""Viewer state and its reducers, (state, message, now) -> state. No Qt, socket or clock.
+"""Viewer state and its reducers, (state, message, now) -> state.
+
+No Qt, socket or clock.
 
 A super-resolved picture and the raw mean of the same window and run are shown together or not at all. A preview is
 shown until the refined picture of its window arrives, and never replaces one. `now` is a monotonic time in seconds,
@@ -75,7 +77,7 @@ class ViewerState:
 
     @property
     def shown(self) -> Pair | None:
-        """Pictures on screen: of the newest window, unless the user went back in time."""
+        """Pictures on screen, of the newest window unless the user went back."""
         return displayed_pair(self.playhead, self.history)
 
     @property
@@ -125,18 +127,24 @@ def reduce_access(state: ViewerState, access: ControlAccess) -> ViewerState:
 
 
 def reduce_refusal(state: ViewerState, text: str, unix_ns: int) -> ViewerState:
-    """Add an event, in this viewer only, for a request that was not carried out."""
+    """Add an event, in this viewer only, for a request that failed.
+
+    The request was not carried out.
+    """
     event = Event(run=THIS_VIEWER, number=unix_ns, unix_ns=unix_ns, level="warning", code="not_done", text=text[:2000])
     return _add_event(state, event)
 
 
 def reduce_skipped(state: ViewerState, windows: int) -> ViewerState:
-    """Count windows that were replaced by newer ones before they could be drawn."""
+    """Count windows that newer ones replaced before they could be drawn."""
     return replace(state, skipped=state.skipped + windows)
 
 
 def _switch_run(state: ViewerState, run: str, now: float) -> ViewerState:
-    """Reset what belongs to the previous run; its picture stays, marked, until the new run has one."""
+    """Reset what belongs to the previous run.
+
+    Its picture stays, marked, until the new run has one.
+    """
     if run == state.run:
         return state
     state = replace(state, status=None, losses=LossTimes(), sr=None, raw=None, error=None, interval_s=None)
@@ -164,7 +172,10 @@ def _pair_up(state: ViewerState) -> ViewerState:
 
 
 def _attach_error(state: ViewerState) -> ViewerState:
-    """Attach the newest error map to its window; it may arrive first, or again for another viewer."""
+    """Attach the newest error map to its window.
+
+    It may arrive before the window, or again for another viewer.
+    """
     error = state.error
     number = None if error is None else state.history.number_of(error.window)
     known = None if number is None else state.history.get(number)
@@ -179,7 +190,10 @@ def _attach_error(state: ViewerState) -> ViewerState:
 
 
 def _add_pair(state: ViewerState, pair: Pair, number: int | None) -> ViewerState:
-    """Add a complete pair to the history: a new window, or under `number` the one that replaces a preview."""
+    """Add a complete pair to the history.
+
+    It is a new window, or, under `number`, the one that replaces a preview.
+    """
     if not pair.fits():
         text = f"a picture of {pair.sr.header.shape} pixels does not match its raw mean"
         return reduce_unreadable(state, text)
@@ -192,7 +206,9 @@ def _add_pair(state: ViewerState, pair: Pair, number: int | None) -> ViewerState
 
 
 def _interval_s(state: ViewerState, pair: Pair) -> float | None:
-    """Time between the newest window and this one, by the viewer's or the daemon's clock, whichever is longer.
+    """Return the time between the newest window and this one, in seconds.
+
+    It is measured by the viewer's or the daemon's clock, whichever is longer.
 
     A viewer that connects late gets the last picture at once, and the next one perhaps a moment later.
     """

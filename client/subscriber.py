@@ -33,7 +33,11 @@ UNREADABLE, CONNECTION_REFUSED = "unreadable", "connection refused"
 
 @dataclass(frozen=True, slots=True)
 class ConnectionRefused:
-    """A connection the daemon rejects. why: the reason and the remedy, a sentence."""
+    """A connection the daemon rejects.
+
+    Attributes:
+        why: The reason and the remedy, a sentence.
+    """
 
     why: str
 
@@ -58,7 +62,10 @@ class Batch:
 
 
 class Inbox:
-    """Hand-over between threads: keeps the newest messages of each kind and counts those replaced."""
+    """Hand-over of messages between threads.
+
+    It keeps the newest messages of each kind and counts those replaced.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -67,7 +74,10 @@ class Inbox:
         self._count = 0
 
     def put(self, arrival: Arrival) -> None:
-        """Add a message; it replaces the oldest of its kind when there are too many."""
+        """Add a message.
+
+        It replaces the oldest of its kind when there are too many.
+        """
         kind = _kind(arrival.content)
         with self._lock:
             kept = self._kept.setdefault(kind, deque(maxlen=MAX_KEPT.get(kind, MAX_KEPT_OTHER)))

@@ -1,4 +1,7 @@
-"""Actions of the Daemon menu: each is sent to the daemon and its answer is shown."""
+"""Actions of the Daemon menu.
+
+Each is sent to the daemon, and its answer is shown.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,10 @@ ONLY_HERE = "Marked in this viewer only. "
 
 
 class DaemonActions(QtCore.QObject):
-    """Control of one daemon, from begin() to stop(); the presenter's state says what is possible."""
+    """Control of one daemon, from begin() to stop().
+
+    The presenter's state says which actions are possible.
+    """
 
     def __init__(self, window: ViewerWindow, presenter: Presenter) -> None:
         super().__init__()
@@ -152,7 +158,10 @@ class DaemonActions(QtCore.QObject):
             self._settings.refuse("Too many requests are waiting for an answer; try again.")
 
     def _send_region(self) -> None:
-        """Send the drawn region in camera pixels; the picture itself may be a part of the camera's field."""
+        """Send the drawn region in camera pixels.
+
+        The picture itself may be a part of the camera's field.
+        """
         shown, region = self._state.shown, self._window.drawn_region
         if shown is not None and region is not None:
             y, x = (shown.sr.header.region or (0, 0))[:2]

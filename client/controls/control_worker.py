@@ -1,4 +1,6 @@
-"""Send control requests to one daemon from a thread, so that the window never waits.
+"""Send control requests to one daemon from a thread.
+
+The window never waits for an answer.
 
 The connection is made, used and closed in the thread, and opened again whenever the daemon did not answer. Between
 requests the worker asks every few seconds for the permission of the viewer and the daemon's settings.
@@ -101,7 +103,10 @@ class ControlWorker(QtCore.QObject):
             self.completed.emit(outcome)
 
     def _report_lost(self, why: str) -> None:
-        """Report a lost connection; pending requests are refused now rather than carried out later unexpectedly."""
+        """Report a lost connection.
+
+        Pending requests are refused now rather than carried out later, when the user no longer expects them.
+        """
         self._update_access(ControlAccess(self._address, why=why))
         with contextlib.suppress(queue.Empty):
             while (request := self._pending.get_nowait()) is not None:

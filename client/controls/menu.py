@@ -1,4 +1,7 @@
-"""State of the Daemon menu: each entry is enabled, or its tool tip says why not."""
+"""State of the Daemon menu.
+
+Each entry is enabled, or its tool tip says why it is not.
+"""
 
 from __future__ import annotations
 

@@ -12,7 +12,10 @@ WIDTH_PX = 420
 
 
 class NoteDialog(QtWidgets.QDialog):
-    """Dialog with one line of text; `noted` is emitted with it unless it is empty."""
+    """Dialog with one line of text.
+
+    `noted` is emitted with the text unless it is empty.
+    """
 
     noted = QtCore.Signal(str)
 

@@ -1,4 +1,4 @@
-"""Text of a running recording: frames, size, and minutes of disk left. Pure."""
+"""Text of a running recording: frames, size, minutes of disk left. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ GB = 1e9
 
 
 def recording_text(status: Status | None, info: StreamInfo | None) -> str:
-    """Describe the recording: '● REC  1,234 frames, 0.52 GB'; empty while nothing is recorded."""
+    """Describe the recording, as in '● REC  1,234 frames, 0.52 GB'.
+
+    Empty while nothing is recorded.
+    """
     if status is None or not status.recording:
         return ""
     parts = [f"{status.recorded_frames:,} frames"]

@@ -1,4 +1,6 @@
-"""Control requests of the viewer, with the message shown once they are done. No Qt, no socket.
+"""Control requests of the viewer, with the message shown when they end.
+
+No Qt, no socket.
 
 Every change is also an event of the daemon, which all viewers list; the messages here are for the user who asked.
 """
@@ -31,7 +33,10 @@ class ControlRequest:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Result of a request: the message for the user, and whether it was carried out."""
+    """Result of a request.
+
+    The message for the user, and whether the request was carried out.
+    """
 
     request: ControlRequest
     message: str

@@ -1,4 +1,7 @@
-"""Dialog for the daemon's settings; the daemon applies all changes or none."""
+"""Dialog for the daemon's settings.
+
+The daemon applies all changes or none.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Settings a user may change: labels, and conversion of the form's text to values. Pure."""
+"""Settings a user may change: labels, and conversion of text to values.
+
+Pure.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""CSV tables of measurements, with what they were measured on in comment lines. Pure but for `save_text`."""
+"""CSV tables of measurements.
+
+Comment lines say which picture was measured. Pure but for `save_text`.
+"""
 
 from __future__ import annotations
 

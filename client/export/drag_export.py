@@ -1,4 +1,7 @@
-"""Hand the picture to another program, by dragging or by name, as a file in a temporary folder."""
+"""Hand the picture to another program, by dragging or by name.
+
+The picture is written to a file in a temporary folder.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,10 @@ StartDrag = Callable[[QtWidgets.QWidget, QtCore.QMimeData], None]
 
 
 class DragGrip(DrawnButton):
-    """Handle to drag the picture by, since dragging on the picture itself moves the view."""
+    """Handle to drag the picture by.
+
+    Dragging on the picture itself moves the view.
+    """
 
     drag_started = QtCore.Signal()
 
@@ -81,7 +87,10 @@ class DragExport:
         self._start(source, data)
 
     def clear(self) -> None:
-        """Remove the files; other programs have read them by now, or hold them open."""
+        """Remove the files.
+
+        Other programs have read them by now, or hold them open.
+        """
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None

@@ -16,7 +16,10 @@ NOT_IN_NAMES = re.compile(r"[^\w.-]+")
 
 
 def file_stem(picture: Picture, sample: str = "") -> str:
-    """Name a picture's file without suffix: '20261127-1712_cell3_1a2b3c_window70'."""
+    """Name a picture's file without suffix.
+
+    For example '20261127-1712_cell3_1a2b3c_window70'.
+    """
     header = picture.header
     taken = f"{datetime.fromtimestamp(header.published_unix_ns / 1e9):%Y%m%d-%H%M}" if header.published_unix_ns else ""
     preview = "-preview" if picture.preview else ""
@@ -30,7 +33,10 @@ def plain(text: str) -> str:
 
 
 def sample_of(source: str) -> str:
-    """Take the name of the sample from a recording's address: 'cell3' of 'replay:///data/cell3.ome.tif'; else empty."""
+    """Take the name of the sample from a recording's address.
+
+    For example 'cell3' of 'replay:///data/cell3.ome.tif'. Empty for any other address.
+    """
     name = PurePosixPath(unquote(urlsplit(source).path)).name
     stem, dot, _ = name.partition(".")
     return stem if dot else ""

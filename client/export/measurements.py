@@ -13,7 +13,10 @@ from client.trust.trends import Sample, Trend
 
 
 def profile_csv(pair: Pair, ends: tuple[Point, Point], width: float) -> str:
-    """Tabulate the line profile in both pictures, averaged over `width` in the field's unit."""
+    """Tabulate the line profile in both pictures.
+
+    Values are averaged over `width`, in the field's unit.
+    """
     sr, raw = profiles(pair, *ends, width=width)
     unit = field_of(pair).unit.replace("µ", "u")
     (x0, y0), (x1, y1) = ends

@@ -46,7 +46,9 @@ def save_picture(path: Path, picture: Picture, *, overwrite: bool = False) -> No
 
 
 class MovieExport(QtCore.QObject):
-    """Movie writer that saves one picture per turn of the event loop, so that the window stays responsive.
+    """Movie writer that saves one picture per turn of the event loop.
+
+    The window thus stays responsive.
 
     All pictures have the size of the newest. `progressed` is emitted with the number done and in total, `ended` with a
     sentence on the outcome.

@@ -1,4 +1,7 @@
-"""Save or copy the view as an image of the picture alone, with scale bar, colour bar, time and grade."""
+"""Save or copy the view as an image of the picture alone.
+
+The image has a scale bar, a colour bar, the time and the grade.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,9 @@ GROUND, INK = QtGui.QColor("black"), QtGui.QColor("white")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Figure:
-    """Caption and colour bar of an exported picture, also written into the file.
+    """Caption and colour bar of an exported picture.
+
+    Both are also written into the file.
 
     Attributes:
         caption: Sample, window, time and grade.
@@ -38,9 +43,9 @@ class Figure:
 
 
 def view_image(panel: PicturePanel, pair: Pair, figure: Figure) -> QtGui.QImage:
-    """Render the visible part of the picture, at the screen's resolution, with a caption below it.
+    """Render the visible part of the picture with a caption below it.
 
-    The image has a title and a description as text entries.
+    The image has the screen's resolution, and has a title and a description as text entries.
     """
     image = _captioned(_visible_part(panel), figure)
     preview = ("preview",) if pair.sr.preview else ()
@@ -51,7 +56,10 @@ def view_image(panel: PicturePanel, pair: Pair, figure: Figure) -> QtGui.QImage:
 
 
 def _visible_part(panel: PicturePanel) -> QtGui.QImage:
-    """Grab the picture without axes, margins and the mark of a stale picture: the caption has the time."""
+    """Grab the picture without axes, margins and the mark of a stale picture.
+
+    The caption has the time.
+    """
     items: list[tuple[Any, float]] = [(panel.view.childGroup, 1.0)]
     items += [(panel.plot.getAxis(side), 0.0) for side in ("left", "bottom")]  # their ticks reach into the picture
     before = [item.opacity() for item, _ in items]
@@ -103,7 +111,10 @@ def _captioned(picture: QtGui.QImage, figure: Figure) -> QtGui.QImage:
 
 
 def _draw_colour_bar(painter: QtGui.QPainter, line: QtCore.QRect, table: Array, levels: tuple[float, float]) -> None:
-    """Draw the lowest value, the colours, the highest value and the unit in one line."""
+    """Draw the lowest value, the colours, the highest value and the unit.
+
+    They are drawn in one line.
+    """
     align, metrics = QtCore.Qt.AlignmentFlag, painter.fontMetrics()
     low, high = short_number(levels[0]), f"{short_number(levels[1])} {UNIT}"
     left, right = (metrics.horizontalAdvance(text) + GAP_PX for text in (low, high))

@@ -1,4 +1,4 @@
-"""Open a picture in another program, Fiji or napari, where it is installed."""
+"""Open a picture in Fiji or napari, where they are installed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ FIJI_VARIABLE = "FIJI"  # path of the program, where it is found nowhere else
 
 
 def napari_command(file: Path) -> tuple[str, ...] | None:
-    """Return the command that opens a file in napari; None where it is not installed."""
+    """Return the command that opens a file in napari.
+
+    None where napari is not installed.
+    """
     program = shutil.which("napari") or shutil.which("napari", path=str(Path(sys.executable).parent))
     return None if program is None else (program, str(file))
 
 
 def fiji_command(file: Path, environment: Mapping[str, str], home: Path) -> tuple[str, ...] | None:
-    """Return the command that opens a file in Fiji; None where it is not found.
+    """Return the command that opens a file in Fiji.
+
+    None where Fiji is not found.
 
     Args:
         file: File to open.

@@ -15,7 +15,9 @@ SETTLING_TICKS = 5  # axes and scale bars are placed only after the picture has 
 
 
 class Screenshot(QtCore.QObject):
-    """Screenshot of a window: ends the application with COMPLETE or TIMED_OUT, then save() writes the file.
+    """Screenshot of a window.
+
+    The application ends with COMPLETE or TIMED_OUT; save() then writes the file.
 
     Args:
         window: Window to save.

@@ -13,7 +13,10 @@ SHADE = QtGui.QColor(0, 0, 0, 190)
 
 
 class Badge(QtWidgets.QGraphicsItem):
-    """Text in a frame of its colour, in the corner of the picture where that is visible, else of the view."""
+    """Text in a frame of its colour, in a corner.
+
+    The corner is that of the picture where it is visible, else that of the view.
+    """
 
     def __init__(self, view: Any) -> None:
         super().__init__(view)
@@ -27,7 +30,10 @@ class Badge(QtWidgets.QGraphicsItem):
         view.sigResized.connect(self._place)
 
     def show_text(self, text: str, colour: str, explanation: str, field: PictureField | None) -> None:
-        """Show a text, with its explanation as tool tip; an empty text hides the badge."""
+        """Show a text, with its explanation as tool tip.
+
+        An empty text hides the badge.
+        """
         if text != self.text:
             self.prepareGeometryChange()
         self.text, self._colour, self._field = text, QtGui.QColor(colour), field

@@ -23,7 +23,11 @@ NAMES = ("grey", "fire", *BUNDLED, "red", "green", "magenta", "cyan")
 
 
 def colours(name: str) -> Array:
-    """Return a colour map as (256, 3) float64 from 0 to 255; KeyError for a name not in NAMES."""
+    """Return a colour map as (256, 3) float64 from 0 to 255.
+
+    Raises:
+        KeyError: The name is not in NAMES.
+    """
     steps = np.arange(256.0)
     if name == "fire":
         given = np.array([tuple(bytes.fromhex(step)) for step in FIRE.split()])

@@ -1,4 +1,7 @@
-"""Controls above a picture: colour map, automatic or locked contrast, further options."""
+"""Controls above a picture: colour map, contrast, further options.
+
+The contrast is automatic or locked.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ LEVEL_WIDTH_PX = 68
 
 
 class ContrastControls(QtWidgets.QWidget):
-    """Controls that emit `changed` when the picture must be redrawn; typing a level locks both."""
+    """Controls that emit `changed` when the picture must be redrawn.
+
+    Typing a level locks both levels.
+    """
 
     changed = QtCore.Signal()
 
@@ -63,12 +69,18 @@ class ContrastControls(QtWidgets.QWidget):
         self.more.restyle()
 
     def table(self, colours: str = "") -> Array:
-        """Return the lookup table of a colour map, by default the chosen one, with gamma and inversion."""
+        """Return the lookup table of a colour map, with gamma and inversion.
+
+        By default it is the chosen one.
+        """
         name = colours or self.colours.currentText()
         return lookup_table(name, self.contrast.gamma, invert=self.contrast.invert)
 
     def levels_for(self, pixels: Array) -> tuple[float, float]:
-        """Return the levels to draw a picture with; automatic ones are shown in the boxes."""
+        """Return the levels to draw a picture with.
+
+        Automatic levels are shown in the boxes.
+        """
         self._pixels = pixels
         low, high = self.contrast.levels(pixels)
         self._levels = low, high
@@ -96,7 +108,10 @@ class ContrastControls(QtWidgets.QWidget):
 
 
 class LevelBox(QtWidgets.QLineEdit):
-    """Input for a number; `typed` is emitted with a valid one, anything else is reset."""
+    """Input for a number.
+
+    `typed` is emitted with a valid number; anything else is reset.
+    """
 
     typed = QtCore.Signal()
 
@@ -137,7 +152,10 @@ class LevelBox(QtWidgets.QLineEdit):
 
 
 def short_number(value: float) -> str:
-    """Format with four digits; whole numbers up to a million without an exponent, which would not fit."""
+    """Format a number with four digits.
+
+    Whole numbers up to a million have no exponent, which would not fit.
+    """
     return f"{value:.0f}" if 1_000 <= abs(value) < 1_000_000 else f"{value:.4g}"
 
 

@@ -1,4 +1,7 @@
-"""Menu of the less frequent contrast options: histogram, percentiles, gamma, invert."""
+"""Menu of contrast options: histogram, percentiles, gamma, inversion.
+
+These are needed less often than the controls above the picture.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ STEP = 0.1
 
 
 class ContrastMenu(QtWidgets.QMenu):
-    """Menu with the histogram that emits `changed` with the new values, by their names in Contrast."""
+    """Menu with the histogram.
+
+    It emits `changed` with the new values, by their names in Contrast.
+    """
 
     changed = QtCore.Signal(dict)
 

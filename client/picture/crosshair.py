@@ -15,7 +15,9 @@ ON_TOP = 900
 
 
 class Crosshair(QtCore.QObject):
-    """Crosshair in several pyqtgraph PlotWidgets that follows the mouse over any of them.
+    """Crosshair in several pyqtgraph PlotWidgets.
+
+    It follows the mouse over any of them.
 
     Signals: `moved` with x, y in the field's unit, `left` when the mouse leaves a plot.
     """
@@ -57,7 +59,10 @@ class Crosshair(QtCore.QObject):
 
 
 def describe_point(pair: Pair, x: float, y: float) -> str:
-    """Describe position and values at x, y, in the field's unit; empty outside the field."""
+    """Describe position and values at x, y, in the field's unit.
+
+    Empty outside the field.
+    """
     field = field_of(pair)
     if not (0 <= x < field.width and 0 <= y < field.height):
         return ""

@@ -15,7 +15,10 @@ TOO_DIM, TOO_BRIGHT = (0x4A, 0x9B, 0xFF), (0xFF, 0x9A, 0x1F)  # blue and orange:
 
 
 def error_range(pixels: Array) -> float:
-    """Choose the round value, in photons, at which the colours saturate for few pixels; 1.0 where all is 0."""
+    """Choose the error, in photons, at which the colours saturate.
+
+    It is a round number that few pixels exceed; 1.0 where all errors are 0.
+    """
     sizes = np.abs(pixels[np.isfinite(pixels)])
     high = float(np.percentile(sizes, RANGE_PERCENTILE)) if sizes.size else 0.0
     # Rounded up, so that the range does not change with every window.
@@ -29,7 +32,10 @@ def _round_from(value: float) -> tuple[float, ...]:
 
 
 def error_table() -> Array:
-    """Build the lookup table, (LEVELS,) uint32 0xAARRGGBB, from too dim over transparent to too bright."""
+    """Build the lookup table, (LEVELS,) uint32 0xAARRGGBB.
+
+    The colours run from too dim, over transparent, to too bright.
+    """
     places = np.linspace(-1, 1, LEVELS)
     strength = np.clip((np.abs(places) - TRANSPARENT_SHARE) / (1 - TRANSPARENT_SHARE), 0, 1)
     alpha = (MAX_ALPHA * strength).round().astype(np.uint32)

@@ -13,7 +13,10 @@ NM_PER_UM = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class PictureField:
-    """Rectangle from 0 to width and 0 to height, in micrometres or, without a pixel size, camera pixels."""
+    """Rectangle of a picture, from 0 to width and from 0 to height.
+
+    The unit is a micrometre or, without a pixel size, a camera pixel.
+    """
 
     width: float
     height: float

@@ -1,4 +1,4 @@
-"""Histogram of a picture, and the share of pixels clipped by the contrast. Pure."""
+"""Histogram of a picture, and the share of clipped pixels. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ class Histogram:
 
 
 def histogram_of(pixels: Array, levels: tuple[float, float]) -> Histogram | None:
-    """Count the finite pixels of (H, W) between their extremes; None without any.
+    """Count the finite pixels of (H, W) between their extremes.
+
+    None where there are no finite pixels.
 
     Large pictures are sampled; the shares are then estimates.
     """

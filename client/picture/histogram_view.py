@@ -1,4 +1,4 @@
-"""Small drawing of a histogram with the contrast levels and marks of clipped values."""
+"""Drawing of a histogram with contrast levels and marks of clipping."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ CLIPPED_SHARE = 1e-3  # fewer clipped pixels are not marked
 
 
 class HistogramView(QtWidgets.QWidget):
-    """Histogram on a logarithmic scale; bars outside the levels are drawn as clipped, with a mark at the edge."""
+    """Histogram on a logarithmic scale.
+
+    Bars outside the levels are drawn as clipped, with a mark at the edge.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,7 @@
-"""Legend of colours in the lower left of a picture: title, colour bar, end labels."""
+"""Legend of colours in the lower left of a picture.
+
+It has a title, a colour bar and labels at both ends.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ SHADE, EDGE = QtGui.QColor(0, 0, 0, 170), QtGui.QColor(255, 255, 255, 90)
 
 
 class Legend(QtWidgets.QGraphicsItem):
-    """Legend in a pyqtgraph ViewBox, in screen pixels; hidden until it has content."""
+    """Legend in a pyqtgraph ViewBox, in screen pixels.
+
+    It is hidden until it has content.
+    """
 
     def __init__(self, view: Any) -> None:
         super().__init__(view)

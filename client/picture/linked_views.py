@@ -8,7 +8,9 @@ from PySide6 import QtCore
 
 
 class LinkedViews:
-    """Link of two pyqtgraph views: `follower` shows the part of the field that `leader` shows.
+    """Link of two pyqtgraph views.
+
+    `follower` shows the part of the field that `leader` shows.
 
     pyqtgraph's own link aligns views by their position on the screen. Here the centres are identical, and a pan or zoom
     in the follower is applied to the leader, so that nothing drifts whatever the shapes of the two widgets.

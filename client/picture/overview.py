@@ -1,4 +1,7 @@
-"""Overview in the upper right: the camera's field, the reconstructed region, and the visible part of it."""
+"""Overview in the upper right of a picture.
+
+It shows the camera's field, the reconstructed region, and the visible part of it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class OverviewLayout:
-    """Boxes (x, y, width, height) in pixels of the overview: camera, picture in it, visible part of the picture."""
+    """Boxes (x, y, width, height) in pixels of the overview.
+
+    They are the camera, the picture in it, and the visible part of the picture.
+    """
 
     camera: Box
     picture: Box
@@ -52,7 +58,10 @@ def overview_layout(
 
 
 class Overview(QtWidgets.QGraphicsItem):
-    """Inset of a pyqtgraph ViewBox, in screen pixels; hidden while the whole field is visible."""
+    """Inset of a pyqtgraph ViewBox, in screen pixels.
+
+    It is hidden while the whole field is visible.
+    """
 
     def __init__(self, view: Any) -> None:
         super().__init__(view)
@@ -77,7 +86,10 @@ class Overview(QtWidgets.QGraphicsItem):
         self._arrange()
 
     def show_camera(self, camera: tuple[int, int] | None) -> None:
-        """Set (H, W) of the camera; None where it is unknown, for that of the picture."""
+        """Set (H, W) of the camera.
+
+        None where it is unknown; that of the picture is then used.
+        """
         y, x, height, width = self._region
         known = camera is not None and camera[0] >= y + height and camera[1] >= x + width
         self._camera = camera if known and camera is not None else (y + height, x + width)
@@ -93,7 +105,10 @@ class Overview(QtWidgets.QGraphicsItem):
         return QtCore.QRectF(-1, -1, SIDE_PX + 2, SIDE_PX + 2)
 
     def paint(self, painter: QtGui.QPainter, _option: object, _widget: object = None) -> None:
-        """Draw the camera's field, the picture in it and a frame around the visible part."""
+        """Draw the camera's field, the picture in it, and the visible part.
+
+        The visible part is a frame.
+        """
         if self.layout is None:
             return
         if self._thumbnail is None:

@@ -1,4 +1,7 @@
-"""Panel of one picture: axes, scale bar, contrast controls, and marks such as PREVIEW or STALE."""
+"""Panel of one picture: axes, scale bar, contrast controls, marks.
+
+Marks are labels such as PREVIEW or STALE.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,11 @@ MAX_ZOOM = 500.0  # largest magnification of a field
 
 
 class PicturePanel(QtWidgets.QWidget):
-    """Panel that draws (H, W) pictures over a field, y downwards. header: the row above the picture."""
+    """Panel that draws (H, W) pictures over a field, y downwards.
+
+    Args:
+        header: Row above the picture.
+    """
 
     def __init__(self, title: str, colours: str, *, axes: bool = True) -> None:
         super().__init__()
@@ -103,7 +110,10 @@ class PicturePanel(QtWidgets.QWidget):
         self.plot.getPlotItem().layout.setContentsMargins(*(BARE_MARGINS_PX if bare or not self._axes else MARGINS_PX))
 
     def show_picture(self, picture: Picture | None, field: PictureField) -> None:
-        """Draw a picture over a field; the user's view is kept unless the field has changed."""
+        """Draw a picture over a field.
+
+        The user's view is kept unless the field has changed.
+        """
         self.picture = picture
         self.image.setVisible(picture is not None)
         if field != self.field:
@@ -144,7 +154,10 @@ class PicturePanel(QtWidgets.QWidget):
         self.view.childGroup.setOpacity(STALE_OPACITY if reason else 1.0)
 
     def show_chip(self, text: str, colour: str) -> None:
-        """Show a label beside the title and a dashed frame in its colour; empty removes both."""
+        """Show a label beside the title and a dashed frame in its colour.
+
+        An empty label removes both.
+        """
         line = f"1px dashed {colour}" if text else "1px solid transparent"
         if (text, line) == (self.chip.text(), self.frame.property("line")):
             return
@@ -173,7 +186,10 @@ class PicturePanel(QtWidgets.QWidget):
 
 
 def _elastic_slot(chip: QtWidgets.QLabel) -> QtWidgets.QWidget:
-    """Wrap the chip in a slot of no minimum width, so that its text never moves the pictures."""
+    """Wrap the chip in a slot without a minimum width.
+
+    Its text thus never moves the pictures.
+    """
     slot = QtWidgets.QWidget()
     slot.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Preferred)
     row = QtWidgets.QHBoxLayout(slot)

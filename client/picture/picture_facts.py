@@ -33,7 +33,10 @@ class PictureFacts(QtWidgets.QScrollArea):
         self.cautions.hide()
 
     def show_header(self, header: PictureHeader, info: StreamInfo | None) -> None:
-        """Describe a picture; `info` is used where it belongs to the picture's stream."""
+        """Describe a picture.
+
+        `info` is used where it belongs to the picture's stream.
+        """
         lines = picture_lines(header)
         if info is not None and info.stream == header.stream:
             lines += (f"source: {info.source}, {info.width} x {info.height} pixels",)

@@ -1,4 +1,7 @@
-"""Graphics item that draws the visible part of a picture at the screen's resolution."""
+"""Graphics item that draws the visible part of a picture.
+
+Pixels are averaged to the screen's resolution.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ Mode = QtGui.QPainter.CompositionMode
 
 
 class PictureItem(QtWidgets.QGraphicsItem):
-    """Picture over a field, drawn without interpolation so that pixels stay visible.
+    """Picture over a field, drawn without interpolation.
+
+    Pixels thus stay visible.
 
     Attributes:
         split: Left edge of the part that is drawn, in field coordinates; None to draw all.

@@ -45,11 +45,14 @@ class Profile:
 
 
 def profiles(pair: Pair, start: Point, end: Point, width: float = 0.0) -> tuple[Profile, Profile | None]:
-    """Measure one structure in both pictures: the highest super-resolved peak, and the raw peak at its place.
+    """Measure one structure in both pictures along a line.
+
+    It is the highest peak of the super-resolved picture, and the raw peak at the same place.
 
     Args:
         pair: Pictures of a window.
-        start, end: Ends of the line (x, y), in the field's unit.
+        start: One end of the line (x, y), in the field's unit.
+        end: The other end of the line (x, y).
         width: Width over which values are averaged across the line, in the field's unit.
 
     Returns:
@@ -73,12 +76,15 @@ def along(
     count: int = 0,
     near: float | None = None,
 ) -> Profile:
-    """Sample (H, W) pixels along a line, bilinear between pixel centres; the edge value beyond them.
+    """Sample (H, W) pixels along a line.
+
+    Values are bilinear between pixel centres; beyond them, the value at the edge is used.
 
     Args:
         pixels: (H, W) values.
         field: Field they cover.
-        start, end: Ends of the line (x, y), in the field's unit.
+        start: One end of the line (x, y), in the field's unit.
+        end: The other end of the line (x, y).
         width: Width over which values are averaged across the line.
         count: Number of samples; by default SAMPLES_PER_PIXEL.
         near: Distance near which the peak is measured; by default the highest peak of the line.
@@ -122,7 +128,9 @@ def _bilinear(pixels: Array, y: Array, x: Array) -> Array:
 
 
 def _peak(distance: Array, values: Array, near: float | None, search: float) -> int | None:
-    """Return the sample of the highest peak, or of the one near a distance; None where there is none.
+    """Return the sample of the highest peak, or of the one near a distance.
+
+    None where there is no peak.
 
     A maximum at the border of the searched range is the flank of another structure, not a peak.
     """
@@ -141,7 +149,9 @@ def _peak(distance: Array, values: Array, near: float | None, search: float) -> 
 
 
 def fwhm(distance: Array, values: Array, peak: int | None = None) -> float | None:
-    """Return the full width at half maximum of a peak, its height above the lowest value on the line.
+    """Return the full width at half maximum of a peak.
+
+    The height of the peak is measured from the lowest value on the line.
 
     Args:
         distance: (N,) distances.
@@ -161,7 +171,10 @@ def fwhm(distance: Array, values: Array, peak: int | None = None) -> float | Non
 
 
 def _crossing(distance: Array, values: Array, half: float) -> float | None:
-    """Return where values, falling from the first, reach `half`, interpolated linearly."""
+    """Return the place where values, falling from the first, reach `half`.
+
+    The place is interpolated linearly.
+    """
     below = np.flatnonzero(values <= half)
     if not below.size or below[0] == 0:
         return None

@@ -1,4 +1,7 @@
-"""Panel of the line profile: both pictures in one plot, each normalised, with its width."""
+"""Panel of the line profile.
+
+Both pictures are in one plot, each normalised, with the width of its peak.
+"""
 
 from __future__ import annotations
 
@@ -84,7 +87,10 @@ class ProfilePanel(QtWidgets.QWidget):
         self.plot.setXRange(0, float(sr.distance[-1]), padding=0.01)
 
     def _set_unit(self, unit: str) -> None:
-        """Count the averaging width in nanometres, or in camera pixels where their size is unknown."""
+        """Count the averaging width in nanometres.
+
+        It is counted in camera pixels where their size is unknown.
+        """
         if unit == self._unit:
             return
         self._unit = unit

@@ -1,4 +1,7 @@
-"""Turn the visible pixels into colours, at most one per screen pixel. Pure; only numpy."""
+"""Turn the visible pixels into colours, at most one per screen pixel.
+
+Pure; only numpy.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,10 @@ ROUNDING = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Crop:
-    """Visible part of a picture: rows top..bottom, columns left..right, in blocks of side x side pixels."""
+    """Visible part of a picture: rows top..bottom, columns left..right.
+
+    It is divided into blocks of side x side pixels.
+    """
 
     top: int
     bottom: int
@@ -55,7 +61,10 @@ def _span(length: int, first: float, last: float, side: int) -> tuple[int, int]:
 
 
 def reduced(pixels: Array, crop: Crop) -> Array:
-    """Average every block of the crop into (h, w) float32; blocks cut by the edge use their remaining pixels."""
+    """Average every block of the crop into (h, w) float32.
+
+    Blocks cut by the edge use their remaining pixels.
+    """
     part, side = pixels[crop.top : crop.bottom, crop.left : crop.right], crop.side
     if side == 1:
         return part
@@ -69,7 +78,10 @@ def reduced(pixels: Array, crop: Crop) -> Array:
 
 
 def _add_rows(sums: Array, part: Array, side: int) -> None:
-    """Fill `sums` (ceil(h / side), w) with the sum of every `side` rows of `part` (h, w); side >= 2."""
+    """Add up every `side` rows of `part` (h, w), with side >= 2.
+
+    The sums are written into `sums` (ceil(h / side), w).
+    """
     whole = len(part) // side
     full, last = sums[:whole], whole * side
     np.add(part[:last:side], part[1:last:side], out=full, dtype=np.float32, casting="unsafe")
@@ -80,14 +92,21 @@ def _add_rows(sums: Array, part: Array, side: int) -> None:
 
 
 def _block_sides(length: int, side: int) -> Array:
-    """Return the number of pixels of each block along an axis, (ceil(length / side),) float32."""
+    """Return the number of pixels of each block along an axis.
+
+    Returns:
+        (ceil(length / side),) float32.
+    """
     firsts = np.arange(0, length, side)
     sides: Array = np.minimum(side, length - firsts).astype(np.float32)
     return sides
 
 
 def coloured(values: Array, levels: tuple[float, float], table: Array) -> Array:
-    """Map values (h, w) between two levels to colours of a table (N,); non-finite values are drawn darkest."""
+    """Map values (h, w) between two levels to colours of a table (N,).
+
+    Non-finite values are drawn darkest.
+    """
     low, high = levels
     places = (values - np.float32(low)) * np.float32((len(table) - 1) / (high - low))
     np.fmax(places, 0, out=places)  # fmax and fmin ignore NaN

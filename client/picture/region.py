@@ -27,7 +27,8 @@ def region_of(
     Args:
         field: Field of the picture.
         shape: (H, W) of the camera.
-        corner, size: (x, y) in the field's unit.
+        corner: (x, y) of the rectangle's corner, in the field's unit.
+        size: (width, height) of the rectangle, in the field's unit.
     """
     spans = []
     for axis, (pixels, length) in enumerate(((shape[1], field.width), (shape[0], field.height))):
@@ -51,7 +52,10 @@ class RegionStatistics:
 
 
 def region_statistics(pair: Pair, region: Region) -> tuple[RegionStatistics, ...]:
-    """Measure a region in the super-resolved picture and, where there is one, the raw mean."""
+    """Measure a region in the super-resolved picture and in the raw mean.
+
+    There is not always a raw mean.
+    """
     measured = [_statistics("super-resolved", UNIT, _part(pair.sr.pixels, region, pair.sr.header.scale))]
     if pair.raw is not None:
         measured.append(_statistics("raw mean", RAW_UNIT, _part(pair.raw.pixels, region, 1)))

@@ -13,7 +13,10 @@ HINT = "Choose Tools > Region (R), then drag on the picture to draw a rectangle.
 
 
 class RegionPanel(QtWidgets.QWidget):
-    """Position, size and statistics of a region in both pictures, with a button for each action."""
+    """Position, size and statistics of a region in both pictures.
+
+    It has a button for each action.
+    """
 
     def __init__(self, actions: list[QtGui.QAction]) -> None:
         super().__init__()

@@ -16,7 +16,10 @@ SHADE, SHADE_PX = 130, 5
 
 
 class ScaleBar:
-    """Scale bar in the lower right of a pyqtgraph ViewBox, at most about a quarter of its width."""
+    """Scale bar in the lower right of a pyqtgraph ViewBox.
+
+    It is at most about a quarter of the view's width.
+    """
 
     def __init__(self, view: Any) -> None:
         self._view = view

@@ -1,4 +1,4 @@
-"""Colour-coded time: several windows in one picture, coloured by their time. Pure.
+"""Colour-coded time: several windows in one picture. Pure.
 
 As in Fiji's Temporal-Color Code, each colour channel is the maximum over all windows: moving structures show the
 colours of their times, static ones are white.
@@ -29,7 +29,10 @@ Levels = tuple[float, float]
 
 
 def last_windows(history: History, number: int, shown: Pair, count: int) -> tuple[Pair, ...]:
-    """Collect at most `count` windows of one run and field, oldest first, ending with `shown`, number `number`."""
+    """Collect the windows of one run and field to colour, oldest first.
+
+    At most `count` windows; the last is `shown`, number `number` in the history.
+    """
     chosen = [shown]
     while (
         len(chosen) < count and (before := history.get(number - len(chosen))) is not None and _comparable(before, shown)
@@ -44,7 +47,11 @@ def _comparable(one: Pair, other: Pair) -> bool:
 
 
 def time_colours(count: int) -> Array:
-    """Return the colours from the oldest to the newest window, (count,) uint32 0xAARRGGBB."""
+    """Return the colours from the oldest to the newest window.
+
+    Returns:
+        (count,) uint32 0xAARRGGBB.
+    """
     rgb = _rainbow()[np.linspace(0, len(_rainbow()) - 1, count).round().astype(int)].astype(np.uint32)
     colours: Array = OPAQUE | rgb[:, 0] << np.uint32(16) | rgb[:, 1] << np.uint32(8) | rgb[:, 2]
     return colours
@@ -57,7 +64,11 @@ def _rainbow() -> Array:
 
 
 def time_tables(count: int, gamma: float) -> Array:
-    """Return lookup tables from black to the colour of each window, (count, LEVELS) uint32."""
+    """Return lookup tables from black to the colour of each window.
+
+    Returns:
+        (count, LEVELS) uint32.
+    """
     share = np.linspace(0, 1, LEVELS) ** gamma
     colours, tables = time_colours(count), np.full((count, LEVELS), OPAQUE)
     for shift in (0, 8, 16):
@@ -67,7 +78,10 @@ def time_tables(count: int, gamma: float) -> Array:
 
 
 def brightness(values: Array, levels: Levels) -> Array:
-    """Scale values between two levels to (h, w) uint8; non-finite values are dark."""
+    """Scale values between two levels to (h, w) uint8.
+
+    Non-finite values are dark.
+    """
     return coloured(values, levels, STEPS)
 
 

@@ -18,12 +18,18 @@ MAX_BLENDED = 3_000_000  # values blended per drawing: about 20 ms
 
 
 def block_px(windows: int, screen_area_px: float) -> float:
-    """Choose the side of a block in screen pixels, so that at most MAX_BLENDED values are blended."""
+    """Choose the side of a block in screen pixels.
+
+    At most MAX_BLENDED values are then blended.
+    """
     return max(1.0, math.sqrt(windows * screen_area_px / MAX_BLENDED))
 
 
 class TimeItem(PictureItem):
-    """Blend of several pictures at the screen's resolution, or coarser where there are many."""
+    """Blend of several pictures at the screen's resolution.
+
+    It is coarser where there are many pictures.
+    """
 
     def __init__(self, view: Any) -> None:
         super().__init__(view)
@@ -35,7 +41,10 @@ class TimeItem(PictureItem):
     def show_windows(
         self, pictures: tuple[Array, ...], levels: tuple[Levels, ...], tables: Array, field: PictureField
     ) -> None:
-        """Set the pictures (H, W) to blend, oldest first, with the levels and the table of each."""
+        """Set the pictures (H, W) to blend, oldest first.
+
+        Each has its levels and its lookup table.
+        """
         self._pictures, self._levels, known = pictures, levels, {id(one) for one in pictures}
         self._bright = {key: bright for key, bright in self._bright.items() if key[0] in known}
         self.show_pixels(pictures[-1], levels[-1], tables, field)
@@ -58,7 +67,11 @@ class TimeItem(PictureItem):
 
 
 class TimeOverlay:
-    """Overlay of colour-coded time. pairs: the windows drawn, oldest first; empty while it is off."""
+    """Overlay of colour-coded time.
+
+    Attributes:
+        pairs: Windows drawn, oldest first; empty while the overlay is off.
+    """
 
     def __init__(self, view: Any) -> None:
         self.pairs: tuple[Pair, ...] = ()
@@ -70,7 +83,9 @@ class TimeOverlay:
         view.addItem(self.item, ignoreBounds=True)
 
     def draw(self, contrast: Contrast, field: PictureField | None) -> None:
-        """Draw the windows, each with its own levels unless the contrast is locked.
+        """Draw the windows.
+
+        Each has its own levels unless the contrast is locked.
 
         A window of another kind, or a bleached one, is thus as bright as the others.
         """

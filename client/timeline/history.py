@@ -1,4 +1,7 @@
-"""History of the last windows, as many as fit into a given memory. Immutable; no Qt."""
+"""History of the last windows, as many as fit into a given memory.
+
+Immutable; no Qt.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,9 @@ PAIR_BYTES = 4096  # approximate size of a pair besides its pixels
 
 @dataclass(frozen=True, slots=True, eq=False)
 class History:
-    """Pairs of pictures, numbered from 0 in the order in which their windows were first shown.
+    """Pairs of pictures, numbered from 0 in the order of their windows.
+
+    The order is the one in which the windows were first shown.
 
     Attributes:
         limit_bytes: Memory limit; the oldest pairs are dropped beyond it.
@@ -42,7 +47,10 @@ class History:
         return self.pairs[-1] if self.pairs else None
 
     def get(self, number: int) -> Pair | None:
-        """Return the pair of that number; None where it is no longer, or not yet, in memory."""
+        """Return the pair of that number.
+
+        None where it is no longer, or not yet, in memory.
+        """
         return self.pairs[number - self.first] if self.first <= number < self.count else None
 
     def number_of(self, window: tuple[str, int]) -> int | None:

@@ -1,4 +1,4 @@
-"""Playhead: the window on screen, the newest or one the user went back to. Pure.
+"""Playhead: the window on screen, the newest or an earlier one. Pure.
 
 following --step, seek--> held --play--> playing --the end--> following (or from the start again: loop)
      ^---------------------follow------------------'
@@ -16,7 +16,10 @@ PLAY_HZ = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A moment marked by the user: its number in the history, its window and its time of publication."""
+    """A moment marked by the user.
+
+    It has its number in the history, its window and its time of publication.
+    """
 
     number: int
     run: str
@@ -45,7 +48,10 @@ class Playhead:
 
 
 def displayed_pair(playhead: Playhead, history: History) -> Pair | None:
-    """Return the pair to show; a held preview gives way to its refined picture."""
+    """Return the pair to show.
+
+    A held preview gives way to its refined picture.
+    """
     if playhead.at is None:
         return history.newest
     return history.get(playhead.at) or playhead.held
@@ -118,7 +124,10 @@ def mark(playhead: Playhead, history: History) -> Playhead:
 
 
 def to_mark(playhead: Playhead, history: History, direction: int) -> Playhead:
-    """Hold the nearest marked window after (+1) or before (-1) the one on screen; stay where there is none."""
+    """Hold the nearest marked window after (+1) or before (-1) this one.
+
+    The playhead stays where there is none.
+    """
     here = position(playhead, history)
     kept = [one.number for one in playhead.marks if history.first <= one.number <= history.last]
     ahead = [number for number in kept if (number - here) * direction > 0]

@@ -1,4 +1,7 @@
-"""Open a saved movie: an OME-TIFF of the daemon or of this viewer, or any stack of grey images."""
+"""Open a saved movie.
+
+It is an OME-TIFF of the daemon or of this viewer, or any stack of grey images.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +48,10 @@ def open_movie(path: Path) -> History:
 def _header(
     record: dict[str, Any], name: str, number: int, shape: tuple[int, ...], pixel_nm: float | None
 ) -> PictureHeader:
-    """Return the metadata saved with the picture where it is valid, else its number in the file."""
+    """Return the metadata saved with the picture where it is valid.
+
+    Otherwise return the number of the picture in the file.
+    """
     height, width = shape
     try:
         return PictureHeader.model_validate_json(json.dumps({**record, "shape": [height, width]}))

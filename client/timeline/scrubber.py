@@ -1,4 +1,7 @@
-"""Time slider over the windows in memory, with marks as ticks and live at its right end."""
+"""Time slider over the windows in memory.
+
+Marks are ticks, and live is its right end.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,10 @@ MARGIN_PX = 10
 
 
 class Scrubber(QtWidgets.QWidget):
-    """Slider that emits `sought` with a number of the history; its range does not change while it is dragged."""
+    """Slider that emits `sought` with a number of the history.
+
+    Its range does not change while it is dragged.
+    """
 
     sought = QtCore.Signal(int)
 
@@ -30,7 +36,13 @@ class Scrubber(QtWidgets.QWidget):
         self.setToolTip("Drag to show an earlier window; press End to return to live")
 
     def show_time(self, playhead: Playhead, history: History, *, live: bool) -> None:
-        """Show the playhead among the windows in memory. live: whether the newest window is up to date."""
+        """Show the playhead among the windows in memory.
+
+        Args:
+            playhead: Window on screen.
+            history: Windows in memory.
+            live: Whether the newest window is up to date.
+        """
         if not self._held:
             self.first, self.last = history.first, history.last
         self.at, self._following = position(playhead, history), playhead.at is None

@@ -1,4 +1,7 @@
-"""Row below the pictures: step, play, loop, time slider, position, mark, live."""
+"""Row of time controls below the pictures.
+
+Step, play, loop, time slider, position, mark, live.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ MB = 1e6
 
 
 class TimeBar(QtWidgets.QWidget):
-    """Time controls; `moved` is emitted with a change of the playhead (a presenter's Move)."""
+    """Time controls.
+
+    `moved` is emitted with a change of the playhead (a presenter's Move).
+    """
 
     moved = QtCore.Signal(object)
 
@@ -63,7 +69,12 @@ class TimeBar(QtWidgets.QWidget):
             button.restyle()
 
     def show_time(self, state: ViewerState, *, live: bool) -> None:
-        """Show the position in time. live: whether the newest window is up to date."""
+        """Show the position in time.
+
+        Args:
+            state: State of the viewer.
+            live: Whether the newest window is up to date.
+        """
         playhead, history = state.playhead, state.history
         self.scrubber.show_time(playhead, history, live=live and not state.movie)
         here = position(playhead, history)
@@ -81,7 +92,7 @@ class TimeBar(QtWidgets.QWidget):
 
 
 def position_text(state: ViewerState) -> str:
-    """Describe the window on screen and how far back the windows in memory reach."""
+    """Describe the window on screen and how far back the memory reaches."""
     history, shown = state.history, state.shown
     if shown is None or history.newest is None:
         return "no window yet"

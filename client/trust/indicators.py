@@ -143,17 +143,17 @@ def _metrics(state: ViewerState) -> tuple[Finding, ...]:
     Of a preview, its delivery, and the quality of the refined picture before it.
     """
     number = state.history.last if state.playhead.at is None else state.playhead.at
-    judged = state.trend.last_refined(number, HYSTERESIS_WINDOWS)
+    refined = state.trend.last_refined(number, HYSTERESIS_WINDOWS)
     header = state.shown.sr.header if state.shown else None
-    return tuple(_metric(one, judged, header) for one in _shown_metrics(state))
+    return tuple(_metric(one, refined, header) for one in _shown_metrics(state))
 
 
-def _metric(metric: MetricDescription, judged: tuple[PictureHeader, ...], header: PictureHeader | None) -> Finding:
+def _metric(metric: MetricDescription, refined: tuple[PictureHeader, ...], header: PictureHeader | None) -> Finding:
     if metric.of == "delivery" and header is not None:
         return metric_finding(metric, header)
-    if not judged:
+    if not refined:
         return Finding(metric.label, NOT_MEASURED, "none", metric.meaning)
     level: Level = "none"
-    for one in judged[:-1]:
+    for one in refined[:-1]:
         level = metric_finding(metric, one, level).level
-    return metric_finding(metric, judged[-1], level)
+    return metric_finding(metric, refined[-1], level)

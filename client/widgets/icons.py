@@ -1,4 +1,7 @@
-"""Icons for buttons, drawn from polygons in the theme's colours; sharp on high-DPI screens."""
+"""Icons for buttons, drawn from polygons in the theme's colours.
+
+They are sharp on high-DPI screens.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ SHAPES: dict[str, tuple[str, ...]] = {
 
 
 def icon(name: str) -> QtGui.QIcon:
-    """Return the icon of that name; dim on a disabled button, bright on a checked one."""
+    """Return the icon of that name.
+
+    It is dim on a disabled button and bright on a checked one.
+    """
     colours, made = theme(), QtGui.QIcon()
     for side in RESOLUTIONS:
         made.addPixmap(_pixmap(name, side, colours.text), QtGui.QIcon.Mode.Normal, QtGui.QIcon.State.Off)

@@ -6,7 +6,10 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 
 def named_label(name: str, text: str = "", *, wrap: bool = False) -> QtWidgets.QLabel:
-    """Make a label in plain text, so that text from the wire is never rendered as HTML."""
+    """Make a label in plain text.
+
+    Text from the wire is thus never rendered as HTML.
+    """
     label = QtWidgets.QLabel(text)
     label.setObjectName(name)
     label.setWordWrap(wrap)

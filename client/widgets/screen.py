@@ -1,4 +1,7 @@
-"""Check for a screen before Qt starts, since Qt aborts the process without one."""
+"""Check for a screen before Qt starts.
+
+Qt aborts the process without one.
+"""
 
 from __future__ import annotations
 

@@ -14,7 +14,10 @@ FONT_POINTS = 10
 
 @dataclass(frozen=True, slots=True)
 class Theme:
-    """Colours by purpose. good, warning and bad always come with a shape and a word."""
+    """Colours by purpose.
+
+    good, warning and bad always come with a shape and a word.
+    """
 
     window: str
     base: str
@@ -153,7 +156,10 @@ def _palette(colours: Theme) -> QtGui.QPalette:
 
 
 def _ensure_font(application: QtWidgets.QApplication) -> None:
-    """Load the fallback font on a machine without fonts, where every letter would be an empty box."""
+    """Load the fallback font on a machine without fonts.
+
+    Every letter would otherwise be an empty box.
+    """
     if QtGui.QFontMetrics(application.font()).inFontUcs4(ord("A")):
         return
     added = QtGui.QFontDatabase.addApplicationFont(str(FALLBACK_FONT))

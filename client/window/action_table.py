@@ -1,4 +1,7 @@
-"""Table of all menu actions with their shortcuts, from which menus, tool bar and help are made."""
+"""Table of all menu actions with their shortcuts.
+
+Menus, tool bar and help are made from it.
+"""
 
 from __future__ import annotations
 
@@ -142,7 +145,10 @@ def make_actions(window: QtWidgets.QMainWindow) -> dict[str, QtGui.QAction]:
 
 
 def make_tool_bar(actions: dict[str, QtGui.QAction], grip: QtWidgets.QWidget) -> QtWidgets.QToolBar:
-    """Make the tool bar of the most frequent actions. grip: handle to drag the picture by."""
+    """Make the tool bar of the most frequent actions.
+
+    `grip` is the handle to drag the picture by.
+    """
     bar = QtWidgets.QToolBar("Tools", movable=False)
     bar.setObjectName("tools")
     for spec in ACTIONS:
@@ -166,7 +172,10 @@ def draw_icons(actions: dict[str, QtGui.QAction]) -> None:
 
 
 def enable_actions(actions: dict[str, QtGui.QAction], available: Set[str]) -> None:
-    """Enable the actions whose need is available: "picture", "profile", "region", "error map"."""
+    """Enable the actions whose need is available.
+
+    A need is "picture", "profile", "region" or "error map".
+    """
     for spec in ACTIONS:
         if spec.needs:
             actions[spec.name].setEnabled(spec.needs in available)

@@ -24,7 +24,9 @@ AskPath = Callable[[str, str, str], str]
 
 
 class ConnectDialog(QtWidgets.QDialog):
-    """Dialog that emits `chosen` with a valid Target whose key can be read; the strip then shows the connection.
+    """Dialog that emits `chosen` with a valid Target whose key can be read.
+
+    The strip then shows the connection.
 
     Args:
         parent: Window it belongs to.
@@ -73,7 +75,10 @@ class ConnectDialog(QtWidgets.QDialog):
         column.addWidget(self.buttons)
 
     def _take_recent(self, address: str) -> None:
-        """Fill in key and control address of a recent connection; remove those of another one."""
+        """Fill in key and control address of a recent connection.
+
+        Those of another connection are removed.
+        """
         known = self._recent.get(address.strip())
         proposed = ("", "") if known is None else (str(known.key or ""), known.control)
         for line, before, text in zip((self.key, self.control), self._filled, proposed, strict=True):

@@ -1,4 +1,7 @@
-"""Demonstration: a daemon with a simulated camera, started from the viewer and stopped with it."""
+"""Demonstration: a daemon with a simulated camera.
+
+It is started from the viewer and stopped with it.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,11 @@ class Demo(QtCore.QObject):
         return self._process is not None
 
     def start(self) -> bool:
-        """Start the daemon unless it runs; False, with a reason through `failed`, where it is not installed."""
+        """Start the daemon unless it runs.
+
+        Returns:
+            False, with a reason through `failed`, where it is not installed.
+        """
         if self._process is not None:
             return True
         if any(importlib.util.find_spec(name) is None for name in NEEDS):

@@ -1,4 +1,7 @@
-"""Commands that bring pictures and measurements out of the window: files, clipboard, other programs."""
+"""Commands that bring pictures and measurements out of the window.
+
+They go to files, the clipboard and other programs.
+"""
 
 from __future__ import annotations
 
@@ -170,7 +173,10 @@ class ExportCommands(QtCore.QObject):
         return view_image(sr, pair, figure)
 
     def _sample(self) -> str:
-        """Name of the sample: the one the user has given, else that of the recording played back."""
+        """Name of the sample: the user's, else that of the recording.
+
+        The recording is the one played back.
+        """
         state = self._window.state
         source = state.info.source if state is not None and state.info is not None else ""
         return self._preferences.sample or sample_of(source)

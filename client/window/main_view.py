@@ -1,4 +1,4 @@
-"""Large picture: super-resolved, split view, overlay, or colour-coded time."""
+"""Large picture: super-resolved, split, overlay, or colour-coded time."""
 
 from __future__ import annotations
 
@@ -30,7 +30,9 @@ ON_PICTURE = THEMES["dark"]  # the badge has a dark ground in both themes
 
 
 class MainView(PicturePanel):
-    """Picture panel with display modes, a second picture of the same field, and overlays.
+    """Picture panel with display modes and overlays.
+
+    It can show a second picture of the same field.
 
     Signals: `mode_changed` with one of MODES, `windows_changed` when the number of windows to colour-code changes.
     """
@@ -115,13 +117,19 @@ class MainView(PicturePanel):
         self._arrange()
 
     def set_error_map(self, on: bool) -> None:
-        """Show or hide the error map; the picture is drawn grey below it so that its colours are not mistaken."""
+        """Show or hide the error map.
+
+        The picture below it is drawn grey so that its colours are not mistaken for errors.
+        """
         self.error_overlay.on = on
         self._arrange()
         self._draw()
 
     def show_time(self, pairs: tuple[Pair, ...]) -> None:
-        """Set the windows to draw in one picture, oldest first; none where time is not colour-coded."""
+        """Set the windows to draw in one picture, oldest first.
+
+        There are none where time is not colour-coded.
+        """
         if pairs != self.time_overlay.pairs:
             self.time_overlay.pairs = pairs
             self._draw_time()

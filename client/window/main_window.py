@@ -1,4 +1,7 @@
-"""Main window: trust strip, pictures, side panels, time. It shows a ViewerState and keeps none."""
+"""Main window: trust strip, pictures, side panels, time.
+
+It shows a ViewerState and keeps none.
+"""
 
 from __future__ import annotations
 
@@ -140,7 +143,10 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.region_box.changed.connect(self._measure_region)
 
     def show_message(self, text: str) -> None:
-        """Show a short report at the bottom of the window, until the next one or for half a minute."""
+        """Show a short report at the bottom of the window.
+
+        It stays until the next report, or for half a minute.
+        """
         self.message.set_full_text(text)
         self._message_timer.start(MESSAGE_MS)
 
@@ -181,7 +187,10 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.raw.setVisible(self.menu_actions["raw"].isChecked() and not state.movie)
 
     def _show_title(self, state: ViewerState) -> None:
-        """Name what is shown and recorded in the title, and a recording in the strip as well."""
+        """Name in the title what is shown and recorded.
+
+        A recording is shown in the strip as well.
+        """
         if self.windowTitle() != (title := window_title(state)):
             self.setWindowTitle(title)
         self.strip.show_recording(recording_text(state.status, state.info))
@@ -261,7 +270,10 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self._describe_cursor()
 
     def _describe_cursor(self) -> None:
-        """Show position and values under the mouse, which may rest while pictures change."""
+        """Show position and values under the mouse.
+
+        The mouse may rest while pictures change.
+        """
         if self._cursor is None:
             self.cursor_label.set_full_text(HINT)
         else:

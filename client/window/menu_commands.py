@@ -1,4 +1,7 @@
-"""Commands of the menus: each action of action_table.py as a short method or a line."""
+"""Commands of the menus.
+
+Each action of action_table.py is a short method or a line.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,12 @@
-"""Mnemonics of menus: the letter that chooses an entry from the keyboard. Pure."""
+"""Mnemonics of menus: the letters that choose entries by key. Pure."""
 
 from __future__ import annotations
 
 
 def with_mnemonic(text: str, taken: set[str]) -> str:
-    """Mark a letter of a text with '&' that no other entry of the menu has, and note it in `taken`.
+    """Mark with '&' a letter of a text that no other entry of the menu has.
+
+    The letter is added to `taken`.
 
     The first letters of words come first. A text without a free letter stays as it is.
     """

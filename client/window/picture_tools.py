@@ -1,4 +1,7 @@
-"""Tools drawn on the large picture with the mouse: a profile line and a region."""
+"""Tools drawn on the large picture: a profile line and a region.
+
+They are drawn with the mouse.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,9 @@ ON_TOP = 850
 
 
 class PictureTool(QtCore.QObject):
-    """Tool that is drawn where the mouse is dragged, and stays until it is switched off.
+    """Tool that is drawn where the mouse is dragged.
+
+    The drawing stays until the tool is switched off.
 
     `changed` is emitted when its drawing is drawn, moved or removed.
     """

@@ -13,7 +13,10 @@ MAX_RECENT = 8
 
 
 class Preferences:
-    """Preferences of the user; without a store, for a screenshot, nothing is remembered."""
+    """Preferences of the user.
+
+    Without a store, as for a screenshot, nothing is remembered.
+    """
 
     def __init__(self, store: QtCore.QSettings | None) -> None:
         self._store = store
@@ -56,7 +59,10 @@ class Preferences:
 
     @property
     def recent(self) -> tuple[Target, ...]:
-        """Recent connections, the last one first, each with the path of its key; never the key itself."""
+        """Recent connections, the last one first.
+
+        Each has the path of its key, never the key itself.
+        """
         try:
             kept = json.loads(self._read("recent") or "[]")
             return tuple(Target(results, control, Path(key) if key else None) for results, control, key in kept)
@@ -70,7 +76,10 @@ class Preferences:
         self._write("recent", json.dumps(kept[:MAX_RECENT]))
 
     def recall(self, target: Target) -> Target:
-        """Complete a target with the control address and key used last, where none are given."""
+        """Complete a target with the control address and key used last.
+
+        Those that are given are kept.
+        """
         known = next((one for one in self.recent if one.results == target.results), target)
         kept = known.key if known.key is not None and known.key.is_file() else None
         return Target(target.results, target.control or known.control, target.key or kept)

@@ -1,4 +1,7 @@
-"""Second-screen mode: the picture and the sentence of the strip fill the screen, nothing else is shown."""
+"""Second-screen mode: picture and trust sentence fill the screen.
+
+Nothing else is shown.
+"""
 
 from __future__ import annotations
 

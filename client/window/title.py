@@ -9,6 +9,9 @@ PROGRAM = "Self-STORM live"
 
 
 def window_title(state: ViewerState) -> str:
-    """Name what is shown, and a running recording: '● REC  500 frames – tcp://127.0.0.1:5711 – Self-STORM live'."""
+    """Name in a title what is shown, and a running recording.
+
+    For example '● REC  500 frames – tcp://127.0.0.1:5711 – Self-STORM live'.
+    """
     recording = recording_text(state.status, state.info)
     return " – ".join(filter(None, (recording, state.movie or state.endpoint, PROGRAM)))

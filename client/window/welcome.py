@@ -1,4 +1,4 @@
-"""Card with the first steps, shown at the first start until it is dismissed."""
+"""Card with the first steps, shown until it is dismissed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ START = "No microscope at hand? The demo shows a simulated living cell."
 
 
 class WelcomeCard(QtWidgets.QFrame):
-    """Card with the first steps; `dismissed` and `demo_wanted` are emitted by its buttons."""
+    """Card with the first steps.
+
+    Its buttons emit `dismissed` and `demo_wanted`.
+    """
 
     dismissed = QtCore.Signal()
     demo_wanted = QtCore.Signal()

@@ -1,4 +1,7 @@
-"""Any camera that gives numpy arrays, as a source for the daemon: uri = "zmq:127.0.0.1:5710"."""
+"""Publish any camera's numpy arrays as a source for the daemon.
+
+The daemon reads them by uri = "zmq:127.0.0.1:5710".
+"""
 
 import time
 import uuid

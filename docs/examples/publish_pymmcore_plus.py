@@ -1,4 +1,7 @@
-"""A script that runs pymmcore-plus, as a source for the daemon: uri = "zmq:127.0.0.1:5710"."""
+"""Publish the frames of pymmcore-plus as a source for the daemon.
+
+The daemon reads them by uri = "zmq:127.0.0.1:5710".
+"""
 
 import time
 import uuid
@@ -16,6 +19,7 @@ head = {"v": [2, 0], "stream": uuid.uuid4().hex, "dtype": "uint16", "next_seq": 
 
 
 def send(pixels, event, metadata):
+    """Publish one frame of the acquisition."""
     info = head | {"source": "pymmcore-plus", "height": pixels.shape[0], "width": pixels.shape[1], "pixel_nm": 100.0}
     now = {"seq": head["next_seq"], "number": event.index.get("t", 0), "sent_unix_ns": time.time_ns()}
     if head["next_seq"] % 10 == 0:  # several times a second: what the frames are, and how many were sent

@@ -1,4 +1,6 @@
-"""How the viewer holds up: large pictures from a real publisher process, drawn offscreen; event-loop delay and memory.
+"""Benchmark the viewer: event-loop delay and memory with large pictures.
+
+The pictures come from a real publisher process and are drawn offscreen.
 
 python tools/benchmark_viewer.py                         2048 x 2048 float32, 20 a second, 10,000 of them
 python tools/benchmark_viewer.py --pictures 500 --mode split
@@ -29,7 +31,7 @@ MB = 1e6
 
 
 def main() -> int:
-    """Run one benchmark and print its figures; 1 when the event loop was late."""
+    """Run one benchmark and print its figures; 1 if the event loop was late."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=10_000)
     parser.add_argument("--rate", type=float, default=20.0, help="pictures a second")
@@ -45,7 +47,7 @@ def main() -> int:
 
 
 def publish(endpoint: str, rate_hz: float) -> None:
-    """The other process: windows at a steady rate until it is killed."""
+    """Publish windows at a steady rate until the process is killed."""
     random = np.random.default_rng(0)
     raws = [random.normal(100, 5, (RAW_SIDE, RAW_SIDE)).astype(np.float32) for _ in range(DIFFERENT)]
     large = [np.kron(one, np.ones((SCALE, SCALE), np.float32)) for one in raws]
@@ -53,7 +55,7 @@ def publish(endpoint: str, rate_hz: float) -> None:
         results.linger = 0
         results.sndhwm = 20
         results.bind(endpoint)
-        results.recv()  # somebody listens
+        results.recv()  # the viewer has subscribed
         begun_s, beat_s, window = time.monotonic(), 0.0, 0
         while True:
             time.sleep(max(0.0, begun_s + window / rate_hz - time.monotonic()))
@@ -68,7 +70,7 @@ def publish(endpoint: str, rate_hz: float) -> None:
 
 
 def message(kind: str, window: int, pixels: np.ndarray) -> list[Buffer]:
-    """One picture as the daemon sends it."""
+    """Encode one picture as the daemon sends it."""
     header = PictureHeader(
         run="benchmark",
         window=window,
@@ -85,7 +87,7 @@ def message(kind: str, window: int, pixels: np.ndarray) -> list[Buffer]:
 
 
 def watch(chosen: argparse.Namespace) -> int:
-    """The viewer's process: the real window, and a timer that notes how late it is called."""
+    """Run the real window, with a timer that records how late it is called."""
     from PySide6 import QtCore, QtWidgets
 
     from client.address import Target
@@ -112,7 +114,7 @@ def watch(chosen: argparse.Namespace) -> int:
         last[0], worked[0] = now, work
 
     def look() -> None:
-        # It redraws whatever the platform thinks is seen: offscreen windows are painted like any other.
+        # Qt redraws every window that the platform counts as visible: offscreen windows are painted like any other.
         state = session.presenter.state
         sent = state.newest.sr.header.window + 1 if state.newest else 0
         if sent < WARM_UP:
@@ -153,13 +155,13 @@ def watch(chosen: argparse.Namespace) -> int:
 
 
 def spread(times_ms: list[float]) -> str:
-    """Percentiles in words."""
+    """Format percentiles."""
     p50, p95, p99 = np.percentile(times_ms, (50, 95, 99))
     return f"{p50:.1f} ms (p50), {p95:.1f} ms (p95), {p99:.1f} ms (p99), {max(times_ms):.0f} ms at most"
 
 
 def resident_mb() -> float:
-    """Memory this process holds; not a number where the system has no /proc."""
+    """Return the resident memory of this process; NaN without /proc."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:

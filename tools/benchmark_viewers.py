@@ -1,9 +1,10 @@
-"""What viewers cost the daemon: none, then twenty of which five stand still, then none again, in one run.
+"""Benchmark the daemon's cost of viewers.
 
     python tools/benchmark_viewers.py [--seconds 300]
 
-Viewers are processes that take all results; those that stand still are stopped by SIGSTOP. The worker's latency is read
-from the pictures the daemon saves, its memory from the operating system. Linux only.
+No viewer, then twenty of which five are stopped, then none again, in one run. Viewers are processes that receive all
+results; they are stopped by SIGSTOP. The worker's latency is read from the pictures the daemon saves, its memory from
+the operating system. Linux only.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ while True:
 
 
 def memory_mb(pid: int) -> float:
-    """Resident memory of a process (Linux)."""
+    """Return the resident memory of a process (Linux)."""
     text = Path(f"/proc/{pid}/status").read_text()
     return int(text.split("VmRSS:")[1].split()[0]) / 1024
 
@@ -69,7 +70,7 @@ def memory_mb(pid: int) -> float:
 @click.command()
 @click.option("--seconds", default=300.0, show_default=True, help="How long the viewers look.")
 def main(seconds: float) -> None:
-    """Run the three parts and print what they cost."""
+    """Run the three parts and print their latency and memory."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = folder / "daemon.toml"

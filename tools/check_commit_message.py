@@ -1,4 +1,6 @@
-"""Check a commit message: `area: imperative`, at most 72 characters, a blank line before the body.
+"""Check a commit message: `area: imperative`, at most 72 characters.
+
+A blank line separates the subject from the body.
 
 python tools/check_commit_message.py FILE    as git's commit-msg hook calls it
 """
@@ -28,7 +30,7 @@ def faults(message: str) -> list[str]:
 
 
 def main() -> int:
-    """Print the faults of the message in the file named on the command line; 1 if there are any."""
+    """Print the faults of the message in the given file; 1 if there are any."""
     found = faults(Path(sys.argv[1]).read_text(encoding="utf-8"))
     for fault in found:
         print(f"commit message: {fault}", file=sys.stderr)

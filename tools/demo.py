@@ -1,7 +1,7 @@
-"""The demonstration: a simulated living cell, filmed, streamed, reconstructed and shown while it is filmed.
+"""The demonstration: a simulated living cell, reconstructed live.
 
-Run it with `python tools/dev.py demo`. It leaves in demo-out/ the super-resolved movie, a picture of the viewer and a
-summary. Without a screen the same runs offscreen.
+It is filmed, streamed, reconstructed and shown at the same time. Run it with `python tools/dev.py demo`. It leaves in
+demo-out/ the super-resolved movie, a picture of the viewer and a summary. Without a screen the same runs offscreen.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def main(offscreen: bool) -> None:
 
 
 def command(name: str) -> str:
-    """A console command of this environment."""
+    """Return the path of a console command of this environment."""
     found = shutil.which(name, path=str(Path(sys.executable).parent))
     if found is None:
         raise SystemExit(f"error: {name} is not installed; run 'python tools/dev.py demo'")
@@ -73,12 +73,12 @@ def command(name: str) -> str:
 
 
 def has_screen() -> bool:
-    """Whether a window can be opened."""
+    """Return True if a window can be opened."""
     return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def wait_for_daemon(config: Config, daemon: subprocess.Popen[bytes]) -> None:
-    """Return once it answers; the program ends when it cannot start."""
+    """Return once the daemon answers; exit if it cannot start."""
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         if daemon.poll() is not None:
@@ -92,14 +92,20 @@ def wait_for_daemon(config: Config, daemon: subprocess.Popen[bytes]) -> None:
 
 
 def photograph(viewer: list[str], screenshot: Path) -> None:
-    """A viewer of its own, offscreen, that quits when it has shown some windows and saved what it looks like."""
+    """Save a picture of the viewer.
+
+    It is a viewer of its own, offscreen, that quits after some windows.
+    """
     environment = {**os.environ, "QT_QPA_PLATFORM": "offscreen"}
     last = ["--screenshot", str(screenshot), "--after-windows", str(PICTURES), "--timeout", str(SHOW_S)]
     subprocess.run([*viewer, *last], cwd=ROOT, env=environment, check=True)
 
 
 def summarise(config: Config, status: dict[str, Any], saved: Pictures) -> str:
-    """What happened, and how close the pictures are to where the emitters really were."""
+    """Write a summary: frames, windows, latency and scores.
+
+    The scores compare the pictures with the true positions of the emitters.
+    """
     frames, windows = status["frames"], status["windows"]
     last = saved.records[-1]["last_seq"]
     truth = []

@@ -1,4 +1,6 @@
-"""Everything on a fresh machine, with nothing but Python: make .venv, install the pinned dependencies, run.
+"""Install everything on a fresh machine, and run: needs only Python.
+
+It makes .venv and installs the pinned dependencies.
 
 python tools/dev.py demo      a simulated living cell through camera process, daemon and viewer
 python tools/dev.py test      the checks and the tests
@@ -29,7 +31,7 @@ CHECKS = (
 
 
 def main() -> int:
-    """Run one command; its exit code."""
+    """Run one command and return its exit code."""
     parser = argparse.ArgumentParser(description="Install into .venv and run.")
     parser.add_argument("command", choices=["demo", "test", "install"])
     parser.add_argument(
@@ -54,7 +56,7 @@ def main() -> int:
 
 
 def install(torch: str) -> None:
-    """Make .venv and fill it, unless it holds just that already."""
+    """Make .venv and install everything, unless it is up to date."""
     wanted = (ROOT / "pyproject.toml").read_bytes() + (ROOT / "constraints.txt").read_bytes() + torch.encode()
     stamp = hashlib.sha256(wanted).hexdigest()
     if STAMP.exists() and STAMP.read_text() == stamp:
@@ -70,7 +72,10 @@ def install(torch: str) -> None:
 
 
 def install_torch(build: str) -> None:
-    """The torch build asked for; the rest of the installation is content with any."""
+    """Install the chosen torch build.
+
+    The rest of the installation works with any.
+    """
     pinned = next(line for line in (ROOT / "constraints.txt").read_text().splitlines() if line.startswith("torch=="))
     if build == "cpu" and sys.platform == "linux" and pip(f"{pinned}+cpu", wanted=False):
         return
@@ -80,7 +85,13 @@ def install_torch(build: str) -> None:
 
 
 def pip(*arguments: str, wanted: bool = True) -> bool:
-    """Install with the pinned versions; ends the program when it fails and was wanted."""
+    """Install with the pinned versions.
+
+    If it fails, the program ends, unless `wanted` is False.
+
+    Returns:
+        True if it was installed.
+    """
     command = [PYTHON, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-compile"]
     code = subprocess.call(
         [*command, "--constraint", ROOT / "constraints.txt", *arguments],
@@ -93,13 +104,19 @@ def pip(*arguments: str, wanted: bool = True) -> bool:
 
 
 def compile_all() -> None:
-    """Compile what was installed on all cores; pip would do it on one, file by file, for a minute."""
-    # Some packages bring files that are no Python of this version: they are never imported, and not our concern.
+    """Compile the installed packages on all cores.
+
+    pip would compile on one core, file by file, for a minute.
+    """
+    # Some packages contain files in another version's syntax: they are never imported, so errors are ignored.
     subprocess.call([PYTHON, "-W", "ignore", "-m", "compileall", "-qq", "-j", "0", ENVIRONMENT])
 
 
 def test(arguments: list[str]) -> int:
-    """All checks, then the tests; the first that fails decides. With arguments, pytest alone."""
+    """Run all checks, then the tests; the first failure ends it.
+
+    With arguments, run pytest alone.
+    """
     if arguments:
         return run("-m", "pytest", *arguments)
     for check in CHECKS:

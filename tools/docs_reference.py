@@ -1,6 +1,6 @@
-"""Reference pages generated from the code while the documentation is built (a hook of mkdocs, see mkdocs.yml).
+"""Generate reference pages from the code while the documentation is built.
 
-A line `<!-- reference: NAME -->` in a page is replaced by the table of that name.
+A hook of mkdocs (see mkdocs.yml). A line `<!-- reference: NAME -->` in a page is replaced by the table of that name.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def settings() -> str:
-    """List every section and key of the configuration with its type, range and default."""
+    """List every key of the configuration with its type, range and default."""
     from daemon.config import Config
 
     return "\n".join(_section("", Config))
@@ -103,7 +103,7 @@ def metrics() -> str:
 
 
 def events() -> str:
-    """List every event that the daemon's code can report: its code, level and text."""
+    """List every event that the daemon can report: code, level and text."""
     found = {entry for path in sorted((ROOT / "daemon").rglob("*.py")) for entry in _events_in(path)}
     rows = ["| event | level | text |", "|---|---|---|"]
     return "\n".join([*rows, *(f"| `{code}` | {level} | {text} |" for code, level, text in sorted(found))])
@@ -120,7 +120,7 @@ def _events_in(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _text_of(node: ast.expr) -> str:
-    """Write a text as its source has it, values as an ellipsis."""
+    """Write a text as in the source, with values as an ellipsis."""
     if isinstance(node, ast.Constant):
         return str(node.value)
     if isinstance(node, ast.JoinedStr):

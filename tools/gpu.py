@@ -1,4 +1,6 @@
-"""Everything that needs a GPU, in one command: the tests in tests/gpu, then the benchmarks, figures and the machine.
+"""Run everything that needs a GPU: tests and benchmarks.
+
+The tests in tests/gpu, then the benchmarks with their figures and a description of the machine.
 
 python tools/gpu.py                            on the machine with the GPU; half an hour or so; into docs/benchmarks/gpu
 python tools/gpu.py --device cpu --small -o D  the same steps, tiny, to see that they run (their figures mean nothing)
@@ -21,7 +23,11 @@ SMALL = {"sides": "16", "frames": "16", "live": "24", "rate": "100", "seconds": 
 
 
 def main() -> int:
-    """Run all steps, whatever becomes of those before; 0 where all went well, 2 where there is no such device."""
+    """Run all steps, even after a failure.
+
+    Returns:
+        0 if all succeeded, 2 if there is no such device.
+    """
     parser = argparse.ArgumentParser(description="GPU tests and benchmarks, all of them.")
     parser.add_argument(
         "--device", default="gpu", choices=["gpu", "cuda", "mps", "cpu"], help="gpu: whichever is there"
@@ -55,7 +61,10 @@ def main() -> int:
 
 
 def steps(size: dict[str, str], device: str, output: Path) -> dict[str, list[str]]:
-    """Arguments of Python for every step: tests; kernels on the CPU too; stages; live; beside the paper's model."""
+    """Return the arguments of Python for every step.
+
+    Tests; compiled kernels on the CPU too; stages; live; comparison with the paper's model.
+    """
     pytest = ["-m", "pytest", "tests/gpu", "-p", "no:cacheprovider"]
     benchmark = [*SELFSTORM, "benchmark", "--device", device, "-o", str(output)]
     live = ["--stream", "--sides", size["live"], "--rates", size["rate"], "--seconds", size["seconds"]]
@@ -70,7 +79,7 @@ def steps(size: dict[str, str], device: str, output: Path) -> dict[str, list[str
 
 
 def found(device: str) -> str | None:
-    """The device asked for, None where there is none."""
+    """Return the device to use, None if there is none."""
     if device == "cpu":
         return device
     import torch

@@ -1,4 +1,7 @@
-"""Messages of our protocol that are nearly right, and some that are not at all; from a seeded generator."""
+"""Seeded generator of mutated messages of our protocol.
+
+Some are nearly right, others are not messages at all.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +36,13 @@ WORDS = (*SMALL, "x" * 70_000)
 
 
 class Mutator:
-    """Messages that are nearly right, and some that are not at all."""
+    """Generator of messages, nearly right or not at all."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)  # noqa: S311  (no secret is made of it)
 
     def message(self, kinds: tuple[str, ...]) -> list[bytes]:
-        """Parts of a multipart message that began as one of these kinds."""
+        """Return the parts of a mutated message that began as one of these kinds."""
         choose = self.random
         kind = choose.choice(kinds)
         header: dict[Any, Any] = {"v": VERSION, **GOOD[kind]}

@@ -80,7 +80,7 @@ def test_views_are_free_and_what_is_repeated_is_read_once():
 def test_the_limit_is_the_slower_ceiling():
     ceilings = Ceilings(copy_bytes_s=1e9, product_flops_s=1e10)
     cost = StageCost(64, "A", "layer", seconds=0.01, flops=2e7, bytes=5e6)
-    assert cost.least_seconds(ceilings) == pytest.approx(5e-3)
+    assert cost.limit_seconds(ceilings) == pytest.approx(5e-3)
     assert cost.share(ceilings) == pytest.approx(0.5)
 
 

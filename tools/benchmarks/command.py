@@ -1,4 +1,7 @@
-"""The command `selfstorm benchmark`: a movie with truth, or a simulated one, through every method; three files."""
+"""The command `selfstorm benchmark`.
+
+It runs a movie with ground truth, or a simulated one, through every method, and writes three files.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from selfstorm.stream.settings import Settings
 
 SIMULATED_FRAMES, STAGES_FRAMES = 200, 100
-# What the simulated movies are like, beyond the simulator's own defaults.
+# Options of the simulated movies that differ from the simulator's defaults.
 SCENES: dict[str, dict[str, Any]] = {
     "crowded": {"density": 5.5, "seed": 11},
     "dim": {"density": 3.0, "photons": 300.0, "background_photons": 60.0, "seed": 12},
@@ -63,7 +66,7 @@ def benchmark(
     overwrite: bool,
     device: str,
 ) -> None:
-    """Compare our reconstruction of MOVIE with the published Self-STORM and classical methods.
+    """Compare our reconstruction of MOVIE with published and classical ones.
 
     All are scored against the TRUTH. Without MOVIE, one is simulated. Writes benchmark.json, benchmark.md and
     benchmark.png into DIR; with --stream stream.json and stream.png, with --stages stages.json, .md and .png.
@@ -118,7 +121,10 @@ def benchmark(
 
 
 def _prepare(output: Path, stem: str, *inputs: Path, overwrite: bool) -> None:
-    """Create the output folder and refuse to replace an earlier benchmark in it, before anything is measured."""
+    """Create the output folder, before anything is measured.
+
+    An earlier benchmark in it is not replaced without --overwrite.
+    """
     make_folder(output, "choose another -o")
     files = {f"-o {output}, {end}": output / f"{stem}.{end}" for end in ("json", "md", "png")}
     check_outputs(files, inputs, overwrite=overwrite)
@@ -179,7 +185,11 @@ def _stream(output: Path, sides_px: tuple[int, ...], rates_hz: tuple[float, ...]
 def _read(
     movie: Path, truth: Path, frames: int | None, microscope: Microscope
 ) -> tuple[Array, Array, dict[str, Any], float]:
-    """Frames, emitters, what is known of the file, and its pixel size."""
+    """Read a movie and its truth.
+
+    Returns:
+        Frames, emitters, name and sha256 of the file, and its pixel size.
+    """
     from benchmarks.comparison import truth_of
     from selfstorm.io.movies import MovieFile
     from selfstorm.io.truth import read_truth
@@ -198,7 +208,11 @@ def _read(
 
 
 def _simulated(name: str, frames: int, scale: int) -> tuple[Array, Array, dict[str, Any], Settings]:
-    """The same of a simulated movie, with its optics and camera given; the sha256 is that of its pixels."""
+    """Simulate a movie, with its optics and camera given.
+
+    Returns:
+        Frames, emitters, name and sha256 (of the pixels), and settings.
+    """
     import numpy as np
 
     from benchmarks.comparison import truth_of

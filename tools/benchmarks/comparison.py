@@ -1,4 +1,7 @@
-"""Ours beside the published Self-STORM and the classical methods, on one movie with ground truth: scores and times."""
+"""All methods on one movie with ground truth: scores and times.
+
+Ours, the published Self-STORM and the classical methods.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,13 @@ from selfstorm.stream.window import MIN_FRAMES
 
 @dataclass(frozen=True)
 class Result:
-    """A method's picture, what it took and how good it is.
+    """A method's picture, its time and its scores.
 
-    score: None where there is nothing to score, a picture that is constant or not finite. found: None where the method
-    makes no localisations.
+    Attributes:
+        method: name in METHODS.
+        made: the picture.
+        score: None if there is nothing to score: a picture that is constant or not finite.
+        found: scores of the localisations; None if the method makes none.
     """
 
     method: str
@@ -30,7 +36,17 @@ class Result:
 
 
 def chosen_methods(names: str) -> list[str]:
-    """Names of METHODS from a list with commas; 'all' is all of them. Each once, in the order of METHODS."""
+    """Parse a list of method names with commas.
+
+    Args:
+        names: of METHODS; 'all' is all of them.
+
+    Returns:
+        Each name once, in the order of METHODS.
+
+    Raises:
+        InputError: a name is unknown, or there is none.
+    """
     asked = [name.strip().lower() for name in names.split(",") if name.strip()]
     if not asked:
         raise InputError("names no method", where="--methods", hint=f"choose from {', '.join(METHODS)}")
@@ -45,7 +61,16 @@ def chosen_methods(names: str) -> list[str]:
 
 
 def truth_of(emitters: Array, frames: int, where: object) -> Array:
-    """Emitters (N, 3 or more: frame, y_nm, x_nm) of the first `frames` frames; N > 0."""
+    """Select the emitters of the first frames.
+
+    Args:
+        emitters: (N, 3 or more) frame, y_nm, x_nm.
+        frames: number of frames.
+        where: the source of the truth, for the error.
+
+    Raises:
+        InputError: no emitter is in these frames.
+    """
     seen: Array = emitters[emitters[:, 0] < frames]
     if not len(seen):
         raise InputError(
@@ -55,10 +80,14 @@ def truth_of(emitters: Array, frames: int, where: object) -> Array:
 
 
 def run(task: Task, truth: Array, methods: Sequence[str]) -> Iterator[Result]:
-    """Make and score every method's pictures, as they come.
+    """Make and score every method's pictures, one at a time.
 
-    truth: (N, 3 or more) frame, y_nm, x_nm of the task's frames. Each method first runs on a few frames off the clock:
-    importing and loading kernels is no method's time.
+    Each method first runs on a few frames off the clock: imports and loading of kernels count for no method.
+
+    Args:
+        task: input of the methods.
+        truth: (N, 3 or more) frame, y_nm, x_nm of the task's frames.
+        methods: names of METHODS.
     """
     for method in methods:
         for _ in METHODS[method](replace(task, raw=task.raw[:MIN_FRAMES], paper_epochs=1)):
@@ -69,12 +98,15 @@ def run(task: Task, truth: Array, methods: Sequence[str]) -> Iterator[Result]:
 
 
 def _score(made: WindowResult, truth: Array) -> PictureScore | None:
-    """A method that fails on this movie is a result, not an error."""
+    """Score a picture; None if it shows nothing.
+
+    A method that fails on this movie is a result, not an error.
+    """
     if not np.isfinite(made.picture).all() or np.ptp(made.picture) == 0:
         return None
     return score_picture(made.picture, truth[:, 1:3], made.pitch_nm)
 
 
 def reference(results: Sequence[Result]) -> Result | None:
-    """Ours among the results, which the others are compared with; None where it was not run."""
+    """Return our result, the reference of the others; None if it was not run."""
     return next((result for result in results if result.method == "ours"), None)

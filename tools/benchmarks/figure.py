@@ -1,6 +1,7 @@
-"""The pictures of a benchmark side by side: the truth, the widefield mean, every method; below each a part enlarged.
+"""Pictures of a benchmark side by side, each with an enlarged part below.
 
-All are blurred as they are for the scores, so that the truth and a picture of single bright cells can be compared.
+The truth, the widefield mean and every method. All are blurred as for the scores, so that the truth and a picture of
+single bright cells can be compared.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ PANELS_A_ROW = 7
 PANEL_INCH, TEXT_INCH, DPI = 2.1, 0.75, 130
 COLOURS = "inferno"
 WHITE_QUANTILE = 0.997
-BLUR_NM = 20.0  # as the scores have it
+BLUR_NM = 20.0  # as for the scores
 ENLARGED = 4
 BARS_NM = (100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000)
 INK, PAPER, FRAME = "white", "#14141a", "#5fd3ff"
@@ -33,7 +34,13 @@ INK, PAPER, FRAME = "white", "#14141a", "#5fd3ff"
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture (rows, columns) of the field, and what is written above and below it."""
+    """A picture of the field and its captions.
+
+    Attributes:
+        picture: (rows, columns).
+        title: caption above.
+        words: caption below.
+    """
 
     picture: Array
     title: str
@@ -41,7 +48,14 @@ class Panel:
 
 
 def write_figure(path: Path, results: Sequence[Result], truth_yx_nm: Array, field_nm: tuple[float, float]) -> None:
-    """Write the PNG. truth_yx_nm: (N, 2) emitters; field_nm: (height, width)."""
+    """Write the PNG.
+
+    Args:
+        path: of the file.
+        results: to draw.
+        truth_yx_nm: (N, 2) emitters.
+        field_nm: (height, width).
+    """
     cells = (round(field_nm[0] / FINE_NM), round(field_nm[1] / FINE_NM))
     truth = _blurred(render(truth_yx_nm, cells, FINE_NM), FINE_NM)
     panels = [Panel(truth, "truth", f"{len(truth_yx_nm)} emitters\n(all blurred by {BLUR_NM:.0f} nm)")]
@@ -65,7 +79,17 @@ def write_figure(path: Path, results: Sequence[Result], truth_yx_nm: Array, fiel
 
 
 def densest_part(yx_nm: Array, field_nm: tuple[float, float]) -> tuple[float, float, float]:
-    """(top, left, side) nm of the square, a quarter of the field's shorter side, with most emitters in it."""
+    """Find the square with most emitters.
+
+    Its side is a quarter of the field's shorter side.
+
+    Args:
+        yx_nm: (N, 2) emitters.
+        field_nm: (height, width).
+
+    Returns:
+        Top, left and side, nm.
+    """
     side = min(field_nm) / ENLARGED
     step = side / 8
     cells = max(1, int(field_nm[0] / step)), max(1, int(field_nm[1] / step))
@@ -91,7 +115,10 @@ def _words(result: Result) -> str:
 def _draw(
     whole: Axes, enlarged: Axes, panel: Panel, field_nm: tuple[float, float], part: tuple[float, float, float]
 ) -> None:
-    """The picture in both axes, in nm from the corner of the first camera pixel."""
+    """Draw a picture and its enlarged part.
+
+    In nm from the corner of the first camera pixel.
+    """
     height, width = field_nm
     top, left, side = part
     black, white = float(panel.picture.min()), float(np.quantile(panel.picture, WHITE_QUANTILE))
@@ -113,7 +140,10 @@ def _draw(
 
 
 def _scale_bar(ax: Axes, left_nm: float, bottom_nm: float, width_nm: float) -> None:
-    """A bar of a round length, about a quarter of the width, at the bottom left."""
+    """Draw a bar of a round length at the bottom left.
+
+    It is about a quarter of the width.
+    """
     length = min(BARS_NM, key=lambda bar: abs(bar - width_nm / 4))
     x, y = left_nm + 0.05 * width_nm, bottom_nm - 0.06 * width_nm
     ax.plot([x, x + length], [y, y], color=INK, linewidth=2, solid_capstyle="butt")

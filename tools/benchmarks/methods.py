@@ -1,4 +1,4 @@
-"""Every method a benchmark compares, from raw frames to a picture, on the clock."""
+"""Methods that a benchmark compares, from raw frames to a picture, timed."""
 
 from __future__ import annotations
 
@@ -37,8 +37,11 @@ from selfstorm.stream.settings import Settings
 class Task:
     """Input of every method.
 
-    raw: (T, H, W) ADU. settings: ours', of which the others take camera, PSF and the scale of ours' networks.
-    paper_epochs: how long the paper's model is trained at most.
+    Attributes:
+        raw: (T, H, W) ADU.
+        settings: ours, from which the other methods take camera, PSF and the scale of our networks.
+        device: to compute on.
+        paper_epochs: maximum training of the paper's model.
     """
 
     raw: Array
@@ -49,7 +52,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Took:
-    """Seconds by the clock, and of processor time of all threads, which hardly depends on other programs."""
+    """Time of a piece of work.
+
+    Attributes:
+        seconds: wall-clock time.
+        cpu_seconds: processor time of all threads, which hardly depends on other programs.
+    """
 
     seconds: float
     cpu_seconds: float
@@ -59,16 +67,21 @@ class Took:
 
 
 def three_digits(value: float) -> str:
-    """0.0123, 1.23, 12.3, 1230: never with an exponent."""
+    """Format a number with three digits and no exponent: 0.0123, 1.23, 1230."""
     return f"{value:.0f}" if value >= 100 else f"{value:#.3g}"
 
 
 @dataclass(frozen=True)
 class WindowResult:
-    """A picture and what it took.
+    """A picture and its time.
 
-    picture: (rows, columns) float32, its first cell's corner that of the first camera pixel. took: from raw frames to
-    it. about: what was done. localizations: (N, 3) frame, y_nm, x_nm; None where the method makes none.
+    Attributes:
+        label: for the table.
+        picture: (rows, columns) float32; the corner of its first cell is that of the first camera pixel.
+        pitch_nm: of its cells.
+        took: from raw frames to the picture.
+        about: parameters of the method.
+        localizations: (N, 3) frame, y_nm, x_nm; None if the method makes none.
     """
 
     label: str
@@ -80,18 +93,25 @@ class WindowResult:
 
 
 class _Clock:
-    """Time and memory spent since it was made, with the device's work done."""
+    """Wall-clock and processor time since it was made.
+
+    The device's work is waited for.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device, self._wall, self._cpu = device, time.perf_counter(), time.process_time()
 
     def took(self) -> Took:
+        """Return the time until now."""
         synchronize(self._device)
         return Took(time.perf_counter() - self._wall, time.process_time() - self._cpu)
 
 
 def _ours(task: Task) -> Iterator[WindowResult]:
-    """As the user gets it, and at each step down that the live engine takes when it has to hurry."""
+    """Make pictures as the user gets them, and at each lower level.
+
+    The live engine goes down these levels when it cannot keep up.
+    """
     yield _ours_with("ours", task, task.settings)
     hurried = replace(task.settings, quality="fast")
     yield _ours_with("ours, fast", task, hurried)
@@ -115,7 +135,10 @@ def _ours_with(label: str, task: Task, settings: Settings) -> WindowResult:
 
 
 def _paper(task: Task) -> Iterator[WindowResult]:
-    """The published model, trained for 0, 1 and paper_epochs epochs: one run with intermediate results."""
+    """Train the published model for 0, 1 and paper_epochs epochs.
+
+    In one run with intermediate results.
+    """
     clock = _Clock(task.device)
     stack = normalise(task.raw)
     model = PaperModel(PaperSettings()).to(task.device)
@@ -183,7 +206,7 @@ METHODS: dict[str, Callable[[Task], Iterator[WindowResult]]] = {
 
 
 def _photons(task: Task) -> Tensor:
-    """(T, H, W) photons, the frames' brightness evened out as ours does."""
+    """Convert to photons of equal brightness, as ours does: (T, H, W)."""
     settings = task.settings
     camera = calibrate(task.raw, settings.offset_adu, settings.gain_adu_per_electron)
     y = torch.as_tensor(camera.photons(task.raw)).to(task.device)
@@ -191,7 +214,7 @@ def _photons(task: Task) -> Tensor:
 
 
 def _made(label: str, sr: Tensor, task: Task, clock: _Clock, about: str) -> WindowResult:
-    """A picture of the whole field; its pitch follows from its size."""
+    """Wrap a picture of the whole field; its pitch follows from its size."""
     array = np.ascontiguousarray(sr.cpu().numpy(), np.float32)
     pitch_nm = task.settings.pixel_nm * task.raw.shape[1] / array.shape[0]
     return WindowResult(label, array, pitch_nm, clock.took(), about)

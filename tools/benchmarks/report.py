@@ -1,4 +1,7 @@
-"""A benchmark in words and numbers: the table of a terminal or a page, JSON for programs, where and how it ran."""
+"""Report of a benchmark: table, Markdown page and JSON.
+
+With the machine and the versions it ran on.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,16 @@ Numbers = dict[str, float | None]
 
 
 def numbers(result: Result, ours: Result | None, frames: int) -> Numbers:
-    """Every figure of a result; None for what it has not. Differences and ratios are to ours."""
+    """Collect every figure of a result.
+
+    Args:
+        result: of a method.
+        ours: our result, which differences and ratios refer to.
+        frames: of the movie.
+
+    Returns:
+        Figures by name; None for those it does not have.
+    """
     score, found, took = result.score, result.found, result.made.took
     figures: Numbers = {
         "pearson": score.pearson if score else None,
@@ -58,7 +70,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
 
 
 def table(results: Sequence[Result], frames: int) -> list[list[str]]:
-    """Header and a row a result."""
+    """Return a header and a row per result."""
     ours = reference(results)
     rows = [["method", *(title for title, _, _ in _COLUMNS)]]
     for result in results:
@@ -69,7 +81,7 @@ def table(results: Sequence[Result], frames: int) -> list[list[str]]:
 
 
 def aligned(rows: list[list[str]], between: str = "  ") -> list[str]:
-    """The rows as lines of columns, numbers to the right."""
+    """Format rows as lines of columns, numbers to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return [
         between.join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
@@ -78,7 +90,13 @@ def aligned(rows: list[list[str]], between: str = "  ") -> list[str]:
 
 
 def account(task: Task, movie: dict[str, Any], results: Sequence[Result]) -> dict[str, Any]:
-    """Everything, as JSON takes it. movie: name, sha256 and what else is known of it."""
+    """Collect everything for JSON.
+
+    Args:
+        task: input of the methods.
+        movie: name, sha256 and other facts.
+        results: of the methods.
+    """
     frames, height, width = task.raw.shape
     settings = {**asdict(task.settings), "psf": str(task.settings.psf) if task.settings.psf else None}
     ours = reference(results)
@@ -100,7 +118,7 @@ def account(task: Task, movie: dict[str, Any], results: Sequence[Result]) -> dic
 
 
 def page(record: dict[str, Any], results: Sequence[Result]) -> str:
-    """The table as Markdown, with the movie, the machine and what each method did."""
+    """Write the Markdown page: table, movie, machine and methods."""
     movie, machine = record["movie"], record["environment"]
     header, *rows = table(results, movie["frames"])
     lines = [
@@ -126,7 +144,7 @@ def page(record: dict[str, Any], results: Sequence[Result]) -> str:
 
 
 def stages_page(record: dict[str, Any], rows: list[list[str]]) -> str:
-    """The stages' table as Markdown, with the machine and what whole windows take."""
+    """Write the Markdown page of the stages: table, machine and windows."""
     machine, ceilings = record["environment"], record["ceilings"]
     header, *body = rows
     windows = [["field", "first picture s", "refined s", "a stride of 25 s", "stage B frames/s", "paper, 1 epoch s"]]
@@ -172,7 +190,7 @@ def environment(device: torch.device) -> dict[str, Any]:
 
 
 def _cpu_name() -> str:
-    """Name of the processor, where the system gives one."""
+    """Return the name of the processor, if the system gives one."""
     listing = Path("/proc/cpuinfo")
     if listing.is_file():
         for line in listing.read_text(encoding="utf-8", errors="replace").splitlines():

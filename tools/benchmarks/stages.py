@@ -1,4 +1,4 @@
-"""Time of every stage of a window, and how far it is from what the device could do at best.
+"""Time of every stage of a window, compared with the device's limits.
 
 Work is counted (benchmarks.tally), ceilings are measured in the same run: a copy for the memory, a matrix
 product for arithmetic. No stage can be faster than the slower of bytes / copy and operations / product allow.
@@ -52,7 +52,12 @@ LARGE = {"cuda": (2**28, 8192), "mps": (2**26, 4096), "cpu": (2**25, 1024)}  # n
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """Bytes a second of a copy, reading and writing counted; float32 operations a second of a matrix product."""
+    """Measured limits of a device.
+
+    Attributes:
+        copy_bytes_s: bytes per second of a copy, reading and writing counted.
+        product_flops_s: float32 operations per second of a matrix product.
+    """
 
     copy_bytes_s: float
     product_flops_s: float
@@ -60,7 +65,16 @@ class Ceilings:
 
 @dataclass(frozen=True, slots=True)
 class StageCost:
-    """One unit of a stage, such as a layer: what it takes and what it does."""
+    """Time and work of one unit of a stage, such as an iteration.
+
+    Attributes:
+        side_px: of the field.
+        stage: name.
+        unit: name.
+        seconds: measured.
+        flops: counted operations.
+        bytes: counted bytes read and written.
+    """
 
     side_px: int
     stage: str
@@ -69,23 +83,32 @@ class StageCost:
     flops: float
     bytes: float
 
-    def least_seconds(self, ceilings: Ceilings) -> float:
-        """Seconds at the slower of both ceilings."""
+    def limit_seconds(self, ceilings: Ceilings) -> float:
+        """Return the seconds at the slower of both ceilings."""
         return max(self.flops / ceilings.product_flops_s, self.bytes / ceilings.copy_bytes_s)
 
     def share(self, ceilings: Ceilings) -> float:
-        """Of what the device could do at best, 0..1 or so: what fits a cache is faster than memory."""
-        return self.least_seconds(ceilings) / self.seconds
+        """Return the share of the device's best speed, 0..1.
+
+        It may exceed 1: data that fit a cache are read faster than from memory.
+        """
+        return self.limit_seconds(ceilings) / self.seconds
 
 
 @dataclass(frozen=True, slots=True)
 class WindowCost:
     """Seconds of whole windows.
 
-    first_picture_s: from the first window's frames to its density, the model made from nothing; cold_s: to its refined
-    picture. stride_s: one more stride of 25 frames. emitters_hz: frames a second through stage B alone, fast.
-    paper_s: the published model on the first window, one epoch and its picture, where that was measured. planned_bytes:
-    of device memory; peak_bytes: what was taken, on CUDA.
+    Attributes:
+        side_px: of the field.
+        frames: of the window.
+        first_picture_s: from the first window's frames to its density, including making the model.
+        cold_s: likewise to its refined picture.
+        stride_s: one more stride of 25 frames.
+        emitters_hz: frames per second through stage B alone, fast.
+        paper_s: the published model on the first window, one epoch and its picture; None if not measured.
+        planned_bytes: of device memory.
+        peak_bytes: of device memory used, on CUDA.
     """
 
     side_px: int
@@ -101,25 +124,25 @@ class WindowCost:
 
 @dataclass(frozen=True, slots=True)
 class StageFigures:
-    """All that was measured."""
+    """All figures measured."""
 
     ceilings: Ceilings
     stages: tuple[StageCost, ...]
     windows: tuple[WindowCost, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON, with what follows from the figures."""
+        """Return the figures for JSON, with those that follow from them."""
         stages = [
-            {**asdict(cost), "limit_seconds": cost.least_seconds(self.ceilings), "share": cost.share(self.ceilings)}
+            {**asdict(cost), "limit_seconds": cost.limit_seconds(self.ceilings), "share": cost.share(self.ceilings)}
             for cost in self.stages
         ]
         return {"ceilings": asdict(self.ceilings), "stages": stages, "windows": [asdict(cost) for cost in self.windows]}
 
     def table(self) -> list[list[str]]:
-        """Header and a row a stage."""
+        """Return a header and a row per stage."""
         rows = [["stage", "field", "time ms", "Mflop", "MB", "limit ms", "share", "bound by"]]
         for cost in self.stages:
-            limit = cost.least_seconds(self.ceilings)
+            limit = cost.limit_seconds(self.ceilings)
             memory = cost.bytes / self.ceilings.copy_bytes_s >= limit
             numbers = [1e3 * cost.seconds, cost.flops / 1e6, cost.bytes / 1e6, 1e3 * limit]
             rows.append(
@@ -137,7 +160,14 @@ class StageFigures:
 def measure(
     sides_px: tuple[int, ...], frames: int, device: torch.device, say: Callable[[str], None] = lambda line: None
 ) -> StageFigures:
-    """Measure everything on windows of so many frames; the published model on the first side alone."""
+    """Measure all stages and whole windows.
+
+    Args:
+        sides_px: of the fields; the published model is measured on the first alone.
+        frames: of a window.
+        device: to measure.
+        say: called with a line for every field.
+    """
     ceilings = ceilings_of(device)
     say(f"copy {ceilings.copy_bytes_s / 1e9:.3g} GB/s, matrix product {ceilings.product_flops_s / 1e9:.4g} Gflop/s")
     tile = np.stack([pixels for pixels, _ in simulate(_scene(), frames=frames + STRIDE)])
@@ -152,7 +182,7 @@ def measure(
 
 
 def ceilings_of(device: torch.device) -> Ceilings:
-    """The best of some tries."""
+    """Measure the ceilings of a device, the best of some tries."""
     numbers, side = LARGE[device.type]
     there, here = torch.zeros(numbers, device=device), torch.ones(numbers, device=device)
     copy_s = min(_times(lambda: there.copy_(here), device))
@@ -162,7 +192,7 @@ def ceilings_of(device: torch.device) -> Ceilings:
 
 
 def stage_costs(raw: Array, device: torch.device) -> Iterator[StageCost]:
-    """One unit of every stage, such as an iteration for one frame."""
+    """Measure one unit of every stage, such as an iteration for one frame."""
     model = model_of(SETTINGS, _known(raw), Compute(device))
     side_px = raw.shape[1]
     with torch.inference_mode():
@@ -176,7 +206,10 @@ def stage_costs(raw: Array, device: torch.device) -> Iterator[StageCost]:
 
 
 def tuning_cost(raw: Array) -> StageCost:
-    """A step of fine-tuning, loss and gradient: always on the CPU and on 64 x 64 pixels, however large the field."""
+    """Measure a step of fine-tuning, loss and gradient.
+
+    Always on the CPU and on 64 x 64 pixels, however large the field.
+    """
     y = torch.as_tensor((raw.astype(np.float32) - 100.0) / 4.0)
     psf = Gaussian(125.0)
     with torch.inference_mode(False), torch.enable_grad():
@@ -186,7 +219,10 @@ def tuning_cost(raw: Array) -> StageCost:
 
 
 def window_cost(raw: Array, frames: int, device: torch.device, *, with_paper: bool) -> WindowCost:
-    """Whole windows as the live engine makes them: the first from nothing, and one stride more."""
+    """Measure whole windows as the live engine makes them.
+
+    The first window, including making the model, and one stride more.
+    """
     side_px, shown = raw.shape[1], []
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -239,12 +275,12 @@ def _scene() -> Scene:
 
 
 def _known(raw: Array) -> Calibration:
-    """PSF and camera as the settings give them, without learning any."""
+    """Return the PSF and camera of the settings, without learning any."""
     return Calibration(PSF, calibrate(raw[:8], 100.0, 4.0), np.zeros(raw.shape[1:], bool))
 
 
 def _frames_together(model: SequenceModel, frames: int) -> int:
-    """Frames of one batch, as the plan has it."""
+    """Return the frames of one batch, as planned."""
     grid, device = model.grid, model.compute.device
     limits = plan(
         model.operators.imaging, model.operators.covariance, frames, BatchLimits.on(device), free_bytes(device)
@@ -253,7 +289,7 @@ def _frames_together(model: SequenceModel, frames: int) -> int:
 
 
 def _captured(stage: Stage, sample: Sample, graphs: Graphs) -> Run:
-    """The stage on a sample, as a CUDA graph where the engine makes one."""
+    """Prepare a stage, as a CUDA graph where the engine makes one."""
     run = stage.prepare(sample)
     if not stage.captured:
         return run
@@ -268,7 +304,10 @@ def _captured(stage: Stage, sample: Sample, graphs: Graphs) -> Run:
 
 
 def _unit_cost(stage: Stage, sample: Sample, graphs: Graphs, device: torch.device) -> tuple[float, float, float]:
-    """Seconds, operations and bytes of one unit; of an iteration, what more of them take more."""
+    """Return seconds, operations and bytes of one unit.
+
+    The cost of an iteration is the difference between more and fewer of them.
+    """
     run, frames = _captured(stage, sample, graphs), len(sample.y) if stage.per_frame else 1
     if not stage.iterates:
         seconds, flops, moved = _cost(partial(run, 0), device)
@@ -278,7 +317,10 @@ def _unit_cost(stage: Stage, sample: Sample, graphs: Graphs, device: torch.devic
 
 
 def _cost(work: Callable[[], object], device: torch.device) -> tuple[float, float, float]:
-    """Seconds, operations and bytes of one call; timed on the best of some, then counted as those had run."""
+    """Return seconds, operations and bytes of one call.
+
+    The best time of some calls, then counted in one more.
+    """
     seconds = min(_times(work, device))
     with Tally() as tally:
         work()
@@ -287,11 +329,11 @@ def _cost(work: Callable[[], object], device: torch.device) -> tuple[float, floa
 
 def _per_iteration(few: tuple[float, ...], more: tuple[float, ...], frames: int) -> tuple[float, float, float]:
     seconds, flops, moved = ((b - a) / (MORE - FEW) / frames for a, b in zip(few, more, strict=True))
-    return max(seconds, 1e-9), flops, moved  # a clock may go wrong on a busy machine
+    return max(seconds, 1e-9), flops, moved  # on a busy machine the difference may be negative
 
 
 def _times(work: Callable[[], object], device: torch.device, repeats: int = REPEATS) -> list[float]:
-    """Seconds of each of some calls, after one for warmth."""
+    """Return the seconds of each of some calls, after one to warm up."""
     work()
     took = []
     for _ in range(repeats):

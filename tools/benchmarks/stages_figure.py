@@ -16,7 +16,7 @@ DPI = 130
 
 
 def write_figure(path: Path, figures: StageFigures, device: str) -> None:
-    """Write the PNG: every stage under the roof of the device, and the time of whole windows."""
+    """Write the PNG: roofline of the stages, and time of whole windows."""
     figure = Figure(figsize=(12.5, 4.4), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     roof, windows = figure.subplots(1, 2, width_ratios=[1.5, 1])

@@ -1,4 +1,4 @@
-"""The live engine under load: how fast a camera it follows, how late its pictures are, what a window's length costs.
+"""The live engine under load: maximum camera rate, latency, window length.
 
 The rates are found with the daemon as it is installed, a process of its own that replays a simulated movie; the rest is
 measured on the engine in this process.
@@ -43,8 +43,18 @@ SCENE: dict[str, Any] = {"density": 5.0, "photons": 1200.0, "on_frames": 1.5, "s
 
 @dataclass(frozen=True, slots=True)
 class RateRun:
-    """One run of the daemon at a camera rate. preview_ms, refined_ms: p50, p95, p99 from a window's last
-    frame; no previews where there is no time for them."""
+    """One run of the daemon at a camera rate.
+
+    Attributes:
+        side_px: of the field.
+        rate_hz: of the camera.
+        effort: name of the processing level at the end.
+        missing: frames.
+        published: windows.
+        skipped: windows.
+        preview_ms: p50, p95, p99 from a window's last frame; None if there was no time for previews.
+        refined_ms: the same of refined pictures.
+    """
 
     side_px: int
     rate_hz: float
@@ -58,7 +68,7 @@ class RateRun:
 
 @dataclass(frozen=True, slots=True)
 class LengthCost:
-    """Seconds that a stride of 25 frames takes in windows of a length."""
+    """Seconds of a stride of 25 frames in windows of a length."""
 
     window: int
     effort: str
@@ -67,7 +77,14 @@ class LengthCost:
 
 @dataclass(frozen=True, slots=True)
 class WarmStart:
-    """Pearson correlation of the last window's picture with the truth, and what that window took."""
+    """Scores of the last window's picture, after a warm and a cold start.
+
+    Attributes:
+        effort: name of the processing level.
+        warm: Pearson correlation with the truth, after other windows.
+        cold: the same of a first window.
+        seconds: of that window.
+    """
 
     effort: str
     warm: float
@@ -77,18 +94,21 @@ class WarmStart:
 
 @dataclass(frozen=True, slots=True)
 class StreamFigures:
-    """All that was measured."""
+    """All figures measured."""
 
     rates: tuple[RateRun, ...]
     lengths: tuple[LengthCost, ...]
     warm: tuple[WarmStart, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the figures for JSON."""
         return asdict(self)
 
     def fastest(self, side_px: int) -> float:
-        """The highest rate at which no window was skipped and no frame was missing, 0 where there was none."""
+        """Return the highest rate without loss, 0 if there was none.
+
+        No window was skipped and no frame was missing.
+        """
         good = [run.rate_hz for run in self.rates if run.side_px == side_px and not run.skipped + run.missing]
         return max(good, default=0.0)
 
@@ -100,11 +120,13 @@ def measure(
     say: Callable[[str], None],
     rates_hz: tuple[float, ...] = (),
 ) -> StreamFigures:
-    """Measure everything.
+    """Measure rates, window lengths and warm starts.
 
     Args:
+        sides_px: of the fields.
         seconds: of every run of the daemon.
-        say: called with every figure.
+        device: to compute on.
+        say: called with a line for every figure.
         rates_hz: of the camera, and then nothing else is measured; none: twice as fast each time until windows are
             skipped.
     """
@@ -146,7 +168,10 @@ def _ms(latency_ms: tuple[float, ...] | None) -> str:
 def _sweep(
     folder: Path, raw: Array, side_px: int, seconds: float, device: torch.device, rates_hz: tuple[float, ...]
 ) -> Iterator[RateRun]:
-    """The rates given; or twice the rate until windows are skipped, and one try half way back."""
+    """Run the given rates, or search for the highest.
+
+    The search doubles the rate until windows are skipped, then tries one rate half way back.
+    """
     with OmeTiffWriter(folder / "movie.ome.tif", 100.0) as writer:
         for frame in raw:
             writer.add(frame)
@@ -214,7 +239,10 @@ def _lengths(raw: Array, length: int, device: torch.device) -> Iterator[LengthCo
 
 
 def _warm_starts(raw: Array, emitters: Array, device: torch.device) -> Iterator[WarmStart]:
-    """Windows of 25 frames, the last after 15 others or on its own: the same steps, so the same budget."""
+    """Compare the last window of 25 frames after 15 others and on its own.
+
+    Both take the same steps, so the same budget.
+    """
     last = len(raw) - STRIDE
     truth = emitters[emitters[:, 0] >= last, 1:3]
     for effort in _efforts():

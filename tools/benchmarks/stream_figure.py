@@ -16,8 +16,10 @@ DPI = 130
 
 
 def write_figure(path: Path, figures: StreamFigures, device: str) -> None:
-    """Write the PNG: latency against rate and, where they were measured, a stride's cost against the window's length
-    and warm beside cold."""
+    """Write the PNG: latency against camera rate.
+
+    If they were measured, also the cost of a stride against the window's length, and warm against cold starts.
+    """
     whole = bool(figures.lengths)
     figure = Figure(figsize=(12.5 if whole else 5.0, 3.9), dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)

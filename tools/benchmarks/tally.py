@@ -21,7 +21,10 @@ from selfstorm.compute.acceleration import one_by_one
 
 
 class Tally:
-    """Use as a context; flops and bytes count what ran in it, one by one."""
+    """Context that counts the operations and bytes of what runs in it.
+
+    Operations run one by one.
+    """
 
     def __init__(self) -> None:
         self._products = FlopCounterMode(display=False, custom_mapping=_transforms())
@@ -49,7 +52,10 @@ class Tally:
     def _run(
         self, function: Callable[..., Any], inputs: tuple[Tensor, ...], buffers: dict[str, Tensor], fused: bool
     ) -> Any:
-        """The function's result; where it would be one kernel, each input is read and each output written once."""
+        """Run a function; one that would be one kernel is counted as one.
+
+        Each of its inputs is read and each output written once.
+        """
         before = self.bytes
         if not fused:
             return function(*inputs, **buffers)
@@ -59,7 +65,7 @@ class Tally:
 
 
 class _Traffic(TorchFunctionMode):
-    """Counts the bytes of every function that is called on tensors."""
+    """Counter of the bytes of every function that is called on tensors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +89,7 @@ class _Traffic(TorchFunctionMode):
 
 
 def _tensors(value: Any) -> list[Tensor]:
-    """All tensors of nested sequences and mappings."""
+    """Collect all tensors of nested sequences and mappings."""
     if isinstance(value, Tensor):
         return [value]
     if isinstance(value, dict):
@@ -92,18 +98,18 @@ def _tensors(value: Any) -> list[Tensor]:
 
 
 def _views(inputs: list[Tensor], outputs: list[Tensor]) -> bool:
-    """True where every output lies where an input does."""
+    """Return True if every output shares memory with an input."""
     where = {z.untyped_storage().data_ptr() for z in inputs}
     return all(z.untyped_storage().data_ptr() in where for z in outputs)
 
 
 def _bytes(z: Tensor) -> int:
-    """Of the numbers that are there: repeated ones are read once."""
+    """Count the bytes of the numbers stored: repeated ones are read once."""
     return math.prod(n for n, step in zip(z.shape, z.stride(), strict=True) if step) * z.element_size()
 
 
 def _transforms() -> dict[Any, Callable[..., int]]:
-    """Operations of Fourier transforms, from the shapes of their input and output."""
+    """Count operations of Fourier transforms by shapes of input and output."""
 
     def formula(share: float) -> Callable[..., int]:
         def flops(shape: Sequence[int], axes: Sequence[int], *_: Any, out_shape: Sequence[int], **__: Any) -> int:

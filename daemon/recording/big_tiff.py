@@ -1,8 +1,10 @@
-"""BigTIFF that grows page by page and is readable after every step, even if the recorder is killed.
+"""BigTIFF that grows page by page.
 
-A page is appended to the file, and only then linked from the page before it. If the process is killed or the disk is
-full in between, the file ends with the last complete page. (Libraries link first and write later, through a buffer:
-such a file cannot be opened after either.)
+It is readable after every step: a page is appended to the file, and only then linked from the page before it. If the
+process is killed or the disk is full in between, the file ends with the last complete page. (Libraries link first and
+write later, through a buffer: such a file cannot be opened after either.)
+
+Reference: TIFF 6.0 (Adobe, 1992), with the 64-bit offsets of BigTIFF, little-endian.
 """
 
 from __future__ import annotations
@@ -24,14 +26,21 @@ MAX_UINT32 = 2**32 - 1
 
 
 class AppendFile:
-    """Unbuffered file: a finished add() is with the operating system, all of it or nothing."""
+    """Unbuffered file that is appended to.
+
+    A finished add() is with the operating system, all of it or nothing.
+    """
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("xb+", buffering=0)
         self.size = 0
 
     def add(self, *parts: bytes | memoryview) -> None:
-        """Append all parts. Raises OSError with the file as it was before."""
+        """Append all parts.
+
+        Raises:
+            OSError: the parts cannot be written; the file is as it was before.
+        """
         try:
             for part in parts:
                 self._write(part)
@@ -59,7 +68,16 @@ class AppendFile:
 
 
 class BigTiff:
-    """Pages of one size and type, (H, W). description: text of the first page; pixel_nm: None if unknown."""
+    """Pages of one size and type.
+
+    Args:
+        path: of a new file.
+        description: text of the first page.
+        pixel_nm: side of a pixel in nm; None if unknown.
+
+    Attributes:
+        pages: number of pages so far.
+    """
 
     def __init__(self, path: Path, *, description: str, pixel_nm: float | None) -> None:
         self._description, self._pixel_nm = description.encode("utf-8") + b"\0", pixel_nm
@@ -69,11 +87,19 @@ class BigTiff:
         self.pages = 0
 
     def add(self, pixels: Array) -> None:
-        """Append one page. Raises OSError; the pages before it stay readable."""
+        """Append one page.
+
+        Args:
+            pixels: (H, W).
+
+        Raises:
+            OSError: the page cannot be written; the pages before it stay readable.
+        """
         little = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<"))
         data = little.data.cast("B")
         start = self._file.size
         text = b"" if self.pages else self._description
+        # Pixels, text and directory follow each other; TIFF wants the directory at a multiple of the word size.
         padding = bytes(-(start + len(data) + len(text)) % 8)
         directory_at = start + len(data) + len(text) + len(padding)
         directory = self._directory(little, start, start + len(data), len(text))
@@ -87,7 +113,17 @@ class BigTiff:
         self._file.close()
 
     def _directory(self, pixels: Array, data_at: int, text_at: int, text_bytes: int) -> bytes:
-        """Build the page's directory: entries in order of their tags, and a link to the next page, 0 for none."""
+        """Build the directory of a page.
+
+        Args:
+            pixels: of the page, (H, W).
+            data_at: position of the pixels in the file, in bytes.
+            text_at: position of the description.
+            text_bytes: its length; 0 for a page without one.
+
+        Returns:
+            The entries in order of their tags, and a link to the next page, 0 for none.
+        """
         height, width = pixels.shape
         entries = [
             (256, LONG, 1, width),
@@ -109,6 +145,7 @@ class BigTiff:
     def _resolution(self) -> list[tuple[int, int, int, int]]:
         if self._pixel_nm is None:
             return []
+        # The largest denominator with which the numerator still fits into 32 bits, for the least rounding.
         per_cm = NM_PER_CM / self._pixel_nm
         denominator = min(1_000_000, max(1, int(MAX_UINT32 // max(per_cm, 1))))
         ratio = min(MAX_UINT32, round(per_cm * denominator)) | denominator << 32

@@ -1,4 +1,7 @@
-"""Recording on demand: started and stopped by the configuration or by a request."""
+"""Recording on demand.
+
+It is started and stopped by the configuration or by a request.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +16,13 @@ from selfstorm.io.atomic_files import make_folder
 
 
 class RecordingController:
-    """Controls at most one recorder, from any thread; the main loop's `check` starts and stops it.
+    """Controls at most one recorder, from any thread.
+
+    The main loop's `check` starts and stops it.
 
     Args:
         folder: parent of the folders of requested recordings.
+        health: takes the account of the recording, and events.
         reached: returns the state of the receiver.
         key: for frames from another machine.
     """
@@ -32,11 +38,14 @@ class RecordingController:
         self._recorded_in: Path | None = None
 
     def start(self, folder: Path | None = None, *, late: bool = True) -> Path:
-        """Start recording the raw frames, unless a recorder runs; returns its folder.
+        """Request a recording of the raw frames.
 
         Args:
             folder: None for a new one.
             late: the first stream may have begun before.
+
+        Returns:
+            Folder of the recording; of the running one if there is one.
 
         Raises:
             InputError: the folder cannot be made.
@@ -59,11 +68,15 @@ class RecordingController:
 
     @property
     def wanted(self) -> bool:
-        """Whether a recorder runs, or will after the next check."""
+        """True if a recorder runs, or will after the next check."""
         return self._wanted is not None
 
     def check(self, endpoint: str) -> None:
-        """Start, restart or end the recorder. endpoint: of the frames."""
+        """Start, restart or end the recorder.
+
+        Args:
+            endpoint: address of the frame stream.
+        """
         with self._lock:
             wanted, late, whole = self._wanted, self._late, self._whole
         if self._recorder is not None and wanted != self._recorded_in:

@@ -12,11 +12,19 @@ from selfstorm.io.ome_tiff import OmeTiffWriter
 
 
 class PictureWriter(Sink):
-    """Writes one file for each size of picture: OUT.ome.tif, then OUT-2.ome.tif when the camera's field changes.
+    """Writes one file for each size of picture.
 
-    Files of earlier runs are kept: a name that exists gets a number, too.
+    The first is OUT.ome.tif; OUT-2.ome.tif follows when the camera's field changes. Files of earlier runs are kept: a
+    name that exists gets a number, too.
 
     A full disk, or a file that cannot be written, ends the saving, with an event; the stream goes on.
+
+    Args:
+        path: OUT.ome.tif.
+        health: takes the state of the saving, and events.
+
+    Raises:
+        InputError: a file cannot be written there.
     """
 
     def __init__(self, path: Path, health: Health) -> None:
@@ -41,6 +49,7 @@ class PictureWriter(Sink):
             self._give_up(error)
 
     def close(self) -> None:
+        """Finish the file under its final name."""
         self._close_file()
 
     def _close_file(self) -> None:

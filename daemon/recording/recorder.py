@@ -1,4 +1,6 @@
-"""Recorder: its own process on the frame stream, so that no reconstruction ever slows it.
+"""Recorder of the raw frames, in a process of its own.
+
+It subscribes to the frame stream, so that no reconstruction ever slows it.
 
     python -m daemon.recording.recorder --connect ENDPOINT --folder DIR [--stream S --next-seq N] [--key FILE] [--late]
 
@@ -42,7 +44,11 @@ class Recording:
         self._index = AppendFile(self.path.with_suffix(".jsonl"))
 
     def add(self, header: FrameHeader, pixels: Array) -> None:
-        """Append one frame, then its line. Raises OSError; what was recorded before stays readable."""
+        """Append one frame, then its line in the index.
+
+        Raises:
+            OSError: the disk is full, or gone; the frames before stay readable.
+        """
         if header.seq < self.ledger.next_seq:
             return
         self._pixels.add(pixels)
@@ -50,13 +56,20 @@ class Recording:
         self.ledger.frame(header.seq)
 
     def fits(self, header: FrameHeader) -> bool:
-        """Return whether a frame belongs into this file: one of another shape or type would make it unreadable."""
+        """Return whether a frame belongs into this file.
+
+        One of another shape or type would make the file unreadable.
+        """
         info = self.info
         same = (header.shape, header.dtype) == ((info.height, info.width), info.dtype)
         return same and max(header.seq, header.number, header.sent_unix_ns) < MAX_NUMBER
 
     def check_files(self) -> None:
-        """Raise OSError if the files were removed: what is written into them then is lost."""
+        """Check that the files still exist.
+
+        Raises:
+            OSError: they were removed; whatever is written into them then is lost.
+        """
         for path in (self.path, self.path.with_suffix(".jsonl")):
             if not path.exists():
                 raise FileNotFoundError(errno.ENOENT, f"{path.name} was removed while it was written")
@@ -71,9 +84,12 @@ class Recording:
 
 
 class Recorder:
-    """Writes stream after stream. A full disk ends the recording, with an error.
+    """Writes stream after stream.
+
+    A full disk ends the recording, with an error.
 
     Args:
+        folder: for the files.
         stream: the stream that a recorder before this one recorded.
         next_seq: the frame up to which it did.
         late: the first stream may have begun before.
@@ -173,7 +189,10 @@ def main(endpoint: str, folder: Path, stream: str, next_seq: int, key: Path | No
 
 
 def _free_name(folder: Path, stream: str) -> Path:
-    """Choose NAME.tif for a recording that begins now, with a number if it is taken."""
+    """Choose NAME.tif for a recording that begins now.
+
+    A number is added if the name is taken.
+    """
     name, number = time.strftime("%Y%m%d-%H%M%S") + f"-{stream[:8]}", 1
     path = folder / f"{name}.tif"
     while path.exists():

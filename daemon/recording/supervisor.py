@@ -1,4 +1,7 @@
-"""Supervision of the recorder: its account, its restarts, and events when it is silent or has ended."""
+"""Supervision of the recorder process.
+
+It keeps the account of the recording, restarts the recorder, and reports when it is silent or has ended.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,13 @@ NOTHING: dict[str, Any] = {"recorded": 0, "missing": 0, "stream": "", "next_seq"
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """State of the receiver: frames of all streams so far, and the next number of the running stream."""
+    """State of the receiver.
+
+    Attributes:
+        sent: frames of all streams so far.
+        stream: the running stream; empty before the first.
+        next_seq: number of its next frame.
+    """
 
     sent: int = 0
     stream: str = ""
@@ -35,6 +44,9 @@ class RecorderSupervisor:
     last are those that the recorder has not reported yet.
 
     Args:
+        endpoint: address of the frame stream.
+        folder: for the files.
+        health: takes the account, and events.
         late: the first stream may have begun before.
         whole: the recording began with the run, so every frame that the receiver counted belongs to it.
         reached: returns the state of the receiver.
@@ -86,7 +98,13 @@ class RecorderSupervisor:
             self._health.event("warning", "recorder_silent", why)
 
     def stop(self, *, final: bool) -> None:
-        """Let it write the frames under way, wait for it, and close the account. final: the stream has ended, too."""
+        """Stop the recorder and close the account.
+
+        The recorder writes the frames under way first.
+
+        Args:
+            final: the stream has ended, too.
+        """
         died = self._child is None
         if self._child is not None:
             died = self._child.exit_code is not None
@@ -140,6 +158,7 @@ class RecorderSupervisor:
         missing = self._missing_before + said["missing"]
         final = final or self.stopped
         if final or said["stream"] == reached.stream:
+            # sent since the recording began = recorded + missing + under way
             under_way = 0 if final else reached.next_seq - said["next_seq"]
             if self._sent_before is None:
                 self._sent_before = reached.sent - under_way - self.recorded - missing
@@ -153,6 +172,7 @@ class RecorderSupervisor:
         if not said["file"]:
             return
         written, last_seq = _lines(Path(said["file"]).with_suffix(".jsonl"))
+        # Frames passed since the last report = those that are in the file now + those that are missing from it.
         more = written - said["in_file"]
         passed = max(0, last_seq + 1 - said["next_seq"])
         self._said = said | {
@@ -170,7 +190,11 @@ class RecorderSupervisor:
 
 
 def _lines(index: Path) -> tuple[int, int]:
-    """Return (frames, last seq) of a recording's index; (0, -1) if it is gone or empty."""
+    """Read how far a recording's index goes.
+
+    Returns:
+        (frames, last seq); (0, -1) if the index is gone or empty.
+    """
     count, last = 0, -1
     try:
         with index.open("rb") as file:

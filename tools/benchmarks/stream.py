@@ -58,7 +58,7 @@ class RateRun:
 
     side_px: int
     rate_hz: float
-    effort: str
+    level: str
     missing: int
     published: int
     skipped: int
@@ -71,7 +71,7 @@ class LengthCost:
     """Seconds of a stride of 25 frames in windows of a length."""
 
     window: int
-    effort: str
+    level: str
     stride_s: float
 
 
@@ -86,7 +86,7 @@ class WarmStart:
         seconds: of that window.
     """
 
-    effort: str
+    level: str
     warm: float
     cold: float
     seconds: float
@@ -138,7 +138,7 @@ def measure(
                 rates.append(run)
                 say(
                     f"{side_px} px at {run.rate_hz:g} frames/s: {run.published} windows, {run.skipped} skipped, "
-                    f"'{run.effort}', p95 {_ms(run.preview_ms)} (preview), {_ms(run.refined_ms)} (refined)"
+                    f"'{run.level}', p95 {_ms(run.preview_ms)} (preview), {_ms(run.refined_ms)} (refined)"
                 )
     if rates_hz:
         return StreamFigures(tuple(rates), (), ())
@@ -147,11 +147,11 @@ def measure(
     for length in LENGTHS:
         for cost in _lengths(raw, length, device):
             lengths.append(cost)
-            say(f"windows of {length} frames, '{cost.effort}': {1000 * cost.stride_s:.0f} ms a stride")
+            say(f"windows of {length} frames, '{cost.level}': {1000 * cost.stride_s:.0f} ms a stride")
     warm = []
     for start in _warm_starts(raw, emitters, device):
         warm.append(start)
-        say(f"'{start.effort}': warm {start.warm:.3f}, cold {start.cold:.3f} in {1000 * start.seconds:.0f} ms")
+        say(f"'{start.level}': warm {start.warm:.3f}, cold {start.cold:.3f} in {1000 * start.seconds:.0f} ms")
     return StreamFigures(tuple(rates), tuple(lengths), tuple(warm))
 
 
@@ -224,7 +224,7 @@ def _settings() -> Settings:
 
 
 def _lengths(raw: Array, length: int, device: torch.device) -> Iterator[LengthCost]:
-    for effort in _efforts():
+    for level in _levels():
         model = new_model(_settings(), raw[:length], Compute(device))
         took = []
         for stride in range(SETTLED + 1):
@@ -233,9 +233,9 @@ def _lengths(raw: Array, length: int, device: torch.device) -> Iterator[LengthCo
             start = time.perf_counter()
             place = WindowSpan(numbers, stride * STRIDE, STRIDE)
             model.ingest(raw[numbers % len(raw)], place)
-            model.picture(place, effort)
+            model.picture(place, level)
             took.append(time.perf_counter() - start)
-        yield LengthCost(length, effort.name, float(np.median(took[1:])))
+        yield LengthCost(length, level.name, float(np.median(took[1:])))
 
 
 def _warm_starts(raw: Array, emitters: Array, device: torch.device) -> Iterator[WarmStart]:
@@ -245,7 +245,7 @@ def _warm_starts(raw: Array, emitters: Array, device: torch.device) -> Iterator[
     """
     last = len(raw) - STRIDE
     truth = emitters[emitters[:, 0] >= last, 1:3]
-    for effort in _efforts():
+    for level in _levels():
         scores, took = [], 0.0
         for first in (0, last):
             model = new_model(_settings(), raw[first : first + STRIDE], Compute(device))
@@ -253,11 +253,11 @@ def _warm_starts(raw: Array, emitters: Array, device: torch.device) -> Iterator[
                 began = time.perf_counter()
                 place = WindowSpan(np.arange(start, start + STRIDE), start, STRIDE)
                 model.ingest(raw[start : start + STRIDE], place)
-                result = model.picture(place, effort)
+                result = model.picture(place, level)
                 took = time.perf_counter() - began
             scores.append(score_picture(result.picture, truth, 25.0).pearson)
-        yield WarmStart(effort.name, scores[0], scores[1], took)
+        yield WarmStart(level.name, scores[0], scores[1], took)
 
 
-def _efforts() -> list[ProcessingLevel]:
+def _levels() -> list[ProcessingLevel]:
     return [step for step in degradation_ladder(_settings().level) if step.name != "emitters"]

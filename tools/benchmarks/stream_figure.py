@@ -49,10 +49,10 @@ def _latencies(late: Axes, figures: StreamFigures) -> None:
 
 
 def _lengths(length: Axes, figures: StreamFigures) -> None:
-    for colour, effort in zip(COLOURS, dict.fromkeys(cost.effort for cost in figures.lengths), strict=False):
-        costs = [cost for cost in figures.lengths if cost.effort == effort]
+    for colour, level in zip(COLOURS, dict.fromkeys(cost.level for cost in figures.lengths), strict=False):
+        costs = [cost for cost in figures.lengths if cost.level == level]
         values = [1000 * cost.stride_s for cost in costs]
-        length.plot([cost.window for cost in costs], values, "o-", color=colour, label=effort)
+        length.plot([cost.window for cost in costs], values, "o-", color=colour, label=level)
     length.set(xscale="log", yscale="log", xlabel="frames of a window", ylabel="a stride of 25 frames, ms")
     length.set_title("What a longer window costs", fontsize=10)
     length.legend(fontsize=8)
@@ -63,7 +63,7 @@ def _warm_beside_cold(warm: Axes, figures: StreamFigures) -> None:
     places = range(len(figures.warm))
     warm.bar([p - 0.2 for p in places], [w.warm for w in figures.warm], 0.4, color=COLOURS[0], label="warm")
     warm.bar([p + 0.2 for p in places], [w.cold for w in figures.warm], 0.4, color=COLOURS[4], label="cold")
-    warm.set_xticks(list(places), [f"{w.effort}\n{1000 * w.seconds:.0f} ms" for w in figures.warm], fontsize=8)
+    warm.set_xticks(list(places), [f"{w.level}\n{1000 * w.seconds:.0f} ms" for w in figures.warm], fontsize=8)
     warm.set(ylabel="Pearson with the truth, 25 frames", ylim=(0, 1))
     warm.set_title("Warm and cold at the same cost", fontsize=10)
     warm.legend(fontsize=8)

@@ -1,4 +1,7 @@
-"""Checkpoint of the model for the next run: always the last good model, whole or not at all."""
+"""Checkpoint of the model for the next run.
+
+It is always the last good model, whole or not at all.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,13 @@ INTERVAL_S = 5.0
 
 
 class CheckpointWriter(Sink):
-    """Writes the model to `path` every few seconds while it learns, and at the end; the worker never waits for it.
+    """Writes the model every few seconds while it learns, and at the end.
+
+    A thread of its own writes; the worker never waits for it.
+
+    Args:
+        path: file of the checkpoint.
+        health: takes the state of the checkpoint, and events.
 
     A file that exists is replaced only by a model that continues it, else a number is added to the name. A file that
     cannot be written ends the checkpoints, with an event; the stream goes on.
@@ -32,10 +41,14 @@ class CheckpointWriter(Sink):
         health.report(checkpoint=str(path))
 
     def start(self) -> None:
+        """Start the thread that writes."""
         self._thread.start()
 
     def result(self, output: WindowOutput) -> None:
-        """Keep the model of a window that was learned from; it is never changed again, only replaced."""
+        """Keep the model of a window that it learned from.
+
+        The model is never changed again, only replaced.
+        """
         if output.made.learned and output.model is not None:
             window = output.window
             with self._changed:

@@ -1,6 +1,8 @@
-"""Load control: the processing level of each window, so that the worker is free when the next one arrives.
+"""Load control: the processing level of each window.
 
-Costs of the steps are kept in units of one layer of the density network, which every window measures: on a busy
+It is chosen so that the worker is free when the next window arrives.
+
+Costs of the steps are kept in units of one iteration of the density network, which every window measures: on a busy
 machine or with another field all costs change together, and no step has to be tried to know its cost.
 """
 
@@ -21,7 +23,7 @@ MAX_SHARE_ONCE = 1.7
 NEWEST_WEIGHT = 0.3  # of a new measurement in the running mean
 MAX_TUNING_SHARE = 0.05  # of all time, for PSF updates that do not fit into a stride
 TIMED_STAGES = tuple(stage for stage in STAGES if stage.costs)
-# Initial costs in layers, measured on 64 x 64 pixels and one core. Stages know their own.
+# Initial costs in iterations, measured on 64 x 64 pixels and one core. Stages know their own.
 INITIAL_COSTS = {
     "watch": 2.2,  # a frame
     "memory": 90.0,  # a window, from here on
@@ -39,7 +41,7 @@ class Workload:
     Attributes:
         new: frames to ingest.
         unseen: frames of the window without a search for emitters so far.
-        layers: of the density network.
+        iterations: of the density network.
         stride: frames until the next window.
         stride_s: seconds until the next window.
         psf_update_due: whether the PSF should be fine-tuned again.
@@ -47,7 +49,7 @@ class Workload:
 
     new: int
     unseen: int
-    layers: int
+    iterations: int
     stride: int
     stride_s: float
     psf_update_due: bool
@@ -59,15 +61,16 @@ class LoadController:
     Args:
         full: the configured level, which is never exceeded.
         steady: always process at the full level (lossless).
-        layer_s: seconds per layer of the density network, from a first measurement.
+        iteration_s: seconds per iteration of the density network, from a first measurement.
+        clock: monotonic seconds.
     """
 
     def __init__(
-        self, full: ProcessingLevel, *, steady: bool, layer_s: float, clock: Callable[[], float] = time.monotonic
+        self, full: ProcessingLevel, *, steady: bool, iteration_s: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._steps = [full] if steady else degradation_ladder(full)
-        self._steady, self._clock, self._layer_s = steady, clock, layer_s
-        self._layers_for = dict(INITIAL_COSTS)
+        self._steady, self._clock, self._iteration_s = steady, clock, iteration_s
+        self._costs = dict(INITIAL_COSTS)
         self._step = 0
         self._tuned_s = clock()
 
@@ -77,7 +80,7 @@ class LoadController:
         return self._steps[self._step]
 
     def at_most(self, estimate: Estimate) -> None:
-        """Limit all following windows to this estimate, for lack of memory."""
+        """Limit all following windows to an estimate, for lack of memory."""
         within = [step for step in self._steps if step.estimate == estimate]
         self._steps = within or [replace(self._steps[0], name=estimate, estimate=estimate)]
         self._step = 0
@@ -96,7 +99,7 @@ class LoadController:
                 break
         if chosen.optics and demand.psf_update_due:
             left_s = MAX_SHARE_TO_STAY * demand.stride_s - self.seconds(chosen, demand)
-            cost_s = self._layers_for["optics"] * self._layer_s
+            cost_s = self._costs["optics"] * self._iteration_s
             put_off = cost_s > left_s and self._clock() - self._tuned_s < cost_s / MAX_TUNING_SHARE
             chosen = replace(chosen, optics=not put_off)
             if chosen.optics:
@@ -105,44 +108,58 @@ class LoadController:
 
     def max_frames(self, stride_s: float) -> int:
         """Return how many frames can be ingested in the time of one window."""
-        return int(MAX_SHARE_ONCE * stride_s / (self._layers_for["watch"] * self._layer_s))
+        return int(MAX_SHARE_ONCE * stride_s / (self._costs["watch"] * self._iteration_s))
 
-    def seconds(self, effort: ProcessingLevel, demand: Workload) -> float:
-        """Predict the seconds that a window takes."""
-        cost = self._layers_for
-        layers = demand.new * cost["watch"] + cost["other"]
-        layers += (
-            min(QUICK_ITERATIONS, demand.layers) if effort.quick else demand.layers + cost["memory"] + cost["preview"]
+    def seconds(self, level: ProcessingLevel, demand: Workload) -> float:
+        """Predict the seconds that a window takes at a level."""
+        cost = self._costs
+        iterations = demand.new * cost["watch"] + cost["other"]
+        iterations += (
+            min(QUICK_ITERATIONS, demand.iterations)
+            if level.quick
+            else demand.iterations + cost["memory"] + cost["preview"]
         )
         for stage in TIMED_STAGES:
-            if effort.estimate in stage.estimates:
-                layers += (demand.unseen if stage.per_frame else 1) * cost[stage.cost_key(effort.quality)]
-        if effort.judged:
-            layers += cost["quality"]
-        return layers * self._layer_s
+            if level.estimate in stage.estimates:
+                iterations += (demand.unseen if stage.per_frame else 1) * cost[stage.cost_key(level.quality)]
+        if level.judged:
+            iterations += cost["quality"]
+        return iterations * self._iteration_s
 
     def record_timing(
-        self, effort: ProcessingLevel, demand: Workload, seconds: Mapping[str, float], searched: int
+        self, level: ProcessingLevel, demand: Workload, seconds: Mapping[str, float], searched: int
     ) -> None:
-        """Update the costs with the measured seconds of a window's steps. searched: frames searched for emitters."""
-        layers = min(QUICK_ITERATIONS, demand.layers) if effort.quick else demand.layers
-        self._layer_s += NEWEST_WEIGHT * (seconds.get("density", layers * self._layer_s) / layers - self._layer_s)
+        """Update the costs with the measured times of a window.
+
+        Args:
+            level: that it was processed at.
+            demand: work of the window.
+            seconds: measured, by step.
+            searched: frames that were searched for emitters.
+        """
+        iterations = min(QUICK_ITERATIONS, demand.iterations) if level.quick else demand.iterations
+        self._iteration_s += NEWEST_WEIGHT * (
+            seconds.get("density", iterations * self._iteration_s) / iterations - self._iteration_s
+        )
         amounts = {"watch": demand.new} | {stage.name: searched for stage in TIMED_STAGES if stage.per_frame}
-        names = {stage.name: stage.cost_key(effort.quality) for stage in TIMED_STAGES}
+        names = {stage.name: stage.cost_key(level.quality) for stage in TIMED_STAGES}
         for step, took_s in seconds.items():
             name = names.get(step, step)
-            if (step == "optics" and not effort.optics) or name not in self._layers_for:
+            if (step == "optics" and not level.optics) or name not in self._costs:
                 continue
             if amount := amounts.get(step, 1):
-                known = self._layers_for[name]
-                self._layers_for[name] = known + NEWEST_WEIGHT * (took_s / self._layer_s / amount - known)
+                known = self._costs[name]
+                self._costs[name] = known + NEWEST_WEIGHT * (took_s / self._iteration_s / amount - known)
 
     def _affordable(self, number: int, step: ProcessingLevel, demand: Workload) -> bool:
         """Return whether a level fits this window and all that follow."""
         return self._lasts(number, step, demand) and self.seconds(step, demand) <= MAX_SHARE_ONCE * demand.stride_s
 
     def _lasts(self, number: int, step: ProcessingLevel, demand: Workload) -> bool:
-        """Return whether a level can be kept once every frame was searched when it was new."""
+        """Return whether a level can be kept in the long run.
+
+        Then every frame was searched when it was new, and only a stride of new frames is left to search.
+        """
         share = MAX_SHARE_TO_STAY if number >= self._step else MAX_SHARE_TO_STEP_UP
         new = replace(demand, new=min(demand.new, demand.stride), unseen=min(demand.unseen, demand.stride))
         return self.seconds(step, new) <= share * demand.stride_s

@@ -1,4 +1,6 @@
-"""Manifest of a run, beside every output: a line for each step, enough to repeat the run.
+"""Manifest of a run, beside every output: enough to repeat the run.
+
+Each line is a step:
 
     {"run": ...}     the first line: configuration, versions, device, what the model started from
     {"stream": ...}  a stream begins
@@ -45,7 +47,18 @@ class Line(BaseModel):
 
 
 class RunLine(Line):
-    """Start of the run. checkpoint: file name of a copy of the model it started from, with its SHA-256."""
+    """Start of the run.
+
+    Attributes:
+        run: identity of the run.
+        started_unix_ns: nanoseconds since 1970.
+        config: with absolute paths.
+        versions: of the packages, by their names.
+        device: type and name.
+        torch_threads: threads of torch on the CPU.
+        checkpoint: file name of a copy of the model that the run started from; empty without one.
+        checkpoint_sha256: of that copy.
+    """
 
     format: Literal["selfstorm-run"] = "selfstorm-run"
     format_version: Literal[1] = 1
@@ -59,8 +72,11 @@ class RunLine(Line):
     checkpoint_sha256: str = ""
 
 
-class EffortLine(Line):
-    """Processing level of a window, as `selfstorm.stream.processing_level.ProcessingLevel`."""
+class ProcessingLevelLine(Line):
+    """Processing level of a window.
+
+    Its fields are those of `selfstorm.stream.processing_level.ProcessingLevel`.
+    """
 
     name: str
     estimate: Estimate
@@ -72,7 +88,25 @@ class EffortLine(Line):
 
 
 class WindowLine(Line):
-    """One reconstructed window. number_less_seq: the camera's frame number less seq."""
+    """One reconstructed window.
+
+    Attributes:
+        index: number of the window in the run.
+        stream: stream of its frames.
+        first_seq: first number that it covers.
+        last_seq: last number that it covers.
+        seqs: numbers of its frames; those that are missing were lost.
+        before: numbers of frames before the window that were ingested with it.
+        stride: frames until the next window.
+        region: reconstructed part of the field in camera pixels; None for all of it.
+        number_less_seq: the camera's frame number less seq.
+        effort: processing level.
+        learned: the model learned from the window.
+        model_hash: names the model; empty where it has no name.
+        picture_hash: of the refined picture, bit for bit.
+        metrics: of the refined picture.
+        misfit: in files older than `metrics`.
+    """
 
     index: int
     stream: str
@@ -83,12 +117,12 @@ class WindowLine(Line):
     stride: int
     region: Region | None = None
     number_less_seq: int
-    effort: EffortLine
+    effort: ProcessingLevelLine
     learned: bool
     model_hash: str
     picture_hash: str
     metrics: dict[str, float] = Field(default_factory=dict)
-    misfit: float | None = None  # of files older than `metrics`
+    misfit: float | None = None
 
 
 class FailedLine(Line):
@@ -124,7 +158,9 @@ class ManifestLine(BaseModel):
 
 
 class Manifest(Sink):
-    """Writes the lines of one run beside its outputs, from its first window on.
+    """Writes the lines of one run beside its outputs.
+
+    The first line is written with the first window.
 
     A file that cannot be written is given up, with an event; the stream goes on.
     """
@@ -155,7 +191,13 @@ class Manifest(Sink):
         self._write(ManifestLine(run=run.model_copy(update=self._copy_checkpoint())))
 
     def _copy_checkpoint(self) -> dict[str, str]:
-        """Copy the model that the run starts from: the run's own checkpoint will replace it."""
+        """Copy the model that the run starts from.
+
+        The run's own checkpoint will replace it.
+
+        Returns:
+            Fields `checkpoint` and `checkpoint_sha256` of the first line; none without a model.
+        """
         checkpoint = self._config.checkpoint
         if not self._files or checkpoint is None or not checkpoint.exists() or self._starts_new_model:
             return {}
@@ -169,6 +211,7 @@ class Manifest(Sink):
             return {}
 
     def result(self, output: WindowOutput) -> None:
+        """Write the line of a reconstructed window."""
         window, made = output.window, output.made
         self._describe(window)
         line = WindowLine(
@@ -181,7 +224,7 @@ class Manifest(Sink):
             stride=window.stride,
             region=window.region,
             number_less_seq=window.frames[0].number - window.frames[0].seq,
-            effort=EffortLine(**asdict(made.level)),
+            effort=ProcessingLevelLine(**asdict(made.level)),
             learned=made.learned,
             model_hash=made.model_hash,
             picture_hash=picture_hash(made.result.picture),
@@ -190,11 +233,13 @@ class Manifest(Sink):
         self._write(ManifestLine(window=line))
 
     def failed(self, window: Window, error: str) -> None:
+        """Write the line of a window that could not be reconstructed."""
         self._describe(window)
         seqs: dict[str, Any] = {"first_seq": window.first_seq, "last_seq": window.last_seq}
         self._write(ManifestLine(failed=FailedLine(index=window.index, stream=window.info.stream, error=error, **seqs)))
 
     def config_changed(self, config: Config) -> None:
+        """Write the sections of the configuration that control may change."""
         if not self._begun:  # the first line will say so
             self._config = config
             return
@@ -202,12 +247,14 @@ class Manifest(Sink):
         self._write(ManifestLine(changed=ChangedLine(**sections)))
 
     def model_reset(self) -> None:
+        """Write that a new model starts."""
         if self._begun:
             self._write(ManifestLine(reset=True))
         else:
             self._starts_new_model = True
 
     def close(self) -> None:
+        """Write the last events, and close the files."""
         if self._begun:
             self._write_events()
         for file in self._files:
@@ -246,7 +293,10 @@ def picture_hash(picture: Array) -> str:
 
 
 def _absolute(config: Config) -> Config:
-    """Make all paths absolute, so that the run can be repeated from another folder."""
+    """Make all paths absolute.
+
+    The run can be repeated from another folder then.
+    """
     paths = {name: getattr(config, name) for name in ("record", "save", "checkpoint", "folder")}
     source = config.source
     if source.kind.place and source.place:

@@ -1,4 +1,6 @@
-"""Live windows through the engine: settings as they change, processing levels by load, less at once without memory.
+"""Reconstruction of live windows by the engine.
+
+Settings are followed as they change, processing levels chosen by load, and batches made smaller where memory is short.
 
 No thread, no socket and no file but the checkpoint it starts from: a recorded run is repeated through the same class.
 """
@@ -54,7 +56,7 @@ class WindowResult:
 
     @property
     def state(self) -> str:
-        """What was known before the window, or that it was rolled back."""
+        """State of the model before the window, or that it was rolled back."""
         return self.result.state
 
 
@@ -65,7 +67,7 @@ class Reconstructor:
         settings: returns the settings of a stream, called before every window.
         device: prepared for computation.
         steady: never lower the processing level to save time.
-        tell: called with events for the user.
+        tell: called with the level, code and text of each event for the user.
         whole: ingest a window's new frames all at once, as offline, not in batches of bounded memory.
         budget: returns the share of the time between windows that may be used.
         checkpoint: file of a model to start from, if it exists.
@@ -104,7 +106,10 @@ class Reconstructor:
         return self._engine.model
 
     def in_time(self, window: Window) -> Window:
-        """Drop the oldest of the frames before a window that there is no time to ingest."""
+        """Drop the oldest frames before a window, for lack of time.
+
+        Frames are kept as far as there is time to ingest them.
+        """
         if self._load is None or self._steady or not window.before:
             return window  # a first window has no costs yet
         time_for = self._load.max_frames(stride_s(window)) - len(window.frames)
@@ -140,7 +145,10 @@ class Reconstructor:
             raise
 
     def _follow(self, window: Window) -> None:
-        """Make the engine ready for a window of this stream, with the settings of now."""
+        """Prepare the engine for a window.
+
+        The window's stream may be new, and the settings may have changed.
+        """
         before, self._info = self._info, window.info
         self._settings = wanted = self._settings_of(window.info)
         self._start_from_checkpoint(window.info)
@@ -158,7 +166,10 @@ class Reconstructor:
                 self._engine.start_stream()
 
     def _start_from_checkpoint(self, info: StreamInfo) -> None:
-        """Load the checkpoint for the first window; another field later starts anew."""
+        """Load the checkpoint for the first window.
+
+        A later field starts a new model.
+        """
         path, self._checkpoint = self._checkpoint, None
         if path is None or not path.exists():
             return
@@ -202,14 +213,14 @@ class Reconstructor:
         return WindowResult(outcome.result, self._level, outcome.model.fingerprint(), outcome.learned)
 
     def _new_load_controller(self, model: StreamModel) -> LoadController:
-        return LoadController(model.settings.level, steady=self._steady, layer_s=model.layer_s())
+        return LoadController(model.settings.level, steady=self._steady, iteration_s=model.layer_s())
 
     def _workload_of(self, model: StreamModel, window: Window, new: int) -> Workload:
         cost = model.cost(window.first_seq)
         return Workload(
             new=new,
             unseen=cost.pending_frames,
-            layers=cost.layers,
+            iterations=cost.layers,
             stride=window.stride,
             stride_s=stride_s(window) * self._budget(),
             psf_update_due=cost.psf_update_due,
@@ -233,7 +244,13 @@ class Reconstructor:
             self._tell("warning", "rolled_back", f"window {window.index}: {outcome.alarm}; it is not learned from")
 
     def _do_less(self, window: Window, error: Exception) -> bool:
-        """Compute less at once, or the density alone, from now on; return False where neither helps."""
+        """Reduce the memory in use from now on.
+
+        Batches are halved, or the density alone is computed where they cannot be.
+
+        Returns:
+            False where neither helps.
+        """
         if not kind_of(self._settings.model).has_levels:
             return False
         if self.compute.halve_limits():
@@ -261,7 +278,9 @@ def _engine_window(window: Window) -> EngineWindow:
 
 
 def stride_s(window: Window) -> float:
-    """Estimate the seconds from one window to the next: of the newest stride, or of two where those were faster.
+    """Estimate the seconds from one window to the next.
+
+    They are measured over the newest stride, or over two where those were faster.
 
     Frames that are late once make no slower camera: a worker that counted on more time would have to skip windows.
     """
@@ -274,5 +293,8 @@ def stride_s(window: Window) -> float:
 
 
 def _field(info: StreamInfo) -> StreamInfo:
-    """Return what a model belongs to: camera, field and pixels, whenever they are recorded."""
+    """Return the camera, field and pixels that a model belongs to.
+
+    A stream's name and frame rate may change: they are left out.
+    """
     return info.model_copy(update={"stream": "", "rate_hz": None})

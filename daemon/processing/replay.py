@@ -1,4 +1,7 @@
-"""Repetition of a run from its manifest: the same frames and decisions give the same pictures."""
+"""Repetition of a run from its manifest.
+
+The same frames and decisions give the same pictures.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,13 @@ Pixels = Callable[[int, int], Array]  # of a seq and the camera's number
 
 @dataclass(frozen=True, slots=True)
 class Repeated:
-    """A repeated window. equal: its picture is bit for bit that of the run."""
+    """A repeated window.
+
+    Attributes:
+        line: of the manifest.
+        result: of the repetition.
+        equal: the picture is bit for bit that of the run.
+    """
 
     line: WindowLine
     result: Reconstruction
@@ -41,7 +50,17 @@ class Repeated:
 
 
 def repeat_run(manifest: Path) -> Iterator[Repeated]:
-    """Reconstruct every window of a run again. Raises InputError if that is not possible."""
+    """Reconstruct every window of a run again.
+
+    Args:
+        manifest: of the run; its recording or movie must be where it was.
+
+    Yields:
+        The repeated windows in order.
+
+    Raises:
+        InputError: the manifest is damaged, or the frames or the model of the run are gone.
+    """
     lines = _lines(manifest)
     first = next(lines, None)
     if first is None or first.run is None:
@@ -133,7 +152,16 @@ def _window(line: WindowLine, info: StreamInfo, pixels: Pixels) -> Window:
 
 
 def _pixels_of(info: StreamInfo, config: Config, movies: ExitStack) -> Pixels:
-    """Find the frames of a stream again: recorded, in the replayed movie, or simulated."""
+    """Find the frames of a stream again.
+
+    They were recorded, or are in the replayed movie, or are simulated again.
+
+    Returns:
+        A function of a frame's seq and the camera's number, which returns its pixels, (H, W).
+
+    Raises:
+        InputError: the frames are not to be had any more.
+    """
     if config.record is not None:
         return _recorded(config.record, info, movies)
     if again := config.source.kind.frames_again:

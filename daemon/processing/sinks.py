@@ -1,4 +1,6 @@
-"""Outputs of the worker, behind one protocol: adding one is a class and a line in `Service`.
+"""Outputs of the worker, behind one protocol.
+
+Adding one takes a class and a line in `Service`.
 
 worker ──► preview, result, failed, config_changed, model_reset, close ──► publisher
                                                                        ├─► picture file (--save)
@@ -26,6 +28,9 @@ class WindowOutput:
     """One picture of a window, with everything that an output may keep of it.
 
     Attributes:
+        window: its frames.
+        made: the picture, and what it was made with.
+        header: description of the picture.
         raw: mean of the camera frames; None where the window's preview had it already.
         quality: error map of the picture; None where there is none.
         model: the model that the next window starts from; None before the first.
@@ -81,9 +86,11 @@ class PublisherSink(Sink):
         self._publisher = publisher
 
     def preview(self, output: WindowOutput) -> None:
+        """Send the preview of a window."""
         self._publish("sr.preview", output)
 
     def result(self, output: WindowOutput) -> None:
+        """Send the refined picture of a window."""
         self._publish("sr.refined", output)
 
     def _publish(self, kind: str, output: WindowOutput) -> None:
@@ -91,30 +98,40 @@ class PublisherSink(Sink):
 
 
 class Sinks(Sink):
-    """All outputs as one. An output that raises is removed, with an event: it must not end the stream."""
+    """All outputs as one.
+
+    An output that raises is removed, with an event: it must not end the stream.
+    """
 
     def __init__(self, sinks: Iterable[Sink], health: Health) -> None:
         self._sinks, self._health = list(sinks), health
 
     def start(self) -> None:
+        """Start all outputs."""
         self._each("start")
 
     def preview(self, output: WindowOutput) -> None:
+        """Hand a preview to all outputs."""
         self._each("preview", output)
 
     def result(self, output: WindowOutput) -> None:
+        """Hand a refined picture to all outputs."""
         self._each("result", output)
 
     def failed(self, window: Window, error: str) -> None:
+        """Report a failed window to all outputs."""
         self._each("failed", window, error)
 
     def config_changed(self, config: Config) -> None:
+        """Report a changed configuration to all outputs."""
         self._each("config_changed", config)
 
     def model_reset(self) -> None:
+        """Report a new model to all outputs."""
         self._each("model_reset")
 
     def close(self) -> None:
+        """Close all outputs."""
         self._each("close")
 
     def _each(self, step: str, *arguments: object) -> None:

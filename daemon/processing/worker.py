@@ -31,7 +31,9 @@ EMPTY = "none of its frames arrived"
 
 
 class Worker(threading.Thread):
-    """Reconstructs window after window until the queue is finished; outputs take what it makes.
+    """Reconstructs window after window until the queue is finished.
+
+    Every picture goes to the outputs.
 
     Args:
         live: configuration, followed before every window.
@@ -72,6 +74,7 @@ class Worker(threading.Thread):
         self._reset.set()
 
     def run(self) -> None:
+        """Reconstruct windows until the queue is finished, then close the outputs."""
         self._sinks.start()
         try:
             while not self._queue.finished and self.fatal is None:
@@ -83,7 +86,10 @@ class Worker(threading.Thread):
             self._sinks.close()
 
     def _follow_config(self) -> None:
-        """Apply requests since the last window; the manifest has them before the window that they change."""
+        """Apply requests since the last window.
+
+        The manifest has them before the window that they change.
+        """
         if self._config is not self._live.current:
             self._config = self._live.current
             self._sinks.config_changed(self._config)
@@ -93,7 +99,10 @@ class Worker(threading.Thread):
             self._sinks.model_reset()
 
     def _process(self, window: Window) -> None:
-        """Make and hand out the pictures of one window. A window may fail in any way: the next one is tried."""
+        """Make and hand out the pictures of one window.
+
+        A window may fail in any way: the next one is tried.
+        """
         self._follow_config()
         if not window.frames:
             self._failed(window, "window_empty", EMPTY)
@@ -145,7 +154,10 @@ class Worker(threading.Thread):
         )
 
     def _log_once(self, window: Window, error: Exception) -> None:
-        """Log where a window failed, unless the window before failed in the same way."""
+        """Log the traceback of a failed window.
+
+        It is not logged again while windows fail in the same way.
+        """
         what = f"{type(error).__name__}: {first_line(error)}"
         if what != self._logged:
             self._logged = what
@@ -157,7 +169,14 @@ class Worker(threading.Thread):
         self._sinks.failed(window, why)
 
     def _output(self, window: Window, made: WindowResult, stopwatch: Stopwatch, *, again: bool = False) -> WindowOutput:
-        """Describe a picture for the outputs. again: the window's frames were sent with its preview."""
+        """Describe a picture for the outputs.
+
+        Args:
+            window: its frames.
+            made: the picture, and what it was made with.
+            stopwatch: of the window.
+            again: the mean of the window's frames was sent with its preview.
+        """
         settings, result = self._reconstructor.settings, made.result
         header = header_of(window, made, settings, self._health, stopwatch, device=self._device, now_unix_ns=unix_ns())
         raw = None if again else (raw_header_of(header, result), result.raw_mean)

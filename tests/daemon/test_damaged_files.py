@@ -18,7 +18,7 @@ from streams import learned
 
 from client.timeline.saved_movie import open_movie
 from daemon.config import Config, load
-from daemon.processing.manifest import EffortLine, ManifestLine, RunLine, WindowLine
+from daemon.processing.manifest import ManifestLine, ProcessingLevelLine, RunLine, WindowLine
 from daemon.processing.replay import repeat_run
 from daemon.protocol.messages import FrameHeader
 from daemon.recording.recorder import Recording
@@ -310,7 +310,7 @@ def test_a_manifest(tmp_path):
         }
     )
     run = RunLine(run="r", started_unix_ns=1, config=config, versions={}, device="cpu", torch_threads=1)
-    effort = EffortLine(name="full", estimate="density", quality="fast", optics=False, quick=True)
+    level = ProcessingLevelLine(name="full", estimate="density", quality="fast", optics=False, quick=True)
     place = {
         "index": 0,
         "stream": INFO.stream,
@@ -321,7 +321,7 @@ def test_a_manifest(tmp_path):
         "stride": 5,
     }
     window = WindowLine(
-        **place, number_less_seq=0, effort=effort, learned=True, model_hash="", picture_hash="", metrics={}
+        **place, number_less_seq=0, effort=level, learned=True, model_hash="", picture_hash="", metrics={}
     )
     lines = [ManifestLine(run=run), ManifestLine(stream=INFO), ManifestLine(window=window)]
     whole = "".join(line.model_dump_json(exclude_none=True) + "\n" for line in lines).encode()

@@ -9,12 +9,12 @@ from selfstorm.stages.density import QUICK_ITERATIONS
 from selfstorm.stream.processing_level import ProcessingLevel, degradation_ladder
 
 FULL = ProcessingLevel("full", "fused", "fast")
-LAYER_S = 0.002
-DEMAND = Workload(new=25, unseen=25, layers=60, stride=25, stride_s=10.0, psf_update_due=False)
+ITERATION_S = 0.002
+DEMAND = Workload(new=25, unseen=25, iterations=60, stride=25, stride_s=10.0, psf_update_due=False)
 
 
 class Machine:
-    """What steps really take: `load` times LAYER_S a layer; steps in `apart` that much more than guessed."""
+    """What steps really take: `load` times ITERATION_S an iteration; steps in `apart` that much more than guessed."""
 
     def __init__(self, load=1.0, **apart):
         self.load, self.apart, self.now_s = load, apart, 0.0
@@ -22,24 +22,24 @@ class Machine:
     def clock(self):
         return self.now_s
 
-    def seconds(self, effort, demand):
-        unit = self.load * LAYER_S
-        record_timing = {"watch": demand.new, "density": QUICK_ITERATIONS if effort.quick else demand.layers}
+    def seconds(self, level, demand):
+        unit = self.load * ITERATION_S
+        record_timing = {"watch": demand.new, "density": QUICK_ITERATIONS if level.quick else demand.iterations}
         record_timing["watch"] *= INITIAL_COSTS["watch"]
-        if not effort.quick:
+        if not level.quick:
             record_timing |= {step: INITIAL_COSTS[step] for step in ("memory", "preview")}
-        if effort.optics and demand.psf_update_due:
+        if level.optics and demand.psf_update_due:
             record_timing["optics"] = INITIAL_COSTS["optics"]
-        if effort.estimate != "density" or effort.ahead:
-            record_timing["emitters"] = demand.unseen * INITIAL_COSTS[f"emitters {effort.quality}"]
-        if "fused" in (effort.estimate, effort.ahead):
-            record_timing["localisations"] = demand.unseen * INITIAL_COSTS[f"localisations {effort.quality}"]
-        return {step: unit * layers * self.apart.get(step, 1.0) for step, layers in record_timing.items()}
+        if level.estimate != "density" or level.ahead:
+            record_timing["emitters"] = demand.unseen * INITIAL_COSTS[f"emitters {level.quality}"]
+        if "fused" in (level.estimate, level.ahead):
+            record_timing["localisations"] = demand.unseen * INITIAL_COSTS[f"localisations {level.quality}"]
+        return {step: unit * iterations * self.apart.get(step, 1.0) for step, iterations in record_timing.items()}
 
 
-def efforts(machine, windows, demand=DEMAND, pace=None, full=FULL, steady=False):
-    """The efforts of so many windows on that machine."""
-    pace = pace or LoadController(full, steady=steady, layer_s=machine.load * LAYER_S, clock=machine.clock)
+def levels(machine, windows, demand=DEMAND, pace=None, full=FULL, steady=False):
+    """The levels of so many windows on that machine."""
+    pace = pace or LoadController(full, steady=steady, iteration_s=machine.load * ITERATION_S, clock=machine.clock)
     made = []
     for _ in range(windows):
         made.append(pace.choose_level(demand))
@@ -50,7 +50,7 @@ def efforts(machine, windows, demand=DEMAND, pace=None, full=FULL, steady=False)
 
 
 def names(*arguments, **keywords):
-    return [effort.name for effort in efforts(*arguments, **keywords)]
+    return [level.name for level in levels(*arguments, **keywords)]
 
 
 def test_a_worker_that_is_fast_enough_makes_what_was_asked_for():
@@ -72,21 +72,21 @@ def test_a_step_that_costs_more_than_guessed_is_left():
 def test_every_step_down_is_named_and_does_less():
     steps = degradation_ladder(ProcessingLevel("full", "fused", "best"))
     assert [step.name for step in steps] == ["full", "fast layers", "emitters", "density", "quick density"]
-    pace = LoadController(steps[0], steady=False, layer_s=LAYER_S)
+    pace = LoadController(steps[0], steady=False, iteration_s=ITERATION_S)
     costs = [pace.seconds(step, DEMAND) for step in steps]
     assert costs == sorted(costs, reverse=True)
 
 
 def test_it_recovers_within_two_strides_when_the_rate_drops():
     machine = Machine()
-    pace = LoadController(FULL, steady=False, layer_s=LAYER_S, clock=machine.clock)
+    pace = LoadController(FULL, steady=False, iteration_s=ITERATION_S, clock=machine.clock)
     assert names(machine, 10, replace(DEMAND, stride_s=0.05), pace)[-1] == "quick density"
     assert names(machine, 2, replace(DEMAND, unseen=100), pace)[-1] == "full"
 
 
 def test_it_recovers_when_another_program_ends():
     machine = Machine(load=20.0)
-    pace = LoadController(FULL, steady=False, layer_s=machine.load * LAYER_S, clock=machine.clock)
+    pace = LoadController(FULL, steady=False, iteration_s=machine.load * ITERATION_S, clock=machine.clock)
     assert "full" not in names(machine, 10, pace=pace)
     machine.load = 1.0
     assert names(machine, 12, pace=pace)[-1] == "full"
@@ -95,16 +95,16 @@ def test_it_recovers_when_another_program_ends():
 def test_frames_that_were_passed_by_are_caught_up_with_before_more_is_promised():
     """To look at a long window's frames all at once would take many strides."""
     machine, demand = Machine(), replace(DEMAND, stride_s=2.6, unseen=1000)
-    pace = LoadController(FULL, steady=False, layer_s=LAYER_S, clock=machine.clock)
-    first = efforts(machine, 1, demand, pace)[0]
+    pace = LoadController(FULL, steady=False, iteration_s=ITERATION_S, clock=machine.clock)
+    first = levels(machine, 1, demand, pace)[0]
     assert (first.name, first.estimate, first.ahead) == ("density, catching up", "density", "fused")
     assert names(machine, 1, replace(demand, unseen=25), pace) == ["full"]
 
 
 @pytest.mark.parametrize("estimate", ["emitters", "density"])
 def test_never_more_than_asked_for(estimate):
-    made = efforts(Machine(0.01), 30, full=ProcessingLevel("full", estimate, "fast"))
-    assert {effort.estimate for effort in made} == {estimate}
+    made = levels(Machine(0.01), 30, full=ProcessingLevel("full", estimate, "fast"))
+    assert {level.estimate for level in made} == {estimate}
 
 
 def test_lossless_waits_instead():
@@ -113,12 +113,12 @@ def test_lossless_waits_instead():
 
 def test_the_optics_are_looked_at_where_there_is_time_and_now_and_then_where_there_is_not():
     due = replace(DEMAND, psf_update_due=True)
-    assert all(effort.optics for effort in efforts(Machine(), 10, due))
-    rushed = [effort.optics for effort in efforts(Machine(), 200, replace(due, stride_s=2.4))]
+    assert all(level.optics for level in levels(Machine(), 10, due))
+    rushed = [level.optics for level in levels(Machine(), 200, replace(due, stride_s=2.4))]
     assert 2 <= sum(rushed) <= 60
 
 
 def test_without_memory_for_more_it_stays_at_the_density():
-    pace = LoadController(FULL, steady=False, layer_s=LAYER_S)
+    pace = LoadController(FULL, steady=False, iteration_s=ITERATION_S)
     pace.at_most("density")
-    assert {effort.estimate for effort in efforts(Machine(), 10, pace=pace)} == {"density"}
+    assert {level.estimate for level in levels(Machine(), 10, pace=pace)} == {"density"}

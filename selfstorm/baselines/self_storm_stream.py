@@ -82,7 +82,7 @@ class SelfStormStream:
     def ingest(self, raw: Array, span: WindowSpan) -> None:
         """Keep new frames, (T, H, W) in any unit."""
         if raw.ndim != 3 or 0 in raw.shape:
-            raise InputError(f"frames of shape {raw.shape} where (T, H, W) belongs")
+            raise InputError(f"frames of shape {raw.shape}", hint="give (T, H, W)")
         self._buffer += ((span.numbers, raw),)
         self.last_number = int(span.numbers[-1])
 
@@ -115,7 +115,13 @@ class SelfStormStream:
     ) -> Reconstruction:
         """Fine-tune on the frames from span.first on, and super-resolve them.
 
-        The misfit is the loss of the last epoch over the mean of the target. There is one level and no preview.
+        The misfit is the loss of the last epoch over the mean of the target.
+
+        Args:
+            span: frames of the window.
+            level: ignored, there is only one.
+            callbacks: for progress and timing.
+            preview: ignored, there is none.
         """
         self._buffer = tuple((numbers, raw) for numbers, raw in self._buffer if numbers[-1] >= span.first)
         raw = np.concatenate([raw[numbers >= span.first] for numbers, raw in self._buffer])
@@ -124,7 +130,7 @@ class SelfStormStream:
         losses = train(self.network, stack, steps, optimiser=self.optimiser)
         sr = picture(self.network, stack)
         if not np.isfinite(sr).all():
-            raise FloatingPointError("the paper's model came to a picture that is not finite")
+            raise FloatingPointError("the picture of the published model is not finite")
         self.windows += 1
         callbacks.mark("network")
         callbacks.advance(len(raw))

@@ -109,7 +109,7 @@ def finetune(
 
 def _finetune(psf: Psf, frames: Tensor, pixel_nm: float, budget: Budget, clock: Callable[[], float]) -> FitReport:
     if len(frames) < MIN_FRAMES or not bool(torch.isfinite(frames).all()):
-        return FitReport(psf, "not possible", f"it takes {MIN_FRAMES} good frames to learn the optics from")
+        return FitReport(psf, "not possible", f"learning the optics needs {MIN_FRAMES} good frames")
     second = (torch.arange(len(frames)) // BLOCK_FRAMES) % 2 == 1
     y, wider = _most_fluctuating(frames, SIDE_PX), _most_fluctuating(frames, WIDER_PX)
     learning, judging = (Half(y[which], wider[which], pixel_nm) for which in (~second, second))

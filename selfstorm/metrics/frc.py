@@ -70,7 +70,16 @@ def tukey(side: int) -> Floats:
 def frc_resolution_nm(first: Floats, second: Floats, pitch_nm: float, threshold: float = FRC_THRESHOLD) -> float:
     """Find the period at which the FRC first falls below a threshold.
 
-    The FRC is averaged over 5 rings. The result is two cells where it never falls that low.
+    The FRC is averaged over 5 rings.
+
+    Args:
+        first: (H, W), 4 x 4 or larger.
+        second: likewise, of the same shape.
+        pitch_nm: Size of a cell.
+        threshold: Of the correlation.
+
+    Returns:
+        The period in nm; two cells where the correlation never falls that low.
     """
     frequency, correlation = frc_curve(first, second)
     smooth = np.convolve(np.pad(correlation, 2, mode="edge"), np.full(5, 0.2), "valid")

@@ -116,7 +116,17 @@ def score_picture(
 
 
 def render(yx_nm: Floats, shape: tuple[int, ...], pitch_nm: float, weights: Floats | None = None) -> Floats:
-    """Count emitters (N, 2), or sum their weights, per cell: (H, W)."""
+    """Count emitters per cell, or sum their weights.
+
+    Args:
+        yx_nm: (N, 2) from the corner of the field.
+        shape: (H, W) of the field.
+        pitch_nm: Size of a cell.
+        weights: (N,) of each emitter; None: 1.
+
+    Returns:
+        (H, W).
+    """
     field = (0, shape[0] * pitch_nm), (0, shape[1] * pitch_nm)
     return np.histogram2d(yx_nm[:, 0], yx_nm[:, 1], bins=shape, range=field, weights=weights)[0]
 

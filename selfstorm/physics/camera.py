@@ -33,17 +33,17 @@ class Camera:
     gain_adu_per_electron: float
     origin: str = "given"
 
-    def photons(self, raw: Array, room: Array | None = None) -> Array:
+    def photons(self, raw: Array, out: Array | None = None) -> Array:
         """Convert raw frames to photons.
 
         Args:
             raw: (..., H, W) ADU.
-            room: buffer of that shape, float32, for the result; None: a new one.
+            out: buffer of that shape, float32, for the result; None: a new one.
 
         Returns:
             (..., H, W) float32; read noise makes some values negative.
         """
-        out = np.empty(raw.shape, np.float32) if room is None else room
+        out = np.empty(raw.shape, np.float32) if out is None else out
         np.copyto(out, raw, casting="unsafe")
         out -= np.float32(self.offset_adu)
         out /= np.float32(self.gain_adu_per_electron)

@@ -96,7 +96,13 @@ class Gaussian:
 
     @staticmethod
     def family(near_nm: float, lowest_nm: float, highest_nm: float) -> FitFamily:
-        """Return the Gaussians between two widths, for a fit that starts near one."""
+        """Return the Gaussians between two widths, for a fit that starts near one.
+
+        Args:
+            near_nm: standard deviation to start from.
+            lowest_nm: smallest standard deviation.
+            highest_nm: largest standard deviation.
+        """
 
         def make(theta: Array) -> Gaussian:
             return Gaussian(float(np.clip(math.exp(theta[0]), lowest_nm, highest_nm)))
@@ -111,7 +117,8 @@ class Gaussian:
 class Ellipse:
     """Elliptic Gaussian PSF, as astigmatism produces it.
 
-    theta: the logarithm of the mean width; the elongation log(long / short) times cosine and sine of twice the angle.
+    Its parameters theta are the logarithm of the mean width, and the elongation log(long / short) times cosine and sine
+    of twice the angle.
 
     Attributes:
         long_nm: standard deviation along the long axis, >= short_nm.

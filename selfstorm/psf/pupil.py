@@ -42,7 +42,7 @@ ABERRATIONS = ("defocus", "astigmatism", "oblique astigmatism", "coma along y", 
 class Pupil:
     """Scalar PSF |FT(pupil exp(i phase))|^2.
 
-    theta: the logarithm of 1 / NA, and the aberrations.
+    Its parameters theta are the logarithm of 1 / NA, and the aberrations.
 
     Attributes:
         na: numerical aperture.

@@ -43,7 +43,13 @@ _SAMPLED_SITES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class CameraMaps:
-    """Offset, gain and read noise of each pixel: (H, W) float64, read-only."""
+    """Properties of each pixel: (H, W) float64, read-only.
+
+    Attributes:
+        offset_adu: offset.
+        gain_adu_per_electron: gain.
+        read_noise_electrons: standard deviation of the read noise.
+    """
 
     offset_adu: Floats
     gain_adu_per_electron: Floats
@@ -53,8 +59,10 @@ class CameraMaps:
 class Movie:
     """An endless movie of a scene, made one frame at a time in bounded memory.
 
-    camera: the pixel maps. background_photons: (H, W) at the start. filaments: the positions of the dyes, those in
-    the middle of the exposure, at frame + 0.5.
+    Attributes:
+        camera: the pixel maps.
+        background_photons: (H, W) at the start.
+        filaments: positions of the dyes; a frame shows those in the middle of its exposure, at frame + 0.5.
     """
 
     def __init__(self, scene: Scene) -> None:
@@ -88,7 +96,13 @@ class Movie:
         return max(0.0, 1 + self.scene.flicker * deviation)
 
     def expected(self, frame: int, yx_nm: Floats, photons: Floats) -> Floats:
-        """Compute the expected photons (H, W) of emitters and background."""
+        """Compute the expected photons (H, W) of emitters and background.
+
+        Args:
+            frame: number.
+            yx_nm: (N, 2) positions of emitters.
+            photons: (N,) of each.
+        """
         half_life = self.scene.bleaching_half_life_frames
         faded = 1.0 if half_life is None else 0.5 ** (frame / half_life)
         return self.spots(yx_nm, photons) + self.background_photons * (faded * self.illumination(frame))

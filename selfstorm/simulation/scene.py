@@ -33,6 +33,11 @@ def generator(seed: int, stream: RandomStream, frame: int = 0) -> np.random.Gene
     """Make the random numbers of one stream and frame (Philox).
 
     They do not depend on earlier draws.
+
+    Args:
+        seed: of the scene.
+        stream: independent of the others.
+        frame: number.
     """
     counter = np.array([0, 0, frame % 2**64, int(stream)], np.uint64)
     return np.random.Generator(np.random.Philox(key=seed, counter=counter))
@@ -83,25 +88,49 @@ _OPTIONAL = {"psf_sigma_x_nm", "na", "wavelength_nm", "bleaching_half_life_frame
 class Scene:
     """A live cell under a microscope with its camera.
 
-    A bad value raises InputError naming the field.
-    height, width: camera pixels; pixel_nm: their side in the sample.
-    psf_sigma_nm: Gaussian PSF, elliptic where psf_sigma_x_nm gives another width along x; na with wavelength_nm: an
-    in-focus Airy PSF instead, or that of a pupil with psf_defocus_rad, psf_astigmatism_rad (y against x),
-    psf_oblique_rad (the diagonals) and psf_coma_rad (along x), radians root mean square.
-    density: emitters per square micron per frame (rows of the truth), mean over the field at the start.
-    photons: mean photons of an emitter that is on for a whole frame. photon_spread: how they differ from one
-    on-period to the next; photon_spread_relative: sd of their logarithm, for 'lognormal' alone.
-    on_frames: mean length of an on-period.
-    filaments, thickness_nm: their number, and the diameter of the labelled tube. site_spacing_nm: labelled length
-    per dye. speed_nm_per_frame: root-mean-square speed of the bending and gliding filaments.
-    drift_nm_per_frame: (y, x) of the stage, without end: what leaves on one side returns on the other.
-    background_photons: mean per pixel and frame. bleaching_half_life_frames: None for dyes that never
-    bleach. flicker: relative sd of the light from frame to frame.
-    haze_density, haze_photons: density and photons of blinking emitters far out of focus, on filaments of their
-    own, no part of the truth; haze_blur_nm: sigma of their Gaussian spot.
-    offset_adu, gain_adu_per_electron, read_noise_electrons: camera means (for the read noise the median
-    pixel's); offset_variation_adu: sd over the pixels; gain_variation: relative sd; read_noise_variation: sd
-    of its logarithm. saturation_adu: the largest count. Photons are those detected: one photon, one electron.
+    The PSF is a Gaussian; with na and wavelength_nm, that of a pupil with aberrations in radians root mean square.
+    Photons are those detected: one photon, one electron.
+
+    Attributes:
+        height: camera pixels.
+        width: camera pixels.
+        pixel_nm: side of a camera pixel in the sample.
+        psf_sigma_nm: standard deviation of a Gaussian PSF.
+        psf_sigma_x_nm: that along x, if the Gaussian is elliptic.
+        na: numerical aperture, for the PSF of a pupil.
+        wavelength_nm: of the emitted light, for the PSF of a pupil.
+        psf_defocus_rad: aberration of the pupil.
+        psf_astigmatism_rad: y against x.
+        psf_oblique_rad: astigmatism along the diagonals.
+        psf_coma_rad: along x.
+        density: emitters per square micron per frame (rows of the truth), mean over the field at the start.
+        photons: mean photons of an emitter that is on for a whole frame.
+        photon_spread: distribution of photons over on-periods.
+        photon_spread_relative: sd of their logarithm, for 'lognormal' alone.
+        on_frames: mean length of an on-period.
+        filaments: their number.
+        thickness_nm: diameter of the labelled tube.
+        site_spacing_nm: labelled length per dye.
+        speed_nm_per_frame: root-mean-square speed of the bending and gliding filaments.
+        drift_nm_per_frame: (y, x) of the stage, without end: what leaves on one side returns on the other.
+        background_photons: mean per pixel and frame.
+        bleaching_half_life_frames: None for dyes that never bleach.
+        flicker: relative sd of the illumination from frame to frame.
+        haze_density: density of blinking emitters far out of focus, on filaments of their own; they are not in the
+            truth.
+        haze_photons: their photons.
+        haze_blur_nm: sigma of their Gaussian spot.
+        offset_adu: mean offset of the camera.
+        offset_variation_adu: its sd over the pixels.
+        gain_adu_per_electron: mean gain of the camera.
+        gain_variation: its relative sd over the pixels.
+        read_noise_electrons: read noise of the median pixel.
+        read_noise_variation: sd of its logarithm over the pixels.
+        saturation_adu: largest count.
+        seed: of all random numbers.
+
+    Raises:
+        InputError: a value is out of range; it names the field.
     """
 
     height: int = 64

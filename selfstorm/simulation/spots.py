@@ -76,7 +76,9 @@ class SampledPsf:
     def __init__(self, density_per_nm2: Callable[[Floats], Floats], radius_nm: float) -> None:
         """Decompose a density into separable modes.
 
-        density_per_nm2: (n,) positions in nm along either axis -> (n, n), integral 1 over the plane.
+        Args:
+            density_per_nm2: (n,) positions in nm along either axis -> (n, n), integral 1 over the plane.
+            radius_nm: distance from the emitter at which it is cut.
         """
         from scipy.interpolate import CubicSpline  # takes half a second, which a Gaussian PSF does not need
 
@@ -105,9 +107,11 @@ class SampledPsf:
 class AiryPsf(SampledPsf):
     """The in-focus, scalar pattern of a round pupil.
 
-    J1(k r)^2 / (pi r^2) with k = 2 pi NA / wavelength.
-    Born & Wolf, Principles of Optics, section 8.5.2. Cut to a square with at least 97 % of the light;
-    the rest is spread thinly over thousands of pixels.
+    J1(k r)^2 / (pi r^2) with k = 2 pi NA / wavelength. It is cut to a square with at least 97 % of the light; the rest
+    is spread thinly over thousands of pixels.
+
+    Reference:
+        Born & Wolf, Principles of Optics, section 8.5.2.
     """
 
     ENCIRCLED = 0.97
@@ -138,10 +142,20 @@ class AiryPsf(SampledPsf):
 class AberratedPsf(SampledPsf):
     """The scalar pattern of a round pupil with a phase.
 
-    The squared modulus of FT(exp(i phase)) (Goodman, Fourier Optics, section 6.4).
-    defocus_rad, astigmatism_rad (y against x), oblique_rad, coma_y_rad, coma_x_rad, spherical_rad: Zernike
-    coefficients in radians root mean square (Noll 1976). Cut at the radius of the Airy pattern, which encloses nearly
-    as much light.
+    The squared modulus of FT(exp(i phase)). Cut at the radius of the Airy pattern, which encloses nearly as much light.
+
+    Args:
+        na: numerical aperture.
+        wavelength_nm: of the emitted light.
+        defocus_rad: Zernike coefficients, here and below, in radians root mean square (Noll 1976).
+        astigmatism_rad: y against x.
+        oblique_rad: astigmatism along the diagonals.
+        coma_y_rad: along y.
+        coma_x_rad: along x.
+        spherical_rad: spherical aberration.
+
+    Reference:
+        Goodman, Introduction to Fourier Optics, section 6.4; Noll, J. Opt. Soc. Am. 66, 207 (1976).
     """
 
     PUPIL_SAMPLES = 128

@@ -85,7 +85,10 @@ class Filaments:
     def _on_curve(self, filament: NDArray[Any], s_nm: Floats, offset_nm: NDArray[Any]) -> Floats:
         """Compute points (N, 2) along the filaments at rest.
 
-        s_nm: along each; offset_nm: to its side.
+        Args:
+            filament: (N,) index.
+            s_nm: (N,) distance along it.
+            offset_nm: (N,) distance to its side.
         """
         knot = (s_nm / _KNOT_NM).astype(np.intp)
         start = self._knots_nm[filament, knot]

@@ -124,7 +124,13 @@ class WindowCost:
 
 @dataclass(frozen=True, slots=True)
 class StageFigures:
-    """All figures measured."""
+    """Figures of one run.
+
+    Attributes:
+        ceilings: of the device.
+        stages: cost of each stage and field.
+        windows: cost of whole windows of each field.
+    """
 
     ceilings: Ceilings
     stages: tuple[StageCost, ...]

@@ -68,7 +68,13 @@ class RateRun:
 
 @dataclass(frozen=True, slots=True)
 class LengthCost:
-    """Seconds of a stride of 25 frames in windows of a length."""
+    """Cost of a stride in windows of a length.
+
+    Attributes:
+        window: frames.
+        effort: name of the processing level.
+        stride_s: seconds for a stride of 25 frames.
+    """
 
     window: int
     level: str
@@ -94,7 +100,13 @@ class WarmStart:
 
 @dataclass(frozen=True, slots=True)
 class StreamFigures:
-    """All figures measured."""
+    """Figures of one run.
+
+    Attributes:
+        rates: runs of the daemon.
+        lengths: cost of window lengths.
+        warm: scores after warm and cold starts.
+    """
 
     rates: tuple[RateRun, ...]
     lengths: tuple[LengthCost, ...]

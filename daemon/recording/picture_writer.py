@@ -58,12 +58,12 @@ class PictureWriter(Sink):
             try:
                 writer.close()
             except (OSError, InputError) as error:
-                self._give_up(error)
+                self._give_up(error, f" as {writer.part}")
 
-    def _give_up(self, error: OSError | InputError) -> None:
+    def _give_up(self, error: OSError | InputError, where: str = "") -> None:
         self._failed = True
         self._health.report(saving="")
-        self._health.event("error", "saving_stopped", f"{self._path}: {error}; what was saved is kept")
+        self._health.event("error", "saving_stopped", f"{self._path}: {error}; what was saved is kept{where}")
 
     def _free_name(self) -> Path:
         path = free_path(self._path)

@@ -22,11 +22,11 @@ import click
 from daemon.ingest.sequence_ledger import Ledger
 from daemon.protocol.codec import MalformedMessageError, Received
 from daemon.protocol.messages import FrameHeader, Heartbeat
-from daemon.recording.big_tiff import AppendFile, BigTiff
 from daemon.transport.child_process import send_line, stop_requested
 from daemon.transport.frame_subscriber import FrameSubscriber
 from selfstorm.errors import InputError
 from selfstorm.frames import Array, StreamInfo
+from selfstorm.io.big_tiff import AppendFile, BigTiff
 
 REPORT_INTERVAL_S = 0.5
 MAX_NUMBER = 2**63  # of a frame: readers keep them as 64-bit integers
@@ -40,7 +40,7 @@ class Recording:
     def __init__(self, folder: Path, info: StreamInfo, first_seq: int) -> None:
         self.path, self.info = _free_name(folder, info.stream), info
         self.ledger = Ledger(info.stream, first_seq)
-        self._pixels = BigTiff(self.path, description=info.model_dump_json(), pixel_nm=info.pixel_nm)
+        self._pixels = BigTiff(self.path, pixel_nm=info.pixel_nm)
         self._index = AppendFile(self.path.with_suffix(".jsonl"))
 
     def add(self, header: FrameHeader, pixels: Array) -> None:
@@ -51,7 +51,7 @@ class Recording:
         """
         if header.seq < self.ledger.next_seq:
             return
-        self._pixels.add(pixels)
+        self._pixels.add(pixels, "" if self._pixels.pages else self.info.model_dump_json())
         self._index.add(header.model_dump_json().encode() + b"\n")
         self.ledger.frame(header.seq)
 

@@ -15,13 +15,13 @@ import tifffile
 from selfstorm.errors import InputError
 from selfstorm.frames import MAX_SIDE_PX, Array
 from selfstorm.io.atomic_files import GrowingFile, check_new, claim_temporary, publish
+from selfstorm.io.big_tiff import BigTiff
 from selfstorm.io.pixel_size import square_pixel, stated_pixel_size
 from selfstorm.io.tiff import MAX_COMPRESSION
 from selfstorm.io.tiff_layout import layout_of
 from selfstorm.io.tiff_open import COPY_AGAIN, as_movie_error, open_tiff
 from selfstorm.io.tiff_pages import check_whole, kind_of
 
-NM_PER_CM = 1e7
 RECORD_KEYS = {"first_frame", "first_seq", "window"}  # one of them is in every record of ours
 
 
@@ -39,45 +39,48 @@ class OmeTiffWriter(GrowingFile):
         self.path, self.part = path, claim_temporary(path)
         self._pixel_nm, self._overwrite = pixel_nm, overwrite
         self._records: list[dict[str, Any]] = []
-        self._count, self._shape, self._dtype = 0, (0, 0), ""
+        self._count, self._shape, self._dtype = 0, tuple[int, ...](), ""
         try:
-            self._writer = tifffile.TiffWriter(self.part, bigtiff=True)
+            self._file = BigTiff(self.part, pixel_nm=pixel_nm, claimed=True)
         except OSError as error:
+            self.part.unlink(missing_ok=True)
             raise InputError(f"cannot be written ({error.strerror})", where=path, hint="choose another place") from None
 
     def add(self, picture: Array, record: Mapping[str, Any] | None = None) -> None:
-        """Append one picture (H, W); record: what it was made from."""
+        """Append one picture (H, W).
+
+        Args:
+            record: what it was made from.
+
+        Raises:
+            OSError: the disk is full, for example; the pictures before it stay readable.
+        """
         if self._count and (picture.shape, str(picture.dtype)) != (self._shape, self._dtype):
             raise InputError(f"a picture of {picture.shape} in a file of {self._shape}", where=self.path)
-        per_cm = NM_PER_CM / self._pixel_nm if self._pixel_nm else None
-        self._writer.write(
-            picture,
-            photometric="minisblack",
-            metadata=None,
-            description=json.dumps(record or {}),  # the first one reserves space for the OME-XML
-            resolution=(per_cm, per_cm) if per_cm else None,
-            resolutionunit="CENTIMETER" if per_cm else None,
-        )
-        self._count, self._shape, self._dtype = (
-            self._count + 1,
-            (picture.shape[0], picture.shape[1]),
-            str(picture.dtype),
-        )
+        self._file.add(picture, json.dumps(record or {}))
+        self._count, self._shape, self._dtype = self._count + 1, picture.shape, str(picture.dtype)
         if record is not None:
             self._records.append(dict(record))
 
     def close(self) -> None:
-        """Complete the file and give it its name."""
-        self._writer.close()
+        """Complete the file and give it its name.
+
+        Raises:
+            OSError: the disk refuses; the pictures are kept under the temporary name.
+        """
+        try:
+            if self._count:
+                self._file.describe(self._ome_xml())
+        finally:
+            self._file.close()
         if not self._count:
             self.part.unlink(missing_ok=True)
             return
-        tifffile.tiffcomment(self.part, self._ome_xml().encode(), pageindex=0)
         publish(self.part, self.path, overwrite=self._overwrite)
 
     def abandon(self) -> None:
         """Remove what was written."""
-        self._writer.close()
+        self._file.close()
         self.part.unlink(missing_ok=True)
 
     def _ome_xml(self) -> str:

@@ -1,17 +1,20 @@
 """A disk that gets full: the recording stops and says so, what was recorded is whole, the stream goes on."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 from daemon_process import Results, account_closes, posix, simulated
 
+from daemon.control.client import ask
 from daemon.protocol.codec import Received
 from daemon.protocol.messages import FrameHeader
 from daemon.recording.recorder import Recorder
 from selfstorm.frames import StreamInfo
 from selfstorm.io.movies import MovieFile
+from selfstorm.io.ome_tiff import OmeTiffWriter, read_pictures
 
 INFO = StreamInfo(stream="stream-1", source="here", height=24, width=40, dtype="uint16", pixel_nm=108.3)
 FRAMES = np.random.default_rng(4).integers(0, 60_000, (60, 24, 40), np.uint16)
@@ -70,6 +73,63 @@ def test_wherever_the_limit_cuts_the_recording_is_whole(tmp_path, room):
     assert room // 2400 <= whole(tmp_path) <= room // 2100
 
 
+def added_until_full(writer):
+    """Number of pictures that the writer took before it raised."""
+    saved = 0
+    with suppress(OSError):
+        for number, picture in enumerate(FRAMES.astype(np.float32)):
+            writer.add(picture, {"window": number})
+            saved = number + 1
+    assert saved < len(FRAMES)
+    return saved
+
+
+def pictures_saved(path, room, freed):
+    """Write pictures until the limit of a file's size is met; close with the limit or, if freed, without."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    writer = OmeTiffWriter(path, 25.0)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+        saved = added_until_full(writer)
+        if freed:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        with suppress(OSError):  # no space for the OME-XML, or just enough
+            writer.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.exists() or not freed
+    return saved, path if path.exists() else writer.part
+
+
+@posix
+@pytest.mark.parametrize("freed", [True, False])
+@pytest.mark.parametrize("room", range(16_500, 20_500, 500))
+def test_wherever_the_limit_cuts_the_pictures_before_are_whole(tmp_path, room, freed):
+    saved, path = pictures_saved(tmp_path / "out.ome.tif", room, freed)
+    back = read_pictures(path)
+    np.testing.assert_array_equal(back.pictures, FRAMES[:saved].astype(np.float32), strict=True)
+    assert back.records == [{"window": number} for number in range(saved)]
+    assert back.pixel_nm == 25.0
+
+
+@posix
+def test_pictures_of_a_daemon_on_a_full_disk_are_readable_and_the_loss_is_said(tmp_path, start):
+    resource = pytest.importorskip("resource")
+    daemon = start(simulated(save="out.ome.tif"))
+    with Results(daemon.results) as results:
+        results.more("sr.refined", 3)
+        room = (tmp_path / "out.ome.tif.part").stat().st_size + 1000
+        unlimited = resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+        told = results.event("saving_stopped").text
+        assert "what was saved is kept" in told
+        resource.prlimit(daemon.pid, resource.RLIMIT_FSIZE, unlimited)
+        results.more("sr.refined", 1)
+    ask(daemon.control, "stop", 10_000)
+    daemon.exit_code()
+    assert len(read_pictures(tmp_path / "out.ome.tif").pictures) >= 2
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no full disk at hand")
 def test_no_space_left_for_the_index_is_an_error_and_the_movie_is_whole(tmp_path, monkeypatch):
     really_open = Path.open
@@ -92,7 +152,7 @@ def test_the_daemon_says_so_and_goes_on(tmp_path, start):
         resource = pytest.importorskip("resource")
         resource.prlimit(daemon.child("daemon.recording.recorder"), resource.RLIMIT_FSIZE, (room, room))
         told = results.event("recording_stopped").text
-        assert "File too large; what was recorded before is whole; the stream goes on" in told
+        assert "File too large; what was recorded before is readable; the stream goes on" in told
         results.more("sr.refined", 2)
     status = daemon.status()
     assert (status.recording, status.source_restarts) == ("", 0)

@@ -23,16 +23,20 @@ SHORT, LONG, RATIONAL, ASCII, LONG8 = 3, 4, 5, 2, 16
 SAMPLE_FORMATS = {"u": 1, "i": 2, "f": 3}
 NM_PER_CM = 1e7
 MAX_UINT32 = 2**32 - 1
+DESCRIPTION_AT = 8 + 5 * 20 + 4  # in a directory: behind its count, five entries, and the tag and its type
 
 
 class AppendFile:
     """Unbuffered file that is appended to.
 
     A finished add() is with the operating system, all of it or nothing.
+
+    Args:
+        claimed: the file exists already, empty; otherwise it must not exist.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file = path.open("xb+", buffering=0)
+    def __init__(self, path: Path, *, claimed: bool = False) -> None:
+        self._file = path.open("rb+" if claimed else "xb+", buffering=0)
         self.size = 0
 
     def add(self, *parts: bytes | memoryview) -> None:
@@ -68,58 +72,68 @@ class AppendFile:
 
 
 class BigTiff:
-    """Pages of one size and type.
+    """Pages (H, W) in one file.
 
     Args:
-        path: of a new file.
-        description: text of the first page.
-        pixel_nm: side of a pixel in nm; None if unknown.
+        pixel_nm: size of a pixel; None if unknown.
+        claimed: the file exists already, empty; otherwise it must not exist.
 
     Attributes:
-        pages: number of pages so far.
+        pages: number of complete pages.
     """
 
-    def __init__(self, path: Path, *, description: str, pixel_nm: float | None) -> None:
-        self._description, self._pixel_nm = description.encode("utf-8") + b"\0", pixel_nm
-        self._file = AppendFile(path)
-        self._file.add(HEADER)
-        self._link = FIRST_LINK
+    def __init__(self, path: Path, *, pixel_nm: float | None, claimed: bool = False) -> None:
+        self._pixel_nm = pixel_nm
+        self._file = AppendFile(path, claimed=claimed)
+        try:
+            self._file.add(HEADER)
+        except OSError:
+            self._file.close()
+            raise
+        self._link, self._first_directory = FIRST_LINK, 0
         self.pages = 0
 
-    def add(self, pixels: Array) -> None:
+    def add(self, pixels: Array, description: str = "") -> None:
         """Append one page.
 
         Args:
             pixels: (H, W).
+            description: text of the page.
 
         Raises:
             OSError: the page cannot be written; the pages before it stay readable.
         """
         little = np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<"))
-        data = little.data.cast("B")
+        data, text = little.data.cast("B"), _text(description) if description else b""
         start = self._file.size
-        text = b"" if self.pages else self._description
         # Pixels, text and directory follow each other; TIFF wants the directory at a multiple of the word size.
         padding = bytes(-(start + len(data) + len(text)) % 8)
         directory_at = start + len(data) + len(text) + len(padding)
-        directory = self._directory(little, start, start + len(data), len(text))
+        directory = self._directory(little, start, _text_value(text, start + len(data)))
         self._file.add(data, text, padding, directory)
         self._file.patch(self._link, struct.pack("<Q", directory_at))
         self._link = directory_at + len(directory) - 8
+        self._first_directory = self._first_directory or directory_at
         self.pages += 1
+
+    def describe(self, description: str) -> None:
+        """Replace the first page's description, which must have one. Raises OSError; the old one then stays."""
+        text, at = _text(description), self._file.size
+        self._file.add(text)
+        value = struct.pack("<QQ", *_text_value(text, at))
+        self._file.patch(self._first_directory + DESCRIPTION_AT, value)
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
 
-    def _directory(self, pixels: Array, data_at: int, text_at: int, text_bytes: int) -> bytes:
+    def _directory(self, pixels: Array, data_at: int, text: tuple[int, int]) -> bytes:
         """Build the directory of a page.
 
         Args:
             pixels: of the page, (H, W).
             data_at: position of the pixels in the file, in bytes.
-            text_at: position of the description.
-            text_bytes: its length; 0 for a page without one.
+            text: count and value of the description's tag; (0, ...) for a page without one.
 
         Returns:
             The entries in order of their tags, and a link to the next page, 0 for none.
@@ -131,7 +145,7 @@ class BigTiff:
             (258, SHORT, 1, 8 * pixels.itemsize),
             (259, SHORT, 1, 1),  # not compressed
             (262, SHORT, 1, 1),  # zero is black
-            *([(270, ASCII, text_bytes, text_at)] if text_bytes else []),
+            *([(270, ASCII, *text)] if text[0] else []),
             (273, LONG8, 1, data_at),
             (277, SHORT, 1, 1),  # one sample a pixel
             (278, LONG, 1, height),
@@ -146,7 +160,16 @@ class BigTiff:
         if self._pixel_nm is None:
             return []
         # The largest denominator with which the numerator still fits into 32 bits, for the least rounding.
-        per_cm = NM_PER_CM / self._pixel_nm
+        per_cm = min(NM_PER_CM / self._pixel_nm, MAX_UINT32)
         denominator = min(1_000_000, max(1, int(MAX_UINT32 // max(per_cm, 1))))
         ratio = min(MAX_UINT32, round(per_cm * denominator)) | denominator << 32
         return [(282, RATIONAL, 1, ratio), (283, RATIONAL, 1, ratio), (296, SHORT, 1, 3)]  # 3: per centimetre
+
+
+def _text(description: str) -> bytes:
+    return description.encode("utf-8") + b"\0"
+
+
+def _text_value(text: bytes, at: int) -> tuple[int, int]:
+    """Return the (count, value) of a tag whose text lies at a position; up to 8 bytes lie in the tag itself."""
+    return len(text), int.from_bytes(text, "little") if len(text) <= 8 else at

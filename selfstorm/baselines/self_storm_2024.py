@@ -16,7 +16,7 @@ Numbers equal those of the authors' public code, so its oddities are kept where 
 * Their code calls the encoder `decoder`. Parameters keep their published names, so that state dicts go both ways.
 * `decoder.prox`, `decoder.conv_i` and `decoder.conv_i2` reach no output. The authors compute and discard them; here
   they only are in the state dict. No gradient ever reaches them.
-* Their thresholds' `init_beta` writes alpha, but the model never passes it: 0.95 and 8 are what is ever used.
+* Their thresholds' `init_beta` writes alpha, but the model never passes it: only 0.95 and 8 are ever used.
 * The picture is the std over frames, not their sum, and two ridge filters then draw lines: amplitudes are lost.
 
 Reference:

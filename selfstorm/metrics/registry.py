@@ -284,7 +284,7 @@ METRICS = MetricRegistry(
             key="iterations",
             label="Iterations",
             digits=0,
-            meaning="Iterations of the density network: as many as frames confirm that it was not given.",
+            meaning="Iterations of the density network: the number that held-out frames confirm.",
             indicator=False,
             measure=_PICTURE + "iterations",
         ),

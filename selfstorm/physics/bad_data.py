@@ -13,8 +13,8 @@ MIN_NEIGHBOUR_RATIO = 15.0
 HOT_Z = 10.0  # robust standard deviations of a pixel's excess over the pixels around it
 FLASH_RATIO = 5.0  # times the typical level above it: bleaching changes a window by less
 FLASH_Z = 20.0
-DARK_RATIO = 0.15  # of the typical level, and by so many photons: bleaching is slower, and a dim sample may be noise
-MIN_DARK_PHOTONS = 5.0
+DARK_RATIO = 0.15  # of the typical level: bleaching is slower
+MIN_DARK_PHOTONS = 5.0  # below the typical level: in a dim sample, smaller differences may be noise
 MAX_MEDIAN_PIXELS = 2**14  # for a median: its error is then a hundredth of their spread
 NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
 AROUND = np.pad(np.zeros((5, 5), bool), 1, constant_values=True)  # 7 x 7, beyond most of a spot

@@ -12,7 +12,7 @@ import numpy as np
 from selfstorm.frames import Array
 
 # Fourth differences along both axes respond at the camera's Nyquist frequency, where a microscope's PSF passes
-# next to nothing: what is left there is the camera's own noise.
+# almost nothing: the signal left there is the camera's own noise.
 NOISE_FILTER = np.array([1.0, -4.0, 6.0, -4.0, 1.0])
 MIN_CONTRAST = 1.15
 MAX_FRAMES = 200

@@ -22,7 +22,7 @@ from selfstorm.psf.separable import Integral
 PHASES = 256  # tabulated positions in a camera pixel: half a nanometre where a pixel is 100 nm
 SLOPE_PX, BEND_PX = 0.08, 0.2  # steps of the difference quotients
 HALO_PX = (4, 6)  # minimum and maximum margin of a window's core
-CORE_PX = 12  # an earlier scan: 8 with 4 slots was faster on sparse frames and slower on dense ones, 16 about alike
+CORE_PX = 12  # measured: 8 with 4 slots is faster on sparse frames and slower on dense ones, 16 about equal
 SLOTS = 8
 
 

@@ -14,7 +14,7 @@ from selfstorm.stages.emitters import sample_maps
 from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
 MIN_PHOTONS = 30.0
-MIN_PEAK = 0.3  # photons of a cell in the blurred map: below, no 5 x 5 cells hold as many
+MIN_PEAK = 0.3  # photons of a cell in the blurred map: below, 5 x 5 cells cannot reach MIN_PHOTONS
 
 
 MAPS = 6  # allocated at once, per frame

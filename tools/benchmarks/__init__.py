@@ -1,1 +1,1 @@
-"""Benchmarks of quality, speed and streaming, beside other methods."""
+"""Benchmarks of quality, speed and streaming, compared with other methods."""

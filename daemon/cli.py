@@ -1,4 +1,7 @@
-"""The `selfstorm-daemon` command: run, publish, replay-run, check, and requests to a running daemon."""
+"""Command `selfstorm-daemon`.
+
+It runs the daemon, publishes frames, repeats runs, checks a machine, and sends requests to a running daemon.
+"""
 
 from __future__ import annotations
 
@@ -89,7 +92,11 @@ def run(
 
 
 def _log_events(verbose: bool = False) -> None:
-    """Log events to standard error; with verbose every window too."""
+    """Log events to standard error.
+
+    Args:
+        verbose: log every window too.
+    """
     log_queue = log_through_queue(logging.INFO if verbose else logging.WARNING)
     atexit.register(log_queue.close)
     logging.getLogger("daemon.health").setLevel(logging.INFO)
@@ -105,7 +112,10 @@ def _log_events(verbose: bool = False) -> None:
     help="Folder of the keys; default: [server] keys.",
 )
 def publish(source: str, bind: str, keyring: Path | None) -> None:
-    """Publish the frames of SOURCE (a URI or a CONFIG.toml) to a daemon elsewhere, which reads zmq:HOST:PORT."""
+    """Publish the frames of SOURCE to a daemon elsewhere.
+
+    SOURCE is a URI or a CONFIG.toml. The daemon elsewhere reads them with the source zmq:HOST:PORT.
+    """
     from daemon.sources.publish import publish as publish_source
 
     config = load(Path(source), {}) if source.endswith(".toml") else None
@@ -123,7 +133,9 @@ def publish(source: str, bind: str, keyring: Path | None) -> None:
 @key_option
 @click.option("--once", is_flag=True, help="Print the status once; exit code 1 if no daemon answers within 5 s.")
 def watch(connect: str, key: Path | None, once: bool) -> int:
-    """Watch a daemon in a terminal: counters, their course, events. Ctrl-C ends it.
+    """Watch a daemon in a terminal: counters over time, and events.
+
+    Ctrl-C ends it.
 
     Where the output is not a terminal, one plain line a second is printed instead, for logs.
     """
@@ -136,7 +148,10 @@ def watch(connect: str, key: Path | None, once: bool) -> int:
 @click.argument("manifest", type=click.Path(path_type=Path))
 @click.option("--save", type=click.Path(path_type=Path), help="Save the pictures as OME-TIFF.")
 def replay_run(manifest: Path, save: Path | None) -> int:
-    """Repeat the run that wrote MANIFEST and compare its pictures; exit code 1 if one differs."""
+    """Repeat the run that wrote MANIFEST and compare its pictures.
+
+    Exit code 1 if one differs.
+    """
     from daemon.processing.replay import repeat_run
     from selfstorm.io.ome_tiff import OmeTiffWriter
 
@@ -178,5 +193,5 @@ for command in (*COMMANDS, keys):
 
 
 def main() -> None:
-    """Entry point of `selfstorm-daemon`."""
+    """Run `selfstorm-daemon`: its entry point."""
     console.run(cli)

@@ -1,4 +1,7 @@
-"""One TOML file into one validated model. The only module that reads configuration from disk."""
+"""One TOML file into one validated model.
+
+No other module reads configuration from disk.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,10 @@ def _known_model(name: str) -> str:
 
 
 class CameraSection(Section):
-    """[camera]: what the camera process does not say of itself, or says wrongly."""
+    """[camera]: properties that override the camera process's own.
+
+    They are needed where the camera does not report them, or reports wrong ones.
+    """
 
     pixel_nm: Annotated[float, Field(gt=1, le=10_000)] | None = None
     offset_adu: float | None = None
@@ -60,7 +66,9 @@ class OpticsSection(Section):
 
 
 class ReconstructionSection(Section):
-    """[reconstruction]: windows of `window` frames, a new one every `stride` frames.
+    """[reconstruction]: windows of frames, and what is made of them.
+
+    A window has `window` frames, and a new one begins every `stride` frames.
 
     region: [y, x, height, width] in camera pixels, the part of the field that is reconstructed. budget: share of the
     time between two windows that may be spent, to leave the machine to others.
@@ -85,7 +93,9 @@ class ReconstructionSection(Section):
 
 
 class ServerSection(Section):
-    """[server]: where viewers and commands find the daemon; beyond loopback only those whose keys it knows.
+    """[server]: addresses of the daemon for viewers and commands.
+
+    Beyond loopback only those can connect whose keys the daemon knows.
 
     keys: folder of the keyring, the user's own if not given. metrics_port: for Prometheus; none where it is not set.
     """
@@ -100,7 +110,7 @@ class Config(Section):
     """The whole configuration.
 
     record: folder for raw frames. save: file for the pictures. checkpoint: file that keeps what the model has learned
-    for the next run. folder: for snapshots and recordings that somebody asks for while it runs. lossless: the source
+    for the next run. folder: for snapshots and recordings that are requested while it runs. lossless: the source
     waits for the reconstruction, no window is skipped.
     """
 
@@ -148,10 +158,14 @@ def load(path: Path, overrides: Mapping[str, Any], anchor: Path | None = None) -
 
 
 def load_defaults(overrides: Mapping[str, Any], where: Path | str) -> Config:
-    """Validate the default configuration with overrides (dotted keys, None ignored).
+    """Validate the default configuration with overrides.
+
+    Args:
+        overrides: Dotted keys and their values; None is ignored.
+        where: The user's words, for error messages.
 
     Raises:
-        InputError: An override is not valid; `where` names what was asked for.
+        InputError: An override is not valid.
     """
     return _validated({}, overrides, where)
 
@@ -186,7 +200,14 @@ def _anchor(raw: dict[str, Any], folder: Path) -> None:
 
 
 def explained(error: ValidationError, path: Path | str) -> InputError:
-    """The first fault of a configuration in words, with the nearest known key for an unknown one."""
+    """Explain the first fault of a configuration.
+
+    An unknown key is explained with the nearest known one.
+
+    Args:
+        error: Of the validation.
+        path: File or place of the configuration, for the message.
+    """
     fault = error.errors(include_url=False)[0]
     names = [str(part) for part in fault["loc"]]
     if fault["type"] == "extra_forbidden":
@@ -200,7 +221,7 @@ def explained(error: ValidationError, path: Path | str) -> InputError:
         what = f"{fault['input']!r} is no address to listen on; {how}"
     elif fault["type"] != "value_error":
         what = f"{fault['input']!r}: {what[0].lower()}{what[1:]}"
-    return InputError(f"{'.'.join(names)}: {what}", where=path, hint="mend that key")
+    return InputError(f"{'.'.join(names)}: {what}", where=path, hint="correct the value of that key")
 
 
 def _known(section: list[str]) -> list[str]:

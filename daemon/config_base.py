@@ -1,4 +1,4 @@
-"""The base of every configuration section, and the nearest known key for an unknown one."""
+"""Base of every configuration section, and hints for unknown keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """Base of all sections: immutable; an unknown key is an error, and so is nan or inf."""
+    """Base of all sections.
+
+    It is immutable. An unknown key is an error, and so is nan or inf.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

@@ -1,4 +1,7 @@
-"""Gathering of events: the first of a kind are reported each, then they are counted."""
+"""Gathering of events.
+
+The first events of a kind are reported each, then they are counted.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,9 @@ class _Kind:
 
 
 class EventGatherer:
-    """Decides which events are reported, so that no fault can fill the log. Called under the account's lock.
+    """Decides which events are reported, so that no fault fills the log.
+
+    It is called under the account's lock.
 
     Args:
         clock: monotonic seconds.
@@ -32,7 +37,14 @@ class EventGatherer:
         self._kinds: dict[str, _Kind] = {}
 
     def admit(self, code: str) -> int | None:
-        """Return how many events of this kind were held back before this one; None if this one is held back, too."""
+        """Admit an event, or hold it back.
+
+        Args:
+            code: kind of the event.
+
+        Returns:
+            Number of events of this kind that were held back before this one; None if this one is held back, too.
+        """
         if code in ALWAYS_REPORTED:
             return 0
         now = self._clock()

@@ -1,4 +1,7 @@
-"""Limit of open files: each connection takes one, and the default of 1,024 is soon used up by port scanners."""
+"""Limit of open files.
+
+Each connection takes one, and port scanners soon use up the usual limit of 1,024.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,10 @@ WANTED_FILES = 65_536
 
 
 def raise_file_limit() -> None:
-    """Allow this process and its children as many open files as the system permits; on Windows there is no limit."""
+    """Allow as many open files as the system permits.
+
+    The limit holds for this process and its children; on Windows there is none.
+    """
     try:
         import resource
     except ImportError:

@@ -1,4 +1,7 @@
-"""Configuration of the running daemon: as it was started, with all changes since."""
+"""Configuration of the running daemon.
+
+It is the one that the daemon was started with, with all changes since.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,13 @@ SETTABLE = (
 
 
 class LiveConfig:
-    """The current configuration: changed by control, read by receiver and worker; consistent at any moment."""
+    """The current configuration, consistent at any moment.
+
+    Control changes it; receiver and worker read it.
+
+    Attributes:
+        current: immutable; replaced as a whole.
+    """
 
     def __init__(self, config: Config) -> None:
         self._lock = threading.Lock()

@@ -1,4 +1,7 @@
-"""Log through a queue: a blocked console (a click into a Windows console is enough) delays nothing in the daemon."""
+"""Log through a queue, so that a blocked console delays nothing.
+
+A click into a Windows console is enough to block it.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,17 @@ FLUSH_S = 1.0
 
 
 class DroppingQueueHandler(QueueHandler):
-    """Puts records into a queue that never blocks: when it is full they are dropped and counted."""
+    """Puts records into a queue without ever waiting.
+
+    When the queue is full, records are dropped and counted.
+    """
 
     def __init__(self, records: queue.Queue[logging.LogRecord]) -> None:
         super().__init__(records)
         self._dropped = 0
 
     def enqueue(self, record: logging.LogRecord) -> None:
+        """Put a record into the queue, or count it as dropped."""
         dropped = self._dropped
         try:
             if dropped:
@@ -30,7 +37,12 @@ class DroppingQueueHandler(QueueHandler):
 
 
 class LogQueue:
-    """Writes all records of the program with one handler, in a thread of its own."""
+    """Writes all records of the program, in a thread of its own.
+
+    Args:
+        handler: writes one record.
+        size: maximum number of waiting records.
+    """
 
     def __init__(self, handler: logging.Handler, size: int = MAX_RECORDS) -> None:
         records: queue.Queue[logging.LogRecord] = queue.Queue(size)

@@ -1,4 +1,7 @@
-"""The argument of `selfstorm-daemon run`: a configuration file, the name of a shipped one, or a recording to replay."""
+"""Argument of `selfstorm-daemon run`.
+
+It is a configuration file, the name of a shipped one, or a recording to replay.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ SOURCE_TREE = Path(__file__).parents[1] / "configs"
 
 
 def configuration(target: str, overrides: Mapping[str, Any]) -> Config:
-    """Load what `run` was asked to run.
+    """Load the configuration that `run` is given.
 
     Args:
         target: A .toml file; a name such as 'simulate', of a configuration that comes with the program; or a recording.
@@ -38,5 +41,8 @@ def configuration(target: str, overrides: Mapping[str, Any]) -> Config:
 
 
 def _folder() -> Path:
-    """Folder of the configurations that come with the program: inside the wheel, or in the source tree."""
+    """Return the folder of the configurations that are shipped.
+
+    It is inside the wheel, or in the source tree.
+    """
     return INSTALLED if INSTALLED.is_dir() else SOURCE_TREE

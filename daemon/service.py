@@ -58,7 +58,16 @@ Camera = CameraSupervisor | ExternalSource
 
 
 class Service:
-    """One run of the daemon, from its start to a complete account of all frames."""
+    """One run of the daemon.
+
+    It lasts from the start to a complete account of all frames.
+
+    Attributes:
+        health: account of the run.
+
+    Raises:
+        InputError: an error in the user's input that is found before the start.
+    """
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -87,7 +96,10 @@ class Service:
         self._control = ControlServer(config.server.control, self.health, handler, allow_list)
 
     def _sinks(self, device: str) -> list[Sink]:
-        """Everything that takes the pictures, in the order in which each gets them."""
+        """Make all outputs of the pictures.
+
+        They get each picture in this order.
+        """
         config, health = self._config, self.health
         sinks: list[Sink] = [PublisherSink(self._publisher)]
         if config.save is not None:
@@ -98,7 +110,14 @@ class Service:
         return sinks
 
     def _allow_list(self) -> AllowList | None:
-        """Load the keys of other machines; None where all addresses are loopback. Raises InputError without keys."""
+        """Load the keys of other machines.
+
+        Returns:
+            The allow list; None where all addresses are loopback.
+
+        Raises:
+            InputError: other machines can reach an address, and there are no keys.
+        """
         server = self._config.server
         reachable = next((one for one in (server.results, server.control) if not is_loopback(one)), None)
         if reachable is None:
@@ -106,7 +125,10 @@ class Service:
         return AllowList(Keyring(server.keys), reachable, lambda why: self.health.event("warning", "key_refused", why))
 
     def run(self) -> Status:
-        """Run until the source ends, the duration is over or a client stops it; returns the final account.
+        """Run until the source ends, the duration is over, or a stop request.
+
+        Returns:
+            The final account.
 
         Raises:
             InputError: an error in the user's input, found at the start or later; everything is closed by then.
@@ -165,7 +187,10 @@ class Service:
         return health.status()
 
     def _camera(self) -> Camera:
-        """Start our own camera process, or name the publisher elsewhere that frames come from."""
+        """Start the camera process.
+
+        Where a publisher elsewhere sends the frames, its address is used instead.
+        """
         config = self._config
         if config.source.kind.published_elsewhere:
             return ExternalSource(config.source, self.health)
@@ -184,7 +209,7 @@ class Service:
         return None if stream is None else stream.info
 
     def _watch(self, camera: Camera, receiver: FrameReceiver) -> None:
-        """Check the child processes until it is time to stop: the main loop."""
+        """Run the main loop: check the child processes until it is time to stop."""
         started_s = time.monotonic()
         while not self._stop.wait(TICK_S):
             ended = receiver.source_state == "ended" and camera.ends_with_source
@@ -203,7 +228,10 @@ class Service:
                     self.health.report(detail=receiver.shut_out)
 
     def _drain(self, camera: Camera, receiver: FrameReceiver) -> None:
-        """Stop the camera, receive the frames under way, finish the waiting windows, close the files."""
+        """Stop the camera and finish the run.
+
+        Frames under way are received, waiting windows are reconstructed, and files are closed.
+        """
         self.health.report(state="draining")
         self._queue.hurry()
         camera.ask_to_stop()

@@ -9,7 +9,13 @@ from typing import Any
 
 
 class StopSignals:
-    """Turns Ctrl-C, SIGTERM and a closed terminal into a request to stop; a second Ctrl-C ends it at once."""
+    """Turns signals into a request to stop.
+
+    They are Ctrl-C, SIGTERM and a closed terminal. A second Ctrl-C ends the program at once.
+
+    Args:
+        ask_to_stop: called in the main thread, from the handler of the signal.
+    """
 
     def __init__(self, ask_to_stop: Callable[[], None]) -> None:
         self._ask_to_stop, self._asked = ask_to_stop, False

@@ -1,4 +1,7 @@
-"""Durations of the steps of a window, and their percentiles over the last windows."""
+"""Durations of the steps of a window.
+
+Their percentiles are taken over the last windows.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,11 @@ KEPT_WINDOWS = 512
 
 
 class Stopwatch:
-    """Seconds by step: `mark` adds the time since the last mark to a step."""
+    """Seconds by step of a window.
+
+    Attributes:
+        seconds: so far, by step.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -40,7 +47,11 @@ class Latencies:
         self._stages: dict[str, deque[float]] = {}
 
     def add(self, milliseconds: Mapping[str, float]) -> None:
-        """Add the latencies of one window."""
+        """Add the latencies of one window.
+
+        Args:
+            milliseconds: by stage.
+        """
         for stage, value in milliseconds.items():
             self._stages.setdefault(stage, deque(maxlen=KEPT_WINDOWS)).append(value)
 

@@ -1,4 +1,7 @@
-"""Settings of one stream: the user's configuration, completed by the camera's description."""
+"""Settings of one stream.
+
+The camera's description completes the user's configuration.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,15 @@ from selfstorm.stream.settings import Settings
 
 
 def stream_settings(config: Config, info: StreamInfo) -> Settings:
-    """Derive the settings of a stream. Raises InputError if the pixel size is unknown."""
+    """Derive the settings of a stream.
+
+    Args:
+        config: of the user, which wins over the camera.
+        info: description of the stream.
+
+    Raises:
+        InputError: the pixel size is unknown.
+    """
     camera, chosen = config.camera, config.reconstruction
     pixel_nm = camera.pixel_nm or info.pixel_nm
     if pixel_nm is None:
@@ -34,7 +45,10 @@ def stream_settings(config: Config, info: StreamInfo) -> Settings:
 
 
 def _offset_and_gain(given: CameraSection, info: StreamInfo) -> tuple[float | None, float | None]:
-    """Return (offset, gain); the user's values override the camera's."""
+    """Return the camera's (offset, gain), in ADU and ADU per electron.
+
+    The user's values override those of the camera.
+    """
     offset_adu = info.offset_adu if given.offset_adu is None else given.offset_adu
     return offset_adu, given.gain_adu_per_electron or info.gain_adu_per_electron
 

@@ -1,4 +1,6 @@
-"""Mutated messages into every socket of a live daemon; its account must close, its memory stay, its pictures go on.
+"""Fuzzing: mutated messages into every socket of a live daemon.
+
+The account must close, memory must not grow, and pictures must go on.
 
     python tools/fuzz.py --messages 1000000 [--seed 1]
 
@@ -34,13 +36,13 @@ DAEMON = (sys.executable, "-c", "from daemon.cli import main; main()")
 EVERY, WARM_UP = 200, 0.2
 DEALERS = 60  # each may ask 50 times a second
 MAX_GROWTH_MB = 40.0  # buffers that fill up; a leak of 40 bytes a message is seen in a million
-HANGS_MS = 60_000  # a socket that takes nothing for so long
+HANGS_MS = 60_000  # a socket that accepts no message for so long
 HOST = "127.0.0.1"
 TARGETS = {"frames": 45, "control": 40, "results": 7, "camera": 4, "tcp": 4}  # share of the messages
 
 
 class Ports:
-    """Addresses on this machine that nobody else listens to."""
+    """Free ports on this machine."""
 
     def __init__(self) -> None:
         with ExitStack() as stack:
@@ -51,7 +53,7 @@ class Ports:
         self.frames, self.results, self.control, self.metrics, self.camera = ports
 
     def config(self) -> str:
-        """The daemon's configuration."""
+        """Write the daemon's configuration."""
         return f"""
             [source]
             uri = "zmq:{HOST}:{self.frames}"
@@ -73,20 +75,30 @@ class Ports:
 
 
 class Movie:
-    """The good frames between the mutated messages, as one stream after another: a name that was taken over is left."""
+    """Good frames between the mutated messages, stream after stream.
+
+    A mutated message may take over the name of a stream, so a new stream begins now and then.
+
+    Attributes:
+        sent: number of frames sent.
+    """
 
     def __init__(self, socket: zmq.Socket[bytes]) -> None:
         self._socket, self._streams, self._seq, self.sent = socket, 0, 0, 0
         self._pixels = np.random.default_rng(0).poisson(100, (20, SIDE, SIDE)).astype("<u2")
 
     def begin(self) -> None:
-        """Another stream."""
+        """Begin another stream."""
         self._streams, self._seq = self._streams + 1, 0
         self._info = {**GOOD["info"], "stream": f"good-stream-{self._streams}", "v": VERSION}
         self._send("info", self._info)
 
     def frames(self, count: int) -> None:
-        """The next frames, and how many there were."""
+        """Send frames and a heartbeat.
+
+        Args:
+            count: number of frames.
+        """
         head = {"v": VERSION, "stream": self._info["stream"], "shape": [SIDE, SIDE], "dtype": "uint16"}
         for _ in range(count):
             now = {"seq": self._seq, "number": self._seq, "sent_unix_ns": time.time_ns()}
@@ -99,12 +111,16 @@ class Movie:
 
 
 def memory_mb(pid: int) -> float:
-    """Resident memory of a process."""
+    """Return the resident memory of a process, in MB."""
     return int(Path(f"/proc/{pid}/status").read_text().split("VmRSS:")[1].split()[0]) / 1024
 
 
 class Attack:
-    """All the sockets of one daemon and one camera process, and what was sent into each."""
+    """All sockets of one daemon and one camera process.
+
+    Attributes:
+        sent: messages by socket.
+    """
 
     def __init__(self, ports: Ports, seed: int, stack: ExitStack) -> None:
         self.sent: Counter[str] = Counter()
@@ -131,7 +147,7 @@ class Attack:
         }
 
     def one(self) -> None:
-        """One message into one of the sockets."""
+        """Send one message into one of the sockets."""
         [target] = self._random.choices(list(TARGETS), list(TARGETS.values()))
         self.sent[target] += 1
         self._do[target]()
@@ -165,7 +181,7 @@ class Attack:
 @click.option("--messages", default=1_000_000, show_default=True)
 @click.option("--seed", default=1, show_default=True)
 def main(messages: int, seed: int) -> None:
-    """Fuzz a daemon and say what held; exit code 1 where something did not."""
+    """Fuzz a daemon and report every fault; exit code 1 if there is one."""
     ports = Ports()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -183,7 +199,7 @@ def main(messages: int, seed: int) -> None:
         if "Traceback" in text:
             faults.append("a traceback: " + text[text.index("Traceback") :][:2000])
         if _ended(processes):
-            faults.append(f"last words: {text[-2000:]}")
+            faults.append(f"the log ends with: {text[-2000:]}")
     for fault in faults:
         print(f"FAULT {fault}")
     sys.exit(1 if faults else 0)
@@ -195,7 +211,7 @@ def _fuzz(
     control = f"tcp://{HOST}:{ports.control}"
     faults: list[str] = []
     if not attack.frames.poll(60_000):
-        return ["the daemon did not come"]
+        return ["the daemon did not start"]
     memory_at_first: list[float] = []
     _see_pictures(movie, control, faults)  # what the first picture takes is no leak
     started_s = time.monotonic()
@@ -236,7 +252,7 @@ def _ended(processes: list[subprocess.Popen[bytes]]) -> str:
 
 
 def _see_pictures(movie: Movie, control: str, faults: list[str]) -> None:
-    """Good frames until there is a picture of them."""
+    """Send good frames until there is a picture of them."""
     status = _status(control, faults)
     before, deadline = status.windows.published if status else 0, time.monotonic() + 60
     movie.begin()

@@ -1,4 +1,6 @@
-"""Long run of a daemon under disturbance; its accounts must close, its memory stay, its files be readable.
+"""Long run of a daemon under disturbance.
+
+Its accounts must close, its memory must not grow, and its files must be readable.
 
     python tools/long_run.py [--minutes 30] [--seed 1]
 
@@ -34,7 +36,7 @@ from selfstorm.io.movies import MovieFile
 from selfstorm.io.ome_tiff import read_pictures
 
 MESSAGES_A_ROUND, FRAMES_A_ROUND = 60, 5
-DISTURBED_S = 4.0  # how long a disturbance stays
+DISTURBED_S = 4.0  # duration of a disturbance
 MAX_GROWTH_MB = 80.0
 CONNECTIONS = 300
 WARM_UP = 0.3  # share of the time before memory is measured first
@@ -80,7 +82,7 @@ class Console:
 
 
 class Disturbances:
-    """Everything that is done to the daemon, one at a time."""
+    """Disturbances of the daemon, one at a time."""
 
     def __init__(self, daemon: subprocess.Popen[bytes], ports: Ports, console: Console, seed: int) -> None:
         self._daemon, self._ports, self._console = daemon, ports, console
@@ -90,7 +92,7 @@ class Disturbances:
         self._undo: list[tuple[float, ExitStack]] = []
 
     def one(self) -> None:
-        """Do one thing, and undo what has lasted long enough."""
+        """Begin one disturbance, and end those that have lasted long enough."""
         while self._undo and self._undo[0][0] < time.monotonic():
             self._undo.pop(0)[1].close()
         what = self._random.choice(
@@ -113,7 +115,10 @@ class Disturbances:
         self.go_on()
 
     def go_on(self) -> None:
-        """Undo what mutated requests may have asked for: a pause, the end of the recording."""
+        """Undo the effects of mutated requests.
+
+        They may have paused the daemon, or ended the recording.
+        """
         for verb in ("resume", "record-start"):
             with suppress(InputError):
                 ask(self.control, verb, 5000)
@@ -174,7 +179,7 @@ class Disturbances:
 @click.option("--minutes", default=30.0, show_default=True)
 @click.option("--seed", default=1, show_default=True)
 def main(minutes: float, seed: int) -> None:
-    """Disturb a daemon and report what held; exit code 1 if something did not."""
+    """Disturb a daemon and report every fault; exit code 1 if there is one."""
     ports, faults = Ports(), []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -207,7 +212,20 @@ def _run(
     minutes: float,
     faults: list[str],
 ) -> Status | None:
-    """Disturb for so many minutes, then ask for pictures once more and stop; returns the last account."""
+    """Disturb a daemon, then wait for a picture and stop it.
+
+    Args:
+        attack: sends the mutated messages.
+        movie: sends the good frames.
+        disturbances: done one at a time.
+        control: stays connected.
+        daemon: its process.
+        minutes: of disturbance.
+        faults: what does not hold is added.
+
+    Returns:
+        The last account; None where the daemon ended before.
+    """
     if not attack.frames.poll(60_000):
         faults.append("the daemon did not start")
         return None
@@ -262,7 +280,7 @@ def _run(
 
 
 def _check(status: Status | None, folder: Path, console: Console) -> list[str]:
-    """Return what is wrong with the account, the log and the files."""
+    """Return the faults of the account, the log and the files."""
     faults = []
     if status is not None:
         frames, windows = status.frames, status.windows

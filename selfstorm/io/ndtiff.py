@@ -193,7 +193,7 @@ class ImageSelector:
 def image_stamp(tags: dict[str, Any], index: int, begin_unix_ms: float | None, select: Selection) -> Stamp:
     """Read number and time of an image; index: its position in the movie."""
     stamp = micromanager_tags.stamp(tags, index, begin_unix_ms)
-    # Among images taken in turns, those in between belong to another movie and are not lost.
+    # Among interleaved images, those in between belong to another movie and are not lost.
     return Stamp(index, stamp.camera_ms) if select else stamp
 
 

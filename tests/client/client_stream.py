@@ -1,4 +1,7 @@
-"""Messages as a daemon makes them, and a real results socket to send them from."""
+"""Messages as a daemon makes them, and a real results socket.
+
+The socket sends them to the viewer under test.
+"""
 
 import itertools
 import queue
@@ -65,7 +68,10 @@ def event(number=0, run="first-run", level="warning", text="3 frames never arriv
 
 
 class Publisher:
-    """An XPUB socket in a thread of its own, with a heartbeat; leaving the context is the daemon's death."""
+    """Publish with a heartbeat from an XPUB socket in a thread of its own.
+
+    Leaving the context is the daemon's death.
+    """
 
     def __init__(self, port, run):
         self.endpoint = f"tcp://127.0.0.1:{port}"
@@ -102,7 +108,10 @@ class Publisher:
         self.send_window(window, level, ("sr.refined",), **other)
 
     def send_windows_for_ever(self):
-        """A new window with every heartbeat, for a subscriber that is not there yet."""
+        """Send a new window with every heartbeat.
+
+        A subscriber that connects late thus still gets one.
+        """
         self._windows = itertools.count()
 
     def _publish(self):

@@ -1,4 +1,7 @@
-"""No screen is needed: Qt draws in memory unless the environment asks for something else. Nothing is left behind."""
+"""Fixtures of the viewer's tests, which need no screen.
+
+Qt draws in memory unless the environment asks for something else. Nothing is left behind.
+"""
 
 import gc
 import os
@@ -23,7 +26,7 @@ LONG_MS = 45_000
 
 @pytest.fixture(autouse=True)
 def leaves_nothing_behind(monkeypatch):
-    """Fails a test that leaves a thread, a ZeroMQ context, or a top-level widget."""
+    """Fail a test that leaves a thread, a ZeroMQ context, or a widget."""
     contexts = weakref.WeakSet()
     begin = zmq.Context.__init__
 
@@ -125,7 +128,10 @@ class ViewerProbe:
 
 @pytest.fixture
 def open_window(qtbot, tmp_path):
-    """open_window(): a window of its own settings; a second one has the settings the first has left."""
+    """Return open_window(), which opens a window with settings of its own.
+
+    A second window has the settings that the first has left.
+    """
     opened, application = [], QtWidgets.QApplication.instance()
     if application.property("theme") != "dark":
         apply_theme(application)
@@ -146,7 +152,10 @@ def open_window(qtbot, tmp_path):
 
 @pytest.fixture
 def viewer(open_window, port):
-    """A window that listens where nobody speaks yet; the first steps are put away."""
+    """Open a window that listens to an address without a daemon yet.
+
+    The first steps are dismissed.
+    """
     one = open_window()
     one.window.welcome.button.click()
     one.session.connect(Target(f"tcp://127.0.0.1:{port}"))

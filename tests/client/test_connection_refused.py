@@ -1,4 +1,7 @@
-"""A daemon that does not let the viewer in: said where the picture would be, and over as soon as it does."""
+"""A daemon that refuses the viewer.
+
+The reason is shown in place of the picture, and goes away as soon as the viewer is accepted.
+"""
 
 import threading
 
@@ -24,7 +27,7 @@ PERIOD_S = 0.05
 def ring(tmp_path):
     one = Keyring(tmp_path / "ring")
     one.make_pair()
-    one.allow("somebody", new_pair()[0], "view")
+    one.allow("another", new_pair()[0], "view")
     return one
 
 

@@ -1,4 +1,7 @@
-"""Control from the window of a real daemon process: with a key that may, one that may not, and none; refusals."""
+"""Control of a real daemon process from the window.
+
+With a key that may control, one that may not, and none; and refused requests.
+"""
 
 import sys
 from pathlib import Path
@@ -36,7 +39,10 @@ ASKING = {"pause", "record", "snapshot", "note", "settings", "reset_model"}
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
-    """A daemon behind keys, and the paths of one that may control it and one that may not."""
+    """Start a daemon that requires keys.
+
+    Yields it with the paths of a key that may control it and of one that may not.
+    """
     folder = tmp_path_factory.mktemp("controls")
     ring = Keyring(folder / "ring")
     ring.make_pair()
@@ -52,7 +58,10 @@ def running(tmp_path_factory):
 
 @pytest.fixture
 def controlling(open_window, running):
-    """A window that was connected by its dialog, with the key that may control; it shows a picture."""
+    """Open a window with the key that may control, by the dialog.
+
+    It shows a picture.
+    """
     daemon, paths, _ = running
     seen = open_window()
     seen.window.welcome.button.click()
@@ -73,7 +82,7 @@ def connect(seen, daemon, key):
 
 
 def told(seen, *parts):
-    """Whether one line of the events has all of these."""
+    """Return True where one line of the events has all of these parts."""
     listed = seen.window.events.list
     lines = [listed.item(place).text() for place in range(listed.count())]
     return any(all(part in line for part in parts) for line in lines)
@@ -237,8 +246,8 @@ def test_it_is_said_why_nothing_can_be_asked():
     assert unavailable_reason(here, movie=True) == MOVIE
     assert "File > Connect" in unavailable_reason(ControlAccess())
     assert headline(here) == "Connecting to tcp://here:5712 …"
-    away = ControlAccess("tcp://here:5712", why="nobody answered.")
-    assert (unavailable_reason(away), headline(away)) == ("nobody answered.", "tcp://here:5712 does not answer")
+    away = ControlAccess("tcp://here:5712", why="no daemon answered.")
+    assert (unavailable_reason(away), headline(away)) == ("no daemon answered.", "tcp://here:5712 does not answer")
     assert unavailable_reason(ControlAccess("tcp://here:5712", answered=True)) == "", (
         "an old daemon that does not tell the role is asked"
     )

@@ -1,4 +1,7 @@
-"""The viewer and a real daemon process: connect, follow, go back, measure; the daemon killed and started again."""
+"""The viewer and a real daemon process.
+
+Connect, follow, go back, measure; the daemon is killed and started again.
+"""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The error map: its colours, its place beside its window, and how it lies over the picture."""
+"""The error map: its colours, its window, its place over the picture."""
 
 from dataclasses import replace
 

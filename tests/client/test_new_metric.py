@@ -1,4 +1,7 @@
-"""A metric of one function and one entry, known to the daemon alone, reaches everything that shows metrics."""
+"""A new metric reaches everything that shows metrics.
+
+It is one function and one entry, known to the daemon alone.
+"""
 
 import sys
 import urllib.request
@@ -33,7 +36,10 @@ main()
 
 @pytest.fixture
 def running(tmp_path):
-    """A daemon that has one metric more than this process, its port for Prometheus, and its saved file."""
+    """Start a daemon with one metric more than this process has.
+
+    Yields the daemon, its port for Prometheus, and its saved file.
+    """
     (port,) = free_ports(1)
     saved = tmp_path / "saved.ome.tif"
     settings = simulated(rate_hz=20, save=str(saved), lossless=True)

@@ -63,9 +63,13 @@ def test_one_pair_larger_than_the_memory_is_still_shown():
 def test_a_refined_picture_takes_the_place_of_its_preview():
     history = history_of(3)
     refined = pair(1)
-    mended = history.put(1, refined)
-    assert mended.get(1) is refined
-    assert (mended.used_bytes, mended.count, mended.number_of(refined.window)) == (history.used_bytes, 3, 1)
+    refined_history = history.put(1, refined)
+    assert refined_history.get(1) is refined
+    assert (refined_history.used_bytes, refined_history.count, refined_history.number_of(refined.window)) == (
+        history.used_bytes,
+        3,
+        1,
+    )
 
 
 def test_following_shows_what_comes_and_holding_does_not_move():

@@ -1,4 +1,4 @@
-"""Colour-coded time: which windows, what colours, and how the window shows them."""
+"""Colour-coded time: which windows, what colours, and their display."""
 
 import numpy as np
 import pytest
@@ -89,7 +89,10 @@ def colour(showing, x, y):
 
 @pytest.fixture
 def moved(showing, publisher):
-    """Windows 0 to 3, each ten times as bright as the one before, and otherwise the same."""
+    """Make windows 0 to 3, each ten times as bright as the one before.
+
+    They are otherwise the same.
+    """
     for window in range(1, 4):
         publisher.send_window(window, level=10**window)
         showing.until(lambda window=window: showing.shows(window))

@@ -1,4 +1,7 @@
-"""The window on a real socket: what it shows, and what stays where the user put it."""
+"""The window on a real socket.
+
+These tests read what it shows, and what stays where the user put it.
+"""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Streams, camera frames and windows of frames; and the grid of the pictures.
+"""Streams, camera frames, windows of frames, and the pictures' grid.
 
 The super-resolved (SR) grid: a camera pixel is divided into `scale` x `scale` SR cells, and SR
 cell (j, i) is centred at ((j + 0.5) * pitch, (i + 0.5) * pitch) from the *corner* of the first camera pixel, with
@@ -23,7 +23,10 @@ MAX_SIDE_PX = 16_384
 
 
 class Region(NamedTuple):
-    """A rectangle of a picture in its pixels: rows y .. y + height, columns x .. x + width."""
+    """Rectangle of a picture, in its pixels.
+
+    It has the rows y .. y + height and the columns x .. x + width.
+    """
 
     y: Annotated[int, Field(ge=0, lt=MAX_SIDE_PX)]
     x: Annotated[int, Field(ge=0, lt=MAX_SIDE_PX)]
@@ -40,9 +43,10 @@ class Region(NamedTuple):
 
 
 class StreamInfo(BaseModel):
-    """Description of one unbroken stream of frames; a change of any field starts a new stream.
+    """Description of one unbroken stream of frames.
 
-    Height and width are in camera pixels, bit_depth in bits that the camera uses. Fields that are None are unknown.
+    A change of any field starts a new stream. Height and width are in camera pixels, bit_depth in bits that the camera
+    uses. Fields that are None are unknown.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
@@ -88,13 +92,13 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Consecutive frames of one stream: seq first_seq .. last_seq, less those missing.
+    """Consecutive frames of one stream, less those missing.
 
     Attributes:
         index: number of the window in its run.
-        info: of the stream.
-        first_seq: of the window.
-        last_seq: of the window.
+        info: description of the stream.
+        first_seq: seq of the first frame of the window.
+        last_seq: seq of the last frame of the window.
         frames: those that arrived.
         missing: seq of those that did not.
         before: frames of windows skipped since the last one, which are in no window that was processed.
@@ -114,18 +118,25 @@ class Window:
 
 
 def window_starts(frames: int, length: int, stride: int) -> Iterator[int]:
-    """Iterate over the first frames of the whole sliding windows in a movie, offline and live.
+    """Iterate over the first frames of a movie's sliding windows.
 
-    Frames after the last whole window belong to none.
+    Offline and live use the same windows. Frames after the last whole window belong to none.
     """
     return iter(range(0, frames - length + 1, stride))
 
 
 def cell_centres_nm(cells: int, pitch_nm: float) -> Array:
-    """Compute the centres of SR cells along one axis, (cells,) float64 nm from the first camera pixel's corner."""
+    """Compute the centres of SR cells along one axis.
+
+    Returns:
+        (cells,) float64 nm from the corner of the first camera pixel.
+    """
     return (np.arange(cells) + 0.5) * pitch_nm
 
 
 def to_cells(position_nm: Array | float, pitch_nm: float) -> Any:
-    """Convert positions in nm from the corner to fractional cell indices, whole numbers at cell centres."""
+    """Convert positions in nm from the corner to fractional cell indices.
+
+    Cell centres have whole numbers.
+    """
     return np.asarray(position_nm) / pitch_nm - 0.5

@@ -1,4 +1,4 @@
-"""The table of localisations: positions of emitters, their frames and their uncertainties."""
+"""Table of localisations: emitters' positions, frames, uncertainties."""
 
 from __future__ import annotations
 

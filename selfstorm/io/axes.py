@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from selfstorm.errors import MovieError
 
-Place = int | str
-Selection = Mapping[str, Place]
+AxisPosition = int | str
+Selection = Mapping[str, AxisPosition]
 
 
 def movie_axis(axes: Sequence[tuple[str, int]], select: Selection, where: object) -> tuple[int | slice, ...]:

@@ -17,7 +17,7 @@ class Numbering:
         self._shift = 0
 
     def next(self, number: int) -> tuple[int, int]:
-        """Number the next frame, and count the frames that are missing before it.
+        """Return the next frame's number and count the frames missing before it.
 
         A number that does not grow means that the camera restarted its count; the frames missing there are unknown.
         """

@@ -15,7 +15,7 @@ import numpy as np
 from selfstorm.errors import MovieError
 from selfstorm.frames import Array
 from selfstorm.io import micromanager_tags
-from selfstorm.io.axes import Place, Selection, check_names, several_axes
+from selfstorm.io.axes import AxisPosition, Selection, check_names, several_axes
 from selfstorm.io.pixel_size import plausible_nm
 from selfstorm.io.reader import AcquisitionInfo, Stamp, check_field
 from selfstorm.io.tiff_open import COPY_AGAIN, as_movie_error, open_tiff
@@ -30,12 +30,12 @@ NAMES = (
 MAX_COMPRESSION = 100_000  # ratio
 
 
-def image_files(folder: Path) -> dict[Path, dict[str, Place]]:
+def image_files(folder: Path) -> dict[Path, dict[str, AxisPosition]]:
     """List the images in a folder by Micro-Manager's names.
 
     Returns their indices by path; {} where there are none.
     """
-    found: dict[Path, dict[str, Place]] = {}
+    found: dict[Path, dict[str, AxisPosition]] = {}
     for path in sorted(folder.iterdir()):
         match = next((match for name in NAMES if (match := name.fullmatch(path.name))), None)
         if match is not None:
@@ -49,7 +49,7 @@ class ImageFilesReader:
     A time without a file is a lost frame.
     """
 
-    def __init__(self, folder: Path, images: dict[Path, dict[str, Place]], select: Selection) -> None:
+    def __init__(self, folder: Path, images: dict[Path, dict[str, AxisPosition]], select: Selection) -> None:
         self._folder, self.paths = folder, (*images, folder / METADATA)
         self.notes: tuple[str, ...] = ()
         axes = list(next(iter(images.values())))

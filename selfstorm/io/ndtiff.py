@@ -96,9 +96,11 @@ class Images:
         return path.stat().st_size if path.is_file() else 0
 
     def pixels(self, entry: Entry) -> Array:
-        """Read (H, W).
+        """Read an image, (H, W).
 
-        Raises MovieError where the file ends before the image does."""
+        Raises:
+            MovieError: the file ends before the image does.
+        """
         data = self._read(entry, entry.pixels_at, entry.pixel_bytes)
         return np.frombuffer(data, np.dtype(entry.dtype).newbyteorder("<")).reshape(entry.height, entry.width)
 

@@ -1,4 +1,7 @@
 """Layout of a TIFF: the position of each page on the recording's axes.
+
+The kind of file decides where the positions are read:
+
 OME-TIFF, also in several files or with a companion     by its XML
 Micro-Manager's stacks, in one file or several          by their index maps
 ImageJ's hyperstacks, tifffile's shaped files           by the first description

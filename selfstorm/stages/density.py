@@ -1,8 +1,8 @@
-"""Stage A, a window at once: window statistics -> emitter density, by multiplicative iterations.
+"""Stage A: emitter density from a window's statistics.
 
-Each iteration is m <- m * F^T((D + o)+ / (F m + o)) / F^T 1 (Richardson 1972; Lucy 1974, on covariances), with the
-momentum of Biggs & Andrews (1997). Where iterations stop is the regulariser: held_out.py chooses
-their number.
+The density is found by multiplicative iterations, for a whole window at once. Each iteration is m <- m * F^T((D + o)+ /
+(F m + o)) / F^T 1 (Richardson 1972; Lucy 1974, on covariances), with the momentum of Biggs & Andrews (1997). The number
+of iterations regularises the density; held_out.py chooses it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ MAPS, FRAMES = 5, 6 * len(LAGS)
 
 
 def cold_iterations(frames: int) -> int:
-    """Iterations from a flat start: more data bear more of them."""
+    """Return the number of iterations from a flat start.
+
+    More frames support more iterations before these fit noise.
+    """
     return 40 if frames < 50 else 60 if frames < 250 else 100
 
 
@@ -41,10 +44,17 @@ def density(
     start: Tensor | None = None,
     graphs: Graphs | None = None,
 ) -> Tensor:
-    """Deconvolve a window's covariances into the density of fluctuating emitters.
+    """Deconvolve a window's covariances into the density of emitters.
 
-    Returns (rows, columns) on the padded SR grid, >= 0: the variance of an SR cell's photons, up to a factor.
-    start: a density to go on from, strictly positive; flat when None. graphs: to run the iterations as one of them.
+    Args:
+        operator: Density to covariances.
+        statistics: Statistics of the window.
+        iterations: Number of iterations.
+        start: Density to start from, strictly positive; None for a flat one.
+        graphs: CUDA graphs in which to record the iterations; None to run them directly.
+
+    Returns:
+        (rows, columns) on the padded SR grid, >= 0: the variance of an SR cell's photons, up to a factor.
     """
     data, offset = shifted_data(statistics)
     norm = operator.norm
@@ -59,15 +69,23 @@ def density(
 
 
 def iterate(operator: Operator, m: Tensor, data: Tensor, offset: Tensor, norm: Tensor, iterations: int) -> Tensor:
-    """Run so many iterations from m, (rows, columns); returns the last, and never waits for the host.
+    """Run iterations from a density m, (rows, columns); return the last one.
 
-    Args: as of `continue_from`.
+    The arguments are those of `continue_from`; the host is never waited for.
     """
     return continue_from(Iterate.first(m), operator, data, offset, norm, iterations).m
 
 
 class Iterate(NamedTuple):
-    """State of the iterations: m, the one before it, their difference, all (..., rows, columns), and the momentum."""
+    """State of the iterations.
+
+    Attributes:
+        m: (..., rows, columns), the density.
+        before: The density before it, of the same shape.
+        step: Change of the density in the last iteration.
+        momentum: Factor of the extrapolation, a scalar or (B, 1, 1).
+        number: Iterations done so far.
+    """
 
     m: Tensor
     before: Tensor
@@ -77,14 +95,14 @@ class Iterate(NamedTuple):
 
     @classmethod
     def first(cls, m: Tensor) -> Iterate:
-        """Before the first iteration."""
+        """Return the state before the first iteration, from a density m."""
         return cls(m, m, torch.zeros_like(m), precise(m.new_zeros(())), 0)
 
 
 def continue_from(
     state: Iterate, operator: Operator, data: Tensor, offset: Tensor, norm: Tensor, iterations: int
 ) -> Iterate:
-    """Run so many more iterations, without waiting for the host.
+    """Run more iterations without waiting for the host.
 
     Args:
         state: Of one density, or of a batch of them.
@@ -92,7 +110,7 @@ def continue_from(
         data: (..., lags, H, W), the covariances with the offset added.
         offset: (..., lags, 1, 1), added to both sides.
         norm: (rows, columns), of the operator.
-        iterations: How many.
+        iterations: Number of iterations to run.
     """
     m, before, step, momentum, done = state
     for number in range(done, done + iterations):
@@ -104,19 +122,27 @@ def continue_from(
 
 
 def ahead(m: Tensor, before: Tensor, momentum: Tensor) -> Tensor:
-    """m + momentum (m - before), (rows, columns), > 0."""
+    """Extrapolate: m + momentum (m - before), (rows, columns), > 0."""
     return (m - before).mul_(momentum).add_(m).clamp_(min=TINY)
 
 
 def ratio(data: Tensor, seen: Tensor, offset: Tensor) -> Tensor:
-    """data / (seen + offset), (lags, H, W), written into `seen`."""
+    """Divide data by (seen + offset), (lags, H, W), written into `seen`."""
     return torch.div(data, seen.add_(offset).clamp_(min=TINY), out=seen)
 
 
 def updated(z: Tensor, spread: Tensor, norm: Tensor, step: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """m = z spread / norm, (..., rows, columns), written into `spread`; the step m - z; the next momentum.
+    """Update the density and its momentum.
 
-    step: of the iteration before. The momentum of a batch is (B, 1, 1), each density's own.
+    Args:
+        z: (..., rows, columns), the extrapolated density.
+        spread: Back-projected ratio of the same shape; overwritten.
+        norm: (rows, columns), of the operator.
+        step: Step of the iteration before.
+
+    Returns:
+        The density m = z spread / norm, the step m - z, and the next momentum. The momentum of a batch is (B, 1, 1),
+        one for each density.
     """
     m = spread.clamp_(min=0).mul_(z).div_(norm)
     gradient = m - z
@@ -126,7 +152,7 @@ def updated(z: Tensor, spread: Tensor, norm: Tensor, step: Tensor) -> tuple[Tens
 
 
 def _over_map(z: Tensor) -> Tensor:
-    """The sum over a map; of a batch (B, 1, 1)."""
+    """Sum over a map; (B, 1, 1) for a batch."""
     return z.sum() if z.ndim == 2 else z.sum((-2, -1), keepdim=True)
 
 
@@ -134,32 +160,38 @@ _ahead, _ratio, _updated = CompiledOp(ahead), CompiledOp(ratio), CompiledOp(upda
 
 
 def shifted_data(statistics: WindowStatistics) -> tuple[Tensor, Tensor]:
-    """(D + o)+, (lags, H, W), zero outside the field, and o, (lags, 1, 1)."""
+    """Return (D + o)+, (lags, H, W), zero outside, and o, (lags, 1, 1)."""
     offset = offset_of(statistics)
     return (statistics.covariance + offset).clamp(min=0) * statistics.inside, offset
 
 
 def offset_of(statistics: WindowStatistics) -> Tensor:
-    """(lags, 1, 1) > 0: the median standard error of each lag's covariances, at which they weigh half."""
+    """Return the offset of each lag, (lags, 1, 1) > 0.
+
+    It is the median standard error of the lag's covariances. Covariances of that size have half the weight.
+    """
     spread = statistics.uncertainty.sqrt()
     medians = [within(of_lag, *lag).median() for of_lag, lag in zip(spread, LAGS, strict=True)]
     return torch.stack(medians)[:, None, None].clamp(min=TINY)
 
 
 def warmed(known: Tensor | None) -> Tensor | None:
-    """A density to go on from: the one before, no cell so dark that iterations could not raise it again."""
+    """Return the density before with a floor, as a start for iterations.
+
+    Without the floor, a dark cell could not become bright again: iterations are multiplicative.
+    """
     return None if known is None else known + WARM_FLOOR * known.mean()
 
 
 def flat_start(operator: Operator, statistics: WindowStatistics) -> Tensor:
-    """(rows, columns) as bright as the covariances ask for."""
+    """Return a flat density, (rows, columns), of the covariances' brightness."""
     ones = torch.ones_like(operator.norm)
     level = (statistics.covariance.clamp(min=0)).sum() / (operator.forward(ones) * statistics.inside).sum()
     return ones * level.clamp(min=TINY)
 
 
 def _bytes(batch: Batch) -> int:
-    """One field, however long the window is."""
+    """Count the bytes of one field, whatever the length of the window."""
     operator, grid = batch.covariance, batch.covariance.grid
     return MAPS * grid.map_bytes + operator.separable.adjoint_bytes + FRAMES * grid.frame_bytes
 

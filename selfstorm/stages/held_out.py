@@ -1,8 +1,8 @@
-"""Iterations of stage A by held-out prediction: as many as other frames confirm.
+"""Choose the number of iterations of stage A by held-out prediction.
 
-Frames are dealt into two halves, in blocks longer than an emitter shines. The density of each half, after so many
-iterations, predicts the covariances of the other half. Iterations that sharpen structure improve the prediction, those
-that fit noise spoil it. Measurements: docs/decisions/0019.
+Frames are dealt into two halves, in blocks longer than an emitter shines. The density of each half, after each number
+of iterations, predicts the covariances of the other half. Iterations that sharpen structure improve the prediction,
+those that fit noise spoil it. Measurements: docs/decisions/0019.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class HeldOut:
     """The verdict of held-out frames.
 
     Attributes:
-        iterations: The number to take.
+        iterations: The number to use.
         ceiling: The largest number that was allowed.
         prediction_z: Standard errors by which each half predicts the other, on average; 0 where only noise is shared.
         gains: By number of iterations, how much better than nothing the halves predict each other, in squared standard
@@ -52,25 +52,25 @@ class HeldOut:
 
     @property
     def confirmed(self) -> bool:
-        """Whether the halves predict each other better than chance."""
+        """True where the halves predict each other better than chance."""
         return self.prediction_z >= MIN_PREDICTION_Z
 
     @property
     def limited(self) -> bool:
-        """Whether more iterations would have been allowed, but fit noise."""
+        """True where more iterations were allowed but would fit noise."""
         return self.iterations < self.ceiling
 
 
 def choose_iterations(
     operator: Operator, halves: Halves, mean: Tensor, ceiling: int, carried: int | None = None
 ) -> HeldOut:
-    """Choose the number of iterations by which two halves of the frames predict each other best.
+    """Choose the iterations with which two halves best predict each other.
 
     Args:
         operator: Density to covariances.
         halves: Sums over frames that share none, in photons squared.
         mean: (H, W) photons.
-        ceiling: Never more iterations than this.
+        ceiling: The largest number allowed.
         carried: The number in use, kept unless another predicts clearly better.
     """
     counts = [*(count for count in COUNTS if count < ceiling), ceiling]
@@ -82,7 +82,7 @@ def choose_iterations(
         total, spread = torch.stack([gain.sum(), z]).tolist()
         gains[count] = total
         if total <= gains[best] and count != best:
-            break  # it has turned: more iterations predict worse and worse
+            break  # past the best: more iterations predict worse and worse
         best, best_z = count, spread
     tried = list(gains)
     chosen = next(number for number, count in enumerate(tried) if _loss(tiles, best, count) <= 1)
@@ -92,7 +92,13 @@ def choose_iterations(
 
 
 def most_significant_part(statistics: WindowStatistics, side_px: int) -> tuple[slice, slice]:
-    """Rows and columns of the part of a field, at most side_px along a side, with the most significant covariance."""
+    """Return the part of a field with the most significant covariance.
+
+    It has at most side_px along a side.
+
+    Returns:
+        Slices of rows and of columns.
+    """
     total = statistics.covariance.sum(0).clamp(min=0)
     height, width = (min(pixels, side_px) for pixels in total.shape)
     step = max(height // 2, 1), max(width // 2, 1)
@@ -103,7 +109,10 @@ def most_significant_part(statistics: WindowStatistics, side_px: int) -> tuple[s
 
 
 def _loss(tiles: dict[int, Tensor], best: int, count: int) -> float:
-    """How much worse a number of iterations predicts than the best, in units of what is tolerated."""
+    """Compute the loss of a number of iterations against the best one.
+
+    The loss is in units of the loss that is tolerated.
+    """
     difference = tiles[best] - tiles[count]
     mean, sd = float(difference.mean()), float(difference.std()) if len(difference) > 1 else 0.0
     tolerated = max(TOLERATED_SE * sd / math.sqrt(len(difference)), TOLERATED_SHARE * float(tiles[best].mean()))
@@ -113,7 +122,10 @@ def _loss(tiles: dict[int, Tensor], best: int, count: int) -> float:
 def _predictions(
     operator: Operator, halves: Halves, mean: Tensor, counts: Sequence[int]
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """For each number of iterations (H, W) the gain over no prediction, and a scalar, its standard errors.
+    """Predict each half of the frames by the other, by number of iterations.
+
+    Yields:
+        For each number of iterations, the (H, W) gain over no prediction, and the z-score of the prediction, a scalar.
 
     With the prediction s of a covariance c of variance v, its brightness k = sum(s c / v) / sum(s s / v) fitted, the
     gain is (c^2 - (c - k s)^2) / v, and sum(s c / v) / sqrt(sum(s s / v)) has a variance of 1 where c is noise.

@@ -8,19 +8,17 @@ A call that is pending when Micro-Manager dies never returns: the daemon notices
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import zmq
 
 from daemon.sources.acquisition import Acquisition, AcquisitionSection
 from daemon.sources.camera import TICK_S, CameraFrame, RestartState, Resume, SourceEvent, Waiting
+from daemon.sources.core_connection import attach, core_class, detach
 from daemon.sources.live_mode import LiveMode
 from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError
@@ -28,7 +26,6 @@ from selfstorm.errors import InputError
 PORT = 4827
 LOCAL = ("127.0.0.1", "localhost")
 ANSWER_TICKS, PAUSE_TICKS = 10, 10
-CONNECT_MS = 5000
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +39,7 @@ class MicroManager:
     def __init__(self, section: SourceSection, stop: threading.Event, resume: Resume) -> None:
         self._section, self._stop, self._resume = section, stop, resume
         self._port = port_of(section)
-        self._core_class = _core_class(section)
+        self._core_class = core_class(section.uri)
 
     def events(self) -> Iterator[SourceEvent]:
         while not self._stop.is_set():
@@ -51,7 +48,7 @@ class MicroManager:
                 return
             core = None
             try:
-                core = self._attach()
+                core = attach(self._core_class, self._port)
                 wanted = self._section.options(AcquisitionSection)
                 if wanted is None:
                     yield from LiveMode(core, self._section.uri, self._stop).events()
@@ -63,11 +60,10 @@ class MicroManager:
                     raise
                 why = str(error).partition("\n")[0]
                 log.warning("the bridge to Micro-Manager on port %d failed: %s", self._port, why)
-                _let_go(core, farewell=False)
-                core = None
+                detach(core)
                 yield from self._pause(f"Micro-Manager on port {self._port} failed, it is attached to again: {why}")
             finally:
-                _let_go(core, farewell=True)
+                detach(core)
 
     def _until_it_answers(self) -> Iterator[SourceEvent]:
         """Says hello as pycromanager does, on a socket that can be given up: pycromanager's own would spin and leak."""
@@ -106,18 +102,6 @@ class MicroManager:
             if self._stop.wait(TICK_S):
                 return
 
-    def _attach(self) -> Any:
-        with warnings.catch_warnings(record=True) as caught:  # of versions that differ, from pycromanager's own thread
-            warnings.simplefilter("always")
-            try:
-                core = self._core_class(port=self._port, timeout=CONNECT_MS, new_socket=True)
-            finally:
-                _close_first_bridge(self._port)
-        for warning in caught:
-            if issubclass(warning.category, UserWarning):
-                log.warning("%s", warning.message)
-        return core
-
 
 def port_of(section: SourceSection) -> int:
     """The port of Micro-Manager's bridge on this machine. Raises InputError for an address that cannot work."""
@@ -133,44 +117,3 @@ def port_of(section: SourceSection) -> int:
             hint='run the daemon and its camera process on the microscope PC, with uri = "micromanager:"',
         )
     return int(port)
-
-
-def _core_class(section: SourceSection) -> Any:
-    try:
-        import pyjavaz.bridge
-        from pycromanager import Core
-    except ImportError:
-        raise InputError(
-            "needs pycromanager", where=section.uri, hint='pip install "selfstorm[micromanager]"'
-        ) from None
-    # Every image registers an exit callback that is never taken back: some hundred bytes a frame, and an exit that
-    # waits for ever where Micro-Manager is gone.
-    pyjavaz.bridge.atexit = SimpleNamespace(register=lambda callback: None)
-    return Core
-
-
-def _close_first_bridge(port: int) -> None:
-    """The core talks through a port of its own; pyjavaz would keep the first connection and its thread for ever."""
-    from pyjavaz.bridge import Bridge
-
-    first = Bridge._cached_bridges_by_port.get(port, lambda: None)()
-    if first is not None:
-        first.close()
-
-
-def _let_go(core: Any, *, farewell: bool) -> None:
-    """Give the core and its images back; without farewell where the answer to it would be waited for without end.
-
-    Left to the garbage collector they would say it at any later time: pyjavaz's exceptions keep them in cycles.
-    """
-    if core is None or core._bridge is None:
-        return
-    bridge = core._bridge
-    for shadow in list(bridge._java_objects):
-        if farewell:
-            with contextlib.suppress(Exception):  # it is going anyway
-                shadow._close()
-        else:
-            shadow._closed = True
-    bridge._java_objects.clear()
-    bridge.close()

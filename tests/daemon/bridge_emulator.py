@@ -75,6 +75,7 @@ class BridgeEmulator:
         self._halt, self._threads = threading.Event(), []
         self._objects = {}
         self._fault = None
+        self.faults = 0  # so many calls of methods fail from now on; all objects stay
         self.delay_s = 0.0  # of every answer
         self._going = threading.Event()
         self._going.set()
@@ -105,6 +106,11 @@ class BridgeEmulator:
     def handles(self):
         """How many objects clients hold."""
         return len(self._objects)
+
+    @property
+    def connections(self):
+        """How many ports are open for clients, the main one aside."""
+        return sum(thread.is_alive() for thread in self._threads) - 1
 
     def fail(self, what):
         """From now on every call to objects handed out so far fails: a Micro-Manager that was restarted."""
@@ -185,6 +191,9 @@ class BridgeEmulator:
         if request["hash-code"] not in self._objects:
             raise RuntimeError(f"java.lang.NullPointerException: {self._fault or 'no such object'}")
         thing = self._objects[request["hash-code"]]
+        if self.faults and request["command"] == "run-method":
+            self.faults -= 1
+            raise RuntimeError("java.lang.Exception: device is busy")
         if request["command"] == "get-field":
             value = thing[request["name"]]
             if isinstance(value, dict):

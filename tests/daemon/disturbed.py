@@ -5,14 +5,18 @@ from types import SimpleNamespace
 
 from daemon_process import account_closes, wait_until
 
+from daemon.sources.losses import BY_CAUSE, IN_BUFFER
+
+LOSS_CODES = {loss.code for loss in (IN_BUFFER, *BY_CAUSE.values())}
+
 
 @contextmanager
 def fault(running):
     """What the block does happens to the camera of a running (daemon, results).
 
     Afterwards pictures come again, the account closes, and nothing is missing in transit. What it gives:
-    told(code, text), an event that came since; before and after, the statuses; lost(), at the source; restarts;
-    same_stream.
+    told(code, text), an event that came since; before and after, the statuses; lost(), at the source; losses(), the
+    codes of what was said to be lost there; restarts; same_stream.
     """
     daemon, results, outcome = running.daemon, running.results, SimpleNamespace(before=running.daemon.status())
     known = {event.number for event in results.messages("event")}
@@ -26,6 +30,9 @@ def fault(running):
 
     outcome.told = told
     outcome.lost = lambda: daemon.status().frames.lost_at_source - outcome.before.frames.lost_at_source
+    outcome.losses = lambda: {
+        event.code for event in results.messages("event") if event.number not in known and event.code in LOSS_CODES
+    }
     yield outcome
     results.more("sr.refined", 2)
 

@@ -166,6 +166,18 @@ def test_a_bridge_that_fails_is_attached_to_again(emulator, watch):
     assert [shot.number for shot in watched.until(CameraFrame, 2)] == [0, 1]
 
 
+def test_connections_that_are_given_up_are_closed_on_the_side_of_micromanager(emulator, watch):
+    live(emulator, frames=1)
+    watched = watch(emulator.port)
+    for _ in range(2):
+        watched.until(CameraFrame)
+        assert emulator.connections == 1
+        emulator.faults = 2  # a look for an image that is not there yet may take one
+        watched.until_said("device is busy")
+        wait_until(lambda: emulator.connections == 0)
+        assert emulator.handles == 0
+
+
 def test_a_new_field_is_a_new_stream(emulator, watch):
     live(emulator, frames=1)
     watched = watch(emulator.port)

@@ -1,0 +1,84 @@
+"""A connection to the core of a running Micro-Manager: opened, and closed on both sides."""
+
+from __future__ import annotations
+
+import logging
+import time
+import warnings
+from types import SimpleNamespace
+from typing import Any
+
+import zmq
+
+from selfstorm.errors import InputError
+
+CONNECT_MS = 5000
+FAREWELL_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+def core_class(uri: str) -> Any:
+    """Return pycromanager's Core. Raises InputError where it is not installed."""
+    try:
+        import pyjavaz.bridge
+        from pycromanager import Core
+    except ImportError:
+        raise InputError("needs pycromanager", where=uri, hint='pip install "selfstorm[micromanager]"') from None
+    # Every image registers an exit callback that is never taken back: some hundred bytes a frame, and an exit that
+    # waits for ever where Micro-Manager is gone.
+    pyjavaz.bridge.atexit = SimpleNamespace(register=lambda callback: None)
+    return Core
+
+
+def attach(core_of: Any, port: int) -> Any:
+    """Attach to the core behind Micro-Manager's port, through a port and thread of its own."""
+    with warnings.catch_warnings(record=True) as caught:  # of versions that differ, from pycromanager's own thread
+        warnings.simplefilter("always")
+        try:
+            core = core_of(port=port, timeout=CONNECT_MS, new_socket=True)
+        finally:
+            _close_first_bridge(port)
+    for warning in caught:
+        if issubclass(warning.category, UserWarning):
+            log.warning("%s", warning.message)
+    return core
+
+
+def detach(core: Any) -> None:
+    """Give the core and its images back, so that Micro-Manager closes the port, thread and descriptors of this side.
+
+    It closes them when the last object is given back. pyjavaz would wait for the answers without end, and in its own
+    time: its exceptions keep objects in cycles. So the farewell is said here, on a socket that can be given up.
+    """
+    if core is None or core._closed:
+        return
+    bridge = core._bridge
+    shadows = list(bridge._java_objects)
+    for shadow in shadows:
+        shadow._closed = True
+    bridge._java_objects.clear()
+    bridge.close()
+    _say_farewell(bridge.port, [shadow._hash_code for shadow in shadows if hasattr(shadow, "_hash_code")])
+
+
+def _say_farewell(port: int, codes: list[str]) -> None:
+    deadline = time.monotonic() + FAREWELL_S
+    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
+        socket.setsockopt(zmq.LINGER, 0)
+        socket.connect(f"tcp://127.0.0.1:{port}")
+        for code in codes:
+            socket.send_json({"command": "destructor", "hash-code": code})
+            if not socket.poll(max(0, int(1000 * (deadline - time.monotonic())))):
+                log.warning("Micro-Manager did not answer a farewell on port %d: it keeps that port open", port)
+                return
+            socket.recv()
+
+
+def _close_first_bridge(port: int) -> None:
+    """Close the connection that the core was asked for on; pyjavaz would keep it and its thread for ever."""
+    from pyjavaz.bridge import Bridge
+
+    first = Bridge._cached_bridges_by_port.get(port, lambda: None)()
+    if first is not None:
+        first.close()

@@ -1,4 +1,4 @@
-"""The newest frames of the running stream: as many as a window may still ask for, never more."""
+"""Newest frames of the running stream, for windows still to come."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from selfstorm.frames import Frame
 
 
 class FrameRing:
-    """A bounded sequence of frames in order of seq. Frames are references; pixels are not copied."""
+    """Bounded sequence of frames in order of seq.
+
+    Frames are references; pixels are not copied.
+
+    Args:
+        capacity: maximum number of frames.
+    """
 
     def __init__(self, capacity: int) -> None:
         self._frames: deque[Frame] = deque(maxlen=capacity)
@@ -18,10 +24,13 @@ class FrameRing:
         self._frames.append(frame)
 
     def between(self, first_seq: int, last_seq: int) -> tuple[Frame, ...]:
-        """The frames there are with first_seq <= seq <= last_seq."""
+        """Return the frames with first_seq <= seq <= last_seq.
+
+        Frames that never came are left out.
+        """
         return tuple(frame for frame in self._frames if first_seq <= frame.seq <= last_seq)
 
     def forget_before(self, seq: int) -> None:
-        """Drop frames no window will ask for again."""
+        """Drop frames that no window will need again."""
         while self._frames and self._frames[0].seq < seq:
             self._frames.popleft()

@@ -1,4 +1,7 @@
-"""Events about lost frames: where and why, how many since the last event, and what to do about it."""
+"""Events about lost frames.
+
+They report the place, the cause, the number since the last event, and a remedy.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,10 @@ IN_TRANSIT = SourceLoss(
 
 
 class Losses:
-    """Events of one stream: the first loss of a kind at once, more of it gathered for some seconds."""
+    """Events about the losses of one stream.
+
+    The first loss of a kind is reported at once, later ones are gathered for some seconds.
+    """
 
     def __init__(self, health: Health, source: str) -> None:
         self._health = health
@@ -27,7 +33,12 @@ class Losses:
         self._due_s: dict[str, float] = {}
 
     def report(self, missing: int, at_source: Mapping[str, int]) -> None:
-        """Report what the stream has lost by now. missing: in transit. at_source: before sending, by cause."""
+        """Report the losses of the stream so far.
+
+        Args:
+            missing: frames lost in transit.
+            at_source: frames lost before sending, by cause.
+        """
         self._report(IN_TRANSIT, missing)
         for cause, total in at_source.items():
             self._report(self._at_source if cause == LossCause.AT_SOURCE else BY_CAUSE[LossCause(cause)], total)
@@ -41,9 +52,15 @@ class Losses:
 
 
 def known_causes(total: int, in_camera: int, by_cause: Mapping[str, int]) -> dict[str, int]:
-    """Split a sender's losses by the causes that have a sentence of their own; the rest is that of its source.
+    """Split a sender's losses by cause.
 
-    A sender of an older version names `in_camera` only.
+    Causes without a text of their own count as the usual loss of the source. A sender of an older version names
+    `in_camera` only.
+
+    Args:
+        total: frames lost at the source.
+        in_camera: of them inside the camera.
+        by_cause: as the sender reports them.
     """
     known = {cause: count for cause, count in by_cause.items() if cause in set(BY_CAUSE)}
     known[LossCause.IN_CAMERA] = in_camera

@@ -1,4 +1,7 @@
-"""Frame stream in, windows out: the one place where frames are received and accounted for."""
+"""Receiver of frames: frame stream in, windows out.
+
+All frames are received and accounted for here.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +28,25 @@ REGION_TOO_LARGE = "the region does not fit, and all of the field is reconstruct
 
 
 class FrameReceiver(threading.Thread):
-    """Receives, accounts and cuts into windows until it is stopped; then closes the queue.
+    """Receives frames, accounts for them, and cuts them into windows.
 
-    late: the first stream may have begun long ago, and its account begins with what is heard of it first.
+    It closes the queue when it is stopped.
+
+    Args:
+        endpoint: address of the frame stream.
+        health: takes the account, and events.
+        queue: takes the windows.
+        settings: configuration, followed before every frame.
+        begins: called with the description of every new stream.
+        late: the first stream may have begun long ago, and its account begins with its first message.
+        key: for a publisher beyond loopback.
+
+    Attributes:
+        stream: the running stream; None before the first.
+        source_state: as the last heartbeat reported it.
+        source_detail: likewise.
+        shut_out: reason for which the publisher refuses us; empty if it does not.
+        died: the thread ended by a fault of the program.
     """
 
     def __init__(
@@ -58,7 +77,10 @@ class FrameReceiver(threading.Thread):
 
     @property
     def heard_s(self) -> float:
-        """When the camera process was last heard; now, while we ourselves do not listen (lossless, queue full)."""
+        """Time of the last message of the camera process.
+
+        It is now while the receiver does not listen (lossless, with a full queue).
+        """
         return time.monotonic() if self._handing_over else self._heard_s
 
     @property
@@ -72,10 +94,14 @@ class FrameReceiver(threading.Thread):
         self._halt.set()
 
     def source_gone(self) -> None:
-        """Nobody sends: the next stream comes after an outage, if frames came before."""
+        """Note that no process sends frames.
+
+        The next stream comes after an outage, if frames came before.
+        """
         self._outage, self._back_s = self.source_state == "running", 0.0
 
     def run(self) -> None:
+        """Receive until stopped, then close the queue."""
         try:
             with FrameSubscriber(self._endpoint, key=self._key) as subscriber:
                 while not self._halt.is_set():
@@ -87,8 +113,8 @@ class FrameReceiver(threading.Thread):
                         self._shut_out(subscriber.fault)
                     except (MalformedMessageError, RefusedError) as error:
                         self._refuse(str(error))
-                    except Exception as error:  # whatever a stranger sends, the stream goes on
-                        log.exception("a message could not be taken in")
+                    except Exception as error:  # no message may end the stream
+                        log.exception("a message could not be processed")
                         self._refuse(f"{type(error).__name__}: {error}")
             self.died = False
         except Exception:
@@ -97,7 +123,7 @@ class FrameReceiver(threading.Thread):
             self._queue.close()
 
     def _shut_out(self, why: str) -> None:
-        """Tell why the publisher does not let us in, once for each time."""
+        """Report a publisher's refusal, once for each reason."""
         if why and why != self.shut_out:
             self._health.event("warning", "key_refused", f"{self._endpoint}: {why}")
         self.shut_out = why
@@ -111,7 +137,7 @@ class FrameReceiver(threading.Thread):
         if isinstance(message, StreamInfo):
             self._described(message)
         elif isinstance(message, Heartbeat):
-            self._told(message)
+            self._report_state(message)
             if stream := self._stream_of(message.stream, message.next_seq):
                 stream.heartbeat(message)
         elif isinstance(message, FrameHeader) and received.pixels is not None:
@@ -124,8 +150,11 @@ class FrameReceiver(threading.Thread):
         else:
             raise RefusedError(f"'{received.kind}' does not belong into a frame stream")
 
-    def _told(self, heartbeat: Heartbeat) -> None:
-        """Where the source stands; what it waits for is an event too, for it may be over when somebody looks."""
+    def _report_state(self, heartbeat: Heartbeat) -> None:
+        """Report the state of the source.
+
+        A wait is an event, too: it may be over before a user reads the state.
+        """
         state, detail = heartbeat.state, heartbeat.detail
         self._back_s = self._back_s or time.monotonic()
         if state == "waiting" and (state, detail) != (self.source_state, self.source_detail):
@@ -134,13 +163,16 @@ class FrameReceiver(threading.Thread):
         self._health.report(source_state=state, detail=detail)
 
     def _stream_of(self, name: str, seq: int) -> StreamReceiver | None:
-        """The running stream if that is its name. Joined late, it begins with what is heard of it first."""
+        """Return the running stream if it has this name.
+
+        A stream that is joined late begins with its first message.
+        """
         if self._joining is not None and name == self._joining.stream:
             self._begin(self._joining, seq)
         return self.stream if self.stream is not None and name == self.stream.info.stream else None
 
     def _recut(self, stream: StreamReceiver) -> None:
-        """Follow what was changed about windows since the last frame."""
+        """Apply changes of the windows since the last frame."""
         wanted = self._settings.current.reconstruction
         if wanted is not self._cut:
             self._cut, before = wanted, stream.windows.info
@@ -149,7 +181,13 @@ class FrameReceiver(threading.Thread):
                 self._begins(stream.windows.info)
 
     def _unknown_frame(self) -> None:
-        """A frame of a stream that was not described: who joins late sees some until the next description comes."""
+        """Tolerate a frame of a stream that was not described, for a while.
+
+        A receiver that joins late gets some until the next description comes.
+
+        Raises:
+            RefusedError: no description comes.
+        """
         now = time.monotonic()
         self._unknown_since_s = self._unknown_since_s or now
         if now - self._unknown_since_s > UNDESCRIBED_S:
@@ -167,7 +205,7 @@ class FrameReceiver(threading.Thread):
             raise RefusedError("a stream's description changed: a stream of another kind needs a new name")
 
     def _begin(self, info: StreamInfo, first_seq: int) -> None:
-        """A new stream: no window mixes frames of two."""
+        """Begin a new stream; no window mixes frames of two."""
         self._late, self._joining = False, None
         outage, self._outage = self._outage_before(self.stream), False
         first_index = self.stream.windows.next_index if self.stream else 0

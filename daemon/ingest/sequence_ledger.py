@@ -1,4 +1,7 @@
-"""Sent, received, missing: what became of every frame, from the numbers on frames and heartbeats."""
+"""Account of a stream: frames sent, received and missing.
+
+It is kept by the numbers on frames and heartbeats.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,17 @@ LONGEST_GAP = 10_000_000
 
 @dataclass
 class Ledger:
-    """The account of one stream, counted from the first seq heard of.
+    """The account of one stream, counted from its first known number.
 
-    sent = received + missing at all times; out_of_order frames (repeated or late) are no frames of their own.
+    sent = received + missing at all times.
+
+    Attributes:
+        stream: name of the stream.
+        first_seq: first number that is counted.
+        next_seq: number of the frame that should come next.
+        received: frames that came in order.
+        missing: frames that were sent and did not come.
+        out_of_order: repeated or late frames, which are not counted as sent.
     """
 
     stream: str
@@ -26,14 +37,22 @@ class Ledger:
 
     @property
     def sent(self) -> int:
+        """Number of frames sent."""
         return self.next_seq - self.first_seq
 
     def believes(self, seq: int) -> bool:
-        """Whether the sender may have got that far: hours in which nothing came are a gap, 2**62 frames nonsense."""
+        """Return True if the sender may have reached a number.
+
+        A gap of hours is possible, one of 2**62 frames is not.
+        """
         return seq - self.next_seq <= LONGEST_GAP
 
     def frame(self, seq: int) -> int | None:
-        """A frame arrived: how many before it are missing; None when it is out of order and not to be used."""
+        """Count a frame.
+
+        Returns:
+            Number of missing frames before it; None when it is out of order and must not be used.
+        """
         if seq < self.next_seq:
             self.out_of_order += 1
             return None
@@ -42,7 +61,11 @@ class Ledger:
         return gap
 
     def reached(self, next_seq: int) -> int:
-        """The sender stands at next_seq: how many frames before it turn out to be missing."""
+        """Advance to the sender's next number.
+
+        Returns:
+            Number of frames before it that turn out to be missing.
+        """
         gap = max(0, next_seq - self.next_seq)
         self.next_seq, self.missing = max(self.next_seq, next_seq), self.missing + gap
         return gap

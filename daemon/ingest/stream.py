@@ -1,4 +1,4 @@
-"""One stream as the daemon takes it in: its account, its losses by place, its windows."""
+"""One stream in the daemon: its account, its losses, its windows."""
 
 from __future__ import annotations
 
@@ -23,16 +23,27 @@ class RefusedError(SelfStormError):
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """Nobody sent for so long, after the frame the camera called last_number."""
+    """A time without a sender.
+
+    Attributes:
+        last_number: the camera's number of the last frame before it.
+        away_s: duration in seconds.
+    """
 
     last_number: int
     away_s: float
 
 
 class StreamReceiver:
-    """One stream: its ledger and its windows. `complete` is called with every window that gets complete.
+    """One stream: its ledger and its windows.
 
-    outage: what lies before it, if anything. first_seq: where it stood when it was met.
+    Args:
+        info: description of the stream.
+        health: takes the account, and events.
+        complete: called with every window that is complete.
+        windows: cuts the stream.
+        outage: time without a sender before the stream; None without one.
+        first_seq: number of its first frame, as it was joined.
     """
 
     def __init__(
@@ -55,7 +66,11 @@ class StreamReceiver:
         self._losses = Losses(health, info.source)
 
     def frame(self, header: FrameHeader, pixels: Array) -> None:
-        """A frame of this stream has arrived. Raises RefusedError."""
+        """Account for a frame, and put it into the windows.
+
+        Raises:
+            RefusedError: its number cannot be true.
+        """
         self._check(header.seq)
         gap = self._ledger.frame(header.seq)
         if gap is None:
@@ -87,7 +102,13 @@ class StreamReceiver:
         return self._ledger.next_seq
 
     def heartbeat(self, heartbeat: Heartbeat) -> None:
-        """The sender says how far it is; frames before that which did not come are missing. Raises RefusedError."""
+        """Account for the position that the sender reports.
+
+        Frames before it that did not come are missing.
+
+        Raises:
+            RefusedError: the report cannot be true.
+        """
         lost = known_causes(heartbeat.lost_at_source, heartbeat.lost_in_camera, heartbeat.lost_by_cause)
         newly = [count - self._lost.get(cause, 0) for cause, count in lost.items()]
         if min(newly) < 0:
@@ -107,7 +128,7 @@ class StreamReceiver:
             raise RefusedError(f"the frame number jumps by more than {LONGEST_GAP:,}")
 
     def _account(self, outage: Outage, number: int) -> None:
-        """The first frame after the sender was away: what was lost meanwhile."""
+        """Estimate the frames lost in an outage, at the first frame after it."""
         away_s = outage.away_s
         if number == outage.last_number + 1 or is_stored(self.info.source):
             self._health.event("info", "source_resumed", f"frames go on with number {number} after {away_s:.1f} s")

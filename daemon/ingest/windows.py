@@ -1,4 +1,7 @@
-"""Frames -> sliding windows -> the worker, newest first when it cannot follow."""
+"""Sliding windows of frames, and their queue to the worker.
+
+The newest window comes first when the worker cannot follow.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,19 @@ from daemon.ingest.frame_ring import FrameRing
 from selfstorm.frames import Frame, Region, StreamInfo, Window
 
 LOSSLESS_DEPTH, FIRST_DEPTH = 2, 3
-MOST_EMPTY = 1000
-MOST_EARLIER = 200  # frames: half of what the model remembers; more would keep the picture waiting
-MOST_EARLIER_BYTES = 2**29
+MAX_EMPTY = 1000
+MAX_EARLIER = 200  # frames: half of the model's memory; more would delay the picture
+MAX_EARLIER_BYTES = 2**29
 
 
 class Skipped(NamedTuple):
-    """Windows that were skipped, of them those while it was paused, and frames that nobody will see because of it."""
+    """Windows that were skipped.
+
+    Attributes:
+        windows: number of windows.
+        paused: of them those while the daemon was paused.
+        frames: frames that no window contains because of it.
+    """
 
     windows: int = 0
     paused: int = 0
@@ -25,11 +34,22 @@ class Skipped(NamedTuple):
 
 
 class SlidingWindows:
-    """Cuts one stream into windows of `length` frames, one every `stride`, counted in seq and not in arrivals.
+    """Cuts one stream into windows of frames.
 
-    A window is complete once the stream has passed its last frame; frames that never came are listed in it. left_out:
-    windows of a gap of more than MOST_EMPTY windows, which have a number and are not made. region: frames are cut to
-    it; as long as it is not within the camera's field the whole field is taken.
+    Windows have `length` frames, one begins every `stride`; both are counted in seq, not in arrivals. A window is
+    complete
+    once the stream has passed its last frame; frames that never came are listed in it.
+
+    Args:
+        info: description of the stream.
+        length: frames of a window.
+        stride: frames from one window to the next.
+        first_seq: number of the first frame.
+        first_index: number of the first window.
+        region: frames are cut to it; where it exceeds the camera's field, the whole field is used.
+
+    Attributes:
+        left_out: windows of a gap of more than MAX_EMPTY windows, which have a number and are not made.
     """
 
     def __init__(
@@ -55,11 +75,19 @@ class SlidingWindows:
 
     @property
     def info(self) -> StreamInfo:
-        """The stream as its windows show it: cut to the region."""
+        """Description of the stream, cut to the region."""
         return self._info
 
     def recut(self, length: int, stride: int, region: Region | None) -> None:
-        """Windows of another length, stride or region from here on; frames of those under way are kept if they fit."""
+        """Change length, stride or region from here on.
+
+        Frames of unfinished windows are kept if they fit.
+
+        Args:
+            length: frames of a window.
+            stride: frames from one window to the next.
+            region: of the camera's field; None for all of it.
+        """
         kept = self._ring.between(self._start, self._next_seq)
         self._length, self._stride, self._ring = length, stride, FrameRing(length)
         before = self._region
@@ -79,7 +107,7 @@ class SlidingWindows:
             self._info = field.model_copy(update={"roi_yx": (y, x), **size})
 
     def push(self, frame: Frame) -> list[Window]:
-        """Take a frame; the windows it completes."""
+        """Add a frame, and return the windows that it completes."""
         if self._region is not None:
             # A copy: a view would keep the whole frame in memory.
             frame = replace(frame, pixels=self._region.of(frame.pixels).copy())
@@ -87,13 +115,17 @@ class SlidingWindows:
         return self.passed(frame.seq + 1)
 
     def passed(self, next_seq: int) -> list[Window]:
-        """The stream has reached next_seq, whether its frames came or not; the windows this completes."""
+        """Advance the stream, and return the windows that this completes.
+
+        Args:
+            next_seq: number that the stream has reached, whether its frames came or not.
+        """
         complete = []
         self._next_seq = max(self._next_seq, next_seq)
         while self._start + self._length <= next_seq:
             first, last = self._start, self._start + self._length - 1
             frames = self._ring.between(first, last)
-            if not frames and (empty := self._empty_before(next_seq)) > MOST_EMPTY:
+            if not frames and (empty := self._empty_before(next_seq)) > MAX_EMPTY:
                 self._start, self._index = first + empty * self._stride, self._index + empty
                 self.left_out += empty
                 continue
@@ -116,18 +148,24 @@ class SlidingWindows:
         return complete
 
     def _empty_before(self, next_seq: int) -> int:
-        """How many windows from the next on end before frame next_seq - 1, the only one that may have come."""
+        """Count the windows that end before frame next_seq - 1.
+
+        That frame is the only one that may have come.
+        """
         return (next_seq - 1 - self._length - self._start) // self._stride + 1
 
 
 class WindowQueue:
-    """Hands windows to the worker. Live: only the newest waits, others are skipped. Lossless: putting waits.
+    """Hands windows to the worker.
 
-    The first window takes longest, for camera and optics are learned from it: those that are complete meanwhile wait
-    too, up to three, until the worker has caught up with them or turns out to be too slow.
+    Live, only the newest window waits and others are skipped. Lossless, putting waits.
 
-    Paused, it hands none, as if the worker were busy. The frames of skipped windows go along with the newest, as many
-    as the model could remember.
+    The first window takes longest, for camera and optics are learned from it: those that are complete meanwhile wait,
+    too,
+    up to three, until the worker has caught up with them or turns out to be too slow.
+
+    While paused, no window is handed out, as if the worker were busy. The frames of skipped windows go along with the
+    newest, as many as the model can remember.
     """
 
     def __init__(self, *, lossless: bool) -> None:
@@ -139,7 +177,13 @@ class WindowQueue:
         self._patient = True
 
     def put(self, window: Window) -> Skipped:
-        """Add a window; what was skipped for it. Waits for room when lossless."""
+        """Add a window.
+
+        It waits for space in the queue when lossless.
+
+        Returns:
+            The windows and frames that were skipped for it.
+        """
         with self._changed:
             skipped = Skipped()
             if self._lossless:
@@ -153,7 +197,11 @@ class WindowQueue:
             return skipped
 
     def _instead_of_waiting(self, window: Window) -> tuple[Window, int]:
-        """The window with the frames of all that wait, which do so no more, and how many are too many to take along."""
+        """Merge all waiting windows into this one.
+
+        Returns:
+            The window with their frames, and the number of frames that are too many to go along.
+        """
         passed_over, earlier = 0, self._waiting.popleft()
         for later in (*self._waiting, window):
             earlier, too_many = self._with_frames_of(earlier, later)
@@ -162,19 +210,27 @@ class WindowQueue:
         return earlier, passed_over
 
     def _with_frames_of(self, skipped: Window, window: Window) -> tuple[Window, int]:
-        """The window with the frames that only the skipped one had, and how many are too many to take along."""
+        """Add the frames that only the skipped window had.
+
+        Returns:
+            The window with them, and the number of frames that are too many to go along.
+        """
         handed = self._handed
         seen = handed.last_seq if handed is not None and handed.info.stream == skipped.info.stream else -1
         passed = [*skipped.before, *(frame for frame in skipped.frames if frame.seq > seen)]
         if skipped.info != window.info:
             return window, len(passed)
         earlier = [frame for frame in passed if frame.seq < window.first_seq]
-        most = max(0, min(MOST_EARLIER, MOST_EARLIER_BYTES // window.frames[0].pixels.nbytes)) if window.frames else 0
+        most = max(0, min(MAX_EARLIER, MAX_EARLIER_BYTES // window.frames[0].pixels.nbytes)) if window.frames else 0
         kept = earlier[max(0, len(earlier) - most) :]
         return replace(window, before=tuple(kept)), len(earlier) - len(kept)
 
     def get(self, timeout_s: float) -> Window | None:
-        """The next window, or None when none came in time or the queue is closed and empty."""
+        """Return the next window.
+
+        Returns:
+            None when none came in time, or when the queue is closed and empty.
+        """
         with self._changed:
             self._changed.wait_for(self._ready, timeout_s)
             if not (self._waiting and self._ready()):
@@ -190,25 +246,28 @@ class WindowQueue:
         return self._closed or (bool(self._waiting) and (self._hurried or not self._paused))
 
     def pause(self, paused: bool) -> None:
-        """Hand out no window until told otherwise, or until the end."""
+        """Hand out no window until resumed, or until the end."""
         with self._changed:
             self._paused = paused
             self._changed.notify_all()
 
     def hurry(self) -> None:
-        """Nobody waits any more: the source has stopped, what is under way must be taken in."""
+        """Stop all waits of `put`, for the end of the run.
+
+        The source has stopped, and the frames under way must be received.
+        """
         with self._changed:
             self._hurried = True
             self._changed.notify_all()
 
     def close(self) -> None:
-        """No more windows will come; those waiting are still handed out."""
+        """Close the queue; waiting windows are still handed out."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     @property
     def finished(self) -> bool:
-        """Closed, and nothing waits."""
+        """True when the queue is closed and empty."""
         with self._changed:
             return self._closed and not self._waiting

@@ -119,7 +119,7 @@ def test_frames_of_skipped_windows_go_along_once_with_the_newest():
 
 
 def test_what_is_more_than_the_model_remembers_is_counted(monkeypatch):
-    monkeypatch.setattr("daemon.ingest.windows.MOST_EARLIER", 3)
+    monkeypatch.setattr("daemon.ingest.windows.MAX_EARLIER", 3)
     queue = WindowQueue(lossless=False)
     passed_over = [queue.put(sliding(first)).frames for first in range(0, 20, 2)]
     assert [f.seq for f in queue.get(0).before] == [15, 16, 17]

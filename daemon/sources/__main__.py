@@ -1,4 +1,4 @@
-"""A camera process: one source, published as a frame stream.
+"""Camera process: one source, published as a frame stream.
 
     python -m daemon.sources SOURCE.json --bind ENDPOINT [--subscribers N] [--keyring DIR] [--lossless]
                              [--resume-at NUMBER --sent N --left JSON]
@@ -31,30 +31,43 @@ FAILED = 3  # exit code: to be started again
 
 
 def open_source(section: SourceSection, stop: threading.Event, resume: Resume) -> Source:
-    """Open the source that a URI names. resume: where to go on, for those that can."""
+    """Open the source that a URI names.
+
+    Args:
+        section: the configuration of the source.
+        stop: ends the source.
+        resume: position to go on from, for sources that can.
+    """
     source: Source = resolve(section.kind.opener)(section, stop, resume)
     return source
 
 
-def publish(source: Source, publisher: StreamPublisher, stop: threading.Event, most_frames: int | None) -> None:
-    """Send all that happens at the source, until it ends or is told to stop."""
+def publish(source: Source, publisher: StreamPublisher, stop: threading.Event, max_frames: int | None) -> None:
+    """Send every event of the source, until it ends or is stopped.
+
+    Args:
+        source: to publish.
+        publisher: sends the frames and heartbeats.
+        stop: ends the publishing.
+        max_frames: number of frames to send; None for all.
+    """
     sent = 0
-    for happening in source.events():
-        match happening:
+    for event in source.events():
+        match event:
             case StreamInfo():
-                publisher.begin(happening)
-            case CameraFrame() if sent == most_frames:  # the processes before this one have sent them all
+                publisher.begin(event)
+            case CameraFrame() if sent == max_frames:  # the processes before this one have sent them all
                 break
             case CameraFrame():
                 publisher.say("running")
-                publisher.send(happening)
+                publisher.send(event)
                 sent += 1
             case Lost(count, cause):
                 publisher.lost(count, cause)
             case Waiting(detail):
                 publisher.say("waiting", detail)
         publisher.beat()
-        if stop.is_set() or (sent and sent == most_frames):
+        if stop.is_set() or (sent and sent == max_frames):
             break
     publisher.say("ended", "the source has ended")
 
@@ -69,7 +82,7 @@ def _leave(left: RestartState, debt: str) -> None:
 @click.option("--subscribers", type=int, default=1)
 @click.option("--resume-at", type=int, default=0, help="The number of the frame to go on with.")
 @click.option("--sent", type=int, default=0, help="Frames that camera processes before this one sent.")
-@click.option("--left", type=json.loads, default="{}", help="What the one before this one left to be known.")
+@click.option("--left", type=json.loads, default="{}", help="State that the camera process before this one left.")
 @click.option("--keyring", type=click.Path(path_type=Path), help="The keys for an address beyond loopback.")
 @click.option("--lossless", is_flag=True)
 def main(
@@ -91,7 +104,7 @@ def main(
             send_line(endpoint=publisher.endpoint)
             publisher.wait_for_subscribers(subscribers)
             publish(source, publisher, stop, settings.frames and max(0, settings.frames - sent))
-            # The end is told again and again until somebody closes our input: a single end marker can get lost.
+            # The end is repeated until the parent closes our input: a single end marker can get lost.
             while not stop.wait(TICK_S):
                 publisher.beat()
     except InputError as error:
@@ -100,7 +113,7 @@ def main(
     except CameraError as error:
         send_line(failed=str(error))
         sys.exit(FAILED)
-    except Exception as error:  # a camera fails in its own ways: the daemon says how and starts us again
+    except Exception as error:  # a camera fails in its own ways: the daemon reports it and starts another process
         logging.getLogger(__name__).exception("the camera process failed")
         send_line(failed=f"{type(error).__name__}: {error}")
         sys.exit(FAILED)

@@ -1,4 +1,6 @@
-"""An acquisition that the daemon starts itself: the one place where Micro-Manager's settings are touched.
+"""Acquisition in Micro-Manager that the daemon starts itself.
+
+Nothing else in the daemon changes Micro-Manager's settings.
 
 The sequence is ours, so its images are popped: every one comes, in order, accounted by its number. What was set before
 is set again at the end, whatever ends it: where it is a kill, the camera process after it does that first.
@@ -28,9 +30,11 @@ PIXEL_TYPES: dict[int, PixelType] = {1: "uint8", 2: "uint16"}
 
 
 class AcquisitionSection(Section):
-    """[source.acquisition]: an acquisition that the daemon starts in Micro-Manager; only then is anything set there.
+    """[source.acquisition]: an acquisition started in Micro-Manager.
 
-    interval_ms: between two frames; 0 leaves the pace to the camera. What was set is put back at the end.
+    Micro-Manager's settings are changed for it alone, and put back at the end. interval_ms: between two frames; 0
+    leaves
+    the pace to the camera.
     """
 
     frames: Annotated[int, Field(ge=1)]
@@ -47,10 +51,15 @@ class AcquisitionSection(Section):
 
 
 class Acquisition:
-    """`wanted.frames` frames less the first `resume.number`, then the end.
+    """Frames of an acquisition, and then the end.
 
-    core: pycromanager's Core, of either backend. resume.left: the settings as one before this one found them, if it was
-    killed before it put them back.
+    Args:
+        core: pycromanager's Core, of either backend.
+        source: the source's URI.
+        wanted: number of frames, channel and exposure.
+        resume: `number` frames were taken by camera processes before this one; `left` are the settings as one before
+            this one found them, if it was killed before it put them back.
+        stop: ends the acquisition.
     """
 
     def __init__(
@@ -60,6 +69,7 @@ class Acquisition:
         self._taken = resume.number
 
     def events(self) -> Iterator[SourceEvent]:
+        """Yield the frames, and the losses and waits between them."""
         core, left = self._core, self._resume.left
         while core.is_sequence_running():  # never stopped: ours ends by itself, should it be the one left behind
             yield Waiting(OURS_OR_LIVE if left else LIVE)
@@ -97,7 +107,7 @@ class Acquisition:
         self._resume.leave({}, "")
 
     def _sequence(self) -> Iterator[SourceEvent]:
-        """At the camera's own pace."""
+        """Yield the frames of a sequence at the camera's own pace."""
         core, frames, expected = self._core, self._wanted.frames - self._taken, 0
         if frames < 1:
             return
@@ -123,7 +133,7 @@ class Acquisition:
                 yield None
 
     def _snaps(self) -> Iterator[SourceEvent]:
-        """One by one, at the interval asked for."""
+        """Yield single images at the configured interval."""
         core, started_s = self._core, time.monotonic()
         shape = int(core.get_image_height()), int(core.get_image_width())
         pace = Pacer(1000 / self._wanted.interval_ms, self._stop)
@@ -164,26 +174,40 @@ class Acquisition:
 
 @dataclass(frozen=True, slots=True)
 class _Settings:
-    """What an acquisition changes, as it was before: the exposure, and (device, property, value) of its channel."""
+    """Settings that an acquisition changes, as they were before.
+
+    Attributes:
+        exposure_ms: exposure; None where it is not changed.
+        properties: (device, property, value) of the channel.
+    """
 
     exposure_ms: float | None
     properties: list[tuple[str, str, str]]
 
     def in_words(self) -> str:
-        """Said where nobody sets them as they were any more."""
+        """Describe the settings, for an event if they are not put back."""
         exposure = [] if self.exposure_ms is None else [f"exposure {self.exposure_ms:g} ms"]
         return ", ".join([*exposure, *(f"{device}-{name} {value}" for device, name, value in self.properties)])
 
 
 def _found(core: Any, wanted: AcquisitionSection, source: str) -> _Settings:
-    """The settings that an acquisition will change. Raises InputError for a channel that is not there."""
+    """Read the settings that an acquisition will change.
+
+    Args:
+        core: of Micro-Manager.
+        wanted: the acquisition.
+        source: its URI, for error messages.
+
+    Raises:
+        InputError: there is no such channel.
+    """
     properties: list[tuple[str, str, str]] = []
     if wanted.channel_group is not None and wanted.channel is not None:
         if not core.is_config_defined(wanted.channel_group, wanted.channel):
             raise InputError(
                 f"Micro-Manager has no preset '{wanted.channel}' in a group '{wanted.channel_group}'",
                 where=source,
-                hint="mend channel and channel_group under [source.acquisition]",
+                hint="correct channel and channel_group under [source.acquisition]",
             )
         members = _members(core.get_config_data(wanted.channel_group, wanted.channel))
         properties = [(device, name, str(core.get_property(device, name))) for device, name in members]
@@ -191,7 +215,10 @@ def _found(core: Any, wanted: AcquisitionSection, source: str) -> _Settings:
 
 
 def _members(config: Any) -> list[tuple[str, str]]:
-    """(device, property) of a preset; the bridge's names and those of the Python backend differ."""
+    """List (device, property) of a preset.
+
+    The bridge's names and those of the Python backend differ.
+    """
     size = int(config.size())
     if hasattr(config, "get_setting"):
         settings = [config.get_setting(index) for index in range(size)]

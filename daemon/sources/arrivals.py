@@ -1,4 +1,4 @@
-"""The number of the newest image at any time, predicted from when the last ones came.
+"""Prediction of the newest image's number, from earlier images.
 
 A camera films steadily, so image n comes at phase + n * period. A call that was sent at s and found N to be the newest
 says that N had come by then and N + 1 had not:
@@ -36,7 +36,10 @@ class Arrivals:
 
     @property
     def period_s(self) -> float:
-        """Time between two images, by the camera's clock where it has one; 0 while unknown."""
+        """Time between two images in seconds; 0 while unknown.
+
+        It is measured by the camera's clock where there is one.
+        """
         points: list[tuple[int, float]] = list(self._stamps) or [(number, sent_s) for sent_s, number in self._calls]
         if len(points) < 2:
             return 0.0
@@ -44,10 +47,19 @@ class Arrivals:
         return max(last_s - first_s, 0.0) / (last - first) if last > first else 0.0
 
     def bounds(self, at_s: float, known: int) -> tuple[int, int]:
-        """Bound the newest number that a call sent at this time finds; `known` is there already."""
+        """Bound the newest number that a call finds.
+
+        Args:
+            at_s: time at which the call is sent.
+            known: number of an image that has come already.
+
+        Returns:
+            (lowest, highest) possible number.
+        """
         period_s = self.period_s
         if not period_s or len(self._calls) < 2 * (OUTLIERS + 1):
             return known, known
+        # Of each call: phase <= sent - number * period < phase + period. The extreme calls are outliers.
         phases = sorted(sent_s - number * period_s for sent_s, number in self._calls)
         least, most = phases[OUTLIERS], phases[-1 - OUTLIERS] - period_s
         one, other = math.floor((at_s - least) / period_s), math.floor((at_s - most) / period_s)

@@ -1,8 +1,8 @@
-"""What a camera source is: an iterator that says what happens at the camera.
+"""Interface of a camera source: an iterator over its events.
 
     StreamInfo   a new stream begins: another field, another size, or simply a fresh start
-    Shot         the next frame of the stream
-    Lost         frames the source knows to be lost before the next one
+    CameraFrame  the next frame of the stream
+    Lost         frames that were lost before the next one
     Waiting      nothing yet, and why
     None         nothing new
 
@@ -27,7 +27,13 @@ TICK_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class CameraFrame:
-    """One frame. pixels: (H, W). number: the camera's own count. camera_ms: the camera's clock."""
+    """One frame of the camera.
+
+    Attributes:
+        pixels: (H, W).
+        number: the camera's own count.
+        camera_ms: the camera's clock in ms; None where it has none.
+    """
 
     pixels: Array
     number: int
@@ -36,7 +42,12 @@ class CameraFrame:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """`count` frames were lost before they could be sent, and why."""
+    """Frames that were lost before they could be sent.
+
+    Attributes:
+        count: number of frames.
+        cause: of the loss.
+    """
 
     count: int
     cause: LossCause = LossCause.AT_SOURCE
@@ -44,7 +55,11 @@ class Lost:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The source waits for something outside; detail says for what."""
+    """The source waits for something outside.
+
+    Attributes:
+        detail: description of it.
+    """
 
     detail: str
 
@@ -53,23 +68,29 @@ SourceEvent = StreamInfo | CameraFrame | Lost | Waiting | None
 RestartState = Mapping[str, Any]
 
 
-def _to_nobody(left: RestartState, debt: str) -> None:
-    """There is no camera process after this one."""
+def _discard(left: RestartState, debt: str) -> None:
+    """Discard the state: there is no camera process after this one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """Where the camera processes before this one came to; nothing for the first.
+    """Position that the camera processes before this one reached.
 
-    number: the camera's, of the frame that should come next. sent: frames so far, in all streams. left: what the last
-    one had to say. leave(left, debt): say it in turn, should this one be killed, instead of what was said before; debt:
-    what of the microscope must still be put back, in words, empty for nothing.
+    The first process has nothing to go on from.
+
+    Attributes:
+        number: the camera's number of the frame that should come next.
+        sent: frames so far, in all streams.
+        left: state that the last process left.
+        leave: (left, debt) -> None, replaces the state that this process leaves, should it be killed; debt describes
+            the
+            settings of the microscope that must still be put back, empty for none.
     """
 
     number: int = 0
     sent: int = 0
     left: RestartState = field(default_factory=dict)
-    leave: Callable[[RestartState, str], None] = _to_nobody
+    leave: Callable[[RestartState, str], None] = _discard
 
 
 class CameraError(SelfStormError):
@@ -77,27 +98,42 @@ class CameraError(SelfStormError):
 
 
 class Source(Protocol):
-    """A camera. Made without side effects that outlast it; a user's mistake raises InputError from the constructor."""
+    """A camera.
+
+    It is made without side effects that outlast it; a user's mistake raises InputError from the constructor.
+    """
 
     def events(self) -> Iterator[SourceEvent]:
-        """All that happens, until the source ends; who takes no more lets the camera go with it."""
+        """Yield all events until the source ends.
+
+        The camera is released when the iterator is closed.
+        """
         ...
 
 
 class Pacer:
-    """Waits until a frame of a stream is due: frame k of a rate, at once without one, or the frame of some time."""
+    """Waits until a frame of a stream is due.
+
+    Args:
+        rate_hz: frames a second; None to wait for none.
+        stop: ends every wait.
+    """
 
     def __init__(self, rate_hz: float | None, stop: threading.Event) -> None:
         self._rate_hz, self._stop = rate_hz, stop
         self._start_s: float | None = None
 
     def waits(self, index: int) -> Iterator[None]:
-        """Yields every tick until the frame is due."""
+        """Yield at every tick until frame `index` is due."""
         if self._rate_hz is not None:
             yield from self.until(index / self._rate_hz)
 
     def until(self, at_s: float) -> Iterator[None]:
-        """Yields every tick until a frame at_s after the stream's beginning is due; the first one is at once."""
+        """Yield at every tick until a frame is due.
+
+        Args:
+            at_s: seconds after the beginning of the stream; the first frame is due at once.
+        """
         if self._start_s is None:
             self._start_s = time.perf_counter() - at_s
         due = self._start_s + at_s

@@ -1,4 +1,7 @@
-"""A connection to the core of a running Micro-Manager: opened, and closed on both sides."""
+"""Connection to the core of a running Micro-Manager.
+
+It is opened by this side, and closed on both sides.
+"""
 
 from __future__ import annotations
 
@@ -13,13 +16,20 @@ import zmq
 from selfstorm.errors import InputError
 
 CONNECT_MS = 5000
-FAREWELL_S = 1.0
+RELEASE_S = 1.0
 
 log = logging.getLogger(__name__)
 
 
 def core_class(uri: str) -> Any:
-    """Return pycromanager's Core. Raises InputError where it is not installed."""
+    """Return pycromanager's Core.
+
+    Args:
+        uri: of the source, for error messages.
+
+    Raises:
+        InputError: pycromanager is not installed.
+    """
     try:
         import pyjavaz.bridge
         from pycromanager import Core
@@ -32,7 +42,12 @@ def core_class(uri: str) -> Any:
 
 
 def attach(core_of: Any, port: int) -> Any:
-    """Attach to the core behind Micro-Manager's port, through a port and thread of its own."""
+    """Attach to the core of a running Micro-Manager.
+
+    Args:
+        core_of: pycromanager's Core.
+        port: of Micro-Manager's server; the core gets a port and thread of its own.
+    """
     with warnings.catch_warnings(record=True) as caught:  # of versions that differ, from pycromanager's own thread
         warnings.simplefilter("always")
         try:
@@ -46,10 +61,12 @@ def attach(core_of: Any, port: int) -> Any:
 
 
 def detach(core: Any) -> None:
-    """Give the core and its images back, so that Micro-Manager closes the port, thread and descriptors of this side.
+    """Release the core and its images on Micro-Manager's side.
 
-    It closes them when the last object is given back. pyjavaz would wait for the answers without end, and in its own
-    time: its exceptions keep objects in cycles. So the farewell is said here, on a socket that can be given up.
+    Micro-Manager closes the port, thread and descriptors of this connection then.
+
+    It does so when the last object is released. pyjavaz would wait for the answers without end, and in its own
+    time: its exceptions keep objects in cycles. So the objects are released here, on a socket that can be given up.
     """
     if core is None or core._closed:
         return
@@ -59,24 +76,27 @@ def detach(core: Any) -> None:
         shadow._closed = True
     bridge._java_objects.clear()
     bridge.close()
-    _say_farewell(bridge.port, [shadow._hash_code for shadow in shadows if hasattr(shadow, "_hash_code")])
+    _release(bridge.port, [shadow._hash_code for shadow in shadows if hasattr(shadow, "_hash_code")])
 
 
-def _say_farewell(port: int, codes: list[str]) -> None:
-    deadline = time.monotonic() + FAREWELL_S
+def _release(port: int, codes: list[str]) -> None:
+    deadline = time.monotonic() + RELEASE_S
     with zmq.Context() as context, context.socket(zmq.REQ) as socket:
         socket.setsockopt(zmq.LINGER, 0)
         socket.connect(f"tcp://127.0.0.1:{port}")
         for code in codes:
             socket.send_json({"command": "destructor", "hash-code": code})
             if not socket.poll(max(0, int(1000 * (deadline - time.monotonic())))):
-                log.warning("Micro-Manager did not answer a farewell on port %d: it keeps that port open", port)
+                log.warning("Micro-Manager did not answer on port %d: it keeps that port open", port)
                 return
             socket.recv()
 
 
 def _close_first_bridge(port: int) -> None:
-    """Close the connection that the core was asked for on; pyjavaz would keep it and its thread for ever."""
+    """Close the connection on which the core was requested.
+
+    pyjavaz would keep it and its thread for ever.
+    """
     from pyjavaz.bridge import Bridge
 
     first = Bridge._cached_bridges_by_port.get(port, lambda: None)()

@@ -1,4 +1,4 @@
-"""Which data set a folder is, or which of those in it somebody is writing."""
+"""Choice of a data set: the folder itself, or the newest one in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,12 @@ from selfstorm.io.ndtiff_index import NAME
 
 
 class DataSets:
-    """The data sets of a folder. Those that were finished before are somebody else's, unless also_finished."""
+    """Data sets of a folder.
+
+    Args:
+        place: a data set, or a folder of data sets.
+        also_finished: include the data sets that were finished before; they belong to earlier acquisitions.
+    """
 
     def __init__(self, place: Path, *, also_finished: bool) -> None:
         self._place = place
@@ -21,13 +26,13 @@ class DataSets:
 
     @property
     def awaited(self) -> str:
-        """What is waited for while there is none."""
+        """Description of the data set that is waited for."""
         if not self._place.is_dir():
             return f"for the folder {self._place} to appear"
         return f"for an acquisition to be saved in {self._place} (as NDTiff)"
 
     def newest(self) -> Path | None:
-        """The folder with the data, None while there is none."""
+        """Return the newest folder with data; None while there is none."""
         return self._newest_of(self._over)
 
     def _newest_of(self, over: set[Path]) -> Path | None:
@@ -49,7 +54,10 @@ class DataSets:
 
 
 def _alive_ns(folder: Path) -> tuple[int, str]:
-    """By the last sign of life of its index: on Windows an open file shows its creation only; then by name."""
+    """Return the time of the last change of a data set's index.
+
+    On Windows an open file shows its creation only. Ties are broken by name.
+    """
     try:
         index = (folder / NAME).stat()
         return max(index.st_mtime_ns, index.st_ctime_ns), folder.name

@@ -1,4 +1,7 @@
-"""An NDTiff data set while it grows: every image once it is whole, and whether there will be more."""
+"""NDTiff data set that still grows.
+
+Every image is given once it is whole, until the writer has finished.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,13 @@ LOOK_S, SETTLE_S, PATIENCE_S = 0.2, 1.0, 10.0
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image with its metadata."""
+    """One image with its metadata.
+
+    Attributes:
+        pixels: (H, W).
+        tags: of Micro-Manager.
+        stamp: its number and time.
+    """
 
     pixels: Array
     tags: dict[str, Any]
@@ -32,9 +41,18 @@ class Image:
 
 
 class GrowingDataSet:
-    """The chosen images of a data set, in the order they were saved in. Raises MovieError for one that is damaged.
+    """The chosen images of a data set, in the order of saving.
 
-    finished: its writer has closed it, and all of it was given. count: images in its index so far.
+    Args:
+        folder: of the data set.
+        select: position of the chosen images on axes other than time.
+
+    Attributes:
+        folder: of the data set.
+        finished: its writer has closed it, and all of it was given.
+
+    Raises:
+        MovieError: by `images`, where the data set is damaged.
     """
 
     def __init__(self, folder: Path, select: Selection) -> None:
@@ -61,10 +79,14 @@ class GrowingDataSet:
 
     @property
     def count(self) -> int:
+        """Number of images in the index so far."""
         return self._index.count
 
     def images(self) -> Iterator[Image | None]:
-        """The images that have become whole since the last time; None for those that were not asked for."""
+        """Yield the images that have become whole since the last call.
+
+        Images that are not chosen are None.
+        """
         while (entry := self._awaited or self._entry()) is not None:
             self._awaited = None
             if not self._chosen.admits(entry):
@@ -85,7 +107,10 @@ class GrowingDataSet:
             self._look_for_the_end()
 
     def complete(self) -> bool:
-        """Whether index and files look as their writer leaves them, up to the last image read."""
+        """Return True if index and files look finished.
+
+        They look as their writer leaves them, up to the last image read.
+        """
         last = self._last
         if last is None or self._index.rest:
             return False
@@ -93,7 +118,7 @@ class GrowingDataSet:
         return not another and self._images.size(last.file) - last.end <= SLACK_BYTES
 
     def skip(self) -> None:
-        """Go to the end of what is there."""
+        """Skip all images that are in the index so far."""
         while self._entry() is not None:
             pass
 
@@ -108,7 +133,10 @@ class GrowingDataSet:
         return entry
 
     def _look_for_the_end(self) -> None:
-        """It is over once it has looked so for a while: between two files it does for a moment."""
+        """Set `finished` when the data set has looked complete for a while.
+
+        Between two files it looks so for a moment.
+        """
         now = time.monotonic()
         if not self.complete():
             self._complete_since_s = None

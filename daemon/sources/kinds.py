@@ -1,4 +1,6 @@
-"""The kinds of sources, each declared once: everything that depends on the kind of a source asks here.
+"""Kinds of sources, each declared once.
+
+All code that depends on the kind of a source finds it here.
 
 To add a source, write its module and add one `SourceKind` to `KINDS`. Modules are named, not imported, so that asking
 about a source needs neither its packages nor its hardware; this module imports the standard library only.
@@ -15,9 +17,11 @@ from daemon.sources.losses import IN_BUFFER, IN_DATA_SET, IN_RECORDING, SourceLo
 
 @dataclass(frozen=True, slots=True)
 class OptionsTable:
-    """A table of options, [source.NAME], and the model that validates it, as module:class.
+    """A table of options, [source.NAME].
 
     Attributes:
+        name: of the table.
+        model: dotted name of the model that validates it.
         only_here: completes "[source.NAME] ..." where the table is an error with any other kind of source; empty where
             it may be there and is not used.
     """
@@ -32,17 +36,18 @@ class SourceKind:
     """A kind of source. Dotted names are module:attribute.
 
     Attributes:
-        usage: its URI as one writes it.
+        scheme: of its URI.
+        usage: its URI as a user writes it.
         opener: makes the source: (SourceSection, stop: Event, Resume) -> Source. Empty where it is published elsewhere.
-        place: what the scheme names on this machine, relative to the configuration file; it must be there if required.
-        place_required: whether something must stand behind the scheme.
+        place: kind of path behind the scheme, relative to the configuration file; empty where it is no path.
+        place_required: the URI needs a place.
         check_uri: (SourceSection) -> None, raises ValueError for a URI that cannot work.
         options: tables that belong to it.
         stored: its frames lie on a disk: they wait, and an outage costs none.
         paced_by_options: `rate_hz` and `timing` set the pace of a stored one; otherwise it waits to be read.
-        self_contained: depends on nothing outside this machine: a fault that stays is not waited out for ever.
-        silent_hint: what is said where it falls silent.
-        loss: what it can lose before sending.
+        self_contained: depends on nothing outside this machine, so a lasting fault is given up after some restarts.
+        silent_hint: hint for the user when it falls silent.
+        loss: usual loss of frames before sending.
         packages: distributions it needs, and `install`, the command that installs them.
         precheck: (SourceSection) -> findings, before it is opened by `check`; a problem there is the last finding.
         place_starts_devices: `check` leaves it alone where a place is named.
@@ -69,7 +74,7 @@ class SourceKind:
 
     @property
     def published_elsewhere(self) -> bool:
-        """Whether there is nothing to start: somebody else publishes its frames."""
+        """True where there is nothing to start: another program publishes."""
         return not self.opener
 
 
@@ -139,12 +144,15 @@ KINDS: dict[str, SourceKind] = {
 
 
 def scheme_of(uri: str) -> str:
-    """Return what stands before the first colon of a source's URI."""
+    """Return the part of a source's URI before the first colon."""
     return uri.partition(":")[0]
 
 
 def loss_of(uri: str) -> SourceLoss:
-    """Return what the source of this URI can lose; of an unknown one, frames in its buffer."""
+    """Return the loss that is usual for the source of this URI.
+
+    That of an unknown source is of frames in its buffer.
+    """
     kind = KINDS.get(scheme_of(uri))
     return kind.loss if kind else IN_BUFFER
 
@@ -162,12 +170,16 @@ def usages() -> str:
 
 
 def options_model(table: str) -> str | None:
-    """Return the dotted name of the model that validates [source.TABLE], None where no kind has such a table."""
+    """Return the model that validates [source.TABLE].
+
+    Returns:
+        Its dotted name; None where no kind has such a table.
+    """
     tables = {options.name: options.model for kind in KINDS.values() for options in kind.options}
     return tables.get(table)
 
 
 def resolve(dotted: str) -> Any:
-    """Import what a dotted name, module:attribute, stands for."""
+    """Import the object that a dotted name, module:attribute, names."""
     module, _, attribute = dotted.partition(":")
     return getattr(import_module(module), attribute)

@@ -1,4 +1,7 @@
-"""Why a source lost frames before it could send them: one code, sentence and place a cause. Standard library only."""
+"""Causes of frame losses at a source, with their event texts.
+
+This module imports the standard library only.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,10 @@ from enum import StrEnum
 
 
 class LossCause(StrEnum):
-    """Why frames were lost at the source. AT_SOURCE: what that kind of source usually loses, as its numbers show."""
+    """Cause of a loss of frames at the source.
+
+    AT_SOURCE is the usual loss of a kind of source, which its frame numbers show.
+    """
 
     AT_SOURCE = "at_source"
     IN_CAMERA = "in_camera"
@@ -19,11 +25,11 @@ class LossCause(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SourceLoss:
-    """What is said of a loss.
+    """Texts about a loss.
 
     Attributes:
-        code: the event's code.
-        sentence: the event's text; {count} stands for how many, {rate} for the frames a second that do come.
+        code: of the event.
+        sentence: text of the event; {count} stands for the number of frames, {rate} for the received frames a second.
         place: where they were lost, behind their number: "3 missing in the recording".
     """
 

@@ -1,7 +1,7 @@
-"""micromanager:[HOST:PORT], a running Micro-Manager, seen through its bridge: its live mode, left as it is.
+"""micromanager:[HOST:PORT], the live mode of a running Micro-Manager.
 
-Images are looked at, never popped: Micro-Manager's own window would starve. Nothing is cleared, started or set either.
-With [source.acquisition] the daemon starts an acquisition of its own: only then (acquisition.py).
+Images are read through Micro-Manager's bridge and never popped, or its own window would get none. Nothing is cleared,
+started or set either, except for an acquisition that the daemon starts itself, by [source.acquisition].
 
 A call that is pending when Micro-Manager dies never returns: the daemon notices the silence and replaces this process.
 """
@@ -31,9 +31,17 @@ log = logging.getLogger(__name__)
 
 
 class MicroManager:
-    """Waits for Micro-Manager, attaches, follows it; attaches again when the bridge fails.
+    """Waits for Micro-Manager, attaches, and follows its live mode.
 
-    resume: where an acquisition stood in a camera process before this one.
+    It attaches again when the bridge fails.
+
+    Args:
+        section: the configuration of the source.
+        stop: ends the source.
+        resume: position of an acquisition in a camera process before this one.
+
+    Raises:
+        InputError: the address cannot work, or pycromanager is not installed.
     """
 
     def __init__(self, section: SourceSection, stop: threading.Event, resume: Resume) -> None:
@@ -42,6 +50,7 @@ class MicroManager:
         self._core_class = core_class(section.uri)
 
     def events(self) -> Iterator[SourceEvent]:
+        """Yield the events of live mode, or of the acquisition."""
         while not self._stop.is_set():
             yield from self._until_it_answers()
             if self._stop.is_set():
@@ -66,7 +75,11 @@ class MicroManager:
                 detach(core)
 
     def _until_it_answers(self) -> Iterator[SourceEvent]:
-        """Says hello as pycromanager does, on a socket that can be given up: pycromanager's own would spin and leak."""
+        """Wait until Micro-Manager answers.
+
+        The request is pycromanager's first one, on a socket that can be given up: pycromanager's own would spin and
+        leak.
+        """
         waiting = Waiting(
             f"Micro-Manager on port {self._port}: start it and tick Tools > Options > 'Run server on port {self._port}'"
         )
@@ -84,15 +97,21 @@ class MicroManager:
                             return
 
     def _acquire(self, core: Any, wanted: AcquisitionSection) -> Iterator[SourceEvent]:
-        """What is left of the acquisition; frames are counted on, should the bridge fail in between."""
+        """Yield the rest of the acquisition.
+
+        Frames are counted, should the bridge fail before the end.
+        """
         resume = replace(self._resume, leave=self._leave)
-        for happening in Acquisition(core, self._section.uri, wanted, resume, self._stop).events():
-            if isinstance(happening, CameraFrame):
-                self._resume = replace(self._resume, number=happening.number + 1)
-            yield happening
+        for event in Acquisition(core, self._section.uri, wanted, resume, self._stop).events():
+            if isinstance(event, CameraFrame):
+                self._resume = replace(self._resume, number=event.number + 1)
+            yield event
 
     def _leave(self, left: RestartState, debt: str) -> None:
-        """For a camera process after this one, and for this one should the bridge fail."""
+        """Leave a state for the next attempt.
+
+        It is made by a camera process after this one, or by this one should the bridge fail.
+        """
         self._resume.leave(left, debt)
         self._resume = replace(self._resume, left=left)
 
@@ -104,7 +123,11 @@ class MicroManager:
 
 
 def port_of(section: SourceSection) -> int:
-    """The port of Micro-Manager's bridge on this machine. Raises InputError for an address that cannot work."""
+    """Return the port of Micro-Manager's bridge on this machine.
+
+    Raises:
+        InputError: the address cannot work.
+    """
     host, _, port = (section.place or f"{LOCAL[0]}:{PORT}").rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) < 65536):
         raise InputError(

@@ -1,12 +1,13 @@
-"""mmcore:[CONFIG.cfg], the real Micro-Manager core in this process, without its Java window.
+"""mmcore:[CONFIG.cfg], Micro-Manager's core in this process.
 
-The acquisition is ours, so images are popped from the circular buffer. What can go wrong, told apart:
+It runs without Micro-Manager's Java window. The acquisition is ours, so images are popped from the circular buffer.
+Each fault has its sign:
 
     numbers are skipped             the buffer ran over and was emptied: so many frames are lost, the sequence goes on
     only its clock skips            the camera itself missed frames: an estimate, the sequence goes on
-    the sequence stopped            somebody or something stopped the camera, or its images became larger or smaller,
-                                    which its buffer does not take: started again at once, a new stream
-    it stops without a frame,       the camera fails: this process ends and says how, and is started again until the
+    the sequence stopped            the camera was stopped, or its images changed their size, which its buffer does not
+                                    allow: started again at once, a new stream
+    it stops without a frame,       the camera fails: this process ends with the reason, and is started again until the
     or cannot be started            camera works; only a fresh process initialises a device for certain
 """
 
@@ -37,9 +38,11 @@ PIXEL_TYPES: dict[int, PixelType] = {1: "uint8", 2: "uint16", 4: "float32"}
 
 
 class MMCoreSection(Section):
-    """[source.mmcore]: the Micro-Manager core in process. properties: "Device-Property" = value, set after loading.
+    """[source.mmcore]: the Micro-Manager core in process.
 
-    buffer_mb: what the core keeps of frames that are not taken yet; its "sequence buffer".
+    properties: "Device-Property" = value, set after loading. buffer_mb: memory of the core's "sequence buffer", for
+        frames
+    that are not fetched yet.
     """
 
     exposure_ms: Annotated[float, Field(gt=0, le=60_000)] = 20.0
@@ -48,13 +51,22 @@ class MMCoreSection(Section):
 
 
 class MMCore:
-    """A continuous sequence of the configuration's camera; DemoCamera when no configuration is named."""
+    """Continuous sequence of a camera.
+
+    Args:
+        section: the configuration of the source, with a .cfg file as its place; DemoCamera without one.
+        stop: ends the source.
+
+    Raises:
+        InputError: Micro-Manager's core is not installed, or cannot load the configuration.
+    """
 
     def __init__(self, section: SourceSection, stop: threading.Event, _resume: Resume) -> None:
         self._section, self._stop = section, stop
         self._core = _loaded_core(section)
 
     def events(self) -> Iterator[SourceEvent]:
+        """Yield the events of every sequence, until stopped."""
         core, again = self._core, False
         try:
             while not self._stop.is_set():
@@ -63,7 +75,7 @@ class MMCore:
                     core.startContinuousSequenceAcquisition(0)
                 except RuntimeError as error:
                     raise CameraError(f"{info.camera} cannot be started: {_one_line(error)}") from None
-                if again:  # said only now: a camera that cannot be started again fails, nobody waits for it
+                if again:  # not earlier: a camera that cannot be started again fails
                     yield Waiting(f"{info.camera} had stopped its sequence, and was started again")
                 again = True
                 yield info
@@ -78,7 +90,13 @@ class MMCore:
             del core, self._core
 
     def _sequence(self, camera: str | None) -> Iterator[SourceEvent]:
-        """One sequence, until it has stopped and its buffer is empty. Raises CameraError if it gave no frame."""
+        """Yield the frames of one sequence.
+
+        It ends once the sequence has stopped and its buffer is empty.
+
+        Raises:
+            CameraError: the sequence gave no frame.
+        """
         core, expected, stopped, clock = self._core, 0, False, CameraClock()
         while not self._stop.is_set():
             image = _oldest(core)
@@ -145,7 +163,7 @@ def _loaded_core(section: SourceSection) -> CMMCorePlus:
         ) from None
     if section.place and not Path(section.place).is_file():
         raise InputError("no such file", where=section.place, hint="name a Micro-Manager configuration (.cfg)")
-    configure_logging(stderr_level="CRITICAL")  # it also raises what it logs, and then we say it
+    configure_logging(stderr_level="CRITICAL")  # it also raises what it logs
     core, options = CMMCorePlus(), section.options(MMCoreSection) or MMCoreSection()
     try:
         if section.place:
@@ -163,13 +181,17 @@ def _loaded_core(section: SourceSection) -> CMMCorePlus:
         raise InputError(
             f"Micro-Manager says: {_one_line(error)}",
             where=section.uri,
-            hint="mend the configuration or [source.mmcore]",
+            hint="correct the configuration or [source.mmcore]",
         ) from None
     return core
 
 
 def _oldest(core: CMMCorePlus) -> tuple[Array, int, float] | None:
-    """Take the oldest image from the buffer: its pixels, its number and its time in ms; None from an empty one."""
+    """Take the oldest image from the buffer.
+
+    Returns:
+        Its pixels, number and time in ms; None from an empty buffer.
+    """
     if core.getRemainingImageCount() == 0:
         return None
     try:
@@ -180,7 +202,7 @@ def _oldest(core: CMMCorePlus) -> tuple[Array, int, float] | None:
 
 
 def _one_line(error: Exception) -> str:
-    """Micro-Manager's words, which come in several lines."""
+    """Join the lines of Micro-Manager's message."""
     return " ".join(str(error).split())
 
 

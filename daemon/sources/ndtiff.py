@@ -1,6 +1,7 @@
-"""ndtiff:DIR, an NDTiff data set followed while somebody else writes it: Micro-Manager's window, or pycromanager.
+"""ndtiff:DIR, an NDTiff data set followed while it is written.
 
-Nothing is ever written into DIR, and nothing in it is believed before it is checked.
+Another program writes it: Micro-Manager's window, or pycromanager. DIR is only read, and its content is checked before
+it is used.
 """
 
 from __future__ import annotations
@@ -23,13 +24,21 @@ from selfstorm.io.pixel_size import plausible_nm
 
 POLL_S = 0.004
 QUIET_S = 2.0
-MOST_CHARACTERS = 256  # of the camera in a stream's description
+MAX_CHARACTERS = 256  # of the camera in a stream's description
 
 
 class NDTiff:
-    """The data set in DIR, or DIR's newest one, to its last image; waits for it to be begun.
+    """The data set in DIR, or DIR's newest one, to its last image.
 
-    resume: where it goes on; its `left` names the data set, and how many frames were sent before that was begun.
+    It waits for the data set to be begun.
+
+    Args:
+        section: the configuration of the source.
+        stop: ends the source.
+        resume: position to go on from; its `left` names the data set, and the number of frames sent before it.
+
+    Raises:
+        InputError: DIR is a file.
     """
 
     def __init__(self, section: SourceSection, stop: threading.Event, resume: Resume) -> None:
@@ -42,6 +51,7 @@ class NDTiff:
         self._sets = DataSets(self._place, also_finished=bool(resume.left))
 
     def events(self) -> Iterator[SourceEvent]:
+        """Yield the images of data set after data set, until one is finished."""
         folder, sent_before = self._left_at()
         while not self._stop.is_set():
             if folder is None:
@@ -54,23 +64,34 @@ class NDTiff:
                 yield from self._follow(data_set, skip=self._sent - sent_before)
                 if data_set.finished:
                     return
-            # Whoever wrote the last one has begun another without finishing it.
+            # The writer has begun another data set without finishing the last one.
             folder, sent_before = self._sets.newest(), self._sent
 
     def _left_at(self) -> tuple[Path | None, int]:
-        """The data set that a camera process before this one followed, and how many frames were sent before it."""
+        """Return the position of a camera process before this one.
+
+        Returns:
+            (data set, frames sent before it); (None, ...) where there is no such data set.
+        """
         left = self._resume.left
         if left and (folder := Path(left["data_set"])).is_dir():
             return folder, int(left["sent_before"])
         return None, self._sent
 
     def _follow(self, data_set: GrowingDataSet, skip: int) -> Iterator[SourceEvent]:
-        """All images of a data set but the first `skip`, until it is finished or a newer one is begun."""
+        """Yield the images of a data set.
+
+        It ends when the data set is finished, or when a newer one is begun.
+
+        Args:
+            data_set: to follow.
+            skip: number of images that were sent already.
+        """
         info: StreamInfo | None = None
-        numbering, seen_s, told = Numbering(), time.monotonic(), False
+        numbering, seen_s, reported = Numbering(), time.monotonic(), False
         while not (self._stop.is_set() or data_set.finished):
             for image in data_set.images():
-                seen_s, told = time.monotonic(), False
+                seen_s, reported = time.monotonic(), False
                 if image is None:
                     yield None
                     continue
@@ -88,8 +109,8 @@ class NDTiff:
                 self._sent += 1
                 yield CameraFrame(image.pixels, number, image.stamp.camera_ms)
             quiet = time.monotonic() - seen_s > QUIET_S
-            if quiet and not told:
-                told = True
+            if quiet and not reported:
+                reported = True
                 yield Waiting(f"for the next image of {data_set.folder.name} ({data_set.count} so far)")
             if quiet and self._sets.newest() not in (None, data_set.folder):
                 return
@@ -108,7 +129,7 @@ class NDTiff:
             dtype=dtype,
             pixel_nm=plausible_nm(micromanager_tags.pixel_nm(image.tags)),
             exposure_ms=taken.exposure_ms,
-            camera=f"{taken.camera or 'camera'}, saved to {data_set.folder.name}"[:MOST_CHARACTERS],
+            camera=f"{taken.camera or 'camera'}, saved to {data_set.folder.name}"[:MAX_CHARACTERS],
             binning=taken.binning,
             roi_yx=taken.roi_yx,
         )

@@ -1,6 +1,7 @@
-"""selfstorm-daemon publish: a camera process beside the microscope, for a daemon on another machine.
+"""`selfstorm-daemon publish`: a camera process for another machine.
 
-It supervises the process as the daemon does, and hears its heartbeats only: the frames go to whoever connects.
+The process runs beside the microscope, and a daemon elsewhere connects to it. It is supervised as by the daemon, by its
+heartbeats only.
 """
 
 from __future__ import annotations
@@ -25,11 +26,21 @@ TICK_MS = 200
 
 
 def publish(source: SourceSection, endpoint: str, stop: threading.Event, keyring: Path | None = None) -> Iterator[str]:
-    """Publish until stopped or the source ends; a sentence whenever something changes. Raises InputError.
+    """Publish until stopped, or until the source ends.
 
-    What goes wrong with the camera process meanwhile is logged.
+    Faults of the camera process are logged meanwhile.
 
-    keyring: folder of who may have the frames, where other machines can reach the endpoint.
+    Args:
+        source: to publish.
+        endpoint: address to listen on.
+        stop: ends the publishing.
+        keyring: folder of the clients' keys, where other machines can reach the endpoint.
+
+    Yields:
+        A sentence whenever the state changes.
+
+    Raises:
+        InputError: the source or the endpoint cannot be used.
     """
     if source.kind.published_elsewhere:
         raise InputError("is a publisher already", where=source.uri, hint="connect the daemon to it")

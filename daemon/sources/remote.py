@@ -1,4 +1,7 @@
-"""zmq:HOST:PORT, a frame stream that somebody else publishes: nothing to start or restart, only to wait for."""
+"""zmq:HOST:PORT, a frame stream that another program publishes.
+
+There is nothing to start or restart, only to wait for.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ SILENCE_S = 3.0
 
 
 def awaited(endpoint: str) -> str:
-    """What is waited for, and what to do about it, while nothing is heard from there."""
+    """Describe the awaited publisher, and how to start it."""
     if is_loopback(endpoint):
         look = "whether the SSH tunnel is up if it is on another machine"
     else:
@@ -21,9 +24,12 @@ def awaited(endpoint: str) -> str:
 
 
 def check_publisher(source: SourceSection) -> None:
-    """Check where a publisher should be: on this machine, behind a tunnel that ends on it, or one that knows our key.
+    """Check the address of a publisher.
 
-    Raises ValueError where frames could never come from there.
+    It is on this machine, behind a tunnel that ends on this machine, or it knows our key.
+
+    Raises:
+        ValueError: frames could never come from there.
     """
     host, _, port = source.place.rpartition(":")
     if not (host and port.isdecimal() and 0 < int(port) < 65536):
@@ -37,7 +43,10 @@ def check_publisher(source: SourceSection) -> None:
 
 
 class ExternalSource:
-    """Stands where the supervisor of a camera process stands; its publisher comes and goes as it likes."""
+    """A publisher elsewhere, in place of a supervised camera process.
+
+    It may come and go at any time.
+    """
 
     ends_with_source = False
     pid = None
@@ -52,7 +61,13 @@ class ExternalSource:
         health.event("info", "source_waits", f"the source waits: {self._waiting}")
 
     def check(self, heard_s: float, resume_at: int, sent: int) -> None:
-        """Say whether the publisher is heard. heard_s: when intake last heard of it; the others are of no use here."""
+        """Report whether the publisher is heard.
+
+        Args:
+            heard_s: time of its last message.
+            resume_at: not used here.
+            sent: not used here.
+        """
         if self._heard_at_first_s is None:
             self._heard_at_first_s = heard_s
         silent = heard_s == self._heard_at_first_s or time.monotonic() - heard_s > SILENCE_S
@@ -67,7 +82,7 @@ class ExternalSource:
             self._health.report(source_state="waiting", detail=self._waiting)
 
     def ask_to_stop(self) -> None:
-        """Not ours to stop."""
+        """Do nothing: the publisher is not ours to stop."""
 
     def stop(self) -> None:
-        """Not ours to stop."""
+        """Do nothing: the publisher is not ours to stop."""

@@ -23,13 +23,15 @@ from selfstorm.io.movies import MovieFile
 from selfstorm.io.reader import Stamp
 
 SAMPLED_FRAMES = 200
-MOST_CHARACTERS = 256  # of the camera in a stream's description
+MAX_CHARACTERS = 256  # of the camera in a stream's description
 
 log = logging.getLogger(__name__)
 
 
 class Replay:
-    """Frames under their own numbers, from number `resume.number` on, looped if asked.
+    """Frames of a recording under their own numbers.
+
+    They begin at number `resume.number`, and are looped on request.
 
     They come at recorded times, at `rate_hz`, or as fast as they are taken. Frames that are missing in the recording,
     and those that cannot be read, are lost at the source.
@@ -41,6 +43,7 @@ class Replay:
         self._timeline = Timeline(self._movie, section) if section.timing == "recorded" else None
 
     def events(self) -> Iterator[SourceEvent]:
+        """Yield the frames, and the losses between them."""
         section, movie, timeline = self._section, self._movie, self._timeline
         with movie:
             for note in movie.notes:
@@ -84,16 +87,22 @@ class Replay:
             exposure_ms=taken.exposure_ms,
             offset_adu=taken.offset_adu,
             gain_adu_per_electron=taken.gain_adu_per_electron,
-            camera=", ".join(part for part in (f"replay of {movie.path.name}", taken.camera) if part)[:MOST_CHARACTERS],
+            camera=", ".join(part for part in (f"replay of {movie.path.name}", taken.camera) if part)[:MAX_CHARACTERS],
             binning=taken.binning,
             roi_yx=taken.roi_yx,
         )
 
 
 class Timeline:
-    """When the frames of a recording are due, `speed` times as fast as they were taken; laps follow without a break.
+    """Times at which the frames of a recording are due.
 
-    Raises InputError where neither the recording says when it was taken nor the configuration gives a rate.
+    They are `speed` times as fast as they were taken; laps follow without a break.
+
+    Attributes:
+        rate_hz: frames a second.
+
+    Raises:
+        InputError: neither the recording nor the configuration gives a frame rate.
     """
 
     def __init__(self, movie: MovieFile, section: SourceSection) -> None:
@@ -113,26 +122,41 @@ class Timeline:
         self.rate_hz = rate_hz * self._speed
 
     def at_s(self, lap: int, index: int, stamp: Stamp) -> float:
-        """Seconds after the beginning at which a frame is due; never before the one that came before it."""
+        """Return the seconds after the beginning at which a frame is due.
+
+        A frame is never due before the one that came before it.
+
+        Args:
+            lap: number of the lap.
+            index: of the frame in the recording.
+            stamp: of the frame.
+        """
         known = self._first_ms is not None and stamp.camera_ms is not None
         in_lap_ms = stamp.camera_ms - self._first_ms if known else index * self._interval_ms  # type: ignore[operator]
         self._latest_s = max(self._latest_s, (lap * self._lap_ms + in_lap_ms) / 1000 / self._speed)
         return self._latest_s
 
     def camera_ms(self, lap: int, stamp: Stamp) -> float | None:
-        """The camera's clock as recorded, going on in the next lap."""
+        """Return the camera's clock as recorded, going on in the next lap."""
         return None if stamp.camera_ms is None else stamp.camera_ms + lap * self._lap_ms
 
 
 def _sampled_rate_hz(movie: MovieFile) -> float:
-    """Frames a second by the median interval of the first ones: gaps do not count."""
+    """Measure frames a second by the median interval of the first ones.
+
+    The median ignores gaps.
+    """
     times_ms = [movie.stamp(index).camera_ms or 0.0 for index in range(min(movie.length, SAMPLED_FRAMES))]
     usual_ms = statistics.median(later - sooner for sooner, later in pairwise(times_ms))
     return 1000 / max(usual_ms, 0.01)
 
 
 def recorded_frames(section: SourceSection, _keep: int, opened: ExitStack) -> Callable[[int], Array]:
-    """Open the movie once more, for its frames by their numbers, also of later laps."""
+    """Open the movie once more, for its frames by their numbers.
+
+    Returns:
+        A function of a frame's number, also of later laps, that returns its pixels, (H, W).
+    """
     movie = opened.enter_context(MovieFile(Path(section.place), section.select))
     frames, first = MovieFrames(movie), movie.stamp(0).number
     return lambda number: frames.read(np.array([(number - first) % frames.length]))[0]

@@ -1,4 +1,7 @@
-"""[source.simulate]: the simulated scene, by the keys of `selfstorm.simulation.scene.Scene`."""
+"""[source.simulate]: the simulated scene.
+
+Its keys are those of `selfstorm.simulation.scene.Scene`.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,11 @@ class SceneSection(Section):
     model_config = ConfigDict(extra="allow")
 
     def scene(self) -> Scene:
-        """Make the scene. Raises InputError for a key that it does not have, or a value out of range."""
+        """Make the scene.
+
+        Raises:
+            InputError: the scene has no such key, or a value is out of range.
+        """
         from selfstorm.simulation.scene import Scene  # takes scipy
 
         given = self.__pydantic_extra__ or {}
@@ -40,5 +47,8 @@ class SceneSection(Section):
 
 
 def scene_of(section: SourceSection) -> Scene:
-    """Make the scene of a simulated source, the default one where no table is given."""
+    """Make the scene of a simulated source.
+
+    Without a table it is the default one.
+    """
     return (section.options(SceneSection) or SceneSection()).scene()

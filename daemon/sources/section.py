@@ -1,4 +1,4 @@
-"""[source]: where frames come from, and the options of that kind of source."""
+"""[source]: the source of the frames, and the options of its kind."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ Options = TypeVar("Options", bound=Section)
 
 
 class SourceSection(Section):
-    """[source]: where frames come from. frames: stop after so many.
+    """[source]: the source of the frames.
 
-    key: file of our key, where frames come from another machine.
-    timing, speed, loop: how a recording is replayed. select: of a recording with more axes than time, which place.
-    Tables below it are the options of a kind of source, validated by the model that its kind names.
+    frames: stop after so many. key: file of our key, where frames come from another machine. timing, speed, loop: of a
+    replayed recording. select: position in a recording with more axes than time. Tables below it are the options of a
+    kind
+    of source, validated by the model that its kind names.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -37,25 +38,30 @@ class SourceSection(Section):
 
     @property
     def scheme(self) -> str:
+        """Scheme of the URI, which names the kind of source."""
         return scheme_of(self.uri)
 
     @property
     def kind(self) -> SourceKind:
+        """Kind of source that the URI names."""
         return KINDS[self.scheme]
 
     @property
     def place(self) -> str:
-        """Return what stands behind the scheme: a path, or host:port, or nothing."""
+        """Path, or host:port, behind the scheme; may be empty."""
         return self.uri.partition(":")[2]
 
     @property
     def can_wait(self) -> bool:
-        """Whether its frames lie on a disk and nothing paces them: then they wait, and none is lost on its way."""
+        """True where frames lie on a disk and have no pace.
+
+        They wait for the daemon then, and none is lost on its way.
+        """
         paced = self.kind.paced_by_options and (self.timing == "recorded" or self.rate_hz is not None)
         return self.kind.stored and not paced
 
     def options(self, model: type[Options]) -> Options | None:
-        """Return the table of options that this model validates, None where it is not given."""
+        """Return the table of options of a model; None where it is not given."""
         tables = (self.__pydantic_extra__ or {}).values()
         return next((table for table in tables if isinstance(table, model)), None)
 
@@ -92,7 +98,11 @@ class SourceSection(Section):
 
 
 def source_of(uri: str) -> SourceSection:
-    """Return the source that a URI names, with all options at their defaults. Raises InputError."""
+    """Make the source that a URI names, with default options.
+
+    Raises:
+        InputError: the URI names no source.
+    """
     try:
         return SourceSection(uri=uri)
     except ValidationError as error:
@@ -100,7 +110,10 @@ def source_of(uri: str) -> SourceSection:
 
 
 def _validated_table(key: str, value: Any) -> Any:
-    """Validate [source.KEY] by the model of its kind, so that its faults are located below [source]."""
+    """Validate [source.KEY] by the model of its kind.
+
+    Its faults are located below [source] then.
+    """
     dotted = options_model(key)
     if dotted is None:
         fault = InitErrorDetails(type="extra_forbidden", loc=(key,), input=value)

@@ -1,4 +1,4 @@
-"""simulate:, a living cell that does not exist, filmed by a camera that does not either."""
+"""simulate:, a simulated cell, filmed by a simulated camera."""
 
 from __future__ import annotations
 
@@ -18,12 +18,16 @@ DEFAULT_RATE_HZ = 50.0
 
 
 class SimulatedCamera:
-    """Frames of [source.simulate] at rate_hz (50 without), for ever or for `frames`."""
+    """Frames of [source.simulate].
+
+    They come at rate_hz, 50 by default, without end or for `frames`.
+    """
 
     def __init__(self, section: SourceSection, stop: threading.Event, resume: Resume) -> None:
         self._section, self._scene, self._stop, self._first = section, scene_of(section), stop, resume.number
 
     def events(self) -> Iterator[SourceEvent]:
+        """Yield the frames."""
         scene, rate_hz = self._scene, self._section.rate_hz or DEFAULT_RATE_HZ
         yield StreamInfo(
             stream=uuid4().hex,
@@ -46,13 +50,19 @@ class SimulatedCamera:
 
 
 class SimulatedFrames:
-    """The same frames again by their numbers, the last `keep` of them without computing them twice."""
+    """Frames of a simulated run, by their numbers.
+
+    Args:
+        section: the configuration of the source.
+        keep: number of frames that are kept, so that they are not computed twice.
+    """
 
     def __init__(self, section: SourceSection, keep: int, _opened: ExitStack) -> None:
         self._scene, self._keep = scene_of(section), keep
         self._kept: dict[int, Array] = {}
 
     def __call__(self, number: int) -> Array:
+        """Return the pixels of a frame, (H, W)."""
         if number not in self._kept:
             for k, (pixels, _) in enumerate(islice(simulate(self._scene, start_frame=number), self._keep)):
                 self._kept[number + k] = pixels

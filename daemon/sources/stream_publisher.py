@@ -1,4 +1,6 @@
-"""The camera process's side of the frame stream: one XPUB socket, made, used and closed by the thread that calls.
+"""Sending side of the frame stream, in the camera process.
+
+One XPUB socket is made, used and closed by the thread that calls.
 
 Live, a subscriber that cannot follow loses frames and the numbering shows it. Lossless, sending waits instead.
 """
@@ -34,21 +36,27 @@ HIGH_WATER = 400
 TICK_MS = 100
 HEARTBEAT_S = 0.25
 LAST_WORDS_S = 3.0
-MOST_WORDS = 10_000  # of subscribers that are heard with each heartbeat
+MAX_SUBSCRIPTIONS = 10_000  # messages of subscribers that are read with each heartbeat
 NO_STREAM = "none"
-EVERYTHING = {b"\x01": 1, b"\x00": -1}  # what a subscriber to all topics says, and what is said when it leaves
+EVERYTHING = {b"\x01": 1, b"\x00": -1}  # messages of a subscriber to all topics, and when it leaves
 
 
 class StreamPublisher:
-    """Publishes info, frames and heartbeats; counts what it sent.
+    """Publishes descriptions, frames and heartbeats, and counts them.
 
-    keyring: folder of who is let in where other machines can reach the endpoint. Raises InputError where it cannot be
-    bound, or there are no keys for it.
+    Args:
+        endpoint: address to listen on.
+        stop: ends every wait.
+        lossless: wait for subscribers that cannot follow.
+        keyring: folder of the allowed clients, where other machines can reach the endpoint.
+
+    Raises:
+        InputError: the endpoint cannot be bound, or there are no keys for it.
     """
 
     def __init__(self, endpoint: str, stop: threading.Event, *, lossless: bool, keyring: Path | None = None) -> None:
         self._stop, self._lossless = stop, lossless
-        self._guests = None if is_loopback(endpoint) else AllowList(Keyring(keyring), endpoint, _refused)
+        self._allow_list = None if is_loopback(endpoint) else AllowList(Keyring(keyring), endpoint, _refused)
         self._open(endpoint)
         self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._info: StreamInfo | None = None
@@ -60,19 +68,21 @@ class StreamPublisher:
     def _open(self, endpoint: str) -> None:
         with ExitStack() as stack:
             context = stack.enter_context(zmq.Context())
-            self._door = (
-                stack.enter_context(ZapAuthenticator(context, self._guests)) if self._guests is not None else None
+            self._authenticator = (
+                stack.enter_context(ZapAuthenticator(context, self._allow_list))
+                if self._allow_list is not None
+                else None
             )
             self._socket = stack.enter_context(context.socket(zmq.XPUB))
             self._socket.set_hwm(HIGH_WATER)  # works only before bind
             self._socket.setsockopt(zmq.MAXMSGSIZE, 1024)  # of a subscription
             handshakes_only(self._socket)
-            self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # every subscriber is heard, not only the first
+            self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)  # every subscriber is reported, not only the first
             self._socket.setsockopt(zmq.XPUB_NODROP, int(self._lossless))
             self._socket.setsockopt(zmq.LINGER, 500)
             self._socket.setsockopt(zmq.IPV6, int("[" in endpoint))
-            if self._door is not None:
-                self._door.guard(self._socket)
+            if self._authenticator is not None:
+                self._authenticator.guard(self._socket)
             try:
                 self._socket.bind(endpoint)
             except zmq.ZMQError as error:
@@ -80,7 +90,10 @@ class StreamPublisher:
             self._opened, self._subscribers = stack.pop_all(), 0
 
     def _cut(self) -> None:
-        """Begin again with a new socket: somebody was revoked and must hear no more. The others connect again."""
+        """Begin again with a new socket, after a key was revoked.
+
+        Its client must receive nothing more. The others connect again.
+        """
         self._socket.linger = 0
         self._opened.close()
         self._open(self.endpoint)
@@ -95,55 +108,77 @@ class StreamPublisher:
         self._opened.close()
 
     def wait_for_subscribers(self, count: int) -> None:
-        """Return once `count` subscribers to everything are there: what is sent before them nobody sees."""
+        """Wait for `count` subscribers to everything.
+
+        Messages that are sent before are received by no one.
+        """
         while self._subscribers < count and not self._stop.is_set():
             self.say("waiting", "for the daemon to listen")
             if self._socket.poll(TICK_MS):
                 self._hear_subscribers()
 
     def _hear_subscribers(self) -> None:
-        """Take in who subscribes and who leaves: ZeroMQ would keep it all until somebody asks."""
+        """Read who subscribes and who leaves.
+
+        ZeroMQ would keep all these messages until they are read.
+        """
         with contextlib.suppress(zmq.Again):
-            for _ in range(MOST_WORDS):
+            for _ in range(MAX_SUBSCRIPTIONS):
                 self._subscribers += EVERYTHING.get(self._socket.recv(zmq.DONTWAIT), 0)
 
     def begin(self, info: StreamInfo) -> None:
-        """A new stream: numbering starts again. How the one before ended is told once more."""
+        """Begin a new stream, whose numbering starts again.
+
+        A last heartbeat closes the account of the stream before it.
+        """
         if self._info is not None:
             self._transmit(encode("heartbeat", self._heartbeat()))
         self._info, self._next_seq, self._lost = info, 0, Counter()
-        self._beat_due_s = 0.0  # nobody can use a frame before its stream is described
+        self._beat_due_s = 0.0  # a frame is of no use before its stream is described
         self.say("running")
 
-    def send(self, shot: CameraFrame) -> None:
-        """The next frame of the stream."""
+    def send(self, frame: CameraFrame) -> None:
+        """Send the next frame of the stream."""
         if self._info is None:
             raise RuntimeError("a frame came before its stream's description")
         header = FrameHeader(
             stream=self._info.stream,
             seq=self._next_seq,
-            number=shot.number,
+            number=frame.number,
             shape=(self._info.height, self._info.width),
             dtype=self._info.dtype,
-            camera_ms=shot.camera_ms,
+            camera_ms=frame.camera_ms,
             sent_unix_ns=time.time_ns(),
         )
-        if self._transmit(encode("frame", header, shot.pixels)):
+        if self._transmit(encode("frame", header, frame.pixels)):
             self._next_seq += 1
 
     def lost(self, count: int, cause: LossCause = LossCause.AT_SOURCE) -> None:
-        """Count frames that were lost before they could be sent, and why."""
+        """Count frames that were lost before they could be sent.
+
+        Args:
+            count: number of frames.
+            cause: of the loss.
+        """
         self._lost[cause] += count
 
     def say(self, state: Literal["waiting", "running", "ended", "failed"], detail: str = "") -> None:
-        """Where the source stands, told at once and with every heartbeat."""
+        """Report the state of the source, at once and with every heartbeat.
+
+        Args:
+            state: of the source.
+            detail: description for the user.
+        """
         if (state, detail) != (self._state, self._detail):
             self._state, self._detail, self._beat_due_s = state, detail, 0.0
         self.beat()
 
     def beat(self) -> None:
-        """Send a heartbeat, and the description for those who come late, when it is time."""
-        if self._door is not None and self._door.revoked.is_set():
+        """Send a heartbeat when it is due.
+
+        The description of the stream goes with it, for subscribers that come late.
+        """
+        if self._authenticator is not None and self._authenticator.revoked.is_set():
             self._cut()
         now = time.monotonic()
         if now < self._beat_due_s:
@@ -166,7 +201,11 @@ class StreamPublisher:
         )
 
     def _transmit(self, parts: list[bytes | memoryview]) -> bool:
-        """Hand a message over; False when it could not be before the end (lossless only)."""
+        """Send a message.
+
+        Returns:
+            False when it could not be sent before the end (lossless only).
+        """
         if not self._lossless:
             self._socket.send_multipart(parts, copy=False)
             return True

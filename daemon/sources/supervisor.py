@@ -1,7 +1,11 @@
-"""Keeps the camera process alive: notices that it died or hangs, says so, restarts it.
+"""Supervision of the camera process.
 
-A user's mistake, which no restart mends, ends the daemon with what the camera process says of it. A fault that may pass
-is waited out: sources that depend on nothing outside this machine are given up after some restarts, a microscope never,
+It notices that the process died or hangs, reports that, and restarts it.
+
+A user's mistake, which no restart corrects, ends the daemon with the error of the camera process. A fault that may
+pass
+is waited out: sources that depend on nothing outside this machine are given up after some restarts, a microscope
+never,
 for Micro-Manager may be closed over lunch and a camera switched off over night.
 """
 
@@ -22,15 +26,27 @@ from selfstorm.errors import InputError
 START_S = 60.0
 SILENCE_S = 10.0
 BACKOFF_S = (0.2, 1.0, 2.0, 5.0, 10.0)
-MOST_RESTARTS, RESTART_SPAN_S = 6, 120.0
-MOST_DEBT = 200  # characters
+MAX_RESTARTS, RESTART_SPAN_S = 6, 120.0
+MAX_DEBT = 200  # characters
 ANY_PORT = "tcp://127.0.0.1:*"
 
 
 class CameraSupervisor:
-    """One camera process at a time, always at the same endpoint once it has one.
+    """One camera process at a time, always at the same endpoint.
 
-    subscribers: how many it waits for before it begins. keyring: for an endpoint beyond loopback.
+    Args:
+        source: for the process.
+        health: takes events and the state of the source.
+        subscribers: number that the process waits for before it begins.
+        lossless: the process waits for subscribers that cannot follow.
+        endpoint: address of the frame stream; any free port where the system may choose.
+        keyring: folder of the allowed clients, for an endpoint beyond loopback.
+
+    Attributes:
+        endpoint: address of the frame stream.
+
+    Raises:
+        InputError: the process did not start.
     """
 
     ends_with_source = True
@@ -70,10 +86,15 @@ class CameraSupervisor:
         return str(said["endpoint"])
 
     def check(self, heard_s: float, resume_at: int, sent: int) -> None:
-        """Look after the process. heard_s: when intake last heard of it.
+        """Restart the process where it is needed.
 
-        resume_at: the frame number to go on from. sent: frames so far. Raises InputError when the user made a mistake,
-        or it cannot be kept alive.
+        Args:
+            heard_s: time of the last message of the process.
+            resume_at: frame number to go on from.
+            sent: frames so far.
+
+        Raises:
+            InputError: the user made a mistake, or the process cannot be kept alive.
         """
         now = time.monotonic()
         if self._child is not None:
@@ -87,10 +108,13 @@ class CameraSupervisor:
             self._restart(now, resume_at, sent)
 
     def _hear(self, child: ChildProcess) -> None:
-        """Take over what it leaves to the one after it, and its last words: they may come well before its end."""
+        """Read the state that the process leaves, and its last error.
+
+        They may come well before its end.
+        """
         while said := child.said():
             if "left" in said:
-                self._left, self._debt = json.dumps(said["left"]), str(said["debt"])[:MOST_DEBT]
+                self._left, self._debt = json.dumps(said["left"]), str(said["debt"])[:MAX_DEBT]
             else:
                 self._last_words = said
 
@@ -108,32 +132,36 @@ class CameraSupervisor:
     def _schedule(self, fault: str, now: float) -> None:
         while self._restarts and self._restarts[0] < now - RESTART_SPAN_S:
             self._restarts.popleft()
-        if len(self._restarts) >= MOST_RESTARTS and self._source.kind.self_contained:
-            raise InputError(f"{fault}, for the {MOST_RESTARTS + 1}th time in two minutes", where=self._source.uri)
+        if len(self._restarts) >= MAX_RESTARTS and self._source.kind.self_contained:
+            raise InputError(f"{fault}, for the {MAX_RESTARTS + 1}th time in two minutes", where=self._source.uri)
         wait_s = BACKOFF_S[min(len(self._restarts), len(BACKOFF_S) - 1)]
         self._restart_due_s = time.monotonic() + wait_s
         self._health.report(source_state="restarting", detail=fault[:500])
         self._health.event("error", "camera_process_lost", f"{fault[:500]}; it is restarted in {wait_s:g} s")
 
     def _fault(self, child: ChildProcess, heard_s: float, now: float) -> str:
-        """What is wrong with the process, nothing if nothing is. Raises InputError for a mistake of the user's."""
+        """Return the fault of the process; empty while it is well.
+
+        Raises:
+            InputError: the process ended by a mistake of the user.
+        """
         code = child.exit_code
         if code is not None:
-            child.stop()  # all that it said has come then
+            child.stop()  # its last lines have come then
         self._hear(child)
         if code is not None:
             said = self._last_words
             if code == USER_ERROR and "error" in said:
-                raise InputError(said["error"])  # no restart mends it
+                raise InputError(said["error"])  # no restart corrects it
             return f"the camera process {child.ending}" + (f": {said['failed']}" if "failed" in said else "")
         if now - heard_s > SILENCE_S:
             why = self._source.kind.silent_hint
-            return f"the camera process has said nothing for {SILENCE_S:.0f} s" + (f": {why}" if why else "")
+            return f"the camera process has been silent for {SILENCE_S:.0f} s" + (f": {why}" if why else "")
         return ""
 
     @property
     def away(self) -> bool:
-        """Whether nobody sends frames: between two processes."""
+        """True while there is no process to send frames."""
         return self._child is None
 
     @property
@@ -142,12 +170,15 @@ class CameraSupervisor:
         return self._child.pid if self._child else None
 
     def ask_to_stop(self) -> None:
-        """No more frames, please."""
+        """Ask the process to send no more frames and end."""
         if self._child is not None:
             self._child.ask_to_stop()
 
     def stop(self) -> None:
-        """End the process and wait for it. What it leaves that nobody will put back any more is told."""
+        """End the process and wait for it.
+
+        Settings of the microscope that it could not put back are reported.
+        """
         if self._child is not None:
             self._child.stop()
             self._hear(self._child)

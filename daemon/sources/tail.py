@@ -1,7 +1,9 @@
-"""Which image of a circular buffer to fetch next: numbers in, distances out. Nothing here touches a camera.
+"""Choice of the next image to fetch from a circular buffer.
+
+Numbers go in and distances come out; no camera is touched here.
 
 Micro-Manager gives the image at a *distance* from the newest (0) without taking it out, and every image carries its
-*number*; the core numbers them without gaps. An image found at a distance says exactly which number was the newest
+*number*; the core numbers them without gaps. An image found at a distance shows exactly which number was the newest
 then: number + distance. New images come in before the next call arrives, so a distance is a guess again by then:
 
     every image is kept          the one that was asked for or not; it is passed on when those before it are
@@ -36,9 +38,16 @@ UNCERTAIN = 4
 
 
 class Tail:
-    """Follows one sequence from its image `first` on, or from the newest one.
+    """Follows one sequence.
 
-    capacity: images that the buffer holds, 0 if unknown.
+    Args:
+        first: number of the first image to fetch; None for the newest.
+        capacity: images that the buffer holds, 0 if unknown.
+
+    Attributes:
+        newest: highest number that is known; None before the first image.
+        newest_s: time at which it came.
+        looks: calls so far.
     """
 
     def __init__(self, first: int | None, capacity: int = 0) -> None:
@@ -75,21 +84,31 @@ class Tail:
 
     @property
     def must_count(self) -> bool:
-        """Whether it is unknown what the buffer holds: count what it holds after the newest image was found."""
+        """True where the content of the buffer is unknown.
+
+        The images must be counted, after the newest one was found.
+        """
         return self._emptied > 0
 
     @property
     def searches_newest(self) -> bool:
-        """Whether the newest image has yet to be found."""
+        """True until the newest image is found."""
         return self._search_newest
 
     @property
     def caught_up(self) -> bool:
-        """Whether all images that are known of were fetched."""
+        """True when all known images were fetched."""
         return self.newest is not None and not self._search_newest and self._next_missing() > self.newest
 
     def distance(self, at_s: float) -> int | None:
-        """Choose where to look now; None where it is better to wait a moment, or for a new image."""
+        """Choose the distance of the next image to fetch.
+
+        Args:
+            at_s: time at which the call is sent.
+
+        Returns:
+            The distance from the newest image; None where it is better to wait a moment, or for a new image.
+        """
         if self.newest is None or self._search_newest:
             return 0
         low, high = (self.newest, self.newest) if self._overrated else self._arrivals.bounds(at_s, self.newest)
@@ -108,12 +127,23 @@ class Tail:
         return None
 
     def took(self, sent_s: float, answered_s: float) -> None:
-        """Learn how long a look took, with all that is asked for it."""
+        """Record the duration of a call, with all queries that belong to it."""
         self._took_s.append(answered_s - sent_s)
         self._heard(answered_s)
 
     def found(self, number: int, image: Any, distance: int, sent_s: float, camera_ms: float | None) -> bool:
-        """Take an image and what it says of the newest; False where it belongs to another sequence."""
+        """Keep an image, and learn the newest number from it.
+
+        Args:
+            number: of the image.
+            image: to be passed on in its turn.
+            distance: at which it was found.
+            sent_s: time at which the call was sent.
+            camera_ms: the camera's clock; None where it has none.
+
+        Returns:
+            False where the image belongs to another sequence.
+        """
         self.looks += 1
         newest = number + distance
         if self._is_restart(newest, distance, sent_s, camera_ms):
@@ -145,7 +175,14 @@ class Tail:
         return True
 
     def counted(self, images: int, at_s: float) -> None:
-        """The buffer holds so many images now: more have come, or some were taken out."""
+        """Learn how many images the buffer holds.
+
+        More have come, or some were taken out.
+
+        Args:
+            images: in the buffer.
+            at_s: time of the count.
+        """
         self._heard(at_s)
         if self.newest is None:
             self._search_newest = images > 0
@@ -161,12 +198,22 @@ class Tail:
         self._images = images
 
     def gone(self) -> None:
-        """There was no image at that distance: find the newest one again, and count the images then."""
+        """Learn that there was no image at the chosen distance.
+
+        The newest one must be found again, and the images counted.
+        """
         self.looks += 1
         self._search_newest, self._emptied = True, self._emptied + 1
 
     def settled(self, images: int) -> LossCause | None:
-        """So many images are there, counted after the newest one was found: older ones are gone; why they are."""
+        """Learn how many images are left, and give up the older ones.
+
+        Args:
+            images: in the buffer, counted after the newest one was found.
+
+        Returns:
+            Cause of the loss; None where nothing was lost.
+        """
         self._images, self._emptied = images, 0
         if self.newest is None:
             return None
@@ -183,7 +230,12 @@ class Tail:
         return cause
 
     def give_up(self, before: int, cause: LossCause) -> None:
-        """Pass on what was fetched of the images before that one, and count the others as lost."""
+        """Pass on the fetched images before a number, and lose the others.
+
+        Args:
+            before: number of the first image that is not given up.
+            cause: of the loss.
+        """
         lost = 0
         while self._passed + 1 < before:
             later = min((number for number in self._kept if number < before), default=before)
@@ -194,17 +246,24 @@ class Tail:
             self._advance()
 
     def give_up_all(self, cause: LossCause) -> None:
-        """Nothing can be fetched any more of what is known to have been there."""
+        """Give up all known images that were not fetched."""
         if self.newest is not None:
             self.give_up(self.newest + 1, cause)
 
     def ready(self) -> Iterator[Any]:
-        """Images in order, and losses where they happened."""
+        """Yield images in order, and losses where they happened."""
         while self._out:
             yield self._out.popleft()
 
     def unseen(self, until_s: float) -> int:
-        """Estimate how many images came after the newest one that is known of, by the camera's clock."""
+        """Estimate the images after the newest known one.
+
+        Args:
+            until_s: end of the sequence.
+
+        Returns:
+            Number of images by the camera's frame time; 0 where that is unknown.
+        """
         period_s = self.period_s
         if self.newest is None or not period_s:
             return 0
@@ -229,7 +288,7 @@ class Tail:
         return sent_s - ran_s - self._clock_began_s > max(RESTART_MIN_S, RESTART_SHARE * self._ran_s)
 
     def _limit_backlog(self, newest: int) -> None:
-        """Give up the oldest images where they come faster than they can be fetched."""
+        """Give up the oldest images if the camera is too fast to catch up."""
         period_s = self.period_s
         if self.newest is None or not self._is_busy(period_s):
             return
@@ -238,9 +297,12 @@ class Tail:
             self.give_up(min(newest - limit, self.newest) + 1, LossCause.NOT_FETCHED)
 
     def _certain(self, low: int, open_: int) -> int | None:
-        """Find the oldest image that is missing, and so are those that may be found in its place."""
+        """Find the oldest missing image that is safe to request.
+
+        Whichever image is found in its place is missing, too.
+        """
         run, first = 0, self._next_missing()
-        if self._is_busy(self.period_s):  # what is given up next is not worth a look that may come too late for it
+        if self._is_busy(self.period_s):  # an image that is given up next is not worth a call that may come too late
             first = min(first + open_ + 1, max(first, low))
         for number in range(first, low + 1):
             run = 0 if number in self._kept else run + 1
@@ -249,7 +311,7 @@ class Tail:
         return None
 
     def _is_busy(self, period_s: float) -> bool:
-        """Whether looks take so long that there is no time to catch up."""
+        """Return True if calls take too long to catch up."""
         return bool(self._took_s) and median(self._took_s) > BUSY * period_s > 0
 
     def _arrived_meanwhile(self) -> int:
@@ -267,8 +329,11 @@ class Tail:
             self._out.append(self._kept.pop(self._passed))
 
     def _cause_of(self, removed: int, slack: int) -> LossCause:
-        """Tell why images are gone: a full buffer is emptied at once, another program takes them one by one."""
-        if self._capacity < UNCERTAIN * slack or not self.period_s:  # too small to be told apart, or unknown
+        """Infer the cause from the number of images that are gone.
+
+        A full buffer is emptied at once; another program takes images one by one.
+        """
+        if self._capacity < UNCERTAIN * slack or not self.period_s:  # too small to distinguish them, or unknown
             return LossCause.AT_SOURCE
         beyond = removed % self._capacity
         full = removed >= self._capacity - slack and min(beyond, self._capacity - beyond) <= slack

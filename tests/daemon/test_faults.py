@@ -102,7 +102,7 @@ def test_a_killed_camera_process_is_replaced_and_frames_go_on_where_they_were(ru
 def test_a_camera_process_that_hangs_is_noticed_by_its_silence_and_replaced(running):
     with camera_outage(running, signal.SIGSTOP) as outage:
         pass
-    assert "has said nothing for" in outage.lost.text
+    assert "has been silent for" in outage.lost.text
     assert outage.restarts == 1
     assert all(account_closes(status) for status in running.results.messages("status"))
 

@@ -6,7 +6,7 @@ from daemon_process import DAEMON, command, free_ports, simulated, write_config
 from daemon.health import Health
 from daemon.sources import supervisor
 from daemon.sources.section import SourceSection
-from daemon.sources.supervisor import BACKOFF_S, MOST_RESTARTS, CameraSupervisor
+from daemon.sources.supervisor import BACKOFF_S, MAX_RESTARTS, CameraSupervisor
 from selfstorm.errors import InputError
 
 
@@ -98,7 +98,7 @@ def test_a_recording_that_cannot_be_played_is_given_up(supervise):
 
     with pytest.raises(InputError, match="for the 7th time in two minutes"):
         until_given_up()
-    assert health.status().source_restarts == MOST_RESTARTS
+    assert health.status().source_restarts == MAX_RESTARTS
 
 
 def test_what_cannot_begin_again_is_tried_again(supervise):

@@ -27,7 +27,7 @@ class Reconstruction:
         frames: valid frames of the window.
         looked_at: frames whose emitters were found for this picture, not before.
         state: what was known before the window.
-        layers: iterations of stage A.
+        iterations: iterations of stage A.
         optics: the PSF in words.
         camera: the camera in words.
         notes: assumptions, and when not to trust the picture.
@@ -46,7 +46,7 @@ class Reconstruction:
     frames: int
     looked_at: int
     state: State
-    layers: int
+    iterations: int
     optics: str
     camera: str
     notes: tuple[str, ...]

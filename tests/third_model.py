@@ -55,7 +55,7 @@ class MeanStream:
             frames=len(frames),
             looked_at=0,
             state="warm" if self.windows > 1 else "cold",
-            layers=0,
+            iterations=0,
             optics="none",
             camera="none",
             metrics={"misfit": MeanStream.misfits.pop(0) if MeanStream.misfits else 0.0},
@@ -65,7 +65,7 @@ class MeanStream:
     def cost(self, first):
         return WindowCost()
 
-    def layer_s(self):
+    def iteration_s(self):
         return 1.0
 
     def memory_shortage(self, frames):

@@ -53,7 +53,7 @@ def header_of(
         effort=level.name,
         grade=grade_of(level),
         state=made.state,
-        model=f"{settings.model}, {result.layers} layers",
+        model=f"{settings.model}, {result.iterations} iterations",
         model_hash=made.model_hash,
         memory=result.memory,
         optics=result.optics,

@@ -213,14 +213,14 @@ class Reconstructor:
         return WindowResult(outcome.result, self._level, outcome.model.fingerprint(), outcome.learned)
 
     def _new_load_controller(self, model: StreamModel) -> LoadController:
-        return LoadController(model.settings.level, steady=self._steady, iteration_s=model.layer_s())
+        return LoadController(model.settings.level, steady=self._steady, iteration_s=model.iteration_s())
 
     def _workload_of(self, model: StreamModel, window: Window, new: int) -> Workload:
         cost = model.cost(window.first_seq)
         return Workload(
             new=new,
             unseen=cost.pending_frames,
-            iterations=cost.layers,
+            iterations=cost.iterations,
             stride=window.stride,
             stride_s=stride_s(window) * self._budget(),
             psf_update_due=cost.psf_update_due,

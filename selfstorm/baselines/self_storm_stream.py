@@ -90,7 +90,7 @@ class SelfStormStream:
         """Return no cost: there are no levels to choose from."""
         return WindowCost()
 
-    def layer_s(self) -> float:
+    def iteration_s(self) -> float:
         """Return one second: there are no levels to choose from."""
         return 1.0
 
@@ -142,7 +142,7 @@ class SelfStormStream:
             frames=len(raw),
             looked_at=len(raw),
             state="warm" if self.windows > 1 else "cold",
-            layers=self.network.settings.picture_iterations,
+            iterations=self.network.settings.picture_iterations,
             optics="none: the paper's model learns its own kernels",
             camera="none: the paper's model normalises every emitter",
             metrics={"misfit": float(np.mean(losses)) / max(float(stack.mean()), 1e-12)},

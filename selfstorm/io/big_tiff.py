@@ -117,7 +117,11 @@ class BigTiff:
         self.pages += 1
 
     def describe(self, description: str) -> None:
-        """Replace the first page's description, which must have one. Raises OSError; the old one then stays."""
+        """Replace the description of the first page, which must have one.
+
+        Raises:
+            OSError: The description could not be written; the old one stays.
+        """
         text, at = _text(description), self._file.size
         self._file.add(text)
         value = struct.pack("<QQ", *_text_value(text, at))
@@ -171,5 +175,8 @@ def _text(description: str) -> bytes:
 
 
 def _text_value(text: bytes, at: int) -> tuple[int, int]:
-    """Return the (count, value) of a tag whose text lies at a position; up to 8 bytes lie in the tag itself."""
+    """Return the (count, value) of a tag whose text lies at a position.
+
+    Up to 8 bytes lie in the tag itself.
+    """
     return len(text), int.from_bytes(text, "little") if len(text) <= 8 else at

@@ -1,8 +1,11 @@
 """Stage A: emitter density from a window's statistics.
 
-The density is found by multiplicative iterations, for a whole window at once. Each iteration is m <- m * F^T((D + o)+ /
-(F m + o)) / F^T 1 (Richardson 1972; Lucy 1974, on covariances), with the momentum of Biggs & Andrews (1997). The number
-of iterations regularises the density; held_out.py chooses it.
+The density is found by multiplicative iterations, for a whole window at once. Each iteration is
+
+    m <- m * F^T((D + o)+ / (F m + o)) / F^T 1
+
+(Richardson 1972; Lucy 1974, on covariances), with the momentum of Biggs & Andrews (1997). The number of iterations
+regularises the density; held_out.py chooses it.
 """
 
 from __future__ import annotations

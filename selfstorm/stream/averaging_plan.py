@@ -31,7 +31,7 @@ Motion = Literal["still", "rigid", "local"]
 
 @dataclass(frozen=True)
 class AveragingPlan:
-    """How the history is averaged.
+    """Motion and number of blocks with which the history is averaged.
 
     Attributes:
         motion: 'still', 'rigid' or 'local'.
@@ -45,9 +45,9 @@ class AveragingPlan:
 
 
 def choose_averaging_plan(blocks: Sequence[Block]) -> AveragingPlan:
-    """Choose the plan that predicts the newest block best from those before it.
+    """Choose the plan that best predicts the newest block from those before.
 
-    Velocities are found without the newest block for this, so that it is not predicted from itself.
+    For this choice, velocities are found without the newest block, so that it is not predicted from itself.
 
     Args:
         blocks: oldest first; with fewer than 4, all of them are averaged as they are.
@@ -74,7 +74,11 @@ def choose_averaging_plan(blocks: Sequence[Block]) -> AveragingPlan:
 
 
 def _scores(newest: Block, earlier: Sequence[Block], velocity: Tensor | None) -> dict[int, float]:
-    """Compute the predictive correlation of the newest block for each number of blocks before it."""
+    """Compute how well the blocks before predict the newest one.
+
+    Returns:
+        For each number of blocks before it, the correlation of their average with the newest block.
+    """
     scores: dict[int, Tensor] = {}
     total: Sums | None = None
     for span, block in enumerate(reversed(earlier), 1):
@@ -88,7 +92,10 @@ def _scores(newest: Block, earlier: Sequence[Block], velocity: Tensor | None) ->
 
 
 def predictive_correlation(new: Sums, earlier: Sums) -> Tensor:
-    """Correlate new covariances with earlier ones, in units in which noise is the same everywhere; a scalar."""
+    """Correlate new covariances with earlier ones; returns a scalar.
+
+    Both are whitened first: their noise is the same everywhere.
+    """
     scale, floor = whitened(earlier)[3], noise_floor(new)
     a, b = (contrast(sums, scale, floor) for sums in (new, earlier))
     a, b = a - a.mean(), b - b.mean()

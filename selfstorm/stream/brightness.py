@@ -57,7 +57,10 @@ def _median(frames: Tensor) -> Tensor:
 
 
 def _offsets(blocks: Sequence[Tensor], step: int) -> Iterator[int]:
-    """Iterate over the first frame of each block whose number among all frames is a multiple of the step."""
+    """Iterate over the first sampled frame of each block.
+
+    Sampled are the frames whose number among all frames is a multiple of the step.
+    """
     before = 0
     for y in blocks:
         yield -before % step

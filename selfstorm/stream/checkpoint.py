@@ -1,4 +1,6 @@
-"""Checkpoints: a model on disk as safetensors with its provenance, written whole or not at all.
+"""Checkpoints: a model on disk as safetensors with its provenance.
+
+A checkpoint is written whole or not at all.
 
 Tensors hold numbers alone, the header JSON alone: nothing in a file can run. Everything read is checked before use.
 """
@@ -38,7 +40,10 @@ MAX_HEADER = 1_000_000
 
 
 class Facts(BaseModel):
-    """Header of a checkpoint: the field that the tensors belong to, and their provenance."""
+    """Header of a checkpoint.
+
+    It names the field that the tensors belong to, and their provenance.
+    """
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -58,7 +63,10 @@ class Facts(BaseModel):
 
 
 def fingerprint(model: SequenceModel) -> str:
-    """Return 16 hexadecimal digits that name what pictures are made with: optics, camera and density."""
+    """Return 16 hexadecimal digits that identify a model.
+
+    They are a hash of all that the pictures depend on: optics, camera and density.
+    """
     digest = blake2b(json.dumps(psf_to_dict(model.calibration.psf), sort_keys=True).encode(), digest_size=8)
     digest.update(str(model.calibration.camera).encode())
     if model.state.density is not None:

@@ -1,4 +1,7 @@
-"""The device of a stream: its batch limits and its uploads, shared by all copies of a model."""
+"""The device of a stream: its batch limits and its uploads.
+
+All copies of a model share them.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from selfstorm.compute.pinned_upload import Uploads
 
 
 class Compute:
-    """One device, how much is computed on it at once, and the uploads of frames to it.
+    """A device, its batch limits, and the uploads of frames to it.
 
     Limits that had to be halved stay halved for every model on the device, also where a window is rolled back.
 
@@ -25,7 +28,11 @@ class Compute:
         self.planned = self.limits
 
     def halve_limits(self) -> bool:
-        """Halve the batch limits, those in use; return False where the smallest are reached."""
+        """Halve the batch limits in use.
+
+        Returns:
+            False where the smallest limits are reached.
+        """
         smaller = self.planned.halved()
         if smaller is None:
             return False

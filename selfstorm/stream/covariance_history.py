@@ -73,7 +73,10 @@ class CovarianceHistory:
         return replace(self, blocks=tuple(blocks[-MAX_BLOCKS:]), last=int(numbers[-1]), length=length)
 
     def carried_on(self) -> CovarianceHistory:
-        """Return the history for another stream of the same scene: frame 0 follows the last."""
+        """Return the history for another stream of the same scene.
+
+        Frame 0 of that stream follows the last frame of this one.
+        """
         blocks = tuple(_later(block, -self.last - 1) for block in self.blocks)
         return CovarianceHistory(blocks, length=self.length, plan=self.plan) if self.last >= 0 else self
 
@@ -103,7 +106,10 @@ class CovarianceHistory:
         return Selection(self.blocks, len(self.blocks), None, 0.0)
 
     def at(self, number: float, least_frames: int = 0) -> Selection:
-        """Select the blocks nearest to a frame's number, as many as planned, moved to where the sample was then."""
+        """Select the planned number of blocks nearest to a frame's number.
+
+        They are moved to where the sample was at that frame.
+        """
         plan = self.plan or choose_averaging_plan(())
         nearest = sorted(self.blocks, key=lambda block: abs(block.middle - number))
         frames = np.cumsum([block.sums.frames for block in nearest])
@@ -111,21 +117,30 @@ class CovarianceHistory:
         return Selection(tuple(nearest), wanted, plan.velocity, number)
 
     def notes(self, first: int, pixel_nm: float) -> tuple[str, ...]:
-        """Return notes for the user on the picture of a window that begins with frame `first`."""
+        """Return notes for the user on the picture of a window.
+
+        Args:
+            first: Number of the first frame of the window.
+            pixel_nm: Camera pixel in the sample.
+        """
         notes = []
         if first < self.since:
-            notes.append(f"another scene since frame {self.since}: the model started anew")
+            notes.append(f"Another scene since frame {self.since}; the model was started anew")
         if self.plan is not None and self.plan.velocity is not None and self.older_than(first):
             y, x = (float(v) * pixel_nm for v in self.plan.velocity.mean((1, 2)))
             speed = float(self.plan.velocity.square().sum(0).mean().sqrt()) * pixel_nm
             if self.plan.motion == "rigid":
-                notes.append(f"the sample drifts by {y:+.2f} (y) and {x:+.2f} (x) nm a frame; the density follows")
+                notes.append(f"The sample drifts ({y:+.2f} nm/frame in y, {x:+.2f} nm/frame in x); motion is corrected")
             else:
-                notes.append(f"parts of the sample move by about {speed:.2f} nm a frame; the density follows")
+                notes.append(f"Parts of the sample are moving ({speed:.2f} nm/frame); motion is corrected")
         return tuple(notes)
 
     def describe(self, first: int) -> str:
-        """Describe the frames that the density of a window from frame `first` on was computed from."""
+        """Describe the frames that a window's density was computed from.
+
+        Args:
+            first: Number of the first frame of the window.
+        """
         if not self.older_than(first):
             return "the window's own frames"
         if self.plan is None or self.plan.blocks >= len(self.blocks):
@@ -137,7 +152,10 @@ class CovarianceHistory:
         return f"about {frames} frames, {how}"
 
     def state(self) -> dict[str, Tensor]:
-        """Return the blocks as tensors on the CPU, their frames counted from the one after the last."""
+        """Return the blocks as tensors on the CPU.
+
+        Their frames are counted from the one after the last.
+        """
         if not self.blocks:
             return {}
         next_ = self.last + 1
@@ -152,7 +170,16 @@ class CovarianceHistory:
 
     @classmethod
     def from_state(cls, tensors: dict[str, Tensor], field: tuple[int, ...], device: torch.device) -> CovarianceHistory:
-        """Restore a history from tensors, the next frame being number 0; an empty one where there are none."""
+        """Restore a history from tensors; empty where there are none.
+
+        Args:
+            tensors: From `state`; the next frame has number 0.
+            field: (H, W) of the frames.
+            device: Device of the history.
+
+        Raises:
+            InputError: The tensors do not fit the field.
+        """
         facts, maps = tensors.get("memory.facts"), tensors.get("memory.maps")
         if facts is None or maps is None:
             return cls()
@@ -193,7 +220,9 @@ class Selection:
         return align_and_sum(self.blocks[: self.wanted], self.velocity, self.number)
 
     def halves(self) -> tuple[Sums, Sums] | None:
-        """Add up every second block and the others, of two blocks at least; None where there is one.
+        """Add up every second block, and the other blocks.
+
+        Returns None where there are fewer than two blocks.
 
         No frame is in both, nor is one that a replay repeats: it would confirm its own noise.
         """
@@ -211,7 +240,10 @@ class Selection:
 
 
 def fingerprints_of(raw: Array) -> list[int]:
-    """Return 32 bits for each frame of raw (T, H, W), of some 16,384 of its pixels: noise makes every frame differ."""
+    """Return a 32-bit fingerprint of each frame of raw (T, H, W).
+
+    It is computed from about 16,384 pixels; noise makes the fingerprints of two frames differ.
+    """
     pixels = raw.reshape(len(raw), -1)[:, :: max(1, raw[0].size // FINGERPRINT_PIXELS)]
     return [crc32(np.ascontiguousarray(frame).tobytes()) for frame in pixels]
 

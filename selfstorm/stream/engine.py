@@ -1,4 +1,6 @@
-"""The engine of offline and live: windows -> pictures, by one model that learns on and is rolled back where it must.
+"""The engine of offline and live: windows -> pictures.
+
+One model learns from window to window, and is rolled back where a window does not fit.
 
 frames ──► a copy of the model ingests them ──► picture ──► misfit guard ──► the copy is the model
                                                                  `──► or is dropped, and its frames left out
@@ -20,8 +22,8 @@ from selfstorm.stream.model_protocol import StreamModel
 from selfstorm.stream.per_frame import NO_CALLBACKS, ProgressCallbacks
 from selfstorm.stream.processing_level import ProcessingLevel
 
-NOT_LEARNED_FROM = "of a window that was not learned from"
-MISFIT_CAUTION = "not learned from; do not trust this picture"
+NOT_LEARNED_FROM = "from a window that the model did not learn from"
+MISFIT_CAUTION = "the model does not learn from this window; do not trust this picture"
 
 MakeModel = Callable[[Array], StreamModel]
 ChooseLevel = Callable[[StreamModel], ProcessingLevel | None]
@@ -62,7 +64,9 @@ class Outcome:
 
 
 class StreamEngine:
-    """Reconstructs window after window, each with what the windows before it taught.
+    """Reconstruction of window after window.
+
+    Each window benefits from what the model learned from those before it.
 
     Args:
         make_model: makes the model of a stream from its first window, (T, H, W) ADU.
@@ -89,11 +93,17 @@ class StreamEngine:
         self._start()
 
     def go_on_from(self, model: StreamModel) -> None:
-        """Learn on from another model of the same stream: with other settings, or loaded from a file."""
+        """Continue from another model of the same stream.
+
+        It has other settings, or was loaded from a file.
+        """
         self.model = model
 
     def start_stream(self) -> None:
-        """Go on with another stream of the same field: what was learned holds, frame numbers start again."""
+        """Continue with another stream of the same field.
+
+        What was learned remains valid; frame numbers start again.
+        """
         if self.model is not None:
             self.model = self.model.copy()
             self.model.start_stream()
@@ -126,7 +136,7 @@ class StreamEngine:
         Args:
             window: with at least one frame.
             choose_level: called with the model that has ingested the frames; None for all that was asked for.
-            callbacks: of progress.
+            callbacks: callbacks of progress.
             preview: called with a first picture as soon as there is one.
             batch: new frames that are ingested together; None for all.
 
@@ -152,11 +162,14 @@ class StreamEngine:
             self.restart()
         else:
             self._end(window, learned=False)
-        notes = (f"{alarm}: {MISFIT_CAUTION}", *result.notes)
+        notes = (f"{alarm[0].upper()}{alarm[1:]}; {MISFIT_CAUTION}", *result.notes)
         return Outcome(replace(result, state="rolled back", notes=notes), model, False, alarm, reset)
 
     def skip(self, window: EngineWindow) -> None:
-        """Go on after a window that could not be reconstructed: its frames are left out of those to come."""
+        """Continue after a window that could not be reconstructed.
+
+        Its frames are left out of the windows to come.
+        """
         self._end(window, learned=False)
 
     def _end(self, window: EngineWindow, *, learned: bool) -> None:

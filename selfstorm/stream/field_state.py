@@ -1,4 +1,7 @@
-"""The state of a field: all that changes from frame to frame and from window to window, as one value."""
+"""State of a field: everything that changes with frames and windows.
+
+The state is one value, so that a copy and a roll-back are assignments.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ from selfstorm.stream.psf_learning import PsfLearning
 
 @dataclass(frozen=True, eq=False)
 class FieldState:
-    """What is carried from window to window. Never changed in place, so that a roll-back is an assignment.
+    """State that is carried from window to window.
+
+    It is never changed in place, so that a roll-back is an assignment.
 
     Attributes:
         density: (rows, columns) on the padded grid, of the last window; None before the first.
@@ -41,13 +46,19 @@ class FieldState:
     last_number: int = -1
 
     def for_next_stream(self) -> FieldState:
-        """Return the state for another stream of the same field: frame numbers start again, the rest holds."""
+        """Return the state for another stream of the same field.
+
+        Frame numbers start again; everything else remains valid.
+        """
         return replace(
             self, buffer=(), rejected=(), light=LightLevels(), last_number=-1, history=self.history.carried_on()
         )
 
     def for_next_scene(self, number: int, psf: Psf) -> FieldState:
-        """Return the state for another scene from frame `number` on; fits of the PSF start from the one known."""
+        """Return the state for another scene from frame `number` on.
+
+        Fits of the PSF start from the one known.
+        """
         return replace(
             self,
             density=None,
@@ -58,5 +69,5 @@ class FieldState:
         )
 
     def without(self, numbers: Iterable[int], reason: str) -> FieldState:
-        """Return the state with frames left out of all windows to come, for a reason."""
+        """Return the state with frames left out of all windows to come."""
         return replace(self, rejected=self.rejected + tuple((number, reason) for number in numbers))

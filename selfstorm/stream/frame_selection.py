@@ -1,4 +1,7 @@
-"""Frames that show the sample, and those that do not: not finite, flashes, taken in the dark."""
+"""Select frames that show the sample.
+
+Left out are frames that are not finite, flashes, and frames recorded without light.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ MAX_LEVELS = 100  # frames whose brightness is the reference
 MAX_DARK_FRAMES = 500  # in a row; after more of them the dark is the sample
 MAX_FLASH_FRAMES = 8  # in a row; after more of them the light has changed
 NOT_FINITE = "not finite"
-FLASH = "brighter all over than any blinking"
-DARK = "taken while the light was off"
+FLASH = "brighter as a whole than blinking can be"
+DARK = "recorded while the light was off"
 
 Rejected = tuple[tuple[int, str], ...]
 

@@ -1,4 +1,7 @@
-"""The frame buffer: frames that windows may still ask for, and the emitters found in them."""
+"""Buffer of the frames that windows may still need.
+
+The emitters found in the frames are kept with them.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +64,14 @@ FrameBuffer = tuple[FrameBlock, ...]
 
 
 def blocks_of(span: WindowSpan, y: Tensor, smooth: Tensor, raw: Array) -> FrameBuffer:
-    """Divide new frames, all of a span, into blocks that no window of their stream cuts."""
+    """Divide new frames into blocks that no window of their stream cuts.
+
+    Args:
+        span: All of the frames.
+        y: (T, H, W) photons.
+        smooth: (T, knots, knots) out-of-focus light.
+        raw: (T, H, W) ADU.
+    """
     edges = np.flatnonzero(np.diff((span.numbers - span.first) // span.stride)) + 1
     runs = (slice(int(run[0]), int(run[-1]) + 1) for run in np.split(np.arange(len(span.numbers)), edges))
     return tuple(FrameBlock(span.numbers[r], y[r], smooth[r], raw[r].sum(0, dtype=np.float64)) for r in runs)
@@ -73,7 +83,10 @@ def since(buffer: Iterable[FrameBlock], first: int) -> FrameBuffer:
 
 
 def tail(buffer: Sequence[FrameBlock], frames: int) -> FrameBuffer:
-    """Return as many of the last blocks as hold so many frames, or all there are."""
+    """Return the last blocks that together hold a number of frames.
+
+    All blocks are returned where they hold fewer.
+    """
     held = 0
     for count, block in enumerate(reversed(buffer), 1):
         held += len(block)
@@ -111,5 +124,5 @@ def needs_emitters(block: FrameBlock, localized: bool, prior_frames: int) -> boo
 
 
 def pending_frames(buffer: Sequence[FrameBlock], first: int, localized: bool, prior_frames: int) -> int:
-    """Count the frames from number `first` on whose emitters are still to be found."""
+    """Count the frames from number `first` on that need emitters found."""
     return sum(len(block) for block in since(buffer, first) if needs_emitters(block, localized, prior_frames))

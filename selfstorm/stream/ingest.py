@@ -1,4 +1,6 @@
-"""Ingest: every frame once, when it comes - selected, freed of smooth light, compared with the scene, added up.
+"""Ingest every frame once, when it arrives.
+
+Frames are selected, freed of out-of-focus light, compared with the scene and added to the statistics.
 
 Only ingest sees all frames. A window's picture is made of what it leaves in the model, so a stride costs its own
 frames and not the window's, and frames of skipped windows teach the model too.
@@ -24,7 +26,7 @@ from selfstorm.stream.frame_store import WindowSpan, blocks_of, since, tail
 from selfstorm.stream.model import SequenceModel
 from selfstorm.stream.scene_change import MIN_COMPARED_FRAMES, MIN_SCENE_FRAMES, detect_scene_change, first_of_scene
 
-ROUGH_LAYERS = 20  # enough to tell emitters from out-of-focus light
+ROUGH_ITERATIONS = 20  # sufficient to separate emitters from out-of-focus light
 MIN_COMPARABLE_FRAMES = 3  # fewer show no fluctuation of a pixel
 
 
@@ -62,7 +64,9 @@ def ingest(model: SequenceModel, raw: Array, span: WindowSpan) -> SequenceModel:
 
 
 def update_history(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan) -> SequenceModel:
-    """Add valid frames to the buffer and to the covariance history, or begin both anew where the scene changes.
+    """Add valid frames to the buffer and to the covariance history.
+
+    Where the scene changes, both begin anew.
 
     Args:
         model: that has seen the frames before.
@@ -99,7 +103,10 @@ def update_history(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan
 
 
 def _next_scene(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan) -> SequenceModel:
-    """Begin anew with the frames of another scene; the camera stays, and so does the PSF until frames contradict."""
+    """Begin anew with the frames of another scene.
+
+    The camera stays, and so does the PSF until frames contradict it.
+    """
     state = model.state.for_next_scene(int(span.numbers[0]), model.calibration.psf)
     learning = state.psf_learning.with_frames(y.cpu().numpy())
     return update_history(replace(model, state=replace(state, psf_learning=learning)), raw, y, span)
@@ -121,7 +128,7 @@ def _smooth_light(model: SequenceModel, y: Tensor, gains: Tensor, z: Tensor, c: 
     operators, rough = model.operators, model.state.density
     if rough is None:
         statistics = statistics_of(sums_of(c, None, len(c)), z.mean(0))
-        rough = density(operators.covariance, statistics, ROUGH_LAYERS, None, operators.graphs)
+        rough = density(operators.covariance, statistics, ROUGH_ITERATIONS, None, operators.graphs)
     brightness, background = fit_background(z.mean(0), operators.imaging.forward(rough))
     map_bytes = model.compute.limits.map_bytes
     return operators.out_of_focus.fit(y, gains, brightness * rough, background, far_covariance(c), map_bytes)

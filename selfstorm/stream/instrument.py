@@ -1,4 +1,4 @@
-"""The instrument as it is known: PSF, camera and bad pixels, and the operators that follow from them."""
+"""The instrument: PSF, camera, bad pixels, and the resulting operators."""
 
 from __future__ import annotations
 
@@ -30,13 +30,16 @@ class Calibration:
     hot_pixels: Array
 
     def photons(self, raw: Array, out: Array | None = None) -> Array:
-        """Convert frames (T, H, W) from ADU to float32 photons, hot pixels interpolated, into `out` where given."""
+        """Convert frames (T, H, W) from ADU to float32 photons.
+
+        Hot pixels are interpolated. The result is written into `out` where given.
+        """
         return self.camera.photons(interpolate_hot_pixels(raw, self.hot_pixels), out)
 
 
 @dataclass(frozen=True, eq=False)
 class FieldOperators:
-    """Operators of one PSF on one field, and the CUDA graphs recorded with them."""
+    """Operators of one PSF on one field, with their recorded CUDA graphs."""
 
     grid: Grid
     imaging: Imaging
@@ -46,7 +49,10 @@ class FieldOperators:
 
     @classmethod
     def of(cls, psf: Psf, grid: Grid, device: torch.device) -> FieldOperators:
-        """Make the operators of a PSF; graphs are recorded anew, because they hold operators."""
+        """Make the operators of a PSF.
+
+        CUDA graphs are recorded anew, because they hold operators.
+        """
         like = torch.zeros((), dtype=torch.float32, device=device)
         imaging, covariance = Imaging(psf, grid, like), LaggedCovariance(psf, grid, like)
         return cls(grid, imaging, covariance, OutOfFocusBackground(psf, grid, like), Graphs())

@@ -1,4 +1,7 @@
-"""Carry the number of iterations that held-out frames confirm from window to window."""
+"""Keep the number of iterations that held-out frames confirm.
+
+It is carried from window to window.
+"""
 
 from __future__ import annotations
 
@@ -27,12 +30,15 @@ class IterationChoice:
     windows: int = 0
 
     def iterations(self, ceiling: int) -> int:
-        """The number to take where `ceiling` are allowed: as many, unless held-out frames spoke for fewer."""
+        """Return the number of iterations to use, at most `ceiling`.
+
+        It is the ceiling unless held-out frames confirm fewer.
+        """
         return min(self.verdict.iterations, ceiling) if self.verdict is not None and self.verdict.limited else ceiling
 
     @property
     def due(self) -> bool:
-        """Whether this window asks held-out frames again."""
+        """True where this window is to be checked against held-out frames again."""
         if self.verdict is None or not self.verdict.confirmed:
             return True
         regular = self.windows % MAX_WAIT_WINDOWS == 0
@@ -53,5 +59,11 @@ class IterationChoice:
         return IterationChoice(choose_iterations(operator, halves, mean, ceiling, carried), self.windows + 1)
 
     def nothing_blinks(self, peak_z: Tensor) -> bool:
-        """Say whether neither other frames nor any place speak for emitters. peak_z: of the most significant place."""
+        """Return whether there is no evidence of emitters.
+
+        Held-out frames do not confirm any emitters, and no single place stands out.
+
+        Args:
+            peak_z: z-score of the most significant place.
+        """
         return self.verdict is not None and not self.verdict.confirmed and float(peak_z) < MIN_PEAK_Z

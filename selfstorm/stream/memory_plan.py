@@ -1,7 +1,7 @@
-"""Memory of a window, counted before any of it is taken, and the largest batches that fit.
+"""Memory of a window, counted in advance, and the batches that fit.
 
 Each stage counts the camera frames (H, W) and the maps of the padded SR grid (rows, columns) that it keeps alive
-together, in float32. What torch really takes lies within COUNTED_WITHIN of it (tests).
+together, in float32. What torch allocates agrees with the count to a factor of COUNTED_WITHIN (tests).
 """
 
 from __future__ import annotations
@@ -25,8 +25,11 @@ HISTORY_FRAMES = 16 * (2 * len(LAGS) + 1)  # the covariance history: blocks, eac
 class MemoryPlan:
     """Bytes that a window takes at most.
 
-    kept: frames, statistics, operators and whatever else stays. stages: by name, at their worst moment. limits: of the
-    batches. free: bytes that were free when it was planned; None where the memory is not counted.
+    Attributes:
+        kept: frames, statistics, operators and whatever else stays.
+        stages: bytes of each stage by name, at its worst moment.
+        limits: limits of the batches.
+        free: bytes that were free when it was planned; None where the memory is not counted.
     """
 
     kept: int
@@ -59,8 +62,9 @@ def plan(
     batches, and the same picture. Memory is left for CUDA graphs too, but a window fits without.
 
     Args:
-        imaging, covariance: operators of the field.
-        frames: of the window.
+        imaging: density to frames.
+        covariance: density to covariances.
+        frames: frames of the window.
         most: upper limits.
         free: bytes of the device; None plans with the upper limits.
         new_frames: frames ingested together whatever is free; None: as the limits say.
@@ -81,7 +85,10 @@ def plan(
 
 
 def graph_bytes(batch: Batch) -> int:
-    """Bytes that CUDA graphs hold at most: their memory is not shared with anything else."""
+    """Count the bytes that CUDA graphs hold at most.
+
+    Their memory is not shared with anything else.
+    """
     frames = min(batch.frames, MAX_GRAPH_BYTES // batch.imaging.grid.map_bytes)
     if not frames:
         return 0
@@ -92,7 +99,7 @@ def graph_bytes(batch: Batch) -> int:
 def _batch(
     imaging: Imaging, covariance: LaggedCovariance, frames: int, limits: BatchLimits, new_frames: int | None
 ) -> Batch:
-    """Batch that the limits allow."""
+    """Return the batch that the limits allow."""
     together = min(frames, frames_together(imaging.grid.map_bytes // BYTES_PER_NUMBER, limits.map_bytes))
     new = min(frames, limits.new_frames) if new_frames is None else new_frames
     return Batch(imaging, covariance, together, limits.emitters, new, limits.map_bytes)

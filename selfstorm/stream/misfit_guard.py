@@ -1,4 +1,7 @@
-"""Detect windows that must not be learned from: their misfit jumps, and more light than before is unexplained."""
+"""Detect windows that the model must not learn from.
+
+Their misfit jumps, and more light than before is unexplained.
+"""
 
 from __future__ import annotations
 

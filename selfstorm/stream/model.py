@@ -1,4 +1,7 @@
-"""The sequence-specific model: calibration and state of one field, as one value."""
+"""The sequence-specific model of one field: calibration and state.
+
+The model is one value, so that a copy and a roll-back are assignments.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,7 @@ MIN_SIDE_PX = 4
 
 @dataclass(frozen=True, eq=False)
 class SequenceModel:
-    """Calibration and state of one field, the operators that follow from them, and where they are computed.
+    """Calibration, state, operators and device of one field.
 
     A value: functions take one and return another, so that a copy and a roll-back are assignments.
     """
@@ -60,7 +63,10 @@ class SequenceModel:
 def model_of(
     settings: Settings, calibration: Calibration, compute: Compute, state: FieldState | None = None
 ) -> SequenceModel:
-    """Make a model of a calibrated field, (H, W) as its map of hot pixels, that goes on from a state."""
+    """Make a model of a calibrated field from a state.
+
+    The field has the (H, W) of the calibration's map of hot pixels.
+    """
     height, width = calibration.hot_pixels.shape
     grid = Grid(height, width, settings.grid_scale, settings.pixel_nm)
     operators = FieldOperators.of(calibration.psf, grid, compute.device)
@@ -107,6 +113,14 @@ def _finite(frames: Array) -> Array:
 
 
 def update_psf(model: SequenceModel, frames: Tensor) -> tuple[SequenceModel, FitReport | None]:
-    """Update the PSF where that is due, by frames (T, H, W) photons at equal brightness; report the fine-tuning."""
+    """Update the PSF where that is due.
+
+    Args:
+        model: Model of the field.
+        frames: (T, H, W) photons at equal brightness.
+
+    Returns:
+        The model with the new PSF, and a report of the fine-tuning, None where it was not due.
+    """
     learning, psf, report = model.state.psf_learning.update(model.calibration.psf, frames, model.settings)
     return model.with_state(psf_learning=learning).with_psf(psf), report

@@ -1,4 +1,4 @@
-"""The kinds of model that a stream can be reconstructed with, registered by dotted name.
+"""Model kinds of streams, registered by dotted name.
 
 Light: configuration and command line read the table without loading torch.
 """
@@ -65,5 +65,9 @@ def new_model(settings: Settings, first_window: Array, compute: Compute) -> Stre
 
 
 def load_model(path: Path, settings: Settings, field: tuple[int, int], compute: Compute) -> StreamModel:
-    """Load a saved model for a stream of a field (H, W); InputError where the file does not fit."""
+    """Load a saved model for a stream of a field (H, W).
+
+    Raises:
+        InputError: The file does not fit the stream.
+    """
     return kind_of(settings.model).model_class.load(path, settings, field, compute)

@@ -1,4 +1,7 @@
-"""What a model of a stream is to the engine, offline and live: the protocol that every model kind implements."""
+"""Protocol of a stream's model, as the engine uses it.
+
+Every model kind implements it, offline and live.
+"""
 
 from __future__ import annotations
 
@@ -22,17 +25,17 @@ class WindowCost:
 
     Attributes:
         pending_frames: frames of the window whose emitters are still to be found.
-        layers: layers of the density network.
+        iterations: iterations of stage A.
         psf_update_due: a fit or fine-tuning of the PSF is due.
     """
 
     pending_frames: int = 0
-    layers: int = 1
+    iterations: int = 1
     psf_update_due: bool = False
 
 
 class StreamModel(Protocol):
-    """A model that learns from one stream, window by window, and super-resolves its windows."""
+    """A model that learns from one stream and super-resolves its windows."""
 
     @classmethod
     def learned_from(cls, settings: Settings, first_window: Array, compute: Compute) -> Self:
@@ -41,7 +44,11 @@ class StreamModel(Protocol):
 
     @classmethod
     def load(cls, path: Path, settings: Settings, field: tuple[int, int], compute: Compute) -> Self:
-        """Load a saved model for a stream of a field (H, W); InputError where the file does not fit."""
+        """Load a saved model for a stream of a field (H, W).
+
+        Raises:
+            InputError: The file does not fit the stream.
+        """
         ...
 
     @property
@@ -69,7 +76,10 @@ class StreamModel(Protocol):
         ...
 
     def with_settings(self, settings: Settings) -> Self:
-        """Return a copy with settings that differ in the output only (Settings.learns_like)."""
+        """Return a copy with settings that differ in the output only.
+
+        Settings.learns_like says which settings these are.
+        """
         ...
 
     def start_stream(self) -> None:
@@ -77,7 +87,12 @@ class StreamModel(Protocol):
         ...
 
     def leave_out(self, numbers: Iterable[int], reason: str) -> None:
-        """Leave frames out of all windows to come, for a reason that their notes give."""
+        """Leave frames out of all windows to come.
+
+        Args:
+            numbers: Numbers of the frames.
+            reason: Shown in the notes of those windows.
+        """
         ...
 
     def ingest(self, raw: Array, span: WindowSpan) -> None:
@@ -110,16 +125,22 @@ class StreamModel(Protocol):
         """Return the work that the window from frame `first` on still takes."""
         ...
 
-    def layer_s(self) -> float:
-        """Measure what a layer of the network takes on this machine, in seconds."""
+    def iteration_s(self) -> float:
+        """Measure the time of one iteration on this machine, in seconds."""
         ...
 
     def memory_shortage(self, frames: int) -> str:
-        """Say what the device's memory lacks for a window of so many frames, empty where nothing."""
+        """Describe the device's shortage of memory for a window of `frames`.
+
+        The text is empty where the memory is sufficient.
+        """
         ...
 
     def fingerprint(self) -> str:
-        """Return hexadecimal digits that name what pictures are made with, empty where there is no name."""
+        """Return hexadecimal digits that identify the model.
+
+        They change with everything that its pictures depend on. The text is empty where the model has no name.
+        """
         ...
 
     def save(self, path: Path, source: str, *, overwrite: bool = False) -> None:

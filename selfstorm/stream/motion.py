@@ -1,4 +1,6 @@
-"""Estimate how a sample moves from covariances of successive blocks of frames, and move covariances along.
+"""Estimate the motion of a sample, and move covariances along with it.
+
+Motion is estimated from the covariances of successive blocks of frames.
 
 On the camera's pixels: a covariance is as sharp as the square of the PSF, which the pixels still sample. So a block
 costs one interpolation, and stage A sees one set of statistics however many blocks went into it.
@@ -47,7 +49,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Velocities:
-    """Velocities (2, H, W) in camera pixels a frame along y and x: rigid, and local."""
+    """Velocities (2, H, W), along y and x, in camera pixels a frame.
+
+    Attributes:
+        rigid: The same everywhere.
+        local: Different in each part of the field.
+    """
 
     rigid: Tensor
     local: Tensor
@@ -65,7 +72,7 @@ def moved(sums: Sums, by: Tensor) -> Sums:
 
 
 def align_and_sum(blocks: Sequence[Block], velocity: Tensor | None, number: float) -> Sums:
-    """Add up the sums of blocks, each moved to where the sample was at a frame's number.
+    """Add up blocks, each moved to where the sample was at a frame's time.
 
     Args:
         blocks: at least one.
@@ -118,7 +125,10 @@ def velocities(blocks: Sequence[Block]) -> Velocities:
 
 
 def _peak(values: Tensor, candidates: Tensor) -> Tensor:
-    """Locate the largest of (steps, steps) values, (y, x), between candidates by a parabola along each axis."""
+    """Locate the largest of (steps, steps) values, as (y, x).
+
+    Between candidates it is interpolated by a parabola along each axis.
+    """
     device, (values, candidates) = candidates.device, (values.cpu(), candidates.cpu())
     i, j = divmod(int(values.argmax()), STEPS)
     found = []
@@ -133,7 +143,13 @@ def _peak(values: Tensor, candidates: Tensor) -> Tensor:
 
 
 def _local(votes: Tensor, candidates: Tensor, field: tuple[int, int]) -> Tensor:
-    """Compute local velocities (2, H, W) from votes (steps^2, rows, columns) of 4 x 4 pixels each."""
+    """Compute local velocities (2, H, W) from votes.
+
+    Args:
+        votes: (steps^2, rows, columns), of 4 x 4 pixels each.
+        candidates: (steps,) velocities along one axis.
+        field: (H, W).
+    """
     sigma = POOL_SIGMA_PX / POOL_PX
     reach = round(3 * sigma)
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=votes.device) / sigma) ** 2)

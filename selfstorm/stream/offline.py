@@ -19,7 +19,7 @@ from selfstorm.stream.model_protocol import StreamModel
 from selfstorm.stream.per_frame import ProgressCallbacks
 from selfstorm.stream.window import MIN_FRAMES, TooFewFramesError
 
-WITH_LESS = "give a smaller --window or --scale, end other programs that use the device, or say --device cpu"
+WITH_LESS = "give a smaller --window or --scale, close other programs that use the device, or use --device cpu"
 
 
 class FrameSource(Protocol):
@@ -31,18 +31,22 @@ class FrameSource(Protocol):
     """
 
     @property
-    def numbers(self) -> Array: ...
+    def numbers(self) -> Array:
+        """Numbers of the frames that are there, (N,)."""
+        ...
 
     @property
-    def length(self) -> int: ...
+    def length(self) -> int:
+        """Number of frames of the movie, lost ones included."""
+        ...
 
     def read(self, numbers: Array) -> Array:
-        """Read (T, H, W) ADU of some of them."""
+        """Read some of the frames, (T, H, W) ADU."""
         ...
 
 
 class ArrayFrames:
-    """A movie in memory, (T, H, W) ADU, without a lost frame; see FrameSource."""
+    """Frame source of a movie in memory, (T, H, W) ADU, without lost frames."""
 
     def __init__(self, raw: Array) -> None:
         self._raw, self.numbers, self.length = raw, np.arange(len(raw)), len(raw)
@@ -69,13 +73,17 @@ def check_windows(frames: int, window: int, stride: int) -> int:
         raise InputError(
             f"a window of {window} frames in a movie of {frames}",
             where="--window",
-            hint="shorten it or say 'all'",
+            hint="give a shorter one, or 'all'",
         )
     return len(list(window_starts(frames, window, stride)))
 
 
 def check_memory(model: StreamModel, frames: int) -> None:
-    """Check that the device has memory for a window of so many frames, before any of it is taken.
+    """Check in advance that the device has memory for a window.
+
+    Args:
+        model: Model of the stream.
+        frames: Frames of the window.
 
     Raises:
         InputError: it has not.

@@ -1,4 +1,4 @@
-"""Stages B and C per frame: emitter maps added up, and localisations fitted from them.
+"""Stages B and C per frame: emitter maps, and localisations from them.
 
 Emitters of a frame are found once and kept with it for the next windows, so a stride costs its own frames and not the
 window's.
@@ -67,7 +67,7 @@ def localize_block(
     quality: Quality,
     callbacks: ProgressCallbacks,
 ) -> FrameBlock:
-    """Find the emitters of a block that an estimate wants, unless they were found before.
+    """Find the emitters of a block for an estimate, unless already found.
 
     Args:
         model: of the field.
@@ -95,7 +95,11 @@ def localize_block(
         return emitter_maps(imaging, y, prior, start, background, EMITTER_SETTINGS[quality])
 
     def maps_from(begin: int) -> tuple[int, Tensor, Emitters | None]:
-        """Return the end of a batch from frame `begin` on, the sum of its maps, and where emitters may be."""
+        """Compute the maps of a batch from frame `begin` on.
+
+        Returns:
+            The end of the batch, the sum of its maps, and the candidates for emitters.
+        """
         part = slice(begin, begin + frames_together(prior.numel(), compute.planned.map_bytes))
         maps = operators.graphs.run(("emitters", quality), network, y[part], prior, start[part], light.background[part])
         return begin + len(maps), maps.sum(0), candidates(maps, grid) if localizing else None
@@ -133,7 +137,10 @@ def localize_block(
 def block_without_emitters(
     model: SequenceModel, block: FrameBlock, light: Illumination, wanted: Estimate, callbacks: ProgressCallbacks
 ) -> FrameBlock:
-    """Return a block in which no emitters were found, without looking for any; arguments as of `localize_block`."""
+    """Return a block in which no emitters were found, without a search.
+
+    The arguments are those of `localize_block`.
+    """
     callbacks.advance(len(block))
     none = light.emitters.new_zeros(0)
     pairs, frames = none.view(0, 2), none.long()
@@ -153,6 +160,9 @@ def _numbered(found: Localizations, numbers: Array) -> Localizations:
 
 
 def localizations_of(blocks: Iterable[FrameBlock]) -> Localizations | None:
-    """Return all localisations in the order of their frames, None where none were wanted."""
+    """Return all localisations in the order of their frames.
+
+    Returns None where none were wanted.
+    """
     tables = [block.found for block in blocks if block.found is not None]
     return joined(tables) if tables else None

@@ -1,4 +1,7 @@
-"""Processing levels: everything that is asked for, or less in named steps where time is short."""
+"""Processing levels: everything the settings ask for, or less.
+
+Where time is short, the processing is reduced in named steps.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,9 @@ Quality = Literal["best", "fast"]
 
 @dataclass(frozen=True, slots=True)
 class ProcessingLevel:
-    """What is computed of a window. Chosen before the window is begun, so that a replay can choose the same.
+    """Extent of the processing of a window.
+
+    It is chosen before the window is begun, so that a replay can choose the same.
 
     Attributes:
         name: shown to the user.
@@ -39,7 +44,10 @@ class ProcessingLevel:
 
 
 def degradation_ladder(full: ProcessingLevel) -> list[ProcessingLevel]:
-    """List the levels from everything that is asked for to the least, each faster than the one before it."""
+    """List the levels from the full processing to the least.
+
+    Each is faster than the one before it.
+    """
     steps = [full]
     if full.quality == "best" and full.estimate != "density":
         steps.append(replace(full, name="fast layers", quality="fast"))

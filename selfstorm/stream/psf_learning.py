@@ -1,4 +1,7 @@
-"""When the PSF of a stream is fitted or fine-tuned again, and the moments that it is fitted to."""
+"""Schedule of fits and fine-tuning of a stream's PSF, with its moments.
+
+The PSF is fitted to the moments.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,9 @@ class PsfLearning:
     holds_first_window: bool = False
 
     def with_frames(self, photons: Array) -> PsfLearning:
-        """Add frames (T, H, W) photons to the moments, but for those of the first window, which hold them already.
+        """Add frames (T, H, W) photons to the moments.
+
+        Those of the first window are not added: the moments hold them already.
 
         A fit is due each time the stream is twice as long: its error bars shrink slowly.
         """
@@ -56,7 +61,7 @@ class PsfLearning:
         return self.refit_due or (self.wait_windows <= 0 and settings.tuning_steps > 0)
 
     def update(self, psf: Psf, frames: Tensor, settings: Settings) -> tuple[PsfLearning, Psf, FitReport | None]:
-        """Fit the PSF to the moments, or fine-tune it on a window, where that is due.
+        """Fit the PSF to the moments, or fine-tune it on a window, if due.
 
         Args:
             psf: the PSF so far.

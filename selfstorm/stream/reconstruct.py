@@ -1,4 +1,7 @@
-"""Reconstruct a window: density (A), background, emitters (B), localisations (C), and one picture of them."""
+"""Reconstruct a window.
+
+The stages are density (A), background, emitters (B), localisations (C), and one picture of them.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +40,8 @@ from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.window import WindowFrames
 
 MIN_BACKGROUND = 1e-2  # photons
-FEW_ITERATIONS = 20  # fewer show in the picture's sharpness
-MAX_TUNING_FRAMES = 400  # more of them tell no more of the optics in one window
+FEW_ITERATIONS = 20  # at most so many make the picture less sharp, which a note reports
+MAX_TUNING_FRAMES = 400  # more frames of one window add no information on the optics
 
 Preview = Callable[[Reconstruction], None]
 
@@ -50,7 +53,7 @@ def reconstruct_window(
     callbacks: ProgressCallbacks = NO_CALLBACKS,
     preview: Preview | None = None,
 ) -> tuple[SequenceModel, Reconstruction]:
-    """Reconstruct the window of all frames from span.first on that the model has ingested.
+    """Reconstruct the window of all ingested frames from span.first on.
 
     Same model, same frames, same level, same device: same picture, bit for bit.
 
@@ -89,7 +92,7 @@ def reconstruct_window(
         empty = choice.nothing_blinks(statistics.peak_z) and not shows_structure(window.seen)
         if preview is not None and not level.quick:
             few = min(PREVIEW_ITERATIONS, iterations)
-            # as many more from the density before would be too many where few are confirmed
+            # Added to those of the density before, they would be too many where few are confirmed.
             start = warmed(model.state.density) if iterations > 2 * PREVIEW_ITERATIONS else None
             m = density(covariance, statistics, few, start, graphs)
             preview(_picture(model, window, history, m, level.preview, few, empty, callbacks)[1])
@@ -103,17 +106,23 @@ def reconstruct_window(
 
 
 def _selection(history: CovarianceHistory, window: WindowFrames, stride: int, level: ProcessingLevel) -> Selection:
-    """Select what stage A is computed from: all of the first window, later the history at the time of the picture."""
+    """Select the covariances that stage A is computed from.
+
+    The first window uses all of them; later windows use the history at the time of the picture.
+    """
     if not history.older_than(int(window.numbers[0])):
         return history.everything()
-    # as of the frames that emitters are found in; where the density is the picture, of the window
+    # At the time of the frames that emitters are found in; of the window where the density is the picture.
     whole = level.estimate == "density"
     middle = float((window.numbers if whole else window.numbers[-stride:]).mean())
     return history.at(middle, len(window) if whole else 0)
 
 
 def _choice(model: SequenceModel, selection: Selection, statistics: WindowStatistics) -> IterationChoice:
-    """Ask held-out frames for the number of iterations, where it is due; of a large field its most significant part."""
+    """Choose the number of iterations by held-out frames, where it is due.
+
+    Of a large field, its most significant part is used.
+    """
     choice, grid, operator = model.state.iteration_choice, model.grid, model.operators.covariance
     halves = selection.halves() if choice.due else None
     mean, ceiling = statistics.mean, cold_iterations(statistics.frames)
@@ -128,7 +137,7 @@ def _choice(model: SequenceModel, selection: Selection, statistics: WindowStatis
     except Exception as error:
         if not out_of_memory(error):
             raise
-    return choice.for_window(operator, None, mean, ceiling)  # the number in use, until there is memory
+    return choice.for_window(operator, None, mean, ceiling)  # keeps the number in use until there is memory
 
 
 def _picture(
@@ -141,9 +150,20 @@ def _picture(
     empty: bool,
     callbacks: ProgressCallbacks,
 ) -> tuple[FrameBuffer, Reconstruction]:
-    """Make the picture of a density m, (rows, columns), and the window's frames; return their blocks as well.
+    """Make the picture of a density and of the window's frames.
 
-    empty: nothing blinks, so that no emitter is looked for and none is drawn.
+    Args:
+        model: Model of the field.
+        window: Frames of the window.
+        history: Covariances of the frames so far.
+        m: (rows, columns), the density.
+        level: Extent of the processing.
+        iterations: Iterations of the density.
+        empty: Nothing blinks, so that emitters are neither searched nor drawn.
+        callbacks: Callbacks of progress.
+
+    Returns:
+        The frame buffer with the emitters found, and the picture.
     """
     grid, settings, operators = model.grid, model.settings, model.operators
     imaged = operators.imaging.forward(m)
@@ -197,7 +217,7 @@ def _picture(
         frames=len(window),
         looked_at=looked_at,
         state=_state(model, history),
-        layers=iterations,
+        iterations=iterations,
         optics=str(model.calibration.psf),
         camera=str(model.calibration.camera),
         notes=notes + window.notes + history.notes(window.first, settings.pixel_nm),
@@ -216,7 +236,9 @@ def _state(model: SequenceModel, history: CovarianceHistory) -> State:
 
 
 def _expected(imaged: Tensor, blocks: FrameBuffer) -> Tensor:
-    """Return the mean frame that the emitters of some blocks explain, each with the background it was found in.
+    """Return the mean frame that the emitters of some blocks explain.
+
+    Each block has the background that its emitters were found with.
 
     Where the sample bleaches, the background of earlier windows was another one than this window's.
 
@@ -231,12 +253,12 @@ def _expected(imaged: Tensor, blocks: FrameBuffer) -> Tensor:
 def _notes(model: SequenceModel, none_found: bool, empty: bool, iterations: int) -> tuple[str, ...]:
     notes = [f"{part}" for part in (model.calibration.psf, model.calibration.camera) if "assumed" in part.origin]
     if hot := int(model.calibration.hot_pixels.sum()):
-        notes.append(f"{hot} hot pixel{'s' * (hot > 1)} replaced by the neighbours")
+        notes.append(f"{hot} hot pixel{'s' * (hot > 1)} replaced by the median of neighbouring pixels")
     verdict = model.state.iteration_choice.verdict
     if empty:
-        notes.append("nothing blinks here that frames agree on, and nothing is steady: the picture is empty")
+        notes.append("No blinking or steady emitters were found; the picture is empty")
     elif verdict is not None and verdict.limited and iterations <= FEW_ITERATIONS:
-        notes.append(f"{iterations} iterations: more would fit noise")
+        notes.append(f"The density is limited to {iterations} iterations; more would fit noise")
     if none_found and not empty:
-        notes.append("no emitter stands out from the noise: the picture is empty")
+        notes.append("No emitter stands out from the noise; the picture is empty")
     return tuple(notes)

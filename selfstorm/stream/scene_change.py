@@ -1,4 +1,7 @@
-"""Detect a change of scene: the density so far against the covariances of new frames."""
+"""Detect a change of scene.
+
+The density so far is compared with the covariances of new frames.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,9 @@ CHANGE_RATIO = 3.0  # of the variance between the means before and after a chang
 
 
 def scene_match_z(one: Tensor, other: Tensor) -> float:
-    """Compute the z-score of the match of two maps (H, W): unshifted, against all shifts.
+    """Compute the z-score of the match of two maps (H, W).
+
+    The unshifted match is compared with that of all shifts.
 
     Two scenes match by chance, because both are empty here and bright there. Shifts show by how much.
     """
@@ -38,7 +43,9 @@ def scene_match_z(one: Tensor, other: Tensor) -> float:
 
 
 def first_of_scene(frames: Tensor) -> int:
-    """Find the first of frames (T, H, W) photons that shows the scene of the last ones; 0 where no scene changes.
+    """Find the first of frames (T, H, W) photons of the last scene.
+
+    Returns 0 where the scene does not change.
 
     It is where the means of the frames before and after it differ most, relative to the variance within.
     """

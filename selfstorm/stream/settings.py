@@ -1,4 +1,4 @@
-"""Settings of a stream: its optics and camera as far as they are known, and the picture that is asked for."""
+"""Settings of a stream: optics and camera where known, and the picture."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ FUSED_GRID_SCALE = 4  # localisations are finer than the cells they are found on
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings of a stream; None where a value is to be learned from the first window.
+    """Settings of a stream.
+
+    Values that are None are learned from the first window.
 
     Attributes:
         pixel_nm: camera pixel in the sample.
@@ -44,11 +46,17 @@ class Settings:
 
     @property
     def grid_scale(self) -> int:
-        """SR cells along a camera pixel of the grid that the density and the emitter maps live on."""
+        """SR cells along a camera pixel, on the grid of the density.
+
+        The emitter maps have the same grid.
+        """
         return FUSED_GRID_SCALE if self.estimate == "fused" else self.scale
 
     def learns_like(self, other: Settings) -> bool:
-        """Return whether a model learned with the other settings can go on with these: only the output differs."""
+        """Return whether a model with the other settings can go on with these.
+
+        This is so where only the output differs.
+        """
         output = {"estimate": "density", "quality": "best", "tuning_steps": 0}
         same = replace(self, **output) == replace(other, **output)  # type: ignore[arg-type]
         return same and self.grid_scale == other.grid_scale

@@ -1,4 +1,4 @@
-"""Our model of a stream: the sequence-specific model behind the protocol of the engine."""
+"""The unrolled model of a stream, by the engine's protocol."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.reconstruct import reconstruct_window
 from selfstorm.stream.settings import Settings
 
-PROBES, PROBED_LAYERS = 3, 4
+PROBES, PROBED_ITERATIONS = 3, 4
 
 
 class UnrolledStream:
@@ -85,7 +85,11 @@ class UnrolledStream:
         self.learned = replace(self.learned, state=self.learned.state.without(numbers, reason))
 
     def ingest(self, raw: Array, span: WindowSpan) -> None:
-        """Ingest new frames, (T, H, W) ADU; InputError where they are of another field."""
+        """Ingest new frames, (T, H, W) ADU.
+
+        Raises:
+            InputError: The frames are of another field.
+        """
         grid = self.learned.grid
         if raw.ndim != 3 or raw.shape[1:] != (grid.height, grid.width):
             raise InputError(f"frames of shape {raw.shape} where (T, {grid.height}, {grid.width}) belongs")
@@ -112,19 +116,22 @@ class UnrolledStream:
             state.psf_learning.due(settings),
         )
 
-    def layer_s(self) -> float:
-        """Measure what a layer of the density network takes on this machine, in seconds."""
+    def iteration_s(self) -> float:
+        """Measure the time of one iteration of stage A here, in seconds."""
         operators = self.learned.operators
         flat, times = torch.ones_like(operators.imaging.norm), []
         seen = operators.covariance.forward(flat)
         for _ in range(PROBES):
             start = time.perf_counter()
-            float(iterate(operators.covariance, flat, seen, seen, flat, PROBED_LAYERS).sum())
+            float(iterate(operators.covariance, flat, seen, seen, flat, PROBED_ITERATIONS).sum())
             times.append(time.perf_counter() - start)
-        return min(times) / PROBED_LAYERS
+        return min(times) / PROBED_ITERATIONS
 
     def memory_shortage(self, frames: int) -> str:
-        """Say what the device's memory lacks for a window of so many frames, empty where nothing."""
+        """Describe the device's shortage of memory for a window of `frames`.
+
+        The text is empty where the memory is sufficient.
+        """
         operators, compute = self.learned.operators, self.compute
         free = free_bytes(compute.device)
         needed = plan(operators.imaging, operators.covariance, frames, compute.limits, free, new_frames=frames)

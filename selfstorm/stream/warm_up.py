@@ -1,4 +1,7 @@
-"""Compilation of kernels on a graphics card, once in a process, before frames come."""
+"""Compile kernels on a graphics card, once per process.
+
+This is done before frames arrive.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ FRAMES, ITERATIONS = 4, 8
 
 
 def warm_up(device: torch.device) -> None:
-    """Compile the networks' kernels on a tiny field, where the device has any: some seconds, for all sizes."""
+    """Compile the kernels on a tiny field, where the device has any.
+
+    This takes some seconds, and serves fields of all sizes.
+    """
     if device.type != "cuda":
         return
     began = time.monotonic()
@@ -29,7 +35,10 @@ def warm_up(device: torch.device) -> None:
 
 
 def run_stages(device: torch.device) -> None:
-    """Run every stage on frames of even light: several and one alone, which take two kinds of kernel."""
+    """Run every stage on frames of even light.
+
+    It is run on several frames and on one alone, which need two kinds of kernel.
+    """
     grid, like = Grid(*FIELD, SCALE, PIXEL_NM), torch.zeros((), device=device)
     imaging, covariance = Imaging(PSF, grid, like), LaggedCovariance(PSF, grid, like)
     flicker = torch.arange(FRAMES, device=device)[:, None, None] % 2  # covariances that are not zero

@@ -48,7 +48,9 @@ class WindowFrames:
 
     @classmethod
     def of(cls, state: FieldState, span: WindowSpan) -> WindowFrames:
-        """Collect the frames of the window that starts at span.first: all that were ingested since.
+        """Collect the frames of the window that starts at span.first.
+
+        These are all frames ingested since.
 
         Raises:
             TooFewFramesError: too few of them are valid.
@@ -68,7 +70,11 @@ class WindowFrames:
         return len(self.numbers)
 
     def newest(self, count: int) -> Tensor:
-        """Return the last frames, at most `count`, at equal brightness: (T, H, W) photons."""
+        """Return the last frames, at most `count`, at equal brightness.
+
+        Returns:
+            (T, H, W) photons.
+        """
         return torch.cat([block.y / self.gains[part] for block, part in with_slices(self.blocks)])[-count:]
 
     @property
@@ -83,7 +89,11 @@ class WindowFrames:
 
 
 def check_enough(frames: int, rejected: tuple[str, ...]) -> None:
-    """Raise TooFewFramesError where too few frames are valid, with the reason of each that is not."""
+    """Check that enough frames of a window are valid.
+
+    Raises:
+        TooFewFramesError: There are too few; it gives the reason of each invalid frame.
+    """
     if frames < MIN_FRAMES:
         why = "".join(f"; {n} are {reason}" for reason, n in Counter(rejected).items())
         raise TooFewFramesError(f"{frames} frames can be used, at least {MIN_FRAMES} are needed{why}")

@@ -123,7 +123,7 @@ def test_numbers_that_are_not_finite_end_in_the_last_good_model(raw, told, monke
     assert ours.model.fingerprint() == good
     (after,) = made(ours, window(raw, 40))
     assert (after.result.state, after.result.frames) == ("warm", 20)
-    assert "20 frames left out: of a window that was not learned from" in after.result.notes
+    assert "20 frames left out: from a window that the model did not learn from" in after.result.notes
     assert np.isfinite(after.result.picture).all()
 
 

@@ -101,7 +101,7 @@ def test_frames_without_light_are_left_out_and_the_picture_stays(clean):
     reconstruct(model, clean)
     result = reconstruct(model, np.concatenate([dark[:4], clean[:20], dark[4:]]))
     assert (result.frames, result.state) == (20, "warm")
-    assert "12 frames left out: taken while the light was off" in result.notes
+    assert "12 frames left out: recorded while the light was off" in result.notes
 
 
 def test_a_sample_that_stays_dim_is_looked_at_after_a_while(clean):

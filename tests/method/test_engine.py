@@ -46,7 +46,7 @@ def test_frames_of_a_rolled_back_window_are_left_out_of_the_next_and_then_learne
     assert outcomes[3].result.state == "rolled back"
     assert (
         outcomes[3].result.notes[0]
-        == "the misfit jumped from 1.0% to 90.0%: not learned from; do not trust this picture"
+        == "The misfit jumped from 1.0% to 90.0%; the model does not learn from this window; do not trust this picture"
     )
     assert [one.result.frames for one in outcomes] == [20, 20, 20, 20, 10, 20]
     assert outcomes[4].result.notes == ("10 left out",)

@@ -100,10 +100,12 @@ def dim():
 
 def test_iterations_are_in_the_record(dim):
     result = reconstruct(learned(KNOWN, dim, CPU), dim)
-    assert result.layers <= 30
-    assert result.metrics["iterations"] == result.layers
+    assert result.iterations <= 30
+    assert result.metrics["iterations"] == result.iterations
     assert result.metrics["prediction_z"] > 10
-    assert (f"{result.layers} iterations: more would fit noise" in result.notes) == (result.layers <= 20)
+    assert (f"The density is limited to {result.iterations} iterations; more would fit noise" in result.notes) == (
+        result.iterations <= 20
+    )
 
 
 def test_every_level_keeps_to_the_number(dim):
@@ -113,9 +115,9 @@ def test_every_level_keeps_to_the_number(dim):
     previews = []
     full = stream.picture(WindowSpan(numbers, 0, len(dim)), preview=previews.append)
     quick = stream.picture(WindowSpan(numbers, 0, len(dim)), replace(KNOWN.level, estimate="density", quick=True))
-    assert quick.layers <= full.layers
-    assert previews[0].layers <= full.layers
-    assert stream.cost(0).layers == full.layers
+    assert quick.iterations <= full.iterations
+    assert previews[0].iterations <= full.iterations
+    assert stream.cost(0).iterations == full.iterations
 
 
 @pytest.mark.parametrize("estimate", ["density", "emitters", "fused"])
@@ -124,7 +126,7 @@ def test_a_picture_of_noise_is_empty(estimate):
     settings = replace(KNOWN, estimate=estimate)
     result = reconstruct(learned(settings, flat.astype(np.uint16), CPU), flat.astype(np.uint16))
     assert not result.picture.any()
-    assert "nothing blinks here that frames agree on, and nothing is steady: the picture is empty" in result.notes
+    assert "No blinking or steady emitters were found; the picture is empty" in result.notes
 
 
 def test_two_molecules_in_a_dark_field_are_drawn():

@@ -70,7 +70,7 @@ def test_the_density_goes_along_with_a_drift_and_says_so(drifting):
     raw, emitters = drifting
     results, model = windows(raw, 25, 25)
     assert model.learned.state.history.plan.motion in ("rigid", "local")
-    assert "the density follows" in results[-1].notes[-1]
+    assert "motion is corrected" in results[-1].notes[-1]
     last = emitters[emitters[:, 0] >= 175, 1:3]
     piled_up = align_and_sum(model.learned.state.history.blocks, None, 0.0)
     left_behind = density(model.learned.operators.covariance, statistics_of(piled_up, torch.zeros((36, 32))), 60)
@@ -95,8 +95,8 @@ def test_another_scene_starts_anew(still):
     raw = np.concatenate([still[0][:60], other])
     results, model = windows(raw, 40, 20)
     assert [result.state for result in results] == ["cold", "warm", "scene changed", "warm", "warm"]
-    assert any("another scene since frame 60" in note for note in results[2].notes)
-    assert not any("another scene" in note for note in results[1].notes + results[-1].notes)
+    assert any("Another scene since frame 60" in note for note in results[2].notes)
+    assert not any("Another scene" in note for note in results[1].notes + results[-1].notes)
     assert model.learned.state.history.blocks[0].first == 60
     alone, _ = windows(other[:20], 20, 20)
     like = np.corrcoef(results[2].picture.ravel(), alone[0].picture.ravel())[0, 1]
@@ -119,7 +119,7 @@ def test_frames_that_show_nothing_are_no_other_scene(still):
 def test_a_window_with_nothing_before_it_is_reconstructed_from_itself_alone(still):
     raw = still[0][:100]
     model = learned(SETTINGS, raw, CPU)
-    iterations = reconstruct(model, raw).layers
+    iterations = reconstruct(model, raw).iterations
     z = torch.as_tensor(model.learned.calibration.photons(raw))
     z = z / frame_gains(z)
     knots = torch.cat([strip.smooth for strip in model.learned.state.buffer])

@@ -26,7 +26,7 @@ import click
 import msgpack
 import numpy as np
 import zmq
-from mutations import GOOD, SIDE, VERSION, Mutator
+from mutations import GOOD, SIDE, VERBS, VERSION, Mutator
 
 from daemon.control.client import ask
 from daemon.protocol.messages import Status
@@ -104,6 +104,7 @@ class Movie:
             now = {"seq": self._seq, "number": self._seq, "sent_unix_ns": time.time_ns()}
             self._send("frame", head | now, self._pixels[self._seq % 20].tobytes())
             self._seq, self.sent = self._seq + 1, self.sent + 1
+        self._send("info", self._info)  # as PROTOCOL.md asks of a publisher: it may have been replaced meanwhile
         self._send("heartbeat", {**head, "next_seq": self._seq, "state": "running"})
 
     def _send(self, kind: str, header: dict[str, Any], *pixels: bytes) -> None:
@@ -122,9 +123,9 @@ class Attack:
         sent: messages by socket.
     """
 
-    def __init__(self, ports: Ports, seed: int, stack: ExitStack) -> None:
+    def __init__(self, ports: Ports, seed: int, stack: ExitStack, verbs: tuple[str, ...] = VERBS) -> None:
         self.sent: Counter[str] = Counter()
-        self._ports, self._mutator = ports, Mutator(seed)
+        self._ports, self._mutator = ports, Mutator(seed, verbs)
         self._random = self._mutator.random
         context = stack.enter_context(zmq.Context())
         context.linger = 0

@@ -27,6 +27,7 @@ from pathlib import Path
 
 import click
 from fuzz import DAEMON, HOST, Attack, Movie, Ports, memory_mb
+from mutations import VERBS
 
 from daemon.control.client import ControlClient, ask
 from daemon.processing.manifest import ManifestLine
@@ -38,6 +39,7 @@ from selfstorm.io.ome_tiff import read_pictures
 MESSAGES_A_ROUND, FRAMES_A_ROUND = 60, 5
 DISTURBED_S = 4.0  # duration of a disturbance
 MAX_GROWTH_MB = 80.0
+ACCOUNT_S = 15.0  # until the last frames are counted
 CONNECTIONS = 300
 WARM_UP = 0.3  # share of the time before memory is measured first
 SETTINGS: dict[str, tuple[object, ...]] = {
@@ -115,13 +117,9 @@ class Disturbances:
         self.go_on()
 
     def go_on(self) -> None:
-        """Undo the effects of mutated requests.
-
-        They may have paused the daemon, or ended the recording.
-        """
-        for verb in ("resume", "record-start"):
-            with suppress(InputError):
-                ask(self.control, verb, 5000)
+        """Resume the daemon, which mutated requests may have paused."""
+        with suppress(InputError):
+            ask(self.control, "resume", 5000)
 
     def settings(self, undo: ExitStack) -> None:
         """Set a few settings to anything."""
@@ -184,7 +182,7 @@ def main(minutes: float, seed: int) -> None:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (folder / "run.toml").write_text(ports.config(), encoding="utf-8")
-        attack = Attack(ports, seed, stack)
+        attack = Attack(ports, seed, stack, tuple(verb for verb in VERBS if verb != "record-stop"))
         outputs = ["--record", "raw", "--save", "out.ome.tif", "--checkpoint", "learned.safetensors"]
         log = os.pipe()
         daemon = subprocess.Popen([*DAEMON, "run", "run.toml", *outputs], cwd=folder, stdout=log[1], stderr=log[1])
@@ -266,6 +264,7 @@ def _run(
             break
     else:
         faults.append("no picture within 60 s after all settings were set back")
+    status = _taken_in(movie, disturbances.control, faults)
     growth_mb = memory_mb(daemon.pid) - first_mb
     print(f"{rounds} rounds, {movie.sent} good frames; memory {growth_mb:+.0f} of {first_mb:.0f} MB; ", end="")
     print(f"slowest answer of control {slowest_s:.2f} s")
@@ -276,6 +275,26 @@ def _run(
         daemon.wait(60)
     except subprocess.TimeoutExpired:
         faults.append("the daemon did not stop within 60 s")
+    return status
+
+
+def _taken_in(movie: Movie, control: str, faults: list[str]) -> Status:
+    """Return the account once every good frame is in it and in the recording's."""
+    deadline_s = time.monotonic() + ACCOUNT_S
+    while True:
+        status = Status.model_validate(ask(control, "status", 10_000))
+        recording = not status.recording or status.recorded_frames + status.recording_missing == status.frames.sent
+        if status.frames.sent >= movie.sent and recording:
+            return status
+        if time.monotonic() > deadline_s:
+            break
+        movie.frames(0)  # a heartbeat
+        time.sleep(0.2)
+    if status.frames.sent < movie.sent:
+        faults.append(f"{movie.sent} good frames were sent, and {status.frames.sent} are in the account")
+    if not recording:
+        account = f"recorded {status.recorded_frames}, missing {status.recording_missing}"
+        faults.append(f"the account of the recording does not close: {account}, sent {status.frames.sent}")
     return status
 
 

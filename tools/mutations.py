@@ -38,7 +38,8 @@ WORDS = (*SMALL, "x" * 70_000)
 class Mutator:
     """Generator of messages, nearly right or not at all."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, verbs: tuple[str, ...] = VERBS) -> None:
+        self._verbs = verbs
         self.random = random.Random(seed)  # noqa: S311  (no secret is made of it)
 
     def message(self, kinds: tuple[str, ...]) -> list[bytes]:
@@ -47,7 +48,7 @@ class Mutator:
         kind = choose.choice(kinds)
         header: dict[Any, Any] = {"v": VERSION, **GOOD[kind]}
         if kind == "request":
-            header |= {"id": f"{choose.getrandbits(64):x}", "verb": choose.choice(VERBS)}
+            header |= {"id": f"{choose.getrandbits(64):x}", "verb": choose.choice(self._verbs)}
             header["arguments"] = self._tree(3) if choose.random() < 0.5 else {}
         for _ in range(choose.randrange(3)):
             self._change(header)

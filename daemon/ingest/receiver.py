@@ -24,6 +24,8 @@ from selfstorm.frames import StreamInfo, Window
 log = logging.getLogger(__name__)
 
 UNDESCRIBED_S = 2.0
+MAX_EARLIER = 64  # streams whose accounts are kept while another one runs
+ANOTHER_STREAM = "a frame of a stream that another one replaced: let one program alone publish to this address"
 REGION_TOO_LARGE = "the region does not fit, and all of the field is reconstructed:"
 
 
@@ -69,7 +71,9 @@ class FrameReceiver(threading.Thread):
         self.stream: StreamReceiver | None = None
         self.source_state, self.source_detail = "starting", ""
         self._late, self._key = late, key
-        self._outage, self._back_s, self._unknown_since_s = False, 0.0, 0.0
+        self._outage, self._back_s = False, 0.0
+        self._undescribed_s: dict[str, float] = {}  # first frame of streams that no 'info' has described
+        self._earlier: dict[str, StreamReceiver] = {}
         self._refusals = RejectionCounter(health)
         self.shut_out = ""
         self._heard_s, self._handing_over = time.monotonic(), False
@@ -145,8 +149,11 @@ class FrameReceiver(threading.Thread):
                 self._outage = False
                 self._recut(stream)
                 stream.frame(message, received.pixels)
+            elif earlier := self._earlier.get(message.stream):
+                earlier.stray(message)
+                self._refusals.refuse(ANOTHER_STREAM)
             else:
-                self._unknown_frame()
+                self._unknown_frame(message.stream)
         else:
             raise RefusedError(f"'{received.kind}' does not belong into a frame stream")
 
@@ -180,7 +187,7 @@ class FrameReceiver(threading.Thread):
             if stream.windows.info != before:
                 self._begins(stream.windows.info)
 
-    def _unknown_frame(self) -> None:
+    def _unknown_frame(self, name: str) -> None:
         """Tolerate a frame of a stream that was not described, for a while.
 
         A receiver that joins late gets some until the next description comes.
@@ -188,36 +195,44 @@ class FrameReceiver(threading.Thread):
         Raises:
             RefusedError: no description comes.
         """
-        now = time.monotonic()
-        self._unknown_since_s = self._unknown_since_s or now
-        if now - self._unknown_since_s > UNDESCRIBED_S:
+        if len(self._undescribed_s) >= MAX_EARLIER and name not in self._undescribed_s:
+            self._undescribed_s.pop(next(iter(self._undescribed_s)))
+        now_s = time.monotonic()
+        if now_s - self._undescribed_s.setdefault(name, now_s) > UNDESCRIBED_S:
             raise RefusedError("a frame of a stream that was not described: send 'info' with every heartbeat")
 
     def _described(self, info: StreamInfo) -> None:
-        known = self._joining or (self.stream.info if self.stream else None)
-        self._unknown_since_s = 0.0
-        if known is None or info.stream != known.stream:
+        running = self._joining or (self.stream.info if self.stream else None)
+        self._undescribed_s.pop(info.stream, None)
+        earlier = self._earlier.get(info.stream)
+        known = earlier.info if earlier else running
+        if known is not None and info.stream == known.stream and info != known:
+            raise RefusedError("a stream's description changed: a stream of another kind needs a new name")
+        if running is None or info.stream != running.stream:
             if self._late:
                 self._joining = info
             else:
                 self._begin(info, 0)
-        elif info != known:
-            raise RefusedError("a stream's description changed: a stream of another kind needs a new name")
 
     def _begin(self, info: StreamInfo, first_seq: int) -> None:
         """Begin a new stream; no window mixes frames of two."""
         self._late, self._joining = False, None
         outage, self._outage = self._outage_before(self.stream), False
         first_index = self.stream.windows.next_index if self.stream else 0
+        earlier = self._earlier.pop(info.stream, None)
+        first_seq = earlier.next_seq if earlier else first_seq
         cut = self._cut = self._settings.current.reconstruction
         windows = SlidingWindows(
             info, cut.window, cut.stride, first_seq=first_seq, first_index=first_index, region=cut.region
         )
         if cut.region is not None and windows.info == info:
             self._health.event("warning", "region_too_large", f"{REGION_TOO_LARGE} {info.height} x {info.width} px")
-        stream = StreamReceiver(info, self._health, self._window, windows, outage, first_seq)
-        if self.stream is not None:
+        stream = earlier or StreamReceiver(info, self._health, self._window, windows, outage, first_seq)
+        if earlier is not None:
+            earlier.resume(windows)
+        elif self.stream is not None:
             stream.last_number = self.stream.last_number
+        self._put_aside()
         self.stream = stream
         self._health.report(stream=info.stream, source=info.source)
         self._begins(windows.info)
@@ -227,6 +242,13 @@ class FrameReceiver(threading.Thread):
             f"{info.camera or info.source}: {info.width} x {info.height} px, {info.dtype}"
             + (f", {info.rate_hz:g} frames/s" if info.rate_hz else ""),
         )
+
+    def _put_aside(self) -> None:
+        """Keep the account of the stream that another one replaces; frames of it may come yet."""
+        if self.stream is not None:
+            if len(self._earlier) >= MAX_EARLIER:
+                self._earlier.pop(next(iter(self._earlier)))
+            self._earlier[self.stream.info.stream] = self.stream
 
     def _outage_before(self, stream: StreamReceiver | None) -> Outage | None:
         if not self._outage or stream is None or stream.last_number is None or stream.last_frame_s is None:

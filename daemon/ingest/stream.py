@@ -96,6 +96,17 @@ class StreamReceiver:
         else:
             self._hand_on(self.windows.passed(header.seq + 1))
 
+    def stray(self, header: FrameHeader) -> None:
+        """Count a frame that came while another stream runs: received, and rejected. Raises RefusedError."""
+        self._check(header.seq)
+        gap = self._ledger.frame(header.seq)
+        if gap is not None:
+            self._health.frames(sent=gap + 1, missing=gap, received=1, rejected=1)
+
+    def resume(self, windows: SlidingWindows) -> None:
+        """Go on after another stream; the account continues, the windows begin again."""
+        self.windows, self._left_out = windows, 0
+
     @property
     def next_seq(self) -> int:
         """Number of the frame that should come next."""

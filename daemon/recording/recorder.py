@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import sys
 import time
 from pathlib import Path
@@ -28,9 +29,12 @@ from selfstorm.errors import InputError
 from selfstorm.frames import Array, StreamInfo
 from selfstorm.io.big_tiff import AppendFile, BigTiff
 
+log = logging.getLogger(__name__)
+
 REPORT_INTERVAL_S = 0.5
 MAX_NUMBER = 2**63  # of a frame: readers keep them as 64-bit integers
 DRAIN_S = 5.0
+MAX_EARLIER = 64  # streams whose position is kept while another one runs
 POLL_MS = 200
 
 
@@ -99,6 +103,7 @@ class Recorder:
         self._folder, self._stream, self._next_seq, self._late = folder, stream, next_seq, late
         self._recording: Recording | None = None
         self._described: StreamInfo | None = None
+        self._positions = {stream: next_seq}  # of streams that may go on after another one
         self._before = {"recorded": 0, "missing": 0}
         self._report_due_s = 0.0
 
@@ -110,7 +115,7 @@ class Recorder:
                 self.close()
                 self._described = message
                 if not self._late:
-                    self._begin(message, self._next_seq if message.stream == self._stream else 0)
+                    self._begin(message, self._positions.pop(message.stream, 0))
         elif self._described is not None and isinstance(message, FrameHeader | Heartbeat):
             if message.stream != self._described.stream:
                 return
@@ -145,6 +150,9 @@ class Recorder:
         if self._recording is not None:
             self._before = self._counts()
             recording, self._recording = self._recording, None
+            if len(self._positions) >= MAX_EARLIER:
+                self._positions.pop(next(iter(self._positions)))
+            self._positions[recording.info.stream] = recording.ledger.next_seq
             recording.close()
 
     def _counts(self) -> dict[str, int]:
@@ -213,7 +221,12 @@ def _step(subscriber: FrameSubscriber, recorder: Recorder) -> bool:
         return True
     if received is None:
         return False
-    recorder.take(received)
+    try:
+        recorder.take(received)
+    except (OSError, InputError):
+        raise
+    except Exception:  # one message must not end the recording; a frame is counted as missing with the next one
+        log.exception("a message could not be recorded")
     return getattr(received.message, "state", "") != "ended"
 
 

@@ -105,7 +105,7 @@ class RecorderSupervisor:
         Args:
             final: the stream has ended, too.
         """
-        died = self._child is None
+        died, reached = self._child is None, self._reached()
         if self._child is not None:
             died = self._child.exit_code is not None
             self._child.stop()
@@ -113,6 +113,8 @@ class RecorderSupervisor:
             if self._child.exit_code:
                 self._recover()
             self._child = None
+        if not final and not died:
+            self._until(reached)
         self._account(final=final or died)
         if self.missing:
             text = f"{self.missing} of {self.recorded + self.missing} frames are not in the recording"
@@ -165,6 +167,11 @@ class RecorderSupervisor:
             missing = max(missing, reached.sent - self._sent_before - under_way - self.recorded)
         self.missing = max(self.missing, missing)
         self._health.report(recorded_frames=self.recorded, recording_missing=self.missing)
+
+    def _until(self, reached: Reached) -> None:
+        """Close the account of a recording that ends while the stream goes on: frames that came later are not of it."""
+        if self._sent_before is not None:
+            self.missing = max(self.missing, reached.sent - self._sent_before - self.recorded)
 
     def _recover(self) -> None:
         """Count again what a recorder wrote after its last report, from its file."""

@@ -5,12 +5,16 @@ import signal
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from daemon_process import DEADLINE_S
 
 from daemon.health import Health
+from daemon.protocol.codec import Received
+from daemon.protocol.messages import FrameHeader
+from daemon.recording.recorder import Recorder, Recording, _step
 from daemon.recording.supervisor import Reached, RecorderSupervisor
 from daemon.sources.camera import CameraFrame
 from daemon.sources.stream_publisher import StreamPublisher
@@ -180,3 +184,21 @@ def test_a_recording_is_read_around_what_is_wrong_in_it(rig):
     [tiff] = rig.folder.glob("*.tif")
     with MovieFile(tiff) as movie:
         assert [int(movie.frame(k)[0, 0]) for k in range(movie.length)] == [0, 1, 2, 4, 5, 7, 8, 9]
+
+
+def test_a_recording_that_is_stopped_before_it_reports_misses_what_came(rig):
+    rig.record(whole=True)
+    rig.sent += 30  # before the recorder listened
+    rig.supervisor.stop(final=False)
+    assert (rig.supervisor.recorded, rig.supervisor.missing) == (0, 30)
+
+
+def test_a_message_that_cannot_be_recorded_does_not_end_the_recording(tmp_path, monkeypatch):
+    recorder = Recorder(tmp_path, "", 0)
+    monkeypatch.setattr(Recording, "fits", lambda *_: 1 // 0)
+    header = FrameHeader(stream="stream-1", seq=0, number=0, shape=SHAPE, dtype="uint16", sent_unix_ns=1)
+    messages = [Received("info", INFO), Received("frame", header, np.zeros(SHAPE, np.uint16))]
+    subscriber = SimpleNamespace(receive=lambda _: messages.pop(0))
+    while messages:
+        assert _step(subscriber, recorder)
+    recorder.close()

@@ -40,7 +40,7 @@ class Ledger:
         """Number of frames sent."""
         return self.next_seq - self.first_seq
 
-    def believes(self, seq: int) -> bool:
+    def is_plausible(self, seq: int) -> bool:
         """Return True if the sender may have reached a number.
 
         A gap of hours is possible, one of 2**62 frames is not.

@@ -135,7 +135,7 @@ class StreamReceiver:
         self._losses.report(self._ledger.missing, lost)
 
     def _check(self, seq: int) -> None:
-        if not self._ledger.believes(seq):
+        if not self._ledger.is_plausible(seq):
             raise RefusedError(f"the frame number jumps by more than {LONGEST_GAP:,}")
 
     def _account(self, outage: Outage, number: int) -> None:

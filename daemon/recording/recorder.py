@@ -120,7 +120,7 @@ class Recorder:
             if message.stream != self._described.stream:
                 return
             recording = self._recording or self._begin(self._described, _position(message))
-            if not recording.ledger.believes(_position(message)):
+            if not recording.ledger.is_plausible(_position(message)):
                 return
             if isinstance(message, FrameHeader) and received.pixels is not None:
                 if not recording.fits(message):

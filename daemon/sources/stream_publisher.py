@@ -68,11 +68,9 @@ class StreamPublisher:
     def _open(self, endpoint: str) -> None:
         with ExitStack() as stack:
             context = stack.enter_context(zmq.Context())
-            self._authenticator = (
-                stack.enter_context(ZapAuthenticator(context, self._allow_list))
-                if self._allow_list is not None
-                else None
-            )
+            self._authenticator: ZapAuthenticator | None = None
+            if self._allow_list is not None:
+                self._authenticator = stack.enter_context(ZapAuthenticator(context, self._allow_list))
             self._socket = stack.enter_context(context.socket(zmq.XPUB))
             self._socket.set_hwm(HIGH_WATER)  # works only before bind
             self._socket.setsockopt(zmq.MAXMSGSIZE, 1024)  # of a subscription

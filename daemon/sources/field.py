@@ -1,4 +1,7 @@
-"""What an image's tags, and Micro-Manager's settings, say of the stream it belongs to."""
+"""Description of a stream from Micro-Manager.
+
+It is made of an image's tags, and of the settings of the camera.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,10 @@ PIXEL_TYPES: dict[str, PixelType] = {"GRAY8": "uint8", "GRAY16": "uint16"}
 
 
 class CameraField(NamedTuple):
-    """What must not change within a stream, as an image's tags say it; empty where they do not."""
+    """Properties of an image that must not change within a stream.
+
+    They are read from its tags, and empty where it has none.
+    """
 
     camera: str
     width: int
@@ -23,7 +29,10 @@ class CameraField(NamedTuple):
 
 
 class CameraSettings(NamedTuple):
-    """The same of the camera as a whole, asked now and then: tags need not tell it."""
+    """Settings of the camera that must not change within a stream.
+
+    They are queried now and then: tags need not contain them.
+    """
 
     camera: str
     exposure_ms: float
@@ -31,14 +40,17 @@ class CameraSettings(NamedTuple):
 
 
 class UnusableFieldError(SelfStormError):
-    """Images that no picture can be made of; says what to change in Micro-Manager."""
+    """Images that cannot be reconstructed.
+
+    The message says which setting to change in Micro-Manager.
+    """
 
 
 NAMES = {"pixel_type": "pixel type", "roi": "ROI", "pixel_um": "pixel size", "exposure_ms": "exposure"}
 
 
 def field_of(tags: dict[str, Any]) -> CameraField:
-    """The field of an image."""
+    """Read the field of an image from its tags."""
     return CameraField(
         camera=str(tags.get("Camera", "")),
         width=int(tags["Width"]),
@@ -50,7 +62,11 @@ def field_of(tags: dict[str, Any]) -> CameraField:
 
 
 def check_camera(core: Any) -> None:
-    """Check that the core has one camera. Raises UnusableFieldError."""
+    """Check that the core has one camera.
+
+    Raises:
+        UnusableFieldError: it has none, or several at once.
+    """
     camera = str(core.get_camera_device())
     if not camera:
         raise UnusableFieldError("no camera is loaded: load a configuration with a camera in Micro-Manager")
@@ -64,13 +80,23 @@ def settings_of(core: Any) -> CameraSettings:
 
 
 def changes(before: CameraField | CameraSettings, after: CameraField | CameraSettings) -> str:
-    """What differs, in words: 'ROI, width'."""
+    """Name the properties that differ: 'ROI, width'."""
     names = (name for name, old, new in zip(before._fields, before, after, strict=True) if old != new)
     return ", ".join(NAMES.get(name, name) for name in names)
 
 
 def describe(core: Any, source: str, field: CameraField, settings: CameraSettings) -> StreamInfo:
-    """A new stream of such images. Raises UnusableFieldError."""
+    """Describe a new stream.
+
+    Args:
+        core: of Micro-Manager.
+        source: the source's URI.
+        field: of its images.
+        settings: of its camera.
+
+    Raises:
+        UnusableFieldError: the pixels are not gray values of 8 or 16 bits.
+    """
     camera = field.camera or settings.camera
     if field.pixel_type not in PIXEL_TYPES:
         raise UnusableFieldError(

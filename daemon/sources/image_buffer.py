@@ -1,6 +1,9 @@
-"""Micro-Manager's image buffer, seen and left as it is: the one place where it is asked for anything.
+"""Micro-Manager's image buffer, read without changing it.
 
-The core gives an image with the pixels, size and type that its camera has *now*; an image of another size would be read
+All queries of the buffer are in this module.
+
+The core gives an image with the pixels, size and type that its camera has *now*; an image of another size would be
+read
 past its end. So the size is asked before each image, and what was read with it is compared afterwards.
 """
 
@@ -16,7 +19,7 @@ MAX_FAULTS = 20  # one after the other, of images that should be there
 
 
 class ImagesChangedError(Exception):
-    """The core's camera is not any more as it was when the images in the buffer were taken."""
+    """The camera has changed since the images in the buffer were taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,11 @@ class BufferedImage:
 
 
 class ImageBuffer:
-    """The buffer of one sequence, made while it runs. core: pycromanager's Core, or what has its methods."""
+    """Buffer of one sequence; made while the sequence runs.
+
+    Args:
+        core: pycromanager's Core, or an object with its methods.
+    """
 
     def __init__(self, core: Any) -> None:
         self._core = core
@@ -51,14 +58,14 @@ class ImageBuffer:
         return bool(self._core.is_sequence_running())
 
     def image(self, distance: int, kept: Any = ()) -> BufferedImage | None:
-        """Fetch the image at this distance from the newest, None where there is none (any more).
+        """Fetch an image; return None where there is none (any more).
 
         Args:
-            distance: 0 for the newest.
-            kept: numbers of images whose pixels are not wanted again.
+            distance: from the newest image, which is 0.
+            kept: numbers of images whose pixels are not needed again.
 
         Raises:
-            ImagesChangedError: the image cannot be read, or was not read rightly.
+            ImagesChangedError: the image cannot be read, or may have been read wrongly.
         """
         if int(self._core.get_image_buffer_size()) != self._bytes:
             raise ImagesChangedError

@@ -1,4 +1,7 @@
-"""Micro-Manager's live mode, followed frame by frame without taking anything out of its buffer."""
+"""Micro-Manager's live mode, followed frame by frame.
+
+No image is taken out of Micro-Manager's buffer.
+"""
 
 from __future__ import annotations
 
@@ -83,21 +86,34 @@ class LiveMode:
 
 
 class _Unseen(NamedTuple):
-    """A sequence that took frames after the last one that is known of; until this moment at the latest."""
+    """A sequence that took frames after its last known one.
+
+    Attributes:
+        tail: of the sequence.
+        until_s: time by which the sequence had ended.
+    """
 
     tail: Tail
     until_s: float
 
 
 class _Found(NamedTuple):
-    """What a look found: an image, or none, or one of another sequence."""
+    """Result of fetching an image.
+
+    Attributes:
+        image: None where there was none.
+        same_sequence: False where the image belongs to another sequence.
+    """
 
     image: BufferedImage | None
     same_sequence: bool
 
 
 class _Sequence:
-    """One sequence, until it has stopped and all of it is seen, or another one runs."""
+    """One sequence of images.
+
+    It is over once it has stopped and all of it is fetched, or when another sequence runs.
+    """
 
     def __init__(
         self,
@@ -119,6 +135,7 @@ class _Sequence:
         self.unseen: _Unseen | None = None
 
     def events(self) -> Iterator[SourceEvent]:
+        """Yield the events of the sequence, until it is over."""
         tail = self._tail
         while not (self._stop.is_set() or self._over):
             if tail.must_count:
@@ -143,7 +160,11 @@ class _Sequence:
         yield None
 
     def _look(self, distance: int) -> _Found:
-        """Look at one image. Raises ImagesChangedError."""
+        """Fetch one image.
+
+        Raises:
+            ImagesChangedError: the image cannot be read.
+        """
         tail, sent_s = self._tail, self._clock()
         image = self._buffer.image(distance, tail.kept)
         answered_s, same_sequence = self._clock(), True
@@ -162,7 +183,10 @@ class _Sequence:
             yield from self._pass_on()
 
     def _estimate_unseen(self, first: BufferedImage) -> Iterator[SourceEvent]:
-        """Say how many frames the sequence before this one took unseen, now that the begin of this one is known."""
+        """Estimate the unseen frames of the sequence before this one.
+
+        The first image of this sequence shows when that one had ended.
+        """
         before, self._before = self._before, None
         if before is not None:
             began_s = self._clock() - (first.camera_ms or 0.0) / 1000
@@ -186,7 +210,7 @@ class _Sequence:
         yield None
 
     def _settle(self) -> Iterator[SourceEvent]:
-        """Images are gone: find the newest one, and count what is left."""
+        """Find the newest image and count the rest, after images are gone."""
         if self._buffer.images() == 0:
             if self._stopped:
                 yield from self._end_emptied()
@@ -211,7 +235,10 @@ class _Sequence:
         yield None
 
     def _newest_and_count(self) -> tuple[_Found, int]:
-        """Find the newest image, and count the images that are there with it; once more where one came in between."""
+        """Find the newest image, and count the images with it.
+
+        It is repeated where an image came in between.
+        """
         images = self._buffer.images()
         for _ in range(COUNTS):
             before = images
@@ -233,7 +260,10 @@ class _Sequence:
                 yield from self._stream.taken(item)
 
     def _end_changed(self) -> Iterator[SourceEvent]:
-        """The images that are left cannot be read: they are counted, and the sequence is over."""
+        """End the sequence: its last images cannot be read any more.
+
+        They are counted as lost.
+        """
         tail = self._tail
         running = self._buffer.is_running()
         if not (running or self._taken):
@@ -246,14 +276,17 @@ class _Sequence:
         self._over = True
 
     def _end_restarted(self) -> Iterator[SourceEvent]:
-        """Another sequence runs: the one before ended before it, at a moment that nothing tells."""
+        """End the sequence: another one runs.
+
+        This one ended before that began, at an unknown time.
+        """
         self._tail.give_up_all(LossCause.RESTARTED)
         yield from self._pass_on()
         yield Waiting(RESTARTED)
         self.unseen, self._over = _Unseen(self._tail, math.inf), True
 
     def _end_emptied(self) -> Iterator[SourceEvent]:
-        """It has stopped, and its buffer was emptied before all was read."""
+        """End the sequence: it has stopped, and its buffer was emptied."""
         tail = self._tail
         cause = LossCause.TAKEN if self._taken else LossCause.RESTARTED
         tail.give_up_all(cause)
@@ -264,7 +297,10 @@ class _Sequence:
 
 
 class _Stream:
-    """The stream that the images of a sequence are: another one as soon as field or settings change."""
+    """Stream of a sequence's images.
+
+    A new stream begins as soon as the field or the settings change.
+    """
 
     def __init__(self, core: Any, source: str, clock: Callable[[], float]) -> None:
         self._core, self._source, self._clock = core, source, clock
@@ -274,14 +310,17 @@ class _Stream:
         self._lost: list[Lost] = []  # before the stream could be described
 
     def lost(self, loss: Lost) -> Iterator[SourceEvent]:
-        """Images before the next one are lost."""
+        """Report images before the next one as lost."""
         if self._field is None:
             self._lost.append(loss)
         else:
             yield loss
 
     def taken(self, image: BufferedImage) -> Iterator[SourceEvent]:
-        """Pass on the next image; in a new stream if what makes a picture has changed."""
+        """Pass on the next image.
+
+        It begins a new stream if a property of the images has changed.
+        """
         field = field_of(image.tags)
         if self._field is None or (what := self._changed(field)):
             if self._field is not None:

@@ -72,7 +72,7 @@ class Frame:
     """One camera frame.
 
     Attributes:
-        stream: that it belongs to.
+        stream: stream that it belongs to.
         seq: number in its stream, from 0 without holes.
         number: the camera's own count.
         pixels: (H, W), read-only, ADU.
@@ -99,11 +99,11 @@ class Window:
         info: description of the stream.
         first_seq: seq of the first frame of the window.
         last_seq: seq of the last frame of the window.
-        frames: those that arrived.
+        frames: frames that arrived.
         missing: seq of those that did not.
         before: frames of windows skipped since the last one, which are in no window that was processed.
         stride: frames until the next window begins.
-        region: of the camera's field that the frames are cut to; None for all of it.
+        region: region of the camera's field that the frames are cut to; None for all of it.
     """
 
     index: int

@@ -23,7 +23,7 @@ class Reconstruction:
             in any unit.
         raw_mean: (H, W) float32 ADU, mean of the valid frames.
         scale: SR cells along a camera pixel.
-        estimate: that the picture is of.
+        estimate: estimate that the picture shows.
         frames: valid frames of the window.
         looked_at: frames whose emitters were found for this picture, not before.
         state: what was known before the window.
@@ -33,7 +33,7 @@ class Reconstruction:
         notes: assumptions, and when not to trust the picture.
         memory: frames that the density was computed from, in words.
         fit: report of fine-tuning; None where it was not due.
-        psf: that the localisations were made with; None where none were made.
+        psf: PSF that the localisations were made with; None where none were made.
         localizations: with the stream's frame numbers; None where none were made.
         metrics: by key, see selfstorm.metrics.registry.METRICS; those that could not be measured are left out.
         error_map: see selfstorm.metrics.self_consistency; None at levels that do not assess it.

@@ -134,8 +134,8 @@ class PicturePanel(QtWidgets.QWidget):
             self._label_axis(side, field)
             self.plot.getAxis(side).setVisible(not self._bare)
         longest = max(field.width, field.height)
-        least, most = longest / MAX_ZOOM, 8 * longest
-        self.view.setLimits(minXRange=least, minYRange=least, maxXRange=most, maxYRange=most)
+        shortest, widest = longest / MAX_ZOOM, 8 * longest
+        self.view.setLimits(minXRange=shortest, minYRange=shortest, maxXRange=widest, maxYRange=widest)
         self.scale_bar.set_field(field)
         self.reset_view()
 

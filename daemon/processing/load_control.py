@@ -122,7 +122,7 @@ class LoadController:
         for stage in TIMED_STAGES:
             if level.estimate in stage.estimates:
                 iterations += (demand.unseen if stage.per_frame else 1) * cost[stage.cost_key(level.quality)]
-        if level.judged:
+        if level.measure_quality:
             iterations += cost["quality"]
         return iterations * self._iteration_s
 

@@ -43,7 +43,7 @@ Seqs = Annotated[list[int], Field(max_length=1_000_000)]
 class Line(BaseModel):
     """Base of what a line holds; unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, populate_by_name=True)
 
 
 class RunLine(Line):
@@ -75,7 +75,7 @@ class RunLine(Line):
 class ProcessingLevelLine(Line):
     """Processing level of a window.
 
-    Its fields are those of `selfstorm.stream.processing_level.ProcessingLevel`.
+    Its fields are those of `selfstorm.stream.processing_level.ProcessingLevel`; in the file, measure_quality is judged.
     """
 
     name: str
@@ -84,7 +84,7 @@ class ProcessingLevelLine(Line):
     optics: bool
     quick: bool
     ahead: Estimate | None = None
-    judged: bool = True
+    measure_quality: bool = Field(default=True, alias="judged")
 
 
 class WindowLine(Line):
@@ -277,7 +277,7 @@ class Manifest(Sink):
     def _write(self, line: ManifestLine) -> None:
         for file in list(self._files):
             try:
-                file.write(line.model_dump_json(exclude_none=True) + "\n")
+                file.write(line.model_dump_json(exclude_none=True, by_alias=True) + "\n")
                 file.flush()
             except OSError as error:
                 self._files.remove(file)

@@ -80,9 +80,9 @@ class ReconstructionFiles:
     As a context manager, an exception abandons them.
 
     Args:
-        paths: where they go.
+        paths: paths of the files to write.
         info: the movie.
-        scale: of the pictures.
+        scale: SR cells along a camera pixel.
     """
 
     def __init__(self, paths: OutputPaths, info: TableInfo, scale: int) -> None:

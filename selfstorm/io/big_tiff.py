@@ -135,7 +135,7 @@ class BigTiff:
         """Build the directory of a page.
 
         Args:
-            pixels: of the page, (H, W).
+            pixels: pixels of the page, (H, W).
             data_at: position of the pixels in the file, in bytes.
             text: count and value of the description's tag; (0, ...) for a page without one.
 

@@ -50,7 +50,8 @@ class OmeTiffWriter(GrowingFile):
         """Append one picture (H, W).
 
         Args:
-            record: what it was made from.
+            picture: (H, W), of the shape and pixel type of those before.
+            record: what the picture was made from, as metadata.
 
         Raises:
             OSError: the disk is full, for example; the pictures before it stay readable.

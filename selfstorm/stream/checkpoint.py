@@ -79,7 +79,7 @@ def save_checkpoint(model: SequenceModel, path: Path, source: str, *, overwrite:
 
     Args:
         model: to save.
-        path: of the file.
+        path: path of the file.
         source: the data that the model learned from.
         overwrite: replace a file that is there.
 
@@ -113,8 +113,8 @@ def load_checkpoint(path: Path, settings: Settings, field: tuple[int, int], comp
     """Load a model for another stream of the same field.
 
     Args:
-        path: of a checkpoint.
-        settings: of the stream; camera values given there replace those in the file.
+        path: path of a checkpoint.
+        settings: settings of the stream; camera values given there replace those in the file.
         field: (H, W) of the stream.
         compute: the device.
 

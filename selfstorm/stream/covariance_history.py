@@ -53,7 +53,7 @@ class CovarianceHistory:
             before: (1, H, W), the frame before them, where there is one.
             numbers: (T,) of the frames, rising.
             window: frames of the window so far, which set the length of a block.
-            fingerprints: of the raw frames (`fingerprints_of`).
+            fingerprints: fingerprints of the raw frames (`fingerprints_of`).
         """
         length = max(BLOCK_FRAMES, window // MAX_BLOCKS_A_WINDOW)
         blocks = list(self.blocks)
@@ -105,7 +105,7 @@ class CovarianceHistory:
         """Select all blocks, unmoved."""
         return Selection(self.blocks, len(self.blocks), None, 0.0)
 
-    def at(self, number: float, least_frames: int = 0) -> Selection:
+    def at(self, number: float, min_frames: int = 0) -> Selection:
         """Select the planned number of blocks nearest to a frame's number.
 
         They are moved to where the sample was at that frame.
@@ -113,7 +113,7 @@ class CovarianceHistory:
         plan = self.plan or choose_averaging_plan(())
         nearest = sorted(self.blocks, key=lambda block: abs(block.middle - number))
         frames = np.cumsum([block.sums.frames for block in nearest])
-        wanted = max(plan.blocks, int(np.searchsorted(frames, least_frames)) + 1)
+        wanted = max(plan.blocks, int(np.searchsorted(frames, min_frames)) + 1)
         return Selection(tuple(nearest), wanted, plan.velocity, number)
 
     def notes(self, first: int, pixel_nm: float) -> tuple[str, ...]:
@@ -207,7 +207,7 @@ class Selection:
         blocks: all there are, the nearest first.
         wanted: how many of them.
         velocity: (2, H, W) pixels a frame; None where nothing moves.
-        number: of the frame at whose time the sample is shown.
+        number: number of the frame at whose time the sample is shown.
     """
 
     blocks: tuple[Block, ...]

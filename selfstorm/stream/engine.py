@@ -50,7 +50,7 @@ class Outcome:
 
     Attributes:
         result: the picture.
-        model: that made it.
+        model: model that made it.
         learned: the model learned from the window.
         alarm: why it did not, empty otherwise.
         reset: the model was dropped too, because no window fits it any more.
@@ -74,7 +74,7 @@ class StreamEngine:
 
     Attributes:
         model: the last good one; None before the first window and after a reset.
-        compute: of the model that was tried last; None before the first window.
+        compute: device of the model that was tried last; None before the first window.
     """
 
     def __init__(self, make_model: MakeModel, model: StreamModel | None = None) -> None:

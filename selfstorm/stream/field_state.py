@@ -33,7 +33,7 @@ class FieldState:
         rejected: number and reason of the frames among them that are left out.
         light: brightness of the last frames.
         psf_learning: statistics and schedule of the PSF's updates.
-        last_number: of the last frame ingested from this stream, -1 before the first.
+        last_number: number of the last frame ingested from this stream, -1 before the first.
     """
 
     density: Tensor | None = None

@@ -34,7 +34,7 @@ def ingest(model: SequenceModel, raw: Array, span: WindowSpan) -> SequenceModel:
     """Ingest new frames.
 
     Args:
-        model: that has seen the frames before.
+        model: model that has seen the frames before.
         raw: (T, H, W) ADU, T >= 1, of the model's field.
         span: numbers of the frames, larger than all before, and the window that they are ingested for: frames are kept
             from its start on.
@@ -69,7 +69,7 @@ def update_history(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan
     Where the scene changes, both begin anew.
 
     Args:
-        model: that has seen the frames before.
+        model: model that has seen the frames before.
         raw: (T, H, W) ADU.
         y: (T, H, W) photons, the same frames on the device.
         span: their numbers, and the window that they are ingested for.
@@ -116,7 +116,7 @@ def _smooth_light(model: SequenceModel, y: Tensor, gains: Tensor, z: Tensor, c: 
     """Fit the out-of-focus light of new frames.
 
     Args:
-        model: that has seen the frames before.
+        model: model that has seen the frames before.
         y: (T, H, W) photons, the new frames.
         gains: (T, 1, 1) their brightness.
         z: new frames and those before them at equal brightness.

@@ -52,7 +52,7 @@ def plan(
     imaging: Imaging,
     covariance: LaggedCovariance,
     frames: int,
-    most: BatchLimits,
+    upper: BatchLimits,
     free: int | None,
     new_frames: int | None = None,
 ) -> MemoryPlan:
@@ -65,14 +65,14 @@ def plan(
         imaging: density to frames.
         covariance: density to covariances.
         frames: frames of the window.
-        most: upper limits.
+        upper: upper limits.
         free: bytes of the device; None plans with the upper limits.
         new_frames: frames ingested together whatever is free; None: as the limits say.
 
     Returns:
         The plan. With the smallest batches it may still not fit: see `fits`.
     """
-    operators, limits = (imaging, covariance), most
+    operators, limits = (imaging, covariance), upper
     kept = (frames + HISTORY_FRAMES) * imaging.grid.frame_bytes
     kept += sum(one.separable.bytes + one.grid.map_bytes for one in operators)  # matrices and norms
     while True:

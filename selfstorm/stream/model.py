@@ -78,7 +78,7 @@ def learn_model(settings: Settings, first_window: Array, compute: Compute) -> Se
     """Learn what the settings do not give from the first window of a stream.
 
     Args:
-        settings: of the stream.
+        settings: settings of the stream.
         first_window: (T, H, W) ADU.
         compute: the device.
 

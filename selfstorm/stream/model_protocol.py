@@ -116,7 +116,7 @@ class StreamModel(Protocol):
         Args:
             span: position of the window in its stream.
             level: less than the settings ask for, to save time.
-            callbacks: of progress.
+            callbacks: callbacks of progress.
             preview: called with a first picture as soon as there is one.
         """
         ...

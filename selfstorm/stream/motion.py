@@ -2,8 +2,8 @@
 
 Motion is estimated from the covariances of successive blocks of frames.
 
-On the camera's pixels: a covariance is as sharp as the square of the PSF, which the pixels still sample. So a block
-costs one interpolation, and stage A sees one set of statistics however many blocks went into it.
+Both are done on the camera's pixels: a covariance is as sharp as the square of the PSF, which the pixels still sample.
+So a block costs one interpolation, and stage A uses one set of statistics however many blocks contribute to it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Block:
         first: number of the first.
         middle: mean of their numbers.
         sums: over them.
-        fingerprints: of the raw frames, equal where a replay repeats them.
+        fingerprints: fingerprints of the raw frames, equal where a replay repeats them.
     """
 
     first: int
@@ -77,7 +77,7 @@ def align_and_sum(blocks: Sequence[Block], velocity: Tensor | None, number: floa
     Args:
         blocks: at least one.
         velocity: (2, H, W) pixels a frame; None where nothing moves.
-        number: of the frame.
+        number: number of the frame.
     """
     parts = [b.sums if velocity is None else moved(b.sums, velocity * (number - b.middle)) for b in blocks]
     return reduce(add, parts)

@@ -70,12 +70,12 @@ def localize_block(
     """Find the emitters of a block for an estimate, unless already found.
 
     Args:
-        model: of the field.
+        model: model of the field.
         block: frames, (T, H, W).
-        light: of the same frames.
+        light: illumination of the same frames.
         wanted: 'emitters' for emitter maps, 'fused' for localisations too.
         quality: sets the iterations.
-        callbacks: of progress.
+        callbacks: callbacks of progress.
 
     Returns:
         The block with its emitters. Limits are halved where memory was short: no batch is made twice.

@@ -26,7 +26,7 @@ class ProcessingLevel:
         optics: update the PSF where that is due.
         quick: fewer iterations of stage A, and the averaging plan of the last window.
         ahead: also find the emitters of the newest frames as this estimate needs them, for windows to come.
-        judged: measure the quality of the picture.
+        measure_quality: measure the quality of the picture.
     """
 
     name: str
@@ -35,12 +35,12 @@ class ProcessingLevel:
     optics: bool = True
     quick: bool = False
     ahead: Estimate | None = None
-    judged: bool = True
+    measure_quality: bool = True
 
     @property
     def preview(self) -> ProcessingLevel:
         """Level of a preview."""
-        return replace(self, name="preview", estimate="density", judged=False)
+        return replace(self, name="preview", estimate="density", measure_quality=False)
 
 
 def degradation_ladder(full: ProcessingLevel) -> list[ProcessingLevel]:
@@ -54,5 +54,5 @@ def degradation_ladder(full: ProcessingLevel) -> list[ProcessingLevel]:
     if full.estimate == "fused":
         steps.append(replace(full, name="emitters", estimate="emitters", quality="fast"))
     if full.estimate != "density":
-        steps.append(replace(full, name="density", estimate="density", quality="fast", judged=False))
-    return [*steps, replace(steps[-1], name="quick density", optics=False, quick=True, judged=False)]
+        steps.append(replace(full, name="density", estimate="density", quality="fast", measure_quality=False))
+    return [*steps, replace(steps[-1], name="quick density", optics=False, quick=True, measure_quality=False)]

@@ -66,7 +66,7 @@ class PsfLearning:
         Args:
             psf: the PSF so far.
             frames: (T, H, W) photons at equal brightness.
-            settings: of the stream.
+            settings: settings of the stream.
 
         Returns:
             The schedule from here on, the PSF to use, and what fine-tuning did: None where it was not due.

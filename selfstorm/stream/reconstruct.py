@@ -58,10 +58,10 @@ def reconstruct_window(
     Same model, same frames, same level, same device: same picture, bit for bit.
 
     Args:
-        model: that has ingested the window's frames.
+        model: model that has ingested the window's frames.
         span: position of the window in its stream.
         level: less than the settings ask for, to save time.
-        callbacks: of progress.
+        callbacks: callbacks of progress.
         preview: called with the density as soon as there is one.
 
     Returns:
@@ -198,13 +198,13 @@ def _picture(
     drawn_picture = picture.cpu().numpy()
     if not np.isfinite(drawn_picture).all():
         raise FloatingPointError("the reconstruction of this window is not finite")
-    consistency = assess(picture, around, operators.imaging, grid, window.seen) if level.judged else None
+    consistency = assess(picture, around, operators.imaging, grid, window.seen) if level.measure_quality else None
     verdict = model.state.iteration_choice.verdict
     evidence = PictureEvidence(
         picture, seen, expected, background, len(window), grid, found, consistency, iterations, verdict
     )
-    metrics = METRICS.measure("picture", evidence, costly=level.judged)
-    if level.judged:
+    metrics = METRICS.measure("picture", evidence, costly=level.measure_quality)
+    if level.measure_quality:
         callbacks.mark("quality")
     notes = _notes(model, found is not None and not len(found), empty, iterations)
     if level.name != "preview":  # the refined picture that follows shows whether anything is wrong

@@ -185,7 +185,7 @@ def test_what_is_made_in_a_hurry_is_not_judged(movie):
         model = learned(SETTINGS, raw[:20], CPU)
         result = reconstruct(model, raw[:20], level=effort)
         assert (result.error_map is not None) == (effort.name in ("full", "emitters"))
-        if not effort.judged:
+        if not effort.measure_quality:
             assert not {"agreement", "resolution_nm"} & set(result.metrics)
 
 

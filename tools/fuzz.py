@@ -74,7 +74,7 @@ class Ports:
         """.replace("            ", "")
 
 
-class Movie:
+class GoodFrames:
     """Good frames between the mutated messages, stream after stream.
 
     A mutated message may take over the name of a stream, so a new stream begins now and then.
@@ -195,7 +195,7 @@ def main(messages: int, seed: int) -> None:
         for process in processes:
             stack.callback(process.wait)
             stack.callback(process.kill)
-        faults = _fuzz(attack, Movie(attack.frames), ports, processes, messages)
+        faults = _fuzz(attack, GoodFrames(attack.frames), ports, processes, messages)
         text = (folder / "log.txt").read_text(errors="replace")
         if "Traceback" in text:
             faults.append("a traceback: " + text[text.index("Traceback") :][:2000])
@@ -207,7 +207,7 @@ def main(messages: int, seed: int) -> None:
 
 
 def _fuzz(
-    attack: Attack, movie: Movie, ports: Ports, processes: list[subprocess.Popen[bytes]], messages: int
+    attack: Attack, movie: GoodFrames, ports: Ports, processes: list[subprocess.Popen[bytes]], messages: int
 ) -> list[str]:
     control = f"tcp://{HOST}:{ports.control}"
     faults: list[str] = []
@@ -252,7 +252,7 @@ def _ended(processes: list[subprocess.Popen[bytes]]) -> str:
     return "" if codes == [None, None] else f"daemon and camera process ended with {codes}"
 
 
-def _see_pictures(movie: Movie, control: str, faults: list[str]) -> None:
+def _see_pictures(movie: GoodFrames, control: str, faults: list[str]) -> None:
     """Send good frames until there is a picture of them."""
     status = _status(control, faults)
     before, deadline = status.windows.published if status else 0, time.monotonic() + 60

@@ -26,7 +26,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import click
-from fuzz import DAEMON, HOST, Attack, Movie, Ports, memory_mb
+from fuzz import DAEMON, HOST, Attack, GoodFrames, Ports, memory_mb
 from mutations import VERBS
 
 from daemon.control.client import ControlClient, ask
@@ -193,7 +193,7 @@ def main(minutes: float, seed: int) -> None:
         disturbances = Disturbances(daemon, ports, console, seed)
         # Connected once: while files are few no new connection can be accepted.
         control = stack.enter_context(ControlClient(disturbances.control, 20_000))
-        status = _run(attack, Movie(attack.frames), disturbances, control, daemon, minutes, faults)
+        status = _run(attack, GoodFrames(attack.frames), disturbances, control, daemon, minutes, faults)
         faults += _check(status, folder, console)
         print(f"disturbances: {dict(disturbances.done)}; messages: {dict(attack.sent)}")
     for fault in faults:
@@ -203,7 +203,7 @@ def main(minutes: float, seed: int) -> None:
 
 def _run(
     attack: Attack,
-    movie: Movie,
+    movie: GoodFrames,
     disturbances: Disturbances,
     control: ControlClient,
     daemon: subprocess.Popen[bytes],
@@ -264,7 +264,7 @@ def _run(
             break
     else:
         faults.append("no picture within 60 s after all settings were set back")
-    status = _taken_in(movie, disturbances.control, faults)
+    status = _wait_for_accounts(movie, disturbances.control, faults)
     growth_mb = memory_mb(daemon.pid) - first_mb
     print(f"{rounds} rounds, {movie.sent} good frames; memory {growth_mb:+.0f} of {first_mb:.0f} MB; ", end="")
     print(f"slowest answer of control {slowest_s:.2f} s")
@@ -278,8 +278,17 @@ def _run(
     return status
 
 
-def _taken_in(movie: Movie, control: str, faults: list[str]) -> Status:
-    """Return the account once every good frame is in it and in the recording's."""
+def _wait_for_accounts(movie: GoodFrames, control: str, faults: list[str]) -> Status:
+    """Wait until the accounts contain every good frame.
+
+    Args:
+        movie: sends heartbeats meanwhile.
+        control: endpoint of the daemon.
+        faults: frames that are missing from an account are added.
+
+    Returns:
+        The last account.
+    """
     deadline_s = time.monotonic() + ACCOUNT_S
     while True:
         status = Status.model_validate(ask(control, "status", 10_000))

@@ -244,7 +244,10 @@ class FrameReceiver(threading.Thread):
         )
 
     def _put_aside(self) -> None:
-        """Keep the account of the stream that another one replaces; frames of it may come yet."""
+        """Keep the account of the stream that another one replaces.
+
+        Frames of it may still come.
+        """
         if self.stream is not None:
             if len(self._earlier) >= MAX_EARLIER:
                 self._earlier.pop(next(iter(self._earlier)))

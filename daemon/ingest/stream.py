@@ -97,14 +97,26 @@ class StreamReceiver:
             self._hand_on(self.windows.passed(header.seq + 1))
 
     def stray(self, header: FrameHeader) -> None:
-        """Count a frame that came while another stream runs: received, and rejected. Raises RefusedError."""
+        """Count a frame that came while another stream runs.
+
+        It is received, and rejected.
+
+        Raises:
+            RefusedError: its number cannot be true.
+        """
         self._check(header.seq)
         gap = self._ledger.frame(header.seq)
         if gap is not None:
             self._health.frames(sent=gap + 1, missing=gap, received=1, rejected=1)
 
     def resume(self, windows: SlidingWindows) -> None:
-        """Go on after another stream; the account continues, the windows begin again."""
+        """Go on after another stream.
+
+        The account continues, the windows begin again.
+
+        Args:
+            windows: cut the stream from here on.
+        """
         self.windows, self._left_out = windows, 0
 
     @property

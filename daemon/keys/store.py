@@ -28,7 +28,7 @@ THIS_MACHINE = "this-machine"
 Role = Literal["view", "control"]
 
 
-class Pair(KeyModel):
+class KeyPair(KeyModel):
     """The daemon's own keys."""
 
     format: Literal["selfstorm-daemon-key"] = "selfstorm-daemon-key"
@@ -86,17 +86,17 @@ class Keyring:
         default = self.folder == Path(click.get_app_dir("selfstorm"))
         return "" if default else f" --keyring {self.folder}"
 
-    def pair(self) -> Pair | None:
+    def pair(self) -> KeyPair | None:
         """Read the daemon's own keys; None if none were made."""
         hint = "restore a copy of it, or remove it and make every key again"
-        return read_model(self._pair, Pair, hint) if self._pair.exists() else None
+        return read_model(self._pair, KeyPair, hint) if self._pair.exists() else None
 
-    def make_pair(self) -> Pair:
+    def make_pair(self) -> KeyPair:
         """Read the daemon's own keys; make them if there are none."""
         pair = self.pair()
         if pair is None:
             public, secret = new_pair()
-            pair = Pair(public=public, secret=secret)
+            pair = KeyPair(public=public, secret=secret)
             write(self._pair, pair)
         return pair
 
@@ -153,7 +153,7 @@ class Keyring:
             raise InputError("no client has this name", where=name, hint=f"allowed: {names}")
         write(self.allowed_path, Allowed(keys=rest))
 
-    def required(self, address: str) -> Pair:
+    def required(self, address: str) -> KeyPair:
         """Read the daemon's keys for an address beyond loopback.
 
         Raises:

@@ -169,7 +169,13 @@ class RecorderSupervisor:
         self._health.report(recorded_frames=self.recorded, recording_missing=self.missing)
 
     def _until(self, reached: Reached) -> None:
-        """Close the account of a recording that ends while the stream goes on: frames that came later are not of it."""
+        """Close the account of a recording while the stream goes on.
+
+        Frames that came later do not belong to it.
+
+        Args:
+            reached: state of the receiver at the end of the recording.
+        """
         if self._sent_before is not None:
             self.missing = max(self.missing, reached.sent - self._sent_before - self.recorded)
 

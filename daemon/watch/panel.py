@@ -28,7 +28,7 @@ START = "start one with 'selfstorm-daemon run CONFIG.toml'"
 Row = tuple[str, Text]
 
 
-class View:
+class WatchView:
     """An account at the time `now`; in ASCII where the console needs it."""
 
     def __init__(self, account: Account, now: float) -> None:

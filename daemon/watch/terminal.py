@@ -21,7 +21,7 @@ from daemon.protocol.codec import MalformedMessageError, decode
 from daemon.stop_signals import StopSignals
 from daemon.transport.client_socket import Connection
 from daemon.watch.account import Account, take, take_unreadable
-from daemon.watch.panel import START, View, event_line, plain_line
+from daemon.watch.panel import START, WatchView, event_line, plain_line
 
 POLL_MS = 100
 DRAW_S, LINE_S = 0.25, 1.0
@@ -102,7 +102,7 @@ def _connected(endpoint: str, key: Path | None) -> Iterator[tuple[zmq.Socket[byt
 def _draw(listener: Listener, console: Console) -> None:
     with Live(console=console, screen=True, auto_refresh=False) as live:
         for now in listener.every(DRAW_S):
-            live.update(View(listener.account, now), refresh=True)
+            live.update(WatchView(listener.account, now), refresh=True)
 
 
 def _print_lines(listener: Listener) -> None:
@@ -120,7 +120,7 @@ def _once(listener: Listener, console: Console) -> int:
     begun_s, heard_s = time.monotonic(), 0.0
     for now in listener.every(SETTLE_S):
         if listener.account.status is not None and heard_s:
-            console.print(View(listener.account, now))
+            console.print(WatchView(listener.account, now))
             return FOUND
         heard_s = now if listener.account.status is not None else 0.0
         if now - begun_s > ONCE_S or listener.account.shut_out:

@@ -14,7 +14,7 @@ from daemon.protocol.codec import Received
 from daemon.protocol.findings import SILENT_AFTER_S
 from daemon.protocol.messages import Event, FrameCounts, PictureHeader, Status, WindowCounts
 from daemon.watch.account import MAX_SAMPLES, SPAN_S, Account, cells, silence_s, take, take_unreadable
-from daemon.watch.panel import View, plain_line
+from daemon.watch.panel import WatchView, plain_line
 
 EMPTY = Account("tcp://127.0.0.1:5711")
 
@@ -49,7 +49,7 @@ def after(*messages, account=EMPTY, now=0.0):
 
 def drawn(account, now=0.0, encoding="utf-8"):
     out = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    Console(file=out, width=110, force_terminal=False).print(View(account, now))
+    Console(file=out, width=110, force_terminal=False).print(WatchView(account, now))
     out.seek(0)
     return out.read()
 

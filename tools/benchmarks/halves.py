@@ -1,6 +1,7 @@
-"""`python -m benchmarks.halves`: which detail of a picture do other frames confirm?
+"""`python -m benchmarks.halves`: resolution that other frames confirm.
 
-Frames are dealt by blocks into two halves, each is reconstructed alone, and the pictures are compared. The halves share
+Frames are dealt by blocks into two halves, each is reconstructed alone, and the pictures are compared. The halves
+share
 no frame, so noise and its deconvolution differ between them and structure does not. Needs no ground truth.
 """
 
@@ -25,7 +26,7 @@ SHOWN_QUANTILE = 0.997
 
 @dataclass(frozen=True, slots=True)
 class Halves:
-    """Pictures of a whole movie and of its two halves, and how far the halves agree.
+    """Pictures of a whole movie and of its two halves, compared.
 
     Attributes:
         mean: (H, W) ADU, of all frames.

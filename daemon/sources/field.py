@@ -75,8 +75,12 @@ def check_camera(core: Any) -> None:
 
 
 def settings_of(core: Any) -> CameraSettings:
-    """The settings of the core's camera."""
-    return CameraSettings(str(core.get_camera_device()), float(core.get_exposure()), float(core.get_pixel_size_um()))
+    """The settings of the core's camera.
+
+    The pixel size is the core's cached one: for another one it would ask the objective turret, a device, each time.
+    """
+    pixel_um = float(core.get_pixel_size_um(True))
+    return CameraSettings(str(core.get_camera_device()), float(core.get_exposure()), pixel_um)
 
 
 def changes(before: CameraField | CameraSettings, after: CameraField | CameraSettings) -> str:

@@ -24,7 +24,10 @@ class ImagesChangedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class BufferedImage:
-    """An image and its tags. pixels: as they were handed over, not shaped; None where they were not wanted."""
+    """An image and its tags.
+
+    pixels: as they were handed over, not shaped; None where they were not wanted, or are of an unknown type.
+    """
 
     number: int
     camera_ms: float | None
@@ -67,27 +70,37 @@ class ImageBuffer:
         Raises:
             ImagesChangedError: the image cannot be read, or may have been read wrongly.
         """
-        if int(self._core.get_image_buffer_size()) != self._bytes:
-            raise ImagesChangedError
+        self._check_size()
         tagged = self._tagged(distance)
         if tagged is None:
             return None
         tags = tagged.tags
-        self._check(tags)
+        number_of_bytes = self._check(tags)
         number = int(tags["ImageNumber"])
         camera_ms = float(tags["ElapsedTime-ms"]) if "ElapsedTime-ms" in tags else None
-        pixels = None if number in kept else tagged.pix
-        if pixels is not None and pixels.nbytes != self._bytes:
+        pixels = tagged.pix if number_of_bytes and number not in kept else None
+        if pixels is not None and pixels.nbytes != number_of_bytes:
             raise ImagesChangedError
         return BufferedImage(number, camera_ms, tags, pixels)
 
-    def _check(self, tags: dict[str, Any]) -> None:
-        """Compare what the core said right after the pixels were copied. Raises ImagesChangedError."""
-        found = int(tags["Width"]), int(tags["Height"]), str(tags["PixelType"])
-        width, height, pixel_type = found
-        if width * height * BYTES_PER_PIXEL.get(pixel_type, 0) != self._bytes or self._format not in (None, found):
+    def _check_size(self) -> None:
+        if int(self._core.get_image_buffer_size()) != self._bytes:
+            raise ImagesChangedError
+
+    def _check(self, tags: dict[str, Any]) -> int:
+        """Compare what the core said right after the pixels were copied; return their bytes, 0 where not known.
+
+        Raises:
+            ImagesChangedError: the camera is another one, or set otherwise.
+        """
+        found = width, height, pixel_type = int(tags["Width"]), int(tags["Height"]), str(tags["PixelType"])
+        number_of_bytes = width * height * BYTES_PER_PIXEL.get(pixel_type, 0)
+        if self._format is None and number_of_bytes != self._bytes:
+            self._check_size()  # or a camera whose own buffer is larger than its images
+        if self._format not in (None, found):
             raise ImagesChangedError
         self._format = found
+        return number_of_bytes
 
     def _tagged(self, distance: int) -> Any:
         try:

@@ -60,22 +60,26 @@ class LiveMode:
         first, why = None, PRESS_LIVE  # the user who attaches to a running live mode wants to see what is now
         while not self._stop.is_set():
             buffer = self._running_buffer()
-            if buffer is None:
+            if unusable := self._unusable():
+                yield Waiting(unusable)
+                self._stop.wait(TICK_S)
+            elif buffer is None:
                 yield Waiting(why)
                 self._stop.wait(TICK_S)
             else:
-                try:
-                    check_camera(self._core)
-                except UnusableFieldError as error:
-                    why = str(error)
-                    yield Waiting(why)
-                    self._stop.wait(TICK_S)
-                    continue
                 yield Waiting(NO_FRAME)
                 sequence = _Sequence(self._core, self._source, buffer, first, self._stop, self._clock, unseen)
                 yield from sequence.events()
                 why, unseen = STOPPED, sequence.unseen
             first = 0
+
+    def _unusable(self) -> str:
+        """Say why no picture can be made of what the core's camera gives; '' where one can."""
+        try:
+            check_camera(self._core)
+        except UnusableFieldError as error:
+            return str(error)
+        return ""
 
     def _running_buffer(self) -> ImageBuffer | None:
         """Return the buffer of a sequence that runs, before and after its size is asked; None where none does."""

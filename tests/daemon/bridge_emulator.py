@@ -273,16 +273,18 @@ class BridgeEmulator:
                 camera.asked()
                 value = len(camera.buffer)
             case "getImageBufferSize":
-                value = camera.image_bytes
+                value = camera.image_bytes + camera.padding
             case "getBufferTotalCapacity":
                 value = camera.capacity
             case "getCameraDevice":
-                return {"type": "string", "value": "Camera"}
+                return {"type": "string", "value": camera.label}
             case "getDeviceName":
                 return {"type": "string", "value": "DCam"}
             case "getExposure":
                 value = camera.exposure_ms
             case "getPixelSizeUm":
+                if arguments != [True] and not camera.owned:
+                    raise RuntimeError("java.lang.Exception: this would ask the objective turret")
                 value = camera.pixel_um
             case "getNumberOfCameraChannels":
                 value = 1

@@ -21,6 +21,8 @@ class Camera:
     pixel_um: float = 0.1
     bit_depth: int = 12
     capacity: int = 1000
+    padding: int = 0  # bytes that the camera's own buffer has more than an image
+    label: str = "Camera"  # empty where no camera is loaded
     state_cache: bool = True  # of the core: off while Micro-Manager's live window is on
     level: int = 0  # added to every pixel
     noise: int = 0  # added to every pixel on average

@@ -163,7 +163,7 @@ class SimulatedCore:
     def get_exposure(self):
         return self._call("ask", lambda: self.exposure_ms)
 
-    def get_pixel_size_um(self):
+    def get_pixel_size_um(self, cached):
         return 0.1
 
     def get_device_name(self, camera):

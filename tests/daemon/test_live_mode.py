@@ -49,6 +49,23 @@ def test_eight_bit_pixels_stay_eight_bit(emulator, watch):
     np.testing.assert_array_equal(shot.pixels, np.full((4, 6), 7))
 
 
+def test_a_camera_whose_own_buffer_is_larger_than_its_images_is_followed(emulator, watch):
+    emulator.camera.padding = 64
+    live(emulator, frames=1)
+    shots = (watched := watch(emulator.port)).until(CameraFrame)
+    shoot(emulator, 2)
+    shots += watched.until(CameraFrame, 2)
+    assert [int(shot.pixels[0, 0]) for shot in shots] == [0, 1, 2]
+
+
+def test_a_micromanager_without_a_camera_is_said_to_have_none(emulator, watch):
+    emulator.camera.label = ""
+    watched = watch(emulator.port)
+    assert "load a configuration with a camera" in watched.until_said("no camera is loaded")
+    emulator.camera.label = "Camera"
+    watched.until_said(PRESS_LIVE)
+
+
 def test_frames_that_fell_out_of_the_buffer_are_lost(emulator, watch):
     live(emulator, frames=1)
     watched = watch(emulator.port)

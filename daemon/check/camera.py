@@ -19,6 +19,7 @@ from selfstorm.frames import StreamInfo
 from selfstorm.metrics.finding import Finding
 
 START_S, FIRST_FRAME_S, SAMPLE_S = 30.0, 6.0, 2.0
+MIN_PIXEL_NM, MAX_PIXEL_NM = 20.0, 500.0
 CALIBRATE = "calibrate it in Micro-Manager (Devices > Pixel Size Calibration), or set pixel_nm under [camera]"
 
 
@@ -108,10 +109,21 @@ def _sample(subscriber: FrameSubscriber, seen: Seen, silent: str) -> Iterator[Fi
 
 def _calibration(config: Config, seen: Seen) -> Iterator[Finding]:
     if config.camera.pixel_nm is not None:
-        yield ok("pixel size", f"{config.camera.pixel_nm:g} nm, from the configuration")
+        yield _plausible(config.camera.pixel_nm, "from the configuration")
     elif seen.info is None:
         return
     elif seen.info.pixel_nm is None:
         yield problem("pixel size", "not calibrated: neither the source nor the configuration gives it", CALIBRATE)
     else:
-        yield ok("pixel size", f"{seen.info.pixel_nm:g} nm, from the source")
+        yield _plausible(seen.info.pixel_nm, "from the source")
+
+
+def _plausible(pixel_nm: float, origin: str) -> Finding:
+    what = f"{pixel_nm:g} nm, {origin}"
+    if MIN_PIXEL_NM <= pixel_nm <= MAX_PIXEL_NM:
+        return ok("pixel size", what)
+    return warning(
+        "pixel size",
+        f"{what}: with the objectives of single-molecule imaging it is {MIN_PIXEL_NM:g} to {MAX_PIXEL_NM:g} nm",
+        CALIBRATE,
+    )

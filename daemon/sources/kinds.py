@@ -50,6 +50,7 @@ class SourceKind:
         loss: usual loss of frames before sending.
         packages: distributions it needs, and `install`, the command that installs them.
         precheck: (SourceSection) -> findings, before it is opened by `check`; a problem there is the last finding.
+        beside_acquisition: another program on this machine acquires its frames, and must not be slowed down.
         place_starts_devices: `check` leaves it alone where a place is named.
         frames_again: (SourceSection, keep, ExitStack) -> (number -> pixels), for a run that is repeated.
     """
@@ -69,6 +70,7 @@ class SourceKind:
     packages: tuple[str, ...] = ()
     install: str = ""
     precheck: str = ""
+    beside_acquisition: bool = False
     place_starts_devices: bool = False
     frames_again: str = ""
 
@@ -111,6 +113,7 @@ KINDS: dict[str, SourceKind] = {
             place_required=True,
             stored=True,
             loss=IN_DATA_SET,
+            beside_acquisition=True,
         ),
         SourceKind(
             "mmcore",
@@ -136,7 +139,8 @@ KINDS: dict[str, SourceKind] = {
             silent_hint="Micro-Manager does not answer: it is busy, or was closed",
             packages=("pycromanager", "pyjavaz"),
             install=MICROMANAGER,
-            precheck="daemon.check.bridge:bridge",
+            precheck="daemon.check.core:micromanager",
+            beside_acquisition=True,
         ),
         SourceKind("zmq", "zmq:HOST:PORT", check_uri="daemon.sources.remote:check_publisher"),
     )

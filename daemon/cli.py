@@ -21,6 +21,7 @@ from daemon.file_limit import raise_file_limit
 from daemon.keys.command import keys
 from daemon.keys.loopback import from_elsewhere, is_loopback
 from daemon.log_queue import log_through_queue
+from daemon.priority import lower_priority
 from daemon.run_target import configuration
 from daemon.sources.kinds import usages
 from daemon.sources.section import source_of
@@ -81,6 +82,8 @@ def run(
     settings = configuration(config, overrides)
     _log_events(verbose)
     raise_file_limit()
+    if settings.source.runs_below_normal:
+        lower_priority()
     from daemon.service import Service
 
     service = Service(settings)
@@ -120,6 +123,8 @@ def publish(source: str, bind: str, keyring: Path | None) -> None:
 
     config = load(Path(source), {}) if source.endswith(".toml") else None
     section = config.source if config is not None else source_of(source)
+    if section.runs_below_normal:
+        lower_priority()
     folder = keyring or (config.server.keys if config is not None else None)
     _log_events()
     stop = threading.Event()

@@ -19,10 +19,10 @@ Options = TypeVar("Options", bound=Section)
 class SourceSection(Section):
     """[source]: the source of the frames.
 
-    frames: stop after so many. key: file of our key, where frames come from another machine. timing, speed, loop: of a
-    replayed recording. select: position in a recording with more axes than time. Tables below it are the options of a
-    kind
-    of source, validated by the model that its kind names.
+    frames: stop after so many. key: file of our key, where frames come from another machine. below_normal_priority:
+    leave the processor to an acquisition on this machine. timing, speed, loop: of a replayed recording. select:
+    position in a recording with more axes than time. Tables below it are the options of a kind of source, validated by
+    the model that its kind names.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -31,6 +31,7 @@ class SourceSection(Section):
     key: Path | None = None
     rate_hz: Annotated[float, Field(gt=0, le=100_000)] | None = None
     frames: Annotated[int, Field(ge=1)] | None = None
+    below_normal_priority: bool = True
     timing: Literal["rate", "recorded"] = "rate"
     speed: Annotated[float, Field(gt=0, le=1000)] = 1.0
     loop: bool = False
@@ -59,6 +60,12 @@ class SourceSection(Section):
         """
         paced = self.kind.paced_by_options and (self.timing == "recorded" or self.rate_hz is not None)
         return self.kind.stored and not paced
+
+    @property
+    def runs_below_normal(self) -> bool:
+        """Priority is lowered: not where the images of an acquisition wait for us."""
+        ours = "acquisition" in (self.__pydantic_extra__ or {})
+        return self.kind.beside_acquisition and self.below_normal_priority and not ours
 
     def options(self, model: type[Options]) -> Options | None:
         """Return the table of options of a model; None where it is not given."""

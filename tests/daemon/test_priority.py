@@ -1,0 +1,54 @@
+"""The daemon leaves the processor to the acquisition that runs beside it."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from daemon_process import Daemon, free_ports, posix, simulated, wait_until
+
+from daemon.priority import NICE
+from daemon.sources.section import SourceSection
+
+ACQUISITION = {"frames": 3}
+
+
+@posix
+@pytest.mark.parametrize(("below_normal", "added"), [(True, NICE), (False, 0)])
+def test_the_daemon_and_its_child_processes_run_below_normal_beside_micromanager(tmp_path, below_normal, added):
+    [port] = free_ports(1)
+    source = {"uri": f"micromanager:127.0.0.1:{port}", "below_normal_priority": below_normal}
+    with Daemon(tmp_path, simulated() | {"source": source, "record": str(tmp_path)}) as daemon:
+        daemon.started()
+        pids = wait_until(lambda: len(found := family(daemon.pid)) >= 2 and found)
+        nice = {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids}
+    assert nice == {os.getpriority(os.PRIO_PROCESS, 0) + added}
+
+
+def family(pid):
+    """A process and its children."""
+    children = subprocess.run(["/bin/ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout
+    return [pid, *map(int, children.split())]
+
+
+@posix
+def test_a_priority_that_is_lower_already_stays():
+    program = "import os; os.nice(12); from daemon.priority import lower_priority as lower; lower(); print(os.nice(0))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert int(done.stdout) == min(19, os.nice(0) + 12)
+
+
+@pytest.mark.parametrize(
+    ("section", "below"),
+    [
+        ({"uri": "micromanager:"}, True),
+        ({"uri": "ndtiff:somewhere"}, True),
+        ({"uri": "micromanager:", "below_normal_priority": False}, False),
+        ({"uri": "micromanager:", "acquisition": ACQUISITION}, False),
+        ({"uri": "mmcore:"}, False),
+        ({"uri": "zmq:127.0.0.1:5710"}, False),
+        ({"uri": "simulate:"}, False),
+    ],
+)
+def test_only_beside_an_acquisition_of_another_program(section, below):
+    assert SourceSection(**section).runs_below_normal is below

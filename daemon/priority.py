@@ -1,4 +1,4 @@
-"""Priority of this process below the acquisition's, which runs on the same machine."""
+"""Process priority below that of an acquisition on this machine."""
 
 from __future__ import annotations
 

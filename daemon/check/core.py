@@ -1,4 +1,4 @@
-"""Check a running Micro-Manager: its camera, its sequence, and the frame rate that its bridge can follow."""
+"""Check of a running Micro-Manager: camera, sequence, frame rate."""
 
 from __future__ import annotations
 
@@ -24,7 +24,15 @@ NAME = "Micro-Manager"
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """Some looks at the newest image. removed: images that went out of the buffer meanwhile."""
+    """Result of fetching the newest image several times.
+
+    Attributes:
+        image: the last one fetched.
+        look_s: usual time of a fetch, in seconds.
+        camera_hz: frames a second of the camera.
+        removed: images that went out of the buffer meanwhile.
+        capacity: images that the buffer holds.
+    """
 
     image: BufferedImage
     look_s: float
@@ -34,7 +42,10 @@ class Looks:
 
 
 def micromanager(source: SourceSection) -> Iterator[Finding]:
-    """Check the server, then the core behind it; nothing is set or taken there."""
+    """Check the server, then the core behind it.
+
+    Nothing is set or taken there.
+    """
     answers = True
     for finding in bridge(source):
         yield finding
@@ -73,7 +84,14 @@ def examine_core(core: Any) -> Iterator[Finding]:
 
 
 def _look(core: Any) -> Looks | None:
-    """Look at the newest image some times; None where the buffer is empty. Raises ImagesChangedError."""
+    """Fetch the newest image several times.
+
+    Returns:
+        The measured times and counts; None where the buffer is empty.
+
+    Raises:
+        ImagesChangedError: the camera was changed meanwhile.
+    """
     buffer = ImageBuffer(core)
     took_s: list[float] = []
     numbers: list[int] = []

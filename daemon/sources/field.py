@@ -75,9 +75,9 @@ def check_camera(core: Any) -> None:
 
 
 def settings_of(core: Any) -> CameraSettings:
-    """The settings of the core's camera.
+    """Query the settings of the core's camera.
 
-    The pixel size is the core's cached one: for another one it would ask the objective turret, a device, each time.
+    The pixel size is the core's cached one: for a new one it would query the objective turret, a device, each time.
     """
     pixel_um = float(core.get_pixel_size_um(True))
     return CameraSettings(str(core.get_camera_device()), float(core.get_exposure()), pixel_um)

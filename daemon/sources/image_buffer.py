@@ -26,7 +26,11 @@ class ImagesChangedError(Exception):
 class BufferedImage:
     """An image and its tags.
 
-    pixels: as they were handed over, not shaped; None where they were not wanted, or are of an unknown type.
+    Attributes:
+        number: of the image in its sequence.
+        camera_ms: the camera's clock; None where it has none.
+        tags: of Micro-Manager.
+        pixels: as they were delivered, not shaped; None where they were not requested, or are of an unknown type.
     """
 
     number: int
@@ -88,10 +92,15 @@ class ImageBuffer:
             raise ImagesChangedError
 
     def _check(self, tags: dict[str, Any]) -> int:
-        """Compare what the core said right after the pixels were copied; return their bytes, 0 where not known.
+        """Compare the tags with the images before.
+
+        The core wrote them right after it had copied the pixels.
+
+        Returns:
+            Bytes of the pixels; 0 for an unknown type.
 
         Raises:
-            ImagesChangedError: the camera is another one, or set otherwise.
+            ImagesChangedError: the camera is another one, or its settings have changed.
         """
         found = width, height, pixel_type = int(tags["Width"]), int(tags["Height"]), str(tags["PixelType"])
         number_of_bytes = width * height * BYTES_PER_PIXEL.get(pixel_type, 0)

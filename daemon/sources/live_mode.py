@@ -56,8 +56,9 @@ class LiveMode:
         self._core, self._source, self._stop, self._clock = core, source, stop, clock
 
     def events(self) -> Iterator[SourceEvent]:
+        """Yield the events of every sequence, until stopped."""
         unseen: _Unseen | None = None
-        first, why = None, PRESS_LIVE  # the user who attaches to a running live mode wants to see what is now
+        first, why = None, PRESS_LIVE  # the user who attaches to a running live mode wants to see the present
         while not self._stop.is_set():
             buffer = self._running_buffer()
             if unusable := self._unusable():
@@ -74,7 +75,7 @@ class LiveMode:
             first = 0
 
     def _unusable(self) -> str:
-        """Say why no picture can be made of what the core's camera gives; '' where one can."""
+        """Return why the camera's images are unusable; empty if they are not."""
         try:
             check_camera(self._core)
         except UnusableFieldError as error:
@@ -82,7 +83,10 @@ class LiveMode:
         return ""
 
     def _running_buffer(self) -> ImageBuffer | None:
-        """Return the buffer of a sequence that runs, before and after its size is asked; None where none does."""
+        """Return the buffer of a running sequence; None where none runs.
+
+        The sequence must run both before and after the size of its images is queried.
+        """
         if not self._core.is_sequence_running():
             return None
         buffer = ImageBuffer(self._core)

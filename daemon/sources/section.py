@@ -63,7 +63,10 @@ class SourceSection(Section):
 
     @property
     def runs_below_normal(self) -> bool:
-        """Priority is lowered: not where the images of an acquisition wait for us."""
+        """True where the priority of the processes is lowered.
+
+        It is not lowered where the images of an acquisition wait for us.
+        """
         ours = "acquisition" in (self.__pydantic_extra__ or {})
         return self.kind.beside_acquisition and self.below_normal_priority and not ours
 

@@ -19,6 +19,7 @@ from selfstorm.errors import InputError
 from selfstorm.frames import Region, StreamInfo
 
 MAX_WINDOW_BYTES = 8 * 10**9
+MIN_WINDOW = 8  # frames
 FIXED = ("model", "device")  # changing them needs a new run
 SETTABLE = (
     *(f"camera.{name}" for name in CameraSection.model_fields),
@@ -100,6 +101,17 @@ def _check_memory(chosen: ReconstructionSection, stream: StreamInfo) -> None:
             where="reconstruction.window",
             hint=f"choose a shorter window or a region: at most {MAX_WINDOW_BYTES / 1e9:.0f} GB",
         )
+
+
+def fitting_window(chosen: ReconstructionSection, stream: StreamInfo) -> int:
+    """Return the frames of a window: as many as are chosen, or as fit into memory.
+
+    Args:
+        chosen: of the user.
+        stream: as its windows show it, cut to the region.
+    """
+    frame_bytes = stream.height * stream.width * np.dtype(stream.dtype).itemsize
+    return min(chosen.window, max(MIN_WINDOW, MAX_WINDOW_BYTES // frame_bytes))
 
 
 def _check_region(region: Region | None, stream: StreamInfo) -> None:

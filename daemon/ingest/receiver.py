@@ -13,7 +13,7 @@ from collections.abc import Callable
 from daemon.health import Health
 from daemon.ingest.stream import Outage, RefusedError, StreamReceiver
 from daemon.ingest.windows import SlidingWindows, WindowQueue
-from daemon.live_config import LiveConfig
+from daemon.live_config import LiveConfig, fitting_window
 from daemon.protocol.codec import MalformedMessageError, Received
 from daemon.protocol.key_file import KeyFile
 from daemon.protocol.messages import FrameHeader, Heartbeat
@@ -227,6 +227,11 @@ class FrameReceiver(threading.Thread):
         )
         if cut.region is not None and windows.info == info:
             self._health.event("warning", "region_too_large", f"{REGION_TOO_LARGE} {info.height} x {info.width} px")
+        if (fitting := fitting_window(cut, windows.info)) < cut.window:
+            windows.recut(fitting, cut.stride, cut.region)
+            why = f"{cut.window} frames of {windows.info.height} x {windows.info.width} px do not fit into memory"
+            hint = "choose a shorter window or a region"
+            self._health.event("warning", "window_too_large", f"{why}: windows have {fitting} frames; {hint}")
         stream = earlier or StreamReceiver(info, self._health, self._window, windows, outage, first_seq)
         if earlier is not None:
             earlier.resume(windows)

@@ -69,6 +69,11 @@ class SlidingWindows:
         self.left_out = 0
 
     @property
+    def length(self) -> int:
+        """Frames of a window."""
+        return self._length
+
+    @property
     def next_index(self) -> int:
         """Number of the next window."""
         return self._index

@@ -21,15 +21,15 @@ from dataclasses import asdict
 from hashlib import blake2b, sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal
+from typing import IO, Annotated, Any, Literal, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from daemon.config import CameraSection, Config, OpticsSection, ReconstructionSection
 from daemon.health import Health
 from daemon.processing.sinks import Sink, WindowOutput
-from daemon.protocol.messages import Event
+from daemon.protocol.messages import Count, Event
 from selfstorm.frames import Array, Region, StreamInfo, Window
 from selfstorm.io.atomic_files import free_path
 from selfstorm.stream.processing_level import Estimate, Quality
@@ -37,7 +37,8 @@ from selfstorm.stream.processing_level import Estimate, Quality
 SUFFIX = ".manifest.ndjson"
 PACKAGES = ("selfstorm", "torch", "numpy", "scipy", "pyzmq")
 
-Seqs = Annotated[list[int], Field(max_length=1_000_000)]
+MAX_SPAN = 1_000_000  # frames of a window
+Seqs = Annotated[list[Count], Field(max_length=MAX_SPAN)]
 
 
 class Line(BaseModel):
@@ -108,21 +109,27 @@ class WindowLine(Line):
         misfit: in files older than `metrics`.
     """
 
-    index: int
+    index: Count
     stream: str
-    first_seq: int
-    last_seq: int
+    first_seq: Count
+    last_seq: Count
     seqs: Seqs
     before: Seqs
-    stride: int
+    stride: Annotated[int, Field(ge=1, le=MAX_SPAN)]
     region: Region | None = None
-    number_less_seq: int
+    number_less_seq: Annotated[int, Field(gt=-(2**63), lt=2**63)]
     effort: ProcessingLevelLine
     learned: bool
     model_hash: str
     picture_hash: str
     metrics: dict[str, float] = Field(default_factory=dict)
     misfit: float | None = None
+
+    @model_validator(mode="after")
+    def _spans_a_window(self) -> Self:
+        if not 0 <= self.last_seq - self.first_seq < MAX_SPAN:
+            raise ValueError(f"a window of frames {self.first_seq} to {self.last_seq}")
+        return self
 
 
 class FailedLine(Line):

@@ -133,6 +133,7 @@ class Recorder:
     def _begin(self, info: StreamInfo, first_seq: int) -> Recording:
         recording = Recording(self._folder, info, first_seq)
         self._recording, self._stream, self._late = recording, info.stream, False
+        self._report_due_s = 0.0  # a recorder that is killed is counted by the file that it named
         return recording
 
     def report(self, *, now: bool = False) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -47,8 +45,6 @@ def watch(endpoint: str, key: Path | None = None, *, once: bool) -> int:
     Raises:
         InputError: The address or the key is not one.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="replace")  # a log's encoding may know no µ
     console, stop = Console(), threading.Event()
     with StopSignals(stop.set), _connected(endpoint, key) as (socket, connection):
         listener = Listener(socket, connection, endpoint, stop)

@@ -5,6 +5,7 @@ A user's mistake is one line and exit code 2, never a traceback.
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 from importlib.metadata import distributions
@@ -21,6 +22,9 @@ SHARED_NAMES = ("daemon", "client")
 
 def run(command: click.Command, arguments: Sequence[str] | None = None) -> None:
     """Run a click command and end the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # the code page of a file or a pipe may not know µ or σ
     for name, others in _conflicting_distributions().items():
         fail(f"{', '.join(others)} also has a package '{name}': install selfstorm into an environment of its own")
     try:

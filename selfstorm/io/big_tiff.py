@@ -164,7 +164,7 @@ class BigTiff:
         if self._pixel_nm is None:
             return []
         # The largest denominator with which the numerator still fits into 32 bits, for the least rounding.
-        per_cm = min(NM_PER_CM / self._pixel_nm, MAX_UINT32)
+        per_cm = NM_PER_CM / max(self._pixel_nm, NM_PER_CM / MAX_UINT32)
         denominator = min(1_000_000, max(1, int(MAX_UINT32 // max(per_cm, 1))))
         ratio = min(MAX_UINT32, round(per_cm * denominator)) | denominator << 32
         return [(282, RATIONAL, 1, ratio), (283, RATIONAL, 1, ratio), (296, SHORT, 1, 3)]  # 3: per centimetre

@@ -126,6 +126,8 @@ def _reader(path: Path, select: Mapping[str, int | str]) -> Reader:
         path = path.parent
     if path.is_dir():
         return _folder_reader(path, select)
+    if path.exists() and not path.is_file():  # a pipe or a device: opening one can wait for ever
+        raise MovieError("is not a file", where=path, hint="give a movie file, or a folder of one")
     if path.suffix == INDEX:
         path = path.with_suffix(".tif")
     if path.is_file() and path.with_suffix(INDEX).is_file():

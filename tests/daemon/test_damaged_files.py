@@ -5,6 +5,7 @@ parts doubled or left out. The mutations are the same in every run.
 """
 
 import json
+import os
 import tracemalloc
 import warnings
 
@@ -14,6 +15,7 @@ import tifffile
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from streams import learned
 
 from client.timeline.saved_movie import open_movie
@@ -328,3 +330,20 @@ def test_a_manifest(tmp_path):
     path = tmp_path / "out.manifest.ndjson"
     path.write_bytes(whole)
     survives(path, whole, lambda: list(repeat_run(path)), examples=120, text=True)
+
+
+@pytest.mark.parametrize("numbers", [{"last_seq": 2**62}, {"first_seq": -(2**62)}, {"stride": 2**62}, {"seqs": [-1]}])
+def test_a_manifest_with_numbers_of_no_run_is_refused(numbers):
+    level = {"name": "full", "estimate": "density", "quality": "fast", "optics": True, "quick": False}
+    line = {"index": 0, "stream": "stream-1", "first_seq": 0, "last_seq": 9, "seqs": [], "before": [], "stride": 10}
+    line |= {"number_less_seq": 0, "effort": level, "learned": True, "model_hash": "", "picture_hash": ""}
+    assert ManifestLine.model_validate({"window": line})
+    with pytest.raises(ValidationError):
+        ManifestLine.model_validate({"window": line | numbers})
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
+def test_a_pipe_is_no_movie(tmp_path):
+    os.mkfifo(tmp_path / "movie.tif")
+    with pytest.raises(InputError, match="is not a file"):
+        MovieFile(tmp_path / "movie.tif")

@@ -91,3 +91,12 @@ def test_any_pixel_size_that_a_message_may_name_can_be_recorded(tmp_path, pixel_
     feed(recorder.take, Received("info", described), *frames(GOOD, 0, 2))
     recorder.close()
     assert recorder._counts() == {"recorded": 2, "missing": 0}
+
+
+def test_a_window_that_does_not_fit_into_memory_is_shortened_in_words(receiver):
+    receiver._settings.current.reconstruction.window = 100_000
+    wide = info(GOOD).message.model_copy(update={"height": 2048, "width": 2048})
+    feed(receiver._sort, Received("info", wide))
+    [event] = [one for one in receiver._health.events_since(0) if one.code == "window_too_large"]
+    assert "100000 frames of 2048 x 2048 px do not fit into memory: windows have 953 frames" in event.text
+    assert receiver.stream.windows.length == 953

@@ -1,5 +1,6 @@
 """How commands end: their own code, a user's mistake in one line, foreign packages refused."""
 
+import io
 import subprocess
 import sys
 
@@ -58,3 +59,18 @@ def test_what_is_not_needed_is_not_imported(module, forbidden):
     code = f"import sys, {module}; print([name for name in {forbidden} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_pipe_whose_code_page_lacks_a_letter_ends_in_no_traceback(monkeypatch):
+    pipe = io.TextIOWrapper(io.BytesIO(), encoding="cp1252")
+    monkeypatch.setattr(sys, "stdout", pipe)
+
+    @click.command()
+    def status():
+        click.echo("σ of 110 nm")
+
+    with pytest.raises(SystemExit) as left:
+        run(status, [])
+    pipe.flush()
+    assert left.value.code == 0
+    assert pipe.buffer.getvalue().strip() == b"? of 110 nm"

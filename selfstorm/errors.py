@@ -10,7 +10,8 @@ SelfStormError
 ├── RefusedRequestError      a request that cannot be carried out               (daemon.protocol.verbs)
 ├── RefusedError             a well-formed frame message that cannot be true    (daemon.ingest.stream)
 ├── CameraError              the camera failed and may work again later         (daemon.sources.camera)
-└── UnusableFieldError       images that no picture can be made of              (daemon.sources.field)
+├── UnusableFieldError       images that no picture can be made of              (daemon.sources.field)
+└── ImagesChangedError       the camera changed since an image was taken       (daemon.sources.image_buffer)
 """
 
 MAX_CHARACTERS = 1000  # of a fault, which may quote a damaged file

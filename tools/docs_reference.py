@@ -87,7 +87,7 @@ def sources() -> str:
 
     rows = ["| source | frames wait on disk | what it can lose |", "|---|---|---|"]
     for kind in KINDS.values():
-        rows.append(f"| `{kind.usage}` | {'yes' if kind.stored else 'no'} | {kind.loss.sentence.format('N')} |")
+        rows.append(f"| `{kind.usage}` | {'yes' if kind.stored else 'no'} | {kind.loss.sentence.format(count='N')} |")
     return "\n".join(rows)
 
 

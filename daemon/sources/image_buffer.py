@@ -12,13 +12,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from selfstorm.errors import SelfStormError
 from selfstorm.frames import Array
 
 BYTES_PER_PIXEL = {"GRAY8": 1, "GRAY16": 2, "GRAY32": 4, "RGB32": 4, "RGB64": 8}
 MAX_FAULTS = 20  # one after the other, of images that should be there
 
 
-class ImagesChangedError(Exception):
+class ImagesChangedError(SelfStormError):
     """The camera has changed since the images in the buffer were taken."""
 
 

@@ -75,11 +75,13 @@ def benchmark(
         if movie is not None:
             raise click.UsageError("--stream and --stages simulate their own movies.")
         if stages:
+            sides_px = _sides(sides)
             _prepare(output, "stages", overwrite=overwrite)
-            _stages(output, _sides(sides), frames or STAGES_FRAMES, device)
+            _stages(output, sides_px, frames or STAGES_FRAMES, device)
         if stream:
+            sides_px, rates_hz = _sides(sides), _rates(rates)
             _prepare(output, "stream", overwrite=overwrite)
-            _stream(output, _sides(sides), _rates(rates), seconds, device)
+            _stream(output, sides_px, rates_hz, seconds, device)
         return
     from benchmarks.comparison import chosen_methods, run
     from benchmarks.figure import write_figure

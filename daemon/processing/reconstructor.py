@@ -32,6 +32,7 @@ from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.settings import Settings
 from selfstorm.stream.warm_up import warm_up
 
+MAX_FAILED_MODELS = 2  # a window: smaller batches do not make a model smaller
 PREVIEW = ProcessingLevel("preview", "density", "fast")  # the density, before anything else is made
 
 Tell = Callable[[Level, str, str], None]
@@ -93,6 +94,7 @@ class Reconstructor:
         self._load: LoadController | None = None
         self.continues_checkpoint = False
         self._level = PREVIEW
+        self._failed_models = 0
         self._workload: Workload
 
     @property
@@ -136,6 +138,7 @@ class Reconstructor:
             level: that of a recorded run, to repeat it; None to choose one by load.
         """
         self._follow(window)
+        self._failed_models = 0
         engine_window = _engine_window(window)
         work = partial(self._try, window, engine_window, stopwatch, preview, level)
         try:
@@ -183,7 +186,11 @@ class Reconstructor:
             self._tell("info", "checkpoint_used", f"{path}: goes on from {model.frames_learned} frames")
 
     def _new_model(self, first_window: Array) -> StreamModel:
-        return new_model(self._settings, first_window, self.compute)
+        try:
+            return new_model(self._settings, first_window, self.compute)
+        except Exception:
+            self._failed_models += 1
+            raise
 
     def _try(
         self,
@@ -251,7 +258,7 @@ class Reconstructor:
         Returns:
             False where neither helps.
         """
-        if not kind_of(self._settings.model).has_levels:
+        if not kind_of(self._settings.model).has_levels or self._failed_models >= MAX_FAILED_MODELS:
             return False
         if self.compute.halve_limits():
             what = f"batches of {self.compute.limits.map_bytes >> 20} MiB"

@@ -12,7 +12,7 @@ MAX_PORT = 65_535
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class DaemonAddress:
     """A daemon to connect to.
 
     Attributes:

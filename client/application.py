@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 from PySide6 import QtCore, QtWidgets
 
-from client.address import Target
+from client.address import DaemonAddress
 from client.export.screenshot import TIMED_OUT, Screenshot
 from client.session import ViewerSession
 from client.widgets.screen import require_screen
@@ -19,7 +19,7 @@ from client.window.preferences import Preferences
 from selfstorm.commands.console import INTERRUPTED
 
 
-def watch(target: Target, movie: Path | None, screenshot: Path | None, windows: int, timeout_s: float) -> int:
+def watch(target: DaemonAddress, movie: Path | None, screenshot: Path | None, windows: int, timeout_s: float) -> int:
     """Show a movie or a daemon's pictures until the window is closed.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from client.address import DEFAULT, Target, address_error
+from client.address import DEFAULT, DaemonAddress, address_error
 from daemon.transport.client_socket import load_key
 from selfstorm.commands.console import run
 from selfstorm.errors import InputError
@@ -95,7 +95,7 @@ def viewer(
         from client.application import watch
     except ImportError as error:
         raise _not_loaded(error) from error
-    return watch(Target(connect, control, key), movie, screenshot, after_windows, timeout_s)
+    return watch(DaemonAddress(connect, control, key), movie, screenshot, after_windows, timeout_s)
 
 
 def _not_loaded(error: ImportError) -> InputError:

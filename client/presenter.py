@@ -9,7 +9,7 @@ from typing import Protocol
 from PySide6 import QtCore
 
 from client.state import ViewerState, reduce_connection_refused, reduce_message, reduce_skipped, reduce_unreadable
-from client.subscriber import UNREADABLE, Batch, ConnectionRefused
+from client.subscriber import UNREADABLE, ArrivalBatch, ConnectionRefused
 from client.timeline.history import History
 from client.timeline.playhead import Playhead, advance
 
@@ -18,14 +18,14 @@ TICK_MS = 33
 Move = Callable[[Playhead, History, float], Playhead]
 
 
-class Source(Protocol):
+class MessageSource(Protocol):
     """A source of batches of messages."""
 
-    def drain(self) -> Batch:
+    def drain(self) -> ArrivalBatch:
         """Return the messages received since the last call."""
 
 
-class View(Protocol):
+class StateView(Protocol):
     """A window that shows a state."""
 
     def show_state(self, state: ViewerState, now: float) -> None:
@@ -44,7 +44,7 @@ class Presenter(QtCore.QObject):
 
     ticked = QtCore.Signal()
 
-    def __init__(self, source: Source, view: View, state: ViewerState, clock: Callable[[], float]) -> None:
+    def __init__(self, source: MessageSource, view: StateView, state: ViewerState, clock: Callable[[], float]) -> None:
         super().__init__()
         self._source = source
         self._view = view
@@ -54,7 +54,7 @@ class Presenter(QtCore.QObject):
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.tick)
 
-    def begin(self, source: Source, state: ViewerState) -> None:
+    def begin(self, source: MessageSource, state: ViewerState) -> None:
         """Show a state and keep it up to date from this source."""
         self._source, self.state = source, state
         self.tick()
@@ -85,7 +85,7 @@ class Presenter(QtCore.QObject):
         self._view.show_state(self.state, now)
 
 
-def reduce_batch(state: ViewerState, batch: Batch) -> ViewerState:
+def reduce_batch(state: ViewerState, batch: ArrivalBatch) -> ViewerState:
     """Apply all messages of a batch in the order of arrival."""
     before = state.windows
     for arrival in batch.arrivals:

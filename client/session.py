@@ -9,12 +9,12 @@ from pathlib import Path
 
 from PySide6 import QtWidgets
 
-from client.address import DEFAULT, Target
+from client.address import DEFAULT, DaemonAddress
 from client.controls.actions import DaemonActions
 from client.export.drag_export import StartDrag
 from client.presenter import Presenter
 from client.state import ViewerState
-from client.subscriber import Batch, Subscriber
+from client.subscriber import ArrivalBatch, Subscriber
 from client.timeline.playhead import Playhead, seek
 from client.timeline.saved_movie import open_movie
 from client.trust.trends import Trend
@@ -33,9 +33,9 @@ LAYOUTS = ("picture_area", "side")
 class EmptySource:
     """A source without messages, for saved movies."""
 
-    def drain(self) -> Batch:
+    def drain(self) -> ArrivalBatch:
         """Return an empty batch."""
-        return Batch((), Counter())
+        return ArrivalBatch((), Counter())
 
 
 class ViewerSession:
@@ -73,11 +73,11 @@ class ViewerSession:
         self.commands.open_asked.connect(self._try_to_open)
         self.demo = Demo() if demo is None else demo
         self.demo.failed.connect(self.window.show_message)
-        self._demo_target = Target(demo_results)
+        self._demo_target = DaemonAddress(demo_results)
         self.window.menu_actions["demo"].triggered.connect(self._start_demo)
         self._restore_layout()
 
-    def connect(self, target: Target) -> None:
+    def connect(self, target: DaemonAddress) -> None:
         """Connect to a daemon and clear what was shown before.
 
         Raises:
@@ -113,7 +113,7 @@ class ViewerSession:
         self.demo.stop()
         self._stop_listening()
 
-    def _try_to_connect(self, target: Target) -> None:
+    def _try_to_connect(self, target: DaemonAddress) -> None:
         try:
             self.connect(target)
         except InputError as error:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from client.access import ControlAccess
-from client.picture.pictures import Pair, Picture
+from client.picture.pictures import Picture, PicturePair
 from client.timeline.history import History
 from client.timeline.playhead import Playhead, displayed_pair
 from client.trust.trends import Trend
@@ -71,12 +71,12 @@ class ViewerState:
     skipped: int = 0
 
     @property
-    def newest(self) -> Pair | None:
+    def newest(self) -> PicturePair | None:
         """Pictures of the newest window."""
         return self.history.newest
 
     @property
-    def shown(self) -> Pair | None:
+    def shown(self) -> PicturePair | None:
         """Pictures on screen, of the newest window unless the user went back."""
         return displayed_pair(self.playhead, self.history)
 
@@ -168,7 +168,7 @@ def _pair_up(state: ViewerState) -> ViewerState:
     sr, raw = state.sr, state.raw
     if sr is None or raw is None or sr.window != raw.window or _is_outdated(state.newest, sr):
         return state
-    return _attach_error(_add_pair(state, Pair(sr, raw), None))
+    return _attach_error(_add_pair(state, PicturePair(sr, raw), None))
 
 
 def _attach_error(state: ViewerState) -> ViewerState:
@@ -189,7 +189,7 @@ def _attach_error(state: ViewerState) -> ViewerState:
     return replace(state, history=state.history.put(number, pair))
 
 
-def _add_pair(state: ViewerState, pair: Pair, number: int | None) -> ViewerState:
+def _add_pair(state: ViewerState, pair: PicturePair, number: int | None) -> ViewerState:
     """Add a complete pair to the history.
 
     It is a new window, or, under `number`, the one that replaces a preview.
@@ -205,7 +205,7 @@ def _add_pair(state: ViewerState, pair: Pair, number: int | None) -> ViewerState
     return replace(state, history=history, trend=trend, window_at_s=pair.at_s, interval_s=_interval_s(state, pair))
 
 
-def _interval_s(state: ViewerState, pair: Pair) -> float | None:
+def _interval_s(state: ViewerState, pair: PicturePair) -> float | None:
     """Return the time between the newest window and this one, in seconds.
 
     It is measured by the viewer's or the daemon's clock, whichever is longer.
@@ -219,7 +219,7 @@ def _interval_s(state: ViewerState, pair: Pair) -> float | None:
     return max(pair.at_s - state.window_at_s, published_ns / 1e9)
 
 
-def _is_outdated(newest: Pair | None, sr: Picture) -> bool:
+def _is_outdated(newest: PicturePair | None, sr: Picture) -> bool:
     """Return whether this window or a later one of its run is already shown."""
     return newest is not None and newest.window[0] == sr.window[0] and newest.window[1] >= sr.window[1]
 

@@ -54,7 +54,7 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Batch:
+class ArrivalBatch:
     """Arrivals in order, and the number of each kind that newer ones replaced."""
 
     arrivals: tuple[Arrival, ...]
@@ -85,13 +85,13 @@ class Inbox:
             kept.append((self._count, arrival))
             self._count += 1
 
-    def drain(self) -> Batch:
+    def drain(self) -> ArrivalBatch:
         """Remove and return all messages."""
         with self._lock:
             kept, self._kept = self._kept, {}
             replaced, self._replaced = self._replaced, Counter()
         arrivals = sorted((pair for waiting in kept.values() for pair in waiting), key=lambda pair: pair[0])
-        return Batch(tuple(arrival for _, arrival in arrivals), replaced)
+        return ArrivalBatch(tuple(arrival for _, arrival in arrivals), replaced)
 
 
 def _kind(content: Received | ConnectionRefused | str) -> str:
@@ -128,7 +128,7 @@ class Subscriber:
         self._stop.set()
         self._thread.join(STOP_S)
 
-    def drain(self) -> Batch:
+    def drain(self) -> ArrivalBatch:
         """Return what arrived since the last call."""
         return self._inbox.drain()
 

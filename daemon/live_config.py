@@ -104,7 +104,7 @@ def _check_memory(chosen: ReconstructionSection, stream: StreamInfo) -> None:
 
 
 def fitting_window(chosen: ReconstructionSection, stream: StreamInfo) -> int:
-    """Return the frames of a window: as many as are chosen, or as fit into memory.
+    """Return the frames of a window: those chosen, or those that fit.
 
     Args:
         chosen: of the user.

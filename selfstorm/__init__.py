@@ -1,4 +1,4 @@
-"""Self-STORM: super-resolved pictures from movies of blinking emitters, learned from the movie alone.
+"""Super-resolved pictures learned from movies of blinking emitters.
 
 Example:
     >>> import selfstorm

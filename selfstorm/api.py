@@ -1,4 +1,4 @@
-"""The public interface: reconstruct a movie, simulate one, evaluate a picture. Import it as `selfstorm`."""
+"""The public interface, imported as `selfstorm`."""
 
 from __future__ import annotations
 
@@ -147,7 +147,9 @@ def simulate(frames: int = 400, **scene: Any) -> SimulatedMovie:
 
 
 def evaluate(picture: Array, emitters: Array, *, pixel_nm: float) -> PictureScore:
-    """Score a picture against the emitters that the movie showed: Pearson, PSNR, SSIM and ground-truth FRC.
+    """Score a picture against the emitters of the movie.
+
+    The scores are Pearson, PSNR, SSIM and ground-truth FRC.
 
     Args:
         picture: (rows, columns) of any scale.
@@ -158,7 +160,10 @@ def evaluate(picture: Array, emitters: Array, *, pixel_nm: float) -> PictureScor
 
 
 def _table(found: Localizations) -> Array:
-    """Convert localisations to a structured array, from the corner of the first camera pixel."""
+    """Convert localisations to a structured array.
+
+    Positions count from the corner of the first camera pixel.
+    """
     table = np.zeros(len(found), [("frame", np.int64), *((name, np.float32) for name in LOCALIZATION_COLUMNS)])
     for name in ("frame", "y_nm", "x_nm", "photons", "crowding", "background_photons"):
         table[name] = getattr(found, name).cpu().numpy()

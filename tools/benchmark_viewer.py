@@ -90,7 +90,7 @@ def watch(chosen: argparse.Namespace) -> int:
     """Run the real window, with a timer that records how late it is called."""
     from PySide6 import QtCore, QtWidgets
 
-    from client.address import Target
+    from client.address import DaemonAddress
     from client.session import ViewerSession
     from client.widgets.theme import apply_theme
     from client.window.preferences import Preferences
@@ -133,7 +133,7 @@ def watch(chosen: argparse.Namespace) -> int:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     publisher = subprocess.Popen(command, env=environment)
     try:
-        session.connect(Target(endpoint))
+        session.connect(DaemonAddress(endpoint))
         session.window.show()
         ticker.start(TICK_MS)
         looker.start(250)

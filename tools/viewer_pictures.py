@@ -1,4 +1,6 @@
-"""Draw the documentation's pictures of the viewer, from the real viewer and a daemon with a simulated cell.
+"""Draw the documentation's pictures of the viewer.
+
+They show the real viewer and a real daemon with a simulated cell.
 
 Run it with `python tools/viewer_pictures.py`; no screen is needed. Pictures of faults (missing frames, a stale picture)
 are not among them.
@@ -20,7 +22,7 @@ os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from PySide6 import QtWidgets
 
-from client.picture.pictures import Pair
+from client.picture.pictures import PicturePair
 from client.session import ViewerSession
 from client.widgets.theme import apply_theme
 from client.window.demo import Demo
@@ -33,7 +35,7 @@ WINDOWS, TIMEOUT_S, SETTLE_S = 5, 180.0, 0.6
 RATE_HZ = 5  # a busy computer keeps up with it at full quality
 
 
-class Pictures:
+class ManualPictures:
     """The viewer's window, and the files its pictures are saved to."""
 
     def __init__(self, config: Path, results: str) -> None:
@@ -54,7 +56,11 @@ class Pictures:
         self.window.menu_actions[name].trigger()
 
     def wait(self, timeout_s: float, condition: Callable[[], bool]) -> bool:
-        """Let the window live until a condition holds or the time is over; whether it holds."""
+        """Run the window until a condition holds or the time is over.
+
+        Returns:
+            True if it holds.
+        """
         end_s = time.monotonic() + timeout_s
         while not (held := condition()) and time.monotonic() < end_s:
             QtWidgets.QApplication.processEvents()
@@ -68,14 +74,14 @@ def main() -> int:
     apply_theme(application)
     with tempfile.TemporaryDirectory() as folder:
         config, results = _config(Path(folder))
-        pictures = Pictures(config, results)
+        pictures = ManualPictures(config, results)
         try:
             return _draw(pictures)
         finally:
             pictures.session.stop()
 
 
-def _draw(pictures: Pictures) -> int:
+def _draw(pictures: ManualPictures) -> int:
     window = pictures.window
     window.welcome.show()
     pictures.save(OUT / "first-start.png")
@@ -100,7 +106,7 @@ def _draw(pictures: Pictures) -> int:
     return 0
 
 
-def _measure(pictures: Pictures) -> None:
+def _measure(pictures: ManualPictures) -> None:
     """Draw a line profile, then a region, in the middle of the field."""
     window = pictures.window
     field = window.sr.field
@@ -117,16 +123,20 @@ def _measure(pictures: Pictures) -> None:
     pictures.choose("region")
 
 
-def _is_preview(pair: Pair | None) -> bool:
+def _is_preview(pair: PicturePair | None) -> bool:
     return pair is not None and pair.sr.preview
 
 
-def _shows_refined(pair: Pair | None) -> bool:
+def _shows_refined(pair: PicturePair | None) -> bool:
     return pair is not None and not pair.sr.preview and pair.error is not None
 
 
 def _config(folder: Path) -> tuple[Path, str]:
-    """Write the shipped simulation with ports of its own; its file and the address of its results."""
+    """Write the shipped simulation with ports of its own.
+
+    Returns:
+        Its file and the address of its results.
+    """
     with ExitStack() as stack:
         probes = [stack.enter_context(socket.socket()) for _ in range(2)]
         for probe in probes:

@@ -14,9 +14,9 @@ from client.access import ControlAccess, unavailable_reason
 from client.controls import requests
 from client.controls.control_worker import MAX_PENDING, ControlWorker
 from client.controls.note_dialog import NoteDialog
-from client.controls.requests import ControlRequest, Outcome
+from client.controls.requests import ControlRequest, RequestOutcome
 from client.controls.settings_dialog import SettingsDialog
-from client.picture.region import Region
+from client.picture.region import CameraRegion
 from client.presenter import Presenter
 from client.state import ViewerState, reduce_access, reduce_refusal
 from client.timeline.playhead import position
@@ -103,7 +103,7 @@ class DaemonActions(QtCore.QObject):
             self._presenter.change(lambda state: reduce_access(state, access))
 
     @QtCore.Slot(object)
-    def _handle_outcome(self, outcome: Outcome) -> None:
+    def _handle_outcome(self, outcome: RequestOutcome) -> None:
         if self._worker is None:
             return
         if outcome.done:
@@ -165,4 +165,6 @@ class DaemonActions(QtCore.QObject):
         shown, region = self._state.shown, self._window.drawn_region
         if shown is not None and region is not None:
             y, x = (shown.sr.header.region or (0, 0))[:2]
-            self._send(requests.reconstruct_region(Region(region.y + y, region.x + x, region.height, region.width)))
+            self._send(
+                requests.reconstruct_region(CameraRegion(region.y + y, region.x + x, region.height, region.width))
+            )

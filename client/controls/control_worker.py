@@ -16,7 +16,7 @@ import time
 from PySide6 import QtCore
 
 from client.access import ControlAccess
-from client.controls.requests import ControlRequest, Outcome
+from client.controls.requests import ControlRequest, RequestOutcome
 from client.remote_daemon import Daemon, Info
 from daemon.protocol.key_file import KeyFile
 from selfstorm.errors import InputError
@@ -95,10 +95,10 @@ class ControlWorker(QtCore.QObject):
 
     def _perform(self, daemon: Daemon, request: ControlRequest) -> None:
         try:
-            outcome = Outcome(request, request.do(daemon), done=True)
+            outcome = RequestOutcome(request, request.do(daemon), done=True)
         except InputError as error:
             why = "; ".join(filter(None, (error.what, error.hint)))  # without the address, which the user knows
-            outcome = Outcome(request, f"{request.name}: {why}", done=False)
+            outcome = RequestOutcome(request, f"{request.name}: {why}", done=False)
         if not self._leaving.is_set():
             self.completed.emit(outcome)
 
@@ -110,7 +110,7 @@ class ControlWorker(QtCore.QObject):
         self._update_access(ControlAccess(self._address, why=why))
         with contextlib.suppress(queue.Empty):
             while (request := self._pending.get_nowait()) is not None:
-                self.completed.emit(Outcome(request, f"{request.name}: not done. {why}", done=False))
+                self.completed.emit(RequestOutcome(request, f"{request.name}: not done. {why}", done=False))
         self._leaving.wait(QUERY_INTERVAL_S)
 
     def _update_access(self, access: ControlAccess) -> None:

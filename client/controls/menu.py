@@ -8,7 +8,7 @@ from __future__ import annotations
 from PySide6 import QtGui
 
 from client.access import headline, unavailable_reason
-from client.picture.region import Region
+from client.picture.region import CameraRegion
 from client.state import ViewerState
 from client.window.action_table import ACTIONS
 from client.window.mnemonics import plain
@@ -22,7 +22,7 @@ TIPS = {spec.name: spec.tip for spec in ACTIONS if spec.menu == "Daemon"}
 TEXTS = {spec.name: spec.text for spec in ACTIONS if spec.menu == "Daemon"}
 
 
-def show_daemon(actions: dict[str, QtGui.QAction], state: ViewerState, region: Region | None) -> None:
+def show_daemon(actions: dict[str, QtGui.QAction], state: ViewerState, region: CameraRegion | None) -> None:
     """Update the menu's actions.
 
     Args:
@@ -51,7 +51,7 @@ def _texts(state: ViewerState) -> dict[str, str]:
     return texts
 
 
-def _why_not(name: str, state: ViewerState, region: Region | None) -> str:
+def _why_not(name: str, state: ViewerState, region: CameraRegion | None) -> str:
     if name == "send_region" and region is None:
         return DRAW_FIRST
     if name == "snapshot" and state.newest is None:

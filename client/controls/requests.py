@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from client.picture.region import Region
+from client.picture.region import CameraRegion
 from client.remote_daemon import Daemon
 
 NEXT = "from the next window on"
@@ -32,7 +32,7 @@ class ControlRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class RequestOutcome:
     """Result of a request.
 
     The message for the user, and whether the request was carried out.
@@ -101,7 +101,7 @@ def change(changes: Mapping[str, Any]) -> ControlRequest:
     return ControlRequest("Settings", do)
 
 
-def reconstruct_region(region: Region | None) -> ControlRequest:
+def reconstruct_region(region: CameraRegion | None) -> ControlRequest:
     """Reconstruct only a region of the camera's field, or all of it."""
 
     def do(daemon: Daemon) -> str:
@@ -113,7 +113,7 @@ def reconstruct_region(region: Region | None) -> ControlRequest:
     return ControlRequest("Whole field" if region is None else SEND_REGION, do)
 
 
-def region_tuple(region: Region) -> tuple[int, int, int, int]:
+def region_tuple(region: CameraRegion) -> tuple[int, int, int, int]:
     """Return (y, x, height, width), the order of the configuration."""
     return region.y, region.x, region.height, region.width
 

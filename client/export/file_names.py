@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from client.picture.grade import grade_text
-from client.picture.pictures import Pair, Picture
+from client.picture.pictures import Picture, PicturePair
 
 RUN_CHARACTERS = 6
 MAX_SAMPLE_CHARACTERS = 60
@@ -42,7 +42,7 @@ def sample_of(source: str) -> str:
     return stem if dot else ""
 
 
-def caption(pair: Pair, sample: str = "") -> str:
+def caption(pair: PicturePair, sample: str = "") -> str:
     """Describe a picture in one line: sample, window, time and grade."""
     header = pair.sr.header
     taken = datetime.fromtimestamp(header.published_unix_ns / 1e9) if header.published_unix_ns else None

@@ -6,13 +6,13 @@ from datetime import datetime
 
 from client.export.csv_export import csv_text
 from client.picture.field import field_of
-from client.picture.pictures import Pair
+from client.picture.pictures import PicturePair
 from client.picture.profile import Point, profiles
-from client.picture.region import Region, region_statistics
-from client.trust.trends import Sample, Trend
+from client.picture.region import CameraRegion, region_statistics
+from client.trust.trends import Trend, TrendPoint
 
 
-def profile_csv(pair: Pair, ends: tuple[Point, Point], width: float) -> str:
+def profile_csv(pair: PicturePair, ends: tuple[Point, Point], width: float) -> str:
     """Tabulate the line profile in both pictures.
 
     Values are averaged over `width`, in the field's unit.
@@ -34,7 +34,7 @@ def profile_csv(pair: Pair, ends: tuple[Point, Point], width: float) -> str:
     return csv_text(facts, columns, zip(*values, strict=True))
 
 
-def region_csv(pair: Pair, region: Region) -> str:
+def region_csv(pair: PicturePair, region: CameraRegion) -> str:
     """Tabulate the statistics of a region in both pictures."""
     facts = _picture_facts(pair) | {
         "region": f"x {region.x}, y {region.y}, {region.width} x {region.height} camera pixels",
@@ -51,12 +51,12 @@ def trends_csv(trend: Trend) -> str:
     return csv_text({}, columns, [_trend_row(one, keys) for one in trend.samples])
 
 
-def _trend_row(one: Sample, keys: list[str]) -> tuple[object, ...]:
+def _trend_row(one: TrendPoint, keys: list[str]) -> tuple[object, ...]:
     window = (None, None) if one.refined is None else (one.refined.run, one.refined.window)
     return (one.number, *window, one.skipped, one.preview_ms, *(one.metrics.get(key) for key in keys))
 
 
-def _picture_facts(pair: Pair) -> dict[str, object]:
+def _picture_facts(pair: PicturePair) -> dict[str, object]:
     header = pair.sr.header
     published = datetime.fromtimestamp(header.published_unix_ns / 1e9).astimezone()
     facts = {"run": header.run, "window": header.window, "published": published.isoformat(timespec="seconds")}

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from PySide6 import QtCore
 
-from client.picture.pictures import Pair, Picture
-from client.timeline.playhead import Mark
+from client.picture.pictures import Picture, PicturePair
+from client.timeline.playhead import TimeMark
 from selfstorm.errors import InputError
 from selfstorm.io.ome_tiff import OmeTiffWriter
 
 
-def save_data(path: Path, pair: Pair) -> tuple[Path, ...]:
+def save_data(path: Path, pair: PicturePair) -> tuple[Path, ...]:
     """Save the super-resolved picture, and beside it the raw mean.
 
     Returns:
@@ -57,7 +57,7 @@ class MovieExport(QtCore.QObject):
     progressed = QtCore.Signal(int, int)
     ended = QtCore.Signal(str)
 
-    def __init__(self, path: Path, pairs: tuple[Pair, ...], marks: tuple[Mark, ...]) -> None:
+    def __init__(self, path: Path, pairs: tuple[PicturePair, ...], marks: tuple[TimeMark, ...]) -> None:
         super().__init__()
         shape = pairs[-1].sr.pixels.shape
         self._pictures = [pair.sr for pair in pairs if pair.sr.pixels.shape == shape]

@@ -13,7 +13,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.picture.contrast_controls import short_number
 from client.picture.panel import PicturePanel
-from client.picture.pictures import UNIT, Pair
+from client.picture.pictures import UNIT, PicturePair
 from client.trust.sentences import picture_lines
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
@@ -42,7 +42,7 @@ class Figure:
     drawn: str
 
 
-def view_image(panel: PicturePanel, pair: Pair, figure: Figure) -> QtGui.QImage:
+def view_image(panel: PicturePanel, pair: PicturePair, figure: Figure) -> QtGui.QImage:
     """Render the visible part of the picture with a caption below it.
 
     The image has the screen's resolution, and has a title and a description as text entries.

@@ -8,7 +8,7 @@ import pyqtgraph as pg
 from PySide6 import QtCore
 
 from client.picture.field import PictureField, field_of
-from client.picture.pictures import RAW_UNIT, UNIT, Pair, Picture
+from client.picture.pictures import RAW_UNIT, UNIT, Picture, PicturePair
 
 LINE = (255, 255, 255, 110)
 ON_TOP = 900
@@ -58,7 +58,7 @@ class Crosshair(QtCore.QObject):
             line.setVisible(shown)
 
 
-def describe_point(pair: Pair, x: float, y: float) -> str:
+def describe_point(pair: PicturePair, x: float, y: float) -> str:
     """Describe position and values at x, y, in the field's unit.
 
     Empty outside the field.

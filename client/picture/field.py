@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from client.picture.pictures import Pair
+from client.picture.pictures import PicturePair
 from daemon.protocol.messages import PictureHeader
 
 NM_PER_UM = 1000.0
@@ -23,7 +23,7 @@ class PictureField:
     unit: str
 
 
-def field_of(pair: Pair) -> PictureField:
+def field_of(pair: PicturePair) -> PictureField:
     """Return the field that the pictures of a window cover."""
     scale = pair.sr.header.scale
     height, width = (side / scale for side in pair.sr.header.shape)

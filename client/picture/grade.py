@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from client.picture.pictures import Pair
+from client.picture.pictures import PicturePair
 from daemon.protocol.findings import quality
 from selfstorm.metrics.finding import Level
 
 
-def grade_text(pair: Pair) -> str:
+def grade_text(pair: PicturePair) -> str:
     """Name how the picture was computed; empty where a file does not say."""
     if pair.sr.preview:
         return "PREVIEW"
     return pair.sr.header.grade.upper() if pair.sr.header.estimate else ""
 
 
-def grade_level(pair: Pair) -> Level:
+def grade_level(pair: PicturePair) -> Level:
     """Return how serious the grade is."""
     return quality(pair.sr.header).level
 
 
-def grade_explanation(pair: Pair) -> str:
+def grade_explanation(pair: PicturePair) -> str:
     """Explain the grade, with the remedy of a reduced one."""
     return quality(pair.sr.header).explanation

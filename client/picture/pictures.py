@@ -33,7 +33,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pair:
+class PicturePair:
     """Pictures of one window.
 
     Attributes:

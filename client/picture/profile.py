@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from client.picture.field import NM_PER_UM, PictureField, field_of
-from client.picture.pictures import Pair
+from client.picture.pictures import PicturePair
 from selfstorm.frames import Array
 
 SAMPLES_PER_PIXEL = 2
@@ -44,7 +44,7 @@ class Profile:
         return self.fwhm is not None and self.fwhm < RESOLVED_PIXELS * self.pixel
 
 
-def profiles(pair: Pair, start: Point, end: Point, width: float = 0.0) -> tuple[Profile, Profile | None]:
+def profiles(pair: PicturePair, start: Point, end: Point, width: float = 0.0) -> tuple[Profile, Profile | None]:
     """Measure one structure in both pictures along a line.
 
     It is the highest peak of the super-resolved picture, and the raw peak at the same place.

@@ -9,7 +9,7 @@ import pyqtgraph as pg
 from PySide6 import QtGui, QtWidgets
 
 from client.picture.field import NM_PER_UM, field_of
-from client.picture.pictures import Pair
+from client.picture.pictures import PicturePair
 from client.picture.profile import Point, Profile, profiles, width_text
 from client.trust.plots import plain_plot, restyle_plot
 from client.widgets.buttons import action_button
@@ -68,7 +68,7 @@ class ProfilePanel(QtWidgets.QWidget):
         self.sr.setPen(pg.mkPen(colours.warning, width=2))
         self.raw.setPen(pg.mkPen(colours.dim, width=1.5, dash=[4, 3]))
 
-    def show_line(self, pair: Pair | None, ends: tuple[Point, Point] | None) -> None:
+    def show_line(self, pair: PicturePair | None, ends: tuple[Point, Point] | None) -> None:
         """Measure along a line; without one, explain how to draw one."""
         if pair is None or ends is None:
             self.sr_width.setText(HINT)

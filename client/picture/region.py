@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from client.picture.field import PictureField, field_of
-from client.picture.pictures import RAW_UNIT, UNIT, Pair
+from client.picture.pictures import RAW_UNIT, UNIT, PicturePair
 from selfstorm.frames import Array
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
+class CameraRegion:
     """Region of the camera: rows y..y+height, columns x..x+width."""
 
     y: int
@@ -21,7 +21,7 @@ class Region:
 
 def region_of(
     field: PictureField, shape: tuple[int, int], corner: tuple[float, float], size: tuple[float, float]
-) -> Region:
+) -> CameraRegion:
     """Round a rectangle to camera pixels, at least one, within the field.
 
     Args:
@@ -36,7 +36,7 @@ def region_of(
         last = min(max(round((corner[axis] + size[axis]) / length * pixels), first + 1), pixels)
         spans.append((first, last - first))
     (x, width), (y, height) = spans
-    return Region(y, x, height, width)
+    return CameraRegion(y, x, height, width)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class RegionStatistics:
     high: float
 
 
-def region_statistics(pair: Pair, region: Region) -> tuple[RegionStatistics, ...]:
+def region_statistics(pair: PicturePair, region: CameraRegion) -> tuple[RegionStatistics, ...]:
     """Measure a region in the super-resolved picture and in the raw mean.
 
     There is not always a raw mean.
@@ -68,7 +68,7 @@ def _statistics(picture: str, unit: str, part: Array) -> RegionStatistics:
     )
 
 
-def region_lines(pair: Pair, region: Region) -> tuple[str, ...]:
+def region_lines(pair: PicturePair, region: CameraRegion) -> tuple[str, ...]:
     """Describe position, size and statistics of a region, a line each."""
     field, scale = field_of(pair), pair.sr.header.scale
     unit = field.width / (pair.sr.pixels.shape[1] / scale)
@@ -85,6 +85,6 @@ def _line(one: RegionStatistics) -> str:
     return f"{one.picture}: {numbers} {one.unit}"
 
 
-def _part(pixels: Array, region: Region, scale: int) -> Array:
+def _part(pixels: Array, region: CameraRegion, scale: int) -> Array:
     rows = slice(region.y * scale, (region.y + region.height) * scale)
     return pixels[rows, region.x * scale : (region.x + region.width) * scale]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from PySide6 import QtGui, QtWidgets
 
-from client.picture.pictures import Pair
-from client.picture.region import Region, region_lines
+from client.picture.pictures import PicturePair
+from client.picture.region import CameraRegion, region_lines
 from client.widgets.buttons import action_button
 from client.widgets.labels import named_label
 
@@ -28,6 +28,6 @@ class RegionPanel(QtWidgets.QWidget):
             column.addWidget(action_button(action))
         column.addStretch(1)
 
-    def show_region(self, pair: Pair | None, region: Region | None) -> None:
+    def show_region(self, pair: PicturePair | None, region: CameraRegion | None) -> None:
         """Show the statistics of a region; without one, explain how to draw one."""
         self.text.setText(HINT if pair is None or region is None else "\n".join(region_lines(pair, region)))

@@ -13,7 +13,7 @@ import numpy as np
 import pyqtgraph as pg
 
 from client.picture.colour_maps import OPAQUE
-from client.picture.pictures import Pair
+from client.picture.pictures import PicturePair
 from client.picture.rasterise import coloured
 from client.timeline.history import History
 from client.trust.freshness import seconds
@@ -28,7 +28,7 @@ DEFAULT_WINDOWS = 10
 Levels = tuple[float, float]
 
 
-def last_windows(history: History, number: int, shown: Pair, count: int) -> tuple[Pair, ...]:
+def last_windows(history: History, number: int, shown: PicturePair, count: int) -> tuple[PicturePair, ...]:
     """Collect the windows of one run and field to colour, oldest first.
 
     At most `count` windows; the last is `shown`, number `number` in the history.
@@ -41,7 +41,7 @@ def last_windows(history: History, number: int, shown: Pair, count: int) -> tupl
     return tuple(reversed(chosen))
 
 
-def _comparable(one: Pair, other: Pair) -> bool:
+def _comparable(one: PicturePair, other: PicturePair) -> bool:
     a, b = one.sr.header, other.sr.header
     return (a.run, a.shape, a.pixel_nm, a.region) == (b.run, b.shape, b.pixel_nm, b.region)
 
@@ -108,7 +108,7 @@ def blended(windows: Iterable[Array], tables: Array) -> Array:
     return blend
 
 
-def span_text(pairs: Sequence[Pair]) -> str:
+def span_text(pairs: Sequence[PicturePair]) -> str:
     """Format the time from the last window back to the first."""
     first, last = (pair.sr.header for pair in (pairs[0], pairs[-1]))
     span_s = (last.published_unix_ns - first.published_unix_ns) / 1e9

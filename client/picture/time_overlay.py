@@ -9,7 +9,7 @@ from client.picture.contrast import Contrast
 from client.picture.field import PictureField
 from client.picture.legend import Legend
 from client.picture.picture_item import PictureItem
-from client.picture.pictures import Pair
+from client.picture.pictures import PicturePair
 from client.picture.rasterise import Crop, reduced
 from client.picture.time_code import Levels, blended, brightness, span_text, time_colours, time_tables
 from selfstorm.frames import Array
@@ -74,8 +74,8 @@ class TimeOverlay:
     """
 
     def __init__(self, view: Any) -> None:
-        self.pairs: tuple[Pair, ...] = ()
-        self._levels: dict[Pair, tuple[Contrast, Levels]] = {}
+        self.pairs: tuple[PicturePair, ...] = ()
+        self._levels: dict[PicturePair, tuple[Contrast, Levels]] = {}
         self.legend = Legend(view)
         self.item = TimeItem(view)
         self.item.setZValue(5)
@@ -109,6 +109,6 @@ class TimeOverlay:
         else:
             self.legend.explain("Colour: time; one window so far")
 
-    def _known_levels(self, pair: Pair, contrast: Contrast) -> Levels | None:
+    def _known_levels(self, pair: PicturePair, contrast: Contrast) -> Levels | None:
         known_for, levels = self._levels.get(pair, (None, None))
         return levels if known_for == contrast else None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from client.picture.pictures import Pair
+from client.picture.pictures import PicturePair
 
 LIMIT_BYTES = 2**30
 PAIR_BYTES = 4096  # approximate size of a pair besides its pixels
@@ -28,7 +28,7 @@ class History:
 
     limit_bytes: int = LIMIT_BYTES
     first: int = 0
-    pairs: tuple[Pair, ...] = ()
+    pairs: tuple[PicturePair, ...] = ()
     used_bytes: int = 0
 
     @property
@@ -42,11 +42,11 @@ class History:
         return self.count - 1
 
     @property
-    def newest(self) -> Pair | None:
+    def newest(self) -> PicturePair | None:
         """Newest pair."""
         return self.pairs[-1] if self.pairs else None
 
-    def get(self, number: int) -> Pair | None:
+    def get(self, number: int) -> PicturePair | None:
         """Return the pair of that number.
 
         None where it is no longer, or not yet, in memory.
@@ -57,17 +57,17 @@ class History:
         """Return the number of a window's pair, searching from the newest."""
         return next((self.last - i for i, pair in enumerate(reversed(self.pairs)) if pair.window == window), None)
 
-    def add(self, pair: Pair) -> History:
+    def add(self, pair: PicturePair) -> History:
         """Append a pair."""
         return self._within(self.first, (*self.pairs, pair), self.used_bytes + _bytes(pair))
 
-    def put(self, number: int, pair: Pair) -> History:
+    def put(self, number: int, pair: PicturePair) -> History:
         """Replace the pair of that number."""
         place = number - self.first
         used_bytes = self.used_bytes - _bytes(self.pairs[place]) + _bytes(pair)
         return self._within(self.first, (*self.pairs[:place], pair, *self.pairs[place + 1 :]), used_bytes)
 
-    def _within(self, first: int, pairs: tuple[Pair, ...], used_bytes: int) -> History:
+    def _within(self, first: int, pairs: tuple[PicturePair, ...], used_bytes: int) -> History:
         forgotten = 0
         while used_bytes > self.limit_bytes and forgotten < len(pairs) - 1:
             used_bytes -= _bytes(pairs[forgotten])
@@ -75,5 +75,5 @@ class History:
         return replace(self, first=first + forgotten, pairs=pairs[forgotten:], used_bytes=used_bytes)
 
 
-def _bytes(pair: Pair) -> int:
+def _bytes(pair: PicturePair) -> int:
     return PAIR_BYTES + pair.pixel_bytes

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from client.picture.pictures import Pair
+from client.picture.pictures import PicturePair
 from client.timeline.history import History
 
 PLAY_HZ = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class TimeMark:
     """A moment marked by the user.
 
     It has its number in the history, its window and its time of publication.
@@ -40,14 +40,14 @@ class Playhead:
     """
 
     at: int | None = None
-    held: Pair | None = None
+    held: PicturePair | None = None
     playing: bool = False
     loop: bool = False
     due_s: float = 0.0
-    marks: tuple[Mark, ...] = ()
+    marks: tuple[TimeMark, ...] = ()
 
 
-def displayed_pair(playhead: Playhead, history: History) -> Pair | None:
+def displayed_pair(playhead: Playhead, history: History) -> PicturePair | None:
     """Return the pair to show.
 
     A held preview gives way to its refined picture.
@@ -119,7 +119,8 @@ def mark(playhead: Playhead, history: History) -> Playhead:
     others = tuple(one for one in playhead.marks if one.number != number)
     if len(others) < len(playhead.marks):
         return replace(playhead, marks=others)
-    marks = sorted((*others, Mark(number, *pair.window, pair.sr.header.published_unix_ns)), key=lambda one: one.number)
+    added = TimeMark(number, *pair.window, pair.sr.header.published_unix_ns)
+    marks = sorted((*others, added), key=lambda one: one.number)
     return replace(playhead, marks=tuple(marks))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from client.picture.pictures import Pair, Picture
+from client.picture.pictures import Picture, PicturePair
 from client.timeline.history import History
 from daemon.protocol.messages import PictureHeader
 from selfstorm.errors import InputError
@@ -41,7 +41,7 @@ def open_movie(path: Path) -> History:
         pixels.flags.writeable = False
         record = movie.records[number] if known else {}
         header = _header(record, path.name, number, pixels.shape, movie.pixel_nm)
-        history = history.add(Pair(Picture(header, pixels, 0.0, bool(record.get("preview"))), None))
+        history = history.add(PicturePair(Picture(header, pixels, 0.0, bool(record.get("preview"))), None))
     return history
 
 

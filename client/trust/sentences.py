@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from client.state import ViewerState
-from client.timeline.playhead import Mark
+from client.timeline.playhead import TimeMark
 from client.trust.freshness import silence_s
 from daemon.protocol.messages import Event, PictureHeader
 from selfstorm.metrics.registry import METRICS, MetricTable, duration_text
@@ -72,7 +72,7 @@ def event_line(event: Event) -> str:
     return f"{_clock(event.unix_ns)}  {event.level.upper()}  {' '.join(event.text.split())}  [{event.code}]"
 
 
-def mark_line(mark: Mark) -> str:
+def mark_line(mark: TimeMark) -> str:
     """Write a mark of the user's on one line."""
     return f"{_clock(mark.unix_ns)}  MARK  window {mark.window}"
 

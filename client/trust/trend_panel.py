@@ -9,7 +9,7 @@ import pyqtgraph as pg
 from PySide6 import QtGui, QtWidgets
 
 from client.trust.plots import plain_plot, restyle_plot
-from client.trust.trends import Sample, Trend
+from client.trust.trends import Trend, TrendPoint
 from client.widgets.labels import named_label
 from client.widgets.theme import theme
 from selfstorm.frames import Array
@@ -67,7 +67,7 @@ class TrendPanel(QtWidgets.QWidget):
                 self._show_metric(metric, windows, samples)
         self._draw(SKIPPED, windows, np.array([one.skipped for one in samples], float))
 
-    def _show_metric(self, metric: MetricDescription, windows: Array, samples: tuple[Sample, ...]) -> None:
+    def _show_metric(self, metric: MetricDescription, windows: Array, samples: tuple[TrendPoint, ...]) -> None:
         if metric.key not in self.plots:
             self._make_plot(metric.key, _title(metric))
             if metric.key == LATENCY:

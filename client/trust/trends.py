@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from client.picture.pictures import Pair
+from client.picture.pictures import PicturePair
 from daemon.protocol.messages import PictureHeader
 
 MAX_SAMPLES = 5000
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class TrendPoint:
     """One window.
 
     Args:
@@ -40,10 +40,10 @@ class Sample:
 class Trend:
     """Samples, oldest first, and the keys of all metrics ever measured."""
 
-    samples: tuple[Sample, ...] = ()
+    samples: tuple[TrendPoint, ...] = ()
     keys: frozenset[str] = field(default_factory=frozenset)
 
-    def with_window(self, number: int, pair: Pair) -> Trend:
+    def with_window(self, number: int, pair: PicturePair) -> Trend:
         """Add a new window, or the refined picture of one whose preview is known."""
         header, preview = pair.sr.header, pair.sr.preview
         refined = None if preview else _compact(header)
@@ -51,7 +51,7 @@ class Trend:
             samples = tuple(replace(one, refined=refined) if one.number == number else one for one in self.samples)
         else:
             preview_ms = header.metrics.get("latency_ms") if preview else None
-            new = Sample(number, pair.at_s, header.window_counts.skipped, preview_ms, refined)
+            new = TrendPoint(number, pair.at_s, header.window_counts.skipped, preview_ms, refined)
             samples = (*self.samples, new)[-MAX_SAMPLES:]
         return Trend(samples, self.keys if preview else self.keys | set(header.metrics))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6 import QtCore, QtWidgets
 
-from client.address import Target, address_error, default_control_address
+from client.address import DaemonAddress, address_error, default_control_address
 from client.widgets.labels import named_label
 from daemon.transport.client_socket import load_key
 from selfstorm.errors import InputError
@@ -36,7 +36,7 @@ class ConnectDialog(QtWidgets.QDialog):
 
     chosen = QtCore.Signal(object)
 
-    def __init__(self, parent: QtWidgets.QWidget, recent: tuple[Target, ...], ask_open: AskPath) -> None:
+    def __init__(self, parent: QtWidgets.QWidget, recent: tuple[DaemonAddress, ...], ask_open: AskPath) -> None:
         super().__init__(parent)
         self.setWindowTitle("Connect to a daemon")
         self.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -95,7 +95,7 @@ class ConnectDialog(QtWidgets.QDialog):
     def accept(self) -> None:
         """Emit the target, unless an address is invalid or the key cannot be read."""
         key = self.key.text().strip()
-        target = Target(
+        target = DaemonAddress(
             self.address.currentText().strip(),
             self.control.text().strip(),
             Path(key).expanduser().absolute() if key else None,
@@ -107,7 +107,7 @@ class ConnectDialog(QtWidgets.QDialog):
             super().accept()
 
 
-def _target_error(target: Target) -> str:
+def _target_error(target: DaemonAddress) -> str:
     if wrong := address_error(target.results) or (address_error(target.control) if target.control else ""):
         return wrong
     try:

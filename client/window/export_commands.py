@@ -18,7 +18,7 @@ from client.export.measurements import profile_csv, region_csv, trends_csv
 from client.export.movie_export import MovieExport, save_data
 from client.export.png_export import Figure, save_image, view_image
 from client.export.programs import fiji_command, napari_command
-from client.picture.pictures import UNIT, Pair
+from client.picture.pictures import UNIT, PicturePair
 from client.window.main_window import ViewerWindow
 from client.window.preferences import Preferences
 from selfstorm.errors import InputError
@@ -131,7 +131,7 @@ class ExportCommands(QtCore.QObject):
                 lambda: self._start(program, command_for, pair), f"Opening window {pair.window[1]} in {program} …"
             )
 
-    def _start(self, program: str, command_for: Callable[[Path], tuple[str, ...] | None], pair: Pair) -> None:
+    def _start(self, program: str, command_for: Callable[[Path], tuple[str, ...] | None], pair: PicturePair) -> None:
         command = command_for(self._drag_export.write(pair.sr, self._sample()))
         if command is None or not QtCore.QProcess.startDetached(command[0], list(command[1:]))[0]:
             raise InputError(f"{program} was not found", hint=NOT_FOUND[program])
@@ -207,5 +207,5 @@ class ExportCommands(QtCore.QObject):
     def _save_dialog(self, title: str, name: str, kind: str) -> str:
         return QtWidgets.QFileDialog.getSaveFileName(self._window, title, name, kind)[0]
 
-    def _shown(self) -> Pair | None:
+    def _shown(self) -> PicturePair | None:
         return self._window.state.shown if self._window.state else None

@@ -12,7 +12,7 @@ from client.picture.grade import grade_explanation, grade_level, grade_text
 from client.picture.overview import Overview
 from client.picture.panel import PicturePanel
 from client.picture.picture_item import PictureItem
-from client.picture.pictures import Pair, Picture
+from client.picture.pictures import Picture, PicturePair
 from client.picture.time_code import DEFAULT_WINDOWS, MAX_WINDOWS
 from client.picture.time_overlay import TimeOverlay
 from client.widgets.buttons import DrawnButton
@@ -103,7 +103,7 @@ class MainView(PicturePanel):
             self.raw_item.pixels = None
         self._arrange()
 
-    def show_grade(self, pair: Pair | None) -> None:
+    def show_grade(self, pair: PicturePair | None) -> None:
         """Show on the picture how it was computed."""
         if pair is None:
             self.badge.show_text("", "white", "", None)
@@ -125,7 +125,7 @@ class MainView(PicturePanel):
         self._arrange()
         self._draw()
 
-    def show_time(self, pairs: tuple[Pair, ...]) -> None:
+    def show_time(self, pairs: tuple[PicturePair, ...]) -> None:
         """Set the windows to draw in one picture, oldest first.
 
         There are none where time is not colour-coded.

@@ -15,9 +15,9 @@ from client.picture.field import field_of
 from client.picture.linked_views import LinkedViews
 from client.picture.panel import PicturePanel
 from client.picture.picture_facts import PictureFacts
-from client.picture.pictures import Pair
+from client.picture.pictures import PicturePair
 from client.picture.profile_panel import ProfilePanel
-from client.picture.region import Region
+from client.picture.region import CameraRegion
 from client.picture.region_panel import RegionPanel
 from client.picture.time_code import last_windows
 from client.state import ViewerState
@@ -67,8 +67,8 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.setWindowTitle(PROGRAM)
         self.resize(*SIZE_PX)
         self.state: ViewerState | None = None
-        self._drawn: Pair | None = None
-        self.drawn_region: Region | None = None
+        self._drawn: PicturePair | None = None
+        self.drawn_region: CameraRegion | None = None
         self._cursor: tuple[float, float] | None = None
         self.menu_actions = make_actions(self)
         self.grip = DragGrip()
@@ -214,7 +214,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         }
         return {name for name, available in there.items() if available}
 
-    def _draw(self, pair: Pair | None, state: ViewerState) -> None:
+    def _draw(self, pair: PicturePair | None, state: ViewerState) -> None:
         self._drawn = pair
         if pair is not None:
             field = field_of(pair)
@@ -244,7 +244,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         number = position(state.playhead, state.history)
         self.sr.show_time(last_windows(state.history, number, pair, self.sr.window_count.value()))
 
-    def _draw_raw_below(self, pair: Pair | None) -> None:
+    def _draw_raw_below(self, pair: PicturePair | None) -> None:
         self.sr.show_raw_below(None if pair is None else pair.raw, self.raw.image)
 
     def _mark_pictures(self, state: ViewerState, now: float) -> None:
@@ -305,7 +305,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         super().closeEvent(event)
 
 
-def _camera_shape(state: ViewerState, pair: Pair) -> tuple[int, int] | None:
+def _camera_shape(state: ViewerState, pair: PicturePair) -> tuple[int, int] | None:
     """Return (H, W) of the camera that made a picture, where it is known."""
     info = state.info
     return (info.height, info.width) if info is not None and info.stream == pair.sr.header.stream else None

@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 from PySide6 import QtCore, QtWidgets
 
-from client.address import DEFAULT, Target
+from client.address import DEFAULT, DaemonAddress
 from client.picture.field import field_of
-from client.picture.pictures import Pair
+from client.picture.pictures import PicturePair
 from client.timeline.playhead import follow, mark, seek, step, to_mark
 from client.window.connect_dialog import ConnectDialog
 from client.window.help_pages import about_page, shortcuts_page
@@ -117,7 +117,7 @@ class Commands(QtCore.QObject):
 
     def _connect(self) -> None:
         endpoint = self._window.state.endpoint if self._window.state else ""
-        here = self._preferences.recall(Target(endpoint or DEFAULT))
+        here = self._preferences.recall(DaemonAddress(endpoint or DEFAULT))
         dialog = ConnectDialog(self._window, (here, *self._preferences.recent), self._ask_open)
         dialog.chosen.connect(self.connect_asked)
         dialog.open()
@@ -147,7 +147,7 @@ class Commands(QtCore.QObject):
         self._preferences.dismiss_welcome()
         self._window.welcome.hide()
 
-    def _shown(self) -> Pair | None:
+    def _shown(self) -> PicturePair | None:
         return self._window.state.shown if self._window.state else None
 
     def _open_dialog(self, title: str, name: str, kind: str) -> str:

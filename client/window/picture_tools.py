@@ -12,7 +12,7 @@ from PySide6 import QtCore, QtGui
 
 from client.picture.field import PictureField
 from client.picture.profile import Point
-from client.picture.region import Region, region_of
+from client.picture.region import CameraRegion, region_of
 from client.widgets.theme import theme
 
 ON_TOP = 850
@@ -83,7 +83,7 @@ class ProfileLine(PictureTool):
 class RegionBox(PictureTool):
     """Rectangle with a handle at its corner, within the field."""
 
-    def region(self, field: PictureField, shape: tuple[int, int]) -> Region | None:
+    def region(self, field: PictureField, shape: tuple[int, int]) -> CameraRegion | None:
         """Return its camera pixels; shape: (H, W) of the camera."""
         if self._drawing is None:
             return None

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6 import QtCore
 
-from client.address import Target
+from client.address import DaemonAddress
 
 MAX_RECENT = 8
 
@@ -58,31 +58,31 @@ class Preferences:
         self._write("sample", name)
 
     @property
-    def recent(self) -> tuple[Target, ...]:
+    def recent(self) -> tuple[DaemonAddress, ...]:
         """Recent connections, the last one first.
 
         Each has the path of its key, never the key itself.
         """
         try:
             kept = json.loads(self._read("recent") or "[]")
-            return tuple(Target(results, control, Path(key) if key else None) for results, control, key in kept)
+            return tuple(DaemonAddress(results, control, Path(key) if key else None) for results, control, key in kept)
         except (ValueError, TypeError):  # an edited file, or one of an older viewer
             return ()
 
-    def remember(self, target: Target) -> None:
+    def remember(self, target: DaemonAddress) -> None:
         """Remember a connection."""
         others = [one for one in self.recent if one.results != target.results]
         kept = [(one.results, one.control, str(one.key.absolute()) if one.key else "") for one in (target, *others)]
         self._write("recent", json.dumps(kept[:MAX_RECENT]))
 
-    def recall(self, target: Target) -> Target:
+    def recall(self, target: DaemonAddress) -> DaemonAddress:
         """Complete a target with the control address and key used last.
 
         Those that are given are kept.
         """
         known = next((one for one in self.recent if one.results == target.results), target)
         kept = known.key if known.key is not None and known.key.is_file() else None
-        return Target(target.results, target.control or known.control, target.key or kept)
+        return DaemonAddress(target.results, target.control or known.control, target.key or kept)
 
     def layout(self, name: str) -> QtCore.QByteArray:
         """Return the saved sizes of a part of the window; empty without any."""

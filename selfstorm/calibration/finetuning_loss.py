@@ -9,7 +9,7 @@ from torch import Tensor
 
 from selfstorm.calibration.differentiable_psf import Covariance, Optics, learned_density
 from selfstorm.calibration.field_moments import FieldMoments
-from selfstorm.calibration.psf_fit import Target
+from selfstorm.calibration.psf_fit import MomentTarget
 from selfstorm.physics.operators import Lags, inside_field
 from selfstorm.psf.models import Psf
 from selfstorm.stages.covariances import shifted, trend, window_statistics
@@ -51,7 +51,7 @@ class Half:
         moments.add(wider.numpy())
         self.informative = False
         if len(moments.pairs):
-            self.target = Target(moments, pixel_nm)
+            self.target = MomentTarget(moments, pixel_nm)
             self.informative = self.target.noise < MAX_NOISE
 
     def agrees(self, psf: Psf) -> bool:

@@ -47,7 +47,7 @@ class Fit:
         return self.misfit / max(self.noise, 1e-12)
 
 
-class Target:
+class MomentTarget:
     """Moments to fit, scaled to a variance of 1 over the lags.
 
     Amplitude and constant are free: both sides are compared without them.
@@ -128,7 +128,7 @@ class Target:
         return float(np.trace(free @ self.covariance @ free))
 
 
-def fit_round(target: Target) -> Fit:
+def fit_round(target: MomentTarget) -> Fit:
     """Fit the round Gaussian, from the best of a scan of widths."""
     lowest, highest = MIN_SIGMA_PX * target.pixel_nm, MAX_SIGMA_PX * target.pixel_nm
     widths = np.geomspace(lowest, highest, SCANNED_WIDTHS)

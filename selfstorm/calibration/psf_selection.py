@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from selfstorm.calibration.field_moments import FIELD_LAGS, REACH_PX, FieldMoments
 from selfstorm.calibration.psf_autocorrelation import lopsidedness
-from selfstorm.calibration.psf_fit import Fit, Target, fit_round
+from selfstorm.calibration.psf_fit import Fit, MomentTarget, fit_round
 from selfstorm.psf.models import Airy, Ellipse, Gaussian, Psf, Pupil
 
 NOMINAL_SIGMA_NM = 110.0  # 0.21 wavelength / NA of a far-red dye with an oil objective, and some aberration
@@ -52,9 +52,9 @@ def find_psf(moments: FieldMoments, pixel_nm: float, given: Psf | None = None) -
     """
     if len(moments.pairs) < MIN_BLOCKS:
         return _unknown(given, "too few frames or pixels to learn it from")
-    target = Target(moments, pixel_nm)
+    target = MomentTarget(moments, pixel_nm)
     round_ = fit_round(target)
-    halves = [fit_round(Target(half, pixel_nm)) for half in moments.halves()]
+    halves = [fit_round(MomentTarget(half, pixel_nm)) for half in moments.halves()]
     widths = [fit.psf.equivalent_sigma_nm for fit in (*halves, round_)]
     unsure = not 0 < round_.sd[0] < MAX_WIDTH_SD or abs(widths[0] - widths[1]) > MAX_HALVES_DIFFERENCE * widths[2]
     if unsure or widths[2] > MAX_SIGMA_PX * pixel_nm:
@@ -73,7 +73,7 @@ def find_psf(moments: FieldMoments, pixel_nm: float, given: Psf | None = None) -
     return PsfFinding(replace(best.psf, origin=origin), origin, (held, *fits))
 
 
-def _candidates(moments: FieldMoments, target: Target, round_: Fit, given: Psf | None) -> list[Fit]:
+def _candidates(moments: FieldMoments, target: MomentTarget, round_: Fit, given: Psf | None) -> list[Fit]:
     """Return all fits made, the preferred one last.
 
     It is the first of the simplest that no other is clearly better than.

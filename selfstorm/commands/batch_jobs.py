@@ -46,7 +46,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class JobResult:
     """The end of a job: done, was done before, or the reason why it failed."""
 
     job: Job
@@ -72,7 +72,7 @@ def find_jobs(folder: Path, output: Path) -> list[Job]:
     return jobs
 
 
-def run_jobs(jobs: Sequence[Job], options: Sequence[str], workers: int) -> Iterator[Result]:
+def run_jobs(jobs: Sequence[Job], options: Sequence[str], workers: int) -> Iterator[JobResult]:
     """Run the jobs that are not done; yield each result as it comes.
 
     A failed one does not stop the others.
@@ -87,7 +87,7 @@ def run_jobs(jobs: Sequence[Job], options: Sequence[str], workers: int) -> Itera
                 future.cancel()
 
 
-def _run(job: Job, options: tuple[str, ...]) -> Result:
+def _run(job: Job, options: tuple[str, ...]) -> JobResult:
     """Reconstruct one recording in a process of its own, unless it is done."""
     try:
         make_folder(job.pictures.parent, "choose another -o")
@@ -100,13 +100,13 @@ def _run(job: Job, options: tuple[str, ...]) -> Result:
                 break
         if ended.returncode:
             lines = (ended.stderr.strip() or "killed").splitlines()
-            return Result(job, f"failed: {lines[-1][:MAX_REASON]}", failed=True)
+            return JobResult(job, f"failed: {lines[-1][:MAX_REASON]}", failed=True)
         return _finish(job, options, "done")
     except InputError as error:
-        return Result(job, f"failed: {error}", failed=True)
+        return JobResult(job, f"failed: {error}", failed=True)
 
 
-def _done(job: Job, options: tuple[str, ...]) -> Result | None:
+def _done(job: Job, options: tuple[str, ...]) -> JobResult | None:
     """Return the result of a job that an earlier run finished.
 
     None where there is none.
@@ -127,10 +127,10 @@ def _done(job: Job, options: tuple[str, ...]) -> Result | None:
         raise InputError(
             f"was made with other options ({' '.join(facts['options'])})", where=job.pictures, hint="choose another -o"
         )
-    return Result(job, "done before", metrics=metrics)
+    return JobResult(job, "done before", metrics=metrics)
 
 
-def _finish(job: Job, options: tuple[str, ...], state: str) -> Result:
+def _finish(job: Job, options: tuple[str, ...], state: str) -> JobResult:
     records = read_records(job.pictures)
     last = records[-1] if records else {}
     stated = last.get("metrics") or {}
@@ -144,10 +144,10 @@ def _finish(job: Job, options: tuple[str, ...], state: str) -> Result:
     }
     with atomic_write(job.manifest) as part:
         part.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    return Result(job, state, metrics=metrics)
+    return JobResult(job, state, metrics=metrics)
 
 
-def write_tables(output: Path, results: Sequence[Result]) -> Path:
+def write_tables(output: Path, results: Sequence[JobResult]) -> Path:
     """Write the results as CSV and HTML, over those of an earlier run.
 
     Returns the HTML file.

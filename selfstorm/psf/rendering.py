@@ -192,7 +192,7 @@ class Squares:
         return canvas.scatter_add_(0, self.places, images.flatten()).view(self.shape)
 
 
-class Layout:
+class PatchLayout:
     """Emitters sorted into windows of SLOTS slots.
 
     Values (E,) become (windows, SLOTS), with 0 in empty slots. The layout is made for the positions given; they may
@@ -236,7 +236,7 @@ class Windows:
     Values are (windows, SLOTS); the sum over the modes is part of the matrix products.
     """
 
-    def __init__(self, tables: Profiles, layout: Layout, y_px: Tensor, x_px: Tensor) -> None:
+    def __init__(self, tables: Profiles, layout: PatchLayout, y_px: Tensor, x_px: Tensor) -> None:
         self.squares = layout.squares
         rows, columns = tables.rows(y_px - layout.corner_y[:, None], x_px - layout.corner_x[:, None])
         # (windows, SLOTS, R, orders, side)

@@ -21,7 +21,7 @@ from selfstorm.errors import InputError
 from selfstorm.localizations import Localizations
 from selfstorm.physics.operators import Grid
 from selfstorm.psf.models import Psf
-from selfstorm.psf.rendering import CORE_PX, HALO_PX, Canvas, Emitters, Layout, Patches, Windows, profiles
+from selfstorm.psf.rendering import CORE_PX, HALO_PX, Canvas, Emitters, Patches, PatchLayout, Windows, profiles
 from selfstorm.stages.candidates import candidates
 from selfstorm.stages.emitters import sample_maps
 from selfstorm.stages.stage import Batch, Run, Sample, Stage
@@ -146,7 +146,7 @@ class JointFit:
         """Make over-relaxed steps of the separable surrogates."""
         if not len(e.frame):
             return e
-        layout = Layout(self.canvas, self.fit_tables, e)
+        layout = PatchLayout(self.canvas, self.fit_tables, e)
         y, x, n = (layout.spread(values) for values in e[1:])
         drift_y, drift_x = torch.zeros_like(y), torch.zeros_like(x)
         for step in range(steps):
@@ -252,7 +252,7 @@ class JointFit:
 
     def expected(self, e: Emitters) -> Tensor:
         """Return the photons expected on the canvas."""
-        layout = Layout(self.canvas, self.fit_tables, e)
+        layout = PatchLayout(self.canvas, self.fit_tables, e)
         y, x, n = (layout.spread(values) for values in e[1:])
         return self._over_background(Windows(self.fit_tables, layout, y, x).add(n))
 

@@ -16,7 +16,7 @@ import zmq
 from client_stream import Publisher, free_port
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from client.address import Target
+from client.address import DaemonAddress
 from client.session import ViewerSession
 from client.widgets.theme import apply_theme
 from client.window.preferences import Preferences
@@ -158,7 +158,7 @@ def viewer(open_window, port):
     """
     one = open_window()
     one.window.welcome.button.click()
-    one.session.connect(Target(f"tcp://127.0.0.1:{port}"))
+    one.session.connect(DaemonAddress(f"tcp://127.0.0.1:{port}"))
     return one
 
 

@@ -9,7 +9,7 @@ import pytest
 import zmq
 from client_stream import free_port, status
 
-from client.address import Target
+from client.address import DaemonAddress
 from client.state import ViewerState, reduce_connection_refused
 from client.trust.sentences import empty_text
 from daemon.health import Health
@@ -74,18 +74,18 @@ def refused(viewer, why):
 
 
 def test_a_viewer_is_told_that_it_needs_a_key(viewer, address):
-    viewer.session.connect(Target(address))
+    viewer.session.connect(DaemonAddress(address))
     viewer.until(lambda: refused(viewer, "the daemon needs a key: File > Connect, or --key NAME.key"))
     assert viewer.state.run == ""
 
 
 def test_a_viewer_is_told_of_another_daemons_key(viewer, address, key, kept):
-    viewer.session.connect(Target(address, key=kept(key.model_copy(update={"server": new_pair()[0]}))))
+    viewer.session.connect(DaemonAddress(address, key=kept(key.model_copy(update={"server": new_pair()[0]}))))
     viewer.until(lambda: refused(viewer, "not the one that this key was made for"))
 
 
 def test_a_key_is_admitted_revoked_and_admitted_again_while_the_window_is_open(viewer, address, ring, key, kept):
-    viewer.session.connect(Target(address, key=kept(key)))
+    viewer.session.connect(DaemonAddress(address, key=kept(key)))
     viewer.until(lambda: refused(viewer, "the daemon refused this key"))
     ring.allow("laptop", key.public, "view")
     viewer.until(viewer.connected)

@@ -15,7 +15,7 @@ from client_stream import free_port
 from daemon_process import Daemon, simulated
 
 from client.access import MOVIE, ONLY_LOOKS, ControlAccess, headline, unavailable_reason
-from client.address import Target, default_control_address
+from client.address import DaemonAddress, default_control_address
 from client.controls import requests
 from client.controls.control_worker import MAX_PENDING, ControlWorker
 from client.controls.note_dialog import NoteDialog
@@ -186,7 +186,7 @@ def test_a_key_that_only_looks_sees_all_and_is_told_why_it_may_not_do_more(open_
     daemon, paths, _ = running
     seen = open_window()
     seen.window.welcome.button.click()
-    seen.session.connect(Target(daemon.results, daemon.control, paths["view"]))
+    seen.session.connect(DaemonAddress(daemon.results, daemon.control, paths["view"]))
     seen.until(lambda: plain(seen.window.menu_actions["daemon"].text()) == "View only: this key cannot control")
     seen.until(lambda: seen.window.sr.picture is not None)
     assert {name for name in ASKING if seen.window.menu_actions[name].isEnabled()} == set()
@@ -202,7 +202,7 @@ def test_a_key_that_only_looks_sees_all_and_is_told_why_it_may_not_do_more(open_
 def test_a_daemon_is_remembered_with_its_key_and_without_one_it_says_what_it_wants(open_window, running):
     daemon, paths, _ = running
     first = open_window()
-    first.session.connect(Target(daemon.results, daemon.control, paths["control"]))
+    first.session.connect(DaemonAddress(daemon.results, daemon.control, paths["control"]))
     second = open_window()
     second.do("connect")
     dialog = dialog_of(second, ConnectDialog)
@@ -224,7 +224,7 @@ def test_a_daemon_is_remembered_with_its_key_and_without_one_it_says_what_it_wan
 def test_a_daemon_of_another_version_is_said_in_the_strip_and_the_menu(open_window, tmp_path):
     seen = open_window()
     with Daemon(tmp_path, simulated(), program=NEWER) as daemon:
-        seen.session.connect(Target(daemon.results, daemon.control))
+        seen.session.connect(DaemonAddress(daemon.results, daemon.control))
         seen.until(lambda: seen.indicator("Daemon").value == "unreadable", START_MS)
         assert "protocol 3.0, this side speaks 2." in seen.indicator("Daemon").why
         seen.until(lambda: "update the older side" in seen.window.menu_actions["pause"].toolTip())
@@ -275,4 +275,4 @@ def test_every_setting_but_the_region_is_in_the_form():
 def test_control_is_one_port_above_unless_said_otherwise():
     assert default_control_address("tcp://[::1]:5711") == "tcp://[::1]:5712"
     assert default_control_address("tcp://host:65535") == ""
-    assert Target("tcp://host:1", "tcp://host:9").control_address == "tcp://host:9"
+    assert DaemonAddress("tcp://host:1", "tcp://host:9").control_address == "tcp://host:9"

@@ -14,14 +14,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "daemon"))
 
 from daemon_process import Daemon, simulated
 
-from client.address import Target
+from client.address import DaemonAddress
 
 
 def test_a_daemon_is_followed_looked_back_on_measured_killed_and_its_successor_found(open_window, tmp_path):
     seen, daemon = open_window(), Daemon(tmp_path, simulated(rate_hz=200, window=20, stride=20))
     seen.window.welcome.button.click()
     with daemon:
-        seen.session.connect(Target(daemon.started().results, daemon.control))
+        seen.session.connect(DaemonAddress(daemon.started().results, daemon.control))
         follow_and_look_back(seen, daemon)
         killed = seen.state.run
         ask_one_that_does_not_answer(seen, daemon)

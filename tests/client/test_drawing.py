@@ -7,7 +7,7 @@ from client_stream import header, pixels
 from client.picture.colour_maps import LEVELS, NAMES, lookup_table
 from client.picture.contrast import Contrast, auto_levels
 from client.picture.field import field_of, length_text, round_length
-from client.picture.pictures import Pair, Picture
+from client.picture.pictures import Picture, PicturePair
 from client.picture.rasterise import Crop, coloured, crop_for, reduced
 
 
@@ -65,7 +65,7 @@ def test_lengths_are_written_with_their_unit():
 
 def pair_of(pixel_nm):
     headers = (header(kind, side=8, pixel_nm=pixel_nm) for kind in ("sr.refined", "raw.mean"))
-    return Pair(*(Picture(one, pixels(one.shape), 0.0) for one in headers))
+    return PicturePair(*(Picture(one, pixels(one.shape), 0.0) for one in headers))
 
 
 def test_both_pictures_cover_one_field_in_micrometres():

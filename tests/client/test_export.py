@@ -11,7 +11,7 @@ from PySide6.QtCore import Qt
 
 from client.export.file_names import file_stem, sample_of
 from client.export.movie_export import save_data
-from client.picture.pictures import Pair, Picture
+from client.picture.pictures import Picture, PicturePair
 from client.timeline.saved_movie import open_movie
 from client.widgets.theme import theme
 from selfstorm.errors import InputError
@@ -23,7 +23,7 @@ def pair(window, level=1.0, preview=False, **other):
     for kind in ("sr.refined", "raw.mean"):
         one = header(kind, window, **other)
         pictures.append(Picture(one, pixels(one.shape, level), 0.0, preview and kind == "sr.refined"))
-    return Pair(*pictures)
+    return PicturePair(*pictures)
 
 
 def record(window):

@@ -12,8 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "daemon"))
 
 from daemon_process import DAEMON, as_toml, free_ports, posix, simulated
 
-from client.address import Target
-from client.picture.region import Region
+from client.address import DaemonAddress
+from client.picture.region import CameraRegion
 from client.window.action_table import ACTIONS
 from client.window.connect_dialog import ConnectDialog
 from client.window.demo import Demo
@@ -116,7 +116,7 @@ def test_the_line_profile_is_shown_for_what_is_looked_at(showing, publisher):
 def test_the_region_is_shown_with_its_numbers(showing):
     showing.do("region")
     showing.drag((0.5, 0.5), (0.2, 0.1))
-    assert showing.window.drawn_region == Region(y=1, x=2, height=4, width=3)
+    assert showing.window.drawn_region == CameraRegion(y=1, x=2, height=4, width=3)
     assert "corner x 2, y 1" in showing.window.region.text.text()
     showing.do("region")
     assert showing.window.drawn_region is None
@@ -215,7 +215,7 @@ def test_what_needs_a_picture_is_grey_until_there_is_one(viewer, publisher):
 
 
 def test_a_wrong_address_is_said_in_the_dialog_and_a_good_one_connects(viewer, publisher):
-    viewer.session.connect(Target("tcp://127.0.0.1:1"))
+    viewer.session.connect(DaemonAddress("tcp://127.0.0.1:1"))
     viewer.do("connect")
     (dialog,) = viewer.window.findChildren(ConnectDialog)
     assert dialog.address.itemText(0) == "tcp://127.0.0.1:1"
@@ -229,7 +229,7 @@ def test_a_wrong_address_is_said_in_the_dialog_and_a_good_one_connects(viewer, p
 
 
 def test_another_daemon_is_another_story(followed, open_window):
-    followed.session.connect(Target("tcp://127.0.0.1:1"))
+    followed.session.connect(DaemonAddress("tcp://127.0.0.1:1"))
     assert followed.window.sr.picture is None
     assert followed.window.facts.text.text() == ""
     assert followed.state.windows == 0
@@ -348,7 +348,7 @@ def test_a_demo_that_cannot_start_is_said(open_window, qtbot):
 
 def test_a_key_is_not_carried_to_another_address(viewer, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    viewer.session._preferences.remember(Target("tcp://there:5711", "tcp://there:9", Path("lab.key")))
+    viewer.session._preferences.remember(DaemonAddress("tcp://there:5711", "tcp://there:9", Path("lab.key")))
     viewer.do("connect")
     (dialog,) = viewer.window.findChildren(ConnectDialog)
     dialog.address.setCurrentText("tcp://there:5711")

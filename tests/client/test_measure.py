@@ -5,9 +5,9 @@ import pytest
 from client_stream import header
 
 from client.picture.field import PictureField
-from client.picture.pictures import Pair, Picture
+from client.picture.pictures import Picture, PicturePair
 from client.picture.profile import along, fwhm, profiles, width_text
-from client.picture.region import Region, region_lines, region_of
+from client.picture.region import CameraRegion, region_lines, region_of
 
 FIELD = PictureField(1.6, 1.6, "µm")
 SIGMA_PER_FWHM = 2 * np.sqrt(2 * np.log(2))
@@ -25,7 +25,7 @@ def pair_of(sr, raw):
     for kind, data in (("sr.refined", sr), ("raw.mean", raw)):
         one = header(kind, shape=data.shape, scale=scale if kind == "sr.refined" else 1)
         pictures.append(Picture(one.model_copy(update={"pixel_nm": 1600.0 / data.shape[0]}), data, 0.0))
-    return Pair(*pictures)
+    return PicturePair(*pictures)
 
 
 def test_the_width_of_a_ridge_is_measured_in_both_pictures():
@@ -96,9 +96,9 @@ def test_without_a_whole_peak_there_is_no_width(values):
 
 
 def test_a_region_is_whole_camera_pixels_within_the_field():
-    assert region_of(FIELD, (16, 16), (0.42, 0.18), (0.52, 0.3)) == Region(y=2, x=4, height=3, width=5)
-    assert region_of(FIELD, (16, 16), (-1, 1.4), (9, 9)) == Region(y=14, x=0, height=2, width=16)
-    assert region_of(FIELD, (16, 16), (1.6, 1.6), (0, 0)) == Region(y=15, x=15, height=1, width=1)
+    assert region_of(FIELD, (16, 16), (0.42, 0.18), (0.52, 0.3)) == CameraRegion(y=2, x=4, height=3, width=5)
+    assert region_of(FIELD, (16, 16), (-1, 1.4), (9, 9)) == CameraRegion(y=14, x=0, height=2, width=16)
+    assert region_of(FIELD, (16, 16), (1.6, 1.6), (0, 0)) == CameraRegion(y=15, x=15, height=1, width=1)
 
 
 def test_a_region_says_what_is_in_it():
@@ -106,6 +106,6 @@ def test_a_region_says_what_is_in_it():
     sr[8:12, 16:20] = 5
     raw = np.full((16, 16), 100, np.float32)
     raw[2, 4] = 300
-    text = "\n".join(region_lines(pair_of(sr, raw), Region(y=2, x=4, height=1, width=2)))
+    text = "\n".join(region_lines(pair_of(sr, raw), CameraRegion(y=2, x=4, height=1, width=2)))
     for part in ("corner x 4, y 2", "2 x 1 camera pixels", "0.2 x 0.1 µm", "sum 80", "mean 200", "max 300 ADU"):
         assert part in text

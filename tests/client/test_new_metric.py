@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "daemon"))
 
 from daemon_process import DAEMON, Daemon, command, free_ports, simulated
 
-from client.address import Target
+from client.address import DaemonAddress
 from client.trust.indicators import sentence
 from selfstorm.io.ome_tiff import read_pictures
 
@@ -52,7 +52,7 @@ def test_a_new_metric_appears_everywhere_with_its_sentence(running, open_window)
     daemon, port, saved = running
     seen = open_window()
     seen.window.tabs.setCurrentWidget(seen.window.trends)
-    seen.session.connect(Target(daemon.results, daemon.control))
+    seen.session.connect(DaemonAddress(daemon.results, daemon.control))
 
     seen.until(lambda: "brightest" in seen.state.trend.keys)  # on the wire
     seen.until(lambda: "Brightest" in seen.window.strip.cells)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from client_stream import header, pixels, status
 
-from client.picture.pictures import Pair, Picture
+from client.picture.pictures import Picture, PicturePair
 from client.timeline.history import PAIR_BYTES, History
 from client.timeline.playhead import (
     PLAY_HZ,
@@ -30,7 +30,7 @@ TICK_S = 1 / PLAY_HZ
 
 def pair(window, preview=False, at_s=0.0, **other):
     sr, raw = header("sr.refined", window, **other), header("raw.mean", window, **other)
-    return Pair(Picture(sr, pixels(sr.shape), at_s, preview), Picture(raw, pixels(raw.shape), at_s))
+    return PicturePair(Picture(sr, pixels(sr.shape), at_s, preview), Picture(raw, pixels(raw.shape), at_s))
 
 
 ONE = PAIR_BYTES + pair(0).pixel_bytes

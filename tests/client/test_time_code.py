@@ -5,7 +5,7 @@ import pytest
 from client_stream import header, pixels
 from PySide6 import QtCore
 
-from client.picture.pictures import Pair, Picture
+from client.picture.pictures import Picture, PicturePair
 from client.picture.rasterise import Crop, crop_for
 from client.picture.time_code import blended, brightness, last_windows, span_text, time_colours, time_tables
 from client.picture.time_overlay import MAX_BLENDED, block_px
@@ -14,7 +14,7 @@ from client.timeline.history import History
 
 def pair(window, **other):
     one = header("sr.refined", window, **other)
-    return Pair(Picture(one, pixels(one.shape), 0.0), None)
+    return PicturePair(Picture(one, pixels(one.shape), 0.0), None)
 
 
 def history_of(*pairs):

@@ -148,7 +148,7 @@ def test_a_configuration_that_crashes_the_camera_process_until_it_is_mended(runn
     with fault(running) as outcome:
         running.scope.write_text(CRASHES)
         os.kill(running.daemon.child("meddled_camera"), signal.SIGSEGV)
-        said = "the camera process could not begin again: the camera process was killed (SIGSEGV) before it began"
+        said = "the camera process could not begin again: the camera process was killed (SIGSEGV) before it was ready"
         assert outcome.told("camera_process_lost", said)
         status = running.daemon.status()
         assert (status.state, status.source_state) == ("waiting", "restarting")

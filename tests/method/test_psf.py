@@ -7,7 +7,7 @@ import pytest
 
 from selfstorm.calibration.field_moments import FIELD_LAGS, MAX_BLOCKS, FieldMoments
 from selfstorm.calibration.psf_autocorrelation import autocorrelation
-from selfstorm.calibration.psf_fit import Target, fit_round
+from selfstorm.calibration.psf_fit import MomentTarget, fit_round
 from selfstorm.calibration.psf_selection import NOMINAL_SIGMA_NM, find_psf
 from selfstorm.errors import InputError
 from selfstorm.psf.models import Airy, Ellipse, Gaussian, psf_from_dict, psf_to_dict
@@ -99,7 +99,7 @@ def test_what_is_no_moments_is_refused():
 
 def test_error_bars_are_honest():
     """Over 10 movies, fitted widths scatter as their error bars say, within a factor of two."""
-    found = [fit_round(Target(moments_of(movie(30, seed=seed, density=3)), 100.0)) for seed in range(20, 30)]
+    found = [fit_round(MomentTarget(moments_of(movie(30, seed=seed, density=3)), 100.0)) for seed in range(20, 30)]
     scatter = np.std([np.log(fit.psf.equivalent_sigma_nm) for fit in found])
     assert 0.5 < scatter / np.mean([fit.sd[0] for fit in found]) < 2
 

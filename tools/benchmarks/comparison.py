@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.methods import METHODS, Task, WindowResult
+from benchmarks.methods import METHODS, Task, TimedPicture
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
 from selfstorm.metrics.ground_truth import LocalizationScore, PictureScore, score_localizations, score_picture
@@ -19,7 +19,7 @@ from selfstorm.stream.window import MIN_FRAMES
 
 
 @dataclass(frozen=True)
-class Result:
+class MethodResult:
     """A method's picture, its time and its scores.
 
     Attributes:
@@ -30,7 +30,7 @@ class Result:
     """
 
     method: str
-    made: WindowResult
+    made: TimedPicture
     score: PictureScore | None
     found: LocalizationScore | None
 
@@ -79,7 +79,7 @@ def truth_of(emitters: Array, frames: int, where: object) -> Array:
     return seen
 
 
-def run(task: Task, truth: Array, methods: Sequence[str]) -> Iterator[Result]:
+def run(task: Task, truth: Array, methods: Sequence[str]) -> Iterator[MethodResult]:
     """Make and score every method's pictures, one at a time.
 
     Each method first runs on a few frames off the clock: imports and loading of kernels count for no method.
@@ -94,10 +94,10 @@ def run(task: Task, truth: Array, methods: Sequence[str]) -> Iterator[Result]:
             pass
         for made in METHODS[method](task):
             found = None if made.localizations is None else score_localizations(made.localizations, truth)
-            yield Result(method, made, _score(made, truth), found)
+            yield MethodResult(method, made, _score(made, truth), found)
 
 
-def _score(made: WindowResult, truth: Array) -> PictureScore | None:
+def _score(made: TimedPicture, truth: Array) -> PictureScore | None:
     """Score a picture; None if it shows nothing.
 
     A method that fails on this movie is a result, not an error.
@@ -107,6 +107,6 @@ def _score(made: WindowResult, truth: Array) -> PictureScore | None:
     return score_picture(made.picture, truth[:, 1:3], made.pitch_nm)
 
 
-def reference(results: Sequence[Result]) -> Result | None:
+def reference(results: Sequence[MethodResult]) -> MethodResult | None:
     """Return our result, the reference of the others; None if it was not run."""
     return next((result for result in results if result.method == "ours"), None)

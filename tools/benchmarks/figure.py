@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from scipy.ndimage import gaussian_filter, uniform_filter
 
-from benchmarks.comparison import Result
+from benchmarks.comparison import MethodResult
 from benchmarks.methods import three_digits
 from selfstorm.frames import Array
 from selfstorm.metrics.ground_truth import FINE_NM, render
@@ -47,7 +47,9 @@ class Panel:
     words: str
 
 
-def write_figure(path: Path, results: Sequence[Result], truth_yx_nm: Array, field_nm: tuple[float, float]) -> None:
+def write_figure(
+    path: Path, results: Sequence[MethodResult], truth_yx_nm: Array, field_nm: tuple[float, float]
+) -> None:
     """Write the PNG.
 
     Args:
@@ -105,7 +107,7 @@ def _blurred(picture: Array, pitch_nm: float) -> Array:
     return np.asarray(gaussian_filter(np.nan_to_num(picture), BLUR_NM / pitch_nm))
 
 
-def _words(result: Result) -> str:
+def _words(result: MethodResult) -> str:
     score = result.score
     scores = "nothing to score" if score is None else f"r {score.pearson:.3f}  SSIM {score.ssim:.2f}"
     resolution = "" if score is None else f"FRC {score.gt_frc_nm:.0f} nm  "

@@ -72,7 +72,7 @@ def three_digits(value: float) -> str:
 
 
 @dataclass(frozen=True)
-class WindowResult:
+class TimedPicture:
     """A picture and its time.
 
     Attributes:
@@ -107,7 +107,7 @@ class _Clock:
         return Took(time.perf_counter() - self._wall, time.process_time() - self._cpu)
 
 
-def _ours(task: Task) -> Iterator[WindowResult]:
+def _ours(task: Task) -> Iterator[TimedPicture]:
     """Make pictures as the user gets them, and at each lower level.
 
     The live engine goes down these levels when it cannot keep up.
@@ -120,7 +120,7 @@ def _ours(task: Task) -> Iterator[WindowResult]:
         yield _ours_with(f"ours, fast, {estimate} alone", task, settings)
 
 
-def _ours_with(label: str, task: Task, settings: Settings) -> WindowResult:
+def _ours_with(label: str, task: Task, settings: Settings) -> TimedPicture:
     clock, frames = _Clock(task.device), len(task.raw)
     model = new_model(settings, task.raw, Compute(task.device))
     numbers = np.arange(frames)
@@ -131,10 +131,10 @@ def _ours_with(label: str, task: Task, settings: Settings) -> WindowResult:
     if found is not None:
         table = torch.stack([v.double() for v in (found.frame, found.y_nm, found.x_nm)], 1).cpu().numpy()
     about = f"{result.estimate}, {settings.quality}; {result.optics}; {result.camera}"
-    return WindowResult(label, result.picture, settings.pixel_nm / result.scale, took, about, table)
+    return TimedPicture(label, result.picture, settings.pixel_nm / result.scale, took, about, table)
 
 
-def _paper(task: Task) -> Iterator[WindowResult]:
+def _paper(task: Task) -> Iterator[TimedPicture]:
     """Train the published model for 0, 1 and paper_epochs epochs.
 
     In one run with intermediate results.
@@ -156,10 +156,10 @@ def _paper(task: Task) -> Iterator[WindowResult]:
             label = f"paper, {schedule}" + ("" if ridges else ", no ridges")
             about = f"Self-STORM as published, batches of {model.settings.batch}, {epochs * steps} steps"
             pitch_nm = task.settings.pixel_nm / model.settings.scale
-            yield WindowResult(label, np.ascontiguousarray(sr, np.float32), pitch_nm, spent + clock.took(), about)
+            yield TimedPicture(label, np.ascontiguousarray(sr, np.float32), pitch_nm, spent + clock.took(), about)
 
 
-def _fista(task: Task) -> Iterator[WindowResult]:
+def _fista(task: Task) -> Iterator[TimedPicture]:
     clock = _Clock(task.device)
     model, y = learn_model(task.settings, task.raw, Compute(task.device)), _photons(task)
     background, total = smooth_background(y), torch.zeros_like(model.operators.imaging.norm)
@@ -170,7 +170,7 @@ def _fista(task: Task) -> Iterator[WindowResult]:
     yield _made("FISTA", model.grid.crop(total), task, clock, about)
 
 
-def _richardson_lucy(task: Task) -> Iterator[WindowResult]:
+def _richardson_lucy(task: Task) -> Iterator[TimedPicture]:
     clock = _Clock(task.device)
     model, y = learn_model(task.settings, task.raw, Compute(task.device)), _photons(task)
     x = richardson_lucy(model.operators.imaging, y.mean(0), smooth_background(y))
@@ -178,23 +178,23 @@ def _richardson_lucy(task: Task) -> Iterator[WindowResult]:
     yield _made("Richardson-Lucy", model.grid.crop(x), task, clock, about)
 
 
-def _sofi2(task: Task) -> Iterator[WindowResult]:
+def _sofi2(task: Task) -> Iterator[TimedPicture]:
     clock = _Clock(task.device)
     sr = torch.from_numpy(sofi2(_photons(task), task.settings.grid_scale))
     yield _made("SOFI2", sr, task, clock, "cross-cumulants on virtual pixels (XC-SOFI2), cubic splines between them")
 
 
-def _std(task: Task) -> Iterator[WindowResult]:
+def _std(task: Task) -> Iterator[TimedPicture]:
     clock = _Clock(task.device)
     yield _made("temporal std", temporal_std(_photons(task)), task, clock, "of every camera pixel")
 
 
-def _mean(task: Task) -> Iterator[WindowResult]:
+def _mean(task: Task) -> Iterator[TimedPicture]:
     clock = _Clock(task.device)
     yield _made("widefield", _photons(task).mean(0), task, clock, "mean frame on camera pixels")
 
 
-METHODS: dict[str, Callable[[Task], Iterator[WindowResult]]] = {
+METHODS: dict[str, Callable[[Task], Iterator[TimedPicture]]] = {
     "ours": _ours,
     "paper": _paper,
     "fista": _fista,
@@ -213,8 +213,8 @@ def _photons(task: Task) -> Tensor:
     return y / frame_gains(y)
 
 
-def _made(label: str, sr: Tensor, task: Task, clock: _Clock, about: str) -> WindowResult:
+def _made(label: str, sr: Tensor, task: Task, clock: _Clock, about: str) -> TimedPicture:
     """Wrap a picture of the whole field; its pitch follows from its size."""
     array = np.ascontiguousarray(sr.cpu().numpy(), np.float32)
     pitch_nm = task.settings.pixel_nm * task.raw.shape[1] / array.shape[0]
-    return WindowResult(label, array, pitch_nm, clock.took(), about)
+    return TimedPicture(label, array, pitch_nm, clock.took(), about)

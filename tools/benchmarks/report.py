@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.comparison import Result, reference
+from benchmarks.comparison import MethodResult, reference
 from benchmarks.methods import Task, three_digits
 from selfstorm.compute.device import describe
 
@@ -23,7 +23,7 @@ UNKNOWN = "-"
 Numbers = dict[str, float | None]
 
 
-def numbers(result: Result, ours: Result | None, frames: int) -> Numbers:
+def numbers(result: MethodResult, ours: MethodResult | None, frames: int) -> Numbers:
     """Collect every figure of a result.
 
     Args:
@@ -69,7 +69,7 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
 )
 
 
-def table(results: Sequence[Result], frames: int) -> list[list[str]]:
+def table(results: Sequence[MethodResult], frames: int) -> list[list[str]]:
     """Return a header and a row per result."""
     ours = reference(results)
     rows = [["method", *(title for title, _, _ in _COLUMNS)]]
@@ -89,7 +89,7 @@ def aligned(rows: list[list[str]], between: str = "  ") -> list[str]:
     ]
 
 
-def account(task: Task, movie: dict[str, Any], results: Sequence[Result]) -> dict[str, Any]:
+def account(task: Task, movie: dict[str, Any], results: Sequence[MethodResult]) -> dict[str, Any]:
     """Collect everything for JSON.
 
     Args:
@@ -117,7 +117,7 @@ def account(task: Task, movie: dict[str, Any], results: Sequence[Result]) -> dic
     }
 
 
-def page(record: dict[str, Any], results: Sequence[Result]) -> str:
+def page(record: dict[str, Any], results: Sequence[MethodResult]) -> str:
     """Write the Markdown page: table, movie, machine and methods."""
     movie, machine = record["movie"], record["environment"]
     header, *rows = table(results, movie["frames"])

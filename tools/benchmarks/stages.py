@@ -96,7 +96,7 @@ class StageCost:
 
 
 @dataclass(frozen=True, slots=True)
-class WindowCost:
+class MeasuredWindow:
     """Seconds of whole windows.
 
     Attributes:
@@ -134,7 +134,7 @@ class StageFigures:
 
     ceilings: Ceilings
     stages: tuple[StageCost, ...]
-    windows: tuple[WindowCost, ...]
+    windows: tuple[MeasuredWindow, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures for JSON, with those that follow from them."""
@@ -224,7 +224,7 @@ def tuning_cost(raw: Array) -> StageCost:
     return StageCost(raw.shape[1], "fine-tuning, on the CPU", "step", *cost)
 
 
-def window_cost(raw: Array, frames: int, device: torch.device, *, with_paper: bool) -> WindowCost:
+def window_cost(raw: Array, frames: int, device: torch.device, *, with_paper: bool) -> MeasuredWindow:
     """Measure whole windows as the live engine makes them.
 
     The first window, including making the model, and one stride more.
@@ -255,7 +255,7 @@ def window_cost(raw: Array, frames: int, device: torch.device, *, with_paper: bo
         batch = y[: _frames_together(model.learned, len(y))].clamp(min=1.0)
         run = _captured(EMITTERS, Sample(PSF, operators.imaging, operators.covariance, batch), operators.graphs)
         fast_s = min(_times(lambda: run(EMITTER_SETTINGS["fast"].iterations), device, 2))
-    return WindowCost(
+    return MeasuredWindow(
         side_px,
         frames,
         shown[0] - begin,

@@ -2,9 +2,8 @@
 
 All queries of the buffer are in this module.
 
-The core gives an image with the pixels, size and type that its camera has *now*; an image of another size would be
-read
-past its end. So the size is asked before each image, and what was read with it is compared afterwards.
+The core gives an image with the size and type that its camera has *now*; an image of another size would be read past
+its end. So the size is asked before each image, and what was read with it is compared afterwards.
 """
 
 from __future__ import annotations

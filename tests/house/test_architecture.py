@@ -38,3 +38,20 @@ def test_every_step_exists(file, name):
     path = ROOT / file
     assert path.is_file(), f"docs/architecture.md names {file}, which is not there"
     assert not name or name in defined_in(path), f"docs/architecture.md names {name}, which {file} does not define"
+
+
+def test_every_file_that_a_page_names_is_there():
+    sources = [
+        path
+        for folder in ("selfstorm", "daemon", "client", "tools", "tests", "docs")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    there = {path.name for path in sources}
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+    named = {
+        (page.name, file)
+        for page in pages
+        for file in re.findall(r"`[\w/]*?(\w+\.py)`", page.read_text(encoding="utf-8"))
+    }
+    gone = sorted((page, file) for page, file in named if file not in there)
+    assert not gone, gone

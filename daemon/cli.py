@@ -5,7 +5,6 @@ It runs the daemon, publishes frames, repeats runs, checks a machine, and sends 
 
 from __future__ import annotations
 
-import atexit
 import logging
 import threading
 from contextlib import ExitStack
@@ -101,7 +100,7 @@ def _log_events(verbose: bool = False) -> None:
         verbose: log every window too.
     """
     log_queue = log_through_queue(logging.INFO if verbose else logging.WARNING)
-    atexit.register(log_queue.close)
+    click.get_current_context().call_on_close(log_queue.close)
     logging.getLogger("daemon.health").setLevel(logging.INFO)
 
 

@@ -51,7 +51,11 @@ class LogQueue:
         self._listener.start()
 
     def close(self) -> None:
-        """Write what waits; give up after a second if the console is blocked."""
+        """Write what waits, and log nothing more.
+
+        It gives up after a second if the console is blocked.
+        """
+        logging.getLogger().removeHandler(self.handler)
         closing = threading.Thread(target=self._listener.stop, daemon=True)
         closing.start()
         closing.join(FLUSH_S)

@@ -132,7 +132,7 @@ class Recorder:
 
     def _begin(self, info: StreamInfo, first_seq: int) -> Recording:
         recording = Recording(self._folder, info, first_seq)
-        self._recording, self._stream, self._late = recording, info.stream, False
+        self._recording, self._stream, self._next_seq, self._late = recording, info.stream, first_seq, False
         self._report_due_s = 0.0  # a recorder that is killed is counted by the file that it named
         return recording
 

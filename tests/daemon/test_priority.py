@@ -14,15 +14,16 @@ ACQUISITION = {"frames": 3}
 
 
 @posix
-@pytest.mark.parametrize(("below_normal", "added"), [(True, NICE), (False, 0)])
-def test_the_daemon_and_its_child_processes_run_below_normal_beside_micromanager(tmp_path, below_normal, added):
+@pytest.mark.parametrize("below_normal", [True, False])
+def test_the_daemon_and_its_child_processes_run_below_normal_beside_micromanager(tmp_path, below_normal):
     [port] = free_ports(1)
     source = {"uri": f"micromanager:127.0.0.1:{port}", "below_normal_priority": below_normal}
     with Daemon(tmp_path, simulated() | {"source": source, "record": str(tmp_path)}) as daemon:
         daemon.started()
         pids = wait_until(lambda: len(found := family(daemon.pid)) >= 2 and found)
         nice = {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids}
-    assert nice == {os.getpriority(os.PRIO_PROCESS, 0) + added}
+    ours = os.getpriority(os.PRIO_PROCESS, 0)  # other tests run the daemon in this process, and it stays lowered
+    assert nice == {max(ours, NICE) if below_normal else ours}
 
 
 def family(pid):

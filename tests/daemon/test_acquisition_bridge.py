@@ -49,7 +49,7 @@ def test_an_acquisition_whose_bridge_fails_goes_on_with_what_is_left(emulator, w
 
 @posix
 def test_what_a_killed_camera_process_had_set_is_put_back_by_the_next_one(emulator, tmp_path):
-    camera, wanted = emulator.camera, {"frames": 60, "exposure_ms": 5.0, **CHANNEL}
+    camera, wanted = emulator.camera, {"frames": 150, "exposure_ms": 5.0, **CHANNEL}
     camera.owned, camera.height, camera.width = True, 16, 16
     before = camera.exposure_ms, dict(camera.properties)
     settings = simulated(window=10, stride=10)
@@ -69,7 +69,7 @@ def test_what_a_killed_camera_process_had_set_is_put_back_by_the_next_one(emulat
         assert " = received " in daemon.out, daemon.out
     last = results.messages("status")[-1]
     assert account_closes(last)
-    assert last.frames.received >= 60
+    assert last.frames.received >= 150
 
 
 def test_live_mode_has_none_of_these_rights(emulator, watch):

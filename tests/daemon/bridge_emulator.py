@@ -109,7 +109,7 @@ class BridgeEmulator:
 
     @property
     def connections(self):
-        """How many ports are open for clients, the main one aside."""
+        """Count the ports that are open for clients, without the main one."""
         return sum(thread.is_alive() for thread in self._threads) - 1
 
     def fail(self, what):

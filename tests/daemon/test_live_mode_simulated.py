@@ -19,7 +19,7 @@ OTHERS = (Format(height=4), Format(width=5, pixel_type="GRAY8"), Format(camera="
 
 @dataclass
 class Account:
-    """What came out of a simulated microscope."""
+    """Result of a simulated microscope."""
 
     core: SimulatedCore
     sent: list = field(default_factory=list)  # (second, number)

@@ -14,7 +14,7 @@ DEMAND = Workload(new=25, unseen=25, iterations=60, stride=25, stride_s=10.0, ps
 
 
 class Machine:
-    """What steps really take: `load` times ITERATION_S an iteration; steps in `apart` that much more than guessed."""
+    """Time the steps: `load` times ITERATION_S an iteration; steps in `apart` take that much more than guessed."""
 
     def __init__(self, load=1.0, **apart):
         self.load, self.apart, self.now_s = load, apart, 0.0

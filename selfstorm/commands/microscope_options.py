@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from functools import wraps
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from selfstorm.commands.option_group import Command, grouped_options
 from selfstorm.errors import InputError
 
 if TYPE_CHECKING:
     from selfstorm.psf.models import Psf
 
-Command = Callable[..., Any]
 OPTIONS = (
     click.option(
         "--pixel-nm", type=click.FloatRange(1, 10_000), help="Camera pixel in the sample; else from metadata."
@@ -71,13 +69,4 @@ def microscope_options(command: Command) -> Command:
 
     The command receives them as `microscope`.
     """
-
-    @wraps(command)
-    def with_microscope(**given: Any) -> Any:
-        options = {field.name: given.pop(field.name) for field in fields(Microscope)}
-        return command(microscope=Microscope(**options), **given)
-
-    wrapped: Command = with_microscope
-    for option in reversed(OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
+    return grouped_options(command, "microscope", Microscope, OPTIONS)

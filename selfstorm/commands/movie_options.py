@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
-from functools import wraps
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+
+from selfstorm.commands.option_group import Command, grouped_options
 
 if TYPE_CHECKING:
     from selfstorm.io.movies import MovieFile
 
-Command = Callable[..., Any]
 OPTIONS = (
     click.option("--select", "selected", multiple=True, metavar="AXIS=INDEX", help="Channel, z or position."),
     click.option("--frames", metavar="FIRST:LAST", help="Only these, as in 1000:3000: from 1000 up to 2999."),
@@ -52,13 +51,4 @@ def movie_options(command: Command) -> Command:
 
     The command receives them as `choice`.
     """
-
-    @wraps(command)
-    def with_choice(**given: Any) -> Any:
-        options = {field.name: given.pop(field.name) for field in fields(MovieChoice)}
-        return command(choice=MovieChoice(**options), **given)
-
-    wrapped: Command = with_choice
-    for option in reversed(OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped
+    return grouped_options(command, "choice", MovieChoice, OPTIONS)

@@ -11,7 +11,7 @@ from collections import OrderedDict
 
 import zmq
 
-from daemon.control.rate_limit import RateLimit
+from daemon.rate_limit import RateLimit
 from daemon.control.request_handler import RequestHandler
 from daemon.health import Health
 from daemon.keys.allow_list import AllowList

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 UNDESCRIBED_S = 2.0
 MAX_EARLIER = 64  # streams whose accounts are kept while another one runs
 ANOTHER_STREAM = "a frame of a stream that another one replaced: let one program alone publish to this address"
+OTHER_PIXELS = "a frame of another shape or type than its stream: begin a stream with a new name when these change"
 REGION_TOO_LARGE = "the region does not fit, and all of the field is reconstructed:"
 
 
@@ -148,7 +149,8 @@ class FrameReceiver(threading.Thread):
             if stream := self._stream_of(message.stream, message.seq):
                 self._outage = False
                 self._recut(stream)
-                stream.frame(message, received.pixels)
+                if not stream.frame(message, received.pixels):
+                    self._refusals.refuse(OTHER_PIXELS)
             elif earlier := self._earlier.get(message.stream):
                 earlier.stray(message)
                 self._refusals.refuse(ANOTHER_STREAM)
@@ -223,7 +225,13 @@ class FrameReceiver(threading.Thread):
         first_seq = earlier.next_seq if earlier else first_seq
         cut = self._cut = self._settings.current.reconstruction
         windows = SlidingWindows(
-            info, cut.window, cut.stride, first_seq=first_seq, first_index=first_index, region=cut.region
+            info,
+            cut.window,
+            cut.stride,
+            first_seq=first_seq,
+            first_index=first_index,
+            region=cut.region,
+            lossless=self._settings.current.lossless,
         )
         if cut.region is not None and windows.info == info:
             self._health.event("warning", "region_too_large", f"{REGION_TOO_LARGE} {info.height} x {info.width} px")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from daemon.health import Health
@@ -65,8 +65,11 @@ class StreamReceiver:
         self._lost: dict[str, int] = {}  # before sending, by cause
         self._losses = Losses(health, info.source)
 
-    def frame(self, header: FrameHeader, pixels: Array) -> None:
+    def frame(self, header: FrameHeader, pixels: Array) -> bool:
         """Account for a frame, and put it into the windows.
+
+        Returns:
+            Whether it is used; one of another shape or type than its stream's is rejected.
 
         Raises:
             RefusedError: its number cannot be true.
@@ -95,6 +98,7 @@ class StreamReceiver:
             self._hand_on(self.windows.push(frame))
         else:
             self._hand_on(self.windows.passed(header.seq + 1))
+        return fits
 
     def stray(self, header: FrameHeader) -> None:
         """Count a frame that came while another stream runs.
@@ -165,9 +169,9 @@ class StreamReceiver:
             f"{how_many} not captured in {away_s:.1f} s without camera process",
         )
 
-    def _hand_on(self, windows: list[Window]) -> None:
+    def _hand_on(self, windows: Iterable[Window]) -> None:
+        for window in windows:
+            self._complete(window)
         if left_out := self.windows.left_out - self._left_out:
             self._left_out += left_out
             self._health.windows(complete=left_out, skipped=left_out)
-        for window in windows:
-            self._complete(window)

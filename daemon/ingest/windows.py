@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -14,7 +15,8 @@ from daemon.ingest.frame_ring import FrameRing
 from selfstorm.frames import Frame, Region, StreamInfo, Window
 
 LOSSLESS_DEPTH, FIRST_DEPTH = 2, 3
-MAX_EMPTY = 1000
+MAX_AT_ONCE = 1000  # windows that a gap completes; of more the first and the last are made
+MAX_FRAMES_AT_ONCE = 500_000  # in all of them: each window lists its frames, and nothing is received meanwhile
 MAX_EARLIER = 200  # frames: half of the model's memory; more would delay the picture
 MAX_EARLIER_BYTES = 2**29
 
@@ -47,9 +49,10 @@ class SlidingWindows:
         first_seq: number of the first frame.
         first_index: number of the first window.
         region: frames are cut to it; where it exceeds the camera's field, the whole field is used.
+        lossless: make all windows of a gap that have frames.
 
     Attributes:
-        left_out: windows of a gap of more than MAX_EMPTY windows, which have a number and are not made.
+        left_out: windows of a long gap, which have a number and are not made.
     """
 
     def __init__(
@@ -61,7 +64,9 @@ class SlidingWindows:
         first_seq: int,
         first_index: int,
         region: Region | None = None,
+        lossless: bool = False,
     ) -> None:
+        self._lossless = lossless
         self._field, self._length, self._stride = info, length, stride
         self._start, self._index, self._next_seq = first_seq, first_index, first_seq
         self._ring = FrameRing(length)
@@ -111,46 +116,58 @@ class SlidingWindows:
             size = {"height": self._region.height, "width": self._region.width}
             self._info = field.model_copy(update={"roi_yx": (y, x), **size})
 
-    def push(self, frame: Frame) -> list[Window]:
-        """Add a frame, and return the windows that it completes."""
+    def push(self, frame: Frame) -> Iterator[Window]:
+        """Add a frame, and make the windows that it completes."""
         if self._region is not None:
             # A copy: a view would keep the whole frame in memory.
             frame = replace(frame, pixels=self._region.of(frame.pixels).copy())
         self._ring.push(frame)
         return self.passed(frame.seq + 1)
 
-    def passed(self, next_seq: int) -> list[Window]:
-        """Advance the stream, and return the windows that this completes.
+    def passed(self, next_seq: int) -> Iterator[Window]:
+        """Advance the stream, and make the windows that this completes, one at a time.
 
         Args:
             next_seq: number that the stream has reached, whether its frames came or not.
         """
-        complete = []
         self._next_seq = max(self._next_seq, next_seq)
+        made = 0
         while self._start + self._length <= next_seq:
-            first, last = self._start, self._start + self._length - 1
-            frames = self._ring.between(first, last)
-            if not frames and (empty := self._empty_before(next_seq)) > MAX_EMPTY:
-                self._start, self._index = first + empty * self._stride, self._index + empty
-                self.left_out += empty
+            frames = self._ring.between(self._start, self._start + self._length - 1)
+            if left_out := self._left_out_of_gap(next_seq, made, empty=not frames):
+                self._start, self._index = self._start + left_out * self._stride, self._index + left_out
+                self.left_out += left_out
                 continue
-            there = {frame.seq for frame in frames}
-            missing = tuple(seq for seq in range(first, last + 1) if seq not in there)
-            complete.append(
-                Window(
-                    self._index,
-                    self._info,
-                    first,
-                    last,
-                    frames,
-                    missing,
-                    stride=self._stride,
-                    region=self._region,
-                )
-            )
-            self._start, self._index = self._start + self._stride, self._index + 1
+            made += 1
+            yield self._window(frames)
             self._ring.forget_before(self._start)
-        return complete
+
+    def _window(self, frames: tuple[Frame, ...]) -> Window:
+        """Make the next window, and go on to the one after it."""
+        first, last = self._start, self._start + self._length - 1
+        there = {frame.seq for frame in frames}
+        missing = tuple(seq for seq in range(first, last + 1) if seq not in there)
+        index, self._start, self._index = self._index, self._start + self._stride, self._index + 1
+        return Window(
+            index, self._info, first, last, frames, missing, stride=self._stride, region=self._region
+        )
+
+    def _left_out_of_gap(self, next_seq: int, made: int, *, empty: bool) -> int:
+        """Count the next windows that are left out of a long gap.
+
+        Live, the first window of a gap is made, for it has all frames since the window before, and the last: the
+        others would be skipped. Lossless, the empty ones alone are left out.
+
+        Args:
+            next_seq: number that the stream has reached.
+            made: windows that were made of this gap.
+            empty: whether the next window has no frames.
+        """
+        most = max(2, min(MAX_AT_ONCE, MAX_FRAMES_AT_ONCE // self._length))
+        if empty and (count := self._empty_before(next_seq)) > MAX_AT_ONCE:
+            return count
+        complete = (next_seq - self._length - self._start) // self._stride + 1
+        return complete - most + 1 if made == 1 and not self._lossless and complete + made > most else 0
 
     def _empty_before(self, next_seq: int) -> int:
         """Count the windows that end before frame next_seq - 1.

@@ -51,7 +51,7 @@ class RecordingController:
             InputError: the folder cannot be made.
         """
         with self._lock:
-            if self._wanted is None:
+            if self._wanted is None or self._stopped:
                 wanted = folder or self._folder / f"recording-{datetime.now():%Y%m%d-%H%M%S-%f}"
                 make_folder(wanted, "choose another folder to record into")
                 self._wanted, self._late, self._whole = wanted, late, folder is not None
@@ -69,7 +69,12 @@ class RecordingController:
     @property
     def wanted(self) -> bool:
         """True if a recorder runs, or will after the next check."""
-        return self._wanted is not None
+        return self._wanted is not None and not self._stopped
+
+    @property
+    def _stopped(self) -> bool:
+        recorder = self._recorder
+        return recorder is not None and recorder.stopped and self._wanted == self._recorded_in
 
     def check(self, endpoint: str) -> None:
         """Start, restart or end the recorder.
@@ -88,10 +93,7 @@ class RecordingController:
             )
             self._recorded_in = wanted
         if self._recorder is not None:
-            self._recorder.check()
-            if self._recorder.stopped:
-                with self._lock:
-                    self._wanted = None if self._wanted == wanted else self._wanted
+            self._recorder.check()  # also after it gave up: what comes is missing from the recording
 
     def close(self) -> None:
         """End the recorder with the run, and wait until its files are finished."""

@@ -23,6 +23,7 @@ import click
 from daemon.ingest.sequence_ledger import Ledger
 from daemon.protocol.codec import MalformedMessageError, Received
 from daemon.protocol.messages import FrameHeader, Heartbeat
+from daemon.rate_limit import RateLimit
 from daemon.transport.child_process import send_line, stop_requested
 from daemon.transport.frame_subscriber import FrameSubscriber
 from selfstorm.errors import InputError
@@ -35,6 +36,7 @@ REPORT_INTERVAL_S = 0.5
 MAX_NUMBER = 2**63  # of a frame: readers keep them as 64-bit integers
 DRAIN_S = 5.0
 MAX_EARLIER = 64  # streams whose position is kept while another one runs
+FILES_HZ, FILES_AT_ONCE = 1.0, 100.0  # streams that may begin; a program gone wild would fill the folder with files
 POLL_MS = 200
 
 
@@ -87,6 +89,29 @@ class Recording:
             self.path.with_suffix(".jsonl").unlink()
 
 
+class Unrecorded:
+    """Account of a stream that gets no file; its frames are missing."""
+
+    path = ""
+
+    def __init__(self, info: StreamInfo, first_seq: int) -> None:
+        self.info, self.ledger = info, Ledger(info.stream, first_seq)
+
+    def add(self, header: FrameHeader, pixels: Array) -> None:
+        """Count the frame as missing."""
+        self.ledger.reached(header.seq + 1)
+
+    def fits(self, header: FrameHeader) -> bool:
+        """Accept any frame."""
+        return True
+
+    def check_files(self) -> None:
+        """Check nothing."""
+
+    def close(self) -> None:
+        """Close nothing."""
+
+
 class Recorder:
     """Writes stream after stream.
 
@@ -101,7 +126,8 @@ class Recorder:
 
     def __init__(self, folder: Path, stream: str, next_seq: int, *, late: bool = False) -> None:
         self._folder, self._stream, self._next_seq, self._late = folder, stream, next_seq, late
-        self._recording: Recording | None = None
+        self._recording: Recording | Unrecorded | None = None
+        self._files, self._refused_streams = RateLimit(FILES_HZ, FILES_AT_ONCE), 0
         self._described: StreamInfo | None = None
         self._positions = {stream: next_seq}  # of streams that may go on after another one
         self._before = {"recorded": 0, "missing": 0}
@@ -130,8 +156,12 @@ class Recorder:
                 recording.ledger.reached(message.next_seq)
             self._next_seq = recording.ledger.next_seq
 
-    def _begin(self, info: StreamInfo, first_seq: int) -> Recording:
-        recording = Recording(self._folder, info, first_seq)
+    def _begin(self, info: StreamInfo, first_seq: int) -> Recording | Unrecorded:
+        recording: Recording | Unrecorded
+        if self._files.allows(b""):
+            recording = Recording(self._folder, info, first_seq)
+        else:
+            recording, self._refused_streams = Unrecorded(info, first_seq), self._refused_streams + 1
         self._recording, self._stream, self._next_seq, self._late = recording, info.stream, first_seq, False
         self._report_due_s = 0.0  # a recorder that is killed is counted by the file that it named
         return recording
@@ -144,7 +174,8 @@ class Recorder:
                 self._recording.check_files()
             file = str(self._recording.path) if self._recording else ""
             in_file = self._recording.ledger.received if self._recording else 0
-            send_line(file=file, in_file=in_file, stream=self._stream, next_seq=self._next_seq, **self._counts())
+            counts = self._counts() | {"refused_streams": self._refused_streams}
+            send_line(file=file, in_file=in_file, stream=self._stream, next_seq=self._next_seq, **counts)
 
     def close(self) -> None:
         """Finish the running recording."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,18 @@ from daemon.health import Health
 from daemon.transport.child_process import ChildProcess
 from selfstorm.errors import InputError
 
-MAX_RESTARTS = 6
+MAX_RESTARTS, RESTARTS_WITHIN_S = 6, 60.0  # a recorder that dies more often has a fault that stays
 RETRY_INTERVAL_S = 2.0
 START_S, MAX_SILENCE_S = 30.0, 3.0  # until the first report, and between two
-NOTHING: dict[str, Any] = {"recorded": 0, "missing": 0, "stream": "", "next_seq": 0, "file": "", "in_file": 0}
+NOTHING: dict[str, Any] = {
+    "recorded": 0,
+    "missing": 0,
+    "stream": "",
+    "next_seq": 0,
+    "file": "",
+    "in_file": 0,
+    "refused_streams": 0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +61,7 @@ class RecorderSupervisor:
         reached: returns the state of the receiver.
 
     Attributes:
-        stopped: the recorder cannot record any more.
+        stopped: the recorder cannot record any more; frames that still come are missing from the recording.
     """
 
     def __init__(
@@ -70,7 +79,8 @@ class RecorderSupervisor:
         self._arguments += ["--key", str(key)] if key is not None else []
         self._health, self._reached = health, reached
         self._said = dict(NOTHING)
-        self._recorded_before = self._missing_before = self._restarts = 0
+        self._recorded_before = self._missing_before = 0
+        self._restarts_s: deque[float] = deque(maxlen=MAX_RESTARTS)
         self._sent_before: int | None = 0 if whole else None
         self.recorded = self.missing = 0
         self.stopped = self._silent = self._answered = False
@@ -82,6 +92,8 @@ class RecorderSupervisor:
         """Take over its reports; restart it if it died."""
         self._hear()
         limit_s = MAX_SILENCE_S if self._answered else START_S
+        if self.stopped:
+            self._account()
         if self._child is None:
             if not self.stopped and time.monotonic() >= self._restart_due_s:
                 self._restart()
@@ -120,25 +132,29 @@ class RecorderSupervisor:
             text = f"{self.missing} of {self.recorded + self.missing} frames are not in the recording"
             self._health.event("warning", "recording_incomplete", text)
 
-    def _start(self, more: list[str]) -> None:
+    def _start(self, more: list[str]) -> bool:
         try:
             self._child = ChildProcess("daemon.recording.recorder", [*self._arguments, *more])
-            self._heard_s, self._answered = time.monotonic(), False
         except InputError as error:
             self._restart_due_s = time.monotonic() + RETRY_INTERVAL_S
             self._health.event("error", "recorder_lost", f"{error}; tried again in {RETRY_INTERVAL_S:g} s")
+            return False
+        self._heard_s, self._answered, self._refused_streams = time.monotonic(), False, 0
+        return True
 
     def _restart(self) -> None:
-        if self._restarts >= MAX_RESTARTS:
-            self._give_up(f"the recorder died {MAX_RESTARTS + 1} times")
+        now_s = time.monotonic()
+        if len(self._restarts_s) == MAX_RESTARTS and now_s - self._restarts_s[0] < RESTARTS_WITHIN_S:
+            self._give_up(f"the recorder died {MAX_RESTARTS + 1} times within {RESTARTS_WITHIN_S:.0f} s")
             return
-        said, self._restarts = self._said, self._restarts + 1
+        said = self._said
         self._recorded_before += said["recorded"]
         self._missing_before += said["missing"]
-        self._said = said | {"recorded": 0, "missing": 0, "file": "", "in_file": 0}
-        self._start(["--stream", said["stream"], "--next-seq", str(said["next_seq"])])
-        text = "the recorder died and was restarted: frames in between are not recorded"
-        self._health.event("error", "recorder_lost", text)
+        self._said = said | {"recorded": 0, "missing": 0, "file": "", "in_file": 0, "refused_streams": 0}
+        if self._start(["--stream", said["stream"], "--next-seq", str(said["next_seq"])]):
+            self._restarts_s.append(now_s)
+            text = "the recorder died and was restarted: frames in between are not recorded"
+            self._health.event("error", "recorder_lost", text)
 
     def _hear(self) -> None:
         while self._child is not None and (said := self._child.said()):
@@ -151,6 +167,7 @@ class RecorderSupervisor:
                 continue
             self._said = NOTHING | said
             self._account()
+            self._tell_of_refused_streams()
             if said["file"]:
                 self._health.report(recording=said["file"])
 
@@ -167,6 +184,15 @@ class RecorderSupervisor:
             missing = max(missing, reached.sent - self._sent_before - under_way - self.recorded)
         self.missing = max(self.missing, missing)
         self._health.report(recorded_frames=self.recorded, recording_missing=self.missing)
+
+    def _tell_of_refused_streams(self) -> None:
+        """Report streams that began faster than they may be given files."""
+        refused = self._said["refused_streams"]
+        if refused > self._refused_streams:
+            text = f"{refused} streams began too fast to be recorded, and their frames are missing"
+            hint = "let one program alone publish, and change settings less often"
+            self._health.event("warning", "streams_not_recorded", f"{text}: {hint}")
+        self._refused_streams = refused
 
     def _until(self, reached: Reached) -> None:
         """Close the account of a recording while the stream goes on.

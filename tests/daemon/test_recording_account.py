@@ -1,5 +1,6 @@
 """The recording's own account: frames = recorded + missing, whatever happens to recorder, files and stream."""
 
+import json
 import shutil
 import signal
 import sys
@@ -10,14 +11,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from daemon_process import DEADLINE_S
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from daemon.health import Health
 from daemon.protocol.codec import Received
 from daemon.protocol.messages import FrameHeader
+from daemon.recording.controller import RecordingController
 from daemon.recording.recorder import Recorder, Recording, _step
-from daemon.recording.supervisor import Reached, RecorderSupervisor
+from daemon.recording.supervisor import MAX_RESTARTS, RESTARTS_WITHIN_S, Reached, RecorderSupervisor
 from daemon.sources.camera import CameraFrame
 from daemon.sources.stream_publisher import StreamPublisher
+from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 from selfstorm.io.movies import MovieFile
 
@@ -92,6 +97,35 @@ def rig(tmp_path):
             made.supervisor.stop(final=True)
 
 
+@pytest.fixture
+def recorded(tmp_path):
+    """A recording of ten frames, whose first pixels count them."""
+    recorder = Recorder(tmp_path, "", 0)
+    recorder.take(Received("info", INFO))
+    for seq in range(10):
+        header = FrameHeader(stream="stream-1", seq=seq, number=seq, shape=SHAPE, dtype="uint16", sent_unix_ns=1)
+        recorder.take(Received("frame", header, np.full(SHAPE, seq, np.uint16)))
+    recorder.close()
+    return next(tmp_path.glob("*.tif"))
+
+
+def first_pixels(path):
+    with MovieFile(path) as movie:
+        return [int(movie.frame(k)[0, 0]) for k in range(movie.length)]
+
+
+class Ended:
+    """A process that ended as soon as it was started."""
+
+    exit_code = 1
+
+    def stop(self, timeout_s=0):
+        pass
+
+    def said(self):
+        return None
+
+
 def test_frames_before_the_recorder_came_are_missing(rig):
     rig.send(180)
     rig.record(late=True, whole=True)
@@ -155,6 +189,78 @@ def test_a_folder_that_is_removed_while_recording_is_an_event_and_its_frames_are
     assert (status.recorded_frames, status.recording_missing) == (0, 15)
 
 
+@LINUX
+def test_frames_that_come_after_the_recorder_gave_up_are_missing_at_every_moment(rig):
+    rig.record(whole=True)
+    rig.send(10)
+    rig.until(lambda: rig.supervisor.recorded == 10)
+    shutil.rmtree(rig.folder)
+    rig.until(lambda: "recording_stopped" in rig.codes)
+    for _ in range(3):
+        rig.send(7)
+        rig.supervisor.check()
+        status = rig.health.status()
+        assert status.recorded_frames + status.recording_missing == rig.sent
+
+
+def test_a_recorder_that_dies_now_and_then_is_started_again_for_ever(rig, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("daemon.recording.supervisor.time.monotonic", lambda: now[0])
+    started = []
+    monkeypatch.setattr("daemon.recording.supervisor.ChildProcess", lambda *_: started.append(1) or Ended())
+    rig.supervisor = RecorderSupervisor("tcp://127.0.0.1:1", rig.folder, rig.health, Reached)
+    for _ in range(5 * MAX_RESTARTS):
+        now[0] += 1.1 * RESTARTS_WITHIN_S / MAX_RESTARTS
+        rig.supervisor.check()
+    assert (len(started), rig.supervisor.stopped) == (1 + 5 * MAX_RESTARTS, False)
+    for _ in range(MAX_RESTARTS):
+        rig.supervisor.check()
+    assert rig.supervisor.stopped, "it dies at once: that has a cause that stays"
+
+
+def test_a_process_that_cannot_be_started_is_tried_again_for_ever(rig, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("daemon.recording.supervisor.time.monotonic", lambda: now[0])
+    short = iter([True] * 20 + [False])
+
+    def start(*_):
+        if next(short):
+            raise InputError("no process can be started (Too many open files)")
+        return Ended()
+
+    monkeypatch.setattr("daemon.recording.supervisor.ChildProcess", start)
+    rig.supervisor = RecorderSupervisor("tcp://127.0.0.1:1", rig.folder, rig.health, Reached)
+    while rig.supervisor._child is None:
+        assert not rig.supervisor.stopped
+        now[0] += 3.0
+        rig.supervisor.check()
+
+
+def test_a_requested_recording_after_one_that_was_given_up_is_a_new_one(rig, tmp_path):
+    controller = RecordingController(tmp_path, rig.health)
+    first = controller.start()
+    controller.check("tcp://127.0.0.1:1")
+    controller._recorder.stopped = True
+    assert not controller.wanted
+    second = controller.start()
+    assert (second != first, controller.wanted) == (True, True)
+    assert controller.start() == second
+    controller.close()
+
+
+def test_the_file_is_named_before_the_first_report_is_due(tmp_path, capfd):
+    """A recorder that is killed within its first half second is counted by the file that it named."""
+    recorder = Recorder(tmp_path, "", 0)
+    recorder.report(now=True)
+    header = FrameHeader(stream="stream-1", seq=0, number=0, shape=SHAPE, dtype="uint16", sent_unix_ns=1)
+    recorder.take(Received("info", INFO))
+    recorder.take(Received("frame", header, np.zeros(SHAPE, np.uint16)))
+    recorder.report()
+    last = json.loads(capfd.readouterr().out.splitlines()[-1])
+    recorder.close()
+    assert (last["file"], last["in_file"]) == (str(*tmp_path.glob("*.tif")), 1)
+
+
 @pytest.mark.parametrize("kind", ["another shape", "a number past 2**63"])
 def test_a_frame_that_does_not_fit_is_missing_and_the_recording_is_readable(rig, kind):
     rig.record(whole=True)
@@ -171,19 +277,46 @@ def test_a_frame_that_does_not_fit_is_missing_and_the_recording_is_readable(rig,
     assert (status.recorded_frames, status.recording_missing) == (10, 1)
 
 
-def test_a_recording_is_read_around_what_is_wrong_in_it(rig):
-    rig.record(whole=True)
-    rig.send(10)
-    rig.until(lambda: rig.supervisor.recorded == 10)
-    rig.closes()
-    [index] = rig.folder.glob("*.jsonl")
-    lines = index.read_text().splitlines(keepends=True)
-    lines[3] = lines[3].replace("uint16", "uint8")
-    lines[6] = "{not json\n"
-    index.write_text("".join(lines))
-    [tiff] = rig.folder.glob("*.tif")
-    with MovieFile(tiff) as movie:
-        assert [int(movie.frame(k)[0, 0]) for k in range(movie.length)] == [0, 1, 2, 4, 5, 7, 8, 9]
+DAMAGE = {
+    "no JSON": lambda line: b"{not json\n",
+    "another type": lambda line: line.replace(b"uint16", b"uint8"),
+    "no UTF-8": lambda line: b'{"seq": "\xff\xfe"}\n',
+    "nothing": lambda line: b"\n",
+    "zeros": lambda line: bytes(len(line) - 1) + b"\n",
+    "cut": lambda line: line[: len(line) // 2] + b"\n",
+    "a list": lambda line: b"[1, 2]\n",
+    "a number past 2**63": lambda line: line.replace(b'"number":', b'"number":99999999999999999999'),
+    "nested": lambda line: b"[" * 100_000 + b"\n",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_recording_is_read_around_a_line_that_is_damaged(recorded, damage):
+    index = recorded.with_suffix(".jsonl")
+    lines = index.read_bytes().splitlines(keepends=True)
+    for number in (3, 6):
+        lines[number] = DAMAGE[damage](lines[number])
+    index.write_bytes(b"".join(lines))
+    assert first_pixels(recorded) == [0, 1, 2, 4, 5, 7, 8, 9]
+
+
+@pytest.mark.parametrize("which", [".tif", ".jsonl"])
+@given(share=st.floats(0, 1))
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_recording_is_read_up_to_where_it_was_cut(recorded, which, share):
+    """What a killed machine leaves of either file: all frames before are read, and no pixel is wrong."""
+    cut = recorded.with_suffix(which)
+    whole = cut.read_bytes()
+    kept = int(share * len(whole))
+    cut.write_bytes(whole[:kept])
+    try:
+        frames = first_pixels(recorded)
+    except InputError:
+        frames = []
+    finally:
+        cut.write_bytes(whole)
+    assert frames == list(range(len(frames)))
+    assert len(frames) >= (whole[:kept].count(b"\n") if which == ".jsonl" else 10 * kept // len(whole) - 1)
 
 
 def test_a_recording_that_is_stopped_before_it_reports_misses_what_came(rig):

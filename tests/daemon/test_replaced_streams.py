@@ -36,7 +36,7 @@ def heartbeat(name, next_seq):
 @pytest.fixture
 def receiver():
     """A receiver that is given messages without a socket."""
-    config = SimpleNamespace(reconstruction=SimpleNamespace(window=100, stride=100, region=None))
+    config = SimpleNamespace(reconstruction=SimpleNamespace(window=100, stride=100, region=None), lossless=False)
     health, queue = Health(run="run"), WindowQueue(lossless=False)
     settings = SimpleNamespace(current=config)
     made = FrameReceiver("inproc://none", health, queue, settings=settings, begins=lambda _: None)

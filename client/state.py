@@ -155,7 +155,8 @@ def _add_sr(state: ViewerState, sr: Picture) -> ViewerState:
     number = state.history.number_of(sr.window)
     known = None if number is None else state.history.get(number)
     if number is not None and known is not None:
-        if sr.preview or not known.sr.preview:
+        newer = sr.header.published_unix_ns > known.sr.header.published_unix_ns
+        if not known.sr.preview or (sr.preview and not newer):
             return state  # the daemon repeats its last results whenever another viewer connects
         return _add_pair(state, replace(known, sr=sr), number)
     waits = state.sr is not None and state.sr.window == sr.window and not state.sr.preview

@@ -1,4 +1,4 @@
-"""Soak: an ordinary run for an hour, with everything on.
+"""Run for an hour with everything on, as a laboratory does.
 
 The account must explain every frame, and no process may grow.
 
@@ -38,7 +38,7 @@ START_S, STOP_S = 120, 120
 COLUMNS = ("minute", "sent", "missing", "recorded", "not rec.", "windows", "published", "skipped", "failed")
 
 
-class Memory:
+class MemorySamples:
     """Memory of every process of the run, over time."""
 
     def __init__(self) -> None:
@@ -84,7 +84,7 @@ class Memory:
 @click.option("--side", default=48, show_default=True, help="Pixels along each side of the camera's field.")
 def main(minutes: float, rate_hz: float, side: int) -> None:
     """Run everything for a while and report every fault; exit code 1 if there is one."""
-    ports, memory, faults = Ports(), Memory(), []
+    ports, memory, faults = Ports(), MemorySamples(), []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         (folder / "soak.toml").write_text(_config(ports, rate_hz, side), encoding="utf-8")
@@ -153,7 +153,7 @@ def _watch(
     control: ControlClient,
     daemon: subprocess.Popen[bytes],
     viewers: list[subprocess.Popen[bytes]],
-    memory: Memory,
+    memory: MemorySamples,
     minutes: float,
 ) -> Status | None:
     """Sample memory and account until the time is over.
@@ -172,7 +172,9 @@ def _watch(
             if not row_due_s:
                 print(" ".join(f"{name:>9}" for name in (*COLUMNS, *pids)))
             row_due_s += ROW_S
-            print(" ".join(f"{value:9.0f}" for value in (*_row(seconds, status), *map(memory.newest, pids))), flush=True)
+            print(
+                " ".join(f"{value:9.0f}" for value in (*_row(seconds, status), *map(memory.newest, pids))), flush=True
+            )
         time.sleep(SAMPLE_S)
     return status if daemon.poll() is None else None
 

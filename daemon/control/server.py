@@ -11,7 +11,6 @@ from collections import OrderedDict
 
 import zmq
 
-from daemon.rate_limit import RateLimit
 from daemon.control.request_handler import RequestHandler
 from daemon.health import Health
 from daemon.keys.allow_list import AllowList
@@ -19,6 +18,7 @@ from daemon.keys.permissions import Permissions, permissions_of, refusal
 from daemon.protocol.codec import MalformedMessageError, announced_version, decode, encode
 from daemon.protocol.messages import VERSION, Reply, Request
 from daemon.protocol.verbs import READING, RefusedRequestError
+from daemon.rate_limit import RateLimit
 from daemon.transport.refusal_counter import RejectionCounter
 from daemon.transport.server_socket import ServerSocket
 from selfstorm.errors import InputError

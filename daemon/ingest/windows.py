@@ -125,7 +125,7 @@ class SlidingWindows:
         return self.passed(frame.seq + 1)
 
     def passed(self, next_seq: int) -> Iterator[Window]:
-        """Advance the stream, and make the windows that this completes, one at a time.
+        """Advance the stream, and make the windows that this completes.
 
         Args:
             next_seq: number that the stream has reached, whether its frames came or not.
@@ -148,9 +148,7 @@ class SlidingWindows:
         there = {frame.seq for frame in frames}
         missing = tuple(seq for seq in range(first, last + 1) if seq not in there)
         index, self._start, self._index = self._index, self._start + self._stride, self._index + 1
-        return Window(
-            index, self._info, first, last, frames, missing, stride=self._stride, region=self._region
-        )
+        return Window(index, self._info, first, last, frames, missing, stride=self._stride, region=self._region)
 
     def _left_out_of_gap(self, next_seq: int, made: int, *, empty: bool) -> int:
         """Count the next windows that are left out of a long gap.

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from daemon.health import Level
+from daemon.processing.first_window import estimate_s
 from daemon.processing.load_control import LoadController, Workload
 from daemon.stopwatch import Stopwatch
 from selfstorm.compute.batching import retry_on_oom
@@ -116,6 +117,17 @@ class Reconstructor:
             return window  # a first window has no costs yet
         time_for = self._load.max_frames(stride_s(window)) - len(window.frames)
         return replace(window, before=window.before[max(0, len(window.before) - max(0, time_for)) :])
+
+    def first_window_s(self, window: Window) -> float:
+        """Estimate the seconds until the first density of a new model.
+
+        Returns:
+            0 where the window has a model, where the source waits (lossless), and where it is short.
+        """
+        self._follow(window)
+        if self._engine.model is not None or self._steady or not window.frames:
+            return 0.0
+        return estimate_s(self._settings, window, self.compute.device)
 
     def forget(self) -> None:
         """Start a new model with the next window."""

@@ -2,7 +2,7 @@
 
 Adding one takes a class and a line in `Service`.
 
-worker ──► preview, result, failed, config_changed, model_reset, close ──► publisher
+worker ──► mean, preview, result, failed, config_changed, model_reset, close ──► publisher
                                                                        ├─► picture file (--save)
                                                                        ├─► manifest
                                                                        └─► checkpoint
@@ -60,6 +60,9 @@ class Sink:
     def start(self) -> None:
         """Begin, before the first window."""
 
+    def mean(self, picture: Picture) -> None:
+        """Take the mean of the frames of a field's first window, which takes long."""
+
     def preview(self, output: WindowOutput) -> None:
         """Take the fast density picture of a window."""
 
@@ -85,6 +88,10 @@ class PublisherSink(Sink):
     def __init__(self, publisher: Publisher) -> None:
         self._publisher = publisher
 
+    def mean(self, picture: Picture) -> None:
+        """Send the mean of the camera's frames in place of a preview."""
+        self._publisher.pictures("sr.preview", picture, picture)
+
     def preview(self, output: WindowOutput) -> None:
         """Send the preview of a window."""
         self._publish("sr.preview", output)
@@ -109,6 +116,10 @@ class Sinks(Sink):
     def start(self) -> None:
         """Start all outputs."""
         self._each("start")
+
+    def mean(self, picture: Picture) -> None:
+        """Hand the mean of a first window to all outputs."""
+        self._each("mean", picture)
 
     def preview(self, output: WindowOutput) -> None:
         """Hand a preview to all outputs."""

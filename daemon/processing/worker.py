@@ -11,8 +11,9 @@ import torch
 from daemon.health import Health
 from daemon.ingest.windows import WindowQueue
 from daemon.live_config import LiveConfig
+from daemon.processing.first_window import mean_of
 from daemon.processing.picture_headers import header_of, quality_of, raw_header_of
-from daemon.processing.reconstructor import PREVIEW, Reconstructor, WindowResult
+from daemon.processing.reconstructor import PREVIEW, Reconstructor, WindowResult, stride_s
 from daemon.processing.sinks import Sink, Sinks, WindowOutput
 from daemon.run_clock import unix_ns
 from daemon.stopwatch import Stopwatch
@@ -28,6 +29,10 @@ log = logging.getLogger(__name__)
 
 WAIT_S = 0.2
 EMPTY = "none of its frames arrived"
+LEARNING = (
+    "camera, optics and density are learned from it, which takes about {seconds:.0f} s; windows until then are "
+    "skipped. A region, a shorter window or a lower scale takes less"
+)
 
 
 class Worker(threading.Thread):
@@ -122,6 +127,7 @@ class Worker(threading.Thread):
             latencies["preview"] = output.header.metrics["latency_ms"]
 
         try:
+            self._show_first(window)
             wanted, window = window, self._reconstructor.in_time(window)
             self._health.frames(passed_over=len(wanted.before) - len(window.before))
             made = self._reconstructor.reconstruct(window, stopwatch, preview)
@@ -152,6 +158,18 @@ class Worker(threading.Thread):
             METRICS.line(output.header.metrics),
             stopwatch.milliseconds,
         )
+
+    def _show_first(self, window: Window) -> None:
+        """Say how long the first window of a field takes, and show the mean of its frames until then.
+
+        Nothing is said where it takes less than a stride.
+        """
+        seconds = self._reconstructor.first_window_s(window)
+        if seconds <= stride_s(window):
+            return
+        self._health.event("info", "learning", f"window {window.index}: {LEARNING.format(seconds=seconds)}")
+        settings = self._reconstructor.settings
+        self._sinks.mean(mean_of(window, settings, self._health, unix_ns(), seconds))
 
     def _log_once(self, window: Window, error: Exception) -> None:
         """Log the traceback of a failed window.

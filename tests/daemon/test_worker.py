@@ -1,5 +1,7 @@
 """The worker with outputs of a test's own: empty windows, failing windows, failing outputs."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -152,3 +154,56 @@ def test_a_third_kind_of_model_reaches_the_outputs(run, monkeypatch):
 def test_a_model_of_no_known_kind_is_refused_in_words():
     with pytest.raises(ValueError, match="no model 'mean': give unrolled or paper"):
         Config.model_validate({"reconstruction": {"model": "mean"}})
+
+
+class Means(Log):
+    """Keeps the mean that is shown first, too."""
+
+    def mean(self, picture):
+        self.steps.append("mean")
+        self.picture = picture
+
+
+LARGE = 160
+
+
+def large(index, received_ns):
+    """A window of a large field; its frames came so far apart."""
+    info = StreamInfo(stream="stream-1", source="here", height=LARGE, width=LARGE, dtype="uint16")
+    pixels = np.random.default_rng(index).poisson(100, (20, LARGE, LARGE)).astype(np.uint16)
+    first = 10 * index
+    frames = tuple(Frame("stream-1", first + k, k, image, None, 0, k * received_ns) for k, image in enumerate(pixels))
+    return Window(index, info, first, first + 19, frames, (), stride=10)
+
+
+def test_the_first_window_of_a_large_field_says_how_long_it_takes_and_shows_the_mean_meanwhile(run, monkeypatch):
+    clock = SimpleNamespace(perf_counter=iter([0.0, 2.0]).__next__)
+    monkeypatch.setattr("daemon.processing.first_window.time", clock)
+    log = Means()
+    monkeypatch.setattr(Log, "result", lambda self, output: self.steps.append(f"result {output.window.index}"))
+    health, worker = run([large(0, 10**7), large(1, 10**7)], [log])
+    assert not worker.died
+    assert [step for step in log.steps if "preview" not in step] == ["start", "mean", "result 0", "result 1", "close"]
+    [event] = [event for event in health.events_since(0) if event.code == "learning"]
+    assert "takes about 50 s" in event.text  # 25 times the part that took two seconds
+    assert "A region, a shorter window or a lower scale takes less" in event.text
+    header, pixels = log.picture
+    assert (header.shape, header.scale, header.grade, header.estimate) == ((LARGE, LARGE), 1, "preview", "mean")
+    assert header.pixel_nm == 100.0
+    assert header.notes == (
+        "not super-resolved: the mean of the camera's frames, until the first density in about 50 s",
+    )
+    assert np.abs(pixels - np.mean([f.pixels for f in large(0, 1).frames], 0)).max() < 1e-3
+
+
+@pytest.mark.parametrize("case", ["a small field", "a slow camera", "lossless"])
+def test_no_mean_is_shown_where_the_first_window_takes_less_than_a_stride(run, monkeypatch, case):
+    clock = SimpleNamespace(perf_counter=iter([0.0, 2.0]).__next__)
+    monkeypatch.setattr("daemon.processing.first_window.time", clock)
+    log = Means()
+    monkeypatch.setattr(Log, "result", lambda self, output: self.steps.append(f"result {output.window.index}"))
+    windows = {"a small field": [window(0)], "a slow camera": [large(0, 60 * 10**9)]}.get(case, [large(0, 10**7)])
+    config = CONFIG.model_copy(update={"lossless": case == "lossless"})
+    run(windows, [log], config=config)
+    assert "mean" not in log.steps
+    assert "result 0" in log.steps

@@ -193,7 +193,7 @@ def same_emitters(found, again):
     )
     apart_nm = np.hypot(y[:, None] - y2, x[:, None] - x2)
     apart_nm[frame[:, None] != others] = np.inf
-    return int((apart_nm.min(1, initial=np.inf) < 0.5 * sd).sum())
+    return int((apart_nm.min(1, initial=np.inf) < 0.5 * sd.min(1)).sum())
 
 
 @pytest.mark.parametrize(("estimate", "scale"), [("emitters", 8), ("density", 2)])

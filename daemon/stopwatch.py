@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,23 +17,60 @@ from daemon.protocol.messages import StageLatency
 KEPT_WINDOWS = 512
 
 
+class Clock(Protocol):
+    """Clock of whatever works: moments, and the seconds between them.
+
+    A moment may be one that a device has not reached yet.
+    """
+
+    def now(self) -> Any:
+        """Return the moment at which all work so far is done."""
+        ...
+
+    def seconds(self, earlier: Any, later: Any) -> float:
+        """Return the seconds between two moments; may wait for the later one."""
+        ...
+
+
+class HostClock:
+    """Clock of this process."""
+
+    def now(self) -> float:
+        """Return monotonic seconds."""
+        return time.monotonic()
+
+    def seconds(self, earlier: float, later: float) -> float:
+        """Return the seconds between two moments."""
+        return later - earlier
+
+
 class Stopwatch:
     """Seconds by step of a window.
 
-    Attributes:
-        seconds: so far, by step.
+    Marking a step waits for nothing; reading the seconds waits until the device has done them.
+
+    Args:
+        clock: of the device that works.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._last_s = clock()
-        self.seconds: defaultdict[str, float] = defaultdict(float)
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or HostClock()
+        self._last = self._clock.now()
+        self._unread: list[tuple[str, Any]] = []
+        self._seconds: defaultdict[str, float] = defaultdict(float)
 
     def mark(self, step: str) -> None:
         """Add the time since the last mark to this step."""
-        now_s = self._clock()
-        self.seconds[step] += now_s - self._last_s
-        self._last_s = now_s
+        self._unread.append((step, self._clock.now()))
+
+    @property
+    def seconds(self) -> Mapping[str, float]:
+        """Seconds by step, so far."""
+        for step, moment in self._unread:
+            self._seconds[step] += self._clock.seconds(self._last, moment)
+            self._last = moment
+        self._unread = []
+        return self._seconds
 
     @property
     def milliseconds(self) -> dict[str, float]:

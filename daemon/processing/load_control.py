@@ -23,6 +23,20 @@ MAX_SHARE_ONCE = 1.7
 NEWEST_WEIGHT = 0.3  # of a new measurement in the running mean
 MAX_TUNING_SHARE = 0.05  # of all time, for PSF updates that do not fit into a stride
 TIMED_STAGES = tuple(stage for stage in STAGES if stage.costs)
+# Launches of the same units, counted (python -m benchmarks.stride). On a graphics card a step takes at least as long as
+# its launches, while an iteration of a small field is part of one.
+INITIAL_LAUNCHES = {
+    "watch": 60,
+    "memory": 5_800,
+    "preview": 970,
+    "quality": 60,
+    "other": 70,
+    "emitters fast": 60,
+    "emitters best": 150,
+    "localisations fast": 190,
+    "localisations best": 280,
+    "drawing": 250,
+}
 # Initial costs in iterations, measured on 64 x 64 pixels and one core. Stages know their own.
 INITIAL_COSTS = {
     "watch": 2.2,  # a frame
@@ -62,15 +76,24 @@ class LoadController:
         full: the configured level, which is never exceeded.
         steady: always process at the full level (lossless).
         iteration_s: seconds per iteration of the density network, from a first measurement.
+        launch_s: seconds that an operation takes at least on the device.
         clock: monotonic seconds.
     """
 
     def __init__(
-        self, full: ProcessingLevel, *, steady: bool, iteration_s: float, clock: Callable[[], float] = time.monotonic
+        self,
+        full: ProcessingLevel,
+        *,
+        steady: bool,
+        iteration_s: float,
+        launch_s: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._steps = [full] if steady else degradation_ladder(full)
         self._steady, self._clock, self._iteration_s = steady, clock, iteration_s
-        self._costs = dict(INITIAL_COSTS)
+        self._costs = {
+            key: max(cost, INITIAL_LAUNCHES.get(key, 0) * launch_s / iteration_s) for key, cost in INITIAL_COSTS.items()
+        }
         self._step = 0
         self._tuned_s = clock()
 

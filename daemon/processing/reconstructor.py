@@ -20,6 +20,7 @@ from daemon.processing.first_window import estimate_s
 from daemon.processing.load_control import LoadController, Workload
 from daemon.stopwatch import Stopwatch
 from selfstorm.compute.batching import retry_on_oom
+from selfstorm.compute.device import launch_s
 from selfstorm.errors import InputError, first_line
 from selfstorm.frames import Array, StreamInfo, Window
 from selfstorm.reconstruction import Reconstruction
@@ -232,7 +233,12 @@ class Reconstructor:
         return WindowResult(outcome.result, self._level, outcome.model.fingerprint(), outcome.learned)
 
     def _new_load_controller(self, model: StreamModel) -> LoadController:
-        return LoadController(model.settings.level, steady=self._steady, iteration_s=model.iteration_s())
+        return LoadController(
+            model.settings.level,
+            steady=self._steady,
+            iteration_s=model.iteration_s(),
+            launch_s=launch_s(self.compute.device),
+        )
 
     def _workload_of(self, model: StreamModel, window: Window, new: int) -> Workload:
         cost = model.cost(window.first_seq)

@@ -18,7 +18,7 @@ from daemon.processing.sinks import Sink, Sinks, WindowOutput
 from daemon.run_clock import unix_ns
 from daemon.stopwatch import Stopwatch
 from daemon.stream_settings import stream_settings
-from selfstorm.compute.device import describe
+from selfstorm.compute.device import describe, prepare_thread
 from selfstorm.errors import InputError, first_line
 from selfstorm.frames import Window
 from selfstorm.metrics.registry import METRICS
@@ -80,6 +80,7 @@ class Worker(threading.Thread):
 
     def run(self) -> None:
         """Reconstruct windows until the queue is finished, then close the outputs."""
+        prepare_thread(self._reconstructor.compute.device)
         self._sinks.start()
         try:
             while not self._queue.finished and self.fatal is None:
@@ -118,7 +119,7 @@ class Worker(threading.Thread):
             self._health.windows(failed=1)
             self.fatal = error
             return
-        stopwatch = Stopwatch()
+        stopwatch = Stopwatch(self._reconstructor.compute.clock)
         latencies = {"waiting": (unix_ns() - window.frames[-1].received_unix_ns) / 1e6}
 
         def preview(result: Reconstruction) -> None:

@@ -9,27 +9,54 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
-# (function, inputs, buffers, whether it would have been one kernel) -> result
-Runner = Callable[[Callable[..., Any], tuple[Tensor, ...], dict[str, Tensor], bool], Any]
+
+class Runner(Protocol):
+    """Runs operations in place of compiled kernels and graphs."""
+
+    def compiled(
+        self, function: Callable[..., Any], inputs: tuple[Tensor, ...], buffers: dict[str, Tensor], fused: bool
+    ) -> Any:
+        """Run the function of a CompiledOp.
+
+        Args:
+            function: to run.
+            inputs: its arguments.
+            buffers: its keyword arguments, for intermediate results.
+            fused: whether it would have been one kernel.
+        """
+        ...
+
+    def captured(self, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
+        """Run a function that would have been a graph on a graphics card."""
+        ...
 
 
-def _plainly(function: Callable[..., Any], inputs: tuple[Tensor, ...], buffers: dict[str, Tensor], fused: bool) -> Any:
-    return function(*inputs, **buffers)
+class _Plain:
+    """Runs every operation as it is."""
+
+    def compiled(
+        self, function: Callable[..., Any], inputs: tuple[Tensor, ...], buffers: dict[str, Tensor], fused: bool
+    ) -> Any:
+        return function(*inputs, **buffers)
+
+    def captured(self, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
+        return function(*inputs)
 
 
+_PLAIN = _Plain()
 _runner: ContextVar[Runner | None] = ContextVar("runner", default=None)
 
 
 @contextmanager
-def one_by_one(runner: Runner = _plainly) -> Iterator[None]:
+def one_by_one(runner: Runner = _PLAIN) -> Iterator[None]:
     """Run operations one by one in this thread.
 
     Args:
-        runner: runs the operations of a CompiledOp.
+        runner: runs the operations of a CompiledOp and of graphs.
     """
     before = _runner.set(runner)
     try:

@@ -62,7 +62,7 @@ class CompiledOp(Generic[Result]):
         """Run the function: compiled where possible, else as it is."""
         fused = inputs[0].device.type in self._devices and not self._failed
         if (run := runner()) is not None:
-            result: Result = run(self._function, inputs, buffers, fused)
+            result: Result = run.compiled(self._function, inputs, buffers, fused)
             return result
         if fused:
             try:

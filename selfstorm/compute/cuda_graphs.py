@@ -51,6 +51,11 @@ def captured(function: Function, example: tuple[Tensor, ...]) -> Function:
     return replay
 
 
+def fits_graph(result: Tensor) -> bool:
+    """Return whether a result is small enough for its function to be a graph."""
+    return result.numel() * result.element_size() <= MAX_GRAPH_BYTES
+
+
 class Graphs:
     """Graphs of the functions that use one set of operators.
 
@@ -73,15 +78,16 @@ class Graphs:
             function: to call.
             inputs: tensors on one device.
         """
-        if inputs[0].device.type not in self._devices or runner() is not None:
+        if (run := runner()) is not None:
+            return run.captured(function, inputs)
+        if inputs[0].device.type not in self._devices:
             return function(*inputs)
         key = (name, *(z.shape for z in inputs))
         if key in self._known:
             self._known.move_to_end(key)
             return (self._known[key] or function)(*inputs)
         result = function(*inputs)
-        small = result.numel() * result.element_size() <= MAX_GRAPH_BYTES
-        self._known[key] = self._graph(name, function, inputs) if small else None
+        self._known[key] = self._graph(name, function, inputs) if fits_graph(result) else None
         if len(self._known) > MAX_GRAPHS:
             self._known.popitem(last=False)
         return result

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from selfstorm.errors import InputError
 
+LAUNCH_S = 6e-6  # of an operation called from Python
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 
@@ -39,13 +40,30 @@ def prepare_device(name: str = "auto") -> torch.device:
     if not present[name]:
         raise InputError(f"this machine has no usable {name} device", where="device", hint="use 'auto' or 'cpu'")
     threadpool_limits(1, "blas")
+    device = torch.device(name)
+    prepare_thread(device)
     if name == "cpu":
         torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
-        torch.set_flush_denormal(True)
     if name == "cuda":
         torch.set_float32_matmul_precision("highest")
         torch.backends.cudnn.allow_tf32 = False
-    return torch.device(name)
+        torch.backends.cudnn.deterministic = True
+    return device
+
+
+def prepare_thread(device: torch.device) -> None:
+    """Set a thread up for computing on a device, before its first computation.
+
+    Whether denormals are flushed is a property of a thread. On Linux a thread takes it from the one that starts it, on
+    Windows it does not.
+    """
+    if device.type == "cpu":
+        torch.set_flush_denormal(True)
+
+
+def launch_s(device: torch.device) -> float:
+    """Return the seconds that the launch of an operation takes."""
+    return 0.0 if device.type == "cpu" else LAUNCH_S
 
 
 def precise(scalar: Tensor) -> Tensor:

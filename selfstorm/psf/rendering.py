@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from selfstorm.compute.scatter import scatter_sum
 from selfstorm.frames import Array
 from selfstorm.psf.models import Psf, reach_px
 from selfstorm.psf.separable import Integral
@@ -188,8 +189,7 @@ class Squares:
 
     def added(self, images: Tensor) -> Tensor:
         """Add up images (N, side, side) at their places on an empty canvas."""
-        canvas = images.new_zeros(math.prod(self.shape))
-        return canvas.scatter_add_(0, self.places, images.flatten()).view(self.shape)
+        return scatter_sum(math.prod(self.shape), self.places, images.flatten()).view(self.shape)
 
 
 class PatchLayout:

@@ -19,7 +19,7 @@ from selfstorm.compute.compiled import CompiledOp
 from selfstorm.compute.cuda_graphs import Graphs
 from selfstorm.compute.device import precise
 from selfstorm.physics.multiplicative import back_projected_ratio
-from selfstorm.physics.operators import LAGS, Operator
+from selfstorm.physics.operators import LAGS, Grid, Operator
 from selfstorm.stages.covariances import WindowStatistics, window_statistics, within
 from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
@@ -199,9 +199,17 @@ def _bytes(batch: Batch) -> int:
     return MAPS * grid.map_bytes + operator.separable.adjoint_bytes + FRAMES * grid.frame_bytes
 
 
+def _iteration_bytes(grid: Grid, frames: int) -> float:
+    """Count the least bytes of an iteration.
+
+    Two densities, their step and the norm are read, a density and its step written; the covariances are read.
+    """
+    return 6 * grid.map_bytes + len(LAGS) * grid.frame_bytes
+
+
 def _prepare(sample: Sample) -> Run:
     statistics = window_statistics(sample.y)
     return lambda iterations: density(sample.covariance, statistics, iterations)
 
 
-DENSITY = Stage("density", _bytes, _prepare, iterates=True, per_frame=False, captured=True)
+DENSITY = Stage("density", _bytes, _prepare, iterates=True, per_frame=False, captured=True, unit_bytes=_iteration_bytes)

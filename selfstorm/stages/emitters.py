@@ -17,7 +17,7 @@ from torch import Tensor
 
 from selfstorm.compute.compiled import CompiledOp
 from selfstorm.physics.multiplicative import back_projected_ratio
-from selfstorm.physics.operators import Imaging
+from selfstorm.physics.operators import Grid, Imaging
 from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
 
@@ -112,6 +112,14 @@ def _bytes(batch: Batch) -> int:
     return batch.frames * frame + SHARED_MAPS * grid.map_bytes
 
 
+def _iteration_bytes(grid: Grid, frames: int) -> float:
+    """Count the least bytes of an iteration, for one frame.
+
+    A map is read and written, a frame and its background are read, and both weights, which the frames share.
+    """
+    return (2 + 2 / frames) * grid.map_bytes + 2 * grid.frame_bytes
+
+
 def _prepare(sample: Sample) -> Run:
     return lambda iterations: sample_maps(sample, replace(EMITTER_SETTINGS["fast"], iterations=iterations))
 
@@ -125,4 +133,5 @@ EMITTERS = Stage(
     captured=True,
     costs={"emitters fast": 8.0, "emitters best": 20.0},
     estimates=("emitters", "fused"),
+    unit_bytes=_iteration_bytes,
 )

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.compute.batching import BYTES_PER_NUMBER
+from selfstorm.compute.scatter import scatter_sum
 from selfstorm.errors import InputError
 from selfstorm.localizations import Localizations
 from selfstorm.physics.operators import Grid
@@ -78,7 +79,7 @@ def render(found: Localizations, density: Tensor, grid: Grid, frames: int, scale
         place = ((i + reach) * prior.shape[1])[:, :, None] + (j + reach)[:, None, :]
         share = along_y[:, :, None] * along_x[:, None, :] * (trust[part, None, None] * prior.flatten()[place]).exp_()
         share *= (weight[part] / share.sum((1, 2)).clamp(min=1e-20))[:, None, None]
-        out.scatter_add_(0, place.flatten(), share.flatten())
+        out += scatter_sum(len(out), place.flatten(), share.flatten())
     return out.view(prior.shape)[reach:-reach, reach:-reach]
 
 

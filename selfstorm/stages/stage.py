@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from selfstorm.physics.operators import Imaging, LaggedCovariance
+from selfstorm.physics.operators import Grid, Imaging, LaggedCovariance
 from selfstorm.psf.models import Psf
 
 
@@ -72,6 +72,8 @@ class Stage:
         costs: time of one unit, in iterations of the density network, until it is measured; by name, or by name and
             quality. Without costs it is not timed on its own.
         estimates: pictures that need it.
+        unit_bytes: bytes of one unit (see `unit`) if each input were read once and each output written once, by grid
+            and frames of a batch.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Stage:
     captured: bool = False
     costs: Mapping[str, float] = field(default_factory=dict)
     estimates: tuple[str, ...] = ()
+    unit_bytes: Callable[[Grid, int], float] | None = None
 
     @property
     def unit(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 
 from selfstorm.compute.batching import BatchLimits
+from selfstorm.compute.device_clock import DeviceClock
 from selfstorm.compute.pinned_upload import Uploads
 
 
@@ -19,6 +20,7 @@ class Compute:
     Attributes:
         limits: upper limits of every plan.
         planned: the limits in use, within them: those of the last plan, or halved since.
+        clock: of the device.
     """
 
     def __init__(self, device: torch.device, limits: BatchLimits | None = None, uploads: Uploads | None = None) -> None:
@@ -26,6 +28,17 @@ class Compute:
         self.limits = limits or BatchLimits.on(device)
         self.uploads = uploads or Uploads(device)
         self.planned = self.limits
+        self.clock = DeviceClock(device)
+        self._bounded = device.type != "cpu"
+
+    @property
+    def max_group(self) -> int | None:
+        """Emitters that are localised together at most.
+
+        None stands for all of a batch of frames. A CPU's memory is not planned: there groups are bounded once it ran
+        short.
+        """
+        return self.planned.emitters if self._bounded else None
 
     def halve_limits(self) -> bool:
         """Halve the batch limits in use.
@@ -37,4 +50,5 @@ class Compute:
         if smaller is None:
             return False
         self.limits = self.planned = smaller
+        self._bounded = True
         return True

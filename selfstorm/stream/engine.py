@@ -16,6 +16,7 @@ import numpy as np
 from selfstorm.frames import Array
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.stream.compute_resources import Compute
+from selfstorm.stream.covariance_history import BLOCK_FRAMES
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.misfit_guard import MAX_JUMPS, MisfitGuard
 from selfstorm.stream.model_protocol import StreamModel
@@ -24,6 +25,10 @@ from selfstorm.stream.processing_level import ProcessingLevel
 
 NOT_LEARNED_FROM = "from a window that the model did not learn from"
 MISFIT_CAUTION = "the model does not learn from this window; do not trust this picture"
+
+# New frames take some twenty times their bytes while they are ingested. Fewer than a block of the history would only
+# take longer.
+MAX_PIXELS_TOGETHER, MIN_FRAMES_TOGETHER = 2**26, BLOCK_FRAMES
 
 MakeModel = Callable[[Array], StreamModel]
 ChooseLevel = Callable[[StreamModel], ProcessingLevel | None]
@@ -138,7 +143,8 @@ class StreamEngine:
             choose_level: called with the model that has ingested the frames; None for all that was asked for.
             callbacks: callbacks of progress.
             preview: called with a first picture as soon as there is one.
-            batch: new frames that are ingested together; None for all.
+            batch: new frames that are ingested together; None for all, but of a large field only so many as have
+                MAX_PIXELS_TOGETHER.
 
         Raises:
             Exception: whatever the model raises; the engine is as before, so that the window can be tried again or
@@ -146,8 +152,9 @@ class StreamEngine:
         """
         model, new = self.candidate(window), self.new_numbers(window)
         self.compute = model.compute
-        for first in range(0, len(new), batch or max(len(new), 1)):
-            some = new[first : first + (batch or len(new))]
+        batch = batch or _frames_together(window, new)
+        for first in range(0, len(new), batch):
+            some = new[first : first + batch]
             model.ingest(window.read(some), replace(window.span, numbers=some))
         callbacks.mark("watch")
         result = model.picture(window.span, choose_level(model), callbacks, preview)
@@ -176,3 +183,9 @@ class StreamEngine:
         left_out = np.concatenate([self._left_out, self.new_numbers(window)])
         self._left_out = left_out[:0] if learned else left_out
         self._last_number = int(window.span.numbers[-1])
+
+
+def _frames_together(window: EngineWindow, new: Array) -> int:
+    """Return how many of some new frames, (T,) numbers, are ingested together."""
+    pixels = window.read(new[:1]).size if len(new) else 1
+    return max(MIN_FRAMES_TOGETHER, MAX_PIXELS_TOGETHER // pixels)

@@ -104,23 +104,44 @@ def localize_block(
         maps = operators.graphs.run(("emitters", quality), network, y[part], prior, start[part], light.background[part])
         return begin + len(maps), maps.sum(0), candidates(maps, grid) if localizing else None
 
-    def fitted(group: slice, begin: Emitters) -> list[Localizations]:
-        fit = localize(y[group], begin, light.background[group], prior, psf, grid, LOCALIZATION_SETTINGS[quality])
-        return [_numbered(fit, block.numbers[group])]
+    def fitted_from(begin: int, waiting: Emitters, start: int) -> tuple[int, Localizations]:
+        """Localise the emitters of one group of frames from frame `begin` on.
+
+        Args:
+            begin: first frame of the group.
+            waiting: candidates, their frames counted from `start`.
+            start: number of their first frame.
+
+        Returns:
+            The end of the group, and its localisations.
+        """
+        stop = group_end(waiting.frame, begin - start, end - start, compute.max_group) + start
+        chosen = waiting.where((waiting.frame >= begin - start) & (waiting.frame < stop - start))
+        if begin > start:
+            chosen = chosen._replace(frame=chosen.frame - (begin - start))
+        group = slice(begin, stop)
+        fit = localize(y[group], chosen, light.background[group], prior, psf, grid, LOCALIZATION_SETTINGS[quality])
+        return stop, _numbered(fit, block.numbers[group])
+
+    def halve(error: Exception) -> bool:
+        return compute.halve_limits()
 
     total, first, end = torch.zeros_like(prior), 0, 0
     found: list[Localizations] = []
     waiting: list[Emitters] = []
     while end < len(y):
         begin = end
-        end, batch_total, emitters = retry_on_oom(partial(maps_from, begin), lambda error: compute.halve_limits())
+        end, batch_total, emitters = retry_on_oom(partial(maps_from, begin), halve)
         total += batch_total
         if emitters is not None:
             callbacks.mark("emitters")
             waiting.append(emitters._replace(frame=emitters.frame + (begin - first)))
             if sum(len(some.frame) for some in waiting) < compute.planned.emitters and end < len(y):
                 continue
-            found += fitted(slice(first, end), Emitters(*(torch.cat(values) for values in zip(*waiting, strict=True))))
+            together, done = Emitters(*(torch.cat(values) for values in zip(*waiting, strict=True))), first
+            while done < end:
+                done, fit = retry_on_oom(partial(fitted_from, done, together, first), halve)
+                found.append(fit)
             waiting = []
         callbacks.mark("localisations" if localizing else "emitters")
         callbacks.advance(end - first)
@@ -132,6 +153,21 @@ def localize_block(
         found=joined(found) if found else None,
         prior_frames=prior_frames,
     )
+
+
+def group_end(frame: Tensor, begin: int, end: int, max_emitters: int | None) -> int:
+    """Return the end of a group of frames that hold at most so many emitters.
+
+    Args:
+        frame: (E,) frame of each emitter.
+        begin: first frame of the group, which is in it however many emitters it holds.
+        end: end of the last group.
+        max_emitters: limit; None for all frames in one group.
+    """
+    if max_emitters is None:
+        return end
+    held = torch.bincount(frame, minlength=end)[begin:end].cumsum(0)
+    return begin + max(1, int((held <= max_emitters).sum()))
 
 
 def block_without_emitters(

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from selfstorm.compute.batching import free_bytes
 from selfstorm.errors import InputError
@@ -118,13 +119,18 @@ class UnrolledStream:
 
     def iteration_s(self) -> float:
         """Measure the time of one iteration of stage A here, in seconds."""
-        operators = self.learned.operators
-        flat, times = torch.ones_like(operators.imaging.norm), []
-        seen = operators.covariance.forward(flat)
-        for _ in range(PROBES):
-            start = time.perf_counter()
-            float(iterate(operators.covariance, flat, seen, seen, flat, PROBED_ITERATIONS).sum())
-            times.append(time.perf_counter() - start)
+        operators, times = self.learned.operators, []
+
+        def iterated(m: Tensor, data: Tensor) -> Tensor:
+            return iterate(operators.covariance, m, data, data, m, PROBED_ITERATIONS)
+
+        with torch.inference_mode():  # as windows are: kernels compiled outside would be compiled once more
+            flat = torch.ones_like(operators.imaging.norm)
+            seen = operators.covariance.forward(flat)
+            for _ in range(PROBES):
+                start = time.perf_counter()
+                float(operators.graphs.run("probe", iterated, flat, seen).sum())
+                times.append(time.perf_counter() - start)
         return min(times) / PROBED_ITERATIONS
 
     def memory_shortage(self, frames: int) -> str:

@@ -1,4 +1,4 @@
-"""These run where there is a CUDA or MPS device, and say so where there is none: python tools/gpu.py runs them all."""
+"""These run where there is a CUDA or MPS device, and say so where there is none: tools/gpu.py runs them all."""
 
 import numpy as np
 import pytest

@@ -1,7 +1,7 @@
 """Compiled kernels come to what the operations do one by one; frames that are fetched are those that were sent.
 
 On a CPU the kernels are made by the C++ compiler. That takes a minute, so it is done where it is asked for alone:
-pytest tests/gpu -m compiler, or python tools/gpu.py --device cpu --steps compiler.
+pytest tests/gpu -m compiler.
 """
 
 import shutil

@@ -4,9 +4,14 @@ A tensor of the meta device has a shape and no numbers. Asking one for its value
 tensor of the CPU raises, as each of these would make a graphics card wait or fail.
 """
 
+import threading
+
+import numpy as np
 import pytest
 import torch
+from streams import learned
 
+from selfstorm.compute.device import prepare_thread
 from selfstorm.physics.background import fit_background
 from selfstorm.physics.operators import Grid, Imaging, LaggedCovariance
 from selfstorm.psf.models import Airy, Gaussian
@@ -15,8 +20,10 @@ from selfstorm.stages.density import density, warmed
 from selfstorm.stages.emitters import EMITTER_SETTINGS, emitter_maps
 from selfstorm.stages.out_of_focus import OutOfFocusBackground, far_covariance
 from selfstorm.stages.static_emitters import static_emitters
+from selfstorm.stream import unrolled_stream
 from selfstorm.stream.averaging_plan import predictive_correlation
 from selfstorm.stream.brightness import frame_gains
+from selfstorm.stream.settings import Settings
 
 META = torch.device("meta")
 FRAMES, FIELD = 60, (40, 130)
@@ -64,3 +71,33 @@ def test_scalars_that_stay_on_the_device_are_those_of_python():
     dark = Sums(50, 49.0, 0 * now, 0 * following, 0 * power)
     assert float(statistics_of(dark, power).memory) == 0.0
     assert frame_gains(torch.zeros(30, 8, 8)).unique().tolist() == [1.0]  # no light, no change of it
+
+
+def test_an_iteration_is_timed_in_inference_mode(monkeypatch):
+    """As windows are computed: a kernel that is compiled outside is compiled again for the first of them."""
+    modes = []
+    model = learned(Settings(100.0, Gaussian(110.0), 100.0, 4.0), np.random.default_rng(1).poisson(99, (20, 12, 16)))
+    real = unrolled_stream.iterate
+    monkeypatch.setattr(
+        unrolled_stream, "iterate", lambda *given: modes.append(torch.is_inference_mode_enabled()) or real(*given)
+    )
+    assert model.iteration_s() > 0
+    assert set(modes) == {True}
+
+
+def test_denormals_are_flushed_in_every_thread_that_computes():
+    def tiny():
+        return float(torch.tensor([1e-39]) * 1.0) > 0
+
+    found = []
+
+    def thread():
+        torch.set_flush_denormal(False)  # as a new thread starts on Windows
+        found.append(tiny())
+        prepare_thread(torch.device("cpu"))
+        found.append(tiny())
+
+    one = threading.Thread(target=thread)
+    one.start()
+    one.join()
+    assert found == [True, False]

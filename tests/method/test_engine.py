@@ -9,6 +9,7 @@ from selfstorm.psf.models import Gaussian
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
+from selfstorm.stream import engine as engine_module
 from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.engine import EngineWindow, StreamEngine
 from selfstorm.stream.frame_store import WindowSpan
@@ -94,6 +95,20 @@ def test_frames_of_skipped_windows_and_batches_are_ingested_once_in_order(misfit
     engine.reconstruct(window(0), batch=7)
     outcome = engine.reconstruct(window(50, before=range(20, 50)), batch=7)
     assert (outcome.result.frames, engine.model.frames_learned) == (20, 70)
+
+
+def test_of_a_large_field_few_frames_are_ingested_together(misfits, monkeypatch):
+    together = []
+    monkeypatch.setattr(engine_module, "MAX_PIXELS_TOGETHER", 30 * RAW[0].size)
+    real = MeanStream.ingest
+    monkeypatch.setattr(
+        MeanStream, "ingest", lambda self, raw, span: together.append(len(raw)) or real(self, raw, span)
+    )
+    assert mean_engine().reconstruct(window(0, length=100)).result.frames == 100
+    assert together == [30, 30, 30, 10]
+    monkeypatch.setattr(engine_module, "MAX_PIXELS_TOGETHER", 1)
+    mean_engine().reconstruct(window(0, length=60))
+    assert together[4:] == [25, 25, 10]  # never less than a block of the history
 
 
 def made(misfit, spread, state="warm"):

@@ -24,6 +24,7 @@ from selfstorm.stages.out_of_focus import OUT_OF_FOCUS
 from selfstorm.stages.rendering import RENDERING, render
 from selfstorm.stages.stage import Batch
 from selfstorm.stream import memory_plan as planner
+from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.memory_plan import COUNTED_WITHIN, plan
 from selfstorm.stream.offline import check_memory
@@ -243,3 +244,41 @@ def test_a_window_that_cannot_fit_is_refused_in_words_before_it_is_begun(raw, mo
     monkeypatch.setattr("selfstorm.stream.unrolled_stream.free_bytes", lambda device: 2**20)
     with pytest.raises(InputError, match=r"0\.0 GiB of its memory are free, 60 frames of this field take 0\.\d"):
         check_memory(model, 60)
+
+
+def test_groups_of_emitters_are_as_large_as_planned(raw, monkeypatch):
+    """On a card whose memory is counted; a frame that holds more on its own is a group."""
+    groups, limit = [], 60
+
+    def spied(y, begin, *more):
+        groups.append((len(y), len(begin.frame)))
+        return localize(y, begin, *more)
+
+    monkeypatch.setattr("selfstorm.stream.per_frame.localize", spied)
+    _, unbounded = picture(raw, BatchLimits(emitters=limit), estimate="fused")
+    assert max(count for frames, count in groups if frames > 1) > limit
+    whole, groups[:] = sum(count for _, count in groups), []
+    monkeypatch.setattr(Compute, "max_group", property(lambda self: self.planned.emitters))
+    _, bounded = picture(raw, BatchLimits(emitters=limit), estimate="fused")
+    assert max(count for frames, count in groups if frames > 1) <= limit
+    assert sum(count for _, count in groups) == whole
+    assert np.abs(bounded.picture - unbounded.picture).max() < 1e-4 * unbounded.picture.max()
+    numbers = bounded.localizations.frame
+    assert (numbers[1:] >= numbers[:-1]).all()
+
+
+def test_where_memory_ends_in_a_group_it_is_halved_and_no_frame_is_lost(raw, monkeypatch):
+    groups = []
+
+    def short(y, begin, *more):
+        if len(begin.frame) > 100:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        groups.append((len(y), len(begin.frame)))
+        return localize(y, begin, *more)
+
+    _, whole = picture(raw, BatchLimits(emitters=400), estimate="fused")
+    monkeypatch.setattr("selfstorm.stream.per_frame.localize", short)
+    model, small = picture(raw, BatchLimits(emitters=400), estimate="fused")
+    assert sum(frames for frames, _ in groups) == len(raw)
+    assert model.compute.limits.emitters <= 100
+    assert np.abs(small.picture - whole.picture).max() < 1e-4 * whole.picture.max()

@@ -6,6 +6,7 @@ It runs a movie with ground truth, or a simulated one, through every method, and
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -151,7 +152,6 @@ def _rates(rates: str) -> tuple[float, ...]:
 def _stages(output: Path, sides_px: tuple[int, ...], frames: int, device: str) -> None:
     from benchmarks.report import aligned, environment, stages_page
     from benchmarks.stages import measure
-    from benchmarks.stages_figure import write_figure
     from selfstorm.compute.device import describe, prepare_device
 
     torch_device = prepare_device(device)
@@ -161,15 +161,17 @@ def _stages(output: Path, sides_px: tuple[int, ...], frames: int, device: str) -
         part.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     with atomic_write(output / "stages.md", overwrite=True) as part:
         part.write_text(stages_page(record, figures.table()), encoding="utf-8")
-    with atomic_write(output / "stages.png", overwrite=True) as part:
-        write_figure(part, figures, f"{describe(torch_device)}, {record['environment']['cpu']}")
     click.echo("\n" + "\n".join(aligned(figures.table())))
-    click.echo(f"\nwrote stages.json, stages.md and stages.png into {output}")
+    if _can_plot("stages", output):
+        from benchmarks.stages_figure import write_figure
+
+        with atomic_write(output / "stages.png", overwrite=True) as part:
+            write_figure(part, figures, f"{describe(torch_device)}, {record['environment']['cpu']}")
+    click.echo(f"\nwrote stages.json and stages.md into {output}")
 
 
 def _stream(output: Path, sides_px: tuple[int, ...], rates_hz: tuple[float, ...], seconds: float, device: str) -> None:
     from benchmarks.stream import measure
-    from benchmarks.stream_figure import write_figure
     from selfstorm.compute.device import describe, prepare_device
 
     torch_device = prepare_device(device)
@@ -177,11 +179,24 @@ def _stream(output: Path, sides_px: tuple[int, ...], rates_hz: tuple[float, ...]
     with atomic_write(output / "stream.json", overwrite=True) as part:
         record = {"device": describe(torch_device), **figures.as_dict()}
         part.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    with atomic_write(output / "stream.png", overwrite=True) as part:
-        write_figure(part, figures, describe(torch_device))
+    if _can_plot("stream", output):
+        from benchmarks.stream_figure import write_figure
+
+        with atomic_write(output / "stream.png", overwrite=True) as part:
+            write_figure(part, figures, describe(torch_device))
     for side_px in sides_px:
         click.echo(f"{side_px} x {side_px} px: nothing skipped up to {figures.fastest(side_px):g} frames/s")
-    click.echo(f"wrote stream.json and stream.png into {output}")
+    click.echo(f"wrote stream.json into {output}")
+
+
+def _can_plot(stem: str, output: Path) -> bool:
+    """Return whether plots can be drawn here, and say so.
+
+    Figures are also measured where little is installed.
+    """
+    can = importlib.util.find_spec("matplotlib") is not None
+    click.echo(f"\n{f'plotting {output / stem}.png' if can else 'no plot: matplotlib is not installed'}")
+    return can
 
 
 def _read(

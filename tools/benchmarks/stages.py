@@ -74,6 +74,9 @@ class StageCost:
         seconds: measured.
         flops: counted operations.
         bytes: counted bytes read and written.
+        launches: counted kernels, as a graphics card would run it.
+        waits: counted times that the host waits for the device.
+        least_bytes: bytes if each input were read once and each output written once; 0 where a stage does not say.
     """
 
     side_px: int
@@ -82,6 +85,9 @@ class StageCost:
     seconds: float
     flops: float
     bytes: float
+    launches: float = 0.0
+    waits: float = 0.0
+    least_bytes: float = 0.0
 
     def limit_seconds(self, ceilings: Ceilings) -> float:
         """Return the seconds at the slower of both ceilings."""
@@ -93,6 +99,11 @@ class StageCost:
         It may exceed 1: data that fit a cache are read faster than from memory.
         """
         return self.limit_seconds(ceilings) / self.seconds
+
+    def least_share(self, ceilings: Ceilings) -> float:
+        """Return the share of the speed at the least bytes, 0..1."""
+        limit_s = max(self.flops / ceilings.product_flops_s, self.least_bytes / ceilings.copy_bytes_s)
+        return limit_s / self.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,18 +150,23 @@ class StageFigures:
     def as_dict(self) -> dict[str, Any]:
         """Return the figures for JSON, with those that follow from them."""
         stages = [
-            {**asdict(cost), "limit_seconds": cost.limit_seconds(self.ceilings), "share": cost.share(self.ceilings)}
+            {
+                **asdict(cost),
+                "limit_seconds": cost.limit_seconds(self.ceilings),
+                "share": cost.share(self.ceilings),
+                "least_share": cost.least_share(self.ceilings),
+            }
             for cost in self.stages
         ]
         return {"ceilings": asdict(self.ceilings), "stages": stages, "windows": [asdict(cost) for cost in self.windows]}
 
     def table(self) -> list[list[str]]:
         """Return a header and a row per stage."""
-        rows = [["stage", "field", "time ms", "Mflop", "MB", "limit ms", "share", "bound by"]]
+        rows = [["stage", "field", "time ms", "Mflop", "MB", "least MB", "limit ms", "share", "bound by"]]
         for cost in self.stages:
             limit = cost.limit_seconds(self.ceilings)
             memory = cost.bytes / self.ceilings.copy_bytes_s >= limit
-            numbers = [1e3 * cost.seconds, cost.flops / 1e6, cost.bytes / 1e6, 1e3 * limit]
+            numbers = [1e3 * cost.seconds, cost.flops / 1e6, cost.bytes / 1e6, cost.least_bytes / 1e6, 1e3 * limit]
             rows.append(
                 [
                     f"{cost.stage}, a {cost.unit}",
@@ -176,7 +192,7 @@ def measure(
     """
     ceilings = ceilings_of(device)
     say(f"copy {ceilings.copy_bytes_s / 1e9:.3g} GB/s, matrix product {ceilings.product_flops_s / 1e9:.4g} Gflop/s")
-    tile = np.stack([pixels for pixels, _ in simulate(_scene(), frames=frames + STRIDE)])
+    tile = tile_of(frames + STRIDE)
     stages, windows = [tuning_cost(tile[:frames])], []
     for side_px in sides_px:
         copies = -(-side_px // TILE_PX)
@@ -208,7 +224,9 @@ def stage_costs(raw: Array, device: torch.device) -> Iterator[StageCost]:
         for stage in STAGES:
             frames = y[: _frames_together(model, len(y))] if stage.batched else y
             sample = Sample(model.calibration.psf, operators.imaging, operators.covariance, frames.clamp(min=1.0))
-            yield StageCost(side_px, stage.name, stage.unit, *_unit_cost(stage, sample, operators.graphs, device))
+            cost = _unit_cost(stage, sample, operators.graphs, device)
+            least = stage.unit_bytes(operators.imaging.grid, len(frames)) if stage.unit_bytes else 0
+            yield StageCost(side_px, stage.name, stage.unit, *cost, least_bytes=least)
 
 
 def tuning_cost(raw: Array) -> StageCost:
@@ -276,8 +294,10 @@ def _paper_seconds(raw: Array, device: torch.device) -> float:
     return time.perf_counter() - begin
 
 
-def _scene() -> Scene:
-    return Scene(height=TILE_PX, width=TILE_PX, filaments=TILE_PX // 6, **SCENE)
+def tile_of(frames: int) -> Array:
+    """Simulate frames (T, TILE_PX, TILE_PX) ADU of a tile of larger fields."""
+    scene = Scene(height=TILE_PX, width=TILE_PX, filaments=TILE_PX // 6, **SCENE)
+    return np.stack([pixels for pixels, _ in simulate(scene, frames=frames)])
 
 
 def _known(raw: Array) -> Calibration:
@@ -309,33 +329,36 @@ def _captured(stage: Stage, sample: Sample, graphs: Graphs) -> Run:
     return replayed
 
 
-def _unit_cost(stage: Stage, sample: Sample, graphs: Graphs, device: torch.device) -> tuple[float, float, float]:
-    """Return seconds, operations and bytes of one unit.
+Cost = tuple[float, float, float, float, float]
+
+
+def _unit_cost(stage: Stage, sample: Sample, graphs: Graphs, device: torch.device) -> Cost:
+    """Return seconds, operations, bytes, launches and waits of one unit.
 
     The cost of an iteration is the difference between more and fewer of them.
     """
     run, frames = _captured(stage, sample, graphs), len(sample.y) if stage.per_frame else 1
     if not stage.iterates:
-        seconds, flops, moved = _cost(partial(run, 0), device)
-        return seconds / frames, flops / frames, moved / frames
+        once = _cost(partial(run, 0), device)
+        return cast(Cost, tuple(number / frames for number in once))
     few, more = (_cost(partial(run, iterations), device) for iterations in (FEW, MORE))
     return _per_iteration(few, more, frames)
 
 
-def _cost(work: Callable[[], object], device: torch.device) -> tuple[float, float, float]:
-    """Return seconds, operations and bytes of one call.
+def _cost(work: Callable[[], object], device: torch.device) -> Cost:
+    """Return seconds, operations, bytes, launches and waits of one call.
 
     The best time of some calls, then counted in one more.
     """
     seconds = min(_times(work, device))
     with Tally() as tally:
         work()
-    return seconds, float(tally.flops), float(tally.bytes)
+    return seconds, float(tally.flops), float(tally.bytes), float(tally.launches), float(tally.waits)
 
 
-def _per_iteration(few: tuple[float, ...], more: tuple[float, ...], frames: int) -> tuple[float, float, float]:
-    seconds, flops, moved = ((b - a) / (MORE - FEW) / frames for a, b in zip(few, more, strict=True))
-    return max(seconds, 1e-9), flops, moved  # on a busy machine the difference may be negative
+def _per_iteration(few: Cost, more: Cost, frames: int) -> Cost:
+    seconds, *counted = ((b - a) / (MORE - FEW) / frames for a, b in zip(few, more, strict=True))
+    return cast(Cost, (max(seconds, 1e-9), *counted))  # on a busy machine the difference may be negative
 
 
 def _times(work: Callable[[], object], device: torch.device, repeats: int = REPEATS) -> list[float]:

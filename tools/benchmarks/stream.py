@@ -7,7 +7,6 @@ measured on the engine in this process.
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -212,10 +211,10 @@ def _run_daemon(folder: Path, side_px: int, rate_hz: float, seconds: float, devi
     ]
     config = folder / "stream.toml"
     config.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    command = shutil.which("selfstorm-daemon", path=str(Path(sys.executable).parent)) or "selfstorm-daemon"
-    done = subprocess.run([command, "run", str(config), "--json"], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", "from daemon.cli import main; main()", "run", str(config), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise InputError(f"the daemon failed: {done.stderr.strip().splitlines()[-1]}", where=command)
+        raise InputError(f"the daemon failed: {done.stderr.strip().splitlines()[-1]}", where="selfstorm-daemon")
     status = json.loads(done.stdout[done.stdout.index("{") :])
     latency = {stage["stage"]: (stage["p50_ms"], stage["p95_ms"], stage["p99_ms"]) for stage in status["latencies"]}
     frames_, windows = status["frames"], status["windows"]

@@ -1,13 +1,16 @@
-"""Counter of floating-point operations and bytes moved, while work runs.
+"""Counter of operations, bytes moved, launches and waits, while work runs.
 
 Operations are those of torch's own counter: matrix products, convolutions and, added here, Fourier transforms (5 N log2
-N for N numbers, half of it where one side is real). Bytes: every function reads its inputs and writes its output once,
-as kernels do that are run one by one; views cost nothing. Bytes of a gradient are not counted.
+N for N numbers, half of it where one side is real). Bytes: every operation reads its inputs and writes its output once,
+as kernels do that are run one by one; views cost nothing. A launch is an operation that computes, a wait is one whose
+result the host needs before it goes on: a number, a count of emitters, a picture. Both are those of a graphics card,
+and are counted on any device, since the operations are the same.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -15,20 +18,32 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from selfstorm.compute.acceleration import one_by_one
+from selfstorm.compute.cuda_graphs import fits_graph
+
+# Operations that return once the device has told the host a number or a size.
+WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2", "unique_dim", "bincount"}
+TO_HOST = {"cpu", "numpy", "tolist", "__array__"}  # of a tensor; on a CPU these dispatch nothing
+WRITE_ONLY = {"copy_", "fill_", "zero_"}  # they do not read what they overwrite
+PICKING = {"index", "index_select", "gather"}  # they read no more than they write
+NO_WORK = re.compile(r"(new_)?empty|detach|alias|lift_fresh|resize_|set_|_unsafe_view")
 
 
 class Tally:
-    """Context that counts the operations and bytes of what runs in it.
+    """Context that counts what runs in it. Operations run one by one.
 
-    Operations run one by one.
+    Args:
+        as_gpu: count compiled operations as one kernel and captured ones as one launch on this device too, as a
+            graphics card would run them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, as_gpu: bool = False) -> None:
+        self._as_gpu = as_gpu
         self._products = FlopCounterMode(display=False, custom_mapping=_transforms())
-        self._traffic = _Traffic()
+        self._traffic, self._to_host = _Traffic(), _ToHost()
         self._stack = ExitStack()
 
     @property
@@ -41,51 +56,106 @@ class Tally:
         """Bytes read and written."""
         return self._traffic.bytes
 
+    @property
+    def launches(self) -> int:
+        """Kernels launched."""
+        return self._traffic.launches
+
+    @property
+    def waits(self) -> int:
+        """Times that the host waits for the device."""
+        return self._traffic.waits + self._to_host.waits
+
     def __enter__(self) -> Tally:
-        for context in (self._products, self._traffic, one_by_one(self._run)):
+        for context in (self._products, self._traffic, self._to_host, one_by_one(self)):
             self._stack.enter_context(context)
         return self
 
     def __exit__(self, *failure: object) -> None:
         self._stack.close()
 
-    def _run(
+    def compiled(
         self, function: Callable[..., Any], inputs: tuple[Tensor, ...], buffers: dict[str, Tensor], fused: bool
     ) -> Any:
         """Run a function; one that would be one kernel is counted as one.
 
         Each of its inputs is read and each output written once.
         """
-        before = self.bytes
-        if not fused:
+        moved, launches = self._traffic.bytes, self._traffic.launches
+        if not (fused or self._as_gpu):
             return function(*inputs, **buffers)
         out = function(*inputs)
-        self._traffic.bytes = before + sum(map(_bytes, [*inputs, *_tensors(out)]))
+        self._traffic.bytes = moved + sum(map(_bytes, [*inputs, *_tensors(out)]))
+        self._traffic.launches = launches + 1
+        return out
+
+    def captured(self, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
+        """Run a function; count one that would be a graph as a launch and copies."""
+        launches = self._traffic.launches
+        out = function(*inputs)
+        if self._as_gpu and fits_graph(out):
+            self._traffic.launches = launches + len(inputs) + 2
         return out
 
 
-class _Traffic(TorchFunctionMode):
-    """Counter of the bytes of every function that is called on tensors."""
+class _Traffic(TorchDispatchMode):
+    """Counter of launches, waits and bytes of every operation."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.bytes = self.launches = self.waits = 0
+
+    def __torch_dispatch__(
+        self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if function is not torch.ops.prim.device.default:
+            with self:  # in inference mode composed operations arrive whole
+                out = function.decompose(*args, **kwargs)
+            if out is not NotImplemented:
+                return out
+        out = function(*args, **kwargs)
+        name = function.overloadpacket.__name__
+        masks = name in ("index", "index_put_", "_index_put_impl_") and any(
+            z.dtype == torch.bool for z in _tensors(args[1])
+        )
+        self.waits += name in WAITING or masks
+        if _is_view(function) or NO_WORK.match(name):
+            return out
+        inputs = _tensors((args, {key: value for key, value in kwargs.items() if key != "out"}))
+        written = _tensors(out)
+        if name in WRITE_ONLY:
+            inputs = inputs[1:]
+        read = sum(map(_bytes, inputs))
+        if name in PICKING:
+            read = sum(map(_bytes, written + inputs[1:]))
+        self.launches += 1
+        self.bytes += read + sum(map(_bytes, written))
+        return out
+
+
+class _ToHost(TorchFunctionMode):
+    """Counter of tensors that are fetched to the host."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.bytes = 0
+        self.waits = 0
 
     def __torch_function__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
-        out = function(*args, **kwargs)
-        name = function.__name__
-        inputs = _tensors((args, {key: value for key, value in kwargs.items() if key != "out"}))
-        if name == "__setitem__":  # the part that is written is as large as what is put there
-            self.bytes += 2 * sum(map(_bytes, _tensors(args[2])))
-        elif not name.startswith(("empty", "new_empty")):
-            outputs = _tensors(out)
-            writes = "out" in kwargs or (name.endswith("_") and not name.endswith("__")) or name.startswith("__i")
-            if outputs and (writes or not _views(inputs, outputs)):
-                self.bytes += sum(map(_bytes, inputs + outputs))
-        return out
+        fetched = getattr(function, "__name__", "") in TO_HOST
+        self.waits += fetched
+        if not fetched:
+            return function(*args, **(kwargs or {}))
+        with torch._C.DisableTorchFunction():  # one fetch, whatever it calls
+            return function(*args, **(kwargs or {}))
+
+
+def _is_view(function: Any) -> bool:
+    """Return True if an operation returns a view and writes nothing."""
+    returns = function._schema.returns
+    return bool(returns) and all(r.alias_info is not None and not r.alias_info.is_write for r in returns)
 
 
 def _tensors(value: Any) -> list[Tensor]:
@@ -95,12 +165,6 @@ def _tensors(value: Any) -> list[Tensor]:
     if isinstance(value, dict):
         value = list(value.values())
     return [z for part in value for z in _tensors(part)] if isinstance(value, list | tuple) else []
-
-
-def _views(inputs: list[Tensor], outputs: list[Tensor]) -> bool:
-    """Return True if every output shares memory with an input."""
-    where = {z.untyped_storage().data_ptr() for z in inputs}
-    return all(z.untyped_storage().data_ptr() in where for z in outputs)
 
 
 def _bytes(z: Tensor) -> int:

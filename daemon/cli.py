@@ -6,6 +6,8 @@ It runs the daemon, publishes frames, repeats runs, checks a machine, and sends 
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import threading
 from contextlib import ExitStack
 from importlib.metadata import version
@@ -19,7 +21,7 @@ from daemon.control.options import key_option
 from daemon.file_limit import raise_file_limit
 from daemon.keys.command import keys
 from daemon.keys.loopback import from_elsewhere, is_loopback
-from daemon.log_queue import log_through_queue
+from daemon.log_queue import LogQueue, log_through_queue
 from daemon.priority import lower_priority
 from daemon.run_target import configuration
 from daemon.sources.kinds import usages
@@ -79,7 +81,7 @@ def run(
         "lossless": lossless,
     }
     settings = configuration(config, overrides)
-    _log_events(verbose)
+    log_queue = _log_events(verbose)
     raise_file_limit()
     if settings.source.runs_below_normal:
         lower_priority()
@@ -91,9 +93,13 @@ def run(
     click.echo(f"results on {results}; watch with: selfstorm-viewer --connect {from_elsewhere(results)}{key}")
     final = service.run()
     click.echo(final.model_dump_json(indent=2) if as_json else account(final))
+    if service.abandoned:
+        log_queue.close()
+        sys.stdout.flush()
+        os._exit(0)  # the interpreter would wait for the window that was given up
 
 
-def _log_events(verbose: bool = False) -> None:
+def _log_events(verbose: bool = False) -> LogQueue:
     """Log events to standard error.
 
     Args:
@@ -102,6 +108,7 @@ def _log_events(verbose: bool = False) -> None:
     log_queue = log_through_queue(logging.INFO if verbose else logging.WARNING)
     click.get_current_context().call_on_close(log_queue.close)
     logging.getLogger("daemon.health").setLevel(logging.INFO)
+    return log_queue
 
 
 @cli.command()

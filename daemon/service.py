@@ -13,7 +13,8 @@
         `----------+-> failed (an error in the user's input, or a camera process that cannot be kept alive)
 
 Draining: the camera is stopped, frames under way are received, waiting windows are reconstructed (live: the newest;
-lossless: all), and files are closed under their final names.
+lossless: all), and files are closed under their final names. A run that is asked to stop ends within 5 s: a window that
+takes longer is given up and counted as skipped.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
 TICK_S = 0.1
-DRAIN_S = 5.0
+CAMERA_S, WINDOW_S, CLOSE_S = 3.0, 4.0, 4.5  # from a stop until the camera, the last window and all have ended
 Camera = CameraSupervisor | ExternalSource
 
 
@@ -94,6 +95,14 @@ class Service:
             stop_service=self._stop.set,
         )
         self._control = ControlServer(config.server.control, self.health, handler, allow_list)
+
+    @property
+    def abandoned(self) -> bool:
+        """True where a thread still computes a window that was given up.
+
+        The program must then be ended without waiting for it.
+        """
+        return self._worker.abandoned
 
     def _sinks(self, device: str) -> list[Sink]:
         """Make all outputs of the pictures.
@@ -154,7 +163,13 @@ class Service:
         cleanup.append(self._control.stop)
         if config.server.metrics_port is not None:
             cleanup.append(MetricsServer(config.server.metrics_port, health).stop)
-        camera = self._camera()
+        try:
+            camera = self._camera()
+        except InputError:
+            if not self._stop.is_set():
+                raise
+            health.report(state="ended", detail="")
+            return health.status()
         cleanup.append(camera.stop)
         late = not camera.ends_with_source
         key = load_key(config.source.key) if config.source.key is not None else None
@@ -195,7 +210,9 @@ class Service:
         if config.source.kind.published_elsewhere:
             return ExternalSource(config.source, self.health)
         subscribers = 2 if config.record else 1
-        return CameraSupervisor(config.source, self.health, subscribers=subscribers, lossless=config.lossless)
+        return CameraSupervisor(
+            config.source, self.health, subscribers=subscribers, lossless=config.lossless, stop=self._stop
+        )
 
     def _reached(self) -> Reached:
         sent = self.health.counts()[0].sent  # before the stream's position: what comes in between is under way
@@ -217,7 +234,7 @@ class Service:
                 return
             if self._config.duration_s and time.monotonic() - started_s > self._config.duration_s:
                 return
-            waiting = camera.away or receiver.source_state in ("waiting", "ended")
+            waiting = camera.away or receiver.still_s or receiver.source_state in ("waiting", "ended")
             self.health.report(state="waiting" if waiting else "running")
             self._recording.check(camera.endpoint)
             camera.subscribers = 2 if self._recording.wanted else 1
@@ -232,14 +249,28 @@ class Service:
 
         Frames under way are received, waiting windows are reconstructed, and files are closed.
         """
+        begun_s = time.monotonic()
         self.health.report(state="draining")
         self._queue.hurry()
         camera.ask_to_stop()
-        deadline = time.monotonic() + DRAIN_S
-        while receiver.source_state != "ended" and camera.pid is not None and time.monotonic() < deadline:
+        while receiver.source_state != "ended" and camera.pid is not None and not receiver.still_s:
+            if time.monotonic() - begun_s > CAMERA_S:
+                break
             time.sleep(TICK_S / 10)
         receiver.stop()
         receiver.join()
-        camera.stop()
         self._recording.close()
-        self._worker.join()
+        self._finish_windows(begun_s)
+        camera.stop(max(TICK_S, begun_s + CLOSE_S - time.monotonic()))
+
+    def _finish_windows(self, begun_s: float) -> None:
+        """Wait for the last windows; where a stop was requested, not for long."""
+        deadline: float | None = None
+        while self._worker.is_alive():
+            self._worker.join(TICK_S)
+            now = time.monotonic()
+            if self._stop.is_set() and deadline is None:
+                deadline = max(begun_s + WINDOW_S, now + TICK_S)
+            if deadline is not None and now > deadline:
+                self._worker.abandon()
+                return

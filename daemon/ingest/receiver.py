@@ -48,6 +48,7 @@ class FrameReceiver(threading.Thread):
         stream: the running stream; None before the first.
         source_state: as the last heartbeat reported it.
         source_detail: likewise.
+        still_s: time since the camera answered the source last; 0 while it answers.
         shut_out: reason for which the publisher refuses us; empty if it does not.
         died: the thread ended by a fault of the program.
     """
@@ -70,7 +71,7 @@ class FrameReceiver(threading.Thread):
         self._joining: StreamInfo | None = None
         self._halt = threading.Event()
         self.stream: StreamReceiver | None = None
-        self.source_state, self.source_detail = "starting", ""
+        self.source_state, self.source_detail, self.still_s = "starting", "", 0.0
         self._late, self._key = late, key
         self._outage, self._back_s = False, 0.0
         self._undescribed_s: dict[str, float] = {}  # first frame of streams that no 'info' has described
@@ -103,7 +104,7 @@ class FrameReceiver(threading.Thread):
 
         The next stream comes after an outage, if frames came before.
         """
-        self._outage, self._back_s = self.source_state == "running", 0.0
+        self._outage, self._back_s, self.still_s = self.source_state == "running", 0.0, 0.0
 
     def run(self) -> None:
         """Receive until stopped, then close the queue."""
@@ -164,12 +165,25 @@ class FrameReceiver(threading.Thread):
 
         A wait is an event, too: it may be over before a user reads the state.
         """
+        if bool(heartbeat.still_s) != bool(self.still_s):
+            self._report_still(heartbeat)
+        self.still_s = heartbeat.still_s
+        if self.still_s:  # the state is that of before, and holds again afterwards
+            self._health.report(source_state="not answering", detail=heartbeat.detail)
+            return
         state, detail = heartbeat.state, heartbeat.detail
         self._back_s = self._back_s or time.monotonic()
         if state == "waiting" and (state, detail) != (self.source_state, self.source_detail):
             self._health.event("info", "source_waits", f"the source waits: {detail}")
         self.source_state, self.source_detail = state, detail
         self._health.report(source_state=state, detail=detail)
+
+    def _report_still(self, heartbeat: Heartbeat) -> None:
+        if heartbeat.still_s:
+            text = f"no frame comes, for {heartbeat.still_s:.1f} s now: {heartbeat.detail}"
+            self._health.event("warning", "source_still", text)
+        else:
+            self._health.event("info", "source_answers", f"the source answers again, after {self.still_s:.1f} s")
 
     def _stream_of(self, name: str, seq: int) -> StreamReceiver | None:
         """Return the running stream if it has this name.

@@ -47,6 +47,7 @@ class Worker(threading.Thread):
 
     Attributes:
         fatal: error in the user's input that ends the run; None while there is none.
+        abandoned: the outputs were closed while a window was computed, which is given up.
         died: whether the thread ended by a fault of the program.
     """
 
@@ -58,6 +59,8 @@ class Worker(threading.Thread):
         self._live, self._config = live, live.current
         self._sinks = Sinks(sinks, health)
         self._reset = threading.Event()
+        self._output_lock = threading.Lock()
+        self.abandoned = False
         self._device = describe(device)
         config, chosen = self._config, self._config.reconstruction
         self._reconstructor = Reconstructor(
@@ -89,6 +92,24 @@ class Worker(threading.Thread):
                     self._process(window)
             self.died = False
         finally:
+            with self._output_lock:
+                if not self.abandoned:
+                    self._sinks.close()
+
+    def abandon(self) -> None:
+        """Give up the window under way and those that wait, and close the outputs.
+
+        The windows count as skipped. The thread may go on computing; nothing comes of it.
+        """
+        with self._output_lock:
+            if not self.is_alive():
+                return
+            self.abandoned, self.died = True, False
+            windows = self._health.counts()[1]
+            left = windows.complete - windows.published - windows.skipped - windows.failed
+            self._health.windows(skipped=left)
+            why = "the run was stopped before they were computed"
+            self._health.event("warning", "windows_abandoned", f"{left} windows are not in the results: {why}")
             self._sinks.close()
 
     def _follow_config(self) -> None:
@@ -116,7 +137,8 @@ class Worker(threading.Thread):
         try:
             stream_settings(self._config, window.info)
         except InputError as error:  # only the user can correct it
-            self._health.windows(failed=1)
+            with self._output_lock:
+                self._health.windows(failed=not self.abandoned)
             self.fatal = error
             return
         stopwatch = Stopwatch(self._reconstructor.compute.clock)
@@ -124,7 +146,9 @@ class Worker(threading.Thread):
 
         def preview(result: Reconstruction) -> None:
             output = self._output(window, WindowResult(result, PREVIEW, "", True), stopwatch)
-            self._sinks.preview(output)
+            with self._output_lock:
+                if not self.abandoned:
+                    self._sinks.preview(output)
             latencies["preview"] = output.header.metrics["latency_ms"]
 
         try:
@@ -140,11 +164,18 @@ class Worker(threading.Thread):
             self._log_once(window, error)
             self._failed(window, "window_failed", f"{type(error).__name__}: {error}")
             return
+        with self._output_lock:
+            if not self.abandoned:
+                self._hand_out(output, made, stopwatch, latencies)
+
+    def _hand_out(
+        self, output: WindowOutput, made: WindowResult, stopwatch: Stopwatch, latencies: dict[str, float]
+    ) -> None:
         self._health.windows(published=1)
         self._sinks.result(output)
-        latencies["refined"] = output.header.metrics["latency_ms"]
-        self._health.latencies(stopwatch.milliseconds | latencies)
         header = output.header
+        latencies["refined"] = header.metrics["latency_ms"]
+        self._health.latencies(stopwatch.milliseconds | latencies)
         self._health.report(
             metrics=header.metrics,
             estimate=header.estimate,
@@ -154,9 +185,9 @@ class Worker(threading.Thread):
         )
         log.info(
             "window %d (%s): %s; %s",
-            window.index,
+            output.window.index,
             made.state,
-            METRICS.line(output.header.metrics),
+            METRICS.line(header.metrics),
             stopwatch.milliseconds,
         )
 
@@ -183,9 +214,12 @@ class Worker(threading.Thread):
             log.error("window %d failed", window.index, exc_info=error)
 
     def _failed(self, window: Window, code: str, why: str) -> None:
-        self._health.windows(failed=1)
-        self._health.event("warning" if why == EMPTY else "error", code, f"window {window.index}: {why}")
-        self._sinks.failed(window, why)
+        with self._output_lock:
+            if self.abandoned:
+                return
+            self._health.windows(failed=1)
+            self._health.event("warning" if why == EMPTY else "error", code, f"window {window.index}: {why}")
+            self._sinks.failed(window, why)
 
     def _output(self, window: Window, made: WindowResult, stopwatch: Stopwatch, *, again: bool = False) -> WindowOutput:
         """Describe a picture for the outputs.

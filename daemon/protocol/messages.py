@@ -57,6 +57,7 @@ class Heartbeat(Message):
         lost_in_camera: Of these, inside the camera, estimated from its clock.
         lost_by_cause: Of these, by cause: 'in_camera', 'not_fetched', 'taken', 'changed', 'restarted' (estimated too).
             A reader that does not know a cause counts it with the others.
+        still_s: Seconds since the camera, or the program that has it, answered last; 0 while it answers.
     """
 
     stream: Name
@@ -66,6 +67,7 @@ class Heartbeat(Message):
     lost_by_cause: Annotated[dict[Name, Count], Field(max_length=16)] = Field(default_factory=dict)
     state: Literal["waiting", "running", "ended", "failed"]
     detail: Text = ""
+    still_s: Annotated[float, Field(ge=0, lt=1e9)] = 0.0
 
 
 class FrameCounts(Message):

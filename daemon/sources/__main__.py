@@ -9,25 +9,36 @@ input closes, so it never outlives the daemon that started it, however that ende
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from daemon.sources.camera import TICK_S, CameraError, CameraFrame, Lost, RestartState, Resume, Source, Waiting
+from daemon.sources.camera import (
+    TICK_S,
+    CameraError,
+    CameraFrame,
+    Lost,
+    RestartState,
+    Resume,
+    Source,
+    SourceEvent,
+    Waiting,
+)
 from daemon.sources.kinds import resolve
+from daemon.sources.liveness import FAILED, Liveness
 from daemon.sources.section import SourceSection
 from daemon.sources.stream_publisher import StreamPublisher
 from daemon.transport.child_process import send_line, stop_requested
 from selfstorm.commands.console import USER_ERROR
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
-
-FAILED = 3  # exit code: to be started again
 
 
 def open_source(section: SourceSection, stop: threading.Event, resume: Resume) -> Source:
@@ -42,17 +53,19 @@ def open_source(section: SourceSection, stop: threading.Event, resume: Resume) -
     return source
 
 
-def publish(source: Source, publisher: StreamPublisher, stop: threading.Event, max_frames: int | None) -> None:
+def publish(
+    events: Iterator[SourceEvent], publisher: StreamPublisher, stop: threading.Event, max_frames: int | None
+) -> None:
     """Send every event of the source, until it ends or is stopped.
 
     Args:
-        source: to publish.
+        events: of the source.
         publisher: sends the frames and heartbeats.
         stop: ends the publishing.
         max_frames: number of frames to send; None for all.
     """
     sent = 0
-    for event in source.events():
+    for event in events:
         match event:
             case StreamInfo():
                 publisher.begin(event)
@@ -103,7 +116,11 @@ def main(
         with StreamPublisher(endpoint, stop, lossless=lossless or settings.can_wait, keyring=keyring) as publisher:
             send_line(endpoint=publisher.endpoint)
             publisher.wait_for_subscribers(subscribers)
-            publish(source, publisher, stop, settings.frames and max(0, settings.frames - sent))
+            with (
+                Liveness(publisher, source, settings.kind.silent_hint) as liveness,
+                contextlib.closing(liveness.events()) as events,
+            ):
+                publish(events, publisher, stop, settings.frames and max(0, settings.frames - sent))
             # The end is repeated until the parent closes our input: a single end marker can get lost.
             while not stop.wait(TICK_S):
                 publisher.beat()

@@ -6,8 +6,11 @@ It is opened by this side, and closed on both sides.
 from __future__ import annotations
 
 import logging
+import socket
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +20,7 @@ from selfstorm.errors import InputError
 
 CONNECT_MS = 5000
 RELEASE_S = 1.0
+REFUSED_S = 3.0  # Windows tries a closed port again for 2 s
 
 log = logging.getLogger(__name__)
 
@@ -79,17 +83,54 @@ def detach(core: Any) -> None:
     _release(bridge.port, [shadow._hash_code for shadow in shadows if hasattr(shadow, "_hash_code")])
 
 
+@contextmanager
+def hello(port: int) -> Iterator[zmq.Socket[bytes]]:
+    """Send Micro-Manager the first request of pycromanager.
+
+    It is sent on a socket that can be given up: pycromanager's own would spin and leak.
+
+    Args:
+        port: of Micro-Manager's server.
+
+    Returns:
+        The socket, which has the answer as soon as there is one.
+    """
+    with _request_socket(port) as request:
+        request.send_json({"command": "connect", "debug": False})
+        yield request
+
+
+def is_open(port: int) -> bool:
+    """Return whether a program listens on this port.
+
+    It need not answer: it may stand still.
+    """
+    try:
+        socket.create_connection(("127.0.0.1", port), REFUSED_S).close()
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+@contextmanager
+def _request_socket(port: int) -> Iterator[zmq.Socket[bytes]]:
+    with zmq.Context() as context, context.socket(zmq.REQ) as request:
+        request.setsockopt(zmq.LINGER, 0)
+        request.connect(f"tcp://127.0.0.1:{port}")
+        yield request
+
+
 def _release(port: int, codes: list[str]) -> None:
     deadline = time.monotonic() + RELEASE_S
-    with zmq.Context() as context, context.socket(zmq.REQ) as socket:
-        socket.setsockopt(zmq.LINGER, 0)
-        socket.connect(f"tcp://127.0.0.1:{port}")
+    with _request_socket(port) as request:
         for code in codes:
-            socket.send_json({"command": "destructor", "hash-code": code})
-            if not socket.poll(max(0, int(1000 * (deadline - time.monotonic())))):
+            request.send_json({"command": "destructor", "hash-code": code})
+            if not request.poll(max(0, int(1000 * (deadline - time.monotonic())))):
                 log.warning("Micro-Manager did not answer on port %d: it keeps that port open", port)
                 return
-            socket.recv()
+            request.recv()
 
 
 def _close_first_bridge(port: int) -> None:

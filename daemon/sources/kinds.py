@@ -46,7 +46,7 @@ class SourceKind:
         stored: its frames lie on a disk: they wait, and an outage costs none.
         paced_by_options: `rate_hz` and `timing` set the pace of a stored one; otherwise it waits to be read.
         self_contained: depends on nothing outside this machine, so a lasting fault is given up after some restarts.
-        silent_hint: hint for the user when it falls silent.
+        silent_hint: description for the user when it does not answer.
         loss: usual loss of frames before sending.
         packages: distributions it needs, and `install`, the command that installs them.
         precheck: (SourceSection) -> findings, before it is opened by `check`; a problem there is the last finding.
@@ -136,7 +136,7 @@ KINDS: dict[str, SourceKind] = {
                     only_here='is started in Micro-Manager: write uri = "micromanager:"',
                 ),
             ),
-            silent_hint="Micro-Manager does not answer: it is busy, or was closed",
+            silent_hint="Micro-Manager does not answer: it is busy, or stands still",
             packages=("pycromanager", "pyjavaz"),
             install=MICROMANAGER,
             precheck="daemon.check.core:micromanager",

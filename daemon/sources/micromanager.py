@@ -3,7 +3,7 @@
 Images are read through Micro-Manager's bridge and never popped, or its own window would get none. Nothing is cleared,
 started or set either, except for an acquisition that the daemon starts itself, by [source.acquisition].
 
-A call that is pending when Micro-Manager dies never returns: the daemon notices the silence and replaces this process.
+A call that is pending when Micro-Manager dies never returns: this process ends then, and the daemon starts another one.
 """
 
 from __future__ import annotations
@@ -14,11 +14,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-import zmq
-
 from daemon.sources.acquisition import Acquisition, AcquisitionSection
 from daemon.sources.camera import TICK_S, CameraFrame, RestartState, Resume, SourceEvent, Waiting
-from daemon.sources.core_connection import attach, core_class, detach
+from daemon.sources.core_connection import attach, core_class, detach, hello, is_open
 from daemon.sources.live_mode import LiveMode
 from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError
@@ -26,6 +24,7 @@ from selfstorm.errors import InputError
 PORT = 4827
 LOCAL = ("127.0.0.1", "localhost")
 ANSWER_TICKS, PAUSE_TICKS = 10, 10
+MAX_PENDING_S = 30.0
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +47,7 @@ class MicroManager:
         self._section, self._stop, self._resume = section, stop, resume
         self._port = port_of(section)
         self._core_class = core_class(section.uri)
+        self._core_port = self._port
 
     def events(self) -> Iterator[SourceEvent]:
         """Yield the events of live mode, or of the acquisition."""
@@ -58,6 +58,7 @@ class MicroManager:
             core = None
             try:
                 core = attach(self._core_class, self._port)
+                self._core_port = core._bridge.port
                 wanted = self._section.options(AcquisitionSection)
                 if wanted is None:
                     yield from LiveMode(core, self._section.uri, self._stop).events()
@@ -73,28 +74,35 @@ class MicroManager:
                 yield from self._pause(f"Micro-Manager on port {self._port} failed, it is attached to again: {why}")
             finally:
                 detach(core)
+                self._core_port = self._port
 
     def _until_it_answers(self) -> Iterator[SourceEvent]:
-        """Wait until Micro-Manager answers.
-
-        The request is pycromanager's first one, on a socket that can be given up: pycromanager's own would spin and
-        leak.
-        """
+        """Wait until Micro-Manager answers."""
         waiting = Waiting(
             f"Micro-Manager on port {self._port}: start it and tick Tools > Options > 'Run server on port {self._port}'"
         )
-        with zmq.Context() as context:
-            while not self._stop.is_set():
-                with context.socket(zmq.REQ) as hello:
-                    hello.setsockopt(zmq.LINGER, 0)
-                    hello.connect(f"tcp://127.0.0.1:{self._port}")
-                    hello.send_json({"command": "connect", "debug": False})
-                    for _ in range(ANSWER_TICKS):
-                        if hello.poll(int(TICK_S * 1000)):
-                            return
-                        yield waiting
-                        if self._stop.is_set():
-                            return
+        while not self._stop.is_set():
+            with hello(self._port) as answer:
+                for _ in range(ANSWER_TICKS):
+                    if answer.poll(int(TICK_S * 1000)):
+                        return
+                    yield waiting
+                    if self._stop.is_set():
+                        return
+
+    def lost_call(self, pending_s: float) -> str:
+        """Return why a pending call to Micro-Manager never returns; empty while it may.
+
+        Args:
+            pending_s: time since it was sent.
+        """
+        if not (is_open(self._port) and is_open(self._core_port)):
+            return f"Micro-Manager on port {self._port} was closed"
+        if pending_s > MAX_PENDING_S:
+            with hello(self._port) as answer:
+                if answer.poll(int(ANSWER_TICKS * TICK_S * 1000)):
+                    return f"Micro-Manager on port {self._port} answers, but not a call of {MAX_PENDING_S:.0f} s ago"
+        return ""
 
     def _acquire(self, core: Any, wanted: AcquisitionSection) -> Iterator[SourceEvent]:
         """Yield the rest of the acquisition.

@@ -84,5 +84,5 @@ class ExternalSource:
     def ask_to_stop(self) -> None:
         """Do nothing: the publisher is not ours to stop."""
 
-    def stop(self) -> None:
+    def stop(self, timeout_s: float = 0.0) -> None:
         """Do nothing: the publisher is not ours to stop."""

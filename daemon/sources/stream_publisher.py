@@ -1,6 +1,6 @@
 """Sending side of the frame stream, in the camera process.
 
-One XPUB socket is made, used and closed by the thread that calls.
+One XPUB socket is used by two threads, one at a time: the one that reads the camera, and the one of the heartbeats.
 
 Live, a subscriber that cannot follow loses frames and the numbering shows it. Lossless, sending waits instead.
 """
@@ -8,14 +8,16 @@ Live, a subscriber that cannot follow loses frames and the numbering shows it. L
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Concatenate, Literal, ParamSpec, Self, TypeVar
 
 import zmq
 
@@ -31,6 +33,8 @@ from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
 log = logging.getLogger(__name__)
+Parameters = ParamSpec("Parameters")
+Result = TypeVar("Result")
 
 HIGH_WATER = 400
 TICK_MS = 100
@@ -39,6 +43,19 @@ LAST_WORDS_S = 3.0
 MAX_SUBSCRIPTIONS = 10_000  # messages of subscribers that are read with each heartbeat
 NO_STREAM = "none"
 EVERYTHING = {b"\x01": 1, b"\x00": -1}  # messages of a subscriber to all topics, and when it leaves
+
+
+def _alone(
+    method: Callable[Concatenate[StreamPublisher, Parameters], Result],
+) -> Callable[Concatenate[StreamPublisher, Parameters], Result]:
+    """Let one thread at a time use the socket, with all that belongs to a message."""
+
+    @functools.wraps(method)
+    def locked(self: StreamPublisher, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return locked
 
 
 class StreamPublisher:
@@ -55,7 +72,7 @@ class StreamPublisher:
     """
 
     def __init__(self, endpoint: str, stop: threading.Event, *, lossless: bool, keyring: Path | None = None) -> None:
-        self._stop, self._lossless = stop, lossless
+        self._stop, self._lossless, self._lock = stop, lossless, threading.RLock()
         self._allow_list = None if is_loopback(endpoint) else AllowList(Keyring(keyring), endpoint, _refused)
         self._open(endpoint)
         self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
@@ -64,6 +81,7 @@ class StreamPublisher:
         self._lost: Counter[LossCause] = Counter()
         self._state: Literal["waiting", "running", "ended", "failed"] = "waiting"
         self._detail, self._beat_due_s = "", 0.0
+        self._still_s, self._still_detail = 0.0, ""
 
     def _open(self, endpoint: str) -> None:
         with ExitStack() as stack:
@@ -124,6 +142,7 @@ class StreamPublisher:
             for _ in range(MAX_SUBSCRIPTIONS):
                 self._subscribers += EVERYTHING.get(self._socket.recv(zmq.DONTWAIT), 0)
 
+    @_alone
     def begin(self, info: StreamInfo) -> None:
         """Begin a new stream, whose numbering starts again.
 
@@ -135,6 +154,7 @@ class StreamPublisher:
         self._beat_due_s = 0.0  # a frame is of no use before its stream is described
         self.say("running")
 
+    @_alone
     def send(self, frame: CameraFrame) -> None:
         """Send the next frame of the stream."""
         if self._info is None:
@@ -151,6 +171,7 @@ class StreamPublisher:
         if self._transmit(encode("frame", header, frame.pixels)):
             self._next_seq += 1
 
+    @_alone
     def lost(self, count: int, cause: LossCause = LossCause.AT_SOURCE) -> None:
         """Count frames that were lost before they could be sent.
 
@@ -160,6 +181,7 @@ class StreamPublisher:
         """
         self._lost[cause] += count
 
+    @_alone
     def say(self, state: Literal["waiting", "running", "ended", "failed"], detail: str = "") -> None:
         """Report the state of the source, at once and with every heartbeat.
 
@@ -171,6 +193,20 @@ class StreamPublisher:
             self._state, self._detail, self._beat_due_s = state, detail, 0.0
         self.beat()
 
+    @_alone
+    def stand_still(self, still_s: float, detail: str) -> None:
+        """Report that the source does not answer, and send a heartbeat when it is due.
+
+        Args:
+            still_s: time without an answer in seconds; 0 where it answers.
+            detail: description for the user.
+        """
+        if bool(still_s) != bool(self._still_s):
+            self._beat_due_s = 0.0
+        self._still_s, self._still_detail = still_s, detail
+        self.beat()
+
+    @_alone
     def beat(self) -> None:
         """Send a heartbeat when it is due.
 
@@ -195,7 +231,8 @@ class StreamPublisher:
             lost_in_camera=self._lost[LossCause.IN_CAMERA],
             lost_by_cause={cause.value: count for cause, count in self._lost.items() if cause in BY_CAUSE},
             state=self._state,
-            detail=self._detail,
+            detail=self._still_detail or self._detail,
+            still_s=self._still_s,
         )
 
     def _transmit(self, parts: list[bytes | memoryview]) -> bool:

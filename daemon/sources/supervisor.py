@@ -12,6 +12,7 @@ for Micro-Manager may be closed over lunch and a camera switched off over night.
 from __future__ import annotations
 
 import json
+import threading
 import time
 from collections import deque
 from pathlib import Path
@@ -19,7 +20,7 @@ from typing import Any
 
 from daemon.health import Health
 from daemon.sources.section import SourceSection
-from daemon.transport.child_process import ChildProcess, wait_ready
+from daemon.transport.child_process import STOP_S, ChildProcess, wait_ready
 from selfstorm.commands.console import USER_ERROR
 from selfstorm.errors import InputError
 
@@ -41,6 +42,7 @@ class CameraSupervisor:
         lossless: the process waits for subscribers that cannot follow.
         endpoint: address of the frame stream; any free port where the system may choose.
         keyring: folder of the allowed clients, for an endpoint beyond loopback.
+        stop: ends the wait for a process that starts.
 
     Attributes:
         endpoint: address of the frame stream.
@@ -60,8 +62,9 @@ class CameraSupervisor:
         lossless: bool,
         endpoint: str = ANY_PORT,
         keyring: Path | None = None,
+        stop: threading.Event | None = None,
     ) -> None:
-        self._source, self._health = source, health
+        self._source, self._health, self._stop = source, health, stop
         self.subscribers, self._lossless, self._keyring = subscribers, lossless, keyring
         self._restarts: deque[float] = deque()
         self._restart_due_s = 0.0
@@ -78,9 +81,9 @@ class CameraSupervisor:
         arguments += ["--resume-at", str(resume_at), "--sent", str(sent), "--left", self._left]
         arguments += ["--keyring", str(self._keyring)] if self._keyring is not None else []
         child = ChildProcess("daemon.sources", [*arguments, *(["--lossless"] if self._lossless else [])])
-        said = wait_ready(child, START_S)
+        said = wait_ready(child, START_S, self._stop)
         if "endpoint" not in said:
-            child.stop()
+            child.stop(0.0 if self._stopping else STOP_S)
             raise InputError(str(said["error"]))
         self._child, self._started_s, self._last_words = child, time.monotonic(), {}
         return str(said["endpoint"])
@@ -124,7 +127,10 @@ class CameraSupervisor:
         self._health.report(source_restarts=self._total_restarts)
         try:
             self._start(self.endpoint, resume_at, sent)
-        except InputError as error:  # it was right at the start: a camera that is switched off, a file that is gone
+        except InputError as error:
+            if self._stopping:
+                return
+            # It was right at the start: a camera is switched off, or a file is gone.
             self._schedule(f"the camera process could not begin again: {error}", now)
         else:
             self._health.event("info", "camera_process_restarted", "the camera process runs again")
@@ -160,6 +166,10 @@ class CameraSupervisor:
         return ""
 
     @property
+    def _stopping(self) -> bool:
+        return self._stop is not None and self._stop.is_set()
+
+    @property
     def away(self) -> bool:
         """True while there is no process to send frames."""
         return self._child is None
@@ -174,13 +184,17 @@ class CameraSupervisor:
         if self._child is not None:
             self._child.ask_to_stop()
 
-    def stop(self) -> None:
+    def stop(self, timeout_s: float = STOP_S) -> None:
         """End the process and wait for it.
 
         Settings of the microscope that it could not put back are reported.
+
+        Args:
+            timeout_s: time until it is killed; a process that has settings to put back gets more.
         """
         if self._child is not None:
-            self._child.stop()
+            self._hear(self._child)
+            self._child.stop(max(timeout_s, STOP_S) if self._debt else timeout_s)
             self._hear(self._child)
             self._child = None
         if self._debt:

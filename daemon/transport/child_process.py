@@ -109,12 +109,13 @@ class ChildProcess:
                 self._said.put(said)
 
 
-def wait_ready(child: ChildProcess, timeout_s: float) -> dict[str, Any]:
+def wait_ready(child: ChildProcess, timeout_s: float, stop: threading.Event | None = None) -> dict[str, Any]:
     """Wait for a camera process.
 
     Args:
         child: just started.
         timeout_s: seconds to wait.
+        stop: ends the wait.
 
     Returns:
         {"endpoint": ...} as the process printed it, or {"error": ...} if it did not start in time.
@@ -126,6 +127,8 @@ def wait_ready(child: ChildProcess, timeout_s: float) -> dict[str, Any]:
             return {"error": f"the camera process failed: {said['failed']}"} if "failed" in said else said
         if ended:
             return {"error": f"the camera process {child.ending} before it was ready; {CRASHED}"}
+        if stop is not None and stop.is_set():
+            return {"error": "the run was stopped before the camera process was ready"}
     return {"error": f"the camera process did not start within {timeout_s:.0f} s"}
 
 

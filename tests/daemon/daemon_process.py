@@ -123,6 +123,7 @@ class Daemon:
                 stderr=err,
                 cwd=self._folder,
                 start_new_session=os.name == "posix",
+                creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
         return self
 

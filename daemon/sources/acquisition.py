@@ -147,7 +147,8 @@ class Acquisition:
 
     def _describe(self) -> StreamInfo:
         core = self._core
-        camera, exposure_ms, pixel_nm = core.get_camera_device(), core.get_exposure(), core.get_pixel_size_um() * 1e3
+        camera, exposure_ms = core.get_camera_device(), core.get_exposure()
+        pixel_nm = core.get_pixel_size_um(True) * 1e3  # cached: a new one would query the objective turret
         pixel_type = PIXEL_TYPES.get(core.get_bytes_per_pixel())
         if pixel_type is None or core.get_number_of_components() != 1:
             raise InputError(

@@ -18,6 +18,7 @@ MIN_STEADY = 5  # frame times of a side that must agree
 MIN_PAUSE = 1.6  # frame times of a pause in which frames may be lost
 MAX_DEVIATION = 0.2  # of a steady frame time from the median, as a share
 MIN_LOST = 0.7  # frame times that the clock has moved on
+MIN_TICKS = 8  # of a clock in whole ms, in a frame time
 
 
 class CameraClock:
@@ -47,6 +48,9 @@ class CameraClock:
         times = list(self._times)
         before, behind = times[:SIDE], times[SIDE:]
         period_ms, later_ms = _period_ms(before), _period_ms(behind)
+        # The core counts whole ms for a camera without a clock: too coarse for short frame times.
+        if period_ms < MIN_TICKS and all(ms.is_integer() for _, ms in times):
+            return 0
         pause_ms = (behind[0][1] - before[-1][1]) / (behind[0][0] - before[-1][0])
         if not period_ms or pause_ms < MIN_PAUSE * period_ms or abs(later_ms - period_ms) > MAX_DEVIATION * period_ms:
             return 0

@@ -33,11 +33,13 @@ class Image:
         pixels: (H, W).
         tags: of Micro-Manager.
         stamp: its number and time.
+        missing: places before it at which no image is, on the axis that is the movie.
     """
 
     pixels: Array
     tags: dict[str, Any]
     stamp: Stamp
+    missing: int = 0
 
 
 class GrowingDataSet:
@@ -64,6 +66,8 @@ class GrowingDataSet:
         self._last: Entry | None = None
         self._awaited: Entry | None = None  # it is in the index, and not all of it in its file yet
         self._given = 0
+        self._before: Entry | None = None  # the last image that was given
+        self._between: list[Entry] = []  # images after it that are not chosen
         self._begin_unix_ms: float | None = None
         self._grew_s = self._look_due_s = time.monotonic()
         self._complete_since_s: float | None = None
@@ -90,6 +94,7 @@ class GrowingDataSet:
         while (entry := self._awaited or self._entry()) is not None:
             self._awaited = None
             if not self._chosen.admits(entry):
+                self._between.append(entry)
                 yield None
                 continue
             tags = self._images.tags(entry) if self._images.size(entry.file) >= entry.end else None
@@ -101,7 +106,9 @@ class GrowingDataSet:
                 self._begin_unix_ms = received_unix_ms(tags)
             stamp = image_stamp(tags, self._given, self._begin_unix_ms, self._select)
             self._given += 1
-            yield Image(self._images.pixels(entry), tags, stamp)
+            missing = self._missing_before(entry)
+            self._before, self._between = entry, []
+            yield Image(self._images.pixels(entry), tags, stamp, missing)
         if time.monotonic() >= self._look_due_s:
             self._look_due_s = time.monotonic() + LOOK_S
             self._look_for_the_end()
@@ -121,6 +128,17 @@ class GrowingDataSet:
         """Skip all images that are in the index so far."""
         while self._entry() is not None:
             pass
+
+    def _missing_before(self, entry: Entry) -> int:
+        axis = self._chosen.movie_axis
+        if self._before is None or not axis:
+            return 0
+        before, place = self._before.axes.get(axis), entry.axes.get(axis)
+        if not (isinstance(before, int) and isinstance(place, int)):
+            return 0
+        # A channel may skip places at which others have an image.
+        others = {other.axes.get(axis) for other in self._between}
+        return max(0, place - before - 1 - sum(isinstance(at, int) and before < at < place for at in others))
 
     def _entry(self) -> Entry | None:
         entry = next(self._grown, None)

@@ -9,6 +9,7 @@ its end. So the size is asked before each image, and what was read with it is co
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from selfstorm.errors import SelfStormError
@@ -29,12 +30,14 @@ class BufferedImage:
     Attributes:
         number: of the image in its sequence.
         camera_ms: the camera's clock; None where it has none.
+        received_s: time at which the core received it, by its computer's clock; None where the core does not say.
         tags: of Micro-Manager.
         pixels: as they were delivered, not shaped; None where they were not requested, or are of an unknown type.
     """
 
     number: int
     camera_ms: float | None
+    received_s: float | None
     tags: dict[str, Any]
     pixels: Array | None
 
@@ -85,7 +88,7 @@ class ImageBuffer:
         pixels = tagged.pix if number_of_bytes and number not in kept else None
         if pixels is not None and pixels.nbytes != number_of_bytes:
             raise ImagesChangedError
-        return BufferedImage(number, camera_ms, tags, pixels)
+        return BufferedImage(number, camera_ms, _received_s(tags), tags, pixels)
 
     def _check_size(self) -> None:
         if int(self._core.get_image_buffer_size()) != self._bytes:
@@ -124,3 +127,11 @@ class ImageBuffer:
             return None
         self._faults = 0
         return tagged
+
+
+def _received_s(tags: dict[str, Any]) -> float | None:
+    """Return the local time of an image in seconds; only differences mean something."""
+    try:
+        return datetime.fromisoformat(str(tags["TimeReceivedByCore"])).replace(tzinfo=UTC).timestamp()
+    except (KeyError, ValueError):
+        return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from daemon.sources.tail import Tail
 POLL_S = 0.003
 SETTINGS_S = 0.25
 COUNTS = 3
+CLOCK_CALLS = 64
 PRESS_LIVE = "live mode: press Live in Micro-Manager"
 STOPPED = "live mode has stopped: press Live in Micro-Manager"
 NO_FRAME = "live mode: no frame has come yet"
@@ -54,10 +56,11 @@ class LiveMode:
         self, core: Any, source: str, stop: threading.Event, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._core, self._source, self._stop, self._clock = core, source, stop, clock
+        self._core_clock = _CoreClock()
 
     def events(self) -> Iterator[SourceEvent]:
         """Yield the events of every sequence, until stopped."""
-        unseen: _Unseen | None = None
+        unseen: _Unseen | None = None  # frames of the last sequence, until the next one shows when that had ended
         first, why = None, PRESS_LIVE  # the user who attaches to a running live mode wants to see the present
         while not self._stop.is_set():
             buffer = self._running_buffer()
@@ -65,11 +68,15 @@ class LiveMode:
                 yield Waiting(unusable)
                 self._stop.wait(TICK_S)
             elif buffer is None:
+                if unseen is not None and (count := unseen.tail.unseen(min(unseen.until_s, self._clock()))):
+                    yield Lost(count, LossCause.RESTARTED)
+                unseen = None
                 yield Waiting(why)
                 self._stop.wait(TICK_S)
             else:
                 yield Waiting(NO_FRAME)
-                sequence = _Sequence(self._core, self._source, buffer, first, self._stop, self._clock, unseen)
+                stream = _Stream(self._core, self._source, self._clock)
+                sequence = _Sequence(stream, buffer, first, self._stop, self._clock, self._core_clock, unseen)
                 yield from sequence.events()
                 why, unseen = STOPPED, sequence.unseen
             first = 0
@@ -105,6 +112,28 @@ class _Unseen(NamedTuple):
     until_s: float
 
 
+class _CoreClock:
+    """The clock of the core's computer, as ours.
+
+    A call answers after the image was received: the earliest answer of the last images shows how the clocks differ.
+    """
+
+    def __init__(self) -> None:
+        self._differences_s: deque[float] = deque(maxlen=CLOCK_CALLS)
+
+    def ours(self, received_s: float | None, answered_s: float) -> float | None:
+        """Convert the time of an image; None where it has none.
+
+        Args:
+            received_s: by the core's clock.
+            answered_s: end of the call that found the image, by our clock.
+        """
+        if received_s is None:
+            return None
+        self._differences_s.append(answered_s - received_s)
+        return received_s + min(self._differences_s)
+
+
 class _Found(NamedTuple):
     """Result of fetching an image.
 
@@ -125,16 +154,16 @@ class _Sequence:
 
     def __init__(
         self,
-        core: Any,
-        source: str,
+        stream: _Stream,
         buffer: ImageBuffer,
         first: int | None,
         stop: threading.Event,
         clock: Callable[[], float],
+        core_clock: _CoreClock,
         before: _Unseen | None,
     ) -> None:
-        self._buffer, self._stop, self._clock = buffer, stop, clock
-        self._stream = _Stream(core, source, clock)
+        self._buffer, self._stop, self._clock, self._core_clock = buffer, stop, clock, core_clock
+        self._stream = stream
         self._tail = Tail(first, buffer.capacity())
         self._stopped, self._ran_s = False, clock()
         self._over = False
@@ -176,28 +205,29 @@ class _Sequence:
         tail, sent_s = self._tail, self._clock()
         image = self._buffer.image(distance, tail.kept)
         answered_s, same_sequence = self._clock(), True
+        tail.took(sent_s, answered_s)
         if image is None:
             tail.gone()
         else:
-            same_sequence = tail.found(image.number, image, distance, sent_s, image.camera_ms)
-        tail.took(sent_s, answered_s)
+            received_s = self._core_clock.ours(image.received_s, answered_s)
+            same_sequence = tail.found(image.number, image, distance, sent_s, image.camera_ms, received_s)
         return _Found(image, same_sequence)
 
     def _follow(self, found: _Found) -> Iterator[SourceEvent]:
         if not found.same_sequence:
             yield from self._end_restarted()
         elif found.image is not None:
-            yield from self._estimate_unseen(found.image)
+            yield from self._estimate_unseen()
             yield from self._pass_on()
 
-    def _estimate_unseen(self, first: BufferedImage) -> Iterator[SourceEvent]:
+    def _estimate_unseen(self) -> Iterator[SourceEvent]:
         """Estimate the unseen frames of the sequence before this one.
 
         The first image of this sequence shows when that one had ended.
         """
         before, self._before = self._before, None
         if before is not None:
-            began_s = self._clock() - (first.camera_ms or 0.0) / 1000
+            began_s = self._tail.began_s or self._clock()
             if count := before.tail.unseen(min(began_s, before.until_s)):
                 yield Lost(count, LossCause.RESTARTED)
 

@@ -91,7 +91,7 @@ class MicroManager:
                         return
 
     def lost_call(self, pending_s: float) -> str:
-        """Return why a pending call to Micro-Manager never returns; empty while it may.
+        """Return why a pending call never returns; empty while it may.
 
         Args:
             pending_s: time since it was sent.

@@ -95,7 +95,7 @@ class NDTiff:
                 if image is None:
                     yield None
                     continue
-                number, lost = numbering.next(image.stamp.number)
+                number, lost = numbering.next(image.stamp.number, image.missing)
                 if skip > 0:
                     skip -= 1
                     yield None

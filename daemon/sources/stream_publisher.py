@@ -48,7 +48,7 @@ EVERYTHING = {b"\x01": 1, b"\x00": -1}  # messages of a subscriber to all topics
 def _alone(
     method: Callable[Concatenate[StreamPublisher, Parameters], Result],
 ) -> Callable[Concatenate[StreamPublisher, Parameters], Result]:
-    """Let one thread at a time use the socket, with all that belongs to a message."""
+    """Let one thread at a time use the socket, for a whole message."""
 
     @functools.wraps(method)
     def locked(self: StreamPublisher, /, *args: Parameters.args, **kwargs: Parameters.kwargs) -> Result:
@@ -195,7 +195,7 @@ class StreamPublisher:
 
     @_alone
     def stand_still(self, still_s: float, detail: str) -> None:
-        """Report that the source does not answer, and send a heartbeat when it is due.
+        """Report that the source does not answer, and beat when it is due.
 
         Args:
             still_s: time without an answer in seconds; 0 where it answers.

@@ -78,6 +78,11 @@ class Tail:
         return self._arrivals.period_s
 
     @property
+    def began_s(self) -> float | None:
+        """Time at which the camera's clock began, by ours; None while unknown."""
+        return self._clock_began_s
+
+    @property
     def kept(self) -> Container[int]:
         """Numbers of images that were fetched and wait for those before them."""
         return self._kept
@@ -131,7 +136,15 @@ class Tail:
         self._took_s.append(answered_s - sent_s)
         self._heard(answered_s)
 
-    def found(self, number: int, image: Any, distance: int, sent_s: float, camera_ms: float | None) -> bool:
+    def found(
+        self,
+        number: int,
+        image: Any,
+        distance: int,
+        sent_s: float,
+        camera_ms: float | None,
+        received_s: float | None = None,
+    ) -> bool:
         """Keep an image, and learn the newest number from it.
 
         Args:
@@ -140,13 +153,15 @@ class Tail:
             distance: at which it was found.
             sent_s: time at which the call was sent.
             camera_ms: the camera's clock; None where it has none.
+            received_s: time at which it was received, by our clock; None where that is not known.
 
         Returns:
             False where the image belongs to another sequence.
         """
         self.looks += 1
         newest = number + distance
-        if self._is_restart(newest, distance, sent_s, camera_ms):
+        ran_s, began_s = self._clock(distance, sent_s, camera_ms, received_s)
+        if self._is_restart(newest, began_s):
             return False
         self._unwatched = False
         if self.newest is None and self._from_newest:
@@ -161,11 +176,11 @@ class Tail:
         self._arrivals.newest_was(newest, sent_s)
         if camera_ms is not None:
             self._arrivals.stamped(number, camera_ms)
-            if grew and (not distance or self.period_s):
-                self._ran_s = camera_ms / 1000 + distance * self.period_s
-                began_s = sent_s - self._ran_s  # or later, where the call took long to get there
-                self._clock_began_s = began_s if self._clock_began_s is None else max(self._clock_began_s, began_s)
-                self.newest_s = self._clock_began_s + self._ran_s
+        if grew and began_s is not None:
+            self._ran_s = ran_s
+            if received_s is None and self._clock_began_s is not None:
+                began_s = max(began_s, self._clock_began_s)  # the call took long to get there
+            self._clock_began_s, self.newest_s = began_s, began_s + ran_s
         if distance == 0:
             self._search_newest = False
         if number > self._passed and number not in self._kept:
@@ -274,18 +289,28 @@ class Tail:
             self._unwatched = True
         self._heard_s = at_s
 
-    def _is_restart(self, newest: int, distance: int, sent_s: float, camera_ms: float | None) -> bool:
+    def _clock(
+        self, distance: int, sent_s: float, camera_ms: float | None, received_s: float | None
+    ) -> tuple[float, float | None]:
+        """Read the camera's clock at the newest image.
+
+        Returns:
+            The time that it shows, and when it began, by our clock; None where that cannot be known.
+        """
+        if camera_ms is None or (distance and not self.period_s):
+            return 0.0, None
+        ran_s = camera_ms / 1000 + distance * self.period_s
+        return ran_s, (sent_s - ran_s if received_s is None else received_s - camera_ms / 1000)
+
+    def _is_restart(self, newest: int, began_s: float | None) -> bool:
         if self.newest is None:
             return False
         if newest < self.newest:
             return True
         # Numbers that grew while nothing was seen may be another sequence's: then the camera's clock began again too.
-        if camera_ms is None or self._clock_began_s is None or (distance and not self.period_s):
+        if began_s is None or self._clock_began_s is None or not self._unwatched:
             return False
-        if not self._unwatched:
-            return False
-        ran_s = camera_ms / 1000 + distance * self.period_s
-        return sent_s - ran_s - self._clock_began_s > max(RESTART_MIN_S, RESTART_SHARE * self._ran_s)
+        return began_s - self._clock_began_s > max(RESTART_MIN_S, RESTART_SHARE * self._ran_s)
 
     def _limit_backlog(self, newest: int) -> None:
         """Give up the oldest images if the camera is too fast to catch up."""

@@ -16,15 +16,19 @@ class Numbering:
         self._last: int | None = None
         self._shift = 0
 
-    def next(self, number: int) -> tuple[int, int]:
+    def next(self, number: int, missing: int = 0) -> tuple[int, int]:
         """Return the next frame's number and count the frames missing before it.
 
         A number that does not grow means that the camera restarted its count; the frames missing there are unknown.
+
+        Args:
+            number: of the frame.
+            missing: frames before it that are missing by another count, at least.
         """
         shown = number + self._shift
-        if self._last is not None and shown <= self._last:
-            self._shift += self._last + 1 - shown
-            shown = self._last + 1
+        if self._last is not None and shown <= self._last + missing:
+            self._shift += self._last + 1 + missing - shown
+            shown = self._last + 1 + missing
         lost = 0 if self._last is None else shown - self._last - 1
         self._last = shown
         return shown, lost

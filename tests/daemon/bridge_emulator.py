@@ -283,7 +283,7 @@ class BridgeEmulator:
             case "getExposure":
                 value = camera.exposure_ms
             case "getPixelSizeUm":
-                if arguments != [True] and not camera.owned:
+                if arguments != [True]:
                     raise RuntimeError("java.lang.Exception: this would ask the objective turret")
                 value = camera.pixel_um
             case "getNumberOfCameraChannels":

@@ -5,12 +5,15 @@ script says what happens when. Nothing waits: minutes of a microscope take as lo
 """
 
 import heapq
+import random
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 
 import numpy as np
 
 GARBAGE = 0xDEAD
+STARTED = datetime(2026, 3, 4, 10, 0, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,9 @@ class SimulatedCore:
     format: Format = field(default_factory=Format)
     exposure_ms: float = 10.0
     state_cache: bool = True
+    jitter: float = 0.0  # of the time between two images, as a share
+    whole_ms: bool = False  # the camera's clock, as the core makes it where the camera has none
+    says_when: bool = True  # an image was received
     now: float = 0.0
     looks: int = 0
     empty_looks: int = 0
@@ -59,7 +65,7 @@ class SimulatedCore:
 
     def __post_init__(self):
         self.sequences, self._buffer, self._script, self._order = [], [], [], 0
-        self._next_frame_s = float("inf")
+        self._next_frame_s, self._draw = float("inf"), random.Random(1)
         self.popped, self._told_bytes = 0, 0
 
     # the script
@@ -125,9 +131,10 @@ class SimulatedCore:
         sequence = self.sequences[-1]
         if len(self._buffer) >= self.capacity:
             self._buffer.clear()
-        self._buffer.append((len(self.sequences) - 1, sequence.taken, (self.now - sequence.began_s) * 1000))
+        camera_ms = (self.now - sequence.began_s) * 1000
+        self._buffer.append((len(self.sequences) - 1, sequence.taken, camera_ms, self.now))
         sequence.taken += 1
-        self._next_frame_s += 1 / self.rate_hz
+        self._next_frame_s += (1 + self.jitter * self._draw.uniform(-1, 1)) / self.rate_hz
 
     def _call(self, kind, answer):
         there, back = self.latency(kind)
@@ -180,7 +187,7 @@ class SimulatedCore:
         if distance >= len(self._buffer):
             self.empty_looks += 1
             raise Exception("java.lang.Exception: Circular buffer is empty.")
-        sequence, number, camera_ms = self._buffer[-1 - distance]
+        sequence, number, camera_ms, received_s = self._buffer[-1 - distance]
         taken_with, shown = self.sequences[sequence].format, self.format
         # A change between a question and the next call cannot be seen by anybody; but for that it can be known.
         self.overread += shown.bytes > taken_with.bytes and self._told_bytes == shown.bytes
@@ -191,7 +198,8 @@ class SimulatedCore:
         shown = self.format
         tags = {
             "ImageNumber": str(number),
-            "ElapsedTime-ms": f"{camera_ms:.3f}",
+            "ElapsedTime-ms": f"{camera_ms:.0f}" if self.whole_ms else f"{camera_ms:.3f}",
+            **({"TimeReceivedByCore": str(STARTED + timedelta(seconds=received_s))} if self.says_when else {}),
             "Width": shown.width,
             "Height": shown.height,
             "PixelType": shown.pixel_type,

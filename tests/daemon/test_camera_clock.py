@@ -47,3 +47,15 @@ def test_a_camera_that_gets_slower_loses_nothing(slower):
 
 def test_a_camera_without_clock_is_not_judged():
     assert lost([None] * 40) == 0
+
+
+@pytest.mark.parametrize("rate_hz", [150, 300, 400, 719, 900])
+def test_a_clock_of_whole_milliseconds_is_too_coarse_for_a_fast_camera(rate_hz):
+    jitter = np.random.default_rng(rate_hz).uniform(-0.4, 0.4, 5000)
+    assert lost(np.floor((np.arange(5000) + jitter) * 1000 / rate_hz)) == 0
+
+
+def test_a_clock_of_whole_milliseconds_shows_what_a_slower_camera_lost():
+    times = np.floor(steady(60) + 0.5)
+    times[30:] += 7 * PERIOD_MS
+    assert lost(times) == 7

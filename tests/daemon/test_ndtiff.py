@@ -215,6 +215,12 @@ def test_images_that_the_camera_lost_are_counted_and_a_camera_that_starts_again_
     assert [one.number if isinstance(one, CameraFrame) else one for one in shots] == [0, 1, Lost(2), 4, 5, 6, 7]
 
 
+def test_places_on_the_time_axis_without_an_image_are_lost_frames(tmp_path):
+    writer = Writer(tmp_path).put(FRAMES[:2]).put(FRAMES[2:3], time=4).put(FRAMES[3:4], time=5)
+    shots = [one for one in to_its_end(writer.finish()) if isinstance(one, CameraFrame | Lost)]
+    assert [one.number if isinstance(one, CameraFrame) else one for one in shots] == [0, 1, Lost(2), 4, 5]
+
+
 def test_another_size_is_another_stream(tmp_path):
     folder = Writer(tmp_path).put(FRAMES[:3]).put(FRAMES[3:6, :5]).finish()
     _, first, *rest = to_its_end(folder)

@@ -57,6 +57,11 @@ class LiveMode:
     ) -> None:
         self._core, self._source, self._stop, self._clock = core, source, stop, clock
         self._core_clock = _CoreClock()
+        self._broken_off: _Unseen | None = None
+
+    def attach(self, core: Any) -> None:
+        """Go on with another connection to the core, after the last one failed."""
+        self._core = core
 
     def events(self) -> Iterator[SourceEvent]:
         """Yield the events of every sequence, until stopped."""
@@ -68,18 +73,32 @@ class LiveMode:
                 yield Waiting(unusable)
                 self._stop.wait(TICK_S)
             elif buffer is None:
-                if unseen is not None and (count := unseen.tail.unseen(min(unseen.until_s, self._clock()))):
+                if self._broken_off is not None:
+                    unseen, self._broken_off = self._broken_off, None
+                if unseen is not None and (count := unseen.at_the_end(self._clock())):
                     yield Lost(count, LossCause.RESTARTED)
                 unseen = None
                 yield Waiting(why)
                 self._stop.wait(TICK_S)
             else:
                 yield Waiting(NO_FRAME)
-                stream = _Stream(self._core, self._source, self._clock)
-                sequence = _Sequence(stream, buffer, first, self._stop, self._clock, self._core_clock, unseen)
-                yield from sequence.events()
+                sequence = self._sequence(buffer, first, unseen)
+                try:
+                    yield from sequence.events()
+                except Exception:  # of the bridge: the sequence may go on
+                    self._broken_off = _Unseen(sequence.tail, self._clock())
+                    raise
                 why, unseen = STOPPED, sequence.unseen
             first = 0
+
+    def _sequence(self, buffer: ImageBuffer, first: int | None, unseen: _Unseen | None) -> _Sequence:
+        """Begin a sequence, or go on with the one at which the bridge failed."""
+        stream = _Stream(self._core, self._source, self._clock)
+        broken_off, self._broken_off = self._broken_off, None
+        sequence = _Sequence(stream, buffer, first, self._stop, self._clock, self._core_clock, unseen)
+        if broken_off is not None:
+            sequence.go_on_with(broken_off)
+        return sequence
 
     def _unusable(self) -> str:
         """Return why the camera's images are unusable; empty if they are not."""
@@ -110,6 +129,13 @@ class _Unseen(NamedTuple):
 
     tail: Tail
     until_s: float
+
+    def at_the_end(self, now_s: float) -> int:
+        """Estimate the frames that cannot be seen any more, where no sequence runs now.
+
+        Those of a sequence that began after this one, and has stopped as well, are among them.
+        """
+        return self.tail.unseen(min(self.until_s, now_s)) + self.tail.next_images + self.tail.waiting
 
 
 class _CoreClock:
@@ -165,11 +191,25 @@ class _Sequence:
         self._buffer, self._stop, self._clock, self._core_clock = buffer, stop, clock, core_clock
         self._stream = stream
         self._tail = Tail(first, buffer.capacity())
+        self._until_s = math.inf
         self._stopped, self._ran_s = False, clock()
         self._over = False
         self._taken = False  # by another program
         self._before = before
         self.unseen: _Unseen | None = None
+
+    @property
+    def tail(self) -> Tail:
+        """Position in the buffer."""
+        return self._tail
+
+    def go_on_with(self, broken_off: _Unseen) -> None:
+        """Go on at the position at which the bridge failed.
+
+        Another sequence may run now: Micro-Manager may have been closed meanwhile, so nothing is known of that time.
+        """
+        self._tail, self._until_s = broken_off.tail, broken_off.until_s
+        self._tail.reattached()
 
     def events(self) -> Iterator[SourceEvent]:
         """Yield the events of the sequence, until it is over."""
@@ -186,6 +226,7 @@ class _Sequence:
             else:  # a better moment for a hole
                 self._stop.wait(min(POLL_S, tail.period_s / 4))
                 yield None
+            yield from self._pass_on()  # images may have been given up, too
 
     def _fetch(self, distance: int) -> Iterator[SourceEvent]:
         try:
@@ -321,7 +362,9 @@ class _Sequence:
         self._tail.give_up_all(LossCause.RESTARTED)
         yield from self._pass_on()
         yield Waiting(RESTARTED)
-        self.unseen, self._over = _Unseen(self._tail, math.inf), True
+        began_s = self._tail.next_began_s
+        self.unseen = _Unseen(self._tail, min(self._until_s, math.inf if began_s is None else began_s))
+        self._over = True
 
     def _end_emptied(self) -> Iterator[SourceEvent]:
         """End the sequence: it has stopped, and its buffer was emptied."""

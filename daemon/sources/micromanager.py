@@ -48,6 +48,7 @@ class MicroManager:
         self._port = port_of(section)
         self._core_class = core_class(section.uri)
         self._core_port = self._port
+        self._live: LiveMode | None = None
 
     def events(self) -> Iterator[SourceEvent]:
         """Yield the events of live mode, or of the acquisition."""
@@ -61,7 +62,7 @@ class MicroManager:
                 self._core_port = core._bridge.port
                 wanted = self._section.options(AcquisitionSection)
                 if wanted is None:
-                    yield from LiveMode(core, self._section.uri, self._stop).events()
+                    yield from self._follow(core)
                 else:
                     yield from self._acquire(core, wanted)
                     return
@@ -75,6 +76,12 @@ class MicroManager:
             finally:
                 detach(core)
                 self._core_port = self._port
+
+    def _follow(self, core: Any) -> Iterator[SourceEvent]:
+        if self._live is None:
+            self._live = LiveMode(core, self._section.uri, self._stop)
+        self._live.attach(core)
+        yield from self._live.events()
 
     def _until_it_answers(self) -> Iterator[SourceEvent]:
         """Wait until Micro-Manager answers."""

@@ -48,6 +48,8 @@ class Tail:
         newest: highest number that is known; None before the first image.
         newest_s: time at which it came.
         looks: calls so far.
+        next_began_s: time at which the next sequence began, as far as an image of it showed; None while unknown.
+        next_images: images of that sequence so far.
     """
 
     def __init__(self, first: int | None, capacity: int = 0) -> None:
@@ -66,6 +68,8 @@ class Tail:
         self._oldest: int | None = first  # that was in the buffer when it was counted last
         self._images = 0  # in the buffer when `newest` was
         self.looks, self._fetched = 0, 0
+        self.next_began_s: float | None = None
+        self.next_images = 0
         self._took_s: deque[float] = deque(maxlen=LOOKS)
         self._search_newest = True
         self._emptied = 1
@@ -86,6 +90,11 @@ class Tail:
     def kept(self) -> Container[int]:
         """Numbers of images that were fetched and wait for those before them."""
         return self._kept
+
+    @property
+    def waiting(self) -> int:
+        """Images that are known, and were neither passed on nor given up."""
+        return 0 if self.newest is None else max(0, self.newest - self._passed)
 
     @property
     def must_count(self) -> bool:
@@ -135,6 +144,7 @@ class Tail:
         """Record the duration of a call, with all queries that belong to it."""
         self._took_s.append(answered_s - sent_s)
         self._heard(answered_s)
+        self._heard_s = sent_s  # the answer may be as old
 
     def found(
         self,
@@ -162,6 +172,7 @@ class Tail:
         newest = number + distance
         ran_s, began_s = self._clock(distance, sent_s, camera_ms, received_s)
         if self._is_restart(newest, began_s):
+            self.next_began_s, self.next_images = began_s, newest + 1
             return False
         self._unwatched = False
         if self.newest is None and self._from_newest:
@@ -201,7 +212,7 @@ class Tail:
         self._heard(at_s)
         if self.newest is None:
             self._search_newest = images > 0
-        elif images < self._images:
+        elif images < self._images or self._unwatched:  # or they are another sequence's
             self._search_newest, self._emptied = images > 0, self._emptied + 1
         elif images > self._images:
             self.newest, self.newest_s = self.newest + images - self._images, at_s
@@ -219,6 +230,10 @@ class Tail:
         """
         self.looks += 1
         self._search_newest, self._emptied = True, self._emptied + 1
+
+    def reattached(self) -> None:
+        """Learn that nothing was heard for a while: another sequence may run."""
+        self._search_newest, self._emptied, self._unwatched = True, self._emptied + 1, True
 
     def settled(self, images: int) -> LossCause | None:
         """Learn how many images are left, and give up the older ones.

@@ -2,6 +2,7 @@
 
 from collections import deque
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 import numpy as np
 
@@ -36,6 +37,7 @@ class Camera:
     live: bool = False
     number: int = 0
     clock_ms: float = 0.0
+    began: datetime = field(default_factory=datetime.now)  # of the clock
     looked_at: int = 0  # number of the image that was asked for last
     buffer: deque = field(default_factory=deque)
 
@@ -43,6 +45,7 @@ class Camera:
         """Live is pressed: the buffer is emptied, numbers and clock begin again."""
         self.buffer.clear()
         self.live, self.number, self.clock_ms, self.looked_at = True, 0, 0.0, 0
+        self.began = datetime.now()
 
     def shoot(self, count=1):
         """So many frames; a full buffer is emptied without a word, as Micro-Manager does."""
@@ -108,6 +111,7 @@ class Camera:
             **cached,
             "ImageNumber": str(number),
             "ElapsedTime-ms": f"{clock_ms:.2f}",
+            "TimeReceivedByCore": str(self.began + timedelta(milliseconds=clock_ms)),
             "Width": self.width,
             "Height": self.height,
             "PixelType": self.pixel_type,

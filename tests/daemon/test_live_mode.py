@@ -8,7 +8,7 @@ from emulated_camera import FRAME_MS
 from watched import READ_ONLY, live, lost_in, lost_in_camera, shoot
 
 from daemon.sources.camera import CameraFrame, Lost, Resume, Waiting
-from daemon.sources.live_mode import PRESS_LIVE, STOPPED, TAKEN
+from daemon.sources.live_mode import PRESS_LIVE, RESTARTED, STOPPED, TAKEN
 from daemon.sources.losses import LossCause
 from daemon.sources.micromanager import MicroManager
 from daemon.sources.section import SourceSection
@@ -177,10 +177,27 @@ def test_a_bridge_that_fails_is_attached_to_again(emulator, watch):
     watched.until(CameraFrame)
     emulator.fail("target is null")
     assert "target is null" in watched.until_said("failed")
+    shoot(emulator, 2)
     [second] = watched.until(StreamInfo)
     assert second.stream != first.stream
     shoot(emulator, 1)
-    assert [shot.number for shot in watched.until(CameraFrame, 2)] == [0, 1]
+    assert [shot.number for shot in watched.until(CameraFrame, 3)] == [1, 2, 3]  # those of the outage, too
+    assert lost_in(watched.all) == 0
+
+
+def test_a_restart_while_the_bridge_failed_is_no_sequence_that_goes_on(emulator, watch):
+    live(emulator, frames=3)
+    watched = watch(emulator.port)
+    watched.until(CameraFrame)
+    shoot(emulator, 4)
+    watched.until(CameraFrame, 4)
+    emulator.fail("target is null")
+    watched.until_said("failed")
+    live(emulator, frames=2)
+    watched.until_said(RESTARTED)
+    watched.until(StreamInfo)
+    shoot(emulator, 1)
+    assert [shot.number for shot in watched.until(CameraFrame, 3)] == [0, 1, 2]
 
 
 def test_connections_that_are_given_up_are_closed_on_the_side_of_micromanager(emulator, watch):
@@ -188,6 +205,7 @@ def test_connections_that_are_given_up_are_closed_on_the_side_of_micromanager(em
     watched = watch(emulator.port)
     for _ in range(2):
         watched.until(CameraFrame)
+        shoot(emulator, 1)
         assert emulator.connections == 1
         emulator.faults = 2  # a look for an image that is not there yet may take one
         watched.until_said("device is busy")

@@ -25,8 +25,9 @@ from daemon.sources.arrivals import Arrivals
 from daemon.sources.camera import Lost
 from daemon.sources.losses import LossCause
 
-MAX_LOOKS_PER_FRAME = 1.12
+MAX_LOOKS_PER_FRAME = 1.15
 SPARE_LOOKS = 8
+WASTED_LOOKS, MAX_MARGIN = 8, 8  # images by which the bounds are widened, one for so many looks too many
 BUSY = 0.88  # share of the time between two images that a call takes; from here on nothing is caught up
 BUSY_BACKLOG_S, MIN_BACKLOG = 0.1, 8
 HOLE_S = 0.3
@@ -128,13 +129,17 @@ class Tail:
         low, high = (self.newest, self.newest) if self._overrated else self._arrivals.bounds(at_s, self.newest)
         self._expected = low
         self._limit_backlog(low)
+        wasted = self.looks + 1 - MAX_LOOKS_PER_FRAME * (self._fetched + 1) - SPARE_LOOKS
+        if wasted > 0:  # the camera is less steady than its bounds say
+            margin = min(1 + int(wasted / WASTED_LOOKS), MAX_MARGIN)
+            low, high = max(self.newest, low - margin), high + margin
         target = self._certain(low, high - low)
         if target is not None:
             return low - target
         missing = self._next_missing()
         if missing > self.newest:
             return None
-        if self.looks + 1 <= MAX_LOOKS_PER_FRAME * (self._fetched + 1) + SPARE_LOOKS:
+        if wasted <= 0:
             return max(0, (low + high) // 2 - missing)
         if max((low - missing) * self.period_s, at_s - self.newest_s) > HOLE_S:
             self.give_up(missing + 1, LossCause.NOT_FETCHED)

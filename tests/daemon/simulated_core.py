@@ -62,6 +62,7 @@ class SimulatedCore:
     empty_looks: int = 0
     overread: int = 0
     stall_until: float = 0.0
+    asleep_since: float = 0.0
 
     def __post_init__(self):
         self.sequences, self._buffer, self._script, self._order = [], [], [], 0
@@ -107,6 +108,7 @@ class SimulatedCore:
 
     def stall(self, seconds):
         """The process that looks gets no time."""
+        self.asleep_since = self.asleep_since if self.now < self.stall_until else self.now
         self.stall_until = self.now + seconds
 
     # time

@@ -14,6 +14,7 @@ from daemon.sources.losses import LossCause
 from selfstorm.frames import StreamInfo
 
 MAX_LOOKS_PER_FRAME, SPARE_LOOKS = 1.2, 25
+BETWEEN_QUESTIONS_S = 0.2  # whether live mode runs
 OTHERS = (Format(height=4), Format(width=5, pixel_type="GRAY8"), Format(camera="Second", height=3, width=2))
 
 
@@ -121,7 +122,7 @@ class Microscope:
     """A microscope at which things happen, at random.
 
     unknowable: frames whose number nothing can show, for live mode stopped while nothing was asked of the core. It is
-    seen afterwards when it began again, not when it had stopped.
+    seen afterwards when it began again, not when it had stopped; and a sequence within that time is never seen.
     """
 
     def __init__(self, core):
@@ -144,6 +145,8 @@ class Microscope:
         asleep, [*_, sequence] = self.core.now < self.core.stall_until, self.core.sequences
         if asleep or not sequence.running:
             self.unknowable += gap_s * self.core.rate_hz + 1
+        if asleep and sequence.began_s >= self.core.asleep_since - BETWEEN_QUESTIONS_S:
+            self.unknowable += sequence.taken
 
 
 def scripted(seed, end_s, wide):

@@ -46,6 +46,12 @@ def cli() -> None:
 @click.option("--record", type=click.Path(path_type=Path), help="Record the raw frames into this folder.")
 @click.option("--save", type=click.Path(path_type=Path), help="Save the pictures as OME-TIFF.")
 @click.option(
+    "--localizations",
+    type=click.Path(path_type=Path),
+    metavar="OUT.csv|.hdf5|.smlm",
+    help="Save the localisations, for ThunderSTORM, Picasso, or as SMLM file.",
+)
+@click.option(
     "--checkpoint",
     type=click.Path(path_type=Path),
     help="Save the learned model to this file, and start from it if it exists.",
@@ -60,6 +66,7 @@ def run(
     pixel_nm: float | None,
     record: Path | None,
     save: Path | None,
+    localizations: Path | None,
     checkpoint: Path | None,
     duration_s: float | None,
     lossless: bool | None,
@@ -76,6 +83,7 @@ def run(
         "camera.pixel_nm": pixel_nm,
         "record": record,
         "save": save,
+        "localizations": localizations,
         "checkpoint": checkpoint,
         "duration_s": duration_s,
         "lossless": lossless,

@@ -17,7 +17,7 @@ from daemon.sources.kinds import KINDS
 from daemon.sources.section import SourceSection, options_keys, source_keys
 from selfstorm.errors import InputError
 from selfstorm.frames import Region
-from selfstorm.stream.model_kinds import MODEL_KINDS
+from selfstorm.stream.model_kinds import MODEL_KINDS, kind_of
 
 ADDRESS = r"^tcp://(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]):(\*|\d{1,5})$"
 MIN_REGION_PX = 4  # a side of the smallest field that can be reconstructed
@@ -109,9 +109,10 @@ class ServerSection(Section):
 class Config(Section):
     """The whole configuration.
 
-    record: folder for raw frames. save: file for the pictures. checkpoint: file that keeps what the model has learned
-    for the next run. folder: for snapshots and recordings that are requested while it runs. lossless: the source
-    waits for the reconstruction, no window is skipped.
+    record: folder for raw frames. save: file for the pictures. localizations: file for the localisations, .csv, .hdf5
+    or .smlm. checkpoint: file that keeps what the model has learned for the next run. folder: for snapshots and
+    recordings that are requested while it runs. lossless: the source waits for the reconstruction, no window is
+    skipped.
     """
 
     source: SourceSection = Field(default_factory=SourceSection)  # made when wanted: its scene takes scipy
@@ -121,6 +122,7 @@ class Config(Section):
     server: ServerSection = ServerSection()
     record: Path | None = None
     save: Path | None = None
+    localizations: Path | None = None
     checkpoint: Path | None = None
     folder: Path = Path("selfstorm-out")
     duration_s: Annotated[float, Field(gt=0)] | None = None
@@ -130,6 +132,13 @@ class Config(Section):
     def _can_wait(self) -> Self:
         if self.lossless and self.source.kind.published_elsewhere:
             raise ValueError("lossless: a publisher elsewhere cannot be made to wait; leave lossless out")
+        return self
+
+    @model_validator(mode="after")
+    def _can_localize(self) -> Self:
+        chosen = self.reconstruction
+        if self.localizations is not None and (chosen.estimate != "fused" or not kind_of(chosen.model).localizes):
+            raise ValueError('localizations: they come with estimate = "fused" of our own model alone')
         return self
 
 
@@ -186,7 +195,7 @@ def _validated(raw: dict[str, Any], overrides: Mapping[str, Any], where: Path | 
 
 
 def _anchor(raw: dict[str, Any], folder: Path) -> None:
-    for key in ("record", "save", "checkpoint", "folder"):
+    for key in ("record", "save", "localizations", "checkpoint", "folder"):
         if isinstance(raw.get(key), str):
             raw[key] = folder / raw[key]
     source, server = raw.get("source"), raw.get("server")

@@ -1,8 +1,8 @@
 """Wiring of the daemon: read this first.
 
     camera process --ZMQ--> receiver -> windows -> worker -> sinks: publisher --ZMQ--> viewers
-     (or publisher          |                                       picture file (--save), manifest, checkpoint
-      elsewhere)            |
+     (or publisher          |                                       picture file (--save), table (--localizations),
+      elsewhere)            |                                       manifest, checkpoint
           `--ZMQ--> recorder process
 
     control <--ZMQ-- clients: the request handler reads all of these, and changes settings and recording
@@ -42,6 +42,7 @@ from daemon.processing.worker import Worker
 from daemon.prometheus import MetricsServer
 from daemon.protocol.messages import Status
 from daemon.recording.controller import RecordingController
+from daemon.recording.localization_writer import LocalizationWriter
 from daemon.recording.picture_writer import PictureWriter
 from daemon.recording.supervisor import Reached
 from daemon.sources.remote import ExternalSource
@@ -113,6 +114,8 @@ class Service:
         sinks: list[Sink] = [PublisherSink(self._publisher)]
         if config.save is not None:
             sinks.append(PictureWriter(config.save, health))
+        if config.localizations is not None:
+            sinks.append(LocalizationWriter(config.localizations, health))
         sinks.append(Manifest(config, health, device))
         if config.checkpoint is not None:
             sinks.append(CheckpointWriter(config.checkpoint, health))

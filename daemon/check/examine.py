@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,10 @@ def examine(path: Path | None, overrides: dict[str, Any]) -> Iterator[Finding]:
     if config.record is not None:
         record = config.record
         yield from bounded("record", lambda: folder("record", record, seen.bytes_per_s), DISK_S)
-    if config.save is not None:
-        save = config.save.parent
-        yield from bounded("save", lambda: folder("save", save, 0.0), DISK_S)
+    for name in ("save", "localizations"):
+        path: Path | None = getattr(config, name)
+        if path is not None:
+            yield from bounded(name, partial(folder, name, path.parent, 0.0), DISK_S)
 
 
 def _configuration(path: Path | None, overrides: dict[str, Any], loaded: list[Config]) -> Iterator[Finding]:

@@ -31,7 +31,7 @@ from daemon.health import Health
 from daemon.processing.sinks import Sink, WindowOutput
 from daemon.protocol.messages import Count, Event
 from selfstorm.frames import Array, Region, StreamInfo, Window
-from selfstorm.io.atomic_files import free_path
+from selfstorm.io.atomic_files import free_path, stem
 from selfstorm.stream.processing_level import Estimate, Quality
 
 SUFFIX = ".manifest.ndjson"
@@ -304,7 +304,7 @@ def _absolute(config: Config) -> Config:
 
     The run can be repeated from another folder then.
     """
-    paths = {name: getattr(config, name) for name in ("record", "save", "checkpoint", "folder")}
+    paths = {name: getattr(config, name) for name in ("record", "save", "localizations", "checkpoint", "folder")}
     source = config.source
     if source.kind.place and source.place:
         source = source.model_copy(update={"uri": f"{source.scheme}:{Path(source.place).absolute()}"})
@@ -314,8 +314,9 @@ def _absolute(config: Config) -> Config:
 
 def _places(config: Config, run: str) -> list[Path]:
     places = []
-    if config.save is not None:
-        places.append(config.save.with_name(config.save.name.split(".")[0] + SUFFIX))
+    named = config.save or config.localizations
+    if named is not None:
+        places.append(named.with_name(stem(named) + SUFFIX))
     if config.record is not None:
         places.append(config.record / f"run-{run[:8]}{SUFFIX}")
     return places

@@ -4,6 +4,7 @@ Adding one takes a class and a line in `Service`.
 
 worker ──► mean, preview, result, failed, config_changed, model_reset, close ──► publisher
                                                                        ├─► picture file (--save)
+                                                                       ├─► table of localisations (--localizations)
                                                                        ├─► manifest
                                                                        └─► checkpoint
 """

@@ -25,11 +25,11 @@ def convert(source: Path, target: Path, choice: MovieChoice, pixel_nm: float | N
     """Convert SOURCE to TARGET, by TARGET's ending.
 
     Movies and pictures become OME-TIFF (.ome.tif) or OME-Zarr (.zarr); localisations ThunderSTORM's CSV (.csv),
-    Picasso's HDF5 (.hdf5) or the SMLM file format (.smlm).
+    Picasso's HDF5 (.hdf5) or the SMLM file format (.smlm). A table that a killed run left as NAME.part is completed.
     """
-    from selfstorm.io.localization_table import FORMATS
+    from selfstorm.io.localization_table import FORMATS, format_of
 
-    if source.suffix.lower() in FORMATS:
+    if format_of(source) in FORMATS:
         rows = _convert_table(source, target, pixel_nm, overwrite=overwrite)
         click.echo(f"wrote {rows} localisations to {target}")
     elif target.suffix.lower() in (*TIFF_ENDINGS, ".zarr"):

@@ -31,13 +31,13 @@ def describe(file: Path) -> Iterator[str]:
 
     Raises InputError where it is none of ours or a movie's.
     """
-    from selfstorm.io.localization_table import FORMATS
+    from selfstorm.io.localization_table import FORMATS, format_of
 
     if not file.exists():
         raise InputError("no such file", where=file, hint="check the path")
     if file.suffix.lower() == CHECKPOINT:
         return _model(file)
-    if file.suffix.lower() in FORMATS:
+    if format_of(file) in FORMATS:
         return _table(file)
     return _pictures_or_movie(file)
 

@@ -10,7 +10,7 @@ import os
 import time
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import chain, combinations, count
 from pathlib import Path
@@ -113,17 +113,17 @@ def temporary_path(path: Path) -> Path:
     return path.with_name(path.name + PART)
 
 
-def free_path(path: Path) -> Path:
+def free_path(path: Path, beside: Callable[[Path], Iterable[Path]] = lambda path: ()) -> Path:
     """Return the path itself where it is free.
 
     Else the first free one of NAME-2, NAME-3, ...
-    A name is free if neither it nor its temporary form exists.
+    A name is free if neither it, nor its temporary form, nor a file that is written `beside` it exists.
     """
     ending = next((one for one in DOUBLE_ENDINGS if path.name.endswith(one)), path.name.removeprefix(stem(path)))
     ending = ending or path.suffix
     name = path.name.removesuffix(ending)
     for candidate in chain([path], (path.with_name(f"{name}-{n}{ending}") for n in count(2))):
-        if not os.path.lexists(candidate) and not os.path.lexists(temporary_path(candidate)):
+        if not any(map(os.path.lexists, (candidate, temporary_path(candidate), *beside(candidate)))):
             return candidate
     raise AssertionError  # pragma: no cover - there are always more numbers
 

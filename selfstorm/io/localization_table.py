@@ -5,6 +5,7 @@ Columns, and writers chosen by the file's ending.
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -15,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfstorm.errors import InputError
-from selfstorm.io.atomic_files import GrowingFile
+from selfstorm.io.atomic_files import GrowingFile, free_path
 
 if TYPE_CHECKING:
     from selfstorm.localizations import Localizations
@@ -90,9 +91,15 @@ class TableInfo:
 
 
 class TableWriter(GrowingFile):
-    """A table that grows window by window; rows: written so far."""
+    """A table that grows window by window.
+
+    Attributes:
+        rows: written so far.
+        frames: of the movie; whoever writes while it is still recorded raises this before each part.
+    """
 
     rows: int
+    frames: int
 
     @abstractmethod
     def append(self, table: LocalizationTable) -> None:
@@ -100,6 +107,12 @@ class TableWriter(GrowingFile):
 
 
 FORMATS = (".csv", ".hdf5", ".smlm")
+GROWING = re.compile(r"(\.\d+)?\.part$")  # the end of a name that a killed run left
+
+
+def format_of(path: Path) -> str:
+    """Return a table's ending; a killed run's NAME.csv.part is .csv."""
+    return Path(GROWING.sub("", path.name)).suffix.lower()
 
 
 def check_format(path: Path) -> None:
@@ -115,6 +128,11 @@ def check_format(path: Path) -> None:
 def side_files(path: Path) -> tuple[Path, ...]:
     """List the files that are written beside a table."""
     return (path.with_suffix(".yaml"),) if path.suffix.lower() == ".hdf5" else ()
+
+
+def free_table_path(path: Path) -> Path:
+    """Return the path, with a number where it or a file beside it is taken."""
+    return free_path(path, beside=side_files)
 
 
 def table_writer(path: Path, info: TableInfo, *, overwrite: bool = False) -> TableWriter:
@@ -134,16 +152,18 @@ def table_writer(path: Path, info: TableInfo, *, overwrite: bool = False) -> Tab
         return SmlmWriter(path, info, overwrite=overwrite)
     from selfstorm.io.thunderstorm import ThunderstormWriter
 
-    return ThunderstormWriter(path, overwrite=overwrite)
+    return ThunderstormWriter(path, info, overwrite=overwrite)
 
 
 def read_table(path: Path) -> tuple[LocalizationTable, TableInfo | None]:
     """Read a table of any format, and what it says of its movie.
 
+    NAME.part of a run that was killed is read as far as its last whole row.
+
     Raises InputError.
     """
-    check_format(path)
-    suffix = path.suffix.lower()
+    suffix = format_of(path)
+    check_format(path.with_suffix(suffix))
     if suffix == ".hdf5":
         from selfstorm.io.picasso import read_picasso
 

@@ -11,6 +11,7 @@ import json
 import math
 import shutil
 import zipfile
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 
 from selfstorm.errors import InputError, first_line
 from selfstorm.io.atomic_files import check_new, claim_temporary, publish
-from selfstorm.io.localization_table import LocalizationTable, TableInfo, TableWriter
+from selfstorm.io.localization_table import GROWING, LocalizationTable, TableInfo, TableWriter
 
 TABLE, FORMAT = "table-0.bin", "smlm-table(binary)-0"
 # Column, type, unit and the table's field; the first five are the specification's own.
@@ -37,19 +38,24 @@ COLUMNS = (
 )
 DTYPE = np.dtype([(name, np.dtype(kind).newbyteorder("<")) for name, kind, _, _ in COLUMNS])
 MAX_BYTES = 2**34
+GROWING_MARK = b"selfstorm smlm rows 1 "  # opens NAME.part; the movie as JSON follows on that line, then the rows
+MAX_LINE = 2**20
 
 
 class SmlmWriter(TableWriter):
     """Writer of the SMLM file format.
 
-    Rows grow in NAME.part, a plain binary table, and are packed at the end.
+    Rows grow in NAME.part behind a line on their movie, and are packed at the end.
     """
 
     def __init__(self, path: Path, info: TableInfo, *, overwrite: bool = False) -> None:
         check_new(path, overwrite=overwrite)
         self.path, self.part = path, claim_temporary(path)
-        self._info, self._overwrite, self.rows = info, overwrite, 0
+        self._info, self._overwrite, self.rows, self.frames = info, overwrite, 0, info.frames
         self._file = self.part.open("wb")
+        line = GROWING_MARK + json.dumps(asdict(info), default=str).encode() + b"\n"
+        self._begin = self._file.write(line)
+        self._file.flush()
         self._low, self._high = np.full(len(COLUMNS), math.inf), np.full(len(COLUMNS), -math.inf)
 
     def append(self, table: LocalizationTable) -> None:
@@ -75,6 +81,7 @@ class SmlmWriter(TableWriter):
             with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
                 archive.writestr("manifest.json", json.dumps(self._manifest(), indent=1))
                 with self.part.open("rb") as rows, archive.open(TABLE, "w", force_zip64=True) as member:
+                    rows.seek(self._begin)
                     shutil.copyfileobj(rows, member)
         except OSError as error:
             packed.unlink(missing_ok=True)
@@ -129,7 +136,7 @@ class SmlmWriter(TableWriter):
                         "pixel_nm": self._info.pixel_nm,
                         "height": self._info.height,
                         "width": self._info.width,
-                        "frames": self._info.frames,
+                        "frames": self.frames,
                     },
                 }
             ],
@@ -141,6 +148,8 @@ def read_smlm(path: Path) -> tuple[LocalizationTable, TableInfo | None]:
 
     Raises InputError where there is none.
     """
+    if GROWING.search(path.name):
+        return _read_growing(path)
     try:
         with zipfile.ZipFile(path) as archive:
             manifest = json.loads(archive.read("manifest.json"))
@@ -155,12 +164,30 @@ def read_smlm(path: Path) -> tuple[LocalizationTable, TableInfo | None]:
     except (OSError, zipfile.BadZipFile, KeyError, ValueError, TypeError, StopIteration) as error:
         raise InputError(f"is no SMLM file ({first_line(error)})", where=path, hint="give format version 0.2") from None
 
-    def column(name: str) -> Any:
-        return rows[name].astype(np.float64) if name in (dtype.names or ()) else np.full(len(rows), math.nan)
-
-    columns = {source: column(name) for name, _, _, source in COLUMNS}
-    columns["frame"] = columns["frame"].astype(np.int64)
     stated = file.get("metadata", {})
     known = all(key in stated for key in ("height", "width", "pixel_nm", "frames"))
     info = TableInfo(stated["height"], stated["width"], stated["pixel_nm"], stated["frames"]) if known else None
-    return LocalizationTable(**columns), info
+    return _table(rows), info
+
+
+def _read_growing(path: Path) -> tuple[LocalizationTable, TableInfo]:
+    """Read the rows of a run that was killed, up to the last whole one."""
+    try:
+        with path.open("rb") as file:
+            line = file.readline(MAX_LINE)
+            info = TableInfo(**json.loads(line.removeprefix(GROWING_MARK)))
+            content = file.read(MAX_BYTES)
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"holds no rows of an SMLM file ({first_line(error)})", where=path) from None
+    rows = np.frombuffer(content, DTYPE, len(content) // DTYPE.itemsize)
+    frames = int(rows["frame"].max()) + 1 if len(rows) else 0
+    return _table(rows), replace(info, frames=max(info.frames, frames))
+
+
+def _table(rows: Any) -> LocalizationTable:
+    def column(name: str) -> Any:
+        return rows[name].astype(np.float64) if name in (rows.dtype.names or ()) else np.full(len(rows), math.nan)
+
+    columns = {source: column(name) for name, _, _, source in COLUMNS}
+    columns["frame"] = columns["frame"].astype(np.int64)
+    return LocalizationTable(**columns)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import check_new, claim_temporary, publish
-from selfstorm.io.localization_table import LocalizationTable, TableWriter
+from selfstorm.io.localization_table import GROWING, LocalizationTable, TableInfo, TableWriter
 
 COLUMNS = (
     "id",
@@ -38,11 +38,11 @@ class ThunderstormWriter(TableWriter):
     that a file called NAME is complete.
     """
 
-    def __init__(self, path: Path | str, *, overwrite: bool = False) -> None:
-        self.path, self._overwrite = Path(path), overwrite
-        check_new(self.path, overwrite=overwrite)
-        self.part = claim_temporary(self.path)
-        self.rows = 0
+    def __init__(self, path: Path, info: TableInfo, *, overwrite: bool = False) -> None:
+        self.path, self._overwrite = path, overwrite
+        check_new(path, overwrite=overwrite)
+        self.part = claim_temporary(path)
+        self.rows, self.frames = 0, info.frames
         try:
             self._file = self.part.open("w", encoding="utf-8", newline="")
             self._file.write(_HEADER)
@@ -88,13 +88,16 @@ def read_thunderstorm_table(path: Path) -> LocalizationTable:
 def read_thunderstorm(path: Path | str) -> NDArray[np.float64]:
     """Read (N, 9) float64 in the order of COLUMNS, N >= 0.
 
+    The last line of a killed run's NAME.part is left out where it is not whole.
+
     Raises InputError naming the faulty file and line.
     """
     path = Path(path)
     rows: list[list[float]] = []
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            lines = csv.reader(file)
+            growing = GROWING.search(path.name) is not None
+            lines = csv.reader(line for line in file if not growing or line.endswith("\n"))
             header = next(lines, [])
             missing = [name for name in COLUMNS if name not in header]
             if missing:

@@ -47,13 +47,18 @@ def live(folder, movie, chosen):
     }
     path = write_config(folder / "daemon.toml", config)
     line = [*DAEMON, "run", path, "--source", f"replay:{movie}", "--lossless", "--save", folder / "live.ome.tif"]
-    return command(line)
+    return command([*line, *tabled(folder / "live.csv", chosen)])
+
+
+def tabled(path, chosen):
+    """Localisations come with the fused estimate alone."""
+    return ["--localizations", path] if chosen["method"].get("estimate") == "fused" else []
 
 
 def offline(folder, movie, chosen, capfd):
     method = [word for name, value in chosen["method"].items() for word in (f"--{name}", value)]
     line = [*SELFSTORM, "reconstruct", movie, "-o", folder / "offline.ome.tif", "--pixel-nm", 100, "--device", "cpu"]
-    return within([*line, *method, *chosen["flags"]], capfd)
+    return within([*line, *method, *chosen["flags"], *tabled(folder / "offline.csv", chosen)], capfd)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +72,9 @@ def test_live_and_offline_give_the_same_bits(tmp_path, movie, chosen, capfd):
     windows = (FRAMES - window) // stride + 1
     assert ours.pictures.shape == (windows, 32 * chosen["method"]["scale"], 40 * chosen["method"]["scale"])
     np.testing.assert_array_equal(ours.pictures, theirs.pictures, strict=True)
+    tables = [path.read_bytes() for path in sorted(tmp_path.glob("*.csv"))]
+    assert len(tables) == 2 * bool(tabled(None, chosen))
+    assert len(set(tables)) <= 1  # each frame once, though the windows overlap
     assert ours.pixel_nm == theirs.pixel_nm == 100 / chosen["method"]["scale"]
     for record, other in zip(ours.records, theirs.records, strict=True):
         assert (record["first_seq"], record["last_seq"]) == (other["first_frame"], other["last_frame"])

@@ -1,13 +1,20 @@
 """Localisation tables: every format has the same emitters, units and precision, for our reader and for others'."""
 
 import json
+import random
+import subprocess
+import sys
 import zipfile
+from dataclasses import replace
 
 import h5py
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from selfstorm.cli import cli
 from selfstorm.errors import InputError
+from selfstorm.io.hdf5_superblock import lookup3, mark_closed
 from selfstorm.io.localization_table import LocalizationTable, TableInfo, read_table, table_writer
 
 INFO = TableInfo(48, 64, 100.0, 200, {"movie": "cell.tif", "software": "selfstorm"})
@@ -73,6 +80,72 @@ def test_a_killed_run_leaves_a_picasso_table_that_can_be_read(tmp_path):
         np.testing.assert_array_equal(file["locs"]["frame"], TABLE.frame[:50])
 
 
+@pytest.mark.parametrize("suffix", [".csv", ".hdf5", ".smlm"])
+def test_a_killed_runs_table_is_completed_by_convert(tmp_path, suffix):
+    path = tmp_path / f"found{suffix}"
+    writer = table_writer(path, replace(INFO, frames=1))
+    for start in range(0, N, 50):
+        writer.frames = 200
+        writer.append(TABLE.rows(start, start + 50))
+    writer.abandon()
+    part = tmp_path / f"found{suffix}.part"
+    table, info = read_table(part)
+    np.testing.assert_allclose(table.x_nm, TABLE.x_nm, atol=0.01)
+    assert CliRunner().invoke(cli, ["convert", str(part), str(path)]).exit_code == 0
+    again, completed = read_table(path)
+    np.testing.assert_array_equal(again.frame, TABLE.frame)
+    if suffix != ".csv":
+        frames = {".hdf5": 200, ".smlm": TABLE.frame.max() + 1}[suffix]  # a row says how far an SMLM file is
+        assert [(one.height, one.pixel_nm, one.frames) for one in (info, completed)] == [(48, 100.0, frames)] * 2
+        assert info.facts["movie"] == "cell.tif"
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".smlm"])
+@pytest.mark.parametrize("cut", [1, 5, 17])
+def test_a_row_that_was_cut_is_left_out(tmp_path, suffix, cut):
+    writer = table_writer(tmp_path / f"found{suffix}", INFO)
+    writer.append(TABLE)
+    writer.abandon()
+    part = tmp_path / f"found{suffix}.part"
+    part.write_bytes(part.read_bytes()[:-cut])
+    table, _ = read_table(part)
+    np.testing.assert_array_equal(table.frame, TABLE.frame[:-1])
+    np.testing.assert_allclose(table.x_nm, TABLE.x_nm[:-1], atol=0.01)
+
+
+APPENDS = """
+import sys
+from pathlib import Path
+import numpy as np
+from selfstorm.io.localization_table import LocalizationTable, TableInfo, table_writer
+writer = table_writer(Path(sys.argv[1]), TableInfo(48, 64, 100.0, 1))
+for part in range(10**6):
+    values = np.full(700, float(part + 1))
+    writer.frames = part + 1
+    writer.append(LocalizationTable(np.full(700, part), *[values] * 8))
+    print(part + 1, flush=True)
+"""
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".hdf5", ".smlm"])
+def test_whenever_the_writer_is_killed_its_rows_are_there(tmp_path, suffix):
+    """Most kills meet it in the middle of a write."""
+    for attempt in range(8):
+        path = tmp_path / f"{attempt}{suffix}"
+        process = subprocess.Popen([sys.executable, "-c", APPENDS, path], stdout=subprocess.PIPE, text=True)
+        for _ in range(random.Random(attempt).randrange(2, 30)):
+            process.stdout.readline()
+        process.kill()
+        said = process.communicate()[0].split()
+        parts = int(said[-1]) if said else 1
+        table, info = read_table(path.with_name(path.name + ".part"))
+        assert len(table) >= 700 * parts
+        whole = 700 * parts
+        np.testing.assert_array_equal(table.frame[:whole], np.repeat(np.arange(parts), 700))
+        np.testing.assert_allclose(table.photons[:whole], table.frame[:whole] + 1)
+        assert info is None or info.frames >= parts
+
+
 def test_the_manifest_of_an_smlm_file_describes_its_table(tmp_path):
     with zipfile.ZipFile(written(tmp_path / "found.smlm")) as archive:
         manifest = json.loads(archive.read("manifest.json"))
@@ -129,3 +202,8 @@ def test_locan_itself_reads_the_tables(tmp_path):
     np.testing.assert_allclose(thunderstorm["position_x"], TABLE.x_nm, atol=0.01)
     np.testing.assert_array_equal(smlm["frame"], TABLE.frame)
     np.testing.assert_array_equal(thunderstorm["frame"], TABLE.frame + 1)  # ThunderSTORM counts from 1
+
+
+def test_hdf5s_checksum_is_jenkins():
+    assert lookup3(b"Four score and seven years ago") == 0x17770551  # his own example
+    assert mark_closed(b"no HDF5") == b"no HDF5"

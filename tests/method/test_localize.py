@@ -13,7 +13,7 @@ from streams import learned
 from selfstorm.compute.batching import BatchLimits, batches
 from selfstorm.compute.device import prepare_device
 from selfstorm.errors import InputError
-from selfstorm.io.localization_table import LocalizationTable
+from selfstorm.io.localization_table import LocalizationTable, TableInfo
 from selfstorm.io.thunderstorm import COLUMNS, ThunderstormWriter, read_thunderstorm
 from selfstorm.io.truth import read_truth
 from selfstorm.localizations import joined
@@ -273,7 +273,7 @@ def test_thunderstorm_round_trip(tmp_path):
     y = noisy(np.broadcast_to(expected([(642.0, 1177.0, 4000.0)], (13, 18)), (4, 13, 18)))
     found = localized(y)
     path = tmp_path / "found.csv"
-    with ThunderstormWriter(path) as writer:
+    with ThunderstormWriter(path, TableInfo(13, 18, 100.0, 8)) as writer:
         writer.append(LocalizationTable.of(found, GAUSSIAN))
         writer.append(LocalizationTable.of(replace(found, frame=found.frame + 4), GAUSSIAN))
         assert not path.exists()
@@ -296,7 +296,7 @@ def test_thunderstorm_round_trip(tmp_path):
 
 def test_a_table_that_broke_off_has_no_finished_name(tmp_path):
     path = tmp_path / "found.csv"
-    with pytest.raises(RuntimeError, match="camera"), ThunderstormWriter(path):
+    with pytest.raises(RuntimeError, match="camera"), ThunderstormWriter(path, TableInfo(13, 18, 100.0, 8)):
         raise RuntimeError("camera gone")
     assert not path.exists()
     assert len(read_thunderstorm(tmp_path / "found.csv.part")) == 0

@@ -1,0 +1,153 @@
+"""--localizations: every frame once, whatever windows do, in files that a run leaves readable."""
+
+import math
+import signal
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from daemon_process import Daemon, Results, posix, simulated
+
+from daemon.config import load_defaults
+from daemon.health import Health
+from daemon.recording.localization_writer import LocalizationWriter
+from selfstorm.errors import InputError
+from selfstorm.frames import Region, StreamInfo
+from selfstorm.io.localization_table import read_table
+from selfstorm.localizations import Localizations
+from selfstorm.psf.models import Gaussian
+
+
+@pytest.fixture
+def health():
+    return Health(run="run")
+
+
+def window(first, last, *, stream="0123456789abcdef", region=None, lost=()):
+    info = StreamInfo(stream=stream, source="simulate:", height=48, width=64, dtype="uint16", pixel_nm=100.0)
+    frames = [SimpleNamespace(seq=seq) for seq in range(first, last + 1) if seq not in lost]
+    return SimpleNamespace(info=info, first_seq=first, last_seq=last, frames=frames, region=region)
+
+
+def output(first, last, *, localized=True, pixel_nm=100.0, **where):
+    """Two emitters a frame, at positions that say which frame it is."""
+    frames = window(first, last, **where)
+    frame = torch.tensor([one.seq for one in frames.frames]).repeat_interleave(2)
+    place = 10.0 * frame
+    ones = torch.ones(len(frame))
+    found = Localizations(frame, place, place + 1, ones, torch.ones(len(frame), 2), ones, ones, ones)
+    result = SimpleNamespace(localizations=found if localized else None, psf=Gaussian(110.0) if localized else None)
+    header = SimpleNamespace(pixel_nm=pixel_nm / 4, scale=4, run="run", optics="", camera="", model="")
+    return SimpleNamespace(window=frames, made=SimpleNamespace(result=result), header=header)
+
+
+def written(path, health, *steps):
+    writer = LocalizationWriter(path, health)
+    for step in steps:
+        writer.result(step)
+    writer.close()
+    return read_table(path)[0]
+
+
+def events(health):
+    return [(event.code, event.text) for event in health.events_since(0)]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".hdf5", ".smlm"])
+def test_each_frame_is_written_once_though_windows_overlap(tmp_path, health, suffix):
+    steps = output(0, 19), output(5, 24), output(20, 39), output(50, 69)
+    table = written(tmp_path / f"out{suffix}", health, *steps)
+    np.testing.assert_array_equal(table.frame, np.repeat([*range(40), *range(50, 70)], 2))
+    np.testing.assert_allclose(table.y_nm, 10.0 * table.frame, atol=0.01)
+    assert events(health) == []
+
+
+def test_frames_that_only_a_later_window_localises_are_written_then(tmp_path, health):
+    steps = output(0, 19), output(10, 29, localized=False), output(20, 39)
+    assert set(written(tmp_path / "out.csv", health, *steps).frame) == set(range(40))
+    assert events(health) == []
+
+
+def test_frames_that_no_window_localises_are_counted(tmp_path, health):
+    steps = output(0, 19), output(20, 39, localized=False, lost=(25, 26)), output(40, 59)
+    assert len(written(tmp_path / "out.csv", health, *steps)) == 80
+    ((code, text),) = events(health)
+    assert (code, text[:43]) == ("frames_not_localized", "18 of 58 frames have no localisations: thei")
+
+
+def test_frames_of_a_failed_window_are_counted(tmp_path, health):
+    writer = LocalizationWriter(tmp_path / "out.csv", health)
+    writer.result(output(0, 9))
+    writer.failed(window(10, 19), "no memory")
+    writer.close()
+    assert events(health)[0][1].startswith("10 of 20 frames")
+
+
+def test_positions_are_the_cameras_though_a_region_is_reconstructed(tmp_path, health):
+    table = written(tmp_path / "out.csv", health, output(0, 3), output(4, 7, region=Region(10, 20, 16, 16)))
+    shift = np.where(table.frame < 4, 0, 1)
+    np.testing.assert_allclose(table.y_nm, 10.0 * table.frame + 1000 * shift)
+    np.testing.assert_allclose(table.x_nm, 10.0 * table.frame + 1 + 2000 * shift)
+
+
+def test_a_new_stream_and_a_corrected_pixel_begin_new_tables(tmp_path, health):
+    steps = output(0, 9), output(0, 4, stream="fedcba9876543210"), output(5, 9, stream="fedcba9876543210", pixel_nm=90)
+    (tmp_path / "out-2.yaml").write_text("mine")
+    written(tmp_path / "out.hdf5", health, *steps)
+    tables = [read_table(tmp_path / f"out{number}.hdf5") for number in ("", "-3", "-4")]
+    assert [(len(table), info.pixel_nm, info.frames) for table, info in tables] == [
+        (20, 100, 10),
+        (10, 100, 5),
+        (10, 90, 10),
+    ]
+    assert tables[0][1].facts["stream"] == "0123456789abcdef"
+    assert events(health) == []
+
+
+def test_a_table_of_an_earlier_run_is_kept(tmp_path, health):
+    (tmp_path / "out.csv").write_text("mine")
+    with pytest.raises(InputError, match="no column"):
+        written(tmp_path / "out.csv", health, output(0, 9))
+    assert (tmp_path / "out.csv").read_text() == "mine"
+    assert len(read_table(tmp_path / "out-2.csv")[0]) == 20
+    assert [code for code, _ in events(health)] == ["localizations_renamed"]
+
+
+def test_a_place_that_cannot_be_written_ends_the_table_with_one_event(tmp_path, health):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    writer = LocalizationWriter(folder / "out.csv", health)
+    folder.rmdir()
+    for first in (0, 10, 20):
+        writer.result(output(first, first + 9))
+    writer.close()
+    assert [code for code, _ in events(health)] == ["localizations_stopped"]
+
+
+def test_without_localisations_there_is_no_file(tmp_path, health):
+    writer = LocalizationWriter(tmp_path / "out.smlm", health)
+    writer.result(output(0, 9, localized=False))
+    writer.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("chosen", [{"reconstruction.estimate": "density"}, {"reconstruction.model": "paper"}])
+def test_an_estimate_without_localisations_is_refused_at_the_start(chosen):
+    with pytest.raises(InputError, match=r'localizations: they come with estimate = "fused"'):
+        load_defaults({"localizations": "out.csv", **chosen}, "--localizations")
+
+
+@posix
+def test_the_table_of_a_daemon_that_is_killed_can_be_read(tmp_path):
+    settings = simulated(localizations=str(tmp_path / "out.hdf5"))
+    settings["reconstruction"]["estimate"] = "fused"
+    with Daemon(tmp_path, settings) as daemon, Results(daemon.results) as results:
+        results.more("sr.refined", 3)
+        daemon.send(signal.SIGKILL)
+    table, info = read_table(tmp_path / "out.hdf5.part")
+    assert len(table)
+    assert np.all(np.diff(table.frame) >= 0)
+    assert (info.height, info.pixel_nm, info.facts["movie"]) == (32, 100.0, "simulate:")
+    assert 0 <= table.y_nm.min() < table.y_nm.max() <= 3200
+    assert math.isfinite(table.sd_nm.max())

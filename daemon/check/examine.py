@@ -45,9 +45,9 @@ def examine(path: Path | None, overrides: dict[str, Any]) -> Iterator[Finding]:
         record = config.record
         yield from bounded("record", lambda: folder("record", record, seen.bytes_per_s), DISK_S)
     for name in ("save", "localizations"):
-        path: Path | None = getattr(config, name)
-        if path is not None:
-            yield from bounded(name, partial(folder, name, path.parent, 0.0), DISK_S)
+        written: Path | None = getattr(config, name)
+        if written is not None:
+            yield from bounded(name, partial(folder, name, written.parent, 0.0), DISK_S)
 
 
 def _configuration(path: Path | None, overrides: dict[str, Any], loaded: list[Config]) -> Iterator[Finding]:

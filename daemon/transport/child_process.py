@@ -19,10 +19,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from selfstorm.errors import InputError
+from selfstorm.parent_process import wait_for_closed_input
 
 STOP_S = 5.0
 CRASHED = "see its log; if it uses a camera, check the driver and the device adapter"
-PEEK_S = 0.1  # between two polls of the standard input on Windows
 
 
 class ChildProcess:
@@ -132,26 +132,6 @@ def wait_ready(child: ChildProcess, timeout_s: float, stop: threading.Event | No
     return {"error": f"the camera process did not start within {timeout_s:.0f} s"}
 
 
-def _wait_for_closed_input() -> None:
-    """Return once the parent has closed the standard input of this process.
-
-    On Windows a thread that blocks on the standard input holds a lock of the C runtime, and libraries that are loaded
-    meanwhile (OpenBLAS, Java's) wait for it for ever: there the pipe is polled.
-    """
-    if sys.platform == "win32":
-        import ctypes
-        import msvcrt
-
-        handle, waiting = msvcrt.get_osfhandle(0), ctypes.c_ulong()
-        while ctypes.windll.kernel32.PeekNamedPipe(handle, None, 0, None, ctypes.byref(waiting), None):
-            if waiting.value:
-                os.read(0, waiting.value)
-            time.sleep(PEEK_S)
-        return
-    while os.read(0, 4096):  # sys.stdin would hold its lock when the interpreter ends
-        pass
-
-
 def _signal_name(number: int) -> str:
     try:
         return signal.Signals(number).name
@@ -178,7 +158,7 @@ def stop_requested() -> threading.Event:
     stop = threading.Event()
 
     def wait() -> None:
-        _wait_for_closed_input()
+        wait_for_closed_input()
         stop.set()
 
     threading.Thread(target=wait, name="parent", daemon=True).start()

@@ -1,6 +1,6 @@
 """`selfstorm batch`: every recording of a folder.
 
-Several processes share the work; a stopped batch resumes.
+Several processes, or a cluster, share the work; a stopped batch resumes.
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ from selfstorm.errors import InputError
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the pictures. Default: FOLDER_sr")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Recordings at a time.")
+@click.option("--on", default="", metavar="ray://|dask://HOST:PORT", help="Run on a cluster, not on this machine.")
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
-def batch(context: click.Context, folder: Path, output: Path | None, workers: int, options: tuple[str, ...]) -> None:
+def batch(
+    context: click.Context, folder: Path, output: Path | None, workers: int, on: str, options: tuple[str, ...]
+) -> None:
     """Reconstruct every recording in FOLDER.
 
     OPTIONS are those of `selfstorm reconstruct`.
@@ -26,6 +29,8 @@ def batch(context: click.Context, folder: Path, output: Path | None, workers: in
     Beside every output a manifest (.json) says that it is done: run the same command again to go on after a stop, or
     for recordings that have come since. A table of all of them is written as selfstorm_batch.csv and .html. The exit
     code is 1 where a recording failed.
+
+    The machines of a cluster must see FOLDER and the output under the same paths, with this version of selfstorm.
     """
     from selfstorm.commands.batch_jobs import find_jobs, run_jobs, write_tables
 
@@ -33,12 +38,13 @@ def batch(context: click.Context, folder: Path, output: Path | None, workers: in
         raise InputError("is no folder", where=folder, hint="give the folder with the recordings")
     if forbidden := {"-o", "--output", "--localizations", "--error-map", "--save-model", "--overwrite"} & set(options):
         raise click.UsageError(f"{min(forbidden)} is for one recording; batch names the outputs.")
-    output = output or folder.resolve().with_name(folder.resolve().name + "_sr")
+    folder = folder.absolute()  # as every machine sees it
+    output = (output or folder.resolve().with_name(folder.resolve().name + "_sr")).absolute()
     jobs = find_jobs(folder, output)
     if not jobs:
         raise InputError("holds no recording", where=folder, hint="give the folder with the recordings")
     results = []
-    for result in run_jobs(jobs, options, workers):
+    for result in run_jobs(jobs, options, workers, on):
         results.append(result)
         click.echo(f"{len(results)} of {len(jobs)}: {result.job.movie}: {result.state}")
     table = write_tables(output, sorted(results, key=lambda result: str(result.job.movie)))

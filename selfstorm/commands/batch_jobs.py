@@ -1,6 +1,7 @@
 """Jobs of `selfstorm batch`.
 
-Each recording has a process of its own, and a manifest beside its output when it is done.
+Each recording has a process of its own, and a manifest beside its output when it is done. A process that is killed is
+started again; one whose batch is killed ends, so that the next run of the batch is alone with its files.
 """
 
 from __future__ import annotations
@@ -10,22 +11,27 @@ import html
 import io
 import json
 import os
+import platform
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from selfstorm.errors import InputError
+from selfstorm.commands.console import USER_ERROR
+from selfstorm.commands.executors import run_tasks
+from selfstorm.errors import InputError, first_line
 from selfstorm.io.atomic_files import atomic_write, make_folder, stem
 from selfstorm.io.find_movies import find_movies
 from selfstorm.io.ome_tiff import read_records
 
-PROGRAM = (sys.executable, "-c", "from selfstorm.cli import main; main()")
+CODE = "from selfstorm.parent_process import end_with_parent; end_with_parent(); from selfstorm.cli import main; main()"
+PROGRAM = (sys.executable, "-c", CODE)  # it ends with a batch that is killed
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # they decide the last bits of a sum
 ATTEMPTS = 3  # of a recording whose process was killed
 MAX_REASON = 400  # characters
 TABLE = "selfstorm_batch"
@@ -72,38 +78,94 @@ def find_jobs(folder: Path, output: Path) -> list[Job]:
     return jobs
 
 
-def run_jobs(jobs: Sequence[Job], options: Sequence[str], workers: int) -> Iterator[JobResult]:
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Surroundings of a batch.
+
+    Its jobs have them on every machine, so that their results are the same bit for bit.
+
+    Attributes:
+        options: of `selfstorm reconstruct`.
+        folder: the current one, which paths in the options are relative to.
+        software: version.
+        threads: environment variables that set the number of threads.
+    """
+
+    options: tuple[str, ...]
+    folder: str
+    software: str
+    threads: Mapping[str, str]
+
+    @classmethod
+    def here(cls, options: Sequence[str]) -> Call:
+        """Describe this process."""
+        threads = {name: os.environ[name] for name in THREADS if name in os.environ}
+        return cls(tuple(options), str(Path.cwd()), _software(), threads)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a job: that of its worker, threads aside."""
+        return {**{k: v for k, v in os.environ.items() if k not in THREADS}, **self.threads}
+
+
+def run_jobs(jobs: Sequence[Job], options: Sequence[str], workers: int, on: str = "") -> Iterator[JobResult]:
     """Run the jobs that are not done; yield each result as it comes.
 
-    A failed one does not stop the others.
+    A failed one does not stop the others. `on` and `workers` are those of `run_tasks`.
     """
-    with ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(_run, job, tuple(options)) for job in jobs]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        finally:
-            for future in futures:
-                future.cancel()
+    for job, result in run_tasks(partial(run_job, call=Call.here(options)), jobs, workers, on):
+        if isinstance(result, Exception):
+            result = _failed(job, f"{type(result).__name__}: {first_line(result)}")
+        yield result
 
 
-def _run(job: Job, options: tuple[str, ...]) -> JobResult:
+def run_job(job: Job, call: Call) -> JobResult:
     """Reconstruct one recording in a process of its own, unless it is done."""
     try:
+        if _software() != call.software:
+            return _failed(job, f"{platform.node()} has {_software()}, the batch {call.software}")
         make_folder(job.pictures.parent, "choose another -o")
-        if (done := _done(job, options)) is not None:
+        if (done := _done(job, call.options)) is not None:
             return done
-        line = [*PROGRAM, "reconstruct", str(job.movie), "-o", str(job.pictures), *options]
-        for _ in range(ATTEMPTS):
-            ended = subprocess.run(line, capture_output=True, text=True, check=False, env=os.environ.copy())
-            if ended.returncode >= 0:  # it ended by itself; below zero it was killed
-                break
-        if ended.returncode:
-            lines = (ended.stderr.strip() or "killed").splitlines()
-            return JobResult(job, f"failed: {lines[-1][:MAX_REASON]}", failed=True)
-        return _finish(job, options, "done")
+        code, said = _reconstruct(job, call)
+        if code and (done := _done(job, call.options)) is not None:  # by a worker that was taken for dead
+            return done
+        return _failed(job, said) if code else _finish(job, call.options, "done")
     except InputError as error:
-        return JobResult(job, f"failed: {error}", failed=True)
+        return _failed(job, str(error))
+
+
+def _reconstruct(job: Job, call: Call) -> tuple[int, str]:
+    """Run the command, again where it is killed.
+
+    Returns:
+        Its exit code, and the last line of its errors.
+    """
+    line = [*PROGRAM, "reconstruct", str(job.movie), "-o", str(job.pictures), *call.options]
+    for _ in range(ATTEMPTS):
+        with subprocess.Popen(
+            line,
+            stdin=subprocess.PIPE,  # closed when this process ends, however it does
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            cwd=call.folder,
+            env=call.environment,
+        ) as process:
+            said = process.stderr.read().strip() if process.stderr is not None else ""
+        if process.returncode in (0, USER_ERROR):
+            break
+    return process.returncode, (said or "killed").splitlines()[-1][:MAX_REASON]
+
+
+def _failed(job: Job, why: str) -> JobResult:
+    return JobResult(job, f"failed: {why[:MAX_REASON]}", failed=True)
+
+
+def _software() -> str:
+    return f"selfstorm {version('selfstorm')}"
 
 
 def _done(job: Job, options: tuple[str, ...]) -> JobResult | None:
@@ -139,7 +201,7 @@ def _finish(job: Job, options: tuple[str, ...], state: str) -> JobResult:
         "movie": str(job.movie),
         "pictures": job.pictures.name,
         "options": list(options),
-        "software": f"selfstorm {version('selfstorm')}",
+        "software": _software(),
         "metrics": metrics,
     }
     with atomic_write(job.manifest) as part:

@@ -36,7 +36,7 @@ class Result:
     """A super-resolved picture, and how good it is.
 
     Attributes:
-        picture: (scale * H, scale * W) float32; photons per SR cell summed over the frames, for 'density' a variance.
+        picture: (scale * H, scale * W) float32; expected photons per SR cell and frame, for every estimate.
         pixel_nm: side of an SR cell.
         localizations: (E,) structured array with the columns frame, y_nm, x_nm, photons, sd_y_nm, sd_x_nm, crowding
             and background_photons, from the corner of the first camera pixel; None where the estimate makes none.

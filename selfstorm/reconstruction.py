@@ -11,6 +11,8 @@ from selfstorm.frames import Array
 from selfstorm.localizations import Localizations
 from selfstorm.psf.models import Psf
 
+PICTURE_UNIT, NO_UNIT = "photons/frame", "a.u."  # of a pixel of a picture: photons, or arbitrary units
+
 State = Literal["cold", "warm", "scene changed", "rolled back"]
 
 
@@ -19,8 +21,8 @@ class Reconstruction:
     """A super-resolved picture and its provenance.
 
     Attributes:
-        picture: (scale*H, scale*W) float32 >= 0, photons per SR cell summed over the frames; for 'density' a variance
-            in any unit.
+        picture: (scale*H, scale*W) float32 >= 0; every estimate in expected photons per SR cell and frame, so that
+            pictures of other levels and windows can be compared; the published model's in arbitrary units.
         raw_mean: (H, W) float32 ADU, mean of the valid frames.
         scale: SR cells along a camera pixel.
         estimate: estimate that the picture shows.
@@ -37,6 +39,7 @@ class Reconstruction:
         localizations: with the stream's frame numbers; None where none were made.
         metrics: by key, see selfstorm.metrics.registry.METRICS; those that could not be measured are left out.
         error_map: see selfstorm.metrics.self_consistency; None at levels that do not assess it.
+        unit: unit of a pixel of the picture.
     """
 
     picture: Array
@@ -56,3 +59,4 @@ class Reconstruction:
     localizations: Localizations | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     error_map: Array | None = None
+    unit: str = PICTURE_UNIT

@@ -11,7 +11,7 @@ GB = 1e9
 
 
 def recording_text(status: Status | None, info: StreamInfo | None) -> str:
-    """Describe the recording, as in '● REC  1,234 frames, 0.52 GB'.
+    """Describe the recording, as in '● REC  1,234 frames, 0.52 GB, 47 min of disk left'.
 
     Empty while nothing is recorded.
     """
@@ -20,9 +20,16 @@ def recording_text(status: Status | None, info: StreamInfo | None) -> str:
     parts = [f"{status.recorded_frames:,} frames"]
     if info is not None and info.stream == status.stream:
         parts.append(f"{status.recorded_frames * frame_bytes(info) / GB:.2f} GB")
+    if (left_s := status.disk_left_s) is not None:
+        parts.append(f"{disk_left_text(left_s)} of disk left")
     if status.recording_missing:
         parts.append(f"{status.recording_missing:,} missing")
     return f"● REC  {', '.join(parts)}"
+
+
+def disk_left_text(left_s: float) -> str:
+    """Round a time down, in minutes below two hours, in hours above."""
+    return f"{left_s // 60:.0f} min" if left_s < 7200 else f"{left_s // 3600:.0f} h"
 
 
 def frame_bytes(info: StreamInfo) -> int:

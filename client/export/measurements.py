@@ -26,10 +26,10 @@ def profile_csv(pair: PicturePair, ends: tuple[Point, Point], width: float) -> s
         "FWHM super-resolved": "none" if sr.fwhm is None else f"{sr.fwhm:.4g} {unit}",
         "FWHM raw mean": "none" if raw is None or raw.fwhm is None else f"{raw.fwhm:.4g} {unit}",
     }
-    columns = [f"distance_{unit}", "super_resolved_photons"]
+    columns = [f"distance_{unit}", f"super_resolved_{_column(pair.sr.unit)}"]
     values = [sr.distance.tolist(), sr.values.tolist()]
-    if raw is not None:
-        columns.append("raw_mean_adu")
+    if raw is not None and pair.raw is not None:
+        columns.append(f"raw_mean_{_column(pair.raw.unit)}")
         values.append(raw.values.tolist())
     return csv_text(facts, columns, zip(*values, strict=True))
 
@@ -61,3 +61,8 @@ def _picture_facts(pair: PicturePair) -> dict[str, object]:
     published = datetime.fromtimestamp(header.published_unix_ns / 1e9).astimezone()
     facts = {"run": header.run, "window": header.window, "published": published.isoformat(timespec="seconds")}
     return facts | {"frames": f"{header.first_seq} to {header.last_seq}", "pixel_nm": header.pixel_nm or "unknown"}
+
+
+def _column(unit: str) -> str:
+    """Write a unit as part of a column's name: 'photons/frame' -> 'photons_per_frame'."""
+    return unit.lower().replace("/", "_per_").replace(".", "")

@@ -13,7 +13,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.picture.contrast_controls import short_number
 from client.picture.panel import PicturePanel
-from client.picture.pictures import UNIT, PicturePair
+from client.picture.pictures import PicturePair
 from client.trust.sentences import picture_lines
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
@@ -33,12 +33,14 @@ class Figure:
         caption: Sample, window, time and grade.
         table: (N,) uint32 colours of the picture; None where a legend in the picture explains them.
         levels: Values drawn darkest and brightest.
+        unit: Unit of the levels.
         drawn: Contrast and colours, in words.
     """
 
     caption: str
     table: Array | None
     levels: tuple[float, float]
+    unit: str
     drawn: str
 
 
@@ -103,20 +105,20 @@ def _captioned(picture: QtGui.QImage, figure: Figure) -> QtGui.QImage:
     painter.drawImage(QtCore.QPointF((width - picture.width() / ratio) / 2, 0), picture)
     if figure.table is not None:
         line = QtCore.QRect(PADDING_PX, top + PADDING_PX, inner, metrics.height())
-        _draw_colour_bar(painter, line, figure.table, figure.levels)
+        _draw_colour_bar(painter, line, figure.table, figure)
     below = QtCore.QRect(PADDING_PX, top + PADDING_PX + bar, inner, text.height())
     painter.drawText(below, flags, figure.caption)
     painter.end()
     return image
 
 
-def _draw_colour_bar(painter: QtGui.QPainter, line: QtCore.QRect, table: Array, levels: tuple[float, float]) -> None:
+def _draw_colour_bar(painter: QtGui.QPainter, line: QtCore.QRect, table: Array, figure: Figure) -> None:
     """Draw the lowest value, the colours, the highest value and the unit.
 
     They are drawn in one line.
     """
     align, metrics = QtCore.Qt.AlignmentFlag, painter.fontMetrics()
-    low, high = short_number(levels[0]), f"{short_number(levels[1])} {UNIT}"
+    low, high = short_number(figure.levels[0]), f"{short_number(figure.levels[1])} {figure.unit}"
     left, right = (metrics.horizontalAdvance(text) + GAP_PX for text in (low, high))
     painter.drawText(line, align.AlignLeft | align.AlignVCenter, low)
     painter.drawText(line, align.AlignRight | align.AlignVCenter, high)

@@ -8,7 +8,7 @@ import pyqtgraph as pg
 from PySide6 import QtCore
 
 from client.picture.field import PictureField, field_of
-from client.picture.pictures import RAW_UNIT, UNIT, Picture, PicturePair
+from client.picture.pictures import Picture, PicturePair
 
 LINE = (255, 255, 255, 110)
 ON_TOP = 900
@@ -66,11 +66,11 @@ def describe_point(pair: PicturePair, x: float, y: float) -> str:
     field = field_of(pair)
     if not (0 <= x < field.width and 0 <= y < field.height):
         return ""
-    values = [f"super-resolved {_value(pair.sr, field, x, y):.4g} {UNIT}"]
+    values = [f"super-resolved {_value(pair.sr, field, x, y):.4g} {pair.sr.unit}"]
     if pair.raw is not None:
-        values.append(f"raw {_value(pair.raw, field, x, y):.4g} {RAW_UNIT}")
+        values.append(f"raw {_value(pair.raw, field, x, y):.4g} {pair.raw.unit}")
     if pair.error is not None:
-        values.append(f"error {_value(pair.error, field, x, y):+.3g} {UNIT}")
+        values.append(f"error {_value(pair.error, field, x, y):+.3g} {pair.error.unit}")
     place = f"x {x:.3f}  y {y:.3f} {field.unit}" if field.unit == "µm" else f"x {x:.1f}  y {y:.1f} {field.unit}"
     return "   ·   ".join((place, *values))
 

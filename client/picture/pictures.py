@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from daemon.protocol.messages import PictureHeader
 from selfstorm.frames import Array
 
-UNIT, RAW_UNIT = "photons", "ADU"  # of a super-resolved pixel, and of a camera pixel
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
@@ -25,6 +23,11 @@ class Picture:
     pixels: Array
     at_s: float
     preview: bool = False
+
+    @property
+    def unit(self) -> str:
+        """Unit of a pixel; arbitrary where the daemon does not say."""
+        return self.header.unit or "a.u."
 
     @property
     def window(self) -> tuple[str, int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from client.picture.field import PictureField, field_of
-from client.picture.pictures import RAW_UNIT, UNIT, PicturePair
+from client.picture.pictures import PicturePair
 from selfstorm.frames import Array
 
 
@@ -56,9 +56,9 @@ def region_statistics(pair: PicturePair, region: CameraRegion) -> tuple[RegionSt
 
     There is not always a raw mean.
     """
-    measured = [_statistics("super-resolved", UNIT, _part(pair.sr.pixels, region, pair.sr.header.scale))]
+    measured = [_statistics("super-resolved", pair.sr.unit, _part(pair.sr.pixels, region, pair.sr.header.scale))]
     if pair.raw is not None:
-        measured.append(_statistics("raw mean", RAW_UNIT, _part(pair.raw.pixels, region, 1)))
+        measured.append(_statistics("raw mean", pair.raw.unit, _part(pair.raw.pixels, region, 1)))
     return tuple(measured)
 
 

@@ -18,7 +18,7 @@ from client.export.measurements import profile_csv, region_csv, trends_csv
 from client.export.movie_export import MovieExport, save_data
 from client.export.png_export import Figure, save_image, view_image
 from client.export.programs import fiji_command, napari_command
-from client.picture.pictures import UNIT, PicturePair
+from client.picture.pictures import PicturePair
 from client.window.main_window import ViewerWindow
 from client.window.preferences import Preferences
 from selfstorm.errors import InputError
@@ -163,11 +163,14 @@ class ExportCommands(QtCore.QObject):
             raise InputError("no picture yet")
         sr = window.sr
         low, high = sr.image.levels
-        drawn = f"{sr.colour_description} from {low:.4g} to {high:.4g} {UNIT}, gamma {sr.controls.contrast.gamma:g}"
+        drawn = (
+            f"{sr.colour_description} from {low:.4g} to {high:.4g} {pair.sr.unit}, gamma {sr.controls.contrast.gamma:g}"
+        )
         figure = Figure(
             caption(pair, self._sample()),
             sr.image.table if sr.mode != "time" else None,
             (low, high),
+            pair.sr.unit,
             "; ".join(filter(None, (drawn, *sr.legends))),
         )
         return view_image(sr, pair, figure)

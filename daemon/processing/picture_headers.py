@@ -11,7 +11,7 @@ from daemon.stopwatch import Stopwatch
 from selfstorm.frames import Array, Window
 from selfstorm.metrics.delivery import Delivery
 from selfstorm.metrics.registry import METRICS
-from selfstorm.reconstruction import Reconstruction
+from selfstorm.reconstruction import PICTURE_UNIT, Reconstruction
 from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.settings import Settings
 
@@ -50,6 +50,7 @@ def header_of(
         missing=len(window.missing),
         missing_seqs=window.missing[:MAX_LISTED_MISSING],
         estimate=result.estimate,
+        unit=result.unit,
         effort=level.name,
         grade=grade_of(level),
         state=made.state,
@@ -78,6 +79,7 @@ def raw_header_of(header: PictureHeader, result: Reconstruction) -> PictureHeade
         "pixel_nm": pixel_nm,
         "scale": 1,
         "estimate": "mean",
+        "unit": "ADU",
         "metrics": {key: value for key, value in header.metrics.items() if key not in result.metrics},
     }
     return header.model_copy(update=own)
@@ -88,7 +90,9 @@ def quality_of(header: PictureHeader, result: Reconstruction) -> tuple[PictureHe
     if result.error_map is None:
         return None
     seen = raw_header_of(header, result)
-    return seen.model_copy(update={"estimate": "error map", "metrics": header.metrics}), result.error_map
+    return seen.model_copy(
+        update={"estimate": "error map", "unit": PICTURE_UNIT, "metrics": header.metrics}
+    ), result.error_map
 
 
 def grade_of(level: ProcessingLevel) -> Grade:

@@ -110,6 +110,7 @@ class PictureHeader(Message):
         first_seq, last_seq: These frames of the stream, less the missing ones, made it.
         frames: Frames that are in it.
         estimate: Kind of picture: density, emitters, fused, mean, ...
+        unit: Of a pixel: 'photons/frame', 'ADU', 'a.u.' for arbitrary; empty where the daemon is older.
         effort: Name of the processing level it was made at.
         grade: How that level compares with what the settings ask for.
         state: What was known of the scene before: cold, warm, scene changed, rolled back.
@@ -132,6 +133,7 @@ class PictureHeader(Message):
     missing: Count = 0
     missing_seqs: Annotated[tuple[Count, ...], Field(max_length=MAX_LISTED_MISSING)] = ()
     estimate: Name = ""
+    unit: Name = ""
     effort: Name = ""
     grade: Grade = "full"
     state: Name = ""
@@ -172,7 +174,8 @@ class StageLatency(Message):
 class Status(Message):
     """Account of the daemon, sent twice a second as its heartbeat.
 
-    metrics, estimate, effort, grade, model_state: of the newest refined picture.
+    metrics, estimate, effort, grade, model_state: of the newest refined picture. recording_fits: frames that still fit
+    on the disk that is recorded to.
     """
 
     run: Name
@@ -198,6 +201,7 @@ class Status(Message):
     recording: Text = ""
     recorded_frames: Count = 0
     recording_missing: Count = 0
+    recording_fits: Count | None = None
     saving: Text = ""
     results_dropped: Count = 0
     paused: bool = False
@@ -206,6 +210,12 @@ class Status(Message):
     refused_of_viewers: Annotated[dict[Text, Count], Field(max_length=32)] = Field(default_factory=dict)
     uptime_s: float = 0.0
     sent_unix_ns: Count = 0
+
+    @property
+    def disk_left_s(self) -> float | None:
+        """Time until the disk of the recording is full; None where that is not known."""
+        known = self.recording and self.recording_fits is not None and self.rate_hz
+        return self.recording_fits / self.rate_hz if known and self.recording_fits is not None else None
 
 
 class Event(Message):

@@ -14,11 +14,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
+import shutil
 import sys
 import time
 from pathlib import Path
 
 import click
+import numpy as np
 
 from daemon.ingest.sequence_ledger import Ledger
 from daemon.protocol.codec import MalformedMessageError, Received
@@ -173,8 +175,9 @@ class Recorder:
             if self._recording is not None and not now:
                 self._recording.check_files()
             file = str(self._recording.path) if self._recording else ""
+            fits = frames_that_fit(self._folder, self._recording.info) if self._recording else None
             in_file = self._recording.ledger.received if self._recording else 0
-            counts = self._counts() | {"refused_streams": self._refused_streams}
+            counts = self._counts() | {"refused_streams": self._refused_streams, "frames_that_fit": fits}
             send_line(file=file, in_file=in_file, stream=self._stream, next_seq=self._next_seq, **counts)
 
     def close(self) -> None:
@@ -226,6 +229,15 @@ def main(endpoint: str, folder: Path, stream: str, next_seq: int, key: Path | No
             recorder.close()
         send_line(error=f"{folder}: {error.strerror}; what was recorded before is readable")
         sys.exit(3)
+
+
+def frames_that_fit(folder: Path, info: StreamInfo) -> int | None:
+    """Count the frames that still fit on the disk of a folder; None where its free space is not known."""
+    try:
+        free_bytes = shutil.disk_usage(folder).free
+    except OSError:
+        return None
+    return free_bytes // (info.height * info.width * np.dtype(info.dtype).itemsize)
 
 
 def _free_name(folder: Path, stream: str) -> Path:

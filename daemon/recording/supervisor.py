@@ -25,10 +25,12 @@ NOTHING: dict[str, Any] = {
     "missing": 0,
     "stream": "",
     "next_seq": 0,
+    "frames_that_fit": None,
     "file": "",
     "in_file": 0,
     "refused_streams": 0,
 }
+MIN_DISK_LEFT_S = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class RecorderSupervisor:
         self._restarts_s: deque[float] = deque(maxlen=MAX_RESTARTS)
         self._sent_before: int | None = 0 if whole else None
         self.recorded = self.missing = 0
+        self._disk_warned = False
         self.stopped = self._silent = self._answered = False
         self._heard_s = self._restart_due_s = time.monotonic()
         self._child: ChildProcess | None = None
@@ -183,7 +186,18 @@ class RecorderSupervisor:
                 self._sent_before = reached.sent - under_way - self.recorded - missing
             missing = max(missing, reached.sent - self._sent_before - under_way - self.recorded)
         self.missing = max(self.missing, missing)
-        self._health.report(recorded_frames=self.recorded, recording_missing=self.missing)
+        self._health.report(
+            recorded_frames=self.recorded, recording_missing=self.missing, recording_fits=said["frames_that_fit"]
+        )
+        self._warn_of_disk()
+
+    def _warn_of_disk(self) -> None:
+        """Report once that the disk will soon be full."""
+        fits, rate_hz = self._said["frames_that_fit"], self._health.rate_hz()
+        if fits is not None and not self._disk_warned and fits < MIN_DISK_LEFT_S * rate_hz:
+            self._disk_warned = True
+            text = f"the disk is full in {fits / rate_hz / 60:.0f} minutes: free some space; {fits} more frames fit"
+            self._health.event("warning", "recording_disk_low", text)
 
     def _tell_of_refused_streams(self) -> None:
         """Report streams that began faster than they may be given files."""

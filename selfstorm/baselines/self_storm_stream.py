@@ -14,7 +14,7 @@ import numpy as np
 from selfstorm.baselines.self_storm_2024 import PaperModel, PaperSettings, normalise, optimiser_of, picture, train
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
-from selfstorm.reconstruction import Reconstruction
+from selfstorm.reconstruction import NO_UNIT, Reconstruction
 from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.model_protocol import WindowCost
@@ -146,5 +146,6 @@ class SelfStormStream:
             optics="none: the paper's model learns its own kernels",
             camera="none: the paper's model normalises every emitter",
             metrics={"misfit": float(np.mean(losses)) / max(float(stack.mean()), 1e-12)},
+            unit=NO_UNIT,
             notes=("the paper's model draws ridges: brightness in its picture means nothing",),
         )

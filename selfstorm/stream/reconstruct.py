@@ -169,7 +169,7 @@ def _picture(
     imaged = operators.imaging.forward(m)
     brightness, background = fit_background(window.mean, imaged)
     seen, expected = window.mean, brightness * imaged + background
-    around, looked_at, found = torch.zeros_like(m) if empty else m, 0, None
+    around, looked_at, found = torch.zeros_like(m) if empty else brightness * m, 0, None
     picture = grid.crop(around)
     buffer = model.state.buffer
     wanted = level.ahead if level.estimate == "density" else level.estimate
@@ -187,9 +187,10 @@ def _picture(
                 looked_at += len(block) * (blocks[number] is not block)
         buffer = tuple(blocks)
     if level.estimate != "density":
-        total, seen = torch.stack([block.total for block in buffer if block.total is not None]).sum(0), window.seen
-        found, expected = localizations_of(buffer), _expected(operators.imaging.forward(total), buffer)
-        picture, around = grid.crop(total), total
+        seen, frames = window.seen, sum(map(len, buffer))
+        around = torch.stack([block.total for block in buffer if block.total is not None]).sum(0) / frames
+        found, expected = localizations_of(buffer), _expected(operators.imaging.forward(around), buffer)
+        picture = grid.crop(around)
         if level.estimate == "fused" and found is not None:
             drawn = render(found, emitters, grid, len(window), settings.scale)
             picture = fuse(drawn, picture, found.crowding, settings.pixel_nm / settings.scale, len(window))
@@ -243,11 +244,11 @@ def _expected(imaged: Tensor, blocks: FrameBuffer) -> Tensor:
     Where the sample bleaches, the background of earlier windows was another one than this window's.
 
     Args:
-        imaged: (H, W) photons, all emitters of the blocks as the camera sees them.
+        imaged: (H, W) photons per frame, the mean of the blocks' emitters as the camera sees them.
         blocks: frames, their emitters found.
     """
     backgrounds = [len(block) * block.background for block in blocks if block.background is not None]
-    return (imaged + torch.stack(backgrounds).sum(0)) / sum(map(len, blocks))
+    return imaged + torch.stack(backgrounds).sum(0) / sum(map(len, blocks))
 
 
 def _notes(model: SequenceModel, none_found: bool, empty: bool, iterations: int) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ def header(kind="sr.refined", window=0, run="first-run", side=8, scale=4, pixel_
         "last_seq": 100 * window + 99,
         "frames": 100,
         "estimate": "fused",
+        "unit": "ADU" if kind == "raw.mean" else "photons/frame",
         "published_unix_ns": time.time_ns(),
     }
     return PictureHeader(**(given | other))

@@ -102,7 +102,7 @@ def test_it_is_laid_over_the_picture_read_and_taken_away(showing, publisher):
     publisher.send(encode("quality", header("quality", 0), values))
     showing.until(action.isEnabled)
     assert "imaged again" in action.toolTip()
-    assert "error -4 photons" in describe_point(showing.state.shown, 0.25, 0.45)
+    assert "error -4 photons/frame" in describe_point(showing.state.shown, 0.25, 0.45)
     before = [colour(showing, x, 0.45) for x in (0.25, 0.45, 0.55)]
     showing.do("error_map")
     dim, clear, bright = (colour(showing, x, 0.45) for x in (0.25, 0.45, 0.55))

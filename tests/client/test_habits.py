@@ -148,7 +148,7 @@ def test_the_profile_is_averaged_copied_and_saved(showing, tmp_path):
     assert QtWidgets.QApplication.clipboard().text().splitlines() == lines
     assert "# averaging width: 0.4 um" in lines
     table = [line.split(",") for line in lines if not line.startswith("#")]
-    assert table[0] == ["distance_um", "super_resolved_photons", "raw_mean_adu"]
+    assert table[0] == ["distance_um", "super_resolved_photons_per_frame", "raw_mean_adu"]
     assert float(table[-1][0]) == pytest.approx(0.6, abs=0.02)
 
 
@@ -158,7 +158,7 @@ def test_the_region_is_saved_as_a_table(showing, tmp_path):
     path = showing.answers["Save region"] = tmp_path / "region.csv"
     showing.do("save_region")
     rows = [line.split(",") for line in path.read_text().splitlines() if not line.startswith("#")]
-    assert [row[:2] for row in rows] == [["picture", "unit"], ["super-resolved", "photons"], ["raw mean", "ADU"]]
+    assert [row[:2] for row in rows] == [["picture", "unit"], ["super-resolved", "photons/frame"], ["raw mean", "ADU"]]
     assert "# region: x 2, y 1, 3 x 4 camera pixels" in path.read_text()
 
 
@@ -321,9 +321,9 @@ def test_a_recording_is_seen_in_the_window_and_its_title(showing, publisher, por
     publisher.send(encode("info", info))
     assert showing.window.strip.recording.text() == ""
     assert showing.window.windowTitle() == f"tcp://127.0.0.1:{port} – Self-STORM live"
-    publisher.state = {"recording": "raw/1", "recorded_frames": 4000}
+    publisher.state = {"recording": "raw/1", "recorded_frames": 4000, "recording_fits": 100_000}
     showing.until(lambda: "REC" in showing.window.windowTitle())
-    assert showing.window.strip.recording.text() == "● REC  4,000 frames, 2.10 GB"
+    assert showing.window.strip.recording.text() == "● REC  4,000 frames, 2.10 GB, 33 min of disk left"
 
 
 def test_the_demo_is_started_from_the_first_steps_and_ends_with_the_window(open_window, tmp_path):

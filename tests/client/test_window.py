@@ -178,7 +178,9 @@ def test_the_overlay_adds_both_and_its_raw_can_be_dimmed(showing):
 
 def test_the_crosshair_is_in_both_pictures_and_reads_both(showing):
     pair = showing.state.shown
-    assert describe_point(pair, 0.06, 0.16) == "x 0.060  y 0.160 µm   ·   super-resolved 195 photons   ·   raw 9 ADU"
+    assert (
+        describe_point(pair, 0.06, 0.16) == "x 0.060  y 0.160 µm   ·   super-resolved 195 photons/frame   ·   raw 9 ADU"
+    )
     assert describe_point(pair, -0.1, 0.1) == describe_point(pair, 0.1, 0.9) == ""
     plot, view = showing.window.sr.plot, showing.window.sr.view
     plot.scene().sigMouseMoved.emit(view.mapViewToScene(QtCore.QPointF(0.05, 0.15)))

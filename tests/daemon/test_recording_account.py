@@ -335,3 +335,24 @@ def test_a_message_that_cannot_be_recorded_does_not_end_the_recording(tmp_path, 
     while messages:
         assert _step(subscriber, recorder)
     recorder.close()
+
+
+def test_the_frames_that_still_fit_on_the_disk_are_reported(rig):
+    rig.record(whole=True)
+    rig.send(10)
+    rig.until(lambda: rig.health.status().recording_fits is not None)
+    free = shutil.disk_usage(rig.folder).free
+    assert rig.health.status().recording_fits == pytest.approx(free / (2 * SHAPE[0] * SHAPE[1]), rel=0.2)
+    assert "recording_disk_low" not in rig.codes
+    rig.closes()
+
+
+def test_a_disk_that_is_soon_full_is_reported_once(rig, monkeypatch):
+    monkeypatch.setattr(rig.health, "rate_hz", lambda: 1e15)
+    rig.record(whole=True)
+    rig.send(10)
+    rig.until(lambda: "recording_disk_low" in rig.codes)
+    rig.send(10)
+    rig.until(lambda: rig.supervisor.recorded == 20)
+    assert rig.codes.count("recording_disk_low") == 1
+    rig.closes()

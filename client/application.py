@@ -10,12 +10,12 @@ from pathlib import Path
 import click
 from PySide6 import QtCore, QtWidgets
 
-from client.address import DaemonAddress
 from client.export.screenshot import TIMED_OUT, Screenshot
 from client.session import ViewerSession
 from client.widgets.screen import require_screen
 from client.widgets.theme import apply_theme
 from client.window.preferences import Preferences
+from daemon.protocol.address import DaemonAddress
 from selfstorm.commands.console import INTERRUPTED
 
 

@@ -5,11 +5,12 @@ Qt is loaded only once the arguments are valid.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from client.address import DEFAULT, DaemonAddress, address_error
+from daemon.protocol.address import DEFAULT, USAGE, VARIABLE, DaemonAddress
 from daemon.transport.client_socket import load_key
 from selfstorm.commands.console import run
 from selfstorm.errors import InputError
@@ -20,34 +21,27 @@ def main() -> None:
     run(viewer)
 
 
-def _endpoint(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    if value and (wrong := address_error(value)):
-        raise click.BadParameter(wrong)
-    return value
+def _address(_context: click.Context, _parameter: click.Parameter, text: str) -> DaemonAddress:
+    return DaemonAddress.of(text)
 
 
-@click.command("selfstorm-viewer")
+@click.command("selfstorm-viewer", context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("movie", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
-    "--connect",
-    metavar="ENDPOINT",
+    "--daemon",
+    metavar=USAGE,
     default=DEFAULT,
     show_default=True,
-    callback=_endpoint,
-    help="Address of the daemon's results.",
+    envvar=VARIABLE,
+    show_envvar=True,
+    callback=_address,
+    help="The daemon.",
 )
 @click.option(
     "--key",
     metavar="FILE",
     type=click.Path(path_type=Path),
     help="Key file for a daemon on another machine; create it there with: selfstorm-daemon keys new NAME.",
-)
-@click.option(
-    "--control",
-    metavar="ENDPOINT",
-    default="",
-    callback=_endpoint,
-    help="Control address of the daemon; by default the port after that of --connect.",
 )
 @click.option(
     "--screenshot",
@@ -73,9 +67,8 @@ def _endpoint(_context: click.Context, _parameter: click.Parameter, value: str) 
 )
 def viewer(
     movie: Path | None,
-    connect: str,
+    daemon: DaemonAddress,
     key: Path | None,
-    control: str,
     screenshot: Path | None,
     after_windows: int,
     timeout_s: float,
@@ -95,7 +88,7 @@ def viewer(
         from client.application import watch
     except ImportError as error:
         raise _not_loaded(error) from error
-    return watch(DaemonAddress(connect, control, key), movie, screenshot, after_windows, timeout_s)
+    return watch(replace(daemon, key=key), movie, screenshot, after_windows, timeout_s)
 
 
 def _not_loaded(error: ImportError) -> InputError:

@@ -2,7 +2,7 @@
 
 Example::
 
-    with Daemon("tcp://127.0.0.1:5712") as daemon:
+    with Daemon() as daemon:
         daemon.set({"reconstruction.stride": 25})
         view = daemon.view()
         plt.imshow(view.pixels)
@@ -10,18 +10,19 @@ Example::
 
 from __future__ import annotations
 
+import os
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from daemon.control.client import ANSWER_MS, ControlClient
+from daemon.protocol.address import DEFAULT, VARIABLE, DaemonAddress
 from daemon.protocol.key_file import KeyFile
 from daemon.protocol.messages import Event, MetricDescriptions, PictureHeader, Status, View
 from selfstorm.frames import Array, Region, StreamInfo
 from selfstorm.metrics.registry import MetricDescription
 
-DEFAULT = "tcp://127.0.0.1:5712"
 Kind = Literal["newest", "sr.preview", "sr.refined", "raw.mean", "quality"]
 
 
@@ -72,7 +73,8 @@ class Daemon(ControlClient):
     answers or it refuses, with its reason.
 
     Args:
-        endpoint: Control address of the daemon.
+        daemon: HOST[:PORT], as for --daemon; where it is empty the one that the environment variable SELFSTORM_DAEMON
+            names, or the one on this machine.
         key: Key or path of its file, for a daemon on another machine.
         timeout_ms: Longest wait for an answer.
         leaving: Event that ends all waiting once it is set, by any thread.
@@ -80,13 +82,15 @@ class Daemon(ControlClient):
 
     def __init__(
         self,
-        endpoint: str = DEFAULT,
+        daemon: str | DaemonAddress = "",
         *,
         key: KeyFile | Path | None = None,
         timeout_ms: int = ANSWER_MS,
         leaving: threading.Event | None = None,
     ) -> None:
-        super().__init__(endpoint, timeout_ms, key, leaving)
+        if isinstance(daemon, str):
+            daemon = DaemonAddress.of(daemon or os.environ.get(VARIABLE, DEFAULT))
+        super().__init__(daemon.control_address, timeout_ms, key, leaving)
 
     def status(self) -> Status:
         """Return the status: frames received and lost, windows, rate, latency."""

@@ -9,7 +9,6 @@ from pathlib import Path
 
 from PySide6 import QtWidgets
 
-from client.address import DEFAULT, DaemonAddress
 from client.controls.actions import DaemonActions
 from client.export.drag_export import StartDrag
 from client.presenter import Presenter
@@ -24,6 +23,7 @@ from client.window.main_view import MODES
 from client.window.main_window import ViewerWindow
 from client.window.menu_commands import AskPath, Commands
 from client.window.preferences import Preferences
+from daemon.protocol.address import DEFAULT_RESULTS, DaemonAddress
 from daemon.transport.client_socket import load_key
 from selfstorm.errors import InputError
 
@@ -58,7 +58,7 @@ class ViewerSession:
         ask_open: AskPath | None = None,
         start_drag: StartDrag | None = None,
         demo: Demo | None = None,
-        demo_results: str = DEFAULT,
+        demo_results: str = DEFAULT_RESULTS,
     ) -> None:
         self._preferences, self._clock = preferences, clock
         self._subscriber: Subscriber | None = None

@@ -17,19 +17,19 @@ import click
 
 from daemon.config import ServerSection, load
 from daemon.control.commands import COMMANDS, account
-from daemon.control.options import key_option
+from daemon.control.options import control_command
 from daemon.file_limit import raise_file_limit
 from daemon.keys.command import keys
 from daemon.keys.loopback import from_elsewhere, is_loopback
 from daemon.log_queue import LogQueue, log_through_queue
 from daemon.priority import lower_priority
+from daemon.protocol.address import DEFAULT, DaemonAddress
 from daemon.run_target import configuration
 from daemon.sources.kinds import usages
 from daemon.sources.section import source_of
 from daemon.stop_signals import StopSignals
 from selfstorm.commands import console
 
-RESULTS = ServerSection().results
 FRAMES = "tcp://127.0.0.1:5710"
 
 
@@ -96,15 +96,20 @@ def run(
     from daemon.service import Service
 
     service = Service(settings)
-    results = settings.server.results
-    key = "" if is_loopback(results) else " --key NAME.key"
-    click.echo(f"results on {results}; watch with: selfstorm-viewer --connect {from_elsewhere(results)}{key}")
+    click.echo(f"results on {settings.server.results}; watch with: {_viewer(settings.server)}")
     final = service.run()
     click.echo(final.model_dump_json(indent=2) if as_json else account(final))
     if service.abandoned:
         log_queue.close()
         sys.stdout.flush()
         os._exit(0)  # the interpreter would wait for the window that was given up
+
+
+def _viewer(server: ServerSection) -> str:
+    """Write the command that opens the viewer of a daemon."""
+    address = DaemonAddress(from_elsewhere(server.results), from_elsewhere(server.control))
+    key = "" if is_loopback(server.results) else " --key NAME.key"
+    return "selfstorm-viewer" + (f" --daemon {address}" if str(address) != DEFAULT else "") + key
 
 
 def _log_events(verbose: bool = False) -> LogQueue:
@@ -148,10 +153,9 @@ def publish(source: str, bind: str, keyring: Path | None) -> None:
 
 
 @cli.command()
-@click.option("--connect", metavar="ENDPOINT", default=RESULTS, show_default=True, help="Results of the daemon.")
-@key_option
+@control_command
 @click.option("--once", is_flag=True, help="Print the status once; exit code 1 if no daemon answers within 5 s.")
-def watch(connect: str, key: Path | None, once: bool) -> int:
+def watch(daemon: DaemonAddress, key: Path | None, once: bool) -> int:
     """Watch a daemon in a terminal: counters over time, and events.
 
     Ctrl-C ends it.
@@ -160,7 +164,7 @@ def watch(connect: str, key: Path | None, once: bool) -> int:
     """
     from daemon.watch.terminal import watch as watched
 
-    return watched(connect, key, once=once)
+    return watched(daemon.results, key, once=once)
 
 
 @cli.command("replay-run")

@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from daemon.config_base import Section, nearest_key
+from daemon.protocol.faults import plain
 from daemon.sources.kinds import KINDS
 from daemon.sources.section import SourceSection, options_keys, source_keys
-from selfstorm.errors import InputError
+from selfstorm.errors import InputError, together
 from selfstorm.frames import Region
 from selfstorm.stream.model_kinds import MODEL_KINDS, kind_of
 
@@ -209,7 +210,7 @@ def _anchor(raw: dict[str, Any], folder: Path) -> None:
 
 
 def explained(error: ValidationError, path: Path | str) -> InputError:
-    """Explain the first fault of a configuration.
+    """Explain all faults of a configuration.
 
     An unknown key is explained with the nearest known one.
 
@@ -217,20 +218,32 @@ def explained(error: ValidationError, path: Path | str) -> InputError:
         error: Of the validation.
         path: File or place of the configuration, for the message.
     """
-    fault = error.errors(include_url=False)[0]
+    return together([_explained(fault, path) for fault in error.errors(include_url=False)])
+
+
+def _explained(fault: Mapping[str, Any], path: Path | str) -> InputError:
     names = [str(part) for part in fault["loc"]]
+    if isinstance(inner := _cause(fault), InputError):
+        what = f"{inner.where}: {inner.what}" if inner.where else inner.what
+        return InputError(what, where=path, hint=inner.hint)
     if fault["type"] == "extra_forbidden":
         section = "".join(f"[{'.'.join(names[:-1])}]: " if names[:-1] else "")
         return InputError(
             f"{section}unknown key '{names[-1]}'", where=path, hint=nearest_key(names[-1], _known(names[:-1]))
         )
-    what = str(fault["msg"]).removeprefix("Value error, ")
+    what = plain(fault)
     if fault["type"] == "string_pattern_mismatch":
         how = "write tcp://127.0.0.1:PORT, or tcp://0.0.0.0:PORT for other machines"
         what = f"{fault['input']!r} is no address to listen on; {how}"
     elif fault["type"] != "value_error":
-        what = f"{fault['input']!r}: {what[0].lower()}{what[1:]}"
-    return InputError(f"{'.'.join(names)}: {what}", where=path, hint="correct the value of that key")
+        what = f"{fault['input']!r} {what}"
+    return InputError(f"{'.'.join(names)}: {what}" if names else what, where=path, hint="correct the value of that key")
+
+
+def _cause(fault: Mapping[str, Any]) -> object:
+    """Return what a validator raised a ValueError of; None without one."""
+    arguments = getattr(fault.get("ctx", {}).get("error"), "args", ())
+    return arguments[0] if arguments else None
 
 
 def _known(section: list[str]) -> list[str]:

@@ -90,10 +90,10 @@ def watch(chosen: argparse.Namespace) -> int:
     """Run the real window, with a timer that records how late it is called."""
     from PySide6 import QtCore, QtWidgets
 
-    from client.address import DaemonAddress
     from client.session import ViewerSession
     from client.widgets.theme import apply_theme
     from client.window.preferences import Preferences
+    from daemon.protocol.address import DaemonAddress
 
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

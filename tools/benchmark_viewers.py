@@ -89,7 +89,7 @@ def main(seconds: float) -> None:
         service = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         viewers: list[subprocess.Popen[bytes]] = []
         try:
-            with Daemon("tcp://127.0.0.1:6922") as daemon:
+            with Daemon("127.0.0.1:6921") as daemon:
                 _wait_for(daemon)
                 marks = [daemon.status().windows.published]
                 before_mb = [memory_mb(service.pid)]

@@ -45,8 +45,9 @@ def main(offscreen: bool) -> None:
     daemon = subprocess.Popen([command("selfstorm-daemon"), "run", CONFIG, "--save", movie], cwd=ROOT)
     try:
         wait_for_daemon(config, daemon)
-        viewer = [command("selfstorm-viewer"), "--connect", config.server.results]
-        click.echo(f"viewer: selfstorm-viewer --connect {config.server.results}")
+        address = config.server.results.removeprefix("tcp://")
+        viewer = [command("selfstorm-viewer"), "--daemon", address]
+        click.echo(f"viewer: selfstorm-viewer --daemon {address}")
         window = None if offscreen or not has_screen() else subprocess.Popen(viewer, cwd=ROOT)
         photograph(viewer, screenshot)
         status = ask(config.server.control, "status")

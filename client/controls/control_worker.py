@@ -18,6 +18,7 @@ from PySide6 import QtCore
 from client.access import ControlAccess
 from client.controls.requests import ControlRequest, RequestOutcome
 from client.remote_daemon import Daemon, Info
+from daemon.protocol.address import DaemonAddress
 from daemon.protocol.key_file import KeyFile
 from selfstorm.errors import InputError
 
@@ -67,7 +68,7 @@ class ControlWorker(QtCore.QObject):
     def _run(self) -> None:
         while not self._leaving.is_set():
             try:
-                with Daemon(self._address, key=self._key, leaving=self._leaving) as daemon:
+                with Daemon(DaemonAddress("", self._address), key=self._key, leaving=self._leaving) as daemon:
                     self._serve(daemon)
             except InputError as error:  # also for an address that does not exist
                 self._report_lost(f"{error}.")

@@ -20,7 +20,7 @@ def empty_text(state: ViewerState, now: float) -> str:
         return f"Connection refused by {state.endpoint}\n\n{state.connection_refused}"
     if silence_s(state, now) is None:
         start = "Start it with\n\nselfstorm-daemon run CONFIG.toml"
-        other = "or connect to another address with\n\nselfstorm-viewer --connect tcp://HOST:PORT"
+        other = "or connect to another address with\n\nselfstorm-viewer --daemon HOST:PORT"
         return f"Waiting for a daemon at {state.endpoint}\n\n{start}\n\n{other}"
     if silence_s(state, now):
         return f"The daemon at {state.endpoint} does not respond.\n\nThe viewer reconnects by itself."

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from PySide6 import QtCore, QtWidgets
 
-from client.address import DaemonAddress, address_error, default_control_address
 from client.widgets.labels import named_label
+from daemon.protocol.address import USAGE, DaemonAddress
 from daemon.transport.client_socket import load_key
 from selfstorm.errors import InputError
 
-EXPLANATION = "Address of the daemon's results, as set in its configuration under [server] results."
+EXPLANATION = f"Its computer's name, with the port of its results where that is not 5711: {USAGE}."
 ABOUT_KEYS = (
     "A daemon on another machine requires a key. Create it there with: selfstorm-daemon keys new NAME. Add --control "
     "to allow this viewer to pause, record and change settings."
@@ -40,16 +40,16 @@ class ConnectDialog(QtWidgets.QDialog):
         super().__init__(parent)
         self.setWindowTitle("Connect to a daemon")
         self.setAttribute(QtCore.Qt.WidgetAttribute.WA_DeleteOnClose)
-        self._recent, self._ask_open = {one.results: one for one in recent}, ask_open
+        self._recent, self._ask_open = {str(one): one for one in recent}, ask_open
         self.address = QtWidgets.QComboBox(editable=True)
         self.address.addItems(list(self._recent))
         self.address.setMinimumWidth(WIDTH_PX)
-        self.key, self.control = QtWidgets.QLineEdit(), QtWidgets.QLineEdit()
+        self.key = QtWidgets.QLineEdit()
         self.key.setPlaceholderText("not needed for a daemon on this machine")
         self.browse = QtWidgets.QPushButton("Browse…")
         self.browse.clicked.connect(self._browse)
         self.address.currentTextChanged.connect(self._take_recent)
-        self._filled = "", ""
+        self._filled = ""
         self.error_label = named_label("notes", wrap=True)
         kinds = QtWidgets.QDialogButtonBox.StandardButton
         self.buttons = QtWidgets.QDialogButtonBox(kinds.Ok | kinds.Cancel)
@@ -64,9 +64,8 @@ class ConnectDialog(QtWidgets.QDialog):
         keys.addWidget(self.key, 1)
         keys.addWidget(self.browse)
         rows = QtWidgets.QFormLayout()
-        rows.addRow("Results", self.address)
+        rows.addRow("Daemon", self.address)
         rows.addRow("Key file", keys)
-        rows.addRow("Control", self.control)
         column = QtWidgets.QVBoxLayout(self)
         column.addWidget(named_label("dim", EXPLANATION, wrap=True))
         column.addLayout(rows)
@@ -75,44 +74,31 @@ class ConnectDialog(QtWidgets.QDialog):
         column.addWidget(self.buttons)
 
     def _take_recent(self, address: str) -> None:
-        """Fill in key and control address of a recent connection.
+        """Fill in the key of a recent connection.
 
-        Those of another connection are removed.
+        That of another connection is removed.
         """
         known = self._recent.get(address.strip())
-        proposed = ("", "") if known is None else (str(known.key or ""), known.control)
-        for line, before, text in zip((self.key, self.control), self._filled, proposed, strict=True):
-            if known is not None or line.text() == before:  # what the user has typed stays
-                line.setText(text)
+        proposed = "" if known is None else str(known.key or "")
+        if known is not None or self.key.text() == self._filled:  # what the user has typed stays
+            self.key.setText(proposed)
         self._filled = proposed
-        default = default_control_address(address.strip())
-        self.control.setPlaceholderText(default or "the port after that of the results")
 
     def _browse(self) -> None:
         if path := self._ask_open("Key file of this daemon", "", KEYS):
             self.key.setText(path)
 
     def accept(self) -> None:
-        """Emit the target, unless an address is invalid or the key cannot be read."""
+        """Emit the target, unless the address is invalid or the key cannot be read."""
         key = self.key.text().strip()
-        target = DaemonAddress(
-            self.address.currentText().strip(),
-            self.control.text().strip(),
-            Path(key).expanduser().absolute() if key else None,
-        )
-        self.error_label.setText(_target_error(target))
-        self.adjustSize()
-        if not self.error_label.text():
-            self.chosen.emit(target)
-            super().accept()
-
-
-def _target_error(target: DaemonAddress) -> str:
-    if wrong := address_error(target.results) or (address_error(target.control) if target.control else ""):
-        return wrong
-    try:
-        if target.key is not None:
-            load_key(target.key)
-    except InputError as error:
-        return str(error)
-    return ""
+        try:
+            target = DaemonAddress.of(self.address.currentText(), Path(key).expanduser().absolute() if key else None)
+            if target.key is not None:
+                load_key(target.key)
+        except InputError as error:
+            self.error_label.setText(str(error))
+            self.adjustSize()
+            return
+        self.error_label.clear()
+        self.chosen.emit(target)
+        super().accept()

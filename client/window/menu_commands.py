@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from PySide6 import QtCore, QtWidgets
 
-from client.address import DEFAULT, DaemonAddress
 from client.picture.field import field_of
 from client.picture.pictures import PicturePair
 from client.timeline.playhead import follow, mark, seek, step, to_mark
@@ -19,6 +18,7 @@ from client.window.main_view import MODES
 from client.window.main_window import ViewerWindow
 from client.window.picture_tools import PictureTool
 from client.window.preferences import Preferences
+from daemon.protocol.address import DEFAULT_RESULTS, DaemonAddress
 
 ZOOM = 1.25
 MOVIES = "Movies (*.tif *.tiff *.part)"
@@ -117,7 +117,7 @@ class Commands(QtCore.QObject):
 
     def _connect(self) -> None:
         endpoint = self._window.state.endpoint if self._window.state else ""
-        here = self._preferences.recall(DaemonAddress(endpoint or DEFAULT))
+        here = self._preferences.recall(DaemonAddress(endpoint or DEFAULT_RESULTS))
         dialog = ConnectDialog(self._window, (here, *self._preferences.recent), self._ask_open)
         dialog.chosen.connect(self.connect_asked)
         dialog.open()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from PySide6 import QtCore
 
-from client.address import DaemonAddress
+from daemon.protocol.address import DaemonAddress
 
 MAX_RECENT = 8
 

@@ -10,6 +10,7 @@ from daemon.config import ServerSection
 from daemon.control.client import ask
 from daemon.keys.loopback import from_here, is_loopback
 from daemon.keys.store import Keyring
+from daemon.protocol.address import DEFAULT, DaemonAddress
 from daemon.protocol.messages import Status
 from selfstorm.errors import InputError
 from selfstorm.metrics.finding import Finding
@@ -34,7 +35,7 @@ def endpoints(server: ServerSection, status: Status | None) -> Iterator[Finding]
         yield warning(
             "ports",
             f"a daemon is running on {server.control} ({status.state}, {status.source or 'no source yet'})",
-            f"set other ports under [server], or stop it: selfstorm-daemon stop --control {server.control}",
+            f"set other ports under [server], or stop it: selfstorm-daemon stop{_option(server)}",
         )
         return
     for name, address in (("results", server.results), ("control", server.control)):
@@ -48,6 +49,12 @@ def endpoints(server: ServerSection, status: Status | None) -> Iterator[Finding]
                 f"{name}: {address} is in use by another program",
                 f"close that program, or set another {name} under [server]",
             )
+
+
+def _option(server: ServerSection) -> str:
+    """Write the option that addresses a daemon; empty for the default one."""
+    address = DaemonAddress(from_here(server.results), from_here(server.control))
+    return f" --daemon {address}" if str(address) != DEFAULT else ""
 
 
 def _keys(server: ServerSection, name: str, address: str) -> Iterator[Finding]:

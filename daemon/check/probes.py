@@ -45,7 +45,8 @@ def bounded(name: str, probe: Probe, timeout_s: float) -> Iterator[Finding]:
             for finding in probe():
                 found.put(finding)
         except InputError as error:
-            found.put(problem(name, f"{error.where}: {error.what}" if error.where else error.what, error.hint))
+            for one in error.each:
+                found.put(problem(name, f"{one.where}: {one.what}" if one.where else one.what, one.hint))
         except Exception as error:  # an installation or a device can be broken in any way
             found.put(problem(name, f"cannot be checked: {type(error).__name__}: {error}", "please report this"))
         found.put(None)

@@ -10,6 +10,7 @@ import click
 
 from daemon.control.client import ask
 from daemon.control.options import control_command
+from daemon.protocol.address import DaemonAddress
 from daemon.protocol.findings import metric_findings, quality, run_findings
 from daemon.protocol.messages import MetricDescriptions, Status
 from daemon.protocol.text import printable
@@ -22,22 +23,22 @@ as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSO
 @click.command()
 @control_command
 @as_json_option
-def status(control: str, key: Path | None, as_json: bool) -> None:
+def status(daemon: DaemonAddress, key: Path | None, as_json: bool) -> None:
     """Show the account of the running daemon."""
-    result = ask(control, "status", key=key)
+    result = ask(daemon.control_address, "status", key=key)
     if as_json:
         click.echo(json.dumps(result, indent=2))
         return
-    described = MetricDescriptions.model_validate(ask(control, "metrics", key=key))
+    described = MetricDescriptions.model_validate(ask(daemon.control_address, "metrics", key=key))
     click.echo(account(Status.model_validate(result), MetricTable(described.metrics)))
 
 
 @click.command()
 @control_command
 @as_json_option
-def info(control: str, key: Path | None, as_json: bool) -> None:
+def info(daemon: DaemonAddress, key: Path | None, as_json: bool) -> None:
     """Show version, camera, and the settings that `set` can change."""
-    result = ask(control, "info", key=key)
+    result = ask(daemon.control_address, "info", key=key)
     if as_json:
         click.echo(json.dumps(result, indent=2))
         return
@@ -54,7 +55,7 @@ def info(control: str, key: Path | None, as_json: bool) -> None:
 @click.command("set")
 @click.argument("changes", nargs=-1, required=True, metavar="KEY=VALUE...")
 @control_command
-def set_(changes: tuple[str, ...], control: str, key: Path | None) -> None:
+def set_(changes: tuple[str, ...], daemon: DaemonAddress, key: Path | None) -> None:
     """Change settings while the daemon runs, all of them or none.
 
     KEY is written as in CONFIG.toml; the value 'none' removes it.
@@ -63,7 +64,7 @@ def set_(changes: tuple[str, ...], control: str, key: Path | None) -> None:
     selfstorm-daemon set reconstruction.stride=25 optics.psf_sigma_nm=120
     selfstorm-daemon set reconstruction.region=[128,128,256,256]
     """
-    changed = ask(control, "set", key=key, changes=dict(map(_change, changes)))["changed"]
+    changed = ask(daemon.control_address, "set", key=key, changes=dict(map(_change, changes)))["changed"]
     for key, (before, after) in changed.items():
         click.echo(f"{key}: {_format(before)} -> {_format(after)}")
     if not changed:
@@ -72,32 +73,32 @@ def set_(changes: tuple[str, ...], control: str, key: Path | None) -> None:
 
 @click.command()
 @control_command
-def snapshot(control: str, key: Path | None) -> None:
+def snapshot(daemon: DaemonAddress, key: Path | None) -> None:
     """Save the newest picture and the mean of its camera frames.
 
     The files are written on the daemon's machine.
     """
-    click.echo(ask(control, "snapshot", key=key)["file"])
+    click.echo(ask(daemon.control_address, "snapshot", key=key)["file"])
 
 
 @click.command()
 @click.argument("what", type=click.Choice(["start", "stop"]))
 @control_command
-def record(what: str, control: str, key: Path | None) -> None:
+def record(what: str, daemon: DaemonAddress, key: Path | None) -> None:
     """Start or stop recording the raw frames."""
-    result = ask(control, f"record-{what}", key=key)
+    result = ask(daemon.control_address, f"record-{what}", key=key)
     click.echo(f"recording into {result['folder']}" if what == "start" else "recording ended")
 
 
 @click.command()
 @click.argument("text", default="")
 @control_command
-def mark(text: str, control: str, key: Path | None) -> None:
+def mark(text: str, daemon: DaemonAddress, key: Path | None) -> None:
     """Mark this moment, with a note.
 
     All viewers show it, and the run's manifest keeps it.
     """
-    ask(control, "mark", key=key, text=text)
+    ask(daemon.control_address, "mark", key=key, text=text)
     click.echo("marked")
 
 
@@ -106,8 +107,8 @@ def _command(verb: str, help_text: str, done: str) -> click.Command:
 
     @click.command(verb, help=help_text)
     @control_command
-    def command(control: str, key: Path | None) -> None:
-        ask(control, verb, key=key)
+    def command(daemon: DaemonAddress, key: Path | None) -> None:
+        ask(daemon.control_address, verb, key=key)
         click.echo(done)
 
     return command

@@ -8,10 +8,22 @@ from typing import Any
 
 import click
 
-from daemon.config import ServerSection
+from daemon.protocol.address import DEFAULT, USAGE, VARIABLE, DaemonAddress
 
-control_option = click.option(
-    "--control", default=ServerSection().control, show_default=True, help="The daemon's control endpoint."
+
+def _address(_context: click.Context, _parameter: click.Parameter, text: str) -> DaemonAddress:
+    return DaemonAddress.of(text)
+
+
+daemon_option = click.option(
+    "--daemon",
+    metavar=USAGE,
+    default=DEFAULT,
+    show_default=True,
+    envvar=VARIABLE,
+    show_envvar=True,
+    callback=_address,
+    help="The daemon.",
 )
 key_option = click.option(
     "--key",
@@ -24,6 +36,6 @@ key_option = click.option(
 def control_command(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a command for a running daemon.
 
-    The command gets `control`, an endpoint, and `key`, a path or None.
+    The command gets `daemon`, an address, and `key`, a path or None.
     """
-    return control_option(key_option(command))
+    return daemon_option(key_option(command))

@@ -16,7 +16,7 @@ from daemon.protocol.key_file import KeyFile, KeyName, KeyText
 from daemon.transport.client_socket import new_pair
 from selfstorm.errors import InputError
 
-RESULTS, PORT = "tcp://THIS-PC:5711", 5711
+HERE, PORT = "THIS-PC", 5711
 keyring_option = click.option(
     "--keyring",
     metavar="DIR",
@@ -62,7 +62,7 @@ def new(name: str, control: bool, output: Path | None, server_key: str | None, k
     write(file, KeyFile(name=name, public=public, secret=secret, server=server), replace=False)
     ring.allow(name, public, _role(control))
     click.echo(f"with {file} {name} may {_may(_role(control))}: copy it to the other machine safely, and run there:")
-    click.echo(f"    selfstorm-viewer --connect {RESULTS} --key {file.name}")
+    click.echo(f"    selfstorm-viewer --daemon {HERE} --key {file.name}")
     click.echo(f'This daemon is reached there with results = "tcp://0.0.0.0:{PORT}" under [server].')
 
 

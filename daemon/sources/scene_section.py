@@ -42,7 +42,10 @@ class SceneSection(Section):
 
     @model_validator(mode="after")
     def _valid_scene(self) -> Self:
-        self.scene()
+        try:
+            self.scene()
+        except InputError as error:
+            raise ValueError(error) from None  # reported with the other mistakes of a configuration
         return self
 
 

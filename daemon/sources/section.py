@@ -5,7 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from pydantic_core import InitErrorDetails
 
 from daemon.config_base import Section
@@ -75,17 +83,6 @@ class SourceSection(Section):
         tables = (self.__pydantic_extra__ or {}).values()
         return next((table for table in tables if isinstance(table, model)), None)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _validate_options(cls, given: Any) -> Any:
-        if not isinstance(given, dict):
-            return given
-        return {
-            key: value if key in cls.model_fields else _validated_table(key, value)
-            for key, value in given.items()
-            if value is not None or key in cls.model_fields
-        }
-
     @model_validator(mode="after")
     def _validate_uri(self) -> Self:
         if self.scheme not in KINDS or ":" not in self.uri:
@@ -105,6 +102,27 @@ class SourceSection(Section):
         if kind.check_uri:
             resolve(kind.check_uri)(self)
         return self
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _validate_options(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
+        """Validate the tables of the sources' options too; all faults are reported together."""
+        if not isinstance(given, dict):
+            return validate(given)
+        kept, faults = {}, []
+        for key, value in given.items():
+            try:
+                if value is not None or key in cls.model_fields:
+                    kept[key] = value if key in cls.model_fields else _validated_table(key, value)
+            except ValidationError as error:
+                faults += _details(error)
+        try:
+            made = validate(kept)
+        except ValidationError as error:
+            faults += _details(error)
+        if faults:
+            raise ValidationError.from_exception_data("source", faults)
+        return made
 
 
 def source_of(uri: str) -> SourceSection:
@@ -131,6 +149,15 @@ def _validated_table(key: str, value: Any) -> Any:
     field: Any = (resolve(dotted), ...)
     wrapper: type[BaseModel] = create_model("Options", **{key: field})
     return getattr(wrapper.model_validate({key: value}), key)
+
+
+def _details(error: ValidationError) -> list[InitErrorDetails]:
+    """Return the faults of an error, to be raised again together with others."""
+    faults = error.errors(include_url=False)
+    return [
+        InitErrorDetails(type=fault["type"], loc=fault["loc"], input=fault["input"], ctx=fault.get("ctx", {}))
+        for fault in faults
+    ]
 
 
 def options_keys(table: str) -> list[str]:

@@ -40,7 +40,7 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> None:
     except click.ClickException as error:
         fail(error.format_message())
     except InputError as error:
-        fail(str(error))
+        fail(*map(str, error.each))
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -58,7 +58,8 @@ def _conflicting_distributions() -> dict[str, list[str]]:
     return {name: sorted(others) for name, names in owners.items() if (others := names - {"selfstorm"})}
 
 
-def fail(line: str) -> None:
-    """Print an error on one line of standard error and exit with code 2."""
-    click.echo(f"error: {' '.join(line.split())}", err=True)
+def fail(*mistakes: str) -> None:
+    """Print each mistake on one line of standard error and exit with code 2."""
+    for mistake in mistakes:
+        click.echo(f"error: {' '.join(mistake.split())}", err=True)
     sys.exit(USER_ERROR)

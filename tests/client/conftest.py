@@ -16,10 +16,10 @@ import zmq
 from client_stream import Publisher, free_port
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from client.address import DaemonAddress
 from client.session import ViewerSession
 from client.widgets.theme import apply_theme
 from client.window.preferences import Preferences
+from daemon.protocol.address import DaemonAddress
 
 LONG_MS = 45_000
 

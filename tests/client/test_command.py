@@ -10,6 +10,7 @@ from client_stream import free_port
 
 from client.cli import main
 from client.widgets.screen import require_screen
+from daemon.protocol.address import DaemonAddress
 from selfstorm.errors import InputError
 from selfstorm.io.ome_tiff import OmeTiffWriter
 
@@ -23,15 +24,23 @@ def viewer(*arguments, before=""):
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
 
 
-@pytest.mark.parametrize("endpoint", ["nonsense", "tcp://*:5711", "tcp://host", "tcp://host:0", "tcp://host:70000"])
+@pytest.mark.parametrize("endpoint", ["no sense", "tcp://*:5711", "host:", "host:0", "host:70000", "host:1,0"])
 def test_a_malformed_endpoint_is_one_line(endpoint, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["selfstorm-viewer", "--connect", endpoint])
+    monkeypatch.setattr(sys, "argv", ["selfstorm-viewer", "--daemon", endpoint])
     with pytest.raises(SystemExit) as left:
         main()
     said = capsys.readouterr().err
     assert (left.value.code, said.count("\n")) == (2, 1)
     assert endpoint in said
-    assert "tcp://HOST:PORT" in said
+    assert "HOST[:PORT]" in said
+
+
+def test_the_daemon_is_named_by_its_host_alone_or_with_ports():
+    assert DaemonAddress.of("gpu-pc") == DaemonAddress("tcp://gpu-pc:5711")
+    assert DaemonAddress.of("gpu-pc:6000").control_address == "tcp://gpu-pc:6001"
+    assert DaemonAddress.of("[::1]:6000,7000").control_address == "tcp://[::1]:7000"
+    for text in ("gpu-pc:6000", "gpu-pc:6000,7000"):
+        assert str(DaemonAddress.of(text)) == text
 
 
 @pytest.mark.parametrize("module", ["PySide6", "pyqtgraph"])
@@ -46,14 +55,14 @@ def test_missing_libraries_are_named_with_the_extra_that_brings_them(module):
 def test_a_screenshot_of_a_running_stream(tmp_path, publisher):
     path = tmp_path / "shot.png"
     publisher.send_windows_for_ever()
-    done = viewer("--connect", publisher.endpoint, "--screenshot", path, "--after-windows", 2, "--timeout", 40)
+    done = viewer("--daemon", publisher.endpoint, "--screenshot", path, "--after-windows", 2, "--timeout", 40)
     assert (done.returncode, done.stderr) == (0, "")
     assert path.read_bytes().startswith(PNG)
 
 
 def test_a_screenshot_without_a_daemon_times_out_and_saves_what_is_there(tmp_path):
     path = tmp_path / "shot.png"
-    done = viewer("--connect", f"tcp://127.0.0.1:{free_port()}", "--screenshot", path, "--timeout", 0.5)
+    done = viewer("--daemon", f"tcp://127.0.0.1:{free_port()}", "--screenshot", path, "--timeout", 0.5)
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "0 of 1 windows" in done.stderr
@@ -93,7 +102,7 @@ def test_the_viewer_loads_no_torch_nor_what_only_the_engine_needs():
 def test_help_needs_no_window_libraries():
     done = viewer("--help", before="import sys; sys.modules['PySide6'] = None; ")
     assert done.returncode == 0
-    assert "--connect" in done.stdout
+    assert "--daemon" in done.stdout
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems always have a screen")

@@ -9,12 +9,12 @@ import pytest
 import zmq
 from client_stream import free_port, status
 
-from client.address import DaemonAddress
 from client.state import ViewerState, reduce_connection_refused
 from client.trust.sentences import empty_text
 from daemon.health import Health
 from daemon.keys.allow_list import AllowList
 from daemon.keys.store import Keyring, write
+from daemon.protocol.address import DaemonAddress
 from daemon.protocol.codec import encode
 from daemon.protocol.key_file import KeyFile
 from daemon.transport.client_socket import new_pair

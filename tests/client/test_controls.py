@@ -15,7 +15,6 @@ from client_stream import free_port
 from daemon_process import Daemon, simulated
 
 from client.access import MOVIE, ONLY_LOOKS, ControlAccess, headline, unavailable_reason
-from client.address import DaemonAddress, default_control_address
 from client.controls import requests
 from client.controls.control_worker import MAX_PENDING, ControlWorker
 from client.controls.note_dialog import NoteDialog
@@ -25,6 +24,7 @@ from client.window.connect_dialog import ConnectDialog
 from client.window.mnemonics import plain
 from daemon.keys.store import Keyring, write
 from daemon.live_config import SETTABLE
+from daemon.protocol.address import DaemonAddress, default_control_address
 from daemon.protocol.key_file import KeyFile
 from daemon.transport.client_socket import new_pair
 from selfstorm.errors import InputError
@@ -74,8 +74,7 @@ def controlling(open_window, running):
 def connect(seen, daemon, key):
     seen.do("connect")
     dialog = seen.window.findChildren(ConnectDialog)[-1]
-    dialog.address.setCurrentText(daemon.results)
-    dialog.control.setText(daemon.control)
+    dialog.address.setCurrentText(daemon.address)
     dialog.key.setText(str(key))
     dialog.accept()
     assert dialog.error_label.text() == ""
@@ -149,7 +148,7 @@ def test_settings_are_changed_or_refused_where_they_stand(controlling):
     stride.setText("0")
     dialog.accept()
     assert not dialog.apply.isEnabled()
-    seen.until(lambda: "reconstruction.stride: 0: input should be greater than" in dialog.message.text())
+    seen.until(lambda: "reconstruction.stride: 0 must be at least 1" in dialog.message.text())
     assert told(seen, "Settings: ", "greater than", "[not_done]")
     stride.setText("10")
     dialog.accept()
@@ -206,10 +205,9 @@ def test_a_daemon_is_remembered_with_its_key_and_without_one_it_says_what_it_wan
     second = open_window()
     second.do("connect")
     dialog = dialog_of(second, ConnectDialog)
-    dialog.address.setCurrentText("tcp://elsewhere:5711")
-    assert dialog.control.placeholderText() == "tcp://elsewhere:5712"
-    dialog.address.setCurrentText(daemon.results)
-    assert (dialog.key.text(), dialog.control.text()) == (str(paths["control"]), daemon.control)
+    dialog.address.setCurrentText("elsewhere:5711")
+    dialog.address.setCurrentText(daemon.address)
+    assert dialog.key.text() == str(paths["control"])
     dialog._ask_open = lambda *_: str(daemon.config)
     dialog.browse.click()
     dialog.accept()

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "daemon"))
 
 from daemon_process import Daemon, simulated
 
-from client.address import DaemonAddress
+from daemon.protocol.address import DaemonAddress
 
 
 def test_a_daemon_is_followed_looked_back_on_measured_killed_and_its_successor_found(open_window, tmp_path):

@@ -13,8 +13,8 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "daemon"))
 
 from daemon_process import DAEMON, Daemon, command, free_ports, simulated
 
-from client.address import DaemonAddress
 from client.trust.indicators import sentence
+from daemon.protocol.address import DaemonAddress
 from selfstorm.io.ome_tiff import read_pictures
 
 METRIC = """
@@ -63,14 +63,14 @@ def test_a_new_metric_appears_everywhere_with_its_sentence(running, open_window)
     assert "Brightest: A cell has" in sentence(seen.state, shown)[1]
     seen.until(lambda: "brightest" in seen.window.trends.plots)
 
-    watched = command([*DAEMON, "watch", "--once", "--connect", daemon.results])
+    watched = command([*DAEMON, "watch", "--once", "--daemon", daemon.address])
     assert "brightest" in watched.stdout
     assert "Dim it." in watched.stdout
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         assert "selfstorm_picture_brightest " in answer.read().decode()
-    assert "Dim it." in command([*DAEMON, "status", "--control", daemon.control]).stdout
+    assert "Dim it." in command([*DAEMON, "status", "--daemon", daemon.address]).stdout
 
-    command([*DAEMON, "stop", "--control", daemon.control])
+    command([*DAEMON, "stop", "--daemon", daemon.address])
     assert daemon.exit_code() == 0
     record = read_pictures(saved).records[-1]
     assert record["metrics"]["brightest"] > 0

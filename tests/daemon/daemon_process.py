@@ -135,6 +135,11 @@ class Daemon:
         self._process.wait()
 
     @property
+    def address(self):
+        """As for --daemon."""
+        return f"{self.results.removeprefix('tcp://')},{self.control.rpartition(':')[2]}"
+
+    @property
     def pid(self):
         return self._process.pid
 

@@ -73,10 +73,10 @@ MISTAKES = {
     "daemon: saving over a folder": (replay("good.tif", "--save", "."), ["is a folder"]),
     "daemon: saving nowhere": (replay("good.tif", "--save", "gone/out.tif"), ["gone: no such folder"]),
     "status: no daemon": (
-        plain(DAEMON, "status", "--control", f"tcp://127.0.0.1:{free_ports(1)[0]}"),
+        plain(DAEMON, "status", "--daemon", f"127.0.0.1:{free_ports(1)[0]}"),
         ["no daemon answered", "selfstorm-daemon run"],
     ),
-    "stop: no address": (plain(DAEMON, "stop", "--control", "nonsense"), ["nonsense: is not an address"]),
+    "stop: no address": (plain(DAEMON, "stop", "--daemon", "no sense"), ["'no sense': is not the address of a daemon"]),
 }
 
 

@@ -167,3 +167,36 @@ def test_addresses_and_keys_for_other_machines(tmp_path):
     reachable = ["tcp://127.0.0.1.example.org:1", "tcp://127.0.0.2:1", "tcp://0.0.0.0:1", "tcp://*:1", "tcp://[::]:1"]
     assert not [one for one in reachable if is_loopback(one)]
     assert all(is_loopback(one) for one in ("tcp://127.0.0.1:5711", "tcp://localhost:*", "tcp://[::1]:5711"))
+
+
+def test_all_mistakes_are_reported_at_once_in_plain_words(tmp_path):
+    text = """
+lossles = true
+[reconstruction]
+window = 7
+scale = 3
+region = [0, 0]
+[source]
+rate_hz = 0
+[source.mmcore]
+exposure = 3
+[source.simulate]
+heigth = 5
+[optics]
+na = 1.4
+"""
+    with pytest.raises(InputError) as caught:
+        load(written(tmp_path, text), {})
+    lines = [str(one) for one in caught.value.each]
+    for said in (
+        "unknown key 'lossles'; did you mean 'lossless'?",
+        "reconstruction.window: 7 must be at least 8",
+        "reconstruction.scale: 3 must be 2, 4 or 8",
+        "reconstruction.region",
+        "source.rate_hz: 0 must be more than 0",
+        "[source.mmcore]: unknown key 'exposure'",
+        "[source.simulate]: unknown key 'heigth'",
+        "na and wavelength_nm belong together",
+    ):
+        assert [said in line for line in lines].count(True) >= 1, (said, lines)
+    assert not [word for word in ("pydantic", "Input should", "validation") if word in str(caught.value)]

@@ -31,7 +31,7 @@ def running(tmp_path_factory):
     with (
         Daemon(folder, RUNNING, "--save", folder / "sr.ome.tif") as daemon,
         Results(daemon.results) as results,
-        Asked(daemon.started().control, timeout_ms=10_000) as asked,
+        Asked(daemon.started().address, timeout_ms=10_000) as asked,
     ):
         daemon.published(1)
         yield daemon, results, asked
@@ -295,7 +295,7 @@ def test_commands_say_what_they_did(running, capfd):
     daemon, _, asked = running
 
     def said(*words):
-        done = within([*DAEMON, *words, "--control", daemon.control], capfd)
+        done = within([*DAEMON, *words, "--daemon", daemon.address], capfd)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
@@ -305,7 +305,7 @@ def test_commands_say_what_they_did(running, capfd):
     assert said("pause") == "paused"
     assert said("status").startswith("running (paused)")
     assert said("resume") == "running"
-    wrong = within([*DAEMON, "set", "stride", "--control", daemon.control], capfd)
+    wrong = within([*DAEMON, "set", "stride", "--daemon", daemon.address], capfd)
     assert (wrong.returncode, wrong.stderr.strip()) == (
         2,
         "error: 'stride' is not a setting; write KEY=VALUE, such as reconstruction.stride=25",
@@ -318,7 +318,7 @@ def test_what_nobody_answered_is_not_done_by_a_daemon_that_starts_later():
         daemon.linger = 0
         port = daemon.bind_to_random_port("tcp://127.0.0.1")
         daemon.unbind(f"tcp://127.0.0.1:{port}")
-        with Asked(f"tcp://127.0.0.1:{port}", timeout_ms=200) as asked:
+        with Asked(f"127.0.0.1:1,{port}", timeout_ms=200) as asked:
             with pytest.raises(InputError, match="no daemon answered"):
                 asked.reset_model()
             daemon.bind(f"tcp://127.0.0.1:{port}")
@@ -334,7 +334,7 @@ def test_who_leaves_waits_for_no_answer():
     leaving.set()
     begun_s = time.monotonic()
     with (
-        Asked("tcp://127.0.0.1:1", timeout_ms=60_000, leaving=leaving) as asked,
+        Asked("127.0.0.1:1,1", timeout_ms=60_000, leaving=leaving) as asked,
         pytest.raises(InputError, match="no daemon answered"),
     ):
         asked.status()

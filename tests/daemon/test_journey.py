@@ -26,9 +26,9 @@ def journey(tmp_path_factory):
         before = daemon.published(3)
         with Results(daemon.results) as late:
             wait_until(late.has("info", "event", "sr.refined", "raw.mean", "status"))
-        as_json = command([*DAEMON, "status", "--json", "--control", daemon.control])
-        as_text = command([*DAEMON, "status", "--control", daemon.control])
-        stopped = command([*DAEMON, "stop", "--control", daemon.control])
+        as_json = command([*DAEMON, "status", "--json", "--daemon", daemon.address])
+        as_text = command([*DAEMON, "status", "--daemon", daemon.address])
+        stopped = command([*DAEMON, "stop", "--daemon", daemon.address])
         exit_code = daemon.exit_code()
         wait_until(results.has_ended)
     return SimpleNamespace(**locals())

@@ -57,7 +57,7 @@ def kept(folder, key):
 
 
 def watch_once(daemon, *words):
-    return command([*DAEMON, "watch", "--once", "--connect", daemon.results, *words])
+    return command([*DAEMON, "watch", "--once", "--daemon", daemon.address, *words])
 
 
 def test_a_daemon_lets_in_whom_it_knows_and_tells_the_others_why(start, ring, tmp_path):
@@ -305,7 +305,7 @@ def run(tmp_path, monkeypatch):
 def test_the_commands_make_admit_list_and_revoke(run, tmp_path):
     said = run("new", "laptop")
     assert "with laptop.key laptop may watch: copy it" in said
-    assert "selfstorm-viewer --connect tcp://THIS-PC:5711 --key laptop.key" in said
+    assert "selfstorm-viewer --daemon THIS-PC --key laptop.key" in said
     assert "with boss.key boss may watch and control" in run("new", "boss", "--control")
     made = load_key_file(tmp_path / "laptop.key")
     assert made.server == Keyring(tmp_path / "ring").pair().public

@@ -151,10 +151,10 @@ def monitor(*arguments, **streams):
 
 def test_without_a_daemon_once_fails_and_a_wrong_address_is_one_line(capfd):
     (port,) = free_ports(1)
-    nobody = within([*DAEMON, "watch", "--once", "--connect", f"tcp://127.0.0.1:{port}"], capfd)
+    nobody = within([*DAEMON, "watch", "--once", "--daemon", f"127.0.0.1:{port}"], capfd)
     assert (nobody.returncode, nobody.stdout) == (1, "")
     assert "no daemon at" in nobody.stderr
-    wrong = within([*DAEMON, "watch", "--once", "--connect", "nonsense"], capfd)
+    wrong = within([*DAEMON, "watch", "--once", "--daemon", "no sense"], capfd)
     assert (wrong.returncode, wrong.stderr.count("\n")) == (2, 1)
 
 
@@ -180,13 +180,13 @@ class Lines:
 
 def test_a_daemon_is_watched_in_lines_lost_and_found_again(tmp_path):
     daemon = Daemon(tmp_path, simulated(rate_hz=200))
-    with monitor("--connect", daemon.results, stdout=subprocess.PIPE) as watching:
+    with monitor("--daemon", daemon.address, stdout=subprocess.PIPE) as watching:
         lines = Lines(watching)
         try:
             lines.said("waiting for a daemon")
             with daemon:
                 lines.said("running | 2")
-                with monitor("--once", "--connect", daemon.results, stdout=subprocess.PIPE) as once:
+                with monitor("--once", "--daemon", daemon.address, stdout=subprocess.PIPE) as once:
                     out, _ = once.communicate(timeout=DEADLINE_S)
                 assert once.returncode == 0
                 assert "simulate:" in out
@@ -204,7 +204,7 @@ def test_in_a_terminal_a_panel_is_drawn_until_ctrl_c(tmp_path):
     import pty
 
     inner, outer = pty.openpty()
-    with Daemon(tmp_path, simulated(rate_hz=200)) as daemon, monitor("--connect", daemon.results, stdout=outer) as one:
+    with Daemon(tmp_path, simulated(rate_hz=200)) as daemon, monitor("--daemon", daemon.address, stdout=outer) as one:
         os.close(outer)
         seen = ""
         deadline_s = time.monotonic() + DEADLINE_S

@@ -22,6 +22,7 @@ from daemon.file_limit import raise_file_limit
 from daemon.keys.command import keys
 from daemon.keys.loopback import from_elsewhere, is_loopback
 from daemon.log_queue import LogQueue, log_through_queue
+from daemon.preflight import check_can_run
 from daemon.priority import lower_priority
 from daemon.protocol.address import DEFAULT, DaemonAddress
 from daemon.run_target import configuration
@@ -89,15 +90,16 @@ def run(
         "lossless": lossless,
     }
     settings = configuration(config, overrides)
+    check_can_run(settings)
     log_queue = _log_events(verbose)
     raise_file_limit()
     if settings.source.runs_below_normal:
         lower_priority()
     from daemon.service import Service
 
+    watching = f"results on {settings.server.results}; watch with: {_viewer(settings.server)}"
     service = Service(settings)
-    click.echo(f"results on {settings.server.results}; watch with: {_viewer(settings.server)}")
-    final = service.run()
+    final = service.run(started=lambda: click.echo(watching))
     click.echo(final.model_dump_json(indent=2) if as_json else account(final))
     if service.abandoned:
         log_queue.close()

@@ -136,8 +136,11 @@ class Service:
             return None
         return AllowList(Keyring(server.keys), reachable, lambda why: self.health.event("warning", "key_refused", why))
 
-    def run(self) -> Status:
+    def run(self, started: Callable[[], None] = lambda: None) -> Status:
         """Run until the source ends, the duration is over, or a stop request.
+
+        Args:
+            started: called once viewers can connect and the source is open.
 
         Returns:
             The final account.
@@ -148,7 +151,7 @@ class Service:
         with StopSignals(self._stop.set):
             cleanup: list[Callable[[], None]] = []
             try:
-                return self._run(cleanup)
+                return self._run(cleanup, started)
             except InputError as error:
                 self.health.report(state="failed", detail=str(error))
                 raise
@@ -156,7 +159,7 @@ class Service:
                 for step in reversed(cleanup):
                     step()
 
-    def _run(self, cleanup: list[Callable[[], None]]) -> Status:
+    def _run(self, cleanup: list[Callable[[], None]], started: Callable[[], None]) -> Status:
         config, health = self._config, self.health
         self._publisher.listen()
         cleanup.append(self._publisher.stop)
@@ -174,6 +177,7 @@ class Service:
             health.report(state="ended", detail="")
             return health.status()
         cleanup.append(camera.stop)
+        started()
         late = not camera.ends_with_source
         key = load_key(config.source.key) if config.source.key is not None else None
         receiver = self._receiver = FrameReceiver(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 
 from daemon.check.probes import ok, problem, warning
@@ -10,6 +9,7 @@ from daemon.config import ServerSection
 from daemon.control.client import ask
 from daemon.keys.loopback import from_here, is_loopback
 from daemon.keys.store import Keyring
+from daemon.preflight import is_free
 from daemon.protocol.address import DEFAULT, DaemonAddress
 from daemon.protocol.messages import Status
 from selfstorm.errors import InputError
@@ -20,7 +20,7 @@ ANSWER_MS = 1500
 
 def running(server: ServerSection) -> Status | None:
     """Ask for the status of a running daemon; None where none answers."""
-    if _is_free(server.control):
+    if is_free(server.control):
         return None
     try:
         key = None if is_loopback(server.control) else Keyring(server.keys).own_key()
@@ -41,7 +41,7 @@ def endpoints(server: ServerSection, status: Status | None) -> Iterator[Finding]
     for name, address in (("results", server.results), ("control", server.control)):
         if not is_loopback(address):
             yield from _keys(server, name, address)
-        if _is_free(address):
+        if is_free(address):
             yield ok("ports", f"{name}: {address} is free")
         else:
             yield problem(
@@ -66,16 +66,3 @@ def _keys(server: ServerSection, name: str, address: str) -> Iterator[Finding]:
     else:
         names = ", ".join(f"{one.name} ({one.role})" for one in ring.allowed())
         yield ok("keys", f"{name}: {address} admits {names}")
-
-
-def _is_free(address: str) -> bool:
-    host, _, port = address.removeprefix("tcp://").rpartition(":")
-    if port == "*":
-        return True
-    host = "" if host == "*" else host.strip("[]")
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        try:
-            probe.bind((host, int(port)))
-        except OSError:
-            return False
-    return True

@@ -26,10 +26,18 @@ MB = 1e6
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=None, help="Default: MOVIE_sr.ome.tif")
 @movie_options
 @microscope_options
-@click.option("--scale", type=click.Choice(["2", "4", "8"]), default="8", show_default=True)
+@click.option(
+    "--scale", type=click.Choice(["2", "4", "8"]), default="8", show_default=True, help="Magnification of the picture."
+)
 @click.option("--window", default="all", show_default=True, metavar="all|T", help="Frames of one picture.")
 @click.option("--stride", type=click.IntRange(1), help="Frames from one window to the next. Default: the window.")
-@click.option("--estimate", type=click.Choice(["density", "emitters", "fused"]), default="fused", show_default=True)
+@click.option(
+    "--estimate",
+    type=click.Choice(["density", "emitters", "fused"]),
+    default="fused",
+    show_default=True,
+    help="Fluctuations, emitters, or both with localisations.",
+)
 @click.option(
     "--localizations",
     type=click.Path(path_type=Path),
@@ -37,9 +45,27 @@ MB = 1e6
     help="Table for ThunderSTORM, Picasso, or as SMLM file.",
 )
 @click.option("--error-map", type=click.Path(path_type=Path), metavar="OUT.tif", help="Residual of the mean frame.")
-@click.option("--quality", type=click.Choice(["best", "fast"]), default="best", show_default=True)
-@click.option("--tuning-steps", type=click.IntRange(0, 100), default=8, show_default=True, help="By gradient; 0: none.")
-@click.option("--model", type=click.Choice(list(MODEL_KINDS)), default="unrolled", show_default=True)
+@click.option(
+    "--quality",
+    type=click.Choice(["best", "fast"]),
+    default="best",
+    show_default=True,
+    help="More or fewer iterations.",
+)
+@click.option(
+    "--tuning-steps",
+    type=click.IntRange(0, 100),
+    default=8,
+    show_default=True,
+    help="Steps of the PSF's fine-tuning; 0: none.",
+)
+@click.option(
+    "--model",
+    type=click.Choice(list(MODEL_KINDS)),
+    default="unrolled",
+    show_default=True,
+    help="Ours, or the published one.",
+)
 @click.option("--start-from", type=click.Path(path_type=Path), metavar="MODEL", help="Start from a saved model.")
 @click.option(
     "--save-model", type=click.Path(path_type=Path), metavar="MODEL", help="Save the model learned from this movie."

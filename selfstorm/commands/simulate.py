@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,21 +15,36 @@ from selfstorm.io.atomic_files import atomic_write, check_outputs
 
 
 def _scene_options(command: Any) -> Any:
-    """Add one option for every number of a Scene, named like its field."""
+    """Add one option for every number of a Scene, named and explained like its field."""
     from selfstorm.simulation.scene import Scene
 
+    explained = attribute_texts(Scene)
     for field in reversed(fields(Scene)):
         if isinstance(field.default, int | float) or field.default is None:
             kind = int if isinstance(field.default, int) else float
             name = "--" + field.name.replace("_", "-")
-            command = click.option(name, type=kind, default=field.default, show_default=True)(command)
+            option = click.option(
+                name, type=kind, default=field.default, show_default=True, help=explained.get(field.name)
+            )
+            command = option(command)
     return command
+
+
+def attribute_texts(described: type) -> dict[str, str]:
+    """Read what a class's docstring says of its attributes, as sentences, by name."""
+    lines = (inspect.getdoc(described) or "").partition("Attributes:\n")[2].partition("\n\n")[0]
+    texts = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", lines, re.MULTILINE)
+    return {name: _sentence(" ".join(text.split())) for name, text in texts}
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}"
 
 
 @click.command()
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="MOVIE.ome.tif")
 @click.option("--truth", type=click.Path(path_type=Path), required=True, help="TRUTH.csv: frame,y_nm,x_nm,photons")
-@click.option("--frames", type=click.IntRange(1), default=400, show_default=True)
+@click.option("--frames", type=click.IntRange(1), default=400, show_default=True, help="Number of frames.")
 @overwrite_option
 @_scene_options
 def simulate(output: Path, truth: Path, frames: int, overwrite: bool, **scene: Any) -> None:

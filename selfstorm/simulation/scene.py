@@ -92,42 +92,42 @@ class Scene:
     Photons are those detected: one photon, one electron.
 
     Attributes:
-        height: camera pixels.
-        width: camera pixels.
+        height: rows of camera pixels.
+        width: columns of camera pixels.
         pixel_nm: side of a camera pixel in the sample.
         psf_sigma_nm: standard deviation of a Gaussian PSF.
-        psf_sigma_x_nm: that along x, if the Gaussian is elliptic.
+        psf_sigma_x_nm: standard deviation along x, if the Gaussian is elliptic.
         na: numerical aperture, for the PSF of a pupil.
-        wavelength_nm: of the emitted light, for the PSF of a pupil.
-        psf_defocus_rad: aberration of the pupil.
-        psf_astigmatism_rad: y against x.
+        wavelength_nm: wavelength of the emitted light, for the PSF of a pupil.
+        psf_defocus_rad: defocus, an aberration of the pupil.
+        psf_astigmatism_rad: astigmatism, y against x.
         psf_oblique_rad: astigmatism along the diagonals.
-        psf_coma_rad: along x.
+        psf_coma_rad: coma along x.
         density: emitters per square micron per frame (rows of the truth), mean over the field at the start.
         photons: mean photons of an emitter that is on for a whole frame.
         photon_spread: distribution of photons over on-periods.
         photon_spread_relative: sd of their logarithm, for 'lognormal' alone.
         on_frames: mean length of an on-period.
-        filaments: their number.
+        filaments: number of filaments.
         thickness_nm: diameter of the labelled tube.
         site_spacing_nm: labelled length per dye.
         speed_nm_per_frame: root-mean-square speed of the bending and gliding filaments.
         drift_nm_per_frame: (y, x) of the stage, without end: what leaves on one side returns on the other.
-        background_photons: mean per pixel and frame.
-        bleaching_half_life_frames: None for dyes that never bleach.
+        background_photons: mean background per pixel and frame.
+        bleaching_half_life_frames: half-life of the dyes; without it they never bleach.
         flicker: relative sd of the illumination from frame to frame.
         haze_density: density of blinking emitters far out of focus, on filaments of their own; they are not in the
             truth.
-        haze_photons: their photons.
-        haze_blur_nm: sigma of their Gaussian spot.
+        haze_photons: photons of emitters far out of focus.
+        haze_blur_nm: sigma of the spot of emitters far out of focus.
         offset_adu: mean offset of the camera.
-        offset_variation_adu: its sd over the pixels.
+        offset_variation_adu: sd of the offset over the pixels.
         gain_adu_per_electron: mean gain of the camera.
-        gain_variation: its relative sd over the pixels.
+        gain_variation: relative sd of the gain over the pixels.
         read_noise_electrons: read noise of the median pixel.
-        read_noise_variation: sd of its logarithm over the pixels.
-        saturation_adu: largest count.
-        seed: of all random numbers.
+        read_noise_variation: sd of the read noise's logarithm over the pixels.
+        saturation_adu: largest count of a pixel.
+        seed: seed of all random numbers.
 
     Raises:
         InputError: a value is out of range; it names the field.

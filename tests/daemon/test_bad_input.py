@@ -5,6 +5,7 @@ makes it, and all of them in this one.
 """
 
 import socket
+import sys
 from contextlib import closing
 
 import numpy as np
@@ -127,3 +128,27 @@ def test_a_port_in_use_is_named(tmp_path, taken, capfd):
         outcome = within([*DAEMON, "run", config, "--save", tmp_path / "OUT.tif"], capfd)
     assert_one_line(outcome, endpoint, "cannot listen there", "[server]")
     assert [path.name for path in tmp_path.iterdir()] == ["daemon.toml"]
+
+
+def test_all_mistakes_of_a_run_are_reported_before_torch_is_loaded(tmp_path, capfd):
+    (tmp_path / "file").touch()
+    settings = simulated() | {
+        "source": {"uri": "replay:none.tif"},
+        "server": dict.fromkeys(("results", "control"), "tcp://127.0.0.1:5999"),
+        "save": "gone/out.tif",
+        "record": "file",
+    }
+    config = write_config(tmp_path / "daemon.toml", settings)
+    watched = "import sys; sys.modules['torch'] = None; from daemon.cli import main; main()"
+    outcome = command([sys.executable, "-c", watched, "run", config], cwd=tmp_path)
+    assert (outcome.returncode, outcome.stdout) == (2, "")
+    lines = outcome.stderr.splitlines()
+    assert all(line.startswith("error: ") for line in lines)
+    for said in (
+        "none.tif: no such file",
+        "results and control have the same",
+        "gone: no such folder",
+        "is a file, not",
+    ):
+        assert [said in line for line in lines].count(True) == 1, (said, lines)
+    assert {path.name for path in tmp_path.iterdir()} == {"daemon.toml", "file"}

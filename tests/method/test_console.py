@@ -1,11 +1,13 @@
 """How commands end: their own code, a user's mistake in one line, foreign packages refused."""
 
+import importlib
 import io
 import subprocess
 import sys
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from selfstorm.commands.console import run
 from selfstorm.errors import InputError
@@ -74,3 +76,26 @@ def test_a_pipe_whose_code_page_lacks_a_letter_ends_in_no_traceback(monkeypatch)
     pipe.flush()
     assert left.value.code == 0
     assert pipe.buffer.getvalue().strip() == b"? of 110 nm"
+
+
+def commands_of(command, path):
+    yield path, command
+    for name, below in getattr(command, "commands", {}).items():
+        yield from commands_of(below, f"{path} {name}")
+
+
+ENTRIES = {
+    "selfstorm": "selfstorm.cli:cli",
+    "selfstorm-daemon": "daemon.cli:cli",
+    "selfstorm-viewer": "client.cli:viewer",
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+def test_every_command_has_h_and_explains_every_option(entry):
+    module, name = ENTRIES[entry].split(":")
+    root = getattr(importlib.import_module(module), name)
+    for path, command in commands_of(root, entry):
+        assert CliRunner().invoke(root, [*path.split()[1:], "-h"]).exit_code == 0, path
+        unexplained = [one.opts[0] for one in command.params if one.param_type_name == "option" and not one.help]
+        assert not unexplained, f"{path}: {unexplained}"

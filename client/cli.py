@@ -25,9 +25,7 @@ def _address(_context: click.Context, _parameter: click.Parameter, text: str) ->
     return DaemonAddress.of(text)
 
 
-@click.command("selfstorm-viewer", context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("movie", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
+daemon_option = click.option(
     "--daemon",
     metavar=USAGE,
     default=DEFAULT,
@@ -37,12 +35,18 @@ def _address(_context: click.Context, _parameter: click.Parameter, text: str) ->
     callback=_address,
     help="The daemon.",
 )
-@click.option(
+key_option = click.option(
     "--key",
     metavar="FILE",
     type=click.Path(path_type=Path),
     help="Key file for a daemon on another machine; create it there with: selfstorm-daemon keys new NAME.",
 )
+
+
+@click.command("selfstorm-viewer", context_settings={"help_option_names": ["-h", "--help"]})
+@click.argument("movie", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@daemon_option
+@key_option
 @click.option(
     "--screenshot",
     metavar="FILE.png",

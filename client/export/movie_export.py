@@ -1,13 +1,15 @@
-"""Save a window as 32-bit OME-TIFF, or all windows in memory as a movie."""
+"""Save a window as 32-bit OME-TIFF, or all windows in memory as OME-TIFF, MP4 or GIF."""
 
 from __future__ import annotations
 
 import contextlib
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from PySide6 import QtCore
 
+from client.export.drawn_movie import DRAWN_ENDINGS, Drawing, DrawnMovie
 from client.picture.pictures import Picture, PicturePair
 from client.timeline.playhead import TimeMark
 from selfstorm.errors import InputError
@@ -45,10 +47,36 @@ def save_picture(path: Path, picture: Picture, *, overwrite: bool = False) -> No
         raise _not_written(path, error) from None
 
 
+class MovieWriter(Protocol):
+    """A file of all windows in memory."""
+
+    def add(self, pair: PicturePair, *, marked: bool) -> None:
+        """Append the picture of a window."""
+
+    def close(self) -> None:
+        """Finish the file under its name."""
+
+    def abandon(self) -> None:
+        """Remove the unfinished file."""
+
+
+class DataMovie:
+    """An OME-TIFF of the pictures' values and headers."""
+
+    def __init__(self, path: Path, first: PicturePair) -> None:
+        self._writer = OmeTiffWriter(path, first.sr.header.pixel_nm, overwrite=True)  # the dialog asked
+        self.close, self.abandon = self._writer.close, self._writer.abandon
+
+    def add(self, pair: PicturePair, *, marked: bool) -> None:
+        """Append the picture of a window."""
+        _add(self._writer, pair.sr, marked=marked)
+
+
 class MovieExport(QtCore.QObject):
     """Movie writer that saves one picture per turn of the event loop.
 
-    The window thus stays responsive.
+    The window thus stays responsive. The ending of the path decides: an OME-TIFF has the values, GIF and MP4 the
+    pictures as drawn.
 
     All pictures have the size of the newest. `progressed` is emitted with the number done and in total, `ended` with a
     sentence on the outcome.
@@ -57,14 +85,17 @@ class MovieExport(QtCore.QObject):
     progressed = QtCore.Signal(int, int)
     ended = QtCore.Signal(str)
 
-    def __init__(self, path: Path, pairs: tuple[PicturePair, ...], marks: tuple[TimeMark, ...]) -> None:
+    def __init__(
+        self, path: Path, pairs: tuple[PicturePair, ...], marks: tuple[TimeMark, ...], drawing: Drawing
+    ) -> None:
         super().__init__()
         shape = pairs[-1].sr.pixels.shape
-        self._pictures = [pair.sr for pair in pairs if pair.sr.pixels.shape == shape]
-        self._other_sizes = len(pairs) - len(self._pictures)
+        self._pairs = [pair for pair in pairs if pair.sr.pixels.shape == shape]
+        self._other_sizes = len(pairs) - len(self._pairs)
         self._marked = {(mark.run, mark.window) for mark in marks}
         self._path, self._done = path, 0
-        self._writer = OmeTiffWriter(path, self._pictures[0].header.pixel_nm, overwrite=True)  # the dialog asked
+        film = path.suffix.lower() in DRAWN_ENDINGS
+        self._writer: MovieWriter = DrawnMovie(path, drawing) if film else DataMovie(path, self._pairs[0])
         self._timer = QtCore.QTimer(self)
         self._timer.timeout.connect(self._write_next)
 
@@ -80,11 +111,11 @@ class MovieExport(QtCore.QObject):
 
     def _write_next(self) -> None:
         try:
-            if self._done < len(self._pictures):
-                picture = self._pictures[self._done]
-                _add(self._writer, picture, marked=picture.window in self._marked)
+            if self._done < len(self._pairs):
+                pair = self._pairs[self._done]
+                self._writer.add(pair, marked=pair.window in self._marked)
                 self._done += 1
-                self.progressed.emit(self._done, len(self._pictures))
+                self.progressed.emit(self._done, len(self._pairs))
                 return
             self._timer.stop()
             self._writer.close()

@@ -49,7 +49,7 @@ def view_image(panel: PicturePanel, pair: PicturePair, figure: Figure) -> QtGui.
 
     The image has the screen's resolution, and has a title and a description as text entries.
     """
-    image = _captioned(_visible_part(panel), figure)
+    image = captioned(_visible_part(panel), figure)
     preview = ("preview",) if pair.sr.preview else ()
     image.setText("Title", f"Self-STORM live, {figure.caption}")
     lines = (*preview, *picture_lines(pair.sr.header), figure.drawn, *pair.sr.header.notes)
@@ -85,7 +85,8 @@ def _picture_rect(panel: PicturePanel) -> QtCore.QRect:
     return rect.adjusted(0, 0, -1, -1)  # a row that the picture fills in part is none of it
 
 
-def _captioned(picture: QtGui.QImage, figure: Figure) -> QtGui.QImage:
+def captioned(picture: QtGui.QImage, figure: Figure) -> QtGui.QImage:
+    """Write caption and colour bar below a picture."""
     ratio = picture.devicePixelRatio()
     metrics = QtGui.QFontMetrics(QtWidgets.QApplication.font())
     width = max(round(picture.width() / ratio), MIN_WIDTH_PX)

@@ -13,17 +13,20 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.export.csv_export import save_text
 from client.export.drag_export import DragExport, StartDrag
+from client.export.drawn_movie import Drawing
 from client.export.file_names import caption, file_stem, sample_of
 from client.export.measurements import profile_csv, region_csv, trends_csv
 from client.export.movie_export import MovieExport, save_data
 from client.export.png_export import Figure, save_image, view_image
 from client.export.programs import fiji_command, napari_command
+from client.picture.colour_maps import lookup_table
 from client.picture.pictures import PicturePair
 from client.window.main_window import ViewerWindow
 from client.window.preferences import Preferences
 from selfstorm.errors import InputError
 
 PNG, TIFF, CSV = "PNG picture (*.png)", "OME-TIFF (*.ome.tif)", "Table (*.csv)"
+MOVIE = f"{TIFF};;MP4 film as drawn (*.mp4);;Animated GIF as drawn (*.gif)"
 NOT_FOUND = {
     "Fiji": "set the environment variable FIJI to its program, or drag the handle in the tool bar into it",
     "napari": 'pip install "napari[all]", or drag the handle in the tool bar into it',
@@ -90,17 +93,22 @@ class ExportCommands(QtCore.QObject):
         if self._movie is not None:
             self._window.show_message("A movie is already being saved.")
             return
-        if path := self._path("Save movie", "-movie.ome.tif", TIFF):
+        if path := self._path("Save movie", "-movie.ome.tif", MOVIE):
             self._try(lambda: self._begin_movie(path), f"Saving {path.name} …")
 
     def _begin_movie(self, path: Path) -> None:
         state = self._window.state
         if state is None:
             return
-        self._movie = MovieExport(path, state.history.pairs, state.playhead.marks)
+        self._movie = MovieExport(path, state.history.pairs, state.playhead.marks, self._drawing())
         self._movie.progressed.connect(lambda done, of: self._window.show_message(f"Saving window {done} of {of} …"))
         self._movie.ended.connect(self._movie_ended)
         self._movie.start()
+
+    def _drawing(self) -> Drawing:
+        image = self._window.sr.image
+        table = lookup_table("grey") if image.table is None else image.table
+        return Drawing(table, image.levels, self._sample())
 
     def _movie_ended(self, text: str) -> None:
         self._movie = None

@@ -1,5 +1,6 @@
 """Data out, and movies in again."""
 
+import sys
 from datetime import datetime
 
 import numpy as np
@@ -233,3 +234,34 @@ def test_a_record_that_cannot_be_read_costs_its_account_only(tmp_path):
         writer.add(pixels((8, 8)), {"window": "nonsense"})
     (one,) = open_movie(path).pairs
     assert (one.sr.header.window, one.sr.header.pixel_nm) == (0, 25.0)
+
+
+@pytest.mark.parametrize("ending", ["gif", "mp4"])
+def test_the_windows_kept_are_saved_as_a_film_with_one_contrast(showing, publisher, tmp_path, ending):
+    sequence = pytest.importorskip("PIL.ImageSequence", reason="needs the extra [movie]")
+    reader = pytest.importorskip("PIL.Image" if ending == "gif" else "imageio_ffmpeg", reason="needs the extra [movie]")
+    for window, level in ((1, 0.5), (2, 2.0)):
+        publisher.send_window(window, level=level)
+        showing.until(lambda window=window: showing.shows(window))
+    path = showing.answers["Save movie"] = tmp_path / f"kept.{ending}"
+    showing.do("save_movie")
+    showing.until(lambda: "3 windows saved" in showing.window.message.full_text)
+    if ending == "gif":
+        with reader.open(path) as film:
+            frames = [np.asarray(one.convert("RGB")) for one in sequence.Iterator(film)]
+    else:
+        told, *frames = reader.read_frames(str(path))
+        width, height = told["size"]
+        frames = [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in frames]
+    assert len(frames) == 3
+    brightness = [frame[60:400, 60:400].mean() for frame in frames]
+    assert brightness[1] < brightness[0] < brightness[2]
+    assert [one.name for one in tmp_path.glob("kept*")] == [path.name]
+
+
+def test_a_film_without_its_package_says_what_to_install(showing, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    showing.answers["Save movie"] = tmp_path / "kept.mp4"
+    showing.do("save_movie")
+    assert 'pip install "selfstorm[movie]"' in showing.window.message.full_text
+    assert list(tmp_path.glob("kept*")) == []

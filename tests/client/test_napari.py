@@ -1,0 +1,52 @@
+"""A napari dock that follows a real stream, in napari's own viewer, offscreen."""
+
+import numpy as np
+import pytest
+from client_stream import Publisher
+
+napari = pytest.importorskip("napari", reason="needs the extra [napari]")
+pytestmark = pytest.mark.filterwarnings("default")
+
+
+@pytest.fixture
+def viewer(qtbot):
+    viewer = napari.Viewer(show=False)
+    yield viewer
+    viewer.close()
+
+
+@pytest.fixture
+def dock(viewer, qtbot, port):
+    _, dock = viewer.window.add_plugin_dock_widget("selfstorm", "Follow a daemon")
+    dock.address.setText(f"127.0.0.1:{port}")
+    yield dock
+    dock.stop()
+
+
+def test_the_manifest_is_valid():
+    from npe2 import PluginManifest
+
+    manifest = PluginManifest.from_file("client/napari.yaml")
+    manifest.validate_imports()
+    assert manifest.name == "selfstorm"
+
+
+def test_pictures_become_layers_in_micrometres_and_follow(viewer, dock, qtbot, port):
+    with Publisher(port) as publisher:
+        dock.button.click()
+        publisher.send_windows_for_ever()
+        qtbot.waitUntil(lambda: {"camera mean", "super-resolved"} <= set(viewer.layers), timeout=20_000)
+        layer = viewer.layers["super-resolved"]
+        np.testing.assert_allclose(layer.scale, (0.025, 0.025))
+        corners = [layer.extent.world[0] for layer in viewer.layers]
+        np.testing.assert_allclose(corners[0], corners[1], atol=1e-9)
+        first = layer.metadata["window"]
+        qtbot.waitUntil(lambda: layer.metadata["window"] > first, timeout=20_000)
+        qtbot.waitUntil(lambda: dock.verdict.text().startswith("running, quality"), timeout=20_000)
+    qtbot.waitUntil(lambda: "no longer live" in dock.verdict.text(), timeout=20_000)
+
+
+def test_a_wrong_address_is_said(dock):
+    dock.address.setText("no sense")
+    dock.button.click()
+    assert "is not the address of a daemon" in dock.verdict.text()

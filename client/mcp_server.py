@@ -84,7 +84,7 @@ def make_server(address: DaemonAddress, *, may_set: bool = False) -> MCPServer:
 
     tools: tuple[Callable[..., Any], ...] = (status, verdict, picture, *((set,) if may_set else ()))
     for tool in tools:
-        server.tool()(tool)
+        server.tool(structured_output=False)(tool)
     return server
 
 

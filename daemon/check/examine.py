@@ -12,6 +12,7 @@ from daemon.check.disk import folder
 from daemon.check.endpoints import endpoints, running
 from daemon.check.probes import bounded, ok
 from daemon.check.software import device, packages, python
+from daemon.check.speed import SPEED_S, speed
 from daemon.config import Config, load
 from daemon.sources.kinds import resolve
 from selfstorm.errors import InputError
@@ -41,6 +42,8 @@ def examine(path: Path | None, overrides: dict[str, Any]) -> Iterator[Finding]:
             return
     seen = Seen()
     yield from bounded("camera", lambda: camera(config, seen, status), CAMERA_S)
+    if status is None:
+        yield from bounded("speed", lambda: speed(config, seen), SPEED_S)
     if config.record is not None:
         record = config.record
         yield from bounded("record", lambda: folder("record", record, seen.bytes_per_s), DISK_S)

@@ -14,12 +14,14 @@ from daemon_process import DAEMON, command, free_ports, simulated, write_config
 from watched import READ_ONLY, live
 
 from daemon.check.bridge import bridge
+from daemon.check.camera import Seen
 from daemon.check.core import micromanager
 from daemon.check.disk import folder
 from daemon.check.endpoints import endpoints
 from daemon.check.examine import examine
 from daemon.check.probes import bounded, line, ok
 from daemon.check.software import packages
+from daemon.check.speed import judged, speed
 from daemon.config import Config, ServerSection
 from daemon.sources.camera import CameraFrame
 from daemon.sources.kinds import KINDS
@@ -37,6 +39,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed socket <zmq.Socket:Reso
 def found(tmp_path, monkeypatch):
     """found(settings, ...): the findings for a configuration, without asking torch: that takes seconds."""
     monkeypatch.setattr("daemon.check.examine.device", lambda config: iter([ok("device", "not asked")]))
+    monkeypatch.setattr("daemon.check.examine.speed", lambda config, seen: iter([ok("speed", "not asked")]))
 
     def examined(settings, **overrides):
         return list(examine(write_config(tmp_path / "check.toml", settings), overrides))
@@ -301,3 +304,24 @@ def test_a_pixel_size_that_no_objective_gives(pixel_nm, level, found):
     settings = simulated(server=server()) | {"camera": {"pixel_nm": pixel_nm}}
     [pixel_size] = [one for one in found(settings) if one.name == "pixel size"]
     assert (pixel_size.level, pixel_size.value.startswith(f"{pixel_nm:g} nm")) == (level, True)
+
+
+@pytest.mark.parametrize(
+    ("every_s", "level", "said"),
+    [(2.0, "good", "one comes every 2 s"), (0.5, "warning", "quality will be reduced"), (0.05, "bad", "skipped")],
+)
+def test_times_of_a_window_are_judged_by_the_time_between_two(every_s, level, said):
+    finding = judged(1.0, 0.1, every_s, estimated=False)
+    assert finding.level == level
+    assert said in finding.value
+
+
+def test_a_window_of_the_camera_is_timed_on_this_machine(tmp_path):
+    config = Config.model_validate(simulated(window=20, stride=10))
+    info = StreamInfo(stream="stream-1", source="here", height=16, width=16, dtype="uint16", pixel_nm=100)
+    (slow,) = speed(config, Seen(info, rate_hz=1e-3))
+    assert (slow.name, slow.level) == ("speed", "good")
+    (fast,) = speed(config, Seen(info, rate_hz=1e6))
+    assert fast.level == "bad"
+    (waits,) = speed(config, Seen(info, rate_hz=1e6, paced=False))
+    assert waits.level == "good"

@@ -1,7 +1,7 @@
-"""Command selfstorm-mcp: agents ask a running daemon, over the Model Context Protocol.
+"""Command selfstorm-mcp: agents ask a running daemon.
 
-Tools: `status`, `verdict`, `picture`, and, with --allow-set alone, `set`. They speak over standard input and output,
-as agents start it:
+The protocol is the Model Context Protocol. Tools: `status`, `verdict`, `picture`, and, with --allow-set alone, `set`.
+They speak over standard input and output, as agents start it:
 
     {"mcpServers": {"selfstorm": {"command": "selfstorm-mcp", "args": ["--daemon", "gpu-pc", "--key", "agent.key"]}}}
 """
@@ -51,12 +51,12 @@ def make_server(address: DaemonAddress, *, may_set: bool = False) -> MCPServer:
         return Daemon(address, key=address.key)
 
     def status() -> dict[str, Any]:
-        """Report frames received and lost, windows, frame rate, latency and the settings in use."""
+        """Report frames, losses, windows, rate, latency and settings."""
         with connected() as daemon:
             return daemon.status().model_dump(mode="json") | {"settings": daemon.info().settings}
 
     def verdict() -> list[dict[str, str]]:
-        """Judge the run and its newest picture: what is good, what is not, why, and what to do about it."""
+        """Judge the run and its newest picture, with reasons and remedies."""
         with connected() as daemon:
             now, stream, metrics = daemon.status(), daemon.info().stream, MetricTable(daemon.metrics())
         found = (*run_findings(now, stream), quality(now), *metric_findings(metrics, now))
@@ -65,7 +65,10 @@ def make_server(address: DaemonAddress, *, may_set: bool = False) -> MCPServer:
         ]
 
     def picture(kind: Literal["newest", "sr.refined", "raw.mean", "quality"] = "newest") -> list[Any]:
-        """Show the newest picture with what it was made from; its greys go from `low` to `high`, in its unit."""
+        """Show the newest picture, and what it was made from.
+
+        Its greys go from `low` to `high`, in its unit.
+        """
         with connected() as daemon:
             view = daemon.view(kind)
             if view is not None and max(view.pixels.shape) > MAX_SIDE_PX:
@@ -78,7 +81,10 @@ def make_server(address: DaemonAddress, *, may_set: bool = False) -> MCPServer:
         return [facts, Image(data=grey_png(grey), format="png")]
 
     def set(changes: dict[str, Any]) -> dict[str, Any]:
-        """Change settings, all or none, by the keys that `status` lists; returns each as [before, after]."""
+        """Change settings, all or none, by the keys that `status` lists.
+
+        Each is returned as [before, after].
+        """
         with connected() as daemon:
             return daemon.set(changes)
 

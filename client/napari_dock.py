@@ -1,6 +1,7 @@
-"""napari dock that follows a running daemon: its pictures as layers, and what is judged of them.
+"""Dock for napari that follows a running daemon.
 
-napari finds it by `napari.yaml`: Plugins > Self-STORM live.
+Its pictures become layers, and its verdict on them is shown. napari finds it by `napari.yaml`, under Plugins >
+Self-STORM live.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ SILENT_S = 3.0
 
 
 class FollowDaemon(QtWidgets.QWidget):  # type: ignore[misc]
-    """Dock with the address of a daemon, and its verdict on the newest picture.
+    """Dock with a daemon's address and its verdict on the picture.
 
     Args:
         viewer: napari's viewer, which gets the layers.

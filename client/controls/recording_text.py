@@ -11,9 +11,9 @@ GB = 1e9
 
 
 def recording_text(status: Status | None, info: StreamInfo | None) -> str:
-    """Describe the recording, as in '● REC  1,234 frames, 0.52 GB, 47 min of disk left'.
+    """Describe the recording.
 
-    Empty while nothing is recorded.
+    For example '● REC  1,234 frames, 0.52 GB, 47 min of disk left'. Empty while nothing is recorded.
     """
     if status is None or not status.recording:
         return ""

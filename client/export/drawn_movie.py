@@ -1,6 +1,7 @@
-"""Films for talks, GIF or MP4: the windows as they are drawn, with scale bar, grade, time and colour bar.
+"""Films for talks, GIF or MP4: the windows as they are drawn.
 
-All frames have the contrast and colours of the picture shown, so that brightness can be compared from frame to frame.
+Each frame has scale bar, grade, time and colour bar. All have the contrast and colours of the picture shown, so that
+brightness can be compared from frame to frame.
 """
 
 from __future__ import annotations
@@ -47,7 +48,9 @@ class Drawing:
 
 
 class DrawnMovie:
-    """A film that is written frame by frame, and has its name once it is complete.
+    """A film, written frame by frame.
+
+    It has its name once it is complete.
 
     Args:
         path: Ends with .gif or .mp4.
@@ -121,7 +124,7 @@ def _annotate(picture: QtGui.QImage, pair: PicturePair) -> None:
 
 
 def _rgb(image: QtGui.QImage) -> Array:
-    """Return an image as (H, W, 3) uint8; both sides even, as video needs them."""
+    """Return an image as (H, W, 3) uint8; sides even, as for video."""
     image = image.convertToFormat(QtGui.QImage.Format.Format_RGB888)
     rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
     pixels = rows[:, : 3 * image.width()].reshape(image.height(), image.width(), 3)

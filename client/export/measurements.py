@@ -64,5 +64,5 @@ def _picture_facts(pair: PicturePair) -> dict[str, object]:
 
 
 def _column(unit: str) -> str:
-    """Write a unit as part of a column's name: 'photons/frame' -> 'photons_per_frame'."""
+    """Write a unit as part of a name: 'photons_per_frame'."""
     return unit.lower().replace("/", "_per_").replace(".", "")

@@ -1,4 +1,7 @@
-"""Save a window as 32-bit OME-TIFF, or all windows in memory as OME-TIFF, MP4 or GIF."""
+"""Save a window as 32-bit OME-TIFF, or all in memory as a movie.
+
+A movie is an OME-TIFF with the values, or MP4 or GIF as drawn.
+"""
 
 from __future__ import annotations
 

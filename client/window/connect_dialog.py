@@ -89,7 +89,7 @@ class ConnectDialog(QtWidgets.QDialog):
             self.key.setText(path)
 
     def accept(self) -> None:
-        """Emit the target, unless the address is invalid or the key cannot be read."""
+        """Emit the target, unless address or key cannot be used."""
         key = self.key.text().strip()
         try:
             target = DaemonAddress.of(self.address.currentText(), Path(key).expanduser().absolute() if key else None)

@@ -26,7 +26,7 @@ SLOWER = "choose a smaller region or a larger stride under [reconstruction], or 
 
 
 def speed(config: Config, seen: Seen) -> Iterator[Finding]:
-    """Compare the time of a window with the time between two, at the rate that was seen."""
+    """Compare the time of a window with the time between two."""
     chosen, info = config.reconstruction, seen.info
     if info is None or not seen.rate_hz:
         return
@@ -77,7 +77,7 @@ def judged(full_s: float, quick_s: float, every_s: float, estimated: bool) -> Fi
 
 
 def time_levels(given: dict[str, Any]) -> dict[str, float]:
-    """Time a stride of a running stream, at the full and at the least level, in seconds."""
+    """Time a stride of a stream at the full and the least level, in s."""
     from selfstorm.compute.device import prepare_device
     from selfstorm.simulation.movie import simulate
     from selfstorm.simulation.scene import Scene

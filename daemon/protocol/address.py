@@ -66,7 +66,7 @@ class DaemonAddress:
 
 
 def default_control_address(results: str) -> str:
-    """Return the daemon's default control endpoint, one port after its results."""
+    """Return the default control endpoint, one port after the results."""
     match = ENDPOINT.fullmatch(results)
     if match is None or int(match["port"]) >= MAX_PORT:
         return ""

@@ -1,4 +1,4 @@
-"""Faults of bytes and texts from outside, each in one clause of plain words."""
+"""Faults of bytes and texts from outside, in plain words."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PLAIN = {
 
 
 def plain(fault: Mapping[str, Any]) -> str:
-    """Describe a fault of a validation without its place: 'must be at least 8'."""
+    """Describe a fault without its place: 'must be at least 8'."""
     if words := PLAIN.get(fault["type"]):
         return words.format(**fault.get("ctx", {}))
     why = str(fault["msg"]).removeprefix("Value error, ").removeprefix("Input should ")

@@ -213,7 +213,7 @@ class Status(Message):
 
     @property
     def disk_left_s(self) -> float | None:
-        """Time until the disk of the recording is full; None where that is not known."""
+        """Time until the recording's disk is full; None where unknown."""
         known = self.recording and self.recording_fits is not None and self.rate_hz
         return self.recording_fits / self.rate_hz if known and self.recording_fits is not None else None
 

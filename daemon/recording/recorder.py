@@ -232,7 +232,7 @@ def main(endpoint: str, folder: Path, stream: str, next_seq: int, key: Path | No
 
 
 def frames_that_fit(folder: Path, info: StreamInfo) -> int | None:
-    """Count the frames that still fit on the disk of a folder; None where its free space is not known."""
+    """Count the frames that still fit on a disk; None where unknown."""
     try:
         free_bytes = shutil.disk_usage(folder).free
     except OSError:

@@ -106,7 +106,7 @@ class SourceSection(Section):
     @model_validator(mode="wrap")
     @classmethod
     def _validate_options(cls, given: Any, validate: ModelWrapValidatorHandler[Self]) -> Self:
-        """Validate the tables of the sources' options too; all faults are reported together."""
+        """Validate the tables of options too; report all faults."""
         if not isinstance(given, dict):
             return validate(given)
         kept, faults = {}, []

@@ -15,7 +15,7 @@ from selfstorm.io.atomic_files import atomic_write, check_outputs
 
 
 def _scene_options(command: Any) -> Any:
-    """Add one option for every number of a Scene, named and explained like its field."""
+    """Add an option for every number of a Scene, named like its field."""
     from selfstorm.simulation.scene import Scene
 
     explained = attribute_texts(Scene)
@@ -31,7 +31,7 @@ def _scene_options(command: Any) -> Any:
 
 
 def attribute_texts(described: type) -> dict[str, str]:
-    """Read what a class's docstring says of its attributes, as sentences, by name."""
+    """Read the sentences on a class's attributes in its docstring."""
     lines = (inspect.getdoc(described) or "").partition("Attributes:\n")[2].partition("\n\n")[0]
     texts = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", lines, re.MULTILINE)
     return {name: _sentence(" ".join(text.split())) for name, text in texts}

@@ -1,10 +1,13 @@
 """A napari dock that follows a real stream, in napari's own viewer, offscreen."""
 
+import warnings
+
 import numpy as np
 import pytest
 from client_stream import Publisher
 
-napari = pytest.importorskip("napari", reason="needs the extra [napari]")
+with warnings.catch_warnings(action="ignore"):  # of what napari itself imports
+    napari = pytest.importorskip("napari", reason="needs the extra [napari]")
 pytestmark = pytest.mark.filterwarnings("default")
 
 

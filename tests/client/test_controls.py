@@ -149,7 +149,7 @@ def test_settings_are_changed_or_refused_where_they_stand(controlling):
     dialog.accept()
     assert not dialog.apply.isEnabled()
     seen.until(lambda: "reconstruction.stride: 0 must be at least 1" in dialog.message.text())
-    assert told(seen, "Settings: ", "greater than", "[not_done]")
+    assert told(seen, "Settings: ", "at least", "[not_done]")
     stride.setText("10")
     dialog.accept()
     seen.until(lambda: told(seen, "reconstruction.stride: from 20 to 10"))

@@ -1,6 +1,7 @@
 """A napari dock that follows a real stream, in napari's own viewer, offscreen."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,8 @@ from client_stream import Publisher
 
 with warnings.catch_warnings(action="ignore"):  # of what napari itself imports
     napari = pytest.importorskip("napari", reason="needs the extra [napari]")
+    npe2 = pytest.importorskip("npe2")
+MANIFEST = Path(__file__).parents[2] / "client" / "napari.yaml"
 pytestmark = pytest.mark.filterwarnings("default")
 
 
@@ -20,6 +23,9 @@ def viewer(qtbot):
 
 @pytest.fixture
 def dock(viewer, qtbot, port):
+    plugins = npe2.PluginManager.instance()
+    if "selfstorm" not in plugins:  # not installed: run from the source
+        plugins.register(npe2.PluginManifest.from_file(MANIFEST))
     _, dock = viewer.window.add_plugin_dock_widget("selfstorm", "Follow a daemon")
     dock.address.setText(f"127.0.0.1:{port}")
     yield dock
@@ -27,9 +33,7 @@ def dock(viewer, qtbot, port):
 
 
 def test_the_manifest_is_valid():
-    from npe2 import PluginManifest
-
-    manifest = PluginManifest.from_file("client/napari.yaml")
+    manifest = npe2.PluginManifest.from_file(MANIFEST)
     manifest.validate_imports()
     assert manifest.name == "selfstorm"
 

@@ -25,6 +25,7 @@ from daemon.sources.camera import (
     CameraError,
     CameraFrame,
     Lost,
+    Note,
     RestartState,
     Resume,
     Source,
@@ -79,6 +80,8 @@ def publish(
                 publisher.lost(count, cause)
             case Waiting(detail):
                 publisher.say("waiting", detail)
+            case Note(text):
+                send_line(note=text)
         publisher.beat()
         if stop.is_set() or (sent and sent == max_frames):
             break

@@ -4,6 +4,7 @@
     CameraFrame  the next frame of the stream
     Lost         frames that were lost before the next one
     Waiting      nothing yet, and why
+    Note         a fact about the source that the user should know
     None         nothing new
 
 It yields at least every 0.1 s or so, because heartbeats are sent in between: a source that hangs is noticed by its
@@ -64,7 +65,18 @@ class Waiting:
     detail: str
 
 
-SourceEvent = StreamInfo | CameraFrame | Lost | Waiting | None
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A fact about the source, such as pages of a recording that are left out.
+
+    Attributes:
+        text: in a sentence.
+    """
+
+    text: str
+
+
+SourceEvent = StreamInfo | CameraFrame | Lost | Waiting | Note | None
 RestartState = Mapping[str, Any]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import statistics
 import threading
 from collections.abc import Callable, Iterator
@@ -13,7 +12,7 @@ from uuid import uuid4
 
 import numpy as np
 
-from daemon.sources.camera import CameraFrame, Lost, Pacer, Resume, SourceEvent
+from daemon.sources.camera import CameraFrame, Lost, Note, Pacer, Resume, SourceEvent
 from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError, MovieError
 from selfstorm.frames import Array, PixelType, StreamInfo
@@ -24,8 +23,6 @@ from selfstorm.io.reader import Stamp
 
 SAMPLED_FRAMES = 200
 MAX_CHARACTERS = 256  # of the camera in a stream's description
-
-log = logging.getLogger(__name__)
 
 
 class Replay:
@@ -46,9 +43,9 @@ class Replay:
         """Yield the frames, and the losses between them."""
         section, movie, timeline = self._section, self._movie, self._timeline
         with movie:
-            for note in movie.notes:
-                log.warning("%s: %s", movie.path, note)
             yield self._describe()
+            for note in movie.notes:
+                yield Note(f"{movie.path.name}: {note}")
             pace, numbering, played, unread = Pacer(section.rate_hz, self._stop), Numbering(), 0, 0
             for step in count() if section.loop else range(movie.length):
                 lap, index = divmod(step, movie.length)
@@ -62,7 +59,7 @@ class Replay:
                     played += 1
                     pixels = movie.frame(index)
                 except MovieError as error:
-                    log.warning("frame %d is left out: %s", index, error)
+                    yield Note(f"frame {index} is left out: {error}")
                     unread += 1
                     yield Lost(1)
                     if unread == movie.length:

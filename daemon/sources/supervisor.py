@@ -29,6 +29,7 @@ SILENCE_S = 10.0
 BACKOFF_S = (0.2, 1.0, 2.0, 5.0, 10.0)
 MAX_RESTARTS, RESTART_SPAN_S = 6, 120.0
 MAX_DEBT = 200  # characters
+MAX_NOTE, MAX_NOTES = 500, 100  # characters; notes that are not repeated
 ANY_PORT = "tcp://127.0.0.1:*"
 
 
@@ -73,6 +74,7 @@ class CameraSupervisor:
         self._child: ChildProcess | None = None
         self._left, self._debt = "{}", ""
         self._last_words: dict[str, Any] = {}
+        self._notes: deque[str] = deque(maxlen=MAX_NOTES)
         self.endpoint = self._start(endpoint, resume_at=0, sent=0)
 
     def _start(self, endpoint: str, resume_at: int, sent: int) -> str:
@@ -111,15 +113,23 @@ class CameraSupervisor:
             self._restart(now, resume_at, sent)
 
     def _hear(self, child: ChildProcess) -> None:
-        """Read the state that the process leaves, and its last error.
+        """Read the state that the process leaves, its notes, and its last error.
 
         They may come well before its end.
         """
         while said := child.said():
             if "left" in said:
                 self._left, self._debt = json.dumps(said["left"]), str(said["debt"])[:MAX_DEBT]
+            elif "note" in said:
+                self._report_note(str(said["note"])[:MAX_NOTE])
             else:
                 self._last_words = said
+
+    def _report_note(self, note: str) -> None:
+        """Report a note of the source; the next process does not repeat it."""
+        if note not in self._notes:
+            self._notes.append(note)
+            self._health.event("warning", "source_note", note)
 
     def _restart(self, now: float, resume_at: int, sent: int) -> None:
         self._restarts.append(now)

@@ -11,6 +11,7 @@ from daemon_process import Daemon, Results, posix, simulated
 
 from daemon.config import load_defaults
 from daemon.health import Health
+from daemon.processing.pixel_size_check import PixelSizeCheck
 from daemon.recording.localization_writer import LocalizationWriter
 from selfstorm.errors import InputError
 from selfstorm.frames import Region, StreamInfo
@@ -136,6 +137,17 @@ def test_without_localisations_there_is_no_file(tmp_path, health):
 def test_an_estimate_without_localisations_is_refused_at_the_start(chosen):
     with pytest.raises(InputError, match=r'localizations: they come with estimate = "fused"'):
         load_defaults({"localizations": "out.csv", **chosen}, "--localizations")
+
+
+def test_a_pixel_size_whose_psf_no_light_has_is_doubted_once(health):
+    check = PixelSizeCheck(health)
+    for pixel_nm, sigma_nm in ((100, 110), (1000, 1100), (1000, 1150), (100, 110), (10, 11)):
+        result = SimpleNamespace(psf=Gaussian(sigma_nm))
+        header = SimpleNamespace(pixel_nm=pixel_nm / 4, scale=4)
+        check.result(SimpleNamespace(made=SimpleNamespace(result=result), header=header))
+    (first, second) = events(health)
+    assert (first[0], "check the pixel size of 1000 nm" in first[1]) == ("pixel_size_doubtful", True)
+    assert "check the pixel size of 10 nm" in second[1]
 
 
 @posix

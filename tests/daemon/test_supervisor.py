@@ -59,6 +59,17 @@ def test_a_microscope_is_never_given_up_and_asked_less_and_less_often(supervise,
     assert health.status().source_restarts >= len(BACKOFF_S)
 
 
+def test_notes_of_a_source_become_events_once(supervise):
+    notes = [{"note": "m.tif: pages 4-5 left out"}, {"note": "frame 7 is left out"}]
+    camera, health, now = supervise("replay:m.tif", lambda: Ended(-9, *notes))
+    for _ in range(20):
+        camera.check(now[0], 0, 0)
+        now[0] += 0.1
+    told = [(event.level, event.text) for event in health.events_since(0) if event.code == "source_note"]
+    assert told == [("warning", note["note"]) for note in notes]
+    assert health.status().source_restarts
+
+
 def test_what_is_left_to_the_next_process_reaches_it_or_is_told_at_the_end(supervise, monkeypatch):
     owed, settled = ({"left": {"exposure_ms": 10.0}, "debt": "exposure 10 ms"}, {"left": {}, "debt": ""})
     children, given = [Ended(-9, owed), Ended(None, settled, owed)], []

@@ -16,10 +16,10 @@ from selfstorm.errors import MovieError
 from selfstorm.frames import Array
 from selfstorm.io import micromanager_tags
 from selfstorm.io.axes import Selection, check_names, several_axes
+from selfstorm.io.left_out_pages import ranges
 from selfstorm.io.ndtiff_index import NAME, Entry, IndexFaultError, UnsupportedImageError, read_entry
 from selfstorm.io.pixel_size import plausible_nm
 from selfstorm.io.reader import Stamp, check_field
-from selfstorm.io.tiff_pages import ranges
 
 PYRAMID = "Full resolution"  # the folder of the data where a data set has coarser copies too
 GLANCE_BYTES, BLOCK_BYTES = 4096, 2**17

@@ -14,9 +14,10 @@ from selfstorm.errors import MovieError
 from selfstorm.frames import Array
 from selfstorm.io import micromanager_tags
 from selfstorm.io.axes import Selection, movie_axis
+from selfstorm.io.page_layout import Layout
 from selfstorm.io.pixel_size import square_pixel, stated_pixel_size
 from selfstorm.io.reader import AcquisitionInfo, Stamp, check_field
-from selfstorm.io.tiff_layout import Layout, layout_of
+from selfstorm.io.tiff_layout import layout_of
 from selfstorm.io.tiff_open import COPY_AGAIN, as_movie_error, open_tiff
 from selfstorm.io.tiff_pages import check_whole, kind_of
 

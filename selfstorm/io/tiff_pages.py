@@ -1,6 +1,5 @@
 """Pages of a TIFF, each by its own tags.
 
-Those that are no frame of the movie are named.
 tifffile's series describe all pages by the first one of each kind, which is fast, and wrong where one page is
 compressed, cut or stored otherwise. Here a page shares another's description only where their tags are equal.
 """
@@ -11,7 +10,6 @@ import struct
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -66,30 +64,6 @@ class PageKind:
 
 def _pixels(kind: PageKind) -> str:
     return kind.dtype if kind.bits in (8, 16, 32, 64, 128) else f"{kind.bits}-bit"
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """Pages that are no frames of the movie, and why.
-
-    pages: counted from 0 in their file.
-    """
-
-    file: str
-    pages: tuple[int, ...]
-    why: str
-
-    def __str__(self) -> str:
-        named = f"page{'s' * (len(self.pages) > 1)} {ranges(self.pages)}"
-        return f"{self.file}: {named} left out: {self.why}"
-
-
-def ranges(numbers: Iterable[int]) -> str:
-    """Write numbers as ranges: 3, 5-9."""
-    ordered = sorted(numbers)
-    starts = [ordered[0]] + [later for sooner, later in pairwise(ordered) if later != sooner + 1]
-    ends = [sooner for sooner, later in pairwise(ordered) if later != sooner + 1] + [ordered[-1]]
-    return ", ".join(str(a) if a == b else f"{a}-{b}" for a, b in zip(starts, ends, strict=True))
 
 
 def page_table(file: tifffile.TiffFile) -> list[Any]:
@@ -187,15 +161,6 @@ def usual_kind(kinds: Sequence[PageKind]) -> PageKind:
     """
     counts = Counter(kinds)
     return max(counts, key=lambda kind: (not kind.colour and not kind.reduced, counts[kind]))
-
-
-def left_out(file: str, pages: Sequence[int], kinds: Sequence[PageKind], usual: PageKind) -> list[LeftOut]:
-    """Name the pages that are not of the usual kind, by the difference."""
-    reasons: dict[str, list[int]] = {}
-    for page, kind in zip(pages, kinds, strict=True):
-        if kind != usual:
-            reasons.setdefault(usual.differences(kind), []).append(page)
-    return [LeftOut(file, tuple(numbers), why) for why, numbers in reasons.items()]
 
 
 def stored_bytes(page: Any) -> int:

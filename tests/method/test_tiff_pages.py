@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from selfstorm.errors import MovieError
+from selfstorm.io.left_out_pages import ranges
 from selfstorm.io.movies import MovieFile
-from selfstorm.io.tiff_pages import ranges
 
 RNG = np.random.default_rng(3)
 FRAMES = RNG.integers(100, 4000, (20, 24, 24), dtype=np.uint16)
@@ -363,3 +363,28 @@ def test_every_page_is_read_bit_for_bit_or_named(tmp_path, pages, dtype, big, or
     for pixels, frame in zip(there, frames, strict=True):
         np.testing.assert_array_equal(frame, pixels.astype(frame.dtype))
         assert frame.dtype == (np.float32 if pixels.dtype == np.float64 else pixels.dtype)
+
+
+@pytest.mark.parametrize("description", ["ImageJ=1.54f\nimages=9\nframes=9\n", '{"shape": [9, 24, 20]}'])
+@pytest.mark.parametrize("tags_last", [False, True])
+def test_frames_that_a_lone_page_promises_and_that_were_never_written_are_none(tmp_path, description, tags_last):
+    """Neither missing bytes nor the tags behind the pixels are frames."""
+    pixels = np.arange(480, dtype=np.uint8).reshape(24, 20)
+    path = tmp_path / "m.tif"
+    text = description.encode() + b"\0"
+    entries = [(256, 3, 1, 20), (257, 3, 1, 24), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1)]
+    ifd_size = 2 + 12 * 10 + 4
+    data = 8 + (0 if tags_last else ifd_size + len(text))
+    ifd = 8 + (480 if tags_last else 0)
+    entries += [
+        (270, 2, len(text), ifd + ifd_size),
+        (273, 4, 1, data),
+        (277, 3, 1, 1),
+        (278, 3, 1, 24),
+        (279, 4, 1, 480),
+    ]
+    tags = struct.pack("<H", 10) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4) + text
+    parts = [pixels.tobytes(), tags + bytes(1000)] if tags_last else [tags, pixels.tobytes()]
+    path.write_bytes(b"II*\0" + struct.pack("<I", ifd) + b"".join(parts))
+    with pytest.raises(MovieError, match="one image"):
+        MovieFile(path)

@@ -5,9 +5,9 @@ wherever the emitters are: R(d) = a * rho(d) + constant. First differences in ti
 slowly, and the mean frame is projected out of every frame, so that a flickering lamp leaves no trace of the
 structure it lights. Lag 0 is left out, because shot noise and read noise contribute there alone.
 
-An autocorrelation is that of the PSF turned by 180 degrees too. The third moments distinguish the two:
-S(d) = sum over p of c(p) c(p + d) (c(p) - c(p + d)), with c a frame less the mean one. Emitters are seldom on, so
-that c is skewed; shot noise cancels in S.
+An autocorrelation is that of the PSF turned by 180 degrees too, and that of a PSF with a halo is that of one without
+in blinking haze. The third moments distinguish them: T(d) = sum over p of c(p)^2 c(p + d), with c a frame less the
+mean one. Emitters are seldom on, so that c is skewed. Shot noise adds a multiple of R to T; it cancels in T(d) - T(-d).
 """
 
 from __future__ import annotations
@@ -41,16 +41,17 @@ class FieldMoments:
 
     Attributes:
         seconds: (K, 40) R at FIELD_LAGS per pixel, summed over the pairs of each block.
-        thirds: (K, 40) S likewise.
+        thirds: (K, 80) T likewise, at FIELD_LAGS and at -FIELD_LAGS.
         pairs: (K,) number of pairs of each block.
     """
 
     def __init__(self, seconds: Array | None = None, thirds: Array | None = None, pairs: Array | None = None) -> None:
-        none = np.zeros((0, len(FIELD_LAGS)))
-        self.seconds, self.thirds = (np.array(none if m is None else m, np.float64) for m in (seconds, thirds))
+        lags = len(FIELD_LAGS)
+        self.seconds = np.array(np.zeros((0, lags)) if seconds is None else seconds, np.float64)
+        self.thirds = np.array(np.zeros((0, 2 * lags)) if thirds is None else thirds, np.float64)
         self.pairs = np.zeros(0) if pairs is None else np.array(pairs, np.float64)
         blocks = len(self.pairs)
-        if self.seconds.shape != (blocks, len(FIELD_LAGS)) or self.thirds.shape != self.seconds.shape:
+        if self.seconds.shape != (blocks, lags) or self.thirds.shape != (blocks, 2 * lags):
             raise InputError(
                 f"moments of shapes {self.seconds.shape} and {self.thirds.shape} for {blocks} blocks", where="moments"
             )
@@ -94,16 +95,21 @@ class FieldMoments:
         return np.asarray(deviations.T @ deviations * (blocks / (blocks - 3)) / self.pairs.sum() ** 2)
 
     def standard_errors(self, pattern: Array) -> float:
-        """Measure by how many standard errors S differs from zero.
+        """Measure by how many standard errors T differs from zero.
 
         It needs at least two blocks.
 
         Args:
-            pattern: (40,) along which S is projected.
+            pattern: (80,) along which T is projected.
         """
         along = self.thirds @ pattern
         spread = along - self.pairs * (along.sum() / self.pairs.sum())
         return float(along.sum() / max(np.linalg.norm(spread), 1e-300))
+
+    @property
+    def mean_third(self) -> Array:
+        """T at FIELD_LAGS and at -FIELD_LAGS, (80,)."""
+        return np.asarray(self.thirds.sum(0) / self.pairs.sum())
 
     def halves(self) -> tuple[FieldMoments, FieldMoments]:
         """Return the earlier and the later blocks."""
@@ -118,7 +124,7 @@ class FieldMoments:
 
 
 def _products(before: Array, after: Array, mean: Array) -> tuple[Array, Array]:
-    """Sum R and S per pixel over pairs of frames.
+    """Sum R and T per pixel over pairs of frames.
 
     Args:
         before: (N, H, W), first frame of each pair.
@@ -126,7 +132,7 @@ def _products(before: Array, after: Array, mean: Array) -> tuple[Array, Array]:
         mean: (H, W), of all frames.
 
     Returns:
-        R and S at FIELD_LAGS, (40,) each.
+        R at FIELD_LAGS, (40,), and T at FIELD_LAGS and at -FIELD_LAGS, (80,).
     """
     _, height, width = before.shape
     shape, window, seen = _field(height, width)
@@ -145,7 +151,7 @@ def _products(before: Array, after: Array, mean: Array) -> tuple[Array, Array]:
     second = irfft2((np.abs(difference) ** 2).sum(0, dtype=np.float64), shape)
     third = irfft2((transformed(c * c).conj() * transformed(c)).sum(0, dtype=np.complex128), shape)
     lag_y, lag_x = FIELD_LAGS.T
-    return second[lag_y, lag_x] / seen, (third[lag_y, lag_x] - third[-lag_y, -lag_x]) / seen
+    return second[lag_y, lag_x] / seen, np.r_[third[lag_y, lag_x] / seen, third[-lag_y, -lag_x] / seen]
 
 
 @lru_cache(maxsize=4)

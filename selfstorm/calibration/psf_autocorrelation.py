@@ -28,22 +28,27 @@ def autocorrelation(psf: Psf, pixel_nm: float) -> Array:
     return _at_lags(power / power.sum(), frequency * pixel_nm)
 
 
-@lru_cache(maxsize=8)
-def lopsidedness(psf: Psf, pixel_nm: float) -> Array:
-    """Return the third moment of a PSF h integrated over camera pixels.
+@lru_cache(maxsize=16)
+def third_moment(psf: Psf, pixel_nm: float, *, odd: bool) -> Array:
+    """Sum h(p)^2 h(p + d) over p, for a PSF h integrated over camera pixels.
 
-    The sum over p of h(p) h(p + d) (h(p) - h(p + d)). It is zero for all d if the PSF looks the same when turned by 180
-    degrees.
+    The odd part is zero if the PSF looks the same when turned by 180 degrees.
+
+    Args:
+        psf: the PSF.
+        pixel_nm: camera pixel.
+        odd: return the odd part; else the even one.
 
     Returns:
-        (40,) at FIELD_LAGS, of norm 1 unless zero; read-only.
+        (80,) at FIELD_LAGS and at -FIELD_LAGS, of norm 1 unless zero; read-only.
     """
     spectrum, frequency = _pixelated(psf, pixel_nm)
-    squares = np.fft.fft2(np.fft.ifft2(spectrum).real ** 2)
-    odd = _at_lags(1j * (squares.conj() * spectrum).imag, frequency * pixel_nm)
-    answer = odd / max(float(np.linalg.norm(odd)), 1e-12)
+    both = np.fft.fft2(np.fft.ifft2(spectrum).real ** 2).conj() * spectrum
+    part = _at_lags(1j * both.imag if odd else both.real, frequency * pixel_nm)
+    values = np.r_[part, -part if odd else part]
+    answer = np.asarray(values / max(float(np.linalg.norm(values)), 1e-12))
     answer.flags.writeable = False
-    return np.asarray(answer)
+    return answer
 
 
 def _pixelated(psf: Psf, pixel_nm: float) -> tuple[Array, Array]:

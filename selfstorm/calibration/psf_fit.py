@@ -1,6 +1,6 @@
-"""Least-squares fits of a PSF to field moments: R(d) = a rho(d) + const.
+"""Least-squares fits of a PSF to field moments: R(d) = a rho(d) + b eta(d) + const.
 
-rho is the autocorrelation of the PSF.
+rho is the autocorrelation of the PSF, and eta that of blinking haze: of emitters out of focus.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
-from selfstorm.calibration.field_moments import FieldMoments
+from selfstorm.calibration.field_moments import FIELD_LAGS, FieldMoments
 from selfstorm.calibration.psf_autocorrelation import autocorrelation
 from selfstorm.frames import Array
 from selfstorm.psf.kind import FitFamily
@@ -21,6 +21,8 @@ STEP = 1e-3  # of the derivatives
 MIN_SIGMA_PX, MAX_SIGMA_PX = 0.4, 4.0  # standard deviations between which a round PSF can be measured
 
 SCANNED_WIDTHS = 24
+HAZE_SIGMA_PX = 3.0  # measured: widths from 2 to 6 give the same PSF within 1 %
+HAZE = np.exp(-(FIELD_LAGS**2).sum(1) / (4 * HAZE_SIGMA_PX**2))
 PRIOR = 1e-5  # misfit that one standard deviation from a prior costs
 MAX_CHANGE = 2.0  # of any parameter, logarithms or radians
 
@@ -50,15 +52,16 @@ class Fit:
 class MomentTarget:
     """Moments to fit, scaled to a variance of 1 over the lags.
 
-    Amplitude and constant are free: both sides are compared without them.
+    Amplitudes and constant are free: both sides are compared without them.
 
     Args:
         moments: of at least two blocks.
         pixel_nm: camera pixel.
+        hazy: haze is fitted beside the PSF.
     """
 
-    def __init__(self, moments: FieldMoments, pixel_nm: float) -> None:
-        mean, self.pixel_nm = moments.mean, pixel_nm
+    def __init__(self, moments: FieldMoments, pixel_nm: float, *, hazy: bool = False) -> None:
+        mean, self.pixel_nm, self.hazy = moments.mean, pixel_nm, hazy
         scale = float(np.linalg.norm(mean - mean.mean())) or 1.0
         self.values, self.covariance = mean / scale, moments.covariance / scale**2
 
@@ -69,6 +72,10 @@ class MomentTarget:
         Near 1 the moments show nothing.
         """
         return self._spread(np.ones((len(self.values), 1)))
+
+    def haze(self, psf: Psf) -> float:
+        """Return the amplitude of the haze beside a PSF; the target is hazy."""
+        return float(np.linalg.lstsq(self._basis(psf), self.values, rcond=None)[0][-1])
 
     def hold(self, psf: Psf) -> Fit:
         """Compare a PSF as it is with the moments."""
@@ -112,7 +119,8 @@ class MomentTarget:
         return Fit(psf, _power(self._residual(psf)), self._spread(basis), tuple(float(s) for s in sds))
 
     def _basis(self, psf: Psf) -> Array:
-        return np.asarray(np.c_[np.ones(len(self.values)), autocorrelation(psf, self.pixel_nm)])
+        haze = [HAZE] if self.hazy else []
+        return np.stack([np.ones(len(self.values)), autocorrelation(psf, self.pixel_nm), *haze], 1)
 
     def _residual(self, psf: Psf) -> Array:
         basis = self._basis(psf)

@@ -48,7 +48,7 @@ class Facts(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     format: Literal["selfstorm-sequence-model"]
-    format_version: Literal[1]
+    format_version: Literal[2]
     height: int = Field(ge=4, le=16_384)
     width: int = Field(ge=4, le=16_384)
     scale: int = Field(ge=1, le=16)
@@ -89,7 +89,7 @@ def save_checkpoint(model: SequenceModel, path: Path, source: str, *, overwrite:
     camera, grid = model.calibration.camera, model.grid
     facts = Facts(
         format="selfstorm-sequence-model",
-        format_version=1,
+        format_version=2,
         height=grid.height,
         width=grid.width,
         scale=grid.scale,

@@ -99,7 +99,7 @@ WRONG = {
     "huge header": lambda content: struct.pack("<Q", 2**60) + content[8:],
     "not finite": lambda content: _with_density(content, float("nan")),
     "negative": lambda content: _with_density(content, -1.0),
-    "other version": lambda content: _rewritten(content, lambda facts: facts.update(format_version=2)),
+    "other version": lambda content: _rewritten(content, lambda facts: facts.update(format_version=1)),
     "no psf": lambda content: _rewritten(content, lambda facts: facts.update(psf={"kind": "Laser"})),
     "psf of words": lambda content: _rewritten(
         content, lambda facts: facts["psf"].update(origin=3, **{"sigma_nm": "x"})

@@ -1,4 +1,7 @@
-"""Bad data that would spoil a picture: hot pixels, dark frames, flashes."""
+"""Bad data that would spoil a picture.
+
+Hot pixels, saturated pixels, dark frames, flashes.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,9 @@ FLASH_Z = 20.0
 DARK_RATIO = 0.15  # of the typical level: bleaching is slower
 MIN_DARK_PHOTONS = 5.0  # below the typical level: in a dim sample, smaller differences may be noise
 MAX_MEDIAN_PIXELS = 2**14  # for a median: its error is then a hundredth of their spread
+MIN_SATURATED = 20  # values at the top of the scale
+MIN_PILE_UP = 5.0  # of the top value's count over that of the most frequent value below it
+PILE_UP_VALUES = 64  # in which it is looked for: distinct values below the top
 NEIGHBOURS = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], bool)
 AROUND = np.pad(np.zeros((5, 5), bool), 1, constant_values=True)  # 7 x 7, beyond most of a spot
 
@@ -57,6 +63,28 @@ def interpolate_hot_pixels(frames: Array, hot: Array) -> Array:
         if good.any():
             out[:, y, x] = np.median(frames[:, rows, columns][:, good], 1)
     return out
+
+
+def saturation_level(frames: Array) -> float:
+    """Find the value at which the camera's converter clips.
+
+    Light has a distribution that thins out towards bright values. At a converter's top all brighter values pile up.
+
+    Args:
+        frames: (T, H, W), any unit, hot pixels replaced.
+
+    Returns:
+        The level, infinite where no values pile up at the top.
+    """
+    top = frames.max(initial=0)
+    at_top = int(np.count_nonzero(frames == top))
+    if at_top < MIN_SATURATED:
+        return np.inf
+    bright = frames[(frames < top) & (frames > np.median(frames))]
+    if not len(bright):
+        return np.inf
+    _, counts = np.unique(bright, return_counts=True)
+    return float(top) if at_top > MIN_PILE_UP * counts[-PILE_UP_VALUES:].max() else np.inf
 
 
 def levels(frames: Array) -> Array:

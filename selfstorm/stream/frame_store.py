@@ -41,6 +41,7 @@ class FrameBlock:
         y: (T, H, W) photons.
         smooth: (T, knots, knots) out-of-focus light at equal brightness (selfstorm.stages.out_of_focus).
         raw_sum: (H, W) float64, ADU.
+        saturated: number of saturated values.
         total: (rows, columns) photons, sum of the emitter maps; None before they were made.
         background: (H, W) photons, mean of the light that the emitter maps were found in; None likewise.
         found: localisations with the stream's frame numbers; None where none were wanted.
@@ -51,6 +52,7 @@ class FrameBlock:
     y: Tensor
     smooth: Tensor
     raw_sum: Array
+    saturated: int = 0
     total: Tensor | None = None
     background: Tensor | None = None
     found: Localizations | None = None
@@ -63,7 +65,7 @@ class FrameBlock:
 FrameBuffer = tuple[FrameBlock, ...]
 
 
-def blocks_of(span: WindowSpan, y: Tensor, smooth: Tensor, raw: Array) -> FrameBuffer:
+def blocks_of(span: WindowSpan, y: Tensor, smooth: Tensor, raw: Array, saturated: Array) -> FrameBuffer:
     """Divide new frames into blocks that no window of their stream cuts.
 
     Args:
@@ -71,10 +73,14 @@ def blocks_of(span: WindowSpan, y: Tensor, smooth: Tensor, raw: Array) -> FrameB
         y: (T, H, W) photons.
         smooth: (T, knots, knots) out-of-focus light.
         raw: (T, H, W) ADU.
+        saturated: (T,) number of saturated values of each frame.
     """
     edges = np.flatnonzero(np.diff((span.numbers - span.first) // span.stride)) + 1
     runs = (slice(int(run[0]), int(run[-1]) + 1) for run in np.split(np.arange(len(span.numbers)), edges))
-    return tuple(FrameBlock(span.numbers[r], y[r], smooth[r], raw[r].sum(0, dtype=np.float64)) for r in runs)
+    return tuple(
+        FrameBlock(span.numbers[r], y[r], smooth[r], raw[r].sum(0, dtype=np.float64), int(saturated[r].sum()))
+        for r in runs
+    )
 
 
 def since(buffer: Iterable[FrameBlock], first: int) -> FrameBuffer:

@@ -16,9 +16,11 @@ from torch import Tensor
 
 from selfstorm.frames import Array
 from selfstorm.physics.background import fit_background
+from selfstorm.physics.bad_data import interpolate_hot_pixels, saturation_level
 from selfstorm.stages.covariances import TREND_FRAMES, statistics_of, sums_of, trend
 from selfstorm.stages.density import density
 from selfstorm.stages.out_of_focus import far_covariance
+from selfstorm.stages.saturation import restore_saturated
 from selfstorm.stream.brightness import frame_gains
 from selfstorm.stream.covariance_history import fingerprints_of
 from selfstorm.stream.frame_selection import select_valid_frames
@@ -60,7 +62,26 @@ def ingest(model: SequenceModel, raw: Array, span: WindowSpan) -> SequenceModel:
     with torch.inference_mode():
         if not valid.all():
             y = y[torch.as_tensor(np.flatnonzero(valid)).to(compute.device)]
-        return update_history(model, raw[valid], y, replace(span, numbers=span.numbers[valid]))
+        raw, model = raw[valid], _with_saturation(model, raw[valid])
+        return update_history(model, raw, _restored(model, raw, y), replace(span, numbers=span.numbers[valid]))
+
+
+def _restored(model: SequenceModel, raw: Array, y: Tensor) -> Tensor:
+    """Return frames with their saturated pixels restored."""
+    saturated = model.calibration.saturated(raw)
+    if not saturated.any():
+        return y
+    where = torch.as_tensor(saturated).to(y.device)
+    return restore_saturated(y, where, model.calibration.psf, model.grid.pixel_nm, model.compute.limits.map_bytes)
+
+
+def _with_saturation(model: SequenceModel, raw: Array) -> SequenceModel:
+    """Return the model that knows where the camera clips, once frames show it."""
+    calibration = model.calibration
+    if not np.isinf(calibration.saturation_adu):
+        return model
+    level = saturation_level(interpolate_hot_pixels(raw, calibration.hot_pixels))
+    return replace(model, calibration=replace(calibration, saturation_adu=level))
 
 
 def update_history(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan) -> SequenceModel:
@@ -99,7 +120,8 @@ def update_history(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan
         last = c[new.start - 1 : new.start] if new.start else None
         frames = sum(map(len, state.buffer)) + len(y)
         history = history.with_frames(c[new], last, span.numbers, frames, fingerprints_of(raw))
-    return model.with_state(history=history, buffer=state.buffer + blocks_of(span, y, smooth, raw))
+    saturated = model.calibration.saturated(raw).sum((1, 2))
+    return model.with_state(history=history, buffer=state.buffer + blocks_of(span, y, smooth, raw, saturated))
 
 
 def _next_scene(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan) -> SequenceModel:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from selfstorm.compute.cuda_graphs import Graphs
@@ -23,11 +25,13 @@ class Calibration:
         psf: given, or learned from the frames.
         camera: given, or learned from the first window.
         hot_pixels: (H, W) bool, pixels whose values are replaced by their neighbours'.
+        saturation_adu: value at which the camera clips, infinite where none was seen to.
     """
 
     psf: Psf
     camera: Camera
     hot_pixels: Array
+    saturation_adu: float = math.inf
 
     def photons(self, raw: Array, out: Array | None = None) -> Array:
         """Convert frames (T, H, W) from ADU to float32 photons.
@@ -35,6 +39,10 @@ class Calibration:
         Hot pixels are interpolated. The result is written into `out` where given.
         """
         return self.camera.photons(interpolate_hot_pixels(raw, self.hot_pixels), out)
+
+    def saturated(self, raw: Array) -> Array:
+        """Find the saturated values of frames (T, H, W) ADU: bool."""
+        return np.asarray((raw >= self.saturation_adu) & ~self.hot_pixels)
 
 
 @dataclass(frozen=True, eq=False)

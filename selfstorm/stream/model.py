@@ -15,7 +15,7 @@ from selfstorm.calibration.psf_finetuning import FitReport
 from selfstorm.calibration.psf_selection import find_psf
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
-from selfstorm.physics.bad_data import flashes, hot_pixels, interpolate_hot_pixels, levels
+from selfstorm.physics.bad_data import flashes, hot_pixels, interpolate_hot_pixels, levels, saturation_level
 from selfstorm.physics.camera import calibrate
 from selfstorm.physics.operators import Grid
 from selfstorm.psf.models import Psf
@@ -100,7 +100,9 @@ def learn_model(settings: Settings, first_window: Array, compute: Compute) -> Se
     moments.add(camera.photons(good))
     psf = find_psf(moments, settings.pixel_nm, settings.psf).psf
     learning = PsfLearning(moments, len(calm), settings.psf, holds_first_window=True)
-    return model_of(settings, Calibration(psf, camera, hot), compute, FieldState(psf_learning=learning))
+    return model_of(
+        settings, Calibration(psf, camera, hot, saturation_level(good)), compute, FieldState(psf_learning=learning)
+    )
 
 
 def _finite(frames: Array) -> Array:

@@ -83,9 +83,20 @@ class WindowFrames:
         return np.asarray(sum(block.raw_sum for block in self.blocks) / len(self), np.float32)
 
     @property
+    def saturated_share(self) -> float:
+        """Share of the pixel values that are saturated."""
+        return sum(block.saturated for block in self.blocks) / (len(self) * self.mean.numel())
+
+    @property
     def notes(self) -> tuple[str, ...]:
-        """Notes for the user on frames that are left out, a reason each."""
-        return tuple(f"{n} frame{'s' * (n > 1)} left out: {why}" for why, n in Counter(self.rejected).items())
+        """Notes for the user on frames left out and on saturated pixels."""
+        notes = [f"{n} frame{'s' * (n > 1)} left out: {why}" for why, n in Counter(self.rejected).items()]
+        if (share := self.saturated_share) > 0:
+            notes.append(
+                f"{max(share, 1e-4):.2%} of the pixel values are saturated and were restored from their neighbours; "
+                "lower the laser power, the exposure or the camera's gain"
+            )
+        return tuple(notes)
 
 
 def check_enough(frames: int, rejected: tuple[str, ...]) -> None:

@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+import torch
 from streams import learned, reconstruct
 
 from selfstorm.compute.device import prepare_device
-from selfstorm.physics.bad_data import flashes, hot_pixels, interpolate_hot_pixels, levels
+from selfstorm.physics.bad_data import flashes, hot_pixels, interpolate_hot_pixels, levels, saturation_level
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import GaussianPsf, Scene, place, simulate
+from selfstorm.stages.saturation import restore_saturated
 from selfstorm.stream.settings import Settings
 from selfstorm.stream.window import TooFewFramesError
 
@@ -120,3 +122,25 @@ def test_light_that_stays_brighter_is_no_flash(clean):
     model = learned(settings, clean, CPU)
     reconstruct(model, clean)
     assert reconstruct(model, (clean - 100) * 9 + 100).frames == len(clean)
+
+
+def test_saturation_is_seen_only_where_values_pile_up(clean):
+    rng = np.random.default_rng(3)
+    assert saturation_level(clean) == np.inf
+    assert saturation_level(np.minimum(clean, 500)) == 500
+    for unsaturated in (rng.poisson(3, (50, 30, 30)), rng.poisson(80, (50, 30, 30)), np.full((20, 8, 8), 7)):
+        assert saturation_level(unsaturated) == np.inf
+
+
+def test_saturated_pixels_are_restored_and_reported():
+    scene = Scene(height=24, width=24, filaments=4, density=3, photons=1500, seed=12)
+    raw = np.stack([pixels for pixels, _ in simulate(scene, frames=40)])
+    clipped = np.minimum(raw, int(np.quantile(raw, 0.96)))
+    full, clean_picture, picture = clipped == clipped.max(), made(raw), made(clipped)
+    y, where = (torch.as_tensor(z) for z in ((clipped - 100) / np.float32(4), full))
+    restored = restore_saturated(y, where, Gaussian(110.0), 100.0).numpy()
+    assert np.array_equal(restored[~full], y.numpy()[~full])
+    error, before = (np.abs(z - (raw - 100) / 4)[full].mean() for z in (restored, y.numpy()))
+    assert error < 0.85 * before
+    assert any("saturated" in note for note in picture.notes)
+    assert not any("saturated" in note for note in clean_picture.notes)

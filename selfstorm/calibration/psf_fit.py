@@ -1,6 +1,7 @@
-"""Least-squares fits of a PSF to field moments: R(d) = a rho(d) + b eta(d) + const.
+"""Least-squares fits of a PSF to field moments.
 
-rho is the autocorrelation of the PSF, and eta that of blinking haze: of emitters out of focus.
+R(d) = a rho(d) + b eta(d) + const, with rho the autocorrelation of the PSF and eta that of blinking haze: of emitters
+out of focus.
 """
 
 from __future__ import annotations

@@ -19,6 +19,8 @@ FLASH_Z = 20.0
 DARK_RATIO = 0.15  # of the typical level: bleaching is slower
 MIN_DARK_PHOTONS = 5.0  # below the typical level: in a dim sample, smaller differences may be noise
 MAX_MEDIAN_PIXELS = 2**14  # for a median: its error is then a hundredth of their spread
+MIN_GAP_Z = 5.0  # robust standard deviations of levels, between those of dark frames and of lit ones
+MAX_BRIGHT_FRAMES = 8  # in a movie: more than these are no flashes
 MIN_SATURATED = 20  # values at the top of the scale
 MIN_PILE_UP = 5.0  # of the top value's count over that of the most frequent value below it
 PILE_UP_VALUES = 64  # in which it is looked for: distinct values below the top
@@ -109,6 +111,49 @@ def flashes(level: Array, known: Array) -> Array:
     typical = float(np.median(known))
     spread = 1.48 * float(np.median(np.abs(known - typical)))
     return np.asarray(level - typical > FLASH_RATIO * max(typical, 1.0) + FLASH_Z * spread)
+
+
+def dark_among(frames: Array, level: Array) -> Array:
+    """Find dark frames without knowing how bright lit ones are.
+
+    Dark frames may be the most. Their levels lie apart from the others, and what the lit ones show is not in them: the
+    slope of their mean over that of the others, pixel by pixel, is the ratio of the light, whatever the offset.
+
+    Args:
+        frames: (T, H, W), any unit.
+        level: (T,) brightness of the frames in the same unit.
+
+    Returns:
+        (T,) bool.
+    """
+    none = np.zeros(len(level), bool)
+    candidates = np.flatnonzero(np.isfinite(level))
+    while len(candidates) > MAX_BRIGHT_FRAMES:
+        order = candidates[np.argsort(level[candidates], kind="stable")]
+        gaps = np.diff(level[order])
+        at = int(gaps.argmax()) + 1
+        low, high = order[:at], order[at:]
+        spread = max(1.48 * float(np.median(np.abs(level[g] - np.median(level[g])))) for g in (low, high))
+        if gaps[at - 1] <= MIN_GAP_Z * spread:
+            return none
+        if len(high) > MAX_BRIGHT_FRAMES:
+            none[low] = _light_ratio(frames[low], frames[high]) < DARK_RATIO
+            return none
+        candidates = low  # the others are flashes
+    return none
+
+
+def _light_ratio(frames: Array, others: Array) -> float:
+    """Measure how bright frames are against others that show something.
+
+    Returns:
+        The slope of one mean frame over the other; 1 where the others show nothing but noise.
+    """
+    mean, pattern = (z.mean(0, dtype=np.float64) for z in (frames, others))
+    mean, centred = mean - mean.mean(), pattern - pattern.mean()
+    noise = float((others.var(0, dtype=np.float64) / len(others)).sum())
+    power = float((centred * centred).sum()) - noise
+    return float((mean * centred).sum()) / power if power > noise else 1.0
 
 
 def dark_frames(level: Array, typical: float) -> Array:

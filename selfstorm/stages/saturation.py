@@ -23,7 +23,7 @@ DARK_QUANTILE = 0.1  # of a frame: its background to start from
 def restore_saturated(
     y: Tensor, saturated: Tensor, psf: Psf, pixel_nm: float, map_bytes: int = CPU_MAP_BYTES
 ) -> Tensor:
-    """Replace saturated values by what their neighbours and the PSF let expect.
+    """Replace saturated values by those expected from neighbours and PSF.
 
     Args:
         y: (T, H, W) photons.

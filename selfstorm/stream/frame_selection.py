@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from selfstorm.frames import Array
-from selfstorm.physics.bad_data import dark_frames, flashes, levels
+from selfstorm.physics.bad_data import dark_among, dark_frames, flashes, levels
 
 MAX_LEVELS = 100  # frames whose brightness is the reference
 MAX_DARK_FRAMES = 500  # in a row; after more of them the dark is the sample
@@ -51,10 +51,13 @@ def select_valid_frames(light: LightLevels, photons: Array, numbers: Array) -> t
     finite = np.asarray(np.isfinite(photons).all((1, 2)))
     level = np.zeros(len(photons))
     level[finite] = levels(photons[finite])
-    known = np.concatenate([light.levels, level[finite]])
     none = np.zeros(len(photons), bool)
-    flash = finite & flashes(level, known) if len(known) else none
-    dark = finite & dark_frames(level, float(np.median(light.levels))) if len(light.levels) else none
+    if len(light.levels):
+        dark = finite & dark_frames(level, float(np.median(light.levels)))
+    else:
+        dark = finite & dark_among(photons, np.where(finite, level, np.nan))
+    known = np.concatenate([light.levels, level[finite & ~dark]])
+    flash = finite & ~dark & flashes(level, known) if len(known) else none
     dark_run = light.dark_run + len(dark) if dark.all() else 0
     flash_run = light.flash_run + len(flash) if flash.all() else 0
     reference = light.levels

@@ -17,16 +17,18 @@ from torch import Tensor
 from selfstorm.frames import Array
 from selfstorm.physics.background import fit_background
 from selfstorm.physics.bad_data import interpolate_hot_pixels, saturation_level
+from selfstorm.physics.camera import ASSUMED
 from selfstorm.stages.covariances import TREND_FRAMES, statistics_of, sums_of, trend
 from selfstorm.stages.density import density
 from selfstorm.stages.out_of_focus import far_covariance
 from selfstorm.stages.saturation import restore_saturated
 from selfstorm.stream.brightness import frame_gains
-from selfstorm.stream.covariance_history import fingerprints_of
-from selfstorm.stream.frame_selection import select_valid_frames
-from selfstorm.stream.frame_store import WindowSpan, blocks_of, since, tail
-from selfstorm.stream.model import SequenceModel
+from selfstorm.stream.covariance_history import CovarianceHistory, fingerprints_of
+from selfstorm.stream.frame_selection import DARK, select_valid_frames
+from selfstorm.stream.frame_store import WindowSpan, blocks_of, numbers_of, since, tail
+from selfstorm.stream.model import SequenceModel, learn_model
 from selfstorm.stream.scene_change import MIN_COMPARED_FRAMES, MIN_SCENE_FRAMES, detect_scene_change, first_of_scene
+from selfstorm.stream.window import MIN_FRAMES
 
 ROUGH_ITERATIONS = 20  # sufficient to separate emitters from out-of-focus light
 MIN_COMPARABLE_FRAMES = 3  # fewer show no fluctuation of a pixel
@@ -44,6 +46,8 @@ def ingest(model: SequenceModel, raw: Array, span: WindowSpan) -> SequenceModel:
     Returns:
         The model that has seen these frames too.
     """
+    if model.calibration.camera.origin == ASSUMED and (again := _learned_again(model, raw, span)) is not None:
+        model = again
     state, compute = model.state, model.compute
     photons = model.calibration.photons(raw, compute.uploads.room(raw.shape))
     with torch.inference_mode():
@@ -73,6 +77,27 @@ def _restored(model: SequenceModel, raw: Array, y: Tensor) -> Tensor:
         return y
     where = torch.as_tensor(saturated).to(y.device)
     return restore_saturated(y, where, model.calibration.psf, model.grid.pixel_nm, model.compute.limits.map_bytes)
+
+
+def _learned_again(model: SequenceModel, raw: Array, span: WindowSpan) -> SequenceModel | None:
+    """Learn camera and PSF again, where earlier frames were too dark to.
+
+    Returns:
+        A new model, that the frames before are left out of; None where these frames tell no more.
+    """
+    state, settings = model.state, model.settings
+    earlier = numbers_of(state.buffer)
+    if not len(earlier) or len(raw) < MIN_FRAMES:
+        return None
+    again = learn_model(settings, raw, model.compute)
+    if again.calibration.camera.origin == ASSUMED:
+        return None
+    dark = tuple((int(number), DARK) for number in earlier)
+    return again.with_state(
+        rejected=state.rejected + dark,
+        history=CovarianceHistory(since=int(span.numbers[0])),
+        last_number=state.last_number,
+    )
 
 
 def _with_saturation(model: SequenceModel, raw: Array) -> SequenceModel:

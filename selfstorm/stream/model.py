@@ -15,7 +15,7 @@ from selfstorm.calibration.psf_finetuning import FitReport
 from selfstorm.calibration.psf_selection import find_psf
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
-from selfstorm.physics.bad_data import flashes, hot_pixels, interpolate_hot_pixels, levels, saturation_level
+from selfstorm.physics.bad_data import dark_among, flashes, hot_pixels, interpolate_hot_pixels, levels, saturation_level
 from selfstorm.physics.camera import calibrate
 from selfstorm.physics.operators import Grid
 from selfstorm.psf.models import Psf
@@ -92,6 +92,7 @@ def learn_model(settings: Settings, first_window: Array, compute: Compute) -> Se
     first_window = _finite(first_window)
     darkest = float(np.quantile(first_window.mean(0), 0.01))
     level = levels(first_window - darkest)
+    first_window, level = (each[~dark_among(first_window, level)] for each in (first_window, level))
     calm = first_window[~flashes(level, level)]
     hot = hot_pixels(calm)
     good = interpolate_hot_pixels(calm, hot)

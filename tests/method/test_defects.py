@@ -6,7 +6,7 @@ import torch
 from streams import learned, reconstruct
 
 from selfstorm.compute.device import prepare_device
-from selfstorm.physics.bad_data import flashes, hot_pixels, interpolate_hot_pixels, levels, saturation_level
+from selfstorm.physics.bad_data import dark_among, flashes, hot_pixels, interpolate_hot_pixels, levels, saturation_level
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import GaussianPsf, Scene, place, simulate
 from selfstorm.stages.saturation import restore_saturated
@@ -104,6 +104,38 @@ def test_frames_without_light_are_left_out_and_the_picture_stays(clean):
     result = reconstruct(model, np.concatenate([dark[:4], clean[:20], dark[4:]]))
     assert (result.frames, result.state) == (20, "warm")
     assert "12 frames left out: recorded while the light was off" in result.notes
+
+
+def dark_frames_like(clean, count):
+    return np.random.default_rng(4).normal(100, 6, (count, *clean.shape[1:])).astype(clean.dtype)
+
+
+@pytest.mark.parametrize("order", ["few first", "most first", "alternating"])
+def test_dark_frames_do_not_count_however_many_they_are(clean, order):
+    """Neither for camera and PSF, which nobody gives here, nor in the picture."""
+    dark = dark_frames_like(clean, {"few first": 10, "most first": 60, "alternating": len(clean)}[order])
+    raw = np.stack([dark, clean], 1).reshape(-1, *clean.shape[1:]) if order == "alternating" else np.r_[dark, clean]
+    settings = Settings(100.0, quality="fast", estimate="density")
+    results = [reconstruct(learned(settings, frames, CPU), frames) for frames in (raw, clean)]
+    assert np.array_equal(results[0].picture, results[1].picture)
+    assert results[0].camera == results[1].camera
+    assert f"{len(dark)} frames left out: recorded while the light was off" in results[0].notes
+
+
+def test_half_the_light_and_flashes_leave_no_dark_frames(clean):
+    half = ((clean - 100.0) / 2 + 100).astype(clean.dtype)
+    for frames in (clean, np.r_[half, clean], np.r_[clean, np.full((3, *clean.shape[1:]), 60_000, clean.dtype)]):
+        assert not dark_among(frames, levels(frames)).any()
+
+
+def test_a_stream_that_begins_in_the_dark_is_learned_once_there_is_light(clean):
+    dark = dark_frames_like(clean, 40)
+    settings = Settings(100.0, quality="fast", estimate="density")
+    model = learned(settings, dark, CPU)
+    assert "assumed" in reconstruct(model, dark).camera
+    result, alone = reconstruct(model, clean), reconstruct(learned(settings, clean, CPU), clean)
+    assert (result.camera, result.optics) == (alone.camera, alone.optics)
+    assert np.corrcoef(result.picture.ravel(), alone.picture.ravel())[0, 1] > 0.99
 
 
 def test_a_sample_that_stays_dim_is_looked_at_after_a_while(clean):

@@ -23,11 +23,9 @@ PART = ".part"
 REPLACE_S = 1.0
 DOUBLE_ENDINGS = (".manifest.ndjson", ".start.safetensors")
 # The endings of movies and pictures, the longest first: what stands before one is the name of the recording.
-SUFFIXES = tuple(
-    f"{first}{last}"
-    for first in (".ome", "")
-    for last in (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".zarr", ".nd2", ".czi", ".lif", ".csv", ".hdf5", ".smlm")
-)
+MOVIES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".zarr", ".nd2", ".czi", ".lif", ".raw", ".dax", ".spe", ".h5")
+TABLES = (".csv", ".hdf5", ".smlm")
+SUFFIXES = tuple(f"{first}{last}" for first in (".ome", "") for last in (*MOVIES, *TABLES))
 
 
 def stem(path: Path) -> str:

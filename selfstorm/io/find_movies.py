@@ -7,11 +7,18 @@ from pathlib import Path
 
 from selfstorm.io import ome_zarr
 from selfstorm.io.atomic_files import PART
+from selfstorm.io.camera_raw import is_camera_raw
+from selfstorm.io.hdf5_movies import holds_movie
 from selfstorm.io.image_files import image_files
 from selfstorm.io.movies import TIFF_SUFFIXES, continues_another
 from selfstorm.io.ndtiff import data_folder
 from selfstorm.io.ome_tiff import read_records
 from selfstorm.io.vendor import is_vendor
+
+
+def _is_movie(path: Path) -> bool:
+    """Tell whether a file is a movie by its ending; HDF5 by its content, for tables have that ending, too."""
+    return is_vendor(path) or is_camera_raw(path) or holds_movie(path)
 
 
 def find_movies(folder: Path) -> Iterator[Path]:
@@ -27,7 +34,7 @@ def find_movies(folder: Path) -> Iterator[Path]:
         yield folder
         return
     inside = sorted(path for path in folder.iterdir() if path.suffix != PART)
-    yield from (path for path in inside if path.is_file() and is_vendor(path))
+    yield from (path for path in inside if path.is_file() and _is_movie(path))
     stacks = [path for path in inside if path.is_file() and path.suffix.lower() in TIFF_SUFFIXES]
     yield from (path for path in stacks if not continues_another(path, stacks) and not read_records(path))
     for path in inside:

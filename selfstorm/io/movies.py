@@ -7,6 +7,8 @@ NDTiff data sets                                    io/ndtiff.py
 OME-Zarr                                            io/ome_zarr.py
 recordings of the daemon                            io/recording.py
 ND2, CZI, LIF and others, by their own libraries    io/vendor.py
+bare frames with a description beside them, SPE     io/camera_raw.py
+a data set of three axes in HDF5                    io/hdf5_movies.py
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ import numpy as np
 
 from selfstorm.errors import MovieError
 from selfstorm.frames import Array, Region
-from selfstorm.io import ndtiff_index, ome_zarr
+from selfstorm.io import hdf5_movies, ndtiff_index, ome_zarr
+from selfstorm.io.camera_raw import CameraRawReader, is_camera_raw
+from selfstorm.io.hdf5_movies import Hdf5Reader
 from selfstorm.io.image_files import ImageFilesReader, image_files
 from selfstorm.io.ndtiff import NDTiffReader, data_folder
 from selfstorm.io.ome_zarr import OmeZarrReader
@@ -136,6 +140,10 @@ def _reader(path: Path, select: Mapping[str, int | str]) -> Reader:
         return NDTiffReader(path.parent, select)
     if is_vendor(path):
         return VendorReader(path, select)
+    if is_camera_raw(path):
+        return CameraRawReader(path, select)
+    if path.suffix.lower() in hdf5_movies.SUFFIXES:
+        return Hdf5Reader(path, select)
     return TiffReader(path, select)
 
 

@@ -134,7 +134,7 @@ def read_picasso(path: Path) -> tuple[LocalizationTable, TableInfo]:
         with _opened(h5py, path) as file:
             locs = file["locs"][()]
             text = file["metadata"][()].decode() if "metadata" in file else None
-        documents = json.loads(text) if text else _yaml_documents(path)
+        documents = json.loads(text) if text else yaml_documents(path)
         facts: dict[str, Any] = {key: value for one in documents for key, value in one.items()}
         height, width, pixelsize, frames = (facts[key] for key in ("Height", "Width", "Pixelsize", "Frames"))
         info = TableInfo(height, width, float(pixelsize), frames, facts)
@@ -162,7 +162,7 @@ def read_picasso(path: Path) -> tuple[LocalizationTable, TableInfo]:
     return table, info
 
 
-def _yaml_documents(path: Path) -> list[dict[str, Any]]:
+def yaml_documents(path: Path) -> list[dict[str, Any]]:
     """Read NAME.yaml, as written here or by Picasso."""
     documents: list[dict[str, Any]] = []
     for text in path.with_suffix(".yaml").read_text(encoding="utf-8").split("\n---"):

@@ -90,6 +90,29 @@ class Movie:
         _check_start(start_frame)
         return (self._listed(frame, *lit) for frame, lit in self._sources(start_frame))
 
+    def emitters_moved_to(self, frame: int, start_frame: int, frames: int) -> Floats:
+        """Return the emitters of some frames, each where its dye is in another frame.
+
+        A picture of how the sample lies in that frame is compared with them.
+
+        Args:
+            frame: number of the frame whose positions are given.
+            start_frame: first of the frames whose emitters are given.
+            frames: number of them.
+
+        Returns:
+            (N, 4) float64 rows of EMITTER_COLUMNS, the frame that in which the emitter was on; those that lie inside
+            the field then.
+        """
+        _check_start(start_frame)
+        tables = []
+        for number, (sites, photons) in zip(
+            range(start_frame, start_frame + frames), self._blinking.frames(start_frame), strict=False
+        ):
+            where = self.filaments.positions_nm(sites, frame + 0.5)
+            tables.append(self._listed(number, where, photons * self.illumination(number)))
+        return _read_only(np.concatenate([np.empty((0, len(EMITTER_COLUMNS))), *tables]))
+
     def illumination(self, frame: int) -> float:
         """Draw the illumination of a frame: mean 1, relative sd scene.flicker."""
         deviation = float(generator(self.scene.seed, RandomStream.LIGHT, frame).normal())

@@ -14,6 +14,7 @@ from selfstorm.frames import MAX_SIDE_PX
 from selfstorm.simulation.spots import AberratedPsf, AiryPsf, GaussianPsf, SeparablePsf
 
 PhotonSpread = Literal["exponential", "lognormal"]
+Motion = Literal["bending", "turning", "pulsing", "pausing", "parting"]
 MAX_SITES = 50_000_000
 _OUT_OF_FOCUS_SEED = 2**62  # far from the seeds that users choose
 
@@ -111,7 +112,9 @@ class Scene:
         filaments: number of filaments.
         thickness_nm: diameter of the labelled tube.
         site_spacing_nm: labelled length per dye.
-        speed_nm_per_frame: root-mean-square speed of the bending and gliding filaments.
+        speed_nm_per_frame: root-mean-square speed of bending filaments, mean speed of others.
+        motion: of the filaments: 'bending' and gliding; 'turning' on circles; 'pulsing' from rest to twice the speed;
+            'pausing', stop and go; 'parting', half of them one way and half the other.
         drift_nm_per_frame: (y, x) of the stage, without end: what leaves on one side returns on the other.
         background_photons: mean background per pixel and frame.
         bleaching_half_life_frames: half-life of the dyes; without it they never bleach.
@@ -153,6 +156,7 @@ class Scene:
     thickness_nm: float = 25.0
     site_spacing_nm: float = 4.0
     speed_nm_per_frame: float = 0.0
+    motion: Motion = "bending"
     drift_nm_per_frame: tuple[float, float] = (0.0, 0.0)
     background_photons: float = 40.0
     bleaching_half_life_frames: float | None = None
@@ -176,12 +180,8 @@ class Scene:
             value = getattr(self, name)
             if not (value is None and name in _OPTIONAL):
                 _check(name, value, low_value, high_value)
-        if self.photon_spread not in get_args(PhotonSpread):
-            raise InputError(
-                f"{self.photon_spread!r} is not a photon distribution",
-                where="photon_spread",
-                hint=f"give one of {', '.join(get_args(PhotonSpread))}",
-            )
+        _check_choice("photon_spread", self.photon_spread, get_args(PhotonSpread), "a photon distribution")
+        _check_choice("motion", self.motion, get_args(Motion), "a motion")
         self._check_drift()
         if (self.na is None) != (self.wavelength_nm is None):
             missing = "na" if self.na is None else "wavelength_nm"
@@ -244,6 +244,12 @@ class Scene:
             haze_density=0.0,
             seed=self.seed ^ _OUT_OF_FOCUS_SEED,
         )
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...], what: str) -> None:
+    """Raise InputError unless value is one of the choices."""
+    if value not in choices:
+        raise InputError(f"{value!r} is not {what}", where=name, hint=f"give one of {', '.join(choices)}")
 
 
 def _check(name: str, value: object, low: float, high: float, *, whole: bool = False) -> None:

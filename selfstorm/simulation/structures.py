@@ -19,6 +19,9 @@ _GLIDE_NM = 400.0  # amplitude of the motion of a filament as a whole
 _BEND_NM = 130.0  # amplitude of each bending wave
 _BENDS = 3
 _BEND_LENGTH_NM = (3_000.0, 9_000.0)
+_TURN_RADIUS_NM = 80.0
+_PULSE_FRAMES = 400.0  # from rest to rest
+_PAUSE_FRAMES = 100.0  # of motion, then as many of rest
 
 
 class Filaments:
@@ -26,9 +29,9 @@ class Filaments:
 
     The filaments live on a torus: the field and a margin_nm on all sides. What leaves on one side returns on
     the other, so a movie may drift without end, and emitters as dense as those in the field surround it.
-    Motion: every filament moves by a sum of waves a sin(w t + k s + phase) along its length s, one with k = 0
+    Motion 'bending': every filament moves by a sum of waves a sin(w t + k s + phase) along its length s, one with k = 0
     (the glide) and three bending ones, each in its own direction, so that its velocity is smooth in time and along
-    its length. Half of the mean square speed is in the glide.
+    its length. Half of the mean square speed is in the glide. The other motions glide alone (`_glide_nm`).
     """
 
     def __init__(self, scene: Scene, margin_nm: float) -> None:
@@ -48,7 +51,8 @@ class Filaments:
         rng = generator(scene.seed, RandomStream.STRUCTURE)
         self._knots_nm = _curves(rng, scene.filaments, self.sites_each * self.spacing_nm)
         self._knots_nm += (rng.random((scene.filaments, 2)) * scene.field_nm)[:, None, :]
-        self._set_motion(rng, scene.filaments, scene.speed_nm_per_frame)
+        self._motion, self._speed_nm_per_frame = scene.motion, scene.speed_nm_per_frame
+        self._set_motion(rng, scene.filaments, scene.speed_nm_per_frame if scene.motion == "bending" else 0.0)
         angle = rng.random(self.sites, dtype=np.float32) * np.float32(2 * math.pi)
         self._offset_nm = np.float32(scene.thickness_nm / 2) * np.sin(angle)  # projection of a labelled tube
 
@@ -65,9 +69,32 @@ class Filaments:
             + self._phase[filament]
         )
         moved = np.einsum("nm,nmd->nd", np.sin(phase), self._amplitude_nm[filament])
+        if self._motion != "bending":
+            moved = moved + self._glide_nm(time_frames)[filament]
         at = self._on_curve(filament, s_nm, self._offset_nm[sites]) + moved + self.drift_nm_per_frame * time_frames
         wrapped: Floats = np.mod(at + self.margin_nm, self.world_nm) - self.margin_nm
         return wrapped
+
+    def _glide_nm(self, time_frames: float) -> Floats:
+        """Compute how far each filament glided from where it was at time 0, (F, 2).
+
+        Each has a direction of its own; parting ones share an axis.
+        """
+        speed, heading = self._speed_nm_per_frame, self._phase[:, 0]
+        if self._motion == "turning":
+            now = heading + speed / _TURN_RADIUS_NM * time_frames
+            turned: Floats = np.stack([np.sin(now) - np.sin(heading), np.cos(now) - np.cos(heading)], -1)
+            return turned * _TURN_RADIUS_NM
+        if self._motion == "pulsing":
+            pulse = 2 * math.pi / _PULSE_FRAMES
+            way_nm = speed * (time_frames - math.sin(pulse * time_frames) / pulse)
+        elif self._motion == "pausing":
+            rounds, into = divmod(time_frames, 2 * _PAUSE_FRAMES)
+            way_nm = 2 * speed * (rounds * _PAUSE_FRAMES + min(into, _PAUSE_FRAMES))
+        else:
+            way_nm = speed * time_frames
+            heading = self._phase[0, 0] + math.pi * (np.arange(len(heading)) % 2)
+        return np.stack([np.sin(heading), np.cos(heading)], -1) * way_nm
 
     def _set_motion(self, rng: np.random.Generator, filaments: int, speed_nm_per_frame: float) -> None:
         """Draw the waves (F, M) of the filaments' motion, M = glide + bends."""

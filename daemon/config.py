@@ -71,8 +71,9 @@ class ReconstructionSection(Section):
 
     A window has `window` frames, and a new one begins every `stride` frames.
 
-    region: [y, x, height, width] in camera pixels, the part of the field that is reconstructed. budget: share of the
-    time between two windows that may be spent, to leave the machine to others.
+    motion: 'corrected' shows a moving sample at the time of a window's newest frame, 'as-it-lay' adds its frames up as
+    they are. region: [y, x, height, width] in camera pixels, the part of the field that is reconstructed. budget: share
+    of the time between two windows that may be spent, to leave the machine to others.
     """
 
     window: Annotated[int, Field(ge=8, le=100_000)] = 100
@@ -82,6 +83,7 @@ class ReconstructionSection(Section):
     quality: Literal["best", "fast"] = "fast"
     model: Annotated[str, AfterValidator(_known_model), Field(json_schema_extra={"enum": [*MODEL_KINDS]})] = "unrolled"
     tuning_steps: Annotated[int, Field(ge=0, le=100)] = 8
+    motion: Literal["corrected", "as-it-lay"] = "corrected"
     region: Region | None = None
     budget: Annotated[float, Field(gt=0, le=1)] = 1.0
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

@@ -41,6 +41,7 @@ def stream_settings(config: Config, info: StreamInfo) -> Settings:
         quality=chosen.quality,
         model=chosen.model,
         tuning_steps=chosen.tuning_steps,
+        motion=chosen.motion,
     )
 
 

@@ -25,7 +25,7 @@ from selfstorm.stream.model_kinds import new_model
 from selfstorm.stream.model_protocol import StreamModel
 from selfstorm.stream.offline import check_memory, check_windows
 from selfstorm.stream.processing_level import Estimate, Quality
-from selfstorm.stream.settings import Settings
+from selfstorm.stream.settings import Motion, Settings
 from selfstorm.stream.window import TooFewFramesError
 
 LOCALIZATION_COLUMNS = ("y_nm", "x_nm", "photons", "sd_y_nm", "sd_x_nm", "crowding", "background_photons")
@@ -80,6 +80,7 @@ def reconstruct(
     estimate: Estimate = "fused",
     quality: Quality = "best",
     tuning_steps: int = 8,
+    motion: Motion = "corrected",
     model: str = "unrolled",
     device: str = "auto",
 ) -> Result:
@@ -95,6 +96,7 @@ def reconstruct(
         estimate: 'density', 'emitters' or 'fused'.
         quality: 'best' or 'fast'.
         tuning_steps: gradient steps of fine-tuning the PSF; 0 for none.
+        motion: 'corrected' shows a moving sample at the time of the newest frame, 'as-it-lay' adds the frames up.
         model: 'unrolled', or 'paper' for the published one.
         device: 'auto', 'cpu', 'cuda' or 'mps'.
 
@@ -115,7 +117,9 @@ def reconstruct(
     if raw.ndim != 3:
         raise InputError(f"an array of shape {raw.shape}", where=name, hint="give frames of shape (T, H, W)")
     check_windows(len(raw), len(raw), len(raw))
-    settings = Settings(pixel_nm, psf, offset_adu, gain_adu_per_electron, scale, estimate, quality, model, tuning_steps)
+    settings = Settings(
+        pixel_nm, psf, offset_adu, gain_adu_per_electron, scale, estimate, quality, model, tuning_steps, motion
+    )
     compute = Compute(prepare_device(device))
 
     def checked_model(first_window: Array) -> StreamModel:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -39,6 +39,10 @@ class Localizations:
     def where(self, keep: Tensor) -> Localizations:
         """Select the emitters where keep, (E,) bool, is true."""
         return Localizations(*(getattr(self, field.name)[keep] for field in fields(self)))
+
+    def displaced(self, by_nm: Tensor) -> Localizations:
+        """Move the emitters by (E, 2) nm, along y and x."""
+        return replace(self, y_nm=self.y_nm + by_nm[:, 0], x_nm=self.x_nm + by_nm[:, 1])
 
 
 def joined(parts: Iterable[Localizations]) -> Localizations:

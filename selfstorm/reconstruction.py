@@ -34,6 +34,7 @@ class Reconstruction:
         camera: the camera in words.
         notes: assumptions, and when not to trust the picture.
         memory: frames that the density was computed from, in words.
+        motion: time that the sample is shown at, in words: 'as it lay', or moved to the newest frame.
         fit: report of fine-tuning; None where it was not due.
         psf: PSF that the localisations were made with; None where none were made.
         localizations: with the stream's frame numbers; None where none were made.
@@ -54,6 +55,7 @@ class Reconstruction:
     camera: str
     notes: tuple[str, ...]
     memory: str = ""
+    motion: str = "as it lay"
     fit: FitReport | None = None
     psf: Psf | None = None
     localizations: Localizations | None = None

@@ -66,6 +66,13 @@ SETTINGS = (
         "choice",
         choices=(("fast", "fast"), ("best", "best (2 to 3 times slower)")),
     ),
+    SettingField(
+        "Picture",
+        "reconstruction.motion",
+        "A moving sample",
+        "choice",
+        choices=(("corrected", "at the newest frame"), ("as-it-lay", "as it lay in each frame")),
+    ),
     SettingField("Picture", "reconstruction.tuning_steps", "Fine-tuning steps per window", "whole"),
     SettingField("Optics", "optics.psf_sigma_nm", "PSF sigma (nm)", "number", LEARNED),
     SettingField("Optics", "optics.na", "or numerical aperture", "number", "none"),

@@ -54,6 +54,7 @@ def picture_lines(header: PictureHeader, metrics: MetricTable[Any] = METRICS) ->
         f"fine-tuning of the optics {header.fine_tuning}" if header.fine_tuning else "",
         f"camera: {header.camera}" if header.camera else "",
         f"memory: {header.memory}" if header.memory else "",
+        f"motion: {header.motion}" if header.motion else "",
         f"steps: {steps}" if steps else "",
         f"model hash: {header.model_hash}" if header.model_hash else "",
     )

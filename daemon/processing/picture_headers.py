@@ -57,6 +57,7 @@ def header_of(
         model=f"{settings.model}, {result.iterations} iterations",
         model_hash=made.model_hash,
         memory=result.memory,
+        motion=result.motion,
         optics=result.optics,
         camera=result.camera,
         device=device,

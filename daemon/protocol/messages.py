@@ -114,6 +114,7 @@ class PictureHeader(Message):
         effort: Name of the processing level it was made at.
         grade: How that level compares with what the settings ask for.
         state: What was known of the scene before: cold, warm, scene changed, rolled back.
+        motion: Time that the sample is shown at, in words: 'as it lay', or moved to the newest frame.
         model_hash: Fingerprint of the model that made it.
         metrics: By key, as `metrics` messages describe them; those that could not be measured are left out.
         stage_ms: Time of each processing stage.
@@ -140,6 +141,7 @@ class PictureHeader(Message):
     model: Name = ""
     model_hash: Name = ""
     memory: Text = ""
+    motion: Text = ""
     optics: Text = ""
     camera: Text = ""
     device: Text = ""

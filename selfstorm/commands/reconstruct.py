@@ -53,6 +53,13 @@ MB = 1e6
     help="More or fewer iterations.",
 )
 @click.option(
+    "--motion",
+    type=click.Choice(["corrected", "as-it-lay"]),
+    default="corrected",
+    show_default=True,
+    help="A moving sample at each window's newest frame, or its frames added up as they are.",
+)
+@click.option(
     "--tuning-steps",
     type=click.IntRange(0, 100),
     default=8,
@@ -84,6 +91,7 @@ def reconstruct(
     localizations: Path | None,
     error_map: Path | None,
     quality: Any,
+    motion: Any,
     tuning_steps: int,
     model: Any,
     start_from: Path | None,
@@ -123,7 +131,7 @@ def reconstruct(
         stated = file.acquisition
         offset_adu = stated.offset_adu if microscope.offset_adu is None else microscope.offset_adu
         gain = microscope.gain or stated.gain_adu_per_electron
-        settings = Settings(pixel_nm, psf, offset_adu, gain, int(scale), estimate, quality, model, tuning_steps)
+        settings = Settings(pixel_nm, psf, offset_adu, gain, int(scale), estimate, quality, model, tuning_steps, motion)
         compute = Compute(torch_device)
 
         def checked(model: StreamModel) -> StreamModel:

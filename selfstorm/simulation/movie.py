@@ -91,7 +91,7 @@ class Movie:
         return (self._listed(frame, *lit) for frame, lit in self._sources(start_frame))
 
     def emitters_moved_to(self, frame: int, start_frame: int, frames: int) -> Floats:
-        """Return the emitters of some frames, each where its dye is in another frame.
+        """Return emitters of some frames, where their dyes are in another.
 
         A picture of how the sample lies in that frame is compared with them.
 

@@ -81,8 +81,8 @@ def choose_iterations(
         tiles[count] = F.avg_pool2d(gain[None, None], TILE_PX, ceil_mode=True, count_include_pad=False)[0, 0].flatten()
         total, spread = torch.stack([gain.sum(), z]).tolist()
         gains[count] = total
-        if total <= gains[best] and count != best:
-            break  # past the best: more iterations predict worse and worse
+        if count != best and not total > gains[best]:
+            break  # past the best: more iterations predict worse and worse, or the iteration diverges (NaN)
         best, best_z = count, spread
     tried = list(gains)
     chosen = next(number for number, count in enumerate(tried) if _loss(tiles, best, count) <= 1)

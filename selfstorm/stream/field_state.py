@@ -16,6 +16,7 @@ from selfstorm.stream.covariance_history import CovarianceHistory
 from selfstorm.stream.frame_selection import LightLevels, Rejected
 from selfstorm.stream.frame_store import FrameBuffer
 from selfstorm.stream.iteration_choice import IterationChoice
+from selfstorm.stream.motion_correction import RecentLocalizations
 from selfstorm.stream.psf_learning import PsfLearning
 
 
@@ -30,6 +31,7 @@ class FieldState:
         history: covariances of the frames so far.
         iteration_choice: iterations of the density that held-out frames confirm.
         buffer: the frames that windows may still ask for.
+        recent: localisations that show how the sample moves.
         rejected: number and reason of the frames among them that are left out.
         light: brightness of the last frames.
         psf_learning: statistics and schedule of the PSF's updates.
@@ -40,6 +42,7 @@ class FieldState:
     history: CovarianceHistory = field(default_factory=CovarianceHistory)
     iteration_choice: IterationChoice = field(default_factory=IterationChoice)
     buffer: FrameBuffer = ()
+    recent: RecentLocalizations = field(default_factory=RecentLocalizations)
     rejected: Rejected = ()
     light: LightLevels = field(default_factory=LightLevels)
     psf_learning: PsfLearning = field(default_factory=PsfLearning)
@@ -51,7 +54,13 @@ class FieldState:
         Frame numbers start again; everything else remains valid.
         """
         return replace(
-            self, buffer=(), rejected=(), light=LightLevels(), last_number=-1, history=self.history.carried_on()
+            self,
+            buffer=(),
+            recent=RecentLocalizations(),
+            rejected=(),
+            light=LightLevels(),
+            last_number=-1,
+            history=self.history.carried_on(),
         )
 
     def for_next_scene(self, number: int, psf: Psf) -> FieldState:
@@ -63,6 +72,7 @@ class FieldState:
             self,
             density=None,
             buffer=(),
+            recent=RecentLocalizations(),
             history=CovarianceHistory(since=number),
             iteration_choice=IterationChoice(),
             psf_learning=replace(self.psf_learning, moments=FieldMoments(), frames=0, wait_windows=0, start=psf),

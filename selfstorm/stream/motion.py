@@ -60,15 +60,20 @@ class Velocities:
     local: Tensor
 
 
-def moved(sums: Sums, by: Tensor) -> Sums:
-    """Move sums by a displacement field (2, H, W) in pixels (y, x)."""
-    height, width = sums.power.shape
+def displaced(maps: Tensor, by: Tensor, mode: str = "bicubic") -> Tensor:
+    """Move maps (C, H, W) by a displacement field (2, H, W) in pixels (y, x)."""
+    height, width = maps.shape[1:]
     y, x = (torch.arange(n, device=by.device, dtype=by.dtype) for n in (height, width))
     at = torch.stack([(2 * (x - by[1]) + 1) / width - 1, (2 * (y[:, None] - by[0]) + 1) / height - 1], -1)
-    maps = torch.cat([sums.now, sums.following, sums.power[None]])
-    maps = F.grid_sample(maps[None], at[None], mode="bicubic", padding_mode="border", align_corners=False)[0]
+    return F.grid_sample(maps[None], at[None], mode=mode, padding_mode="border", align_corners=False)[0]
+
+
+def moved(sums: Sums, by: Tensor) -> Sums:
+    """Move sums by a displacement field (2, H, W) in pixels (y, x)."""
+    maps = displaced(torch.cat([sums.now, sums.following, sums.power[None]]), by)
     now, following, power = maps.split([len(sums.now), len(sums.following), 1])
-    return Sums(sums.frames, sums.freedom, now, following, power[0].clamp(min=0))
+    # Cubic interpolation overshoots beside bright pixels; a pixel without noise would weigh infinitely.
+    return Sums(sums.frames, sums.freedom, now, following, power[0].maximum(sums.power.min()))
 
 
 def align_and_sum(blocks: Sequence[Block], velocity: Tensor | None, number: float) -> Sums:

@@ -28,6 +28,8 @@ from selfstorm.stream.covariance_history import CovarianceHistory, Selection
 from selfstorm.stream.frame_store import FrameBuffer, WindowSpan, with_slices
 from selfstorm.stream.iteration_choice import IterationChoice
 from selfstorm.stream.model import SequenceModel, update_psf
+from selfstorm.stream.motion_correction import RecentLocalizations
+from selfstorm.stream.newest_frame import DrawnParts, density_parts, follows_motion, parts_at_newest_frame
 from selfstorm.stream.per_frame import (
     NO_CALLBACKS,
     Illumination,
@@ -82,7 +84,8 @@ def reconstruct_window(
         history = model.state.history if level.quick else model.state.history.planned()
         callbacks.mark("memory")
         covariance, graphs = model.operators.covariance, model.operators.graphs
-        selection = _selection(history, window, span.stride, level)
+        follows = follows_motion(model, history)
+        selection = _selection(history, window, span.stride, level, at_newest=follows)
         statistics = statistics_of(selection.sums(), window.mean)
         if not level.quick:
             model = model.with_state(iteration_choice=_choice(model, selection, statistics))
@@ -95,26 +98,31 @@ def reconstruct_window(
             # Added to those of the density before, they would be too many where few are confirmed.
             start = warmed(model.state.density) if iterations > 2 * PREVIEW_ITERATIONS else None
             m = density(covariance, statistics, few, start, graphs)
-            preview(_picture(model, window, history, m, level.preview, few, empty, callbacks)[1])
+            preview(_picture(model, window, history, selection, m, level.preview, few, empty, callbacks)[2])
             callbacks.mark("preview")
         if level.quick:
             iterations = min(QUICK_ITERATIONS, iterations)
         m = density(covariance, statistics, iterations, None, graphs)
         callbacks.mark("density")
-        buffer, result = _picture(model, window, history, m, level, iterations, empty, callbacks)
-    return model.with_state(density=m, history=history, buffer=buffer), replace(result, fit=fit)
+        buffer, recent, result = _picture(model, window, history, selection, m, level, iterations, empty, callbacks)
+    return model.with_state(density=m, history=history, buffer=buffer, recent=recent), replace(result, fit=fit)
 
 
-def _selection(history: CovarianceHistory, window: WindowFrames, stride: int, level: ProcessingLevel) -> Selection:
+def _selection(
+    history: CovarianceHistory, window: WindowFrames, stride: int, level: ProcessingLevel, *, at_newest: bool
+) -> Selection:
     """Select the covariances that stage A is computed from.
 
-    The first window uses all of them; later windows use the history at the time of the picture.
+    The first window uses all of them; later windows use the history at the time of the picture, which is that of the
+    newest frame where pictures follow the sample's motion (at_newest).
     """
     if not history.older_than(int(window.numbers[0])):
         return history.everything()
     # At the time of the frames that emitters are found in; of the window where the density is the picture.
     whole = level.estimate == "density"
     middle = float((window.numbers if whole else window.numbers[-stride:]).mean())
+    if whole and at_newest:
+        middle = float(window.numbers[-1])
     return history.at(middle, len(window) if whole else 0)
 
 
@@ -144,18 +152,20 @@ def _picture(
     model: SequenceModel,
     window: WindowFrames,
     history: CovarianceHistory,
+    selection: Selection,
     m: Tensor,
     level: ProcessingLevel,
     iterations: int,
     empty: bool,
     callbacks: ProgressCallbacks,
-) -> tuple[FrameBuffer, Reconstruction]:
+) -> tuple[FrameBuffer, RecentLocalizations, Reconstruction]:
     """Make the picture of a density and of the window's frames.
 
     Args:
         model: Model of the field.
         window: Frames of the window.
         history: Covariances of the frames so far.
+        selection: Those of them that the density was computed from.
         m: (rows, columns), the density.
         level: Extent of the processing.
         iterations: Iterations of the density.
@@ -163,15 +173,18 @@ def _picture(
         callbacks: Callbacks of progress.
 
     Returns:
-        The frame buffer with the emitters found, and the picture.
+        The frame buffer with the emitters found, the localisations that show motion, and the picture.
     """
     grid, settings, operators = model.grid, model.settings, model.operators
     imaged = operators.imaging.forward(m)
     brightness, background = fit_background(window.mean, imaged)
     seen, expected = window.mean, brightness * imaged + background
-    around, looked_at, found = torch.zeros_like(m) if empty else brightness * m, 0, None
-    picture = grid.crop(around)
-    buffer = model.state.buffer
+    follows = follows_motion(model, history)
+    parts = DrawnParts(None, torch.zeros_like(m) if empty else brightness * m, m, window.seen, len(window))
+    if follows and not empty:
+        parts = density_parts(parts, selection, window, grid)
+    looked_at, found, buffer, recent = 0, None, model.state.buffer, model.state.recent
+    picture = grid.crop(parts.total)
     wanted = level.ahead if level.estimate == "density" else level.estimate
     if wanted is not None:
         emitters = brightness * m + static_emitters(operators.imaging, seen, expected, len(window), grid.scale)
@@ -190,19 +203,27 @@ def _picture(
         seen, frames = window.seen, sum(map(len, buffer))
         around = torch.stack([block.total for block in buffer if block.total is not None]).sum(0) / frames
         found, expected = localizations_of(buffer), _expected(operators.imaging.forward(around), buffer)
-        picture = grid.crop(around)
-        if level.estimate == "fused" and found is not None:
-            drawn = render(found, emitters, grid, len(window), settings.scale)
-            picture = fuse(drawn, picture, found.crowding, settings.pixel_nm / settings.scale, len(window))
+        parts = DrawnParts(found, around, emitters, window.seen, frames)
+        if found is not None:
+            recent = recent.with_window(found, window.first, int(window.numbers[-1]))
+        if follows and not empty:
+            parts = parts_at_newest_frame(model.with_state(recent=recent), history, window, buffer, parts)
+        picture = grid.crop(parts.total)
+        if level.estimate == "fused" and parts.found is not None:
+            drawn = render(parts.found, parts.emitters, grid, parts.frames, settings.scale)
+            cell_nm = settings.pixel_nm / settings.scale
+            picture = fuse(drawn, picture, parts.found.crowding, cell_nm, parts.frames)
             callbacks.mark("drawing")
     picture = resampled(picture, grid.height * settings.scale)
     drawn_picture = picture.cpu().numpy()
     if not np.isfinite(drawn_picture).all():
         raise FloatingPointError("the reconstruction of this window is not finite")
-    consistency = assess(picture, around, operators.imaging, grid, window.seen) if level.measure_quality else None
+    consistency = None
+    if level.measure_quality:
+        consistency = assess(picture, parts.total, operators.imaging, grid, parts.seen)
     verdict = model.state.iteration_choice.verdict
     evidence = PictureEvidence(
-        picture, seen, expected, background, len(window), grid, found, consistency, iterations, verdict
+        picture, seen, expected, background, len(window), grid, parts.found, consistency, iterations, verdict
     )
     metrics = METRICS.measure("picture", evidence, costly=level.measure_quality)
     if level.measure_quality:
@@ -210,23 +231,28 @@ def _picture(
     notes = _notes(model, found is not None and not len(found), empty, iterations)
     if level.name != "preview":  # the refined picture that follows shows whether anything is wrong
         notes += METRICS.cautions(metrics, level.estimate, "" if level.name == "full" else level.name)
-    return buffer, Reconstruction(
-        picture=drawn_picture,
-        raw_mean=window.raw_mean,
-        scale=settings.scale,
-        estimate=level.estimate,
-        frames=len(window),
-        looked_at=looked_at,
-        state=_state(model, history),
-        iterations=iterations,
-        optics=str(model.calibration.psf),
-        camera=str(model.calibration.camera),
-        notes=notes + window.notes + history.notes(window.first, settings.pixel_nm),
-        memory=history.describe(int(window.numbers[0])),
-        psf=model.calibration.psf,
-        localizations=found,
-        metrics=metrics,
-        error_map=None if consistency is None else consistency.error_map,
+    return (
+        buffer,
+        recent,
+        Reconstruction(
+            picture=drawn_picture,
+            raw_mean=window.raw_mean,
+            scale=settings.scale,
+            estimate=level.estimate,
+            frames=len(window),
+            looked_at=looked_at,
+            state=_state(model, history),
+            iterations=iterations,
+            optics=str(model.calibration.psf),
+            camera=str(model.calibration.camera),
+            notes=notes + window.notes + history.notes(window.first, settings.pixel_nm) + parts.notes,
+            memory=history.describe(int(window.numbers[0])),
+            motion=parts.motion,
+            psf=model.calibration.psf,
+            localizations=found,
+            metrics=metrics,
+            error_map=None if consistency is None else consistency.error_map,
+        ),
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from selfstorm.psf.models import Psf
 from selfstorm.stream.processing_level import Estimate, ProcessingLevel, Quality
+
+Motion = Literal["corrected", "as-it-lay"]
 
 FUSED_GRID_SCALE = 4  # localisations are finer than the cells they are found on
 
@@ -27,6 +30,8 @@ class Settings:
         quality: 'best', or 'fast' with fewer iterations.
         model: name of the model kind (selfstorm.stream.model_kinds).
         tuning_steps: gradient steps of fine-tuning the PSF a window; 0 for none.
+        motion: 'corrected', the sample at the time of the window's newest frame; 'as-it-lay', its frames added up as
+            they are.
     """
 
     pixel_nm: float
@@ -38,6 +43,7 @@ class Settings:
     quality: Quality = "best"
     model: str = "unrolled"
     tuning_steps: int = 8
+    motion: Motion = "corrected"
 
     @property
     def level(self) -> ProcessingLevel:
@@ -57,6 +63,6 @@ class Settings:
 
         This is so where only the output differs.
         """
-        output = {"estimate": "density", "quality": "best", "tuning_steps": 0}
+        output = {"estimate": "density", "quality": "best", "tuning_steps": 0, "motion": "corrected"}
         same = replace(self, **output) == replace(other, **output)  # type: ignore[arg-type]
         return same and self.grid_scale == other.grid_scale

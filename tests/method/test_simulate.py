@@ -328,3 +328,28 @@ def test_half_an_airy_psf_is_refused() -> None:
 def test_a_movie_cannot_start_or_last_below_zero(bad: Any) -> None:
     with pytest.raises(InputError, match=next(iter(bad))):
         simulate(Scene(), **bad)
+
+
+@pytest.mark.parametrize("motion", ["turning", "pulsing", "pausing", "parting"])
+def test_other_motions_glide_without_jumps_at_their_mean_speed(motion: str) -> None:
+    filaments = Movie(Scene(speed_nm_per_frame=0.8, motion=motion, seed=9)).filaments
+    middle = np.arange(12) * filaments.sites_each + filaments.sites_each // 2
+    at = np.stack([filaments.positions_nm(middle, float(time)) for time in range(401)])
+    steps = np.diff(at, axis=0)
+    steps -= np.round(steps / filaments.world_nm) * filaments.world_nm
+    speed = np.hypot(*np.moveaxis(steps, -1, 0))
+    assert speed.max() < 1.7
+    assert speed.mean() == pytest.approx(0.8, rel=0.02)
+
+
+def test_emitters_moved_to_their_own_frame_are_those_listed_there() -> None:
+    movie = Movie(Scene(height=24, width=24, speed_nm_per_frame=2.0, seed=3))
+    np.testing.assert_array_equal(movie.emitters_moved_to(7, 7, 1), next(movie.emitters(7)))
+
+
+def test_emitters_moved_to_a_later_frame_drift_along() -> None:
+    movie = Movie(Scene(drift_nm_per_frame=(0.5, -0.25), seed=3))
+    listed, moved = next(movie.emitters(7)), movie.emitters_moved_to(107, 7, 1)
+    assert nearest_nm(moved[:, 1:3], listed[:, 1:3] + [50.0, -25.0]).max() < 1e-6 or len(moved) != len(listed)
+    kept = nearest_nm(moved[:, 1:3], listed[:, 1:3] + [50.0, -25.0]) < 1e-6
+    assert kept.mean() > 0.9

@@ -1,0 +1,226 @@
+"""Choose how a window is moved to the time of its newest frame.
+
+The picture shows where the sample is, not where it was: localisations and maps of older frames are moved along with it.
+Held-out localisations of the newest frames decide how: as they lay, moved as a whole or structure by structure, and
+from how far back. Where no motion predicts them, older frames are left out (docs/decisions/0024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from selfstorm.localizations import Localizations
+from selfstorm.stream.registration import HISTORY_FRAMES, Registration, displacement, register
+
+Floats = NDArray[np.float64]
+Kind = Literal["none", "rigid", "local"]
+
+MAX_RECENT = 400_000
+MAX_REGISTERED_PER_UM2 = 150.0
+MAX_REGISTERED = 24_000
+RIGID_SHARE = 3  # a rigid motion is estimated from every third
+MIN_REGISTERED = 300
+HELD_OUT_FRAMES = 8
+GAP_FRAMES = 4  # before them: an emitter that stays on would predict itself
+MIN_HELD_OUT, MAX_HELD_OUT = 60, 1_000
+SPANS = (100, 50, 25)  # frames that may be drawn, besides the whole window
+PREDICTION_SD_NM = 25.0
+PREDICTION_REACH = 3.0
+OUTLIER_SHARE = 0.1  # of localisations that no structure predicts
+MIN_GAIN_Z = 3.0  # standard errors by which a shorter or a moved window must predict better
+PLACE_NM = 600.0
+MIN_IN_PLACE = 4
+
+
+@dataclass(frozen=True)
+class RecentLocalizations:
+    """Localisations of the last 200 frames, in the order of their frames.
+
+    Attributes:
+        frame: (E,) numbers of their frames.
+        yx_nm: (E, 2) from the corner of the first camera pixel.
+    """
+
+    frame: Floats = field(default_factory=lambda: np.zeros(0))
+    yx_nm: Floats = field(default_factory=lambda: np.zeros((0, 2)))
+
+    def with_window(self, found: Localizations, first: int, now: int) -> RecentLocalizations:
+        """Replace the localisations from frame `first` on.
+
+        Args:
+            found: localisations of a window.
+            first: number that the window starts with.
+            now: number of its newest frame.
+        """
+        kept = (self.frame < first) & (self.frame > now - HISTORY_FRAMES)
+        frame = found.frame.cpu().numpy().astype(np.float64)
+        yx_nm = torch.stack([found.y_nm, found.x_nm], -1).cpu().numpy().astype(np.float64)
+        return RecentLocalizations(
+            np.concatenate([self.frame[kept], frame])[-MAX_RECENT:],
+            np.concatenate([self.yx_nm[kept], yx_nm])[-MAX_RECENT:],
+        )
+
+
+@dataclass(frozen=True)
+class MotionCorrection:
+    """Motion by which a window's frames are moved to its newest one.
+
+    Attributes:
+        kind: 'none' where the frames are drawn as they lay.
+        first: number of the first frame that is drawn.
+        now: number of the newest frame.
+        registration: the motion; None for 'none'.
+        uncertain: share of the newest localisations that lie where the frames as they lay predict them better.
+    """
+
+    kind: Kind
+    first: int
+    now: int
+    registration: Registration | None = None
+    uncertain: float = 0.0
+
+    def moved(self, found: Localizations, first: int) -> Localizations:
+        """Select localisations from frame `first` on, where they lie now."""
+        found = found.where(found.frame >= first)
+        if self.registration is None or not len(found):
+            return found
+        frame = found.frame.cpu().numpy().astype(np.float64)
+        yx_nm = torch.stack([found.y_nm, found.x_nm], -1).cpu().numpy().astype(np.float64)
+        by = torch.as_tensor(self.registration.displacements_nm(frame, yx_nm, self.now)).to(found.y_nm)
+        return found.displaced(by)
+
+    def displacement_px(self, field: tuple[int, int], pixel_nm: float, frame: float) -> Tensor | None:
+        """Return how far each camera pixel moved since a frame, (2, H, W) pixels.
+
+        None where nothing is moved.
+        """
+        if self.registration is None:
+            return None
+        motion = self.registration.raster(field, pixel_nm).reshape(2, 2, -1).transpose(2, 0, 1)
+        by = displacement(motion, np.full(len(motion), self.now - frame)) / pixel_nm
+        return torch.as_tensor(by.T.reshape(2, *field), dtype=torch.float32)
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    kind: Kind
+    first: int
+    registration: Registration | None
+    predicted: Floats  # (held out,) log likelihood of each
+
+
+def choose_correction(
+    recent: RecentLocalizations, first: int, now: int, *, field_nm: tuple[float, float]
+) -> MotionCorrection:
+    """Choose the motion and the span that predict the newest localisations best.
+
+    The window as it lay is kept unless another choice is better by 3 standard errors.
+
+    Args:
+        recent: localisations up to the newest frame.
+        first: number of the first frame of the window.
+        now: number of its newest frame.
+        field_nm: (y, x) size of the field.
+    """
+    held_out = _held_out(recent.frame, now)
+    if held_out.sum() < MIN_HELD_OUT or (~held_out).sum() < MIN_REGISTERED:
+        return MotionCorrection("none", first, now)
+    candidates = _candidates(recent, held_out, first, now, field_nm)
+    chosen = as_it_lay = next(candidates)
+    for candidate in candidates:
+        gain = candidate.predicted - chosen.predicted
+        if gain.mean() > MIN_GAIN_Z * gain.std() / np.sqrt(len(gain)):
+            chosen = candidate
+    uncertain = 0.0
+    if chosen.registration is not None:
+        uncertain = _uncertain(recent.yx_nm[held_out], chosen.predicted - as_it_lay.predicted)
+    return MotionCorrection(chosen.kind, chosen.first, now, chosen.registration, uncertain)
+
+
+def _held_out(frame: Floats, now: int) -> NDArray[np.bool_]:
+    """Select every second localisation of the newest frames."""
+    newest = np.flatnonzero(frame > now - HELD_OUT_FRAMES)[::2]
+    chosen = np.zeros(len(frame), bool)
+    chosen[newest[:: -(-len(newest) // MAX_HELD_OUT) or 1]] = True
+    return chosen
+
+
+def _candidates(
+    recent: RecentLocalizations, held_out: NDArray[np.bool_], first: int, now: int, field_nm: tuple[float, float]
+) -> Iterator[_Candidate]:
+    """Generate candidates, the simplest first: as it lay, rigid, local, shorter.
+
+    The motion is estimated without the held-out localisations.
+    """
+    area_um2 = field_nm[0] * field_nm[1] * 1e-6
+    frame, yx_nm = recent.frame[~held_out], recent.yx_nm[~held_out]
+    used = _sample(len(frame), round(min(MAX_REGISTERED, MAX_REGISTERED_PER_UM2 * area_um2)))
+    targets, until = recent.yx_nm[held_out], now - 0.5 * (HELD_OUT_FRAMES - 1)
+    drawn = (frame >= first) & (frame <= now - HELD_OUT_FRAMES - GAP_FRAMES)
+    starts = [first, *(start for span in SPANS if (start := now + 1 - span) > first)]
+
+    def predictions(kind: Kind, registration: Registration | None) -> Iterator[_Candidate]:
+        at = yx_nm[drawn]
+        if registration is not None:
+            at = at + registration.displacements_nm(frame[drawn], at, until)
+        for start, logs in zip(starts, _log_likelihoods(at, frame[drawn], targets, starts, area_um2), strict=True):
+            if registration is None or start >= now - HISTORY_FRAMES:
+                yield _Candidate(kind, start, registration, logs)
+
+    unmoved = list(predictions("none", None))
+    yield unmoved[0]
+    few = used[::RIGID_SHARE]
+    yield from predictions("rigid", register(frame[few], yx_nm[few], now, rigid=True))
+    yield from predictions("local", register(frame[used], yx_nm[used], now, rigid=False))
+    yield from unmoved[1:]
+
+
+def _sample(count: int, at_most: int) -> NDArray[np.intp]:
+    """Choose indices evenly, ascending."""
+    if count <= at_most:
+        return np.arange(count)
+    return (np.arange(at_most) * (count / at_most)).astype(np.intp)
+
+
+def _log_likelihoods(at: Floats, frame: Floats, targets: Floats, starts: list[int], area_um2: float) -> list[Floats]:
+    """Compute how well localisations predict others, for several first frames.
+
+    Args:
+        at: (E, 2) nm, where they lie.
+        frame: (E,) numbers of their frames.
+        targets: (N, 2) nm, those to predict.
+        starts: first frames.
+        area_um2: of the field, over which localisations that nothing predicts are spread.
+
+    Returns:
+        (N,) log likelihoods for each first frame, up to a constant.
+    """
+    neighbours = cKDTree(targets).sparse_distance_matrix(
+        cKDTree(at), PREDICTION_REACH * PREDICTION_SD_NM, output_type="coo_matrix"
+    )
+    near = np.exp(-0.5 * (neighbours.data / PREDICTION_SD_NM) ** 2) / (2 * np.pi * PREDICTION_SD_NM**2)
+    logs = []
+    for start in starts:
+        there = frame[neighbours.col] >= start
+        total = np.bincount(neighbours.row[there], near[there], len(targets))
+        count = max(int((frame >= start).sum()), 1)
+        logs.append(np.log((1 - OUTLIER_SHARE) * total / count + OUTLIER_SHARE / (area_um2 * 1e6)))
+    return logs
+
+
+def _uncertain(targets: Floats, gain: Floats) -> float:
+    """Compute the share of targets in places that the motion predicts worse."""
+    place = np.floor(targets / PLACE_NM).astype(int)
+    _, where = np.unique(place, axis=0, return_inverse=True)
+    where = where.reshape(-1)
+    count = np.bincount(where)
+    worse = (np.bincount(where, gain) < 0) & (count >= MIN_IN_PLACE)
+    return float(count[worse].sum() / max(int(count[count >= MIN_IN_PLACE].sum()), 1))

@@ -1,0 +1,330 @@
+"""Motion of a sample from its localisations, structure by structure.
+
+Localisations of one structure that were found at different times lie apart by what it moved in between, and by noise.
+Pairs of them are the data: a pair that is tau frames apart and d nanometres is a measurement d / tau of velocity. Two
+things make it an estimate.
+
+* Along a filament nothing shows its motion. The scatter of the pairs around a localisation shows how precise a pair is
+  in each direction; what is as wide as the neighbourhood itself carries no information (`_precision`).
+* Structures cross and move on differently. Velocities are smooth over position and orientation together, so two
+  filaments that cross are apart. What the data leave open is taken from coarser and coarser averages.
+
+Displacements are u v + u^2 a with the age u in units of 200 frames, so that turns and changes of speed are followed.
+numpy and a k-d tree on the CPU: the same localisations give the same bits.
+
+Reference:
+    Lucas & Kanade, IJCAI (1981), for the normal equations; Duits & Franken, Q. Appl. Math. 68, 255 (2010), for
+    smoothing over position and orientation.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from scipy.spatial import cKDTree
+
+Floats = NDArray[np.float64]
+
+HISTORY_FRAMES = 200  # older localisations are not used
+ORDERS = 2  # velocity and acceleration
+# Of each pass: largest age difference of a pair in frames, and the radius in nm in which pairs are sought.
+PASSES = ((50.0, 100.0), (100.0, 80.0), (150.0, 70.0))
+RIGID_PASSES = ((50.0, 100.0), (100.0, 80.0), (200.0, 80.0), (200.0, 80.0), (200.0, 80.0))
+RADIUS_SDS = 1.6  # the radius in units of the Gaussian that weights pairs by their distance, times .6
+WEIGHT_SHARE = 0.6
+MIN_AGE_DIFFERENCE = 2  # an emitter that stays on is one measurement
+GRID_NM = 150.0
+ORIENTATIONS = 6
+# Coarse to fine: standard deviations along and across a structure, nm. Where both are equal, orientations are pooled.
+SCALES_NM = ((1500.0, 1500.0), (1000.0, 200.0), (300.0, 120.0))
+ORIENTATION_BLUR = (0.15, 0.7, 0.15)
+RIDGE = 4.0  # weight of the coarser estimate, in units of the mean information of a localisation
+ACCELERATION_RIDGE = 8.0
+OVER_RELAXATION = 1.2
+MIN_VARIANCE_NM2 = 25.0
+GATE_SHARE = 0.95  # the neighbourhood is cut, so that it is a little narrower than its weights
+NEIGHBOURS = 6
+FRAME_NM = 0.5  # nm by which localisations a frame apart count as more distant neighbours
+RASTER_SD_NM = 150.0
+RASTER_FLOOR = 0.01
+
+
+@dataclass(frozen=True)
+class Registration:
+    """Motion of localisations up to the time of one frame.
+
+    Attributes:
+        now: number of that frame.
+        frame: (E,) numbers of the frames of the localisations used.
+        yx_nm: (E, 2) where they were found.
+        motion: (E, 2, 2) velocity and acceleration, each (y, x): nm in 200 and 200^2 frames.
+        rigid: the same motion for all.
+    """
+
+    now: int
+    frame: Floats
+    yx_nm: Floats
+    motion: Floats
+    rigid: bool
+
+    @property
+    def displaced_nm(self) -> Floats:
+        """Where the localisations used lie now, (E, 2)."""
+        return self.yx_nm + displacement(self.motion, self.now - self.frame)
+
+    def displacements_nm(self, frame: Floats, yx_nm: Floats, until: float) -> Floats:
+        """Compute how far localisations moved until a time, (N, 2).
+
+        Args:
+            frame: (N,) numbers of their frames.
+            yx_nm: (N, 2) where they were found.
+            until: number of the frame that they are moved to; may lie between frames.
+        """
+        motion = self.motion[:1] if self.rigid else self._nearest(frame, yx_nm)
+        return displacement(motion, self.now - frame) - displacement(motion, np.full(len(frame), self.now - until))
+
+    def raster(self, field: tuple[int, int], pixel_nm: float) -> Floats:
+        """Average the motion over camera pixels, (2, 2, H, W).
+
+        Args:
+            field: (H, W).
+            pixel_nm: camera pixel in the sample.
+        """
+        height, width = field
+        mean = self.motion.mean(0).reshape(4)
+        if self.rigid:
+            return np.broadcast_to(mean[:, None, None], (4, height, width)).reshape(2, 2, height, width).copy()
+        at = np.floor(self.displaced_nm / pixel_nm).astype(int)
+        place = at[:, 0].clip(0, height - 1) * width + at[:, 1].clip(0, width - 1)
+        sd = RASTER_SD_NM / pixel_nm
+
+        def blurred(weights: Floats | None) -> Floats:
+            drawn = np.bincount(place, weights, height * width).reshape(height, width).astype(float)
+            return np.asarray(gaussian_filter(drawn, sd, mode="nearest"))
+
+        count = blurred(None)
+        floor = RASTER_FLOOR * float(count.mean())
+        maps = [(blurred(part) + floor * own) / (count + floor) for part, own in zip(self._flat.T, mean, strict=True)]
+        return np.stack(maps).reshape(2, 2, height, width)
+
+    @property
+    def _flat(self) -> Floats:
+        return self.motion.reshape(-1, 4)
+
+    def _nearest(self, frame: Floats, yx_nm: Floats) -> Floats:
+        """Take the median motion of the nearest localisations used."""
+        tree = cKDTree(_space_time(self.frame, self.yx_nm))
+        _, nearest = tree.query(_space_time(frame, yx_nm), k=min(NEIGHBOURS, len(self.frame)))
+        return np.asarray(np.median(self.motion[nearest.reshape(len(frame), -1)], axis=1))
+
+
+def displacement(motion: Floats, age: Floats) -> Floats:
+    """Compute displacements (N, 2) in nm.
+
+    Args:
+        motion: (N or 1, 2, 2) velocities and accelerations.
+        age: (N,) frames.
+    """
+    return np.asarray(np.einsum("no,nod->nd", _powers(age), np.broadcast_to(motion, (len(age), ORDERS, 2))))
+
+
+def register(frame: Floats, yx_nm: Floats, now: int, *, rigid: bool) -> Registration:
+    """Estimate how localisations moved until a frame.
+
+    Args:
+        frame: (E,) numbers of their frames, at most 200 before `now`.
+        yx_nm: (E, 2) positions from the corner of the first camera pixel.
+        now: number of the frame.
+        rigid: one motion for all of them.
+    """
+    powers = _powers(now - frame)
+    motion = np.zeros((len(frame), ORDERS, 2))
+    at = yx_nm.copy()
+    cells = tuple(int(n) + 2 for n in yx_nm.max(0).clip(0) / GRID_NM)
+    coefficients = np.zeros((ORIENTATIONS, *cells, 2 * ORDERS))
+    for longest, radius in RIGID_PASSES if rigid else PASSES:
+        equations, angle = _equations(at, frame, powers, longest, radius)
+        whole = equations.sum(0)
+        if not whole[0] > 0:  # no pairs
+            break
+        ridge = RIDGE * whole[0] / len(frame)
+        step = _solved(whole, 1e-6 * whole[0], np.zeros(2 * ORDERS))
+        if rigid:
+            motion = motion + step.reshape(ORDERS, 2)
+        else:
+            place = _Places(at, angle, cells)
+            gathered = place.gather(equations)
+            for along, across in SCALES_NM:
+                step = _solved(_smooth(gathered, along, across), ridge, step)
+            coefficients = coefficients + OVER_RELAXATION * step
+            motion = place.at(coefficients).reshape(-1, ORDERS, 2)
+        at = yx_nm + displacement(motion, now - frame)
+    return Registration(now, frame, yx_nm, np.broadcast_to(motion, (len(frame), ORDERS, 2)), rigid)
+
+
+def _powers(age: Floats) -> Floats:
+    u = age / HISTORY_FRAMES
+    return np.stack([u, u * u], -1)
+
+
+def _space_time(frame: Floats, yx_nm: Floats) -> Floats:
+    return np.column_stack([yx_nm, FRAME_NM * frame])
+
+
+def _equations(at: Floats, frame: Floats, powers: Floats, longest: float, radius: float) -> tuple[Floats, Floats]:
+    """Set up the normal equations of each localisation's pairs.
+
+    Args:
+        at: (E, 2) positions, moved as far as known.
+        frame: (E,) numbers of their frames.
+        powers: (E, orders) of their ages.
+        longest: age difference of a pair at most.
+        radius: of the neighbourhood, nm.
+
+    Returns:
+        (E, 13): three numbers (yy, yx, xx) of the information on each pair of orders, then (y, x) of each order's right
+        side; and (E,) the angle of the structure around each.
+    """
+    pairs = cKDTree(at).query_pairs(RADIUS_SDS * radius, output_type="ndarray")
+    apart = np.abs(frame[pairs[:, 0]] - frame[pairs[:, 1]])
+    one, other = pairs[(apart <= longest) & (apart >= MIN_AGE_DIFFERENCE)].T
+    gate_sd = WEIGHT_SHARE * radius
+    d_y, d_x = (at[other] - at[one]).T
+    weight = np.exp(-0.5 * (d_y**2 + d_x**2) / gate_sd**2)
+
+    def total(values: Floats) -> Floats:
+        return np.asarray(np.bincount(one, values, len(at)) + np.bincount(other, values, len(at)))
+
+    count = total(weight).clip(1e-9)
+    scatter = [total(weight * product) / count for product in (d_y * d_y, d_y * d_x, d_x * d_x)]
+    angle = 0.5 * np.arctan2(2 * scatter[1], scatter[2] - scatter[0]) % np.pi
+    information, pull = _precision(scatter, angle, GATE_SHARE * gate_sd**2)
+    # A localisation with many pairs is not measured as often: its own error is in all of them.
+    weight = weight / np.sqrt(0.5 * (count[one] + count[other]))
+    i_yy, i_yx, i_xx = (0.5 * (part[one] + part[other]) * weight for part in information)
+    p_yy, p_yx, p_xx = (0.5 * (part[one] + part[other]) * weight for part in pull)
+    lever = powers[one] - powers[other]
+    columns = []
+    for first in range(ORDERS):
+        for second in range(first, ORDERS):
+            both = lever[:, first] * lever[:, second]
+            columns += [total(both * part) for part in (i_yy, i_yx, i_xx)]
+    pull_y, pull_x = p_yy * d_y + p_yx * d_x, p_yx * d_y + p_xx * d_x
+    columns += [total(lever[:, order] * part) for order in range(ORDERS) for part in (pull_y, pull_x)]
+    return np.stack(columns, -1), angle
+
+
+def _precision(scatter: list[Floats], angle: Floats, gate: float) -> tuple[tuple[Floats, ...], tuple[Floats, ...]]:
+    """Compute the information of pairs, and their pull, from their scatter.
+
+    The pairs of a Gaussian structure of variance s, seen through a Gaussian gate g, have the variance c = 1 / (1/s +
+    1/g) and, where it moved by m, the mean c m / s. With p = 1/s = 1/c - 1/g, m is measured by d / (c p) with the
+    variance 1 / (c p^2): the information is c p^2 and the pull p d. Where c = g, along a filament, both vanish.
+
+    Args:
+        scatter: (yy, yx, xx) mean products of the pairs' distances, (E,) each, nm^2.
+        angle: (E,) of the larger principal axis.
+        gate: variance of the neighbourhood, nm^2.
+
+    Returns:
+        The matrices of information and of pull as (yy, yx, xx), (E,) each.
+    """
+    yy, yx, xx = scatter
+    middle, half = 0.5 * (yy + xx), np.hypot(0.5 * (yy - xx), yx)
+    sine, cosine = np.sin(angle), np.cos(angle)
+
+    def turned(along: Floats, across: Floats) -> tuple[Floats, ...]:
+        return (
+            along * sine**2 + across * cosine**2,
+            (along - across) * sine * cosine,
+            along * cosine**2 + across * sine**2,
+        )
+
+    c = [(middle + half).clip(MIN_VARIANCE_NM2), (middle - half).clip(MIN_VARIANCE_NM2)]
+    p = [(1 / part - 1 / gate).clip(0) for part in c]
+    return turned(c[0] * p[0] ** 2, c[1] * p[1] ** 2), turned(p[0], p[1])
+
+
+def _solved(equations: Floats, ridge: float, prior: Floats) -> Floats:
+    """Solve normal equations (..., 13) with a prior for what they leave open.
+
+    Returns:
+        (..., 4): velocity (y, x), acceleration (y, x).
+    """
+    matrix = np.zeros((*equations.shape[:-1], 2 * ORDERS, 2 * ORDERS))
+    column = 0
+    for first in range(ORDERS):
+        for second in range(first, ORDERS):
+            yy, yx, xx = (equations[..., column + part] for part in range(3))
+            column += 3
+            for i, j in ((first, second), (second, first)):
+                matrix[..., 2 * i, 2 * j], matrix[..., 2 * i, 2 * j + 1] = yy, yx
+                matrix[..., 2 * i + 1, 2 * j], matrix[..., 2 * i + 1, 2 * j + 1] = yx, xx
+    weights = ridge * np.repeat([1.0, ACCELERATION_RIDGE], 2)
+    right = equations[..., column:] + weights * prior
+    solved: Floats = np.linalg.solve(matrix + np.diag(weights), right[..., None])[..., 0]
+    return solved
+
+
+class _Places:
+    """Places of localisations on the grid of positions and orientations."""
+
+    def __init__(self, at: Floats, angle: Floats, cells: tuple[int, ...]) -> None:
+        self.shape = (ORIENTATIONS, *cells)
+        rows, columns = cells
+        yx = (at / GRID_NM).clip(0, np.array(cells) - 1.001)
+        corner = yx.astype(int)
+        turn = angle / np.pi * ORIENTATIONS % ORIENTATIONS
+        bin_ = turn.astype(int)
+        ways_y, ways_x, ways_t = ((1 - part, part) for part in (*(yx - corner).T, turn - bin_))
+        self.corners = [
+            (
+                ((bin_ + t) % ORIENTATIONS * rows + corner[:, 0] + i) * columns + corner[:, 1] + j,
+                ways_t[t] * ways_y[i] * ways_x[j],
+            )
+            for t in (0, 1)
+            for i in (0, 1)
+            for j in (0, 1)
+        ]
+
+    def gather(self, values: Floats) -> Floats:
+        """Add values (E, C) up on the grid, (orientations, rows, columns, C)."""
+        size = int(np.prod(self.shape))
+        parts = [sum(np.bincount(place, share * column, size) for place, share in self.corners) for column in values.T]
+        return np.stack(parts, -1).reshape(*self.shape, -1)
+
+    def at(self, values: Floats) -> Floats:
+        """Interpolate values of the grid, (E, C)."""
+        flat = values.reshape(-1, values.shape[-1])
+        return np.asarray(sum(flat[place] * share[:, None] for place, share in self.corners))
+
+
+def _smooth(gathered: Floats, along: float, across: float) -> Floats:
+    """Smooth equations (orientations, rows, columns, C) along structures."""
+    if along == across:
+        pooled = gathered.sum(0)
+        sd = along / GRID_NM
+        pooled = gaussian_filter(pooled, (sd, sd, 0), mode="constant") * (2 * np.pi * sd**2)
+        return np.broadcast_to(pooled, gathered.shape)
+    kernels = _kernels(along, across)
+    rows, columns = gathered.shape[1:3]
+    reach = kernels.shape[1] // 2
+    size = rows + 2 * reach, columns + 2 * reach
+    spectrum = np.fft.rfft2(gathered, s=size, axes=(1, 2)) * np.fft.rfft2(kernels, s=size, axes=(1, 2))[..., None]
+    whole = np.fft.irfft2(spectrum, s=size, axes=(1, 2))[:, reach : reach + rows, reach : reach + columns]
+    before, own, after = ORIENTATION_BLUR
+    return np.asarray(before * np.roll(whole, 1, 0) + own * whole + after * np.roll(whole, -1, 0))
+
+
+@lru_cache(maxsize=8)
+def _kernels(along: float, across: float) -> Floats:
+    """Make a Gaussian of peak 1 along each orientation, (orientations, n, n)."""
+    reach = int(np.ceil(2.5 * along / GRID_NM))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1] * GRID_NM
+    angle = np.pi * np.arange(ORIENTATIONS)[:, None, None] / ORIENTATIONS
+    s, t = y * np.sin(angle) + x * np.cos(angle), x * np.sin(angle) - y * np.cos(angle)
+    return np.asarray(np.exp(-0.5 * (s / along) ** 2 - 0.5 * (t / across) ** 2))

@@ -76,7 +76,7 @@ class Filaments:
         return wrapped
 
     def _glide_nm(self, time_frames: float) -> Floats:
-        """Compute how far each filament glided from where it was at time 0, (F, 2).
+        """Compute how far each filament glided since time 0, (F, 2) nm.
 
         Each has a direction of its own; parting ones share an axis.
         """

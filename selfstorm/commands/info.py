@@ -52,7 +52,7 @@ def _pictures_or_movie(file: Path) -> Iterator[str]:
 def _pictures(file: Path, records: list[dict[str, Any]]) -> Iterator[str]:
     last = records[-1]
     yield f"{file}: {len(records)} picture(s) of selfstorm"
-    for key in ("software", "command", "movie", "stream", "optics", "camera", "estimate", "state", "memory"):
+    for key in ("software", "command", "movie", "stream", "optics", "camera", "estimate", "state", "memory", "motion"):
         if last.get(key):
             yield f"{key}: {last[key]}"
     for index, record in enumerate(records):

@@ -38,6 +38,7 @@ OUTLIER_SHARE = 0.1  # of localisations that no structure predicts
 MIN_GAIN_Z = 3.0  # standard errors by which a shorter or a moved window must predict better
 PLACE_NM = 600.0
 MIN_IN_PLACE = 4
+MAX_LOSS_Z = 2.0  # standard errors by which the motion may predict a place worse than none
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class _Candidate:
 def choose_correction(
     recent: RecentLocalizations, first: int, now: int, *, field_nm: tuple[float, float]
 ) -> MotionCorrection:
-    """Choose the motion and the span that predict the newest localisations best.
+    """Choose motion and span that best predict the newest localisations.
 
     The window as it lay is kept unless another choice is better by 3 standard errors.
 
@@ -156,7 +157,7 @@ def _held_out(frame: Floats, now: int) -> NDArray[np.bool_]:
 def _candidates(
     recent: RecentLocalizations, held_out: NDArray[np.bool_], first: int, now: int, field_nm: tuple[float, float]
 ) -> Iterator[_Candidate]:
-    """Generate candidates, the simplest first: as it lay, rigid, local, shorter.
+    """Generate candidates, the simplest first: as it lay, rigid, local.
 
     The motion is estimated without the held-out localisations.
     """
@@ -222,5 +223,6 @@ def _uncertain(targets: Floats, gain: Floats) -> float:
     _, where = np.unique(place, axis=0, return_inverse=True)
     where = where.reshape(-1)
     count = np.bincount(where)
-    worse = (np.bincount(where, gain) < 0) & (count >= MIN_IN_PLACE)
+    error = np.sqrt(np.bincount(where, gain**2))
+    worse = (np.bincount(where, gain) < -MAX_LOSS_Z * error) & (count >= MIN_IN_PLACE)
     return float(count[worse].sum() / max(int(count[count >= MIN_IN_PLACE].sum()), 1))

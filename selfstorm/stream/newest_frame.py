@@ -1,4 +1,4 @@
-"""Move what a picture is drawn from to the time of the window's newest frame."""
+"""Move the parts of a picture to the time of its newest frame."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_UNCERTAIN_SHARE = 0.15  # of the newest localisations; above, a note says so
 
 @dataclass(frozen=True)
 class DrawnParts:
-    """What a picture is drawn from, at one time.
+    """Parts that a picture is drawn from, at one time.
 
     Attributes:
         found: localisations; None where none were made.
@@ -83,7 +83,8 @@ def parts_at_newest_frame(
     by = chosen.displacement_px((grid.height, grid.width), grid.pixel_nm, float(drawn[-1].numbers.mean()))
     emitters = displaced_map(parts.emitters, None if by is None else by.to(total.device), grid)
     found = chosen.moved(parts.found, int(drawn[0].numbers[0]))
-    return DrawnParts(found, total / frames, emitters, seen / frames, frames, _described(chosen, frames), _notes(chosen))
+    motion = _described(chosen, frames)
+    return DrawnParts(found, total / frames, emitters, seen / frames, frames, motion, _notes(chosen))
 
 
 def density_parts(parts: DrawnParts, selection: Selection, window: WindowFrames, grid: Grid) -> DrawnParts:
@@ -111,7 +112,8 @@ def _by_plan(
         if block.total is not None:
             total += displaced_map(block.total, by, grid)
         seen += displaced(block.y.sum(0)[None], by)[0]
-    return replace(parts, total=total / len(window), seen=seen / len(window), motion=f"{len(window)} frames moved to frame {now}")
+    frames = len(window)
+    return replace(parts, total=total / frames, seen=seen / frames, motion=f"{frames} frames moved to frame {now}")
 
 
 def displaced_map(m: Tensor, by: Tensor | None, grid: Grid) -> Tensor:

@@ -88,6 +88,15 @@ def scene(frames, seed):
     return np.stack([pixels for pixels, _ in shots])
 
 
+def drifting():
+    """A sample that moves by a tenth of a pixel in ten frames."""
+    there = Scene(
+        height=24, width=28, filaments=4, seed=11, density=6.0, on_frames=0.5, photons=2_500.0,
+        drift_nm_per_frame=(0.9, -0.6),
+    )  # fmt: skip
+    return np.stack([pixels for pixels, _ in simulate(there, frames=140)])
+
+
 def disturbed():
     """A movie with a flash, dark frames, stripes of the readout, and then another scene."""
     first = scene(140, seed=11)
@@ -106,6 +115,11 @@ def recorded(name, frames, side=32):
 
 HARD = {
     "disturbances": (disturbed, {"window": 40, "stride": 20}, {"cold", "warm", "rolled back", "scene changed"}),
+    "a sample that drifts": (
+        drifting,
+        {"window": 100, "stride": 20, "estimate": "fused"},
+        {"cold", "warm"},
+    ),
     "a real movie that bleaches": (
         lambda: recorded("real_3b_300.tif", 300),
         {"window": 100, "stride": 50},
@@ -138,6 +152,8 @@ def test_live_and_offline_decide_the_same_where_windows_are_hard(tmp_path, name,
     assert [one["first_seq"] for one in ours.records] == [one["first_frame"] for one in theirs.records]
     assert [one["state"] for one in ours.records] == [one["state"] for one in theirs.records]
     assert {one["state"] for one in ours.records} == states
+    assert [one["motion"] for one in ours.records] == [one["motion"] for one in theirs.records]
+    assert ("moved to frame 139" in ours.records[-1]["motion"]) == (name == "a sample that drifts")
     failed = cli.stderr.count("no picture of frames")
     assert (failed > 0) == (name == "disturbances"), cli.stderr
     assert f"published {len(ours.records)}, skipped 0, failed {failed}" in daemon.stdout

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import click
 import numpy as np
 
 from selfstorm.commands.console import run
+from selfstorm.frames import Array
 from selfstorm.io.atomic_files import atomic_write
 from selfstorm.metrics.ground_truth import score_picture
 from selfstorm.reconstruction import Reconstruction
@@ -26,6 +28,7 @@ from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.engine import EngineWindow, StreamEngine
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.model_kinds import new_model
+from selfstorm.stream.model_protocol import StreamModel
 from selfstorm.stream.settings import Motion, Settings
 
 WINDOW, STRIDE, FRAMES, FIRST = 100, 25, 300, 250
@@ -80,7 +83,7 @@ def score_motion(sample: str, seed: int, device: str) -> NowScore:
     results: dict[Motion, Reconstruction] = {}
     for motion in ("as-it-lay", "corrected"):
         settings = Settings(movie.scene.pixel_nm, scale=8, quality="fast", motion=motion)
-        engine = StreamEngine(lambda frames, settings=settings: new_model(settings, frames, compute))
+        engine = StreamEngine(partial(_new_model, settings, compute))
         for start in range(0, FRAMES - WINDOW + 1, STRIDE):
             span = WindowSpan(np.arange(start, start + WINDOW), start, STRIDE)
             results[motion] = engine.reconstruct(EngineWindow(span, lambda numbers: raw[numbers])).result
@@ -88,7 +91,11 @@ def score_motion(sample: str, seed: int, device: str) -> NowScore:
     return NowScore(sample, seed, results["corrected"].motion, lay, now)
 
 
-def _scored(result: Reconstruction, truth: np.ndarray[Any, Any], movie: Movie) -> tuple[float, float]:
+def _new_model(settings: Settings, compute: Compute, first_window: Array) -> StreamModel:
+    return new_model(settings, first_window, compute)
+
+
+def _scored(result: Reconstruction, truth: Array, movie: Movie) -> tuple[float, float]:
     score = score_picture(result.picture, truth, movie.scene.pixel_nm / result.scale)
     return round(score.pearson, 4), round(score.gt_frc_nm, 1)
 

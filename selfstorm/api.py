@@ -23,7 +23,7 @@ from selfstorm.stream.engine import EngineWindow, StreamEngine
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.model_kinds import new_model
 from selfstorm.stream.model_protocol import StreamModel
-from selfstorm.stream.offline import check_memory, check_windows
+from selfstorm.stream.offline import ArrayFrames, check_memory, check_windows
 from selfstorm.stream.processing_level import Estimate, Quality
 from selfstorm.stream.settings import Motion, Settings
 from selfstorm.stream.window import TooFewFramesError
@@ -129,7 +129,7 @@ def reconstruct(
 
     span = WindowSpan(np.arange(len(raw)), 0, len(raw))
     try:
-        outcome = StreamEngine(checked_model).reconstruct(EngineWindow(span, lambda numbers: raw))
+        outcome = StreamEngine(checked_model).reconstruct(EngineWindow(span, ArrayFrames(raw).read))
     except TooFewFramesError as error:
         raise InputError(str(error), where=name, hint="give a movie with more valid frames") from error
     made = outcome.result

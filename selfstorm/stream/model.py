@@ -21,7 +21,7 @@ from selfstorm.physics.operators import Grid
 from selfstorm.psf.models import Psf
 from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.field_state import FieldState
-from selfstorm.stream.frame_selection import NOT_FINITE
+from selfstorm.stream.frame_selection import MAX_LEVELS, NOT_FINITE, LightLevels
 from selfstorm.stream.instrument import Calibration, FieldOperators
 from selfstorm.stream.psf_learning import PsfLearning
 from selfstorm.stream.settings import Settings
@@ -92,7 +92,8 @@ def learn_model(settings: Settings, first_window: Array, compute: Compute) -> Se
     first_window = _finite(first_window)
     darkest = float(np.quantile(first_window.mean(0), 0.01))
     level = levels(first_window - darkest)
-    first_window, level = (each[~dark_among(first_window, level)] for each in (first_window, level))
+    dark = dark_among(first_window, level)
+    first_window, level = first_window[~dark], level[~dark]
     calm = first_window[~flashes(level, level)]
     hot = hot_pixels(calm)
     good = interpolate_hot_pixels(calm, hot)
@@ -101,9 +102,10 @@ def learn_model(settings: Settings, first_window: Array, compute: Compute) -> Se
     moments.add(camera.photons(good))
     psf = find_psf(moments, settings.pixel_nm, settings.psf).psf
     learning = PsfLearning(moments, len(calm), settings.psf, holds_first_window=True)
-    return model_of(
-        settings, Calibration(psf, camera, hot, saturation_level(good)), compute, FieldState(psf_learning=learning)
-    )
+    # Frames are ingested in parts, and the first part may hold nothing but dark ones.
+    light = LightLevels(levels(camera.photons(good))[-MAX_LEVELS:]) if dark.any() else LightLevels()
+    state = FieldState(psf_learning=learning, light=light)
+    return model_of(settings, Calibration(psf, camera, hot, saturation_level(good)), compute, state)
 
 
 def _finite(frames: Array) -> Array:

@@ -10,6 +10,7 @@ from selfstorm.physics.bad_data import dark_among, flashes, hot_pixels, interpol
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import GaussianPsf, Scene, place, simulate
 from selfstorm.stages.saturation import restore_saturated
+from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.settings import Settings
 from selfstorm.stream.window import TooFewFramesError
 
@@ -120,6 +121,15 @@ def test_dark_frames_do_not_count_however_many_they_are(clean, order):
     assert np.array_equal(results[0].picture, results[1].picture)
     assert results[0].camera == results[1].camera
     assert f"{len(dark)} frames left out: recorded while the light was off" in results[0].notes
+
+
+def test_dark_frames_are_left_out_of_parts_that_hold_no_others(clean):
+    raw = np.r_[dark_frames_like(clean, 20), clean]
+    model = learned(Settings(100.0, quality="fast", estimate="density"), raw, CPU)
+    for first in (0, 20):
+        model.ingest(raw[first : first + 20], WindowSpan(np.arange(first, first + 20), 0, len(raw)))
+    model.ingest(raw[40:], WindowSpan(np.arange(40, len(raw)), 0, len(raw)))
+    assert model.picture(WindowSpan(np.arange(len(raw)), 0, len(raw))).frames == len(clean)
 
 
 def test_half_the_light_and_flashes_leave_no_dark_frames(clean):

@@ -37,12 +37,12 @@ class FollowDaemon(QtWidgets.QWidget):  # type: ignore[misc]
     """Dock with a daemon's address and its verdict on the picture.
 
     Args:
-        viewer: napari's viewer, which gets the layers.
+        napari_viewer: napari's viewer, which gets the layers; napari gives it by this name.
     """
 
-    def __init__(self, viewer: Any) -> None:
+    def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
-        self._viewer = viewer
+        self._viewer = napari_viewer
         self._subscriber: Subscriber | None = None
         self._heard_s = 0.0
         self._metrics: MetricTable[Any] = METRICS

@@ -7,7 +7,7 @@ import numpy as np
 from daemon.protocol.messages import Status
 from selfstorm.frames import StreamInfo
 
-GB = 1e9
+MB, GB = 1e6, 1e9
 
 
 def recording_text(status: Status | None, info: StreamInfo | None) -> str:
@@ -19,12 +19,17 @@ def recording_text(status: Status | None, info: StreamInfo | None) -> str:
         return ""
     parts = [f"{status.recorded_frames:,} frames"]
     if info is not None and info.stream == status.stream:
-        parts.append(f"{status.recorded_frames * frame_bytes(info) / GB:.2f} GB")
+        parts.append(size_text(status.recorded_frames * frame_bytes(info)))
     if (left_s := status.disk_left_s) is not None:
         parts.append(f"{disk_left_text(left_s)} of disk left")
     if status.recording_missing:
         parts.append(f"{status.recording_missing:,} missing")
     return f"● REC  {', '.join(parts)}"
+
+
+def size_text(count_bytes: float) -> str:
+    """Format a size: '1.6 MB', '2.10 GB'."""
+    return f"{count_bytes / GB:.2f} GB" if count_bytes >= GB / 10 else f"{count_bytes / MB:.1f} MB"
 
 
 def disk_left_text(left_s: float) -> str:

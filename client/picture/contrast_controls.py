@@ -15,6 +15,7 @@ from client.picture.contrast import Contrast
 from client.picture.contrast_menu import ContrastMenu
 from client.picture.histogram import histogram_of
 from client.widgets.buttons import DrawnButton
+from client.widgets.labels import named_label
 from selfstorm.frames import Array
 
 LEVEL_WIDTH_PX = 68
@@ -55,13 +56,14 @@ class ContrastControls(QtWidgets.QWidget):
         self.menu.changed.connect(lambda values: self.change(**values))
         for box in (self.low, self.high):
             box.typed.connect(lambda: self.change(auto=False, low=self.low.value(), high=self.high.value()))
+        self.unit = named_label("dim", "")
         self._lay_out()
 
     def _lay_out(self) -> None:
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(4)
-        for part in (self.colours, self.auto, self.low, QtWidgets.QLabel("–"), self.high, self.more):
+        for part in (self.colours, self.auto, self.low, QtWidgets.QLabel("–"), self.high, self.unit, self.more):
             row.addWidget(part)
 
     def restyle(self) -> None:
@@ -76,12 +78,13 @@ class ContrastControls(QtWidgets.QWidget):
         name = colours or self.colours.currentText()
         return lookup_table(name, self.contrast.gamma, invert=self.contrast.invert)
 
-    def levels_for(self, pixels: Array) -> tuple[float, float]:
-        """Return the levels to draw a picture with.
+    def levels_for(self, pixels: Array, unit: str) -> tuple[float, float]:
+        """Return the levels to draw a picture with, which are in its unit.
 
         Automatic levels are shown in the boxes.
         """
         self._pixels = pixels
+        self.unit.setText(unit)
         low, high = self.contrast.levels(pixels)
         self._levels = low, high
         if self.menu.isVisible():

@@ -13,6 +13,8 @@ from client.picture.pictures import Picture, PicturePair
 LINE = (255, 255, 255, 110)
 ON_TOP = 900
 
+ROUNDING = 1e-6
+
 
 class Crosshair(QtCore.QObject):
     """Crosshair in several pyqtgraph PlotWidgets.
@@ -28,6 +30,7 @@ class Crosshair(QtCore.QObject):
     def __init__(self, plots: tuple[Any, ...]) -> None:
         super().__init__()
         self.lines = []
+        self._off = False
         for plot in plots:
             lines = tuple(pg.InfiniteLine(angle=angle, pen=pg.mkPen(LINE), movable=False) for angle in (90, 0))
             for line in lines:
@@ -53,7 +56,13 @@ class Crosshair(QtCore.QObject):
         self._show(True)
         self.moved.emit(place.x(), place.y())
 
+    def switch_off(self, off: bool) -> None:
+        """Hide the lines until they are switched on again."""
+        self._off = off
+        self._show(False)
+
     def _show(self, shown: bool) -> None:
+        shown = shown and not self._off
         for line in (line for lines in self.lines for line in lines):
             line.setVisible(shown)
 
@@ -76,5 +85,7 @@ def describe_point(pair: PicturePair, x: float, y: float) -> str:
 
 
 def _value(picture: Picture, field: PictureField, x: float, y: float) -> float:
+    """Return the value at x, y; 0 for rounding noise such as 1e-15."""
     height, width = picture.pixels.shape
-    return float(picture.pixels[int(y / field.height * height), int(x / field.width * width)])
+    value = float(picture.pixels[int(y / field.height * height), int(x / field.width * width)])
+    return value if abs(value) > ROUNDING else 0.0

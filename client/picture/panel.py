@@ -176,8 +176,8 @@ class PicturePanel(QtWidgets.QWidget):
         if self.picture is None or self.field is None:
             return
         pixels = self.picture.pixels
-        known = self.image.field
-        self.image.show_pixels(pixels, self.controls.levels_for(pixels), self._table(), self.field)
+        known, levels = self.image.field, self.controls.levels_for(pixels, self.picture.unit)
+        self.image.show_pixels(pixels, levels, self._table(), self.field)
         if self.field != known:
             self.view.itemBoundsChanged(self.image)
 

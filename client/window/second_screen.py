@@ -29,6 +29,7 @@ class SecondScreen:
         window = self._window
         window.strip.show_cells(not on)
         window.sr.set_bare(on)
+        window.crosshair.switch_off(on)
         if on:
             parts = (window.menuBar(), window.tool_bar, window.side, window.time_bar, window.foot)
             self._hidden = [part for part in parts if not part.isHidden()]

@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "daemon"))
 
 from daemon_process import DAEMON, as_toml, free_ports, posix, simulated
 
+from client.picture.crosshair import describe_point
 from client.picture.region import CameraRegion
 from client.window.action_table import ACTIONS
 from client.window.connect_dialog import ConnectDialog
@@ -314,6 +315,24 @@ def test_a_right_click_offers_what_can_be_done_with_the_picture(showing):
     showing.window.sr.view.menu_requested.emit(QtCore.QPoint(50, 50))
     assert showing.window.context_menu.isVisible()
     showing.window.context_menu.close()
+
+
+def test_the_unit_stands_beside_the_levels_and_noise_is_zero(showing, publisher):
+    assert showing.window.sr.controls.unit.text() == "photons/frame"
+    assert showing.window.raw.controls.unit.text() == "ADU"
+    publisher.send_window(1, level=1e-12)
+    showing.until(lambda: showing.shows(1))
+    assert "super-resolved 0 photons/frame" in describe_point(showing.state.shown, 0.05, 0.15)
+
+
+def test_the_second_screen_has_no_crosshair(showing):
+    plot, view = showing.window.sr.plot, showing.window.sr.view
+    showing.do("second_screen")
+    plot.scene().sigMouseMoved.emit(view.mapViewToScene(QtCore.QPointF(0.05, 0.15)))
+    assert not any(line.isVisible() for lines in showing.window.crosshair.lines for line in lines)
+    showing.do("second_screen")
+    plot.scene().sigMouseMoved.emit(view.mapViewToScene(QtCore.QPointF(0.05, 0.15)))
+    assert all(line.isVisible() for lines in showing.window.crosshair.lines for line in lines)
 
 
 def test_a_recording_is_seen_in_the_window_and_its_title(showing, publisher, port):

@@ -39,7 +39,7 @@ def test_the_manifest_is_valid():
 
 
 def test_pictures_become_layers_in_micrometres_and_follow(viewer, dock, qtbot, port):
-    with Publisher(port) as publisher:
+    with Publisher(port, run="first-run") as publisher:
         dock.button.click()
         publisher.send_windows_for_ever()
         qtbot.waitUntil(lambda: {"camera mean", "super-resolved"} <= set(viewer.layers), timeout=20_000)

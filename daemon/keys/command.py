@@ -63,7 +63,8 @@ def new(name: str, control: bool, output: Path | None, server_key: str | None, k
     ring.allow(name, public, _role(control))
     click.echo(f"with {file} {name} may {_may(_role(control))}: copy it to the other machine safely, and run there:")
     click.echo(f"    selfstorm-viewer --daemon {HERE} --key {file.name}")
-    click.echo(f'This daemon is reached there with results = "tcp://0.0.0.0:{PORT}" under [server].')
+    addresses = f'results = "tcp://0.0.0.0:{PORT}" and control = "tcp://0.0.0.0:{PORT + 1}"'
+    click.echo(f"This daemon is reached there with {addresses} under [server].")
 
 
 @keys.command()

@@ -1,4 +1,4 @@
-"""A napari dock that follows a real stream, in napari's own viewer, offscreen."""
+"""A napari dock that follows a real stream, with napari's own viewer and layers."""
 
 import warnings
 from pathlib import Path
@@ -15,18 +15,17 @@ pytestmark = pytest.mark.filterwarnings("default")
 
 
 @pytest.fixture
-def viewer(qtbot):
-    viewer = napari.Viewer(show=False)
-    yield viewer
-    viewer.close()
+def viewer():
+    """napari's viewer without its window, which needs OpenGL."""
+    return napari.components.ViewerModel()
 
 
 @pytest.fixture
 def dock(viewer, qtbot, port):
-    plugins = npe2.PluginManager.instance()
-    if "selfstorm" not in plugins:  # not installed: run from the source
-        plugins.register(npe2.PluginManifest.from_file(MANIFEST))
-    _, dock = viewer.window.add_plugin_dock_widget("selfstorm", "Follow a daemon")
+    from client.napari_dock import FollowDaemon
+
+    dock = FollowDaemon(viewer)
+    qtbot.addWidget(dock)
     dock.address.setText(f"127.0.0.1:{port}")
     yield dock
     dock.stop()

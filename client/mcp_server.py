@@ -8,7 +8,8 @@ They speak over standard input and output, as agents start it:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -44,11 +45,17 @@ def make_server(address: DaemonAddress, *, may_set: bool = False) -> MCPServer:
         may_set: Whether agents may change settings; the key must allow it too.
     """
     from mcp.server.mcpserver import Image, MCPServer
+    from mcp.server.mcpserver.exceptions import ToolError
 
     server = MCPServer("selfstorm", instructions=INSTRUCTIONS)
 
-    def connected() -> Daemon:
-        return Daemon(address, key=address.key)
+    @contextmanager
+    def connected() -> Iterator[Daemon]:
+        try:
+            with Daemon(address, key=address.key) as daemon:
+                yield daemon
+        except InputError as error:
+            raise ToolError(str(error)) from None  # any other error is not told to the agent
 
     def status() -> dict[str, Any]:
         """Report frames, losses, windows, rate, latency and settings."""
@@ -74,7 +81,7 @@ def make_server(address: DaemonAddress, *, may_set: bool = False) -> MCPServer:
             if view is not None and max(view.pixels.shape) > MAX_SIDE_PX:
                 view = daemon.view(kind, zoom=-(-max(view.pixels.shape) // MAX_SIDE_PX))
         if view is None:
-            raise InputError("there is no picture yet", hint="ask again after one window of frames")
+            raise ToolError("there is no picture yet; ask again after one window of frames")
         low, high = auto_levels(view.pixels)
         grey = np.clip((view.pixels - low) / max(high - low, 1e-30) * 255, 0, 255).astype(np.uint8)
         facts = {"low": low, "high": high, "zoom": view.zoom, **view.header.model_dump(mode="json")}

@@ -24,6 +24,7 @@ class Badge(QtWidgets.QGraphicsItem):
         self._field: PictureField | None = None
         self._colour = QtGui.QColor("white")
         self.text = ""
+        self._below_px = 0
         self.setZValue(1000)
         self.hide()
         view.sigRangeChanged.connect(self._place)
@@ -41,6 +42,11 @@ class Badge(QtWidgets.QGraphicsItem):
         self.setVisible(bool(text) and field is not None)
         self._place()
         self.update()
+
+    def keep_below(self, height_px: int) -> None:
+        """Leave the upper rows of the view to a banner."""
+        self._below_px = height_px
+        self._place()
 
     def boundingRect(self) -> QtCore.QRectF:
         """Return the box it is drawn in."""
@@ -68,5 +74,8 @@ class Badge(QtWidgets.QGraphicsItem):
             return
         width, height = self._view.viewPixelSize()
         (left, _), (top, _) = self._view.viewRange()
-        x, y = max(0.0, -left / width), max(0.0, -top / height)  # of the picture's corner, where it is visible
+        x, y = (
+            max(0.0, -left / width),
+            max(float(self._below_px), -top / height),
+        )  # of the picture's corner, where it is visible
         self.setPos(x + MARGIN_PX, y + MARGIN_PX)

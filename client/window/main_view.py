@@ -111,6 +111,11 @@ class MainView(PicturePanel):
         colour = ON_PICTURE.preview if pair.sr.preview else ON_PICTURE.level(grade_level(pair))
         self.badge.show_text(grade_text(pair), colour, grade_explanation(pair), self.field)
 
+    def show_stale(self, reason: str) -> None:
+        """Mark the picture as stale and say why, with the badge below the mark."""
+        super().show_stale(reason)
+        self.badge.keep_below(self.banner.sizeHint().height() if reason else 0)
+
     def show_error(self, picture: Picture | None) -> None:
         """Set the error map of the same window, where it has one."""
         self.error_overlay.set_map(picture, self.field)

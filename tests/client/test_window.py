@@ -198,6 +198,8 @@ def test_a_dead_daemon_is_said_and_a_new_one_is_picked_up(showing, publisher, po
         assert panel.banner.isVisible()
         assert "STALE" in panel.banner.text()
         assert panel.view.childGroup.opacity() < 1
+    badge, banner = showing.window.sr.badge, showing.window.sr.banner
+    assert badge.pos().y() >= banner.height() > 0
     with Publisher(port, run="second-run") as reborn:
         showing.until(lambda: "PREVIOUS RUN" in showing.window.sr.banner.text())
         reborn.send_window(0)

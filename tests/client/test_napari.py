@@ -41,7 +41,9 @@ def test_pictures_become_layers_in_micrometres_and_follow(viewer, dock, qtbot, p
     with Publisher(port, run="first-run") as publisher:
         dock.button.click()
         publisher.send_windows_for_ever()
-        qtbot.waitUntil(lambda: {"camera mean", "super-resolved"} <= set(viewer.layers), timeout=20_000)
+        qtbot.waitUntil(
+            lambda: {"camera mean", "super-resolved"} <= {one.name for one in viewer.layers}, timeout=20_000
+        )
         layer = viewer.layers["super-resolved"]
         np.testing.assert_allclose(layer.scale, (0.025, 0.025))
         corners = [layer.extent.world[0] for layer in viewer.layers]

@@ -15,9 +15,9 @@ MICRO = ("µm", "μm", "um", "\\u00B5m", "micron", "microns", "micrometer", "mic
 NM_PER_UNIT: dict[str, float] = {
     **dict.fromkeys(("nm", "nanometer", "nanometers", "nanometre", "nanometres"), 1.0),
     **dict.fromkeys(MICRO, 1e3),
-    **dict.fromkeys(("mm", "millimeter", "millimeters"), 1e6),
-    **dict.fromkeys(("cm", "centimeter", "centimeters"), 1e7),
-    **dict.fromkeys(("m", "meter", "meters"), 1e9),
+    **dict.fromkeys(("mm", "millimeter", "millimeters", "millimetre", "millimetres"), 1e6),
+    **dict.fromkeys(("cm", "centimeter", "centimeters", "centimetre", "centimetres"), 1e7),
+    **dict.fromkeys(("m", "meter", "meters", "metre", "metres"), 1e9),
     **dict.fromkeys(("pm", "picometer"), 1e-3),
     **dict.fromkeys(("Å", "Å", "A", "angstrom", "angstroms"), 0.1),
     **dict.fromkeys(("in", "inch", "inches"), 2.54e7),

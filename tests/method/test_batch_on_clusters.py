@@ -6,7 +6,6 @@ They come with the extras `ray` and `dask`; a job of the continuous integration 
 import contextlib
 import csv
 import os
-import re
 import shutil
 import signal
 import socket
@@ -102,7 +101,7 @@ def ray_cluster(start, folder):
     port = free_port()
     client = ("--ray-client-server-port", port, "--port", free_port())
     quiet = ("--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={folder / 'ray'}")
-    start(*RAY, "start", "--head", "--block", "--num-cpus", 2, *client, *quiet)
+    start(*RAY, "start", "--head", "--block", "--num-cpus", 2, "--node-ip-address", "127.0.0.1", *client, *quiet)
     return f"ray://127.0.0.1:{port}"
 
 
@@ -139,7 +138,9 @@ def assert_done(archive, output, said):
     for name, expected in ours.items():
         np.testing.assert_array_equal(theirs[name], expected, strict=True)
     with (output / "selfstorm_batch.csv").open() as file:
-        assert [row["state"] for row in csv.DictReader(file)] == ["done"] * COUNT
+        states = [row["state"] for row in csv.DictReader(file)]
+    assert len(states) == COUNT
+    assert set(states) <= {"done", "done before"}  # before: its worker was killed when the pictures were there
     assert (output / "selfstorm_batch.html").read_text().count("<tr>") == COUNT + 1
 
 
@@ -152,7 +153,7 @@ def test_a_cluster_gives_the_same_pictures_bit_for_bit(archive, cluster, tmp_pat
 
 def workers_of(movie):
     """The processes that started the reconstruction of a movie: workers of a cluster."""
-    line = [shutil.which("ps"), "-eo", "pid,ppid,args"]
+    line = [shutil.which("ps"), "-ww", "-eo", "pid,ppid,args"]
     listed = subprocess.run(line, capture_output=True, text=True, check=True).stdout
     return [int(line.split()[1]) for line in listed.splitlines() if "reconstruct" in line and str(movie) in line]
 
@@ -164,7 +165,7 @@ def test_a_worker_that_is_killed_loses_nothing(archive, cluster, tmp_path):
         os.kill(until(lambda: workers_of(tmp_path / "out"), "a recording is under way")[0], signal.SIGKILL)
         said, errors = batch.communicate()
     assert batch.returncode == 0, said + errors
-    assert_done(archive, tmp_path / "out", re.sub("done before", "done", said))
+    assert_done(archive, tmp_path / "out", said)
     assert not workers_of(tmp_path / "out")
 
 

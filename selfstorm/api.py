@@ -14,7 +14,9 @@ from selfstorm.errors import InputError
 from selfstorm.frames import Array
 from selfstorm.io.movies import MovieFile
 from selfstorm.localizations import Localizations
+from selfstorm.metrics.finding import Finding
 from selfstorm.metrics.ground_truth import PictureScore, score_picture
+from selfstorm.metrics.verdict import verdict
 from selfstorm.psf.models import Psf
 from selfstorm.simulation.movie import simulate as simulated_frames
 from selfstorm.simulation.scene import Scene
@@ -44,6 +46,8 @@ class Result:
         error_map: (H, W) float32 photons a frame, mean frame less what the picture explains; None where the model
             knows no optics.
         notes: assumptions, and when not to trust the picture.
+        trust_map: (H, W) float32, 0..1, where two halves of the frames agree; NaN where they were not compared, None
+            where the picture has no localisations.
     """
 
     picture: Array
@@ -52,6 +56,12 @@ class Result:
     metrics: Mapping[str, float]
     error_map: Array | None
     notes: tuple[str, ...]
+    trust_map: Array | None = None
+
+    @property
+    def verdict(self) -> Finding | None:
+        """The picture judged in one word, with cause and remedy; None for pictures without localisations."""
+        return verdict(self.metrics)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +144,7 @@ def reconstruct(
         raise InputError(str(error), where=name, hint="give a movie with more valid frames") from error
     made = outcome.result
     table = None if made.localizations is None else _table(made.localizations)
-    return Result(made.picture, pixel_nm / made.scale, table, made.metrics, made.error_map, made.notes)
+    return Result(made.picture, pixel_nm / made.scale, table, made.metrics, made.error_map, made.notes, made.trust_map)
 
 
 def simulate(frames: int = 400, **scene: Any) -> SimulatedMovie:

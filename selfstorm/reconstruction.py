@@ -41,6 +41,8 @@ class Reconstruction:
         metrics: by key, see selfstorm.metrics.registry.METRICS; those that could not be measured are left out.
         error_map: see selfstorm.metrics.self_consistency; None at levels that do not assess it.
         unit: unit of a pixel of the picture.
+        trust_map: (H, W) float32, where two halves of the frames agree (selfstorm.metrics.split_halves); NaN where they
+            were not compared, None where they never were.
     """
 
     picture: Array
@@ -62,3 +64,4 @@ class Reconstruction:
     metrics: Mapping[str, float] = field(default_factory=dict)
     error_map: Array | None = None
     unit: str = PICTURE_UNIT
+    trust_map: Array | None = None

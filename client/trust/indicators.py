@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from client.state import ViewerState
 from client.trust.freshness import has_ended, past_text, seconds, silence_s, stale_reason
-from daemon.protocol.findings import NOT_MEASURED, all_well, is_recent, metric_finding, model, quality, run_findings
+from daemon.protocol.findings import (
+    NOT_MEASURED,
+    all_well,
+    is_recent,
+    metric_finding,
+    model,
+    picture_verdict,
+    quality,
+    run_findings,
+)
 from daemon.protocol.messages import PictureHeader, Status
 from selfstorm.metrics.finding import Finding, Level, worst_level
 from selfstorm.metrics.registry import MetricDescription
@@ -30,7 +39,7 @@ def indicators(state: ViewerState, now: float) -> tuple[Finding, ...]:
         return (connection, camera, window, level, *run, *metrics)
     camera, *run = run_findings(status, state.info, state.losses, now)
     window = _window(state, status, now)
-    return (connection, camera, window, _quality(state), *_with_model(state, run), *_metrics(state))
+    return (connection, camera, window, _quality(state), *_with_model(state, run), *_verdict(state), *_metrics(state))
 
 
 def sentence(state: ViewerState, shown: tuple[Finding, ...]) -> tuple[Level, str]:
@@ -137,13 +146,25 @@ def _shown_metrics(state: ViewerState) -> tuple[MetricDescription, ...]:
     return tuple(one for one in state.metrics if one.indicator and (one.key in known or not one.costly))
 
 
+def _verdict(state: ViewerState) -> tuple[Finding, ...]:
+    """Judge the picture shown in one word, the refined one before it where it is a preview."""
+    refined = _refined(state)
+    judged = picture_verdict(refined[-1]) if refined else None
+    return () if judged is None else (judged,)
+
+
+def _refined(state: ViewerState) -> tuple[PictureHeader, ...]:
+    """Return the headers of refined pictures up to the one shown."""
+    number = state.history.last if state.playhead.at is None else state.playhead.at
+    return state.trend.last_refined(number, HYSTERESIS_WINDOWS)
+
+
 def _metrics(state: ViewerState) -> tuple[Finding, ...]:
     """Judge the metrics of the picture shown.
 
     Of a preview, its delivery, and the quality of the refined picture before it.
     """
-    number = state.history.last if state.playhead.at is None else state.playhead.at
-    refined = state.trend.last_refined(number, HYSTERESIS_WINDOWS)
+    refined = _refined(state)
     header = state.shown.sr.header if state.shown else None
     return tuple(_metric(one, refined, header) for one in _shown_metrics(state))
 

@@ -21,7 +21,8 @@ MAX_SHARE_TO_STEP_UP, MAX_SHARE_TO_STAY = 0.7, 0.85
 # Share for a single window with skipped frames to catch up: one window waits, none is skipped.
 MAX_SHARE_ONCE = 1.7
 NEWEST_WEIGHT = 0.3  # of a new measurement in the running mean
-MAX_TUNING_SHARE = 0.05  # of all time, for PSF updates that do not fit into a stride
+# Shares of all time for work that is due now and then and does not fit into a stride: PSF updates, checks of claims.
+MAX_OCCASIONAL_SHARES = {"optics": 0.05, "claims": 0.1}
 TIMED_STAGES = tuple(stage for stage in STAGES if stage.costs)
 # Launches of the same units, counted (python -m benchmarks.stride). On a graphics card a step takes at least as long as
 # its launches, while an iteration of a small field is part of one.
@@ -44,6 +45,7 @@ INITIAL_COSTS = {
     "optics": 200.0,
     "preview": PREVIEW_ITERATIONS + 8.0,
     "quality": 26.0,
+    "claims": 3000.0,
     "other": 10.0,
 } | {key: cost for stage in TIMED_STAGES for key, cost in stage.costs.items()}
 
@@ -59,6 +61,7 @@ class Workload:
         stride: frames until the next window.
         stride_s: seconds until the next window.
         psf_update_due: whether the PSF should be fine-tuned again.
+        claims_due: whether what is claimed of pictures should be checked again.
     """
 
     new: int
@@ -67,6 +70,7 @@ class Workload:
     stride: int
     stride_s: float
     psf_update_due: bool
+    claims_due: bool = False
 
 
 class LoadController:
@@ -95,7 +99,7 @@ class LoadController:
             key: max(cost, INITIAL_LAUNCHES.get(key, 0) * launch_s / iteration_s) for key, cost in INITIAL_COSTS.items()
         }
         self._step = 0
-        self._tuned_s = clock()
+        self._done_s = dict.fromkeys(MAX_OCCASIONAL_SHARES, clock())
 
     @property
     def step(self) -> ProcessingLevel:
@@ -120,13 +124,17 @@ class LoadController:
             if better.estimate != chosen.estimate and self._lasts(number, better, demand):
                 chosen = replace(chosen, name=f"{chosen.name}, catching up", ahead=better.estimate)
                 break
-        if chosen.optics and demand.psf_update_due:
-            left_s = MAX_SHARE_TO_STAY * demand.stride_s - self.seconds(chosen, demand)
-            cost_s = self._costs["optics"] * self._iteration_s
-            put_off = cost_s > left_s and self._clock() - self._tuned_s < cost_s / MAX_TUNING_SHARE
-            chosen = replace(chosen, optics=not put_off)
-            if chosen.optics:
-                self._tuned_s = self._clock()
+        due = {"optics": chosen.optics and demand.psf_update_due}
+        due["claims"] = chosen.claims and chosen.measure_quality and demand.claims_due
+        left_s = MAX_SHARE_TO_STAY * demand.stride_s - self.seconds(chosen, demand)
+        for work in (name for name, is_due in due.items() if is_due):
+            cost_s = self._costs[work] * self._iteration_s
+            put_off = cost_s > left_s and self._clock() - self._done_s[work] < cost_s / MAX_OCCASIONAL_SHARES[work]
+            if put_off:
+                chosen = replace(chosen, optics=False) if work == "optics" else replace(chosen, claims=False)
+            else:
+                self._done_s[work] = self._clock()
+                left_s -= cost_s
         return chosen
 
     def max_frames(self, stride_s: float) -> int:

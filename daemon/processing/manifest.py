@@ -86,6 +86,7 @@ class ProcessingLevelLine(Line):
     quick: bool
     ahead: Estimate | None = None
     measure_quality: bool = Field(default=True, alias="judged")
+    claims: bool = True
 
 
 class WindowLine(Line):

@@ -249,6 +249,7 @@ class Reconstructor:
             stride=window.stride,
             stride_s=stride_s(window) * self._budget(),
             psf_update_due=cost.psf_update_due,
+            claims_due=cost.claims_due,
         )
 
     def _affordable_level(self, load: LoadController, window: Window, workload: Workload) -> ProcessingLevel:

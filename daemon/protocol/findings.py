@@ -15,6 +15,7 @@ from daemon.sources.kinds import is_stored, loss_of, scheme_of
 from selfstorm.frames import StreamInfo
 from selfstorm.metrics.finding import Finding, Level
 from selfstorm.metrics.registry import MetricDescription, MetricTable
+from selfstorm.metrics.verdict import verdict
 
 SILENT_AFTER_S = 3.0  # a daemon sends its status twice a second
 RECENT_S = 60.0
@@ -169,8 +170,19 @@ def metric_finding(metric: MetricDescription, picture: Measured, before: Level =
 
 
 def metric_findings(table: MetricTable[Any], picture: Measured) -> tuple[Finding, ...]:
-    """Judge all metrics that a picture carries."""
-    return tuple(metric_finding(metric, picture) for metric, _ in table.known(picture.metrics))
+    """Judge all metrics that a picture carries, the verdict first."""
+    judged = picture_verdict(picture)
+    found = tuple(metric_finding(metric, picture) for metric, _ in table.known(picture.metrics))
+    return found if judged is None else (judged, *found)
+
+
+def picture_verdict(picture: Measured) -> Finding | None:
+    """Judge a picture in one word; None for previews and for pictures without localisations."""
+    judged = None if picture.grade == "preview" else verdict(picture.metrics)
+    if judged is None or picture.grade == "full" or not judged.serious:
+        return judged
+    hint = f"Quality was reduced to '{picture.effort}', which may explain it; judge a picture of full quality."
+    return Finding(judged.name, judged.value, "warning", judged.why, hint)
 
 
 def all_well(status: Status, metrics: Mapping[str, float]) -> str:

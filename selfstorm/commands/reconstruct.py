@@ -108,6 +108,7 @@ def reconstruct(
     from selfstorm.io.localization_table import TableInfo
     from selfstorm.io.movie_frames import MovieFrames
     from selfstorm.metrics.registry import METRICS
+    from selfstorm.metrics.verdict import verdict
     from selfstorm.stream.compute_resources import Compute
     from selfstorm.stream.engine import StreamEngine
     from selfstorm.stream.model_protocol import StreamModel
@@ -155,6 +156,8 @@ def reconstruct(
                 raise InputError(failed[0], where=movie, hint="give a movie with more valid frames")
     click.echo(f"{result.optics}; {result.camera}")
     click.echo(METRICS.line(result.metrics))
+    if judged := verdict(result.metrics):
+        click.echo(f"verdict: {judged.value}. {judged.explanation}")
     if result.fit is not None:
         click.echo(f"fine-tuning of the optics {result.fit}")
     for note in (*failed, *result.notes, *_doubts(result, pixel_nm)):

@@ -28,7 +28,15 @@ from selfstorm.io.ome_tiff import OmeTiffWriter
 if TYPE_CHECKING:
     from selfstorm.reconstruction import Reconstruction
 
-APART = {"picture", "raw_mean", "fit", "psf", "localizations", "error_map"}  # of a reconstruction, not in its record
+APART = {
+    "picture",
+    "raw_mean",
+    "fit",
+    "psf",
+    "localizations",
+    "error_map",
+    "trust_map",
+}  # of a reconstruction, not in its record
 
 
 @dataclass(frozen=True, slots=True)

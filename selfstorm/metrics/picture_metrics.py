@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from selfstorm.localizations import Localizations
-from selfstorm.metrics.self_consistency import SelfConsistency, resolution_nm
+from selfstorm.metrics.claim_evidence import ClaimEvidence
+from selfstorm.metrics.self_consistency import SelfConsistency
 from selfstorm.physics.operators import Grid
 from selfstorm.stages.held_out import HeldOut
 
@@ -28,6 +29,9 @@ class PictureEvidence:
         consistency: The picture against the mean frame; None at levels that do not assess it.
         iterations: Of the density network.
         held_out: What held-out frames say of that number; None where they were not asked yet.
+        claims: Evidence for what is claimed of the picture; None where there is none yet.
+        psf_sigma_nm: Width of the PSF in use.
+        motion_nm: Root-mean-square distance that the sample moved within the window; None where it was not estimated.
     """
 
     picture: Tensor
@@ -40,6 +44,9 @@ class PictureEvidence:
     consistency: SelfConsistency | None = None
     iterations: int = 0
     held_out: HeldOut | None = None
+    claims: ClaimEvidence | None = None
+    psf_sigma_nm: float | None = None
+    motion_nm: float | None = None
 
 
 def misfit(evidence: PictureEvidence) -> float:
@@ -62,9 +69,52 @@ def agreement(evidence: PictureEvidence) -> float | None:
 
 
 def resolution(evidence: PictureEvidence) -> float | None:
-    """Estimate the resolution of the localisations, nm; None of too few."""
+    """Return the resolution of the structure, nm.
+
+    None where it is no finer than the PSF, and for pictures without localisations.
+    """
+    claims = _claims(evidence)
+    return None if claims is None else claims.resolution_nm
+
+
+def fidelity(evidence: PictureEvidence) -> float | None:
+    """Return the estimated correlation of the picture with the structure."""
+    claims = _claims(evidence)
+    return None if claims is None else claims.fidelity
+
+
+def false_share(evidence: PictureEvidence) -> float | None:
+    """Return the share of false localisations, estimated by decoys."""
+    claims = _claims(evidence)
+    return None if claims is None else claims.decoys.false_share
+
+
+def crowding(evidence: PictureEvidence) -> float | None:
+    """Return how much overlap with neighbours inflates a typical variance."""
     found = evidence.localizations
-    return None if found is None else resolution_nm(found, evidence.grid)
+    return None if found is None or not len(found) else float(found.crowding.median())
+
+
+def psf_sigma_nm(evidence: PictureEvidence) -> float | None:
+    """Return the width of the PSF in use, a standard deviation in nm."""
+    return evidence.psf_sigma_nm
+
+
+def motion_nm(evidence: PictureEvidence) -> float | None:
+    """Return how far the sample moved within the window, nm.
+
+    By the motion that covariances show; where that is not known yet, by the shift from the earlier to the later half,
+    which are half a window apart.
+    """
+    claims = _claims(evidence)
+    if evidence.motion_nm is not None or claims is None or claims.drift_nm is None:
+        return evidence.motion_nm
+    return 2 * claims.drift_nm
+
+
+def _claims(evidence: PictureEvidence) -> ClaimEvidence | None:
+    """Return the evidence for claims, where the picture has localisations."""
+    return evidence.claims if evidence.localizations is not None and len(evidence.localizations) else None
 
 
 def emitters_per_frame(evidence: PictureEvidence) -> float | None:

@@ -1,6 +1,6 @@
 """Quality of a picture without ground truth.
 
-Agreement with the mean frame, error map, resolution.
+Agreement with the mean frame, error map.
 
 Reference:
     Culley et al., Quantitative mapping and minimization of super-resolution optical imaging artifacts, Nature Methods
@@ -14,21 +14,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.frames import Array
-from selfstorm.localizations import Localizations
-from selfstorm.metrics.frc import frc_resolution_nm
 from selfstorm.physics.background import spline_basis
 from selfstorm.physics.operators import Grid, Imaging
 
 MIN_SIGNAL_POWER = 2.0  # times the power of its noise: a mean frame below shows no structure
-FRC_CELL_NM = 12.5
-MAX_FRC_SIDE = 2048  # cells: of a larger field its middle
-MIN_LOCALIZATIONS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,35 +99,6 @@ def _noise_power(z: Tensor) -> float:
         Immerkaer, Fast noise variance estimation, Computer Vision and Image Understanding 64, 300 (1996).
     """
     return float(z.diff(n=2, dim=0).diff(n=2, dim=1).square().mean()) / 36
-
-
-def resolution_nm(found: Localizations, grid: Grid) -> float | None:
-    """Estimate the resolution of localisations by FRC of two halves.
-
-    The halves are the earlier and the later frames. In shorter alternating blocks, emitters that shine for several
-    frames would be in both, and their correlation with themselves would count as detail (measured: 28 nm where the
-    structure's is 74). Counted on cells of 12.5 nm, so the result is never below 25 nm.
-
-    Each half has half of the emitters, so the figure is conservative: where they are sparse it says how well the
-    structure is sampled rather than how precise they are, and motion blurs it.
-
-    Returns:
-        Resolution in nm; None where there are too few localisations, or the halves do not correlate.
-
-    Reference:
-        See selfstorm.metrics.frc.
-    """
-    if len(found) < MIN_LOCALIZATIONS:
-        return None
-    later = (2 * found.frame >= found.frame[0] + found.frame[-1] + 1).cpu().numpy()
-    side_nm = min(grid.height, grid.width) * grid.pixel_nm
-    side = min(int(side_nm / FRC_CELL_NM), MAX_FRC_SIDE)
-    corner_nm = (side_nm - side * FRC_CELL_NM) / 2
-    edges = np.linspace(corner_nm, corner_nm + side * FRC_CELL_NM, side + 1)
-    y_nm, x_nm = found.y_nm.cpu().numpy(), found.x_nm.cpu().numpy()
-    first, second = (np.histogram2d(y_nm[half], x_nm[half], bins=(edges, edges))[0] for half in (~later, later))
-    resolution = frc_resolution_nm(first, second, FRC_CELL_NM)
-    return None if resolution > side * FRC_CELL_NM / 4 else resolution
 
 
 def resampled(picture: Tensor, rows: int) -> Tensor:

@@ -135,6 +135,23 @@ class CovarianceHistory:
                 notes.append(f"Parts of the sample are moving ({speed:.2f} nm/frame); motion is corrected")
         return tuple(notes)
 
+    def motion_nm(self, first: int, frames: int, pixel_nm: float) -> float | None:
+        """Return the root-mean-square distance moved within a window.
+
+        Args:
+            first: Number of the first frame of the window.
+            frames: Frames of the window.
+            pixel_nm: Camera pixel in the sample.
+
+        Returns:
+            None where the window's own frames are all there are; 0 where nothing moves.
+        """
+        if self.plan is None or not self.older_than(first):
+            return None
+        if self.plan.velocity is None:
+            return 0.0
+        return float(self.plan.velocity.square().sum(0).mean().sqrt()) * pixel_nm * frames
+
     def describe(self, first: int) -> str:
         """Describe the frames that a window's density was computed from.
 

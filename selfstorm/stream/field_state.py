@@ -12,6 +12,7 @@ from torch import Tensor
 
 from selfstorm.calibration.field_moments import FieldMoments
 from selfstorm.psf.models import Psf
+from selfstorm.stream.claim_schedule import ClaimSchedule
 from selfstorm.stream.covariance_history import CovarianceHistory
 from selfstorm.stream.frame_selection import LightLevels, Rejected
 from selfstorm.stream.frame_store import FrameBuffer
@@ -30,6 +31,7 @@ class FieldState:
         density: (rows, columns) on the padded grid, of the last window; None before the first.
         history: covariances of the frames so far.
         iteration_choice: iterations of the density that held-out frames confirm.
+        claims: evidence for what is claimed of pictures.
         buffer: the frames that windows may still ask for.
         recent: localisations that show how the sample moves.
         rejected: number and reason of the frames among them that are left out.
@@ -41,6 +43,7 @@ class FieldState:
     density: Tensor | None = None
     history: CovarianceHistory = field(default_factory=CovarianceHistory)
     iteration_choice: IterationChoice = field(default_factory=IterationChoice)
+    claims: ClaimSchedule = field(default_factory=ClaimSchedule)
     buffer: FrameBuffer = ()
     recent: RecentLocalizations = field(default_factory=RecentLocalizations)
     rejected: Rejected = ()
@@ -75,6 +78,7 @@ class FieldState:
             recent=RecentLocalizations(),
             history=CovarianceHistory(since=number),
             iteration_choice=IterationChoice(),
+            claims=ClaimSchedule(),
             psf_learning=replace(self.psf_learning, moments=FieldMoments(), frames=0, wait_windows=0, start=psf),
         )
 

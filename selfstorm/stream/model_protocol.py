@@ -27,11 +27,13 @@ class WindowCost:
         pending_frames: frames of the window whose emitters are still to be found.
         iterations: iterations of stage A.
         psf_update_due: a fit or fine-tuning of the PSF is due.
+        claims_due: a check of what is claimed of pictures is due.
     """
 
     pending_frames: int = 0
     iterations: int = 1
     psf_update_due: bool = False
+    claims_due: bool = False
 
 
 class StreamModel(Protocol):

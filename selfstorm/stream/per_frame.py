@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -170,6 +171,29 @@ def group_end(frame: Tensor, begin: int, end: int, max_emitters: int | None) -> 
     return begin + max(1, int((held <= max_emitters).sum()))
 
 
+def localize_frames(
+    model: SequenceModel, numbers: Array, y: Tensor, light: Illumination, quality: Quality
+) -> Localizations:
+    """Localise the emitters of frames that are in no buffer.
+
+    Args:
+        model: model of the field.
+        numbers: (T,) of the frames, T >= 1.
+        y: (T, H, W) photons.
+        light: illumination of the same frames.
+        quality: sets the iterations.
+    """
+    block = FrameBlock(numbers, y, y.new_zeros(0), np.zeros(0))
+    found = localize_block(model, block, light, "fused", quality, NO_CALLBACKS).found
+    return no_localizations(y) if found is None else found
+
+
+def no_localizations(like: Tensor) -> Localizations:
+    """Return an empty table on the device of a tensor."""
+    none = like.new_zeros(0)
+    return Localizations(none.long(), none, none, none, none.view(0, 2), none, none, none)
+
+
 def block_without_emitters(
     model: SequenceModel, block: FrameBlock, light: Illumination, wanted: Estimate, callbacks: ProgressCallbacks
 ) -> FrameBlock:
@@ -178,9 +202,7 @@ def block_without_emitters(
     The arguments are those of `localize_block`.
     """
     callbacks.advance(len(block))
-    none = light.emitters.new_zeros(0)
-    pairs, frames = none.view(0, 2), none.long()
-    found = Localizations(frames, none, none, none, pairs, none, none, none) if wanted == "fused" else None
+    found = no_localizations(light.emitters) if wanted == "fused" else None
     return replace(
         block,
         total=torch.zeros_like(light.emitters),

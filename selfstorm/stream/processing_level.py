@@ -27,6 +27,7 @@ class ProcessingLevel:
         quick: fewer iterations of stage A, and the averaging plan of the last window.
         ahead: also find the emitters of the newest frames as this estimate needs them, for windows to come.
         measure_quality: measure the quality of the picture.
+        claims: check what is claimed of pictures where that is due.
     """
 
     name: str
@@ -36,6 +37,7 @@ class ProcessingLevel:
     quick: bool = False
     ahead: Estimate | None = None
     measure_quality: bool = True
+    claims: bool = True
 
     @property
     def preview(self) -> ProcessingLevel:

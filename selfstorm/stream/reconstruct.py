@@ -6,7 +6,7 @@ The stages are density (A), background, emitters (B), localisations (C), and one
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from selfstorm.stages.density import PREVIEW_ITERATIONS, QUICK_ITERATIONS, cold_
 from selfstorm.stages.held_out import MAX_HELD_OUT_PX, most_significant_part
 from selfstorm.stages.rendering import fuse, render
 from selfstorm.stages.static_emitters import static_emitters
+from selfstorm.stream.claims import ClaimedWindow, check_claims
 from selfstorm.stream.covariance_history import CovarianceHistory, Selection
 from selfstorm.stream.frame_store import FrameBuffer, WindowSpan, with_slices
 from selfstorm.stream.iteration_choice import IterationChoice
@@ -98,14 +99,16 @@ def reconstruct_window(
             # Added to those of the density before, they would be too many where few are confirmed.
             start = warmed(model.state.density) if iterations > 2 * PREVIEW_ITERATIONS else None
             m = density(covariance, statistics, few, start, graphs)
-            preview(_picture(model, window, history, selection, m, level.preview, few, empty, callbacks)[2])
+            known = WindowDensity(m, few, history, selection, span.stride, empty)
+            preview(_picture(model, window, known, level.preview, callbacks)[1])
             callbacks.mark("preview")
         if level.quick:
             iterations = min(QUICK_ITERATIONS, iterations)
         m = density(covariance, statistics, iterations, None, graphs)
         callbacks.mark("density")
-        buffer, recent, result = _picture(model, window, history, selection, m, level, iterations, empty, callbacks)
-    return model.with_state(density=m, history=history, buffer=buffer, recent=recent), replace(result, fit=fit)
+        known = WindowDensity(m, iterations, history, selection, span.stride, empty)
+        model, result = _picture(model, window, known, level, callbacks)
+    return model.with_state(density=m, history=history), replace(result, fit=fit)
 
 
 def _selection(
@@ -148,33 +151,48 @@ def _choice(model: SequenceModel, selection: Selection, statistics: WindowStatis
     return choice.for_window(operator, None, mean, ceiling)  # keeps the number in use until there is memory
 
 
+@dataclass(frozen=True)
+class WindowDensity:
+    """The density of a window, and what it was made from.
+
+    Attributes:
+        m: (rows, columns), the density.
+        iterations: Its iterations.
+        history: Covariances of the frames so far.
+        selection: Those of them that it was computed from.
+        stride: Frames until the next window.
+        empty: Nothing blinks, so that emitters are neither searched nor drawn.
+    """
+
+    m: Tensor
+    iterations: int
+    history: CovarianceHistory
+    selection: Selection
+    stride: int
+    empty: bool
+
+
 def _picture(
     model: SequenceModel,
     window: WindowFrames,
-    history: CovarianceHistory,
-    selection: Selection,
-    m: Tensor,
+    known: WindowDensity,
     level: ProcessingLevel,
-    iterations: int,
-    empty: bool,
     callbacks: ProgressCallbacks,
-) -> tuple[FrameBuffer, RecentLocalizations, Reconstruction]:
+) -> tuple[SequenceModel, Reconstruction]:
     """Make the picture of a density and of the window's frames.
 
     Args:
         model: Model of the field.
         window: Frames of the window.
-        history: Covariances of the frames so far.
-        selection: Those of them that the density was computed from.
-        m: (rows, columns), the density.
+        known: The density.
         level: Extent of the processing.
-        iterations: Iterations of the density.
-        empty: Nothing blinks, so that emitters are neither searched nor drawn.
         callbacks: Callbacks of progress.
 
     Returns:
-        The frame buffer with the emitters found, the localisations that show motion, and the picture.
+        The model with the emitters found, the localisations that show motion and the evidence for what is claimed; and
+        the picture.
     """
+    m, iterations, history, empty = known.m, known.iterations, known.history, known.empty
     grid, settings, operators = model.grid, model.settings, model.operators
     imaged = operators.imaging.forward(m)
     brightness, background = fit_background(window.mean, imaged)
@@ -182,7 +200,7 @@ def _picture(
     follows = follows_motion(model, history)
     parts = DrawnParts(None, torch.zeros_like(m) if empty else brightness * m, m, window.seen, len(window))
     if follows and not empty:
-        parts = density_parts(parts, selection, window, grid)
+        parts = density_parts(parts, known.selection, window, grid)
     looked_at, found, buffer, recent = 0, None, model.state.buffer, model.state.recent
     picture = grid.crop(parts.total)
     wanted = level.ahead if level.estimate == "density" else level.estimate
@@ -214,6 +232,14 @@ def _picture(
             cell_nm = settings.pixel_nm / settings.scale
             picture = fuse(drawn, picture, parts.found.crowding, cell_nm, parts.frames)
             callbacks.mark("drawing")
+    claims = model.state.claims.passed()
+    if level.claims and level.measure_quality and found is not None and len(found) and model.state.claims.due:
+        claimed = ClaimedWindow(window, emitters, background, found, known.stride, iterations)
+        claims = check_claims(model, history, claimed, level.quality)
+        callbacks.mark("claims")
+    if found is not None and claims.nothing_real:
+        found, picture = found.where(torch.zeros_like(found.frame, dtype=torch.bool)), picture * 0
+        parts = replace(parts, found=found, total=parts.total * 0)
     picture = resampled(picture, grid.height * settings.scale)
     drawn_picture = picture.cpu().numpy()
     if not np.isfinite(drawn_picture).all():
@@ -223,7 +249,19 @@ def _picture(
         consistency = assess(picture, parts.total, operators.imaging, grid, parts.seen)
     verdict = model.state.iteration_choice.verdict
     evidence = PictureEvidence(
-        picture, seen, expected, background, len(window), grid, parts.found, consistency, iterations, verdict
+        picture,
+        seen,
+        expected,
+        background,
+        len(window),
+        grid,
+        parts.found,
+        consistency,
+        iterations,
+        verdict,
+        claims.evidence,
+        model.calibration.psf.equivalent_sigma_nm,
+        history.motion_nm(window.first, len(window), settings.pixel_nm),
     )
     metrics = METRICS.measure("picture", evidence, costly=level.measure_quality)
     if level.measure_quality:
@@ -232,8 +270,7 @@ def _picture(
     if level.name != "preview":  # the refined picture that follows shows whether anything is wrong
         notes += METRICS.cautions(metrics, level.estimate, "" if level.name == "full" else level.name)
     return (
-        buffer,
-        recent,
+        model.with_state(buffer=buffer, recent=recent, claims=claims),
         Reconstruction(
             picture=drawn_picture,
             raw_mean=window.raw_mean,
@@ -252,6 +289,7 @@ def _picture(
             localizations=found,
             metrics=metrics,
             error_map=None if consistency is None else consistency.error_map,
+            trust_map=None if claims.evidence is None or not level.measure_quality else claims.evidence.trust_map,
         ),
     )
 

@@ -115,6 +115,7 @@ class UnrolledStream:
             pending_frames(state.buffer, first, settings.estimate == "fused", frames),
             state.iteration_choice.iterations(cold_iterations(frames)),
             state.psf_learning.due(settings),
+            settings.estimate == "fused" and state.claims.due,
         )
 
     def iteration_s(self) -> float:

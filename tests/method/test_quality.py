@@ -11,10 +11,9 @@ from streams import learned, reconstruct
 
 from selfstorm.commands.reconstruct import reconstruct as command
 from selfstorm.compute.device import prepare_device
-from selfstorm.localizations import Localizations
 from selfstorm.metrics.ground_truth import render
 from selfstorm.metrics.registry import METRICS
-from selfstorm.metrics.self_consistency import assess, resolution_nm
+from selfstorm.metrics.self_consistency import assess
 from selfstorm.physics.operators import Grid, Imaging
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import Scene, simulate
@@ -124,38 +123,6 @@ def test_an_empty_picture_of_something_is_not_to_be_trusted(movie):
     assert judgement.agreement == 0.0
 
 
-def localizations(count, sd_nm, seed=0):
-    """Emitters on 30 straight fibres across the field, each found with that error, in frames 0 to 99."""
-    rng = np.random.default_rng(seed)
-    centre, angle = rng.uniform(0, 4800, (30, 2)), rng.uniform(0, np.pi, 30)
-    fibre, along = rng.integers(0, 30, count), rng.uniform(-4000, 4000, count)
-    y = centre[fibre, 0] + along * np.sin(angle[fibre]) + rng.normal(0, sd_nm, count)
-    x = centre[fibre, 1] + along * np.cos(angle[fibre]) + rng.normal(0, sd_nm, count)
-    frame = torch.tensor(np.sort(rng.integers(0, 100, count)))
-    one = torch.ones(count)
-    values = (torch.tensor(y), torch.tensor(x), one, torch.ones(count, 2), one, one, one)
-    return Localizations(frame, *values)
-
-
-def test_the_worse_emitters_are_known_the_coarser_it_is():
-    found = [resolution_nm(localizations(60_000, sd_nm), GRID) for sd_nm in (5.0, 20.0, 40.0)]
-    assert found == sorted(found)
-    assert 25 <= found[0] < 40
-    assert found[2] > 1.5 * found[1] > 60
-
-
-def test_the_number_of_the_first_frame_does_not_matter():
-    found = localizations(20_000, 20.0)
-    later = replace(found, frame=found.frame + 12_345)
-    assert resolution_nm(later, GRID) == resolution_nm(found, GRID)
-
-
-def test_nothing_is_said_of_few_emitters_or_of_none_that_repeat():
-    assert resolution_nm(localizations(100, 5.0), GRID) is None
-    everywhere = localizations(3000, 5000.0)
-    assert resolution_nm(everywhere, GRID) is None
-
-
 @pytest.mark.parametrize("estimate", ["density", "emitters", "fused"])
 def test_every_estimate_is_judged_and_a_good_one_is_trusted(movie, estimate):
     raw, _ = movie
@@ -164,7 +131,9 @@ def test_every_estimate_is_judged_and_a_good_one_is_trusted(movie, estimate):
     assert result.metrics["agreement"] > (0.75 if estimate == "density" else 0.9)
     assert result.error_map.shape == raw.shape[1:]
     assert not cautions(result, "agreement")
-    assert ("resolution_nm" in result.metrics) == (estimate == "fused")
+    claims = {"fidelity", "false_share"}
+    assert claims & set(result.metrics) == (claims if estimate == "fused" else set())
+    assert (result.trust_map is not None) == (estimate == "fused")
 
 
 def test_a_picture_of_another_scene_says_not_to_trust_it(movie):
@@ -186,7 +155,7 @@ def test_what_is_made_in_a_hurry_is_not_judged(movie):
         result = reconstruct(model, raw[:20], level=effort)
         assert (result.error_map is not None) == (effort.name in ("full", "emitters"))
         if not effort.measure_quality:
-            assert not {"agreement", "resolution_nm"} & set(result.metrics)
+            assert not {"agreement", "fidelity", "false_share"} & set(result.metrics)
 
 
 def test_the_papers_model_knows_no_optics_to_judge_by(movie):

@@ -1,0 +1,144 @@
+"""Resolution and fidelity of a picture from two halves of its frames.
+
+Both are of localisations that were made without anything in common but optics and camera, and need no ground truth.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.fft import irfft2, rfft2
+from scipy.ndimage import gaussian_filter
+
+from selfstorm.frames import Array
+from selfstorm.localizations import Localizations
+from selfstorm.metrics.frc import halves_resolution_nm, tukey
+
+CELL_NM = 12.5
+BLUR_NM = 20.0  # as of the scores against ground truth
+MIN_LOCALIZATIONS = 50  # of a half
+DRIFT_BLUR_NM, MAX_DRIFT_NM = 40.0, 400.0
+MIN_DRIFT_CORRELATION, MIN_DRIFT_GAIN = 0.3, 0.05  # by chance, few localisations correlate best somewhere else
+MAX_RESOLUTION_NM = 260.0  # about the width of a PSF: coarser, the picture resolves no more than the camera
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class HalvesFound:
+    """Localisations of two halves of the frames.
+
+    Attributes:
+        first: of one half, in the order of its frames, positions from the corner of the part.
+        second: of the other.
+        height_nm: of the part of the field that both are of.
+        width_nm: likewise.
+    """
+
+    first: Localizations
+    second: Localizations
+    height_nm: float
+    width_nm: float
+
+    def counts(self) -> tuple[Floats, Floats]:
+        """Count the localisations of each half on cells of 12.5 nm."""
+        rows, columns = (max(int(side / CELL_NM), 4) for side in (self.height_nm, self.width_nm))
+        edges = np.arange(rows + 1) * CELL_NM, np.arange(columns + 1) * CELL_NM
+        first, second = (
+            np.histogram2d(half.y_nm.cpu().numpy(), half.x_nm.cpu().numpy(), bins=edges)[0]
+            for half in (self.first, self.second)
+        )
+        return first, second
+
+    @property
+    def too_few(self) -> bool:
+        """True where a half has too few localisations to be compared."""
+        return min(len(self.first), len(self.second)) < MIN_LOCALIZATIONS
+
+
+def structure_resolution_nm(halves: HalvesFound) -> float | None:
+    """Estimate the resolution of the structure, in nm.
+
+    Returns:
+        The period up to which the picture of all frames correlates with the structure by 1/2; None where that is not
+        finer than the PSF.
+    """
+    if halves.too_few:
+        return None
+    resolution = halves_resolution_nm(*halves.counts(), CELL_NM)
+    return None if resolution is None or resolution > MAX_RESOLUTION_NM else resolution
+
+
+def fidelity(halves: HalvesFound) -> float:
+    """Estimate the correlation of the picture of all frames with the structure.
+
+    Halves that correlate by r leave sqrt(2 r / (1 + r)) for the whole (Spearman 1910, Brown 1910), both blurred by
+    20 nm; 0..1.
+    """
+    return whole_from_halves(correlation(*halves.counts()))
+
+
+def correlation(first: Floats, second: Floats) -> float:
+    """Correlate two pictures on cells of 12.5 nm, both blurred by 20 nm."""
+    one, two = (gaussian_filter(picture, BLUR_NM / CELL_NM) for picture in (first, second))
+    one, two = one - one.mean(), two - two.mean()
+    power = float((one**2).sum() * (two**2).sum())
+    return float((one * two).sum()) / math.sqrt(power) if power > 0 else 0.0
+
+
+def whole_from_halves(r: float) -> float:
+    """Return the correlation of a whole with the truth, from its halves' r."""
+    r = max(r, 0.0)
+    return math.sqrt(2 * r / (1 + r))
+
+
+def drift_nm(halves: HalvesFound) -> float | None:
+    """Measure the shift from the structure of one half to that of the other.
+
+    Returns:
+        The distance in nm at which the two, blurred by 40 nm, correlate best; None where that is hardly better than
+        unmoved.
+    """
+    blur = DRIFT_BLUR_NM / CELL_NM
+    one, two = (gaussian_filter(picture, blur) for picture in halves.counts())
+    spectra = [rfft2((p - p.mean()) * tukey(p.shape[0])[:, None] * tukey(p.shape[1])) for p in (one, two)]
+    shared = irfft2(spectra[0].conj() * spectra[1], s=one.shape)
+    reach = int(min(MAX_DRIFT_NM / CELL_NM, (min(one.shape) - 1) // 2))
+    near = np.roll(shared, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
+    row, column = np.unravel_index(int(near.argmax()), near.shape)
+    own = math.sqrt(math.prod(float((irfft2(np.abs(s) ** 2, s=one.shape))[0, 0]) for s in spectra)) or 1.0
+    best, unmoved = float(near[row, column]) / own, float(near[reach, reach]) / own
+    drifts = best > MIN_DRIFT_CORRELATION and best - unmoved > MIN_DRIFT_GAIN
+    return CELL_NM * math.hypot(row - reach, column - reach) if drifts else None
+
+
+def trust_map(halves: HalvesFound, pixel_nm: float, reach_nm: float = 300.0) -> Array:
+    """Map where two halves agree.
+
+    Args:
+        halves: of a part of the field.
+        pixel_nm: camera pixel.
+        reach_nm: standard deviation of the Gaussian over which they are compared.
+
+    Returns:
+        (H, W) float32 on camera pixels, 0..1: what `fidelity` is for the whole field.
+    """
+    one, two = (gaussian_filter(picture, BLUR_NM / CELL_NM) for picture in halves.counts())
+
+    def local(z: Floats) -> Floats:
+        return np.asarray(gaussian_filter(z, reach_nm / CELL_NM))
+
+    mean_one, mean_two = local(one), local(two)
+    shared = local(one * two) - mean_one * mean_two
+    power = np.sqrt(np.maximum((local(one * one) - mean_one**2) * (local(two * two) - mean_two**2), 0))
+    r = np.clip(np.divide(shared, power, out=np.zeros_like(shared), where=power > 0), 0, 1)
+    rows, columns = (round(side / pixel_nm) for side in (halves.height_nm, halves.width_nm))
+    at_y, at_x = (
+        np.minimum((np.arange(n) + 0.5) * pixel_nm / CELL_NM, r.shape[axis] - 1).astype(np.intp)
+        for axis, n in enumerate((rows, columns))
+    )
+    at = r[np.ix_(at_y, at_x)]
+    return np.asarray(np.sqrt(2 * at / (1 + at)), np.float32)

@@ -1,0 +1,61 @@
+"""Verdict on a picture: one word with its cause and remedy.
+
+It is made of the metrics that travel with a picture, so that viewer, terminal, files and command line say the same.
+Thresholds were chosen on half of the kinds of movies of `python -m benchmarks.claims`; docs/decisions/0022.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from selfstorm.metrics.finding import Finding, Level
+
+NAME = "Verdict"
+GOOD_FIDELITY = 0.75
+BAD_FIDELITY = 0.35
+MAX_FALSE_SHARE = 0.4
+MAX_PSF_SIGMA_NM = 200.0
+MIN_MOTION_NM = 50.0
+CROWDED = 1.5
+
+TOO_FEW_FRAMES = "Not enough frames or localisations yet to compare two halves of them."
+
+
+def verdict(metrics: Mapping[str, float]) -> Finding | None:
+    """Judge a picture by its metrics.
+
+    Returns:
+        The finding; None for pictures without localisations of their own, of which nothing is claimed.
+    """
+    if "emitters_per_frame" not in metrics:
+        return None
+    if metrics["emitters_per_frame"] == 0:
+        hint = "Check focus and filters, or raise the laser."
+        return Finding(NAME, "empty", "warning", "No emitter stands out from the noise.", hint)
+    sigma_nm, false_share = metrics.get("psf_sigma_nm", 0.0), metrics.get("false_share", 0.0)
+    if sigma_nm > MAX_PSF_SIGMA_NM:
+        why = f"The PSF is wider than light allows with a high aperture (sigma {sigma_nm:.0f} nm)."
+        return Finding(NAME, "out of focus", "bad", why, "Focus, and check the pixel size.")
+    if false_share > MAX_FALSE_SHARE:
+        why = f"About {100 * false_share:.0f} % of the localisations are false."
+        return Finding(NAME, "unreliable", "bad", why, "Reduce the background or the density of emitters.")
+    fidelity = metrics.get("fidelity")
+    if fidelity is None:
+        return Finding(NAME, "unknown", "none", TOO_FEW_FRAMES)
+    if fidelity >= GOOD_FIDELITY:
+        return Finding(NAME, "good", "good", f"Two halves of the frames agree; expected fidelity {fidelity:.2f} of 1.")
+    return _cause(metrics, "bad" if fidelity < BAD_FIDELITY else "warning")
+
+
+def _cause(metrics: Mapping[str, float], level: Level) -> Finding:
+    """Name the likeliest cause why two halves of the frames differ."""
+    motion_nm, crowding = metrics.get("motion_nm", 0.0), metrics.get("crowding", 1.0)
+    expected = f"expected fidelity {metrics['fidelity']:.2f} of 1"
+    if motion_nm > MIN_MOTION_NM:
+        why = f"The sample moves {motion_nm:.0f} nm within a window; {expected}."
+        return Finding(NAME, "moving", level, why, "Choose a shorter window, or wait until the stage is at rest.")
+    if crowding > CROWDED:
+        why = f"Emitters overlap (crowding {crowding:.1f}); {expected}."
+        return Finding(NAME, "crowded", level, why, "Shorten the exposure or raise the laser, or record more frames.")
+    why = f"Too few blinks sample the structure; {expected}."
+    return Finding(NAME, "too few blinks", level, why, "Record more frames or choose a longer window.")

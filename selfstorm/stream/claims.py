@@ -1,0 +1,139 @@
+"""Claims on pictures: resolution, fidelity, false localisations.
+
+They are measured on a part of the field in one window, and hold for the windows after it until they are due again: so
+they cost a small share of the time. The schedule counts windows, so live and offline claim the same.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from selfstorm.compute.batching import out_of_memory
+from selfstorm.localizations import Localizations
+from selfstorm.metrics.claim_evidence import ClaimEvidence, DecoyCount
+from selfstorm.metrics.split_halves import HalvesFound, drift_nm, fidelity, structure_resolution_nm, trust_map
+from selfstorm.physics.operators import Grid
+from selfstorm.stream.claim_schedule import ClaimSchedule
+from selfstorm.stream.covariance_history import CovarianceHistory
+from selfstorm.stream.decoys import DECOY_FRAMES, chosen_frames, count_decoys, renumbered
+from selfstorm.stream.model import SequenceModel
+from selfstorm.stream.per_frame import Illumination
+from selfstorm.stream.processing_level import Quality
+from selfstorm.stream.split_halves import MIN_BACKGROUND, Part, localize_halves, part_of_model
+from selfstorm.stream.window import WindowFrames
+
+MAX_PART_PX = 64  # along a side: a larger part says the same of most fields
+MAX_TIME_SHARE = 0.1  # of all time
+
+
+@dataclass(frozen=True)
+class ClaimedWindow:
+    """A window whose emitters were found.
+
+    Attributes:
+        frames: The frames.
+        emitters: (rows, columns) photons, what the emitters were looked for in.
+        background: (H, W) photons, of the mean frame.
+        found: The localisations.
+        stride: Frames until the next window.
+        iterations: Of the density.
+    """
+
+    frames: WindowFrames
+    emitters: Tensor
+    background: Tensor
+    found: Localizations
+    stride: int
+    iterations: int
+
+
+def check_claims(
+    model: SequenceModel, history: CovarianceHistory, window: ClaimedWindow, quality: Quality
+) -> ClaimSchedule:
+    """Gather evidence on a window, and choose when the next is due.
+
+    Without memory for it, the evidence in use is kept.
+    """
+    part = most_localized_part(window.found, model.grid)
+    try:
+        halves = localize_halves(model, window.frames, history, window.iterations, quality, part)
+        decoys = _decoys(model, window, quality, part)
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        return model.state.claims.passed()
+    return ClaimSchedule(
+        _evidence(model, halves, decoys, part), 0 if decoys.nothing_real else wait_windows(model.grid, part, window)
+    )
+
+
+def _evidence(model: SequenceModel, halves: HalvesFound | None, decoys: DecoyCount, part: Part) -> ClaimEvidence:
+    if halves is None:
+        return ClaimEvidence(None, None, None, None, decoys)
+    grid = model.grid
+    trusted = np.full((grid.height, grid.width), np.nan, np.float32)
+    trusted[part] = trust_map(halves, grid.pixel_nm)
+    return ClaimEvidence(structure_resolution_nm(halves), fidelity(halves), drift_nm(halves), trusted, decoys)
+
+
+def wait_windows(grid: Grid, part: Part, window: ClaimedWindow) -> int:
+    """Choose how many windows pass before the next check.
+
+    A check looks at every frame of the window and at decoys, in a part of the field; a window at the frames of a
+    stride, in all of it.
+    """
+    area = (part[0].stop - part[0].start) * (part[1].stop - part[1].start) / (grid.height * grid.width)
+    frames = len(window.frames) + min(DECOY_FRAMES, len(window.frames))
+    return math.ceil(frames / window.stride * float(area) / MAX_TIME_SHARE)
+
+
+def most_localized_part(found: Localizations, grid: Grid) -> Part:
+    """Choose the part of a field with most localisations, at most 64 pixels along a side."""
+    sides = min(grid.height, MAX_PART_PX), min(grid.width, MAX_PART_PX)
+    counts = torch.zeros(grid.height, grid.width)
+    row, column = (
+        (at.cpu() / grid.pixel_nm).long().clamp(0, side - 1)
+        for at, side in zip((found.y_nm, found.x_nm), (grid.height, grid.width), strict=True)
+    )
+    counts.index_put_((row, column), torch.ones(len(found)), accumulate=True)
+    steps = max(sides[0] // 2, 1), max(sides[1] // 2, 1)
+    parts = F.avg_pool2d(counts[None, None], sides, steps)[0, 0]
+    top, left = divmod(int(parts.argmax()), parts.shape[1])
+    return slice(top * steps[0], top * steps[0] + sides[0]), slice(left * steps[1], left * steps[1] + sides[1])
+
+
+def _decoys(model: SequenceModel, window: ClaimedWindow, quality: Quality, part: Part) -> DecoyCount:
+    """Count decoys in some frames of a part of the field."""
+    frames, grid = window.frames, model.grid
+    chosen = chosen_frames(len(frames))
+    y = torch.cat([block.y for block in frames.blocks])
+    which = torch.as_tensor(chosen, device=y.device)
+    rows, columns = part
+    smaller = part_of_model(model, part)
+    emitters = _padded_part(window.emitters, grid, smaller.grid, part)
+    smooth = window.background + model.operators.out_of_focus.evaluate(frames.smooth[which])
+    background = smooth[:, rows, columns].clamp(min=MIN_BACKGROUND) * frames.gains[which]
+    light = Illumination(emitters, background, frames.gains[which])
+    found = _within(renumbered(window.found, frames.numbers[chosen]), part, grid.pixel_nm)
+    return count_decoys(smaller, y[which][:, rows, columns], light, found, quality)
+
+
+def _padded_part(padded: Tensor, grid: Grid, smaller: Grid, part: Part) -> Tensor:
+    """Cut the padded map of a part out of that of the field."""
+    rows, columns = smaller.cells
+    top, left = part[0].start * grid.scale, part[1].start * grid.scale
+    return padded[top : top + rows, left : left + columns]
+
+
+def _within(found: Localizations, part: Part, pixel_nm: float) -> Localizations:
+    """Select the localisations in a part, positions from its corner."""
+    y_nm, x_nm = found.y_nm - part[0].start * pixel_nm, found.x_nm - part[1].start * pixel_nm
+    height, width = ((s.stop - s.start) * pixel_nm for s in part)
+    inside = (y_nm >= 0) & (y_nm < height) & (x_nm >= 0) & (x_nm < width)
+    return replace(found, y_nm=y_nm, x_nm=x_nm).where(inside)

@@ -1,0 +1,126 @@
+"""Estimate the share of false localisations by decoys.
+
+Emitters are looked for in simulated frames of which it is known where emitters are: those with the emitters that were
+found, and those with background alone. Both have the noise that was measured in the frames, not what a guessed gain
+would make of them. Measurements: docs/decisions/0022.
+
+Reference:
+    Elias & Gygi, Target-decoy search strategy for increased confidence in large-scale protein identifications by mass
+    spectrometry, Nature Methods 4, 207 (2007), for the idea.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from selfstorm.frames import Array
+from selfstorm.localizations import Localizations
+from selfstorm.metrics.claim_evidence import DecoyCount
+from selfstorm.physics.operators import Grid
+from selfstorm.psf.models import Psf
+from selfstorm.psf.rendering import CORE_PX, Canvas, Emitters, PatchLayout, Windows, profiles
+from selfstorm.stream.model import SequenceModel
+from selfstorm.stream.per_frame import Illumination, localize_frames
+from selfstorm.stream.processing_level import Quality
+
+DECOY_FRAMES = 16
+MATCH_NM = 100.0  # a localisation farther from every emitter is false
+DARK_SHARE = 0.1  # of the background: a pixel with less light of emitters shows the noise alone
+MEDIAN_OF_NORMAL = 0.6745  # median of the absolute value of a standard normal variable
+MIN_DARK_SHARE = 0.02  # of all pixels, to measure the noise
+
+
+def count_decoys(
+    model: SequenceModel, y: Tensor, light: Illumination, found: Localizations, quality: Quality
+) -> DecoyCount:
+    """Localise in simulated frames and count what is false.
+
+    Args:
+        model: Model of the field.
+        y: (T, H, W) photons of some frames.
+        light: Illumination of the same frames.
+        found: Their localisations, numbered from 0.
+        quality: Of the localisations.
+    """
+    grid = model.grid
+    spots = expected_spots(found, len(y), grid, model.calibration.psf, y)
+    excess = noise_excess(y, spots, light.background)
+    frames = torch.cat([_simulated(spots + light.background, excess, 0), _simulated(light.background, excess, 1)])
+    twice = Illumination(light.emitters, torch.cat([light.background] * 2), torch.cat([light.gains] * 2))
+    there = localize_frames(model, np.arange(len(frames)), frames, twice, quality)
+    with_emitters = there.frame < len(y)
+    simulated = there.where(with_emitters)
+    hits = matched(simulated, found, MATCH_NM)
+    return DecoyCount(len(found), len(simulated), len(simulated) - hits, len(there) - len(simulated), excess)
+
+
+def expected_spots(found: Localizations, frames: int, grid: Grid, psf: Psf, like: Tensor) -> Tensor:
+    """Return the light of localisations alone, (frames, H, W) photons."""
+    canvas = Canvas(frames, grid.height, grid.width, grid.pad_px, like.device)
+    tables = profiles(psf, grid.pixel_nm, CORE_PX, 2, like.device, like.dtype)
+    emitters = Emitters(found.frame, found.y_nm / grid.pixel_nm, found.x_nm / grid.pixel_nm, found.photons)
+    if not len(found):
+        return like.new_zeros((frames, grid.height, grid.width))
+    layout = PatchLayout(canvas, tables, emitters)
+    y, x, photons = (layout.spread(values) for values in emitters[1:])
+    drawn = Windows(tables, layout, y, x).add(photons)
+    rows, columns = (slice(canvas.before, canvas.before + side) for side in canvas.field)
+    return drawn[:, rows, columns].clamp(min=0)
+
+
+def noise_excess(y: Tensor, spots: Tensor, background: Tensor) -> float:
+    """Measure the variance of the noise, over that of photons.
+
+    In pixels with next to no light of emitters, by the median, which emitters that were missed hardly change; 1 where
+    there are too few such pixels.
+    """
+    dark = spots < DARK_SHARE * background
+    if float(dark.float().mean()) < MIN_DARK_SHARE:
+        return 1.0
+    expected = (spots + background)[dark]
+    residuals = (y[dark] - expected) / expected.sqrt()
+    return float(((residuals - residuals.median()).abs().median() / MEDIAN_OF_NORMAL).square())
+
+
+def _simulated(expected: Tensor, excess: float, seed: int) -> Tensor:
+    """Draw frames of the expected photons with the measured noise."""
+    generator = torch.Generator().manual_seed(seed)  # of the CPU: the same draws on every device
+    on_cpu = expected.cpu()
+    noise = torch.poisson(on_cpu, generator) - on_cpu
+    return (on_cpu + math.sqrt(excess) * noise).to(expected.device)
+
+
+def matched(found: Localizations, true: Localizations, tolerance_nm: float) -> int:
+    """Count the pairs of localisations and emitters, one to one in each frame."""
+    tables = [_by_frame(one) for one in (found, true)]
+    hits = 0
+    for frame in tables[0].keys() & tables[1].keys():
+        distance = np.linalg.norm(tables[0][frame][:, None] - tables[1][frame][None], axis=-1)
+        pairs = linear_sum_assignment(np.where(distance <= tolerance_nm, distance, 1e6))
+        hits += int((distance[pairs] <= tolerance_nm).sum())
+    return hits
+
+
+def _by_frame(found: Localizations) -> dict[int, Array]:
+    yx_nm = torch.stack([found.y_nm, found.x_nm], 1).cpu().numpy()
+    frames, first = np.unique(found.frame.cpu().numpy(), return_index=True)
+    return dict(zip(frames.tolist(), np.split(yx_nm, first[1:]), strict=True)) if len(frames) else {}
+
+
+def chosen_frames(frames: int) -> Array:
+    """Choose the frames that decoys are made for, evenly spaced."""
+    return np.unique(np.linspace(0, frames - 1, min(frames, DECOY_FRAMES)).round().astype(np.int64))
+
+
+def renumbered(found: Localizations, numbers: Array) -> Localizations:
+    """Select the localisations of some frames, numbered from 0."""
+    place = np.searchsorted(numbers, found.frame.cpu().numpy()).clip(max=len(numbers) - 1)
+    there = torch.as_tensor(numbers[place] == found.frame.cpu().numpy(), device=found.frame.device)
+    frame = torch.as_tensor(place, device=found.frame.device)
+    return replace(found, frame=frame).where(there)

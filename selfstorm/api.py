@@ -60,7 +60,7 @@ class Result:
 
     @property
     def verdict(self) -> Finding | None:
-        """The picture judged in one word, with cause and remedy; None for pictures without localisations."""
+        """The picture in one word, with cause and remedy; None where nothing is claimed."""
         return verdict(self.metrics)
 
 

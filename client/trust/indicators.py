@@ -147,7 +147,7 @@ def _shown_metrics(state: ViewerState) -> tuple[MetricDescription, ...]:
 
 
 def _verdict(state: ViewerState) -> tuple[Finding, ...]:
-    """Judge the picture shown in one word, the refined one before it where it is a preview."""
+    """Judge the picture shown in one word; of a preview, the one before it."""
     refined = _refined(state)
     judged = picture_verdict(refined[-1]) if refined else None
     return () if judged is None else (judged,)

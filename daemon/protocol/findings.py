@@ -177,7 +177,7 @@ def metric_findings(table: MetricTable[Any], picture: Measured) -> tuple[Finding
 
 
 def picture_verdict(picture: Measured) -> Finding | None:
-    """Judge a picture in one word; None for previews and for pictures without localisations."""
+    """Judge a picture in one word; None where nothing is claimed of it."""
     judged = None if picture.grade == "preview" else verdict(picture.metrics)
     if judged is None or picture.grade == "full" or not judged.serious:
         return judged

@@ -9,7 +9,7 @@ from selfstorm.frames import Array
 
 @dataclass(frozen=True, slots=True)
 class DecoyCount:
-    """What decoys say of the localisations of some frames.
+    """Count of localisations in some frames and in their decoys.
 
     Attributes:
         found: Localisations of the frames themselves.

@@ -73,7 +73,7 @@ def structure_resolution_nm(halves: HalvesFound) -> float | None:
 
 
 def fidelity(halves: HalvesFound) -> float:
-    """Estimate the correlation of the picture of all frames with the structure.
+    """Estimate the correlation of the whole picture with the structure.
 
     Halves that correlate by r leave sqrt(2 r / (1 + r)) for the whole (Spearman 1910, Brown 1910), both blurred by
     20 nm; 0..1.

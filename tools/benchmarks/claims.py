@@ -1,4 +1,4 @@
-"""`python -m benchmarks.claims`: what the program claims, beside the truth.
+"""`python -m benchmarks.claims`: claims on pictures, beside the truth.
 
 Forty small simulated movies of twenty kinds are reconstructed; resolution, fidelity, false localisations and verdict
 are tabulated beside what the simulation knows.

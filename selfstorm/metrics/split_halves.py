@@ -19,6 +19,7 @@ from selfstorm.metrics.frc import halves_resolution_nm, tukey
 
 CELL_NM = 12.5
 BLUR_NM = 20.0  # as of the scores against ground truth
+MAP_BLUR_NM, HALF_TRUST_LOCALIZATIONS = 40.0, 50.0  # of the trust map
 MIN_LOCALIZATIONS = 50  # of a half
 DRIFT_BLUR_NM, MAX_DRIFT_NM = 40.0, 400.0
 MIN_DRIFT_CORRELATION, MIN_DRIFT_GAIN = 0.3, 0.05  # by chance, few localisations correlate best somewhere else
@@ -124,9 +125,12 @@ def trust_map(halves: HalvesFound, pixel_nm: float, reach_nm: float = 300.0) -> 
         reach_nm: standard deviation of the Gaussian over which they are compared.
 
     Returns:
-        (H, W) float32 on camera pixels, 0..1: what `fidelity` is for the whole field.
+        (H, W) float32 on camera pixels, 0..1: what `fidelity` is for the whole field, at 40 nm, and less where
+        localisations are few.
     """
-    one, two = (gaussian_filter(picture, BLUR_NM / CELL_NM) for picture in halves.counts())
+    counts = halves.counts()
+    one, two = (gaussian_filter(picture, MAP_BLUR_NM / CELL_NM) for picture in counts)
+    around = 2 * math.pi * (reach_nm / CELL_NM) ** 2  # cells
 
     def local(z: Floats) -> Floats:
         return np.asarray(gaussian_filter(z, reach_nm / CELL_NM))
@@ -134,7 +138,9 @@ def trust_map(halves: HalvesFound, pixel_nm: float, reach_nm: float = 300.0) -> 
     mean_one, mean_two = local(one), local(two)
     shared = local(one * two) - mean_one * mean_two
     power = np.sqrt(np.maximum((local(one * one) - mean_one**2) * (local(two * two) - mean_two**2), 0))
+    near = around * local(counts[0] + counts[1])
     r = np.clip(np.divide(shared, power, out=np.zeros_like(shared), where=power > 0), 0, 1)
+    r *= near / (near + HALF_TRUST_LOCALIZATIONS)
     rows, columns = (round(side / pixel_nm) for side in (halves.height_nm, halves.width_nm))
     at_y, at_x = (
         np.minimum((np.arange(n) + 0.5) * pixel_nm / CELL_NM, r.shape[axis] - 1).astype(np.intp)

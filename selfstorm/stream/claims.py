@@ -89,7 +89,7 @@ def wait_windows(grid: Grid, part: Part, window: ClaimedWindow) -> int:
     stride, in all of it.
     """
     area = (part[0].stop - part[0].start) * (part[1].stop - part[1].start) / (grid.height * grid.width)
-    frames = len(window.frames) + min(DECOY_FRAMES, len(window.frames))
+    frames = len(window.frames) + 2 * min(DECOY_FRAMES, len(window.frames))
     return math.ceil(frames / window.stride * float(area) / MAX_TIME_SHARE)
 
 

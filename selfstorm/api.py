@@ -60,7 +60,7 @@ class Result:
 
     @property
     def verdict(self) -> Finding | None:
-        """The picture in one word, with cause and remedy; None where nothing is claimed."""
+        """The picture in one word, with its cause and remedy, or None."""
         return verdict(self.metrics)
 
 

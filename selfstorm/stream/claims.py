@@ -94,7 +94,7 @@ def wait_windows(grid: Grid, part: Part, window: ClaimedWindow) -> int:
 
 
 def most_localized_part(found: Localizations, grid: Grid) -> Part:
-    """Choose the part of a field, at most 64 pixels a side, with most emitters."""
+    """Choose the part of a field (64 pixels a side) with most emitters."""
     sides = min(grid.height, MAX_PART_PX), min(grid.width, MAX_PART_PX)
     counts = torch.zeros(grid.height, grid.width)
     row, column = (

@@ -29,7 +29,6 @@ from selfstorm.stream.covariance_history import CovarianceHistory, Selection
 from selfstorm.stream.frame_store import FrameBuffer, WindowSpan, with_slices
 from selfstorm.stream.iteration_choice import IterationChoice
 from selfstorm.stream.model import SequenceModel, update_psf
-from selfstorm.stream.motion_correction import RecentLocalizations
 from selfstorm.stream.newest_frame import DrawnParts, density_parts, follows_motion, parts_at_newest_frame
 from selfstorm.stream.per_frame import (
     NO_CALLBACKS,

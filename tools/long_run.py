@@ -6,7 +6,8 @@ Its accounts must close, its memory must not grow, and its files must be readabl
 
 A daemon records, saves and keeps a checkpoint while this program sends frames between mutated messages (fuzz.py),
 changes settings at random, kills and stops the recorder, lowers the limits of open files and of file sizes, holds
-hundreds of connections, and lets the console block. Linux only (limits and memory of another process).
+hundreds of connections, and lets the console block. PROTOCOL.md's subscriber stands still for a minute at a time.
+Linux only (limits and memory of another process).
 """
 
 from __future__ import annotations
@@ -36,9 +37,22 @@ from selfstorm.errors import InputError
 from selfstorm.io.movies import MovieFile
 from selfstorm.io.ome_tiff import read_pictures
 
+SUBSCRIBER = """
+import sys, time, zmq
+socket = zmq.Context().socket(zmq.SUB)
+socket.setsockopt(zmq.RCVHWM, 20)
+socket.subscribe(b"")
+socket.connect(sys.argv[1])
+while True:
+    time.sleep(60)
+    while socket.poll(0):
+        socket.recv_multipart()
+"""
+SUBSCRIBERS = 4
 MESSAGES_A_ROUND, FRAMES_A_ROUND = 60, 5
 DISTURBED_S = 4.0  # duration of a disturbance
 MAX_GROWTH_MB = 80.0
+ROW_S = 60.0
 ACCOUNT_S = 15.0  # until the last frames are counted
 CONNECTIONS = 300
 WARM_UP = 0.3  # share of the time before memory is measured first
@@ -91,6 +105,7 @@ class Disturbances:
         self._random = random.Random(seed)  # noqa: S311  (no secret is made of it)
         self.control = f"tcp://{HOST}:{ports.control}"
         self.done: Counter[str] = Counter()
+        self.recordings = 1
         self._undo: list[tuple[float, ExitStack]] = []
 
     def one(self) -> None:
@@ -120,6 +135,12 @@ class Disturbances:
         """Resume the daemon, which mutated requests may have paused."""
         with suppress(InputError):
             ask(self.control, "resume", 5000)
+
+    def record_again(self) -> None:
+        """Begin another recording where the last one was given up, as on a full disk."""
+        with suppress(InputError):
+            ask(self.control, "record-start", 5000)
+            self.recordings += 1
 
     def settings(self, undo: ExitStack) -> None:
         """Set a few settings to anything."""
@@ -190,10 +211,17 @@ def main(minutes: float, seed: int) -> None:
         stack.callback(daemon.wait)
         stack.callback(daemon.kill)
         console = Console(log[0])
+        standing_still = [sys.executable, "-c", SUBSCRIBER, f"tcp://{HOST}:{ports.results}"]
+        subscribers = [subprocess.Popen(standing_still) for _ in range(SUBSCRIBERS)]
+        for subscriber in subscribers:
+            stack.callback(subscriber.wait)
+            stack.callback(subscriber.kill)
         disturbances = Disturbances(daemon, ports, console, seed)
         # Connected once: while files are few no new connection can be accepted.
         control = stack.enter_context(ControlClient(disturbances.control, 20_000))
         status = _run(attack, GoodFrames(attack.frames), disturbances, control, daemon, minutes, faults)
+        died = [one.returncode for one in subscribers if one.poll() is not None]
+        faults += [f"subscribers that stood still died: {died}"] if died else []
         faults += _check(status, folder, console)
         print(f"disturbances: {dict(disturbances.done)}; messages: {dict(attack.sent)}")
     for fault in faults:
@@ -229,6 +257,7 @@ def _run(
         return None
     begun_s, first_mb, rounds = time.monotonic(), 0.0, 0
     slowest_s = 0.0
+    row_due_s = begun_s
     while (share := (time.monotonic() - begun_s) / (60 * minutes)) < 1 and daemon.poll() is None:
         if rounds % 10 == 0:
             movie.begin()
@@ -238,11 +267,17 @@ def _run(
         if rounds % 5 == 0:
             disturbances.one()
         asked_s = time.monotonic()
+        status = None
         with suppress(InputError):
-            control.ask("status")
+            status = Status.model_validate(control.ask("status"))
         slowest_s = max(slowest_s, time.monotonic() - asked_s)
         if rounds % 20 == 0:
             disturbances.go_on()
+            if status is not None and not status.recording:
+                disturbances.record_again()
+        if time.monotonic() >= row_due_s:
+            row_due_s += ROW_S
+            print(_row(time.monotonic() - begun_s, memory_mb(daemon.pid), status), flush=True)
         if share > WARM_UP and not first_mb:
             first_mb = memory_mb(daemon.pid)
         rounds += 1
@@ -264,7 +299,8 @@ def _run(
             break
     else:
         faults.append("no picture within 60 s after all settings were set back")
-    status = _wait_for_accounts(movie, disturbances.control, faults)
+    status = _wait_for_accounts(movie, disturbances, faults)
+    print(f"{disturbances.recordings} recordings")
     growth_mb = memory_mb(daemon.pid) - first_mb
     print(f"{rounds} rounds, {movie.sent} good frames; memory {growth_mb:+.0f} of {first_mb:.0f} MB; ", end="")
     print(f"slowest answer of control {slowest_s:.2f} s")
@@ -278,21 +314,44 @@ def _run(
     return status
 
 
-def _wait_for_accounts(movie: GoodFrames, control: str, faults: list[str]) -> Status:
+def _row(seconds: float, megabytes: float, status: Status | None) -> str:
+    """Return one line of the table of the run."""
+    if status is None:
+        return f"{seconds / 60:5.1f} min {megabytes:5.0f} MB  no answer"
+    recording = f"recorded {status.recorded_frames}, missing {status.recording_missing}"
+    return f"{seconds / 60:5.1f} min {megabytes:5.0f} MB  {status.frames}; {status.windows}; {recording}"
+
+
+def _not_of_recording(movie: GoodFrames, disturbances: Disturbances) -> int:
+    """Count the frames that came before the recording that runs."""
+    if disturbances.recordings == 1:
+        return 0
+    deadline_s = time.monotonic() + ACCOUNT_S
+    while time.monotonic() < deadline_s:
+        movie.frames(1)
+        time.sleep(0.2)
+    status = Status.model_validate(ask(disturbances.control, "status", 10_000))
+    before = status.frames.sent - status.recorded_frames - status.recording_missing
+    movie.frames(50)
+    return before
+
+
+def _wait_for_accounts(movie: GoodFrames, disturbances: Disturbances, faults: list[str]) -> Status:
     """Wait until the accounts contain every good frame.
 
     Args:
         movie: sends heartbeats meanwhile.
-        control: endpoint of the daemon.
+        disturbances: have begun recordings, and know the daemon.
         faults: frames that are missing from an account are added.
 
     Returns:
         The last account.
     """
+    before = _not_of_recording(movie, disturbances)
     deadline_s = time.monotonic() + ACCOUNT_S
     while True:
-        status = Status.model_validate(ask(control, "status", 10_000))
-        recording = not status.recording or status.recorded_frames + status.recording_missing == status.frames.sent
+        status = Status.model_validate(ask(disturbances.control, "status", 10_000))
+        recording = status.recorded_frames + status.recording_missing == status.frames.sent - before
         if status.frames.sent >= movie.sent and recording:
             return status
         if time.monotonic() > deadline_s:
@@ -302,7 +361,7 @@ def _wait_for_accounts(movie: GoodFrames, control: str, faults: list[str]) -> St
     if status.frames.sent < movie.sent:
         faults.append(f"{movie.sent} good frames were sent, and {status.frames.sent} are in the account")
     if not recording:
-        account = f"recorded {status.recorded_frames}, missing {status.recording_missing}"
+        account = f"recorded {status.recorded_frames}, missing {status.recording_missing}, before it {before}"
         faults.append(f"the account of the recording does not close: {account}, sent {status.frames.sent}")
     return status
 

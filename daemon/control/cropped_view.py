@@ -28,27 +28,37 @@ def newest(pictures: dict[str, Picture], kind: str) -> tuple[str, Picture] | Non
     return (kind, pictures[kind]) if kind in pictures else None
 
 
-def view_of(request_id: str, kind: str, picture: Picture, wanted: ViewOf) -> tuple[View, Array]:
+def visible(shape: tuple[int, ...], wanted: ViewOf) -> Region:
+    """Cut the region of a view to the picture.
+
+    Args:
+        shape: (H, W) of the picture.
+        wanted: the view.
+
+    Raises:
+        RefusedRequestError: the region begins outside the picture.
+    """
+    height, width = shape
+    region = wanted.region or Region(0, 0, height, width)
+    if region.y >= height or region.x >= width:
+        raise RefusedRequestError(f"the region begins outside the picture of {height} x {width} pixels")
+    return Region(region.y, region.x, min(region.height, height - region.y), min(region.width, width - region.x))
+
+
+def view_of(request_id: str, kind: str, picture: Picture, region: Region, wanted: ViewOf) -> tuple[View, Array]:
     """Cut a view out of a picture.
 
     Args:
         request_id: of the request that this answers.
         kind: of the picture.
         picture: header and pixels, (H, W) float32.
-        wanted: region, zoom and codec.
+        region: of the picture, within it.
+        wanted: zoom and codec.
 
     Returns:
         The View and its pixels, (ceil(height / zoom), ceil(width / zoom)) float32.
-
-    Raises:
-        RefusedRequestError: the region begins outside the picture.
     """
     header, pixels = picture
-    height, width = pixels.shape
-    region = wanted.region or Region(0, 0, height, width)
-    if region.y >= height or region.x >= width:
-        raise RefusedRequestError(f"the region begins outside the picture of {height} x {width} pixels")
-    region = Region(region.y, region.x, min(region.height, height - region.y), min(region.width, width - region.x))
     shown = averaged(region.of(pixels), wanted.zoom)
     view = View(
         id=request_id,

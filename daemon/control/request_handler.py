@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from daemon.control.cropped_view import newest, view_of
+from daemon.control.cropped_view import newest, view_of, visible
 from daemon.control.snapshots import Snapshots
+from daemon.control.work_budget import WorkBudget
 from daemon.health import VERSION as SELFSTORM_VERSION
 from daemon.health import Health
 from daemon.ingest.windows import WindowQueue
@@ -24,6 +25,9 @@ from selfstorm.frames import StreamInfo
 from selfstorm.metrics.registry import METRICS
 
 MAX_EVENTS = 50  # in one answer
+# Camera or picture pixels of all views. A pixel takes some 30 ns to average or to pack, and others wait meanwhile.
+VIEWED_PX_HZ, VIEWED_PX_AT_ONCE = 16e6, 8e6
+MIN_VIEW_PX = 10_000  # a smaller view takes as long
 
 
 class Model(Protocol):
@@ -59,6 +63,7 @@ class RequestHandler:
         self._live, self._health, self._queue, self._publisher = live, health, queue, publisher
         self._recording, self._snapshots, self._model, self._stop_service = recording, snapshots, model, stop_service
         self._stream, self._paused = stream, False
+        self._viewed = WorkBudget(VIEWED_PX_HZ, VIEWED_PX_AT_ONCE)
         self._verbs: dict[str, Callable[[], dict[str, Any]]] = {
             "status": self._status,
             "metrics": lambda: MetricDescriptions(metrics=tuple(METRICS)).model_dump(),
@@ -123,7 +128,10 @@ class RequestHandler:
         kind, picture = found
         if wanted.unless == (kind, picture[0].published_unix_ns):
             return encode("reply", Reply(id=request_id, ok=True, result={"newer": False}))
-        view, pixels = view_of(request_id, kind, picture, wanted)
+        region = visible(picture[1].shape, wanted)
+        if not self._viewed.spend(max(MIN_VIEW_PX, region.height * region.width)):
+            raise RefusedRequestError("too many pixels are viewed: ask for a smaller region, or less often")
+        view, pixels = view_of(request_id, kind, picture, region, wanted)
         return encode("view", view, pixels)
 
     def _pause(self, paused: bool) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Control server: requests on a ROUTER socket, answered one at a time.
 
-Every message gets a reply, and refusals are counted by reason. A request with a known id gets the same reply again,
-and nothing is done twice.
+Every message gets a reply, and refusals are counted by reason. A request with the id of one of the last minute gets
+the same reply again, and nothing is done twice.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from collections import OrderedDict
 
 import zmq
@@ -30,7 +31,8 @@ LINGER_MS = 200
 MAX_REQUEST_BYTES = 65_536
 REQUESTS_HZ, REQUESTS_AT_ONCE = 50.0, 100.0
 ALL_REQUESTS_HZ, ALL_AT_ONCE = 2000.0, 2000.0  # more would take time from the reconstruction: the rest waits
-MAX_ANSWERS_KEPT = 256
+KEPT_S = 60.0  # a request that is repeated within this time is not carried out again
+MAX_ANSWERS_KEPT = 5000  # more changes within that time are refused
 MAX_ERROR_CHARACTERS = 2000
 OPTIONS: dict[int, int] = {
     zmq.LINGER: LINGER_MS,
@@ -54,7 +56,7 @@ class ControlServer:
         self._endpoint = ServerSocket("control", health, address, zmq.ROUTER, OPTIONS, self._serve, allow_list)
         self._refusals = RejectionCounter(health, "a request", "refused_requests")
         self._each, self._all = RateLimit(REQUESTS_HZ, REQUESTS_AT_ONCE), RateLimit(ALL_REQUESTS_HZ, ALL_AT_ONCE)
-        self._answered: OrderedDict[str, Parts] = OrderedDict()
+        self._answered: OrderedDict[str, tuple[float, Parts]] = OrderedDict()
         self.listen, self.stop = self._endpoint.listen, self._endpoint.stop
 
     def _serve(self, socket: zmq.Socket[bytes]) -> None:
@@ -81,10 +83,14 @@ class ControlServer:
             if why_not := refusal(peer, request.verb, self._endpoint.allow_list):
                 raise RefusedRequestError(why_not)
             if (known := self._answered.get(request_id)) is not None:
-                return known
+                return known[1]
+            if request.verb in READING:
+                return self._handler.answer(request, peer.role)
+            self._forget_old()
+            if len(self._answered) >= MAX_ANSWERS_KEPT:
+                raise RefusedRequestError(f"more than {MAX_ANSWERS_KEPT} changes within {KEPT_S:.0f} s")
             answer = self._handler.answer(request, peer.role)
-            if request.verb not in READING:
-                self._keep(request_id, answer)
+            self._answered[request_id] = time.monotonic(), answer
             return answer
         except (MalformedMessageError, RefusedRequestError, InputError) as error:
             return self._refused(request_id, str(error), parts)
@@ -101,7 +107,6 @@ class ControlServer:
         reply = Reply(id=request_id, ok=False, error=why[:MAX_ERROR_CHARACTERS])
         return encode("reply", reply, version=announced_version(parts) or VERSION)
 
-    def _keep(self, request_id: str, answer: Parts) -> None:
-        self._answered[request_id] = answer
-        if len(self._answered) > MAX_ANSWERS_KEPT:
+    def _forget_old(self) -> None:
+        while self._answered and time.monotonic() - next(iter(self._answered.values()))[0] > KEPT_S:
             self._answered.popitem(last=False)

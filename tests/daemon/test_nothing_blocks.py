@@ -83,6 +83,37 @@ def test_viewers_that_stand_still_get_no_heartbeats_that_libzmq_would_die_of():
     assert publisher.OPTIONS[zmq.TCP_KEEPALIVE] == 1
 
 
+SLOW_READER = """
+import sys, time, zmq
+socket = zmq.Context().socket(zmq.SUB)
+socket.setsockopt(zmq.RCVHWM, 1)
+socket.subscribe(b"")
+socket.connect(sys.argv[1])
+end_s = time.monotonic() + 6
+while time.monotonic() < end_s:
+    if socket.poll(300):
+        socket.recv_multipart()
+    time.sleep(0.3)
+"""
+
+
+def test_readers_that_stand_still_with_full_queues_survive():
+    """Three of four die here, as in minutes with real pictures, when OPTIONS has HEARTBEAT_IVL 50 and _TIMEOUT 100.
+
+    It is libzmq's 'Assertion failed: !_io_error' in the reader (issues 4364 and 4767).
+    """
+    with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
+        for option, value in publisher.OPTIONS.items():
+            socket.setsockopt(option, value)
+        endpoint = f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
+        readers = [subprocess.Popen([sys.executable, "-c", SLOW_READER, endpoint]) for _ in range(4)]
+        while any(reader.poll() is None for reader in readers):
+            socket.send_multipart([b"sr.refined", bytes(100)])
+            if socket.poll(10):
+                socket.recv()  # a subscription
+    assert [reader.returncode for reader in readers] == [0, 0, 0, 0]
+
+
 @POSIX
 def test_a_closed_terminal_stops_the_daemon_in_order():
     asked = threading.Event()

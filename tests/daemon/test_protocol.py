@@ -13,6 +13,10 @@ from daemon_process import Daemon, command, simulated
 from test_codec import EXAMPLES, parts_of
 
 import daemon.protocol
+from daemon.cli import FRAMES
+from daemon.config import ServerSection
+from daemon.control.request_handler import MAX_EVENTS, VIEWED_PX_AT_ONCE, VIEWED_PX_HZ
+from daemon.control.server import KEPT_S, MAX_ANSWERS_KEPT, REQUESTS_AT_ONCE, REQUESTS_HZ
 from daemon.ingest.sequence_ledger import LONGEST_GAP
 from daemon.protocol.codec import (
     MAX_ENTRIES,
@@ -23,12 +27,13 @@ from daemon.protocol.codec import (
     decode,
 )
 from daemon.protocol.findings import SILENT_AFTER_S
-from daemon.protocol.messages import KINDS, MAX_LISTED_MISSING, VERSION
-from daemon.protocol.verbs import VERBS
-from daemon.transport.publisher import OPTIONS
-from selfstorm.frames import MAX_SIDE_PX
+from daemon.protocol.messages import KINDS, MAX_LISTED_MISSING, VERSION, Event, PictureHeader, Request
+from daemon.protocol.verbs import VERBS, Mark
+from daemon.transport.publisher import MAX_FOREIGN, OPTIONS, RESTART_INTERVAL_S
+from selfstorm.frames import MAX_SIDE_PX, StreamInfo
 from selfstorm.metrics.registry import MAX_METRICS, METRICS
 
+ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"
 VERSIONS = {path.stem: json.loads(path.read_text()) for path in sorted(GOLDEN.glob("*.json"))}
 NOW = ".".join(map(str, VERSION))
@@ -81,6 +86,11 @@ def test_golden_bytes_of_an_older_major_version_are_rejected_in_one_line(version
 KEEPALIVE_S = OPTIONS[zmq.TCP_KEEPALIVE_IDLE] + OPTIONS[zmq.TCP_KEEPALIVE_INTVL] * OPTIONS[zmq.TCP_KEEPALIVE_CNT]
 
 
+def limit_of(model, key):
+    """The longest text or list that a key of a message may have."""
+    return next(rule.max_length for rule in model.model_fields[key].metadata if hasattr(rule, "max_length"))
+
+
 def number(pattern):
     """The number in the text, which is one line after all white space is made single blanks."""
     [found] = re.findall(pattern, " ".join(TEXT.split()))
@@ -100,10 +110,39 @@ def number(pattern):
         (r"machines that are gone after (\d+) s", KEEPALIVE_S),
         (r"`missing_seqs`, at most (\d+)", MAX_LISTED_MISSING),
         (r"\{key: float\} = \{\}, at most (\d+)", MAX_METRICS),
+        (r"list of at most (\d+) of \{`key`", MAX_METRICS),
+        (r"more than (\d+) a second \(", REQUESTS_HZ),
+        (r"a second \((\d+) at once\)", REQUESTS_AT_ONCE),
+        (r"answered within the last (\d+) s", KEPT_S),
+        (r"more than ([\d,]+) changes within", MAX_ANSWERS_KEPT),
+        (r"changes within (\d+) s", KEPT_S),
+        (r"more than ([\d,]+) pixels a second", VIEWED_PX_HZ),
+        (r"pixels a second \(([\d,]+) at once", VIEWED_PX_AT_ONCE),
+        (r"`events`: at most (\d+) from", MAX_EVENTS),
+        (r"`text`: at most (\d+) characters", limit_of(Mark, "text")),
+        (r"`refused_of_viewers`; after ([\d,]+) of them", MAX_FOREIGN),
+        (r"binds again, at most every (\d+) s", RESTART_INTERVAL_S),
+        (r"`text` up to ([\d,]+)", limit_of(Event, "text")),
+        (r"`name` text up to (\d+)", limit_of(Event, "code")),
+        (r"`source` text to ([\d,]+)", limit_of(StreamInfo, "source")),
+        (r"`camera` text to (\d+)", limit_of(StreamInfo, "camera")),
+        (r"`notes`, at most (\d+) texts", limit_of(PictureHeader, "notes")),
+        (r"`stage_ms` \{name: float\}, at most (\d+)", limit_of(PictureHeader, "stage_ms")),
+        (r"`id` \(1 to (\d+) characters", limit_of(Request, "id")),
     ],
 )
 def test_numbers_of_the_text_are_those_of_the_code(pattern, value):
     assert number(pattern) == value
+
+
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_ports_of_the_pages_are_those_of_the_configuration(page):
+    ports = set(re.findall(r"[A-Za-z0-9.*-]+:(57\d\d)\b", page.read_text(encoding="utf-8")))
+    server = ServerSection()
+    assert ports <= {address.split(":")[-1] for address in (server.results, server.control, FRAMES)}
 
 
 def test_the_table_of_metrics_is_that_of_the_code():

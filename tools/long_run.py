@@ -53,6 +53,7 @@ MESSAGES_A_ROUND, FRAMES_A_ROUND = 60, 5
 DISTURBED_S = 4.0  # duration of a disturbance
 MAX_GROWTH_MB = 80.0
 ROW_S = 60.0
+START_MS = 240_000
 ACCOUNT_S = 15.0  # until the last frames are counted
 CONNECTIONS = 300
 WARM_UP = 0.3  # share of the time before memory is measured first
@@ -252,7 +253,7 @@ def _run(
     Returns:
         The last account; None where the daemon ended before.
     """
-    if not attack.frames.poll(60_000):
+    if not attack.frames.poll(START_MS):
         faults.append("the daemon did not start")
         return None
     begun_s, first_mb, rounds = time.monotonic(), 0.0, 0

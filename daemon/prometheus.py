@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from socketserver import ThreadingMixIn
+from threading import BoundedSemaphore, Thread
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -13,6 +17,7 @@ from selfstorm.errors import InputError
 from selfstorm.metrics.registry import METRICS
 
 LOOPBACK = "127.0.0.1"
+MAX_CONNECTIONS, MAX_IDLE_S = 8, 5.0
 
 
 class StatusCollector(Collector):
@@ -53,6 +58,39 @@ class StatusCollector(Collector):
         yield GaugeMetricFamily("selfstorm_up_seconds", "Seconds since the daemon started.", value=status.uptime_s)
 
 
+class _QuietHandler(WSGIRequestHandler):
+    """Answers requests without a log; a connection that sends none is closed."""
+
+    timeout = MAX_IDLE_S
+
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
+
+
+class _BoundedServer(ThreadingMixIn, WSGIServer):
+    """A thread for each connection, and a limited number of them; further connections are closed."""
+
+    daemon_threads = True
+
+    def __init__(self, *arguments: Any) -> None:
+        self._free = BoundedSemaphore(MAX_CONNECTIONS)
+        super().__init__(*arguments)
+
+    def verify_request(self, request: object, client_address: object) -> bool:
+        """Accept a connection if a thread is free for it."""
+        return self._free.acquire(blocking=False)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Answer one connection, and free its thread."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Ignore connections that end early."""
+
+
 class MetricsServer:
     """Serve http://127.0.0.1:PORT/metrics from a thread of its own."""
 
@@ -60,13 +98,16 @@ class MetricsServer:
         registry = CollectorRegistry(auto_describe=False)
         registry.register(StatusCollector(health))
         try:
-            self._server, self._thread = start_http_server(port, LOOPBACK, registry)
+            self._server = make_server(LOOPBACK, port, make_wsgi_app(registry), _BoundedServer, _QuietHandler)
         except OSError as error:
             raise InputError(
                 f"cannot listen on this address ({error.strerror})",
                 where=f"{LOOPBACK}:{port}",
                 hint="set another metrics_port under [server]",
             ) from None
+        self.port = self._server.server_port
+        self._thread = Thread(target=self._server.serve_forever, name="metrics", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
         """Stop serving."""

@@ -102,7 +102,9 @@ class SlidingWindows:
         self._length, self._stride, self._ring = length, stride, FrameRing(length)
         before = self._region
         self._cut_to(region)
-        self._start = max(self._start, self._next_seq - length) if self._region == before else self._next_seq
+        # After a longer stride the next window would begin far ahead.
+        start = min(max(self._start, self._next_seq - length), self._next_seq)
+        self._start = start if self._region == before else self._next_seq
         for frame in kept:
             if frame.seq >= self._start:
                 self._ring.push(frame)

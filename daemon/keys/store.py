@@ -67,6 +67,14 @@ class Allowed(KeyModel):
         return self
 
 
+def default_folder() -> Path:
+    """Return the user's own folder for keys.
+
+    On Windows it stays on this machine: a roaming profile would copy the secret key to servers and other machines.
+    """
+    return Path(click.get_app_dir("selfstorm", roaming=False))
+
+
 class Keyring:
     """Key files in a folder.
 
@@ -78,12 +86,12 @@ class Keyring:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or Path(click.get_app_dir("selfstorm"))
+        self.folder = folder or default_folder()
         self._pair, self.allowed_path = self.folder / "daemon.json", self.folder / "allowed.json"
 
     @property
     def _option(self) -> str:
-        default = self.folder == Path(click.get_app_dir("selfstorm"))
+        default = self.folder == default_folder()
         return "" if default else f" --keyring {self.folder}"
 
     def pair(self) -> KeyPair | None:

@@ -1,16 +1,26 @@
 """Each quantity that a setting, a file or a peer names has a bound, which is checked before work begins."""
 
+import socket
+import threading
+from contextlib import ExitStack, suppress
 from types import SimpleNamespace
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
 from test_replaced_streams import account, feed, frames, heartbeat, info, receiver
 
+from daemon import prometheus
+from daemon.config import Config
+from daemon.health import Health
 from daemon.ingest import windows as cutting
 from daemon.ingest.receiver import OTHER_PIXELS
 from daemon.ingest.windows import MAX_AT_ONCE, MAX_FRAMES_AT_ONCE, SlidingWindows
+from daemon.live_config import LiveConfig
+from daemon.prometheus import MAX_CONNECTIONS, MetricsServer
 from daemon.protocol.codec import Received
 from daemon.recording.recorder import FILES_AT_ONCE, Recorder
+from selfstorm.errors import InputError
 from selfstorm.frames import Frame, StreamInfo
 
 __all__ = ["receiver"]  # the fixture
@@ -85,3 +95,38 @@ def test_frames_of_another_kind_than_their_stream_are_explained(receiver, other)
     feed(receiver._sort, Received("frame", header, np.zeros(shape, described.dtype)))
     assert account(receiver) == (2, 1, 0)
     assert receiver.status().refused == {OTHER_PIXELS: 1}
+
+
+@pytest.fixture
+def metrics():
+    server = MetricsServer(0, Health(run="run"))
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /metrics", b"GET / HTTP/1.1\r\n"])
+def test_idle_connections_to_the_metrics_take_few_threads_and_are_closed(metrics, monkeypatch, sent):
+    monkeypatch.setattr(prometheus._QuietHandler, "timeout", 0.5)
+    before = threading.active_count()
+    with ExitStack() as stack:
+        idle = [stack.enter_context(socket.create_connection(("127.0.0.1", metrics.port))) for _ in range(100)]
+        for connection in idle:
+            with suppress(OSError):  # closed already
+                connection.sendall(sent)
+        assert threading.active_count() - before <= MAX_CONNECTIONS
+        for connection in idle:
+            connection.settimeout(30)
+            with suppress(ConnectionError):
+                assert connection.recv(1) == b""
+    page = urlopen(f"http://127.0.0.1:{metrics.port}/metrics", timeout=30).read()
+    assert b"selfstorm_frames_total" in page
+
+
+@pytest.mark.parametrize("side", [512, 1024])
+@pytest.mark.parametrize("dtype", ["uint16", "float32"])
+def test_a_window_of_100000_frames_is_refused_in_words(side, dtype):
+    stream = TINY.model_copy(update={"height": side, "width": side, "dtype": dtype})
+    live = LiveConfig(Config())
+    with pytest.raises(InputError, match=r"a window of 100000 frames .* needs .* GB of memory"):
+        live.change({"reconstruction.window": 100_000, "camera.pixel_nm": 100.0}, stream)
+    assert live.current == Config()

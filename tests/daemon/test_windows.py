@@ -57,6 +57,15 @@ def test_a_window_is_complete_with_its_last_frame_and_not_before():
     assert [len(list(windows.push(frame(seq)))) for seq in range(8)] == [0, 0, 0, 1, 0, 1, 0, 1]
 
 
+@pytest.mark.parametrize("stride", [6, 50, 100_000])
+@pytest.mark.parametrize("length", [4, 3, 5])
+def test_after_a_longer_stride_windows_come_again_at_once(stride, length):
+    windows = SlidingWindows(INFO, 4, stride, first_seq=0, first_index=0)
+    assert [window.first_seq for seq in range(4) for window in windows.push(frame(seq))] == [0]
+    windows.recut(length, 4, None)
+    assert [window.first_seq for seq in range(4, 4 + length) for window in windows.push(frame(seq))] == [4]
+
+
 def test_a_gap_of_many_windows_gives_all_of_them():
     lost = range(6, 1003)
     windows = cut(1005, 5, 5, lost)

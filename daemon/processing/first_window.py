@@ -1,4 +1,4 @@
-"""First window of a field: how long it takes, and what is shown until then.
+"""First window of a field: its duration, and the mean shown meanwhile.
 
 Camera, optics and density are learned from it. On a large field and a slow machine that takes minutes.
 """
@@ -56,7 +56,7 @@ def estimate_s(settings: Settings, window: Window, device: torch.device) -> floa
 
 
 def mean_of(window: Window, settings: Settings, health: Health, now_unix_ns: int, seconds: float) -> Picture:
-    """Make the mean of a window's camera frames, to be shown until the first density.
+    """Make the mean of a window's frames, shown until the first density.
 
     Args:
         window: the first one.

@@ -68,7 +68,7 @@ class _QuietHandler(WSGIRequestHandler):
 
 
 class _BoundedServer(ThreadingMixIn, WSGIServer):
-    """A thread for each connection, and a limited number of them; further connections are closed."""
+    """Server with a thread for each of at most MAX_CONNECTIONS connections."""
 
     daemon_threads = True
 

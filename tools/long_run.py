@@ -138,7 +138,7 @@ class Disturbances:
             ask(self.control, "resume", 5000)
 
     def record_again(self) -> None:
-        """Begin another recording where the last one was given up, as on a full disk."""
+        """Begin another recording after one that was given up."""
         with suppress(InputError):
             ask(self.control, "record-start", 5000)
             self.recordings += 1

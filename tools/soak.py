@@ -85,7 +85,7 @@ class MemorySamples:
 @click.option("--rate", "rate_hz", default=50.0, show_default=True, help="Frames a second.")
 @click.option("--side", default=48, show_default=True, help="Pixels along each side of the camera's field.")
 def main(minutes: float, rate_hz: float, side: int) -> None:
-    """Run everything for a while and report every fault; exit code 1 if there is one."""
+    """Run everything for a while; exit code 1 if there is a fault."""
     ports, memory, faults = Ports(), MemorySamples(), []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -114,7 +114,7 @@ def main(minutes: float, rate_hz: float, side: int) -> None:
 
 
 def _window_bytes(side: int) -> int:
-    """Return the bytes of a window in a viewer: float32 picture, raw mean and error map."""
+    """Return the bytes of a window in a viewer: picture, mean, error map."""
     return 4 * side * side * (SCALE * SCALE + 2)
 
 

@@ -55,7 +55,7 @@ from selfstorm.compute.device import describe, prepare_device
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
-TICK_S = 0.1
+TICK_S, HUNG_S = 0.1, 0.5
 CAMERA_S, WINDOW_S, CLOSE_S = 3.0, 4.0, 4.5  # from a stop until the camera, the last window and all have ended
 Camera = CameraSupervisor | ExternalSource
 
@@ -269,7 +269,8 @@ class Service:
         receiver.join()
         self._recording.close()
         self._finish_windows(begun_s)
-        camera.stop(max(TICK_S, begun_s + CLOSE_S - time.monotonic()))
+        # A camera that does not answer will not now.
+        camera.stop(HUNG_S if receiver.still_s else max(TICK_S, begun_s + CLOSE_S - time.monotonic()))
 
     def _finish_windows(self, begun_s: float) -> None:
         """Wait for the last windows; where a stop was requested, not for long."""

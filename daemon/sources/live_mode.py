@@ -29,6 +29,7 @@ from daemon.sources.tail import Tail
 
 POLL_S = 0.003
 SETTINGS_S = 0.25
+RUNNING_S = 0.1
 COUNTS = 3
 CLOCK_CALLS = 64
 PRESS_LIVE = "live mode: press Live in Micro-Manager"
@@ -227,6 +228,19 @@ class _Sequence:
                 self._stop.wait(min(POLL_S, tail.period_s / 4))
                 yield None
             yield from self._pass_on()  # images may have been given up, too
+            self._note_the_end()
+
+    def _note_the_end(self) -> None:
+        """Ask now and then whether the sequence runs, also while its images are fetched.
+
+        If another one begins before all of them are, this is when it had ended.
+        """
+        now_s = self._clock()
+        if self._until_s == math.inf and now_s - self._ran_s > RUNNING_S:
+            if self._buffer.is_running():
+                self._ran_s = now_s
+            else:
+                self._until_s = self._clock()
 
     def _fetch(self, distance: int) -> Iterator[SourceEvent]:
         try:
@@ -300,31 +314,35 @@ class _Sequence:
             return
         self._stopped = False
         try:
-            found, images = self._newest_and_count()
+            found, images, within_s = self._newest_and_count()
         except ImagesChangedError:
             yield from self._end_changed()
             return
         taken = False
         if found.image is not None and found.same_sequence:
-            taken = self._tail.settled(images) is LossCause.TAKEN
+            taken = self._tail.settled(images, within_s) is LossCause.TAKEN
         if taken and not self._taken:
             self._taken = True
             yield Waiting(TAKEN)
         yield from self._follow(found)
         yield None
 
-    def _newest_and_count(self) -> tuple[_Found, int]:
+    def _newest_and_count(self) -> tuple[_Found, int, float]:
         """Find the newest image, and count the images with it.
 
         It is repeated where an image came in between.
+
+        Returns:
+            The image, the number of images, and the time that both together took.
         """
         images = self._buffer.images()
         for _ in range(COUNTS):
-            before = images
+            before, begun_s = images, self._clock()
             found, images = self._look(0), self._buffer.images()
+            within_s = self._clock() - begun_s
             if found.image is None or not found.same_sequence or images == before:
                 break
-        return found, images
+        return found, images, within_s
 
     def _watch_for_stop(self) -> None:
         self._stopped = not self._buffer.is_running()
@@ -348,7 +366,7 @@ class _Sequence:
         if not (running or self._taken):
             tail.counted(self._buffer.images(), self._clock())
         if running or tail.must_count or self._taken:  # more frames came than are known of
-            self.unseen = _Unseen(tail, math.inf if running else self._clock())
+            self.unseen = _Unseen(tail, self._until_s if running else min(self._until_s, self._clock()))
         tail.give_up_all(LossCause.CHANGED)
         yield from self._pass_on()
         yield Waiting(CHANGED)

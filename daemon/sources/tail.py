@@ -240,11 +240,12 @@ class Tail:
         """Learn that nothing was heard for a while: another sequence may run."""
         self._search_newest, self._emptied, self._unwatched = True, self._emptied + 1, True
 
-    def settled(self, images: int) -> LossCause | None:
+    def settled(self, images: int, within_s: float = 0.0) -> LossCause | None:
         """Learn how many images are left, and give up the older ones.
 
         Args:
             images: in the buffer, counted after the newest one was found.
+            within_s: time that finding and counting took.
 
         Returns:
             Cause of the loss; None where nothing was lost.
@@ -253,7 +254,7 @@ class Tail:
         if self.newest is None:
             return None
         oldest = self.newest - images + 1  # or later, by those that came in between
-        slack = self._arrived_meanwhile()
+        slack = self._arrived_meanwhile(within_s)
         removed = 0 if self._oldest is None else oldest - self._oldest
         cause = None
         if oldest > self._passed + 1 and removed > 0:
@@ -359,11 +360,11 @@ class Tail:
         """Return True if calls take too long to catch up."""
         return bool(self._took_s) and median(self._took_s) > BUSY * period_s > 0
 
-    def _arrived_meanwhile(self) -> int:
+    def _arrived_meanwhile(self, within_s: float) -> int:
         """Bound how many images come between a look and a count."""
         if not (self.period_s and self._took_s):
             return 2
-        return 2 + int(2 * max(median(self._took_s), self._took_s[-1]) / self.period_s)
+        return 2 + int(2 * max(median(self._took_s), self._took_s[-1], within_s) / self.period_s)
 
     def _next_missing(self) -> int:
         return self._passed + 1

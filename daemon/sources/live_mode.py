@@ -364,7 +364,7 @@ class _Sequence:
         tail = self._tail
         running = self._buffer.is_running()
         if not (running or self._taken):
-            tail.counted(self._buffer.images(), self._clock())
+            tail.counted(self._buffer.images(), self._clock(), last=True)
         if running or tail.must_count or self._taken:  # more frames came than are known of
             self.unseen = _Unseen(tail, self._until_s if running else min(self._until_s, self._clock()))
         tail.give_up_all(LossCause.CHANGED)

@@ -205,7 +205,7 @@ class Tail:
         self._advance()
         return True
 
-    def counted(self, images: int, at_s: float) -> None:
+    def counted(self, images: int, at_s: float, *, last: bool = False) -> None:
         """Learn how many images the buffer holds.
 
         More have come, or some were taken out.
@@ -213,11 +213,12 @@ class Tail:
         Args:
             images: in the buffer.
             at_s: time of the count.
+            last: no image can be looked at any more, to see which sequence they are of.
         """
         self._heard(at_s)
         if self.newest is None:
             self._search_newest = images > 0
-        elif images < self._images or self._unwatched:  # or they are another sequence's
+        elif images < self._images or (self._unwatched and not last):  # or they are another sequence's
             self._search_newest, self._emptied = images > 0, self._emptied + 1
         elif images > self._images:
             self.newest, self.newest_s = self.newest + images - self._images, at_s

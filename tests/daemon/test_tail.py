@@ -119,3 +119,15 @@ def test_looks_are_never_wasted_and_frames_never_lost_silently(
     assert account.told == account.true
     assert set(account.lost) <= {LossCause.NOT_FETCHED, LossCause.AT_SOURCE}
     assert core.looks <= MAX_LOOKS_PER_FRAME * len(account.sent) + SPARE_LOOKS + core.empty_looks
+
+
+def test_images_that_came_while_nothing_was_asked_may_be_of_another_sequence():
+    def asked_late(**how):
+        tail = Tail(0, 100)
+        buffer = Buffer(tail, range(4))
+        buffer.follow()
+        tail.counted(9, buffer.now + 2.0, **how)
+        return tail.newest, tail.searches_newest
+
+    assert asked_late() == (3, True)  # the newest one is looked at first
+    assert asked_late(last=True) == (8, False)

@@ -13,10 +13,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Collection
 
 CALLS = 32
 STAMPS = 256
 OUTLIERS = 2  # calls on either side that took unusually long, or short
+# Images and seconds that show that a camera's clock is none, and the share of its time between two images.
+MIN_IMAGES, MIN_SPAN_S, MIN_SHARE = 16, 0.3, 0.7
 
 
 class Arrivals:
@@ -38,13 +41,15 @@ class Arrivals:
     def period_s(self) -> float:
         """Time between two images in seconds; 0 while unknown.
 
-        It is measured by the camera's clock where there is one.
+        It is measured by the camera's clock where there is one, unless images come faster than that says.
         """
-        points: list[tuple[int, float]] = list(self._stamps) or [(number, sent_s) for sent_s, number in self._calls]
-        if len(points) < 2:
-            return 0.0
-        (first, first_s), (last, last_s) = min(points), max(points)
-        return max(last_s - first_s, 0.0) / (last - first) if last > first else 0.0
+        calls = [(number, sent_s) for sent_s, number in self._calls]
+        stamps_s, calls_s = _period_s(self._stamps), _period_s(calls)
+        if not (stamps_s and calls):
+            return calls_s
+        (first, first_s), (last, last_s) = calls[0], calls[-1]
+        enough = last - first >= MIN_IMAGES and last_s - first_s >= MIN_SPAN_S
+        return calls_s if enough and 0 < calls_s < MIN_SHARE * stamps_s else stamps_s
 
     def bounds(self, at_s: float, known: int) -> tuple[int, int]:
         """Bound the newest number that a call finds.
@@ -65,3 +70,10 @@ class Arrivals:
         one, other = math.floor((at_s - least) / period_s), math.floor((at_s - most) / period_s)
         low = max(known, min(one, other))
         return low, max(low, one, other)
+
+
+def _period_s(points: Collection[tuple[int, float]]) -> float:
+    if len(points) < 2:
+        return 0.0
+    (first, first_s), (last, last_s) = min(points), max(points)
+    return max(last_s - first_s, 0.0) / (last - first) if last > first else 0.0

@@ -17,6 +17,7 @@ from selfstorm.frames import Array
 
 BYTES_PER_PIXEL = {"GRAY8": 1, "GRAY16": 2, "GRAY32": 4, "RGB32": 4, "RGB64": 8}
 MAX_FAULTS = 20  # one after the other, of images that should be there
+EMPTY = "buffer is empty"  # in the core's words
 
 
 class ImagesChangedError(SelfStormError):
@@ -121,6 +122,8 @@ class ImageBuffer:
             # The bridge raises Exception itself, for an empty buffer and for any other fault.
             if type(error) is not Exception:
                 raise
+            if EMPTY in str(error).lower():  # for as long as another program takes the images, too
+                return None
             self._faults += 1
             if self._faults > MAX_FAULTS and distance < self.images():
                 raise
@@ -130,7 +133,7 @@ class ImageBuffer:
 
 
 def _received_s(tags: dict[str, Any]) -> float | None:
-    """Return the local time of an image in seconds; only differences mean something."""
+    """Return the local time of an image in s, for differences only."""
     try:
         return datetime.fromisoformat(str(tags["TimeReceivedByCore"])).replace(tzinfo=UTC).timestamp()
     except (KeyError, ValueError):

@@ -132,7 +132,7 @@ class _Unseen(NamedTuple):
     until_s: float
 
     def at_the_end(self, now_s: float) -> int:
-        """Estimate the frames that cannot be seen any more, where no sequence runs now.
+        """Estimate the frames that were not seen, where no sequence runs now.
 
         Those of a sequence that began after this one, and has stopped as well, are among them.
         """
@@ -231,7 +231,7 @@ class _Sequence:
             self._note_the_end()
 
     def _note_the_end(self) -> None:
-        """Ask now and then whether the sequence runs, also while its images are fetched.
+        """Ask now and then whether the sequence runs, while images are fetched.
 
         If another one begins before all of them are, this is when it had ended.
         """

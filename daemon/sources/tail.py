@@ -213,7 +213,7 @@ class Tail:
         Args:
             images: in the buffer.
             at_s: time of the count.
-            last: no image can be looked at any more, to see which sequence they are of.
+            last: no image can be fetched any more, to see which sequence they are of.
         """
         self._heard(at_s)
         if self.newest is None:

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -9,6 +10,7 @@ import pytest
 from simulated_core import Format, SimulatedCore, Stop
 
 from daemon.sources.camera import CameraFrame, Lost
+from daemon.sources.image_buffer import MAX_FAULTS, ImageBuffer
 from daemon.sources.live_mode import LiveMode
 from daemon.sources.losses import LossCause
 from selfstorm.frames import StreamInfo
@@ -212,3 +214,19 @@ def test_every_frame_is_accounted_for_whatever_happens(seed, wide):
     if not {"restart", "long restart", "switch"} & set(done):
         assert LossCause.RESTARTED not in account.lost
         assert account.streams == 1
+
+
+@pytest.mark.parametrize(("said", "lasts"), [("Circular buffer is empty.", False), ("No camera loaded.", True)])
+def test_a_buffer_that_another_program_keeps_empty_is_no_fault(said, lasts):
+    core = SimulatedCore(100)
+    core.start()
+    core.pass_time(0.1)
+    buffer = ImageBuffer(core)
+
+    def fails(distance):
+        raise Exception(f"java.lang.Exception: {said}\n\tat mmcorej.MMCoreJJNI.get(Native)")
+
+    core.get_n_before_last_tagged_image = fails
+    with pytest.raises(Exception, match=said) if lasts else nullcontext():
+        for _ in range(10 * MAX_FAULTS):
+            assert buffer.image(0) is None

@@ -131,3 +131,12 @@ def test_images_that_came_while_nothing_was_asked_may_be_of_another_sequence():
 
     assert asked_late() == (3, True)  # the newest one is looked at first
     assert asked_late(last=True) == (8, False)
+
+
+@pytest.mark.parametrize(("clock_ms", "period_s"), [(10.0, 0.01), (10.2, 0.01), (100.0, 0.01), (3.0, 0.003)])
+def test_a_camera_s_clock_that_is_slower_than_its_images_is_not_one_of_ms(clock_ms, period_s):
+    arrivals = Arrivals()
+    for number in range(40):  # the last case is a daemon that asks a fast camera less often than images come
+        arrivals.newest_was(number, number * 0.01)
+        arrivals.stamped(number, number * clock_ms)
+    assert arrivals.period_s == pytest.approx(period_s, rel=0.05)

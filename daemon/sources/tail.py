@@ -130,18 +130,21 @@ class Tail:
         self._expected = low
         self._limit_backlog(low)
         wasted = self.looks + 1 - MAX_LOOKS_PER_FRAME * (self._fetched + 1) - SPARE_LOOKS
-        if wasted > 0:  # the camera is less steady than its bounds say
-            margin = min(1 + int(wasted / WASTED_LOOKS), MAX_MARGIN)
-            low, high = max(self.newest, low - margin), high + margin
-        target = self._certain(low, high - low)
+        waited_s = max((low - self._next_missing()) * self.period_s, at_s - self.newest_s)
+        # Where too many looks were wasted, the camera is less steady than its bounds say: they are widened for a while.
+        margin = min(1 + int(wasted / WASTED_LOOKS), MAX_MARGIN) if wasted > 0 else 0
+        surest = max(self.newest, low - margin)
+        target = self._certain(surest, high + margin - surest)
         if target is not None:
+            return surest - target
+        if margin and waited_s > HOLE_S / 2 and (target := self._certain(low, high - low)) is not None:
             return low - target
         missing = self._next_missing()
         if missing > self.newest:
             return None
         if wasted <= 0:
             return max(0, (low + high) // 2 - missing)
-        if max((low - missing) * self.period_s, at_s - self.newest_s) > HOLE_S:
+        if waited_s > HOLE_S:
             self.give_up(missing + 1, LossCause.NOT_FETCHED)
         return None
 

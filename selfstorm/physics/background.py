@@ -1,6 +1,7 @@
 """Smooth background: a nonnegative cubic spline.
 
-It is fitted together with the brightness of the density.
+It is fitted together with the brightness of the density. Its knots are wide apart, so that it leaves structure to the
+density, unless finer ones explain several times as much: at the edge of a cell.
 """
 
 from __future__ import annotations
@@ -11,6 +12,10 @@ from scipy.interpolate import BSpline
 from torch import Tensor
 
 KNOT_SPACING_PX = 13.0
+# Measured: finer knots bring the misfit down by a factor of 9 to 11 where the background has a steep edge, and by 1.1
+# to 2.7 where all that they can fit is structure.
+FINE_SPACING_PX = 4.0
+MIN_FINE_GAIN = 4.5
 MIN_KNOTS = 5
 ITERATIONS = 60
 MAX_QUANTILE_PIXELS = 2**24  # torch sorts no more at once; of larger fields every n-th pixel is taken
@@ -55,8 +60,6 @@ class SplineSurface:
 def fit_background(mean: Tensor, emitters: Tensor) -> tuple[Tensor, Tensor]:
     """Fit mean = c * emitters + background.
 
-    Multiplicative steps of both (physics.multiplicative).
-
     Args:
         mean: (H, W) photons.
         emitters: (H, W), the density as the camera sees it, any unit.
@@ -64,8 +67,24 @@ def fit_background(mean: Tensor, emitters: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         c, a scalar, and the background, (H, W) photons; both >= 0.
     """
+    (c, wide), (fine_c, fine) = (
+        fit_of_knots(mean, emitters, spacing) for spacing in (KNOT_SPACING_PX, FINE_SPACING_PX)
+    )
+    finer = _misfit(mean, c * emitters + wide) > MIN_FINE_GAIN * _misfit(mean, fine_c * emitters + fine)
+    return torch.where(finer, fine_c, c), torch.where(finer, fine, wide)
+
+
+def _misfit(mean: Tensor, expected: Tensor) -> Tensor:
+    return ((mean - expected) ** 2 / expected.clamp(min=1e-3)).mean()
+
+
+def fit_of_knots(mean: Tensor, emitters: Tensor, spacing_px: float) -> tuple[Tensor, Tensor]:
+    """Fit mean = c * emitters + background with knots of one spacing.
+
+    By multiplicative steps of both parts (physics.multiplicative).
+    """
     height, width = mean.shape
-    splines = SplineSurface(height, width, mean)
+    splines = SplineSurface(height, width, mean, spacing_px)
     every = -(-mean.numel() // MAX_QUANTILE_PIXELS)
     floor = torch.quantile(mean.flatten()[::every], 0.1).clamp(min=1e-3)
     c = (mean - floor).clamp(min=0).mean() / emitters.mean()

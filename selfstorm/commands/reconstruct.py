@@ -45,6 +45,7 @@ MB = 1e6
     help="Table for ThunderSTORM, Picasso, or as SMLM file.",
 )
 @click.option("--error-map", type=click.Path(path_type=Path), metavar="OUT.tif", help="Residual of the mean frame.")
+@click.option("--drift", type=click.Path(path_type=Path), metavar="OUT.csv", help="Drift of the stage, a row a frame.")
 @click.option(
     "--quality",
     type=click.Choice(["best", "fast"]),
@@ -90,6 +91,7 @@ def reconstruct(
     estimate: Any,
     localizations: Path | None,
     error_map: Path | None,
+    drift: Path | None,
     quality: Any,
     motion: Any,
     tuning_steps: int,
@@ -115,7 +117,7 @@ def reconstruct(
     from selfstorm.stream.offline import check_memory, check_windows, reconstruct_movie
     from selfstorm.stream.settings import Settings
 
-    paths = OutputPaths(output or default_output(movie), localizations, error_map, save_model, overwrite)
+    paths = OutputPaths(output or default_output(movie), localizations, error_map, drift, save_model, overwrite)
     _check_model(kind_of(model), paths, start_from, estimate)
     paths.check([movie] if movie.is_file() else [])
     psf = microscope.psf()
@@ -170,6 +172,11 @@ def reconstruct(
         click.echo(f"wrote {files.rows} localisations to {localizations}")
     if error_map is not None:
         click.echo(f"wrote the error map to {error_map}")
+    if drift is not None:
+        if rows := files.write_drift():
+            click.echo(f"wrote the drift of {rows} frames to {drift}")
+        else:
+            click.echo("note: too few localisations to find a drift; none was written", err=True)
 
 
 def _check_model(kind: ModelKind, paths: OutputPaths, start_from: Path | None, estimate: str) -> None:
@@ -178,6 +185,8 @@ def _check_model(kind: ModelKind, paths: OutputPaths, start_from: Path | None, e
         raise click.UsageError("--start-from and --save-model are for our own model alone.")
     if paths.localizations is not None and (estimate != "fused" or not kind.localizes):
         raise click.UsageError("--localizations come with --estimate fused of our own model alone.")
+    if paths.drift is not None and (estimate != "fused" or not kind.localizes):
+        raise click.UsageError("--drift comes with --estimate fused of our own model alone.")
     if paths.error_map is not None and not kind.localizes:
         raise click.UsageError("--error-map comes with our own model alone: the paper's knows no optics.")
 

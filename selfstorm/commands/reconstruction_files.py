@@ -14,6 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from selfstorm.commands.drift_file import DriftFile
 from selfstorm.io.atomic_files import check_outputs, stem
 from selfstorm.io.localization_table import (
     LocalizationTable,
@@ -49,6 +50,7 @@ class OutputPaths:
     pictures: Path
     localizations: Path | None = None
     error_map: Path | None = None
+    drift: Path | None = None
     model: Path | None = None
     overwrite: bool = False
 
@@ -61,6 +63,7 @@ class OutputPaths:
             "-o": self.pictures,
             "--localizations": self.localizations,
             "--error-map": self.error_map,
+            "--drift": self.drift,
             "--save-model": self.model,
         }
         if self.localizations is not None:
@@ -98,6 +101,7 @@ class ReconstructionFiles:
         self._open = ExitStack()
         self._table: TableWriter | None = None
         self._errors: OmeTiffWriter | None = None
+        self._drift = None if paths.drift is None else DriftFile(paths.drift, overwrite=paths.overwrite)
         self._tabled_frames = 0
 
     def __enter__(self) -> Self:
@@ -132,7 +136,14 @@ class ReconstructionFiles:
         self._pictures.add(result.picture, facts | record)
         if self._errors is not None and result.error_map is not None:
             self._errors.add(result.error_map, facts | {"unit": "photons", **self._info.facts})
-        if self._table is not None and result.localizations is not None and result.psf is not None:
+        if result.localizations is not None and result.psf is not None:
             new = result.localizations.where(result.localizations.frame >= self._tabled_frames)
-            self._table.append(LocalizationTable.of(new, result.psf))
+            if self._table is not None:
+                self._table.append(LocalizationTable.of(new, result.psf))
+            if self._drift is not None:
+                self._drift.add(new)
             self._tabled_frames = last + 1
+
+    def write_drift(self) -> int:
+        """Write the drift of the recording; returns the rows."""
+        return self._drift.write() if self._drift else 0

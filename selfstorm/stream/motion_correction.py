@@ -119,7 +119,7 @@ class _Candidate:
 
 
 def choose_correction(
-    recent: RecentLocalizations, first: int, now: int, *, field_nm: tuple[float, float]
+    recent: RecentLocalizations, first: int, now: int, *, field_nm: tuple[float, float], moving: bool
 ) -> MotionCorrection:
     """Choose motion and span that best predict the newest localisations.
 
@@ -130,20 +130,27 @@ def choose_correction(
         first: number of the first frame of the window.
         now: number of its newest frame.
         field_nm: (y, x) size of the field.
+        moving: the covariances show motion. They miss parts that move apart; where they show none, motion is sought
+            only where fewer frames predict better than the whole window does, and fewer are not drawn as they lay.
     """
     held_out = _held_out(recent.frame, now)
     if held_out.sum() < MIN_HELD_OUT or (~held_out).sum() < MIN_REGISTERED:
         return MotionCorrection("none", first, now)
-    candidates = _candidates(recent, held_out, first, now, field_nm)
+    candidates = _candidates(recent, held_out, first, now, field_nm, moving=moving)
     chosen = as_it_lay = next(candidates)
     for candidate in candidates:
-        gain = candidate.predicted - chosen.predicted
-        if gain.mean() > MIN_GAIN_Z * gain.std() / np.sqrt(len(gain)):
+        if _better(candidate, chosen):
             chosen = candidate
     uncertain = 0.0
     if chosen.registration is not None:
         uncertain = _uncertain(recent.yx_nm[held_out], chosen.predicted - as_it_lay.predicted)
     return MotionCorrection(chosen.kind, chosen.first, now, chosen.registration, uncertain)
+
+
+def _better(candidate: _Candidate, than: _Candidate) -> bool:
+    """Return whether a candidate predicts significantly better."""
+    gain = candidate.predicted - than.predicted
+    return bool(gain.mean() > MIN_GAIN_Z * gain.std() / np.sqrt(len(gain)))
 
 
 def _held_out(frame: Floats, now: int) -> NDArray[np.bool_]:
@@ -155,7 +162,13 @@ def _held_out(frame: Floats, now: int) -> NDArray[np.bool_]:
 
 
 def _candidates(
-    recent: RecentLocalizations, held_out: NDArray[np.bool_], first: int, now: int, field_nm: tuple[float, float]
+    recent: RecentLocalizations,
+    held_out: NDArray[np.bool_],
+    first: int,
+    now: int,
+    field_nm: tuple[float, float],
+    *,
+    moving: bool,
 ) -> Iterator[_Candidate]:
     """Generate candidates, the simplest first: as it lay, rigid, local.
 
@@ -178,10 +191,13 @@ def _candidates(
 
     unmoved = list(predictions("none", None))
     yield unmoved[0]
+    if not moving and not any(_better(shorter, unmoved[0]) for shorter in unmoved[1:]):
+        return
     few = used[::RIGID_SHARE]
     yield from predictions("rigid", register(frame[few], yx_nm[few], now, rigid=True))
     yield from predictions("local", register(frame[used], yx_nm[used], now, rigid=False))
-    yield from unmoved[1:]
+    if moving:
+        yield from unmoved[1:]
 
 
 def _sample(count: int, at_most: int) -> NDArray[np.intp]:

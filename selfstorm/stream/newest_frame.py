@@ -45,10 +45,9 @@ class DrawnParts:
     notes: tuple[str, ...] = ()
 
 
-def follows_motion(model: SequenceModel, history: CovarianceHistory) -> bool:
-    """Return whether pictures are to be moved: asked for, and it moves."""
-    still = history.plan is None or history.plan.motion == "still"
-    return model.settings.motion == "corrected" and not still
+def shows_motion(history: CovarianceHistory) -> bool:
+    """Return whether the covariances show motion of the sample."""
+    return history.plan is not None and history.plan.motion != "still"
 
 
 def parts_at_newest_frame(
@@ -67,7 +66,7 @@ def parts_at_newest_frame(
     field_nm = grid.height * grid.pixel_nm, grid.width * grid.pixel_nm
     if parts.found is None:
         return _by_plan(history, window, blocks, parts, grid)
-    chosen = choose_correction(model.state.recent, window.first, now, field_nm=field_nm)
+    chosen = choose_correction(model.state.recent, window.first, now, field_nm=field_nm, moving=shows_motion(history))
     drawn = [block for block in blocks if block.numbers[-1] >= chosen.first]
     nothing_changes = chosen.registration is None and len(drawn) == len(blocks)
     if nothing_changes or drawn[0].numbers[0] <= now - HISTORY_FRAMES:

@@ -29,7 +29,7 @@ from selfstorm.stream.covariance_history import CovarianceHistory, Selection
 from selfstorm.stream.frame_store import FrameBuffer, WindowSpan, with_slices
 from selfstorm.stream.iteration_choice import IterationChoice
 from selfstorm.stream.model import SequenceModel, update_psf
-from selfstorm.stream.newest_frame import DrawnParts, density_parts, follows_motion, parts_at_newest_frame
+from selfstorm.stream.newest_frame import DrawnParts, density_parts, parts_at_newest_frame, shows_motion
 from selfstorm.stream.per_frame import (
     NO_CALLBACKS,
     Illumination,
@@ -84,8 +84,8 @@ def reconstruct_window(
         history = model.state.history if level.quick else model.state.history.planned()
         callbacks.mark("memory")
         covariance, graphs = model.operators.covariance, model.operators.graphs
-        follows = follows_motion(model, history)
-        selection = _selection(history, window, span.stride, level, at_newest=follows)
+        at_newest = model.settings.motion == "corrected" and shows_motion(history)
+        selection = _selection(history, window, span.stride, level, at_newest=at_newest)
         statistics = statistics_of(selection.sums(), window.mean)
         if not level.quick:
             model = model.with_state(iteration_choice=_choice(model, selection, statistics))
@@ -196,7 +196,7 @@ def _picture(
     imaged = operators.imaging.forward(m)
     brightness, background = fit_background(window.mean, imaged)
     seen, expected = window.mean, brightness * imaged + background
-    follows = follows_motion(model, history)
+    follows = settings.motion == "corrected"
     parts = DrawnParts(None, torch.zeros_like(m) if empty else brightness * m, m, window.seen, len(window))
     if follows and not empty:
         parts = density_parts(parts, known.selection, window, grid)

@@ -51,9 +51,9 @@ def table(frame, yx_nm):
     return Localizations(torch.as_tensor(frame).long(), y, x, one, torch.ones(n, 2), one, one, one)
 
 
-def chosen(frame, yx_nm, first=100):
+def chosen(frame, yx_nm, first=100, moving=True):
     recent = RecentLocalizations().with_window(table(frame, yx_nm), 0, NOW)
-    return choose_correction(recent, first, NOW, field_nm=FIELD_NM)
+    return choose_correction(recent, first, NOW, field_nm=FIELD_NM, moving=moving)
 
 
 def errors_nm(registration, frame, found, now_at, normals):
@@ -92,14 +92,20 @@ def test_the_same_localisations_give_the_same_bits():
 
 def test_a_sample_that_rests_is_drawn_as_it_lay():
     frame, found, *_ = lines(lambda n, t: np.zeros(2))
-    correction = chosen(frame, found)
-    assert (correction.kind, correction.first) == ("none", 100)
+    for moving in (True, False):
+        correction = chosen(frame, found, moving=moving)
+        assert (correction.kind, correction.first) == ("none", 100)
 
 
 def test_a_drift_moves_the_whole_and_parts_move_on_their_own():
     assert chosen(*lines(lambda n, t: np.array([0.5, -0.3]) * t)[:2]).kind == "rigid"
     speeds = (0.8, -0.8, -0.8)
     assert chosen(*lines(lambda n, t: speeds[n] * t * across(LINES[n][1]))[:2]).kind == "local"
+
+
+def test_parts_that_move_apart_are_found_where_covariances_show_nothing():
+    speeds = (0.8, -0.8, -0.8)
+    assert chosen(*lines(lambda n, t: speeds[n] * t * across(LINES[n][1]))[:2], moving=False).kind == "local"
 
 
 def test_where_no_motion_predicts_the_newest_frames_older_ones_are_left_out():

@@ -12,6 +12,7 @@ from selfstorm.io.hdf5_movies import holds_movie
 from selfstorm.io.image_files import image_files
 from selfstorm.io.movies import TIFF_SUFFIXES, continues_another
 from selfstorm.io.ndtiff import data_folder
+from selfstorm.io.ome_sets import first_of_sets
 from selfstorm.io.ome_tiff import read_records
 from selfstorm.io.vendor import is_vendor
 
@@ -36,7 +37,8 @@ def find_movies(folder: Path) -> Iterator[Path]:
     inside = sorted(path for path in folder.iterdir() if path.suffix != PART)
     yield from (path for path in inside if path.is_file() and _is_movie(path))
     stacks = [path for path in inside if path.is_file() and path.suffix.lower() in TIFF_SUFFIXES]
-    yield from (path for path in stacks if not continues_another(path, stacks) and not read_records(path))
+    first = [path for path in stacks if not continues_another(path, stacks) and not read_records(path)]
+    yield from first_of_sets(first)
     for path in inside:
         if path.is_dir() and not path.is_symlink():
             yield from find_movies(path)

@@ -27,6 +27,7 @@ from selfstorm.io.camera_raw import CameraRawReader, is_camera_raw
 from selfstorm.io.hdf5_movies import Hdf5Reader
 from selfstorm.io.image_files import ImageFilesReader, image_files
 from selfstorm.io.ndtiff import NDTiffReader, data_folder
+from selfstorm.io.ome_sets import COMPANION, first_named_in, first_of_sets
 from selfstorm.io.ome_zarr import OmeZarrReader
 from selfstorm.io.part_of_movie import PartOfMovie
 from selfstorm.io.reader import Reader, Stamp
@@ -138,6 +139,8 @@ def _reader(path: Path, select: Mapping[str, int | str]) -> Reader:
         return RecordingReader([path])
     if path.is_file() and (path.parent / ndtiff_index.NAME).is_file():
         return NDTiffReader(path.parent, select)
+    if path.name.endswith(COMPANION) and (named := first_named_in(path)) is not None:
+        return TiffReader(named, select)
     if is_vendor(path):
         return VendorReader(path, select)
     if is_camera_raw(path):
@@ -158,7 +161,7 @@ def _folder_reader(folder: Path, select: Mapping[str, int | str]) -> Reader:
     if len(images := image_files(folder)) > 1:
         return ImageFilesReader(folder, images, select)
     stacks = sorted(path for path in folder.iterdir() if path.suffix.lower() in TIFF_SUFFIXES)
-    first = [path for path in stacks if not continues_another(path, stacks)]
+    first = first_of_sets([path for path in stacks if not continues_another(path, stacks)])
     if len(first) == 1:
         return TiffReader(first[0], select)
     movies = [path.name for path in (first or sorted(folder.iterdir()))][:MAX_LISTED]

@@ -7,6 +7,7 @@ import pytest
 import tifffile
 
 from selfstorm.errors import InputError, MovieError
+from selfstorm.io.find_movies import find_movies
 from selfstorm.io.movies import MovieFile
 from selfstorm.io.ome_tiff import OmeTiffWriter, read_pictures
 
@@ -153,3 +154,31 @@ def test_nothing_half_written_is_left(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(InputError, match="no such folder"):
         OmeTiffWriter(tmp_path / "nowhere" / "sr.ome.tif", 25.0)
+
+
+def test_a_data_set_in_several_ome_files_is_one_movie(tmp_path):
+    """Named by its folder, its companion file or any of its files; a batch takes it once."""
+    frames = np.random.default_rng(3).integers(0, 900, (6, 8, 9), dtype=np.uint16)
+    planes = ""
+    for index in range(2):
+        text = (
+            '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><BinaryOnly MetadataFile="m.companion.ome"'
+        )
+        text += f' UUID="urn:uuid:0000000{index}-0000-0000-0000-000000000000"/></OME>'
+        with tifffile.TiffWriter(tmp_path / f"part{index}.ome.tif") as writer:
+            for at, frame in enumerate(frames[3 * index : 3 * index + 3]):
+                description = text if at == 0 else None
+                writer.write(frame, metadata=None, contiguous=False, description=description)
+                uuid = (
+                    f'<UUID FileName="part{index}.ome.tif">urn:uuid:0000000{index}-0000-0000-0000-000000000000</UUID>'
+                )
+                planes += f'<TiffData IFD="{at}" FirstT="{3 * index + at}" PlaneCount="1">{uuid}</TiffData>'
+    (tmp_path / "m.companion.ome").write_text(
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0"'
+        ' DimensionOrder="XYZCT" Type="uint16" SizeX="9" SizeY="8" SizeZ="1" SizeC="1" SizeT="6">'
+        f'<Channel ID="Channel:0:0" SamplesPerPixel="1"/>{planes}</Pixels></Image></OME>'
+    )
+    for path in (tmp_path, *sorted(tmp_path.iterdir())):
+        with MovieFile(path) as movie:
+            np.testing.assert_array_equal(movie.frames(), frames)
+    assert list(find_movies(tmp_path)) == [tmp_path / "part0.ome.tif"]

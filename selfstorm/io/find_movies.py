@@ -18,7 +18,10 @@ from selfstorm.io.vendor import is_vendor
 
 
 def _is_movie(path: Path) -> bool:
-    """Tell whether a file is a movie by its ending; HDF5 by its content, for tables have that ending, too."""
+    """Tell whether a file is a movie by its ending.
+
+    HDF5 is opened: tables have that ending, too.
+    """
     return is_vendor(path) or is_camera_raw(path) or holds_movie(path)
 
 

@@ -16,8 +16,9 @@ MAX_COMPANION = 2**28  # characters
 
 
 def first_of_sets(stacks: Sequence[Path]) -> list[Path]:
-    """Leave out files that belong to the data set of a file before them."""
-    first, others = [], set()
+    """Leave out files that belong to the data set of an earlier one."""
+    first: list[Path] = []
+    others: set[Path] = set()
     for path in stacks:
         if path not in others:
             first.append(path)
@@ -26,7 +27,7 @@ def first_of_sets(stacks: Sequence[Path]) -> list[Path]:
 
 
 def first_named_in(companion: Path) -> Path | None:
-    """Return the first image file that a companion file names and that is there."""
+    """Return the first file that a companion file names, if it is there."""
     named = (companion.with_name(Path(name).name) for name in FILE_NAME.findall(_text(companion)))
     return next((path for path in named if path.is_file()), None)
 

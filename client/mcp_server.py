@@ -55,7 +55,7 @@ def make_server(address: DaemonAddress, *, may_set: bool = False) -> MCPServer:
             with Daemon(address, key=address.key) as daemon:
                 yield daemon
         except InputError as error:
-            raise ToolError(str(error)) from None  # any other error is not told to the agent
+            raise ToolError(str(error)) from None  # the agent hears of no other error
 
     def status() -> dict[str, Any]:
         """Report frames, losses, windows, rate, latency and settings."""

@@ -192,9 +192,9 @@ class Worker(threading.Thread):
         )
 
     def _show_first(self, window: Window) -> None:
-        """Say how long the first window of a field takes, and show the mean of its frames until then.
+        """Say how long the first window takes; show its mean until then.
 
-        Nothing is said where it takes less than a stride.
+        Nothing is said where a field is learned in less than a stride.
         """
         seconds = self._reconstructor.first_window_s(window)
         if seconds <= stride_s(window):

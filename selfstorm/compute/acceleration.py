@@ -18,7 +18,7 @@ class Runner(Protocol):
     """Runs operations in place of compiled kernels and graphs."""
 
     def compiled(
-        self, function: Callable[..., Any], inputs: tuple[Tensor, ...], buffers: dict[str, Tensor], fused: bool
+        self, function: Callable[..., Any], inputs: tuple[Tensor | int, ...], buffers: dict[str, Tensor], fused: bool
     ) -> Any:
         """Run the function of a CompiledOp.
 
@@ -30,7 +30,7 @@ class Runner(Protocol):
         """
         ...
 
-    def captured(self, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
+    def captured(self, function: Callable[..., Any], inputs: tuple[Tensor, ...]) -> Any:
         """Run a function that would have been a graph on a graphics card."""
         ...
 
@@ -39,11 +39,11 @@ class _Plain:
     """Runs every operation as it is."""
 
     def compiled(
-        self, function: Callable[..., Any], inputs: tuple[Tensor, ...], buffers: dict[str, Tensor], fused: bool
+        self, function: Callable[..., Any], inputs: tuple[Tensor | int, ...], buffers: dict[str, Tensor], fused: bool
     ) -> Any:
         return function(*inputs, **buffers)
 
-    def captured(self, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
+    def captured(self, function: Callable[..., Any], inputs: tuple[Tensor, ...]) -> Any:
         return function(*inputs)
 
 

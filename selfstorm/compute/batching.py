@@ -18,8 +18,8 @@ MIN_NEW_FRAMES = 64  # fewer would change their trend, and with it the picture
 # What the caches of a CPU hold; with 600 to 3000 emitters at once the time was about the same.
 CPU_MAP_BYTES, CPU_EMITTERS, NEW_FRAMES = 16 * 2**20, 1500, 128
 # On a graphics card small operations cost their launch. Maps of 2 GiB take it 1 ms to read, a launch some 5 us; the
-# emitters of a stride of 512 x 512 pixels are localised in two groups, and each group is some 1,200 launches.
-DEVICE_MAP_BYTES, DEVICE_EMITTERS = 2 * 2**30, 2**18
+# emitters of a stride of 512 x 512 pixels are localised in one group, and each group is some 1,700 launches.
+DEVICE_MAP_BYTES, DEVICE_EMITTERS = 2 * 2**30, 2**19
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from typing import Generic, TypeVar, cast
 
 import torch
 from torch import Tensor
@@ -58,9 +58,15 @@ class CompiledOp(Generic[Result]):
         self._kernel: Function[Result] | None = None
         self._failed = False
 
-    def __call__(self, *inputs: Tensor, **buffers: Tensor) -> Result:
-        """Run the function: compiled where possible, else as it is."""
-        fused = inputs[0].device.type in self._devices and not self._failed
+    def __call__(self, *inputs: Tensor | int, **buffers: Tensor) -> Result:
+        """Run the function: compiled where possible, else as it is.
+
+        Args:
+            inputs: tensors, the first of the device; whole numbers, such as sizes.
+            buffers: for intermediate results.
+        """
+        first = cast(Tensor, inputs[0])
+        fused = first.device.type in self._devices and not self._failed
         if (run := runner()) is not None:
             result: Result = run.compiled(self._function, inputs, buffers, fused)
             return result
@@ -74,7 +80,7 @@ class CompiledOp(Generic[Result]):
                 self._failed = True
         return self._function(*inputs, **buffers)
 
-    def _compiled(self, inputs: tuple[Tensor, ...]) -> Result:
+    def _compiled(self, inputs: tuple[Tensor | int, ...]) -> Result:
         """Call the kernel; compile it at the first call.
 
         Compilation fails before any input is written into.

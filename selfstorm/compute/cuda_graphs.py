@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -19,14 +20,15 @@ from selfstorm.errors import first_line
 
 log = logging.getLogger(__name__)
 
-Function = Callable[..., Tensor]
-Capture = Callable[[Function, tuple[Tensor, ...]], Function]
+Result = TypeVar("Result", bound="Tensor | tuple[Tensor, ...]")
+Function = Callable[..., Result]
+Capture = Callable[[Function[Any], tuple[Tensor, ...]], Function[Any]]
 
 MAX_GRAPHS = 8
 MAX_GRAPH_BYTES = 64 * 2**20  # of the result: above, an operation takes longer than its launch
 
 
-def captured(function: Function, example: tuple[Tensor, ...]) -> Function:
+def captured(function: Function[Result], example: tuple[Tensor, ...]) -> Function[Result]:
     """Capture a function as a CUDA graph for inputs of the example's shapes.
 
     Raises:
@@ -42,18 +44,19 @@ def captured(function: Function, example: tuple[Tensor, ...]) -> Function:
     with torch.cuda.graph(graph, capture_error_mode="thread_local"):
         out = function(*inputs)
 
-    def replay(*given: Tensor) -> Tensor:
+    def replay(*given: Tensor) -> Any:
         for kept, new in zip(inputs, given, strict=True):
             kept.copy_(new)
         graph.replay()
-        return out.clone()
+        return out.clone() if isinstance(out, Tensor) else tuple(z.clone() for z in out)
 
     return replay
 
 
-def fits_graph(result: Tensor) -> bool:
+def fits_graph(result: Tensor | tuple[Tensor, ...]) -> bool:
     """Return whether a result is small enough for its function to be a graph."""
-    return result.numel() * result.element_size() <= MAX_GRAPH_BYTES
+    parts = (result,) if isinstance(result, Tensor) else result
+    return sum(z.numel() * z.element_size() for z in parts) <= MAX_GRAPH_BYTES
 
 
 class Graphs:
@@ -68,9 +71,9 @@ class Graphs:
 
     def __init__(self, capture: Capture = captured, devices: tuple[str, ...] = ("cuda",)) -> None:
         self._capture, self._devices = capture, devices
-        self._known: OrderedDict[Hashable, Function | None] = OrderedDict()
+        self._known: OrderedDict[Hashable, Function[Any] | None] = OrderedDict()
 
-    def run(self, name: Hashable, function: Function, *inputs: Tensor) -> Tensor:
+    def run(self, name: Hashable, function: Function[Result], *inputs: Tensor) -> Result:
         """Call function(*inputs), as a graph from the second call of a shape on.
 
         Args:
@@ -79,20 +82,22 @@ class Graphs:
             inputs: tensors on one device.
         """
         if (run := runner()) is not None:
-            return run.captured(function, inputs)
+            replaced: Result = run.captured(function, inputs)
+            return replaced
         if inputs[0].device.type not in self._devices:
             return function(*inputs)
         key = (name, *(z.shape for z in inputs))
         if key in self._known:
             self._known.move_to_end(key)
-            return (self._known[key] or function)(*inputs)
+            known: Result = (self._known[key] or function)(*inputs)
+            return known
         result = function(*inputs)
         self._known[key] = self._graph(name, function, inputs) if fits_graph(result) else None
         if len(self._known) > MAX_GRAPHS:
             self._known.popitem(last=False)
         return result
 
-    def _graph(self, name: Hashable, function: Function, inputs: tuple[Tensor, ...]) -> Function | None:
+    def _graph(self, name: Hashable, function: Function[Result], inputs: tuple[Tensor, ...]) -> Function[Result] | None:
         """Return the graph, None if the function cannot be captured."""
         try:
             return self._capture(function, inputs)

@@ -10,24 +10,38 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from selfstorm.compute.compiled import CompiledOp
+
 ORDERED_DEVICES = ("cpu", "mps")  # MPS has no sums of 64-bit numbers at places
 UNITS_PER_ONE = 2.0**24  # as fine as float32 is at 1; 64 bits hold sums of up to 2^39
 
 
-def scatter_sum(size: int, places: Tensor, values: Tensor, *, ordered: bool | None = None) -> Tensor:
-    """Add up values at their places.
+def add_at(out: Tensor, places: Tensor, values: Tensor, *, ordered: bool | None = None) -> Tensor:
+    """Add values to the numbers at their places.
 
     Args:
-        size: numbers of the result.
+        out: (numbers,) float32; changed.
         places: (N,) index of each value.
         values: (N,) float32, below 2^39 together.
         ordered: whether the device adds in order; None: by its kind.
 
     Returns:
-        (size,), the same for any order of the values where the device has none.
+        `out`, the same for any order of the values where the device has none.
     """
     if values.device.type in ORDERED_DEVICES if ordered is None else ordered:
-        return values.new_zeros(size).scatter_add_(0, places, values)
-    units = (values.double() * UNITS_PER_ONE).round_().long()
-    total = torch.zeros(size, dtype=torch.long, device=values.device).scatter_add_(0, places, units)
-    return total.double().div_(UNITS_PER_ONE).to(values.dtype)
+        return out.scatter_add_(0, places, values)
+    total = torch.zeros(len(out), dtype=torch.long, device=values.device).scatter_add_(0, places, _units(values))
+    return out.add_(_values(total))
+
+
+def units(values: Tensor) -> Tensor:
+    """Round values to whole units, (N,) int64."""
+    return (values.double() * UNITS_PER_ONE).round().long()
+
+
+def values_of(total: Tensor) -> Tensor:
+    """Convert units, (N,) int64, to float32."""
+    return (total.double() / UNITS_PER_ONE).float()
+
+
+_units, _values = CompiledOp(units), CompiledOp(values_of)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.fft import fft2
+from scipy.fft import rfft2
 
 from selfstorm.errors import InputError
 
@@ -45,13 +45,15 @@ def frc_curve(first: Floats, second: Floats) -> tuple[Floats, Floats]:
         )
     side = min(first.shape)
     window = tukey(side)
-    spectra = [fft2((p[:side, :side] - p[:side, :side].mean()) * window * window[:, None]) for p in (first, second)]
-    frequency = np.fft.fftfreq(side)
-    ring_of = np.round(np.hypot(frequency[:, None], frequency[None, :]) * side).astype(np.intp).ravel()
+    spectra = [rfft2((p[:side, :side] - p[:side, :side].mean()) * window * window[:, None]) for p in (first, second)]
+    along_y, along_x = np.fft.fftfreq(side), np.fft.rfftfreq(side)
+    ring_of = np.round(np.hypot(along_y[:, None], along_x) * side).astype(np.intp).ravel()
     rings = np.arange(1, side // 2)
+    # of a real picture half of the spectrum is kept: every column but those of the frequencies 0 and 1/2 stands for two
+    counted = np.where((along_x == 0) | (along_x == 0.5), 1.0, 2.0)
 
     def over_rings(values: Floats) -> Floats:
-        return np.bincount(ring_of, values.ravel())[rings].astype(np.float64)
+        return np.bincount(ring_of, (values * counted).ravel())[rings].astype(np.float64)
 
     shared = over_rings((spectra[0] * spectra[1].conj()).real)
     powers = over_rings(np.abs(spectra[0]) ** 2) * over_rings(np.abs(spectra[1]) ** 2)

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from selfstorm.compute.scatter import scatter_sum
+from selfstorm.compute.compiled import CompiledOp
+from selfstorm.compute.scatter import add_at
 from selfstorm.frames import Array
 from selfstorm.psf.models import Psf, reach_px
 from selfstorm.psf.separable import Integral
@@ -44,7 +45,8 @@ class Emitters(NamedTuple):
 
     def where(self, keep: Tensor) -> Emitters:
         """Select emitters by a mask (E,) bool or by indices."""
-        return Emitters(*(values[keep] for values in self))
+        chosen = keep.nonzero()[:, 0] if keep.dtype == torch.bool else keep  # once: it waits for the device
+        return Emitters(*(values.index_select(0, chosen) for values in self))
 
 
 @dataclass(frozen=True)
@@ -73,13 +75,17 @@ class Profiles:
         Returns:
             Along y and along x, each (*shape, R, orders, side).
         """
+        shape = *y_px.shape, self.modes, self.orders, self.side
+        return _look_up(self.along_y, y_px).view(shape), _look_up(self.along_x, x_px).view(shape)
 
-        def look_up(table: Tensor, position_px: Tensor) -> Tensor:
-            entry = (position_px * PHASES).long().clamp(0, len(table) - 1)
-            rows = torch.index_select(table, 0, entry.flatten())
-            return rows.view(*position_px.shape, self.modes, self.orders, self.side)
 
-        return look_up(self.along_y, y_px), look_up(self.along_x, x_px)
+def look_up(table: Tensor, position_px: Tensor) -> Tensor:
+    """Look up the rows of a table at positions: (positions, columns)."""
+    entry = (position_px * PHASES).long().clamp(0, len(table) - 1)
+    return torch.index_select(table, 0, entry.flatten())
+
+
+_look_up = CompiledOp(look_up)
 
 
 @lru_cache(maxsize=16)
@@ -151,17 +157,37 @@ class Canvas:
             first_x: (N,) first pixel, from the field's corner.
             side: pixels.
         """
-        _, height, width = self.shape
-        corner = (frame * height + first_y + self.before) * width + first_x + self.before
-        steps = torch.arange(side, device=self.device)
-        starts = corner[:, None] + steps * width
-        return Squares(side, self.shape, starts.flatten(), (starts[:, :, None] + steps).flatten())
+        starts, places = _square_places(frame, first_y, first_x, self.before, *self.shape[1:], side)
+        return Squares(side, self.shape, starts, places)
 
     def clamp(self, y_px: Tensor, x_px: Tensor) -> tuple[Tensor, Tensor]:
         """Keep positions within the padded field."""
         low, (height, width) = -float(self.pad_px), self.field
         edge = self.pad_px - 1e-3
         return y_px.clamp(low, height + edge), x_px.clamp(low, width + edge)
+
+
+def square_places(
+    frame: Tensor, first_y: Tensor, first_x: Tensor, before: int, height: int, width: int, side: int
+) -> tuple[Tensor, Tensor]:
+    """Return starts and places (see Squares) of N squares of a canvas.
+
+    Args:
+        frame: (N,) index of the frame.
+        first_y: (N,) first pixel, from the field's corner.
+        first_x: (N,) first pixel, from the field's corner.
+        before: border in front of the field, pixels.
+        height: of the canvas.
+        width: of the canvas.
+        side: pixels.
+    """
+    corner = (frame * height + first_y + before) * width + first_x + before
+    steps = torch.arange(side, device=frame.device)
+    starts = corner[:, None] + steps * width
+    return starts.flatten(), (starts[:, :, None] + steps).flatten()
+
+
+_square_places = CompiledOp(square_places)
 
 
 @dataclass(frozen=True)
@@ -189,7 +215,74 @@ class Squares:
 
     def added(self, images: Tensor) -> Tensor:
         """Add up images (N, side, side) at their places on an empty canvas."""
-        return scatter_sum(math.prod(self.shape), self.places, images.flatten()).view(self.shape)
+        canvas = images.new_zeros(math.prod(self.shape))
+        return add_at(canvas, self.places, images.flatten()).view(self.shape)
+
+
+def tiles(frame: Tensor, y_px: Tensor, x_px: Tensor, pad_px: int, rows: int, columns: int) -> Tensor:
+    """Return the number of the tile of CORE_PX pixels of each emitter: (E,)."""
+    tile_y = ((y_px + pad_px) / CORE_PX).long()
+    tile_x = ((x_px + pad_px) / CORE_PX).long()
+    return (frame * rows + tile_y) * columns + tile_x
+
+
+def first_of_tile(tile: Tensor) -> Tensor:
+    """Return the number of each emitter that is the first of its tile, else 0.
+
+    Args:
+        tile: (E,) of each emitter, rising.
+    """
+    number = torch.arange(len(tile), device=tile.device)
+    before = tile[(number - 1).clamp(min=0)]
+    return torch.where(tile != before, number, 0)
+
+
+def opens_window(first: Tensor) -> Tensor:
+    """Return 1 for each emitter that opens a window, else 0.
+
+    Args:
+        first: (E,) number of the first emitter of its tile.
+    """
+    return ((torch.arange(len(first), device=first.device) - first) % SLOTS == 0).long()
+
+
+def slots(first: Tensor, opened: Tensor) -> Tensor:
+    """Return the slot of each emitter.
+
+    Args:
+        first: (E,) number of the first emitter of its tile.
+        opened: (E,) windows opened up to it.
+    """
+    rank = torch.arange(len(first), device=first.device) - first
+    return (opened - 1) * SLOTS + rank % SLOTS
+
+
+def corners(
+    owner: Tensor, rows: int, columns: int, margin: int, before: int, height: int, width: int, side: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return the corners of windows and their places on a canvas.
+
+    Args:
+        owner: (windows,) tile of each window.
+        rows: of tiles.
+        columns: of tiles.
+        margin: pixels from a tile's corner to its window's.
+        before: border in front of the field, pixels.
+        height: of the canvas.
+        width: of the canvas.
+        side: pixels of a window.
+
+    Returns:
+        First row and column from the field's corner, float32; starts and places (see Squares).
+    """
+    first_y = (owner // columns % rows) * CORE_PX - margin
+    first_x = (owner % columns) * CORE_PX - margin
+    frame = owner // (rows * columns)
+    return first_y.float(), first_x.float(), *square_places(frame, first_y, first_x, before, height, width, side)
+
+
+_tiles, _first_of_tile, _opens_window = CompiledOp(tiles), CompiledOp(first_of_tile), CompiledOp(opens_window)
+_slots, _corners = CompiledOp(slots), CompiledOp(corners)
 
 
 class PatchLayout:
@@ -202,22 +295,20 @@ class PatchLayout:
     def __init__(self, canvas: Canvas, tables: Profiles, emitters: Emitters) -> None:
         rows = (canvas.field[0] + 2 * canvas.pad_px) // CORE_PX + 1
         columns = (canvas.field[1] + 2 * canvas.pad_px) // CORE_PX + 1
-        tile_y = ((emitters.y_px + canvas.pad_px) / CORE_PX).long()
-        tile_x = ((emitters.x_px + canvas.pad_px) / CORE_PX).long()
-        tile = (emitters.frame * rows + tile_y) * columns + tile_x
-        order = torch.argsort(tile, stable=True)
-        used, counts = torch.unique_consecutive(tile[order], return_counts=True)
-        windows = (counts + SLOTS - 1) // SLOTS
-        rank = torch.arange(len(order), device=tile.device) - torch.repeat_interleave(counts.cumsum(0) - counts, counts)
-        first_slot = torch.repeat_interleave((windows.cumsum(0) - windows) * SLOTS, counts)
-        self._slot = torch.empty_like(order)
-        self._slot[order] = first_slot + rank
-        self.count = int(windows.sum())
-        owner = torch.repeat_interleave(used, windows)
-        first_y = (owner // columns % rows) * CORE_PX - canvas.pad_px - tables.halo
-        first_x = (owner % columns) * CORE_PX - canvas.pad_px - tables.halo
-        self.corner_y, self.corner_x = first_y.to(emitters.y_px.dtype), first_x.to(emitters.x_px.dtype)
-        self.squares = canvas.squares(owner // (rows * columns), first_y, first_x, tables.side)
+        tile = _tiles(emitters.frame, emitters.y_px, emitters.x_px, canvas.pad_px, rows, columns)
+        tile, order = torch.sort(tile, stable=True)
+        # of the emitters in a tile, every SLOTS-th opens a window; no size is asked for but that of the result
+        first = _first_of_tile(tile).cummax(0).values
+        opened = _opens_window(first).cumsum(0)
+        self._slot = torch.empty_like(order).scatter_(0, order, _slots(first, opened))
+        self.count = int(opened[-1]) if len(order) else 0
+        owner = tile.new_empty(self.count).scatter_(0, opened - 1, tile)
+        _, height, width = canvas.shape
+        margin = canvas.pad_px + tables.halo
+        self.corner_y, self.corner_x, starts, places = _corners(
+            owner, rows, columns, margin, canvas.before, height, width, tables.side
+        )
+        self.squares = Squares(tables.side, canvas.shape, starts, places)
 
     def spread(self, values: Tensor) -> Tensor:
         """Distribute values (E,) over the slots: (windows, SLOTS)."""
@@ -228,6 +319,21 @@ class PatchLayout:
     def collect(self, slots: Tensor) -> Tensor:
         """Collect the values of the slots (windows, SLOTS): (E,)."""
         return slots.flatten()[self._slot]
+
+
+def gradients(along: Tensor, columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Sum rows of a canvas, times profiles along y, times those along x.
+
+    Args:
+        along: (windows, SLOTS, R, orders, side).
+        columns: of the same shape.
+    """
+    value_n_y = (along * columns[:, :, :, :1]).sum((2, 4))
+    slope_x = (along[:, :, :, 0] * columns[:, :, :, 1]).sum((2, 3))
+    return value_n_y[..., 0], value_n_y[..., 1], slope_x
+
+
+_gradients = CompiledOp(gradients)
 
 
 class Windows:
@@ -249,10 +355,7 @@ class Windows:
 
     def gradients(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Sum canvas z times the spot, and times its slopes along y and x."""
-        along = self._times_rows(self.rows, z)
-        value_n_y = (along * self.columns[:, :, :, :1]).sum((2, 4))
-        slope_x = (along[:, :, :, 0] * self.columns[:, :, :, 1]).sum((2, 3))
-        return value_n_y[..., 0], value_n_y[..., 1], slope_x
+        return _gradients(self._times_rows(self.rows, z), self.columns)
 
     def curvatures(self, n: Tensor, ratio: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Return the curvatures of the separable surrogates.

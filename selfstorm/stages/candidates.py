@@ -7,6 +7,7 @@ import itertools
 import torch
 from torch import Tensor
 
+from selfstorm.compute.compiled import CompiledOp
 from selfstorm.errors import InputError
 from selfstorm.physics.operators import Grid
 from selfstorm.psf.rendering import Emitters
@@ -35,8 +36,26 @@ def candidates(maps: Tensor, grid: Grid) -> Emitters:
     blurred = _blur(_blur(maps, -1), -2)
     highest = _highest(_highest(blurred, -1), -2)
     frame, row, column = ((blurred == highest) & (blurred > MIN_PEAK)).nonzero(as_tuple=True)
+    photons, total, moment_y, moment_x = _moments(maps, frame, row, column)
+    y_px = (row + 0.5 + moment_y / total) / grid.scale - grid.pad_px
+    x_px = (column + 0.5 + moment_x / total) / grid.scale - grid.pad_px
+    return Emitters(frame, y_px, x_px, photons).where(photons > MIN_PHOTONS)
+
+
+def moments(maps: Tensor, frame: Tensor, row: Tensor, column: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Sum the light around maxima.
+
+    Args:
+        maps: (T, rows, columns).
+        frame: (E,) of each maximum.
+        row: (E,) of each maximum.
+        column: (E,) of each maximum.
+
+    Returns:
+        Photons of 5 x 5 cells; of 3 x 3 cells, photons and their first moments along y and x, (E,) each.
+    """
     rows, columns = maps.shape[1:]
-    photons = maps.new_zeros(len(frame))
+    photons = torch.zeros_like(row, dtype=maps.dtype)
     total, moment_y, moment_x = photons + 1e-12, photons, photons
     for dy, dx in itertools.product(range(-2, 3), repeat=2):
         i, j = row + dy, column + dx
@@ -45,9 +64,10 @@ def candidates(maps: Tensor, grid: Grid) -> Emitters:
         photons = photons + light
         if max(abs(dy), abs(dx)) < 2:
             total, moment_y, moment_x = total + light, moment_y + dy * light, moment_x + dx * light
-    y_px = (row + 0.5 + moment_y / total) / grid.scale - grid.pad_px
-    x_px = (column + 0.5 + moment_x / total) / grid.scale - grid.pad_px
-    return Emitters(frame, y_px, x_px, photons).where(photons > MIN_PHOTONS)
+    return photons, total, moment_y, moment_x
+
+
+_moments = CompiledOp(moments)
 
 
 def _blur(z: Tensor, axis: int) -> Tensor:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from selfstorm.compute.batching import BYTES_PER_NUMBER
+from selfstorm.compute.compiled import CompiledOp
 from selfstorm.compute.device import precise
 from selfstorm.errors import InputError
 from selfstorm.localizations import Localizations
@@ -123,7 +124,8 @@ class JointFit:
         grid: Grid,
         settings: LocalizationSettings,
     ) -> None:
-        self.grid, self.settings, self.slopes = grid, settings, slopes
+        self.grid, self.settings = grid, settings
+        self.slopes = tuple(slope * settings.prior_weight for slope in slopes)
         self.canvas = Canvas(len(y), grid.height, grid.width, grid.pad_px, y.device)
         self.y = self.canvas.framed(y.clamp(min=0))
         self.inside = self.canvas.framed(torch.ones_like(y))
@@ -131,7 +133,8 @@ class JointFit:
         self.min_expected = MIN_BACKGROUND_SHARE * self.background
         self.fit_tables = profiles(psf, grid.pixel_nm, CORE_PX, 2, y.device, y.dtype)
         self.patch_tables = profiles(psf, grid.pixel_nm, 1, 3, y.device, y.dtype)
-        self.prior_curve = settings.prior_weight * (grid.pixel_nm / PRIOR_WIDTH_NM) ** 2
+        curve = settings.prior_weight * (grid.pixel_nm / PRIOR_WIDTH_NM) ** 2
+        self.prior_curve = y.new_full((), curve)  # a tensor: kernels are compiled anew for another number
 
     def run(self, start: Emitters) -> Localizations:
         """Fit candidates, split and prune them, and measure what remains."""
@@ -151,17 +154,15 @@ class JointFit:
         drift_y, drift_x = torch.zeros_like(y), torch.zeros_like(x)
         for step in range(steps):
             model = Windows(self.fit_tables, layout, y, x)
-            expected = self._over_background(model.add(n))
-            ratio = self.inside / expected
+            ratio, residual = _residual(model.add(n), self.background, self.min_expected, self.inside, self.y)
             if step % CURVATURE_EVERY == 0:
                 curve_n, curve_y, curve_x = model.curvatures(n, ratio)
-            pull_n, pull_y, pull_x = model.gradients(self.y * ratio - self.inside)
-            slope_y, slope_x = self._prior_pull(y, x)
-            move_y = OVER_RELAXATION * (n * pull_y + slope_y) / (curve_y * n + self.prior_curve) + MOMENTUM * drift_y
-            move_x = OVER_RELAXATION * (n * pull_x + slope_x) / (curve_x * n + self.prior_curve) + MOMENTUM * drift_x
-            drift_y, drift_x = (move.clamp(-MAX_STEP_PX, MAX_STEP_PX) for move in (move_y, move_x))
-            n = (n + OVER_RELAXATION * pull_n / curve_n).clamp(n / 2, n * 2).clamp(min=1.0) * (n > 0)
-            y, x = self.canvas.clamp(y + drift_y, x + drift_x)
+            pulls = model.gradients(residual)
+            slopes = _slopes_at(*self.slopes, y, x, self.grid.pad_px, self.grid.scale)
+            pulled = *pulls, curve_n, curve_y, curve_x, *slopes, self.prior_curve
+            n, y, x, drift_y, drift_x = _moved(
+                n, y, x, drift_y, drift_x, *pulled, self.canvas.pad_px, *self.canvas.field
+            )
         return Emitters(e.frame, *(layout.collect(values) for values in (y, x, n)))
 
     def prune(self, e: Emitters) -> Emitters:
@@ -207,11 +208,12 @@ class JointFit:
         bend = score.gather(1, best[:, None])[:, 0] / variance.gather(1, best[:, None])[:, 0]
         apart = (2 * bend / e.photons).clamp(min=0).sqrt().clamp(*SPLIT_PX)
         pair = (z > self.settings.split_z) & (e.photons > MIN_SPLIT_PHOTONS)
+        of = pair.nonzero()[:, 0]
         dy, dx = apart * c[best] * pair, apart * s[best] * pair
         halved = torch.where(pair, e.photons / 2, e.photons)
         one = Emitters(e.frame, *self.canvas.clamp(e.y_px + dy, e.x_px + dx), halved)
-        two = Emitters(e.frame, *self.canvas.clamp(e.y_px - dy, e.x_px - dx), halved).where(pair)
-        return Emitters(*(torch.cat(values) for values in zip(one, two, strict=True))), pair.nonzero()[:, 0]
+        two = Emitters(e.frame, *self.canvas.clamp(e.y_px - dy, e.x_px - dx), halved).where(of)
+        return Emitters(*(torch.cat(values) for values in zip(one, two, strict=True))), of
 
     def merge(self, e: Emitters, of: Tensor) -> Emitters:
         """Merge pairs that fit little better than one emitter in their middle.
@@ -247,7 +249,7 @@ class JointFit:
         keep[first:] = apart
         y, x, n = e.y_px.clone(), e.x_px.clone(), e.photons.clone()
         for values, merged in zip((y, x, n), middle[1:], strict=True):
-            values[of[~apart]] = merged[~apart]
+            values[of] = torch.where(apart, values[of], merged)
         return Emitters(e.frame, y, x, n).where(keep)
 
     def expected(self, e: Emitters) -> Tensor:
@@ -292,14 +294,91 @@ class JointFit:
             background_sd=(background * excess).sqrt(),
         )
 
-    def _prior_pull(self, y_px: Tensor, x_px: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the slope of the weighted log density along y and x, per pixel."""
-        rows, columns = self.slopes[0].shape
-        i = ((y_px + self.grid.pad_px) * self.grid.scale).long().clamp(0, rows - 1)
-        j = ((x_px + self.grid.pad_px) * self.grid.scale).long().clamp(0, columns - 1)
-        place = i * columns + j
-        pull_y, pull_x = (slope.flatten()[place] * self.settings.prior_weight for slope in self.slopes)
-        return pull_y, pull_x
+
+def slopes_at(
+    slope_y: Tensor, slope_x: Tensor, y_px: Tensor, x_px: Tensor, pad_px: int, scale: int
+) -> tuple[Tensor, Tensor]:
+    """Look up two maps (rows, columns) of the padded grid at positions."""
+    rows, columns = slope_y.shape
+    i = ((y_px + pad_px) * scale).long().clamp(0, rows - 1)
+    j = ((x_px + pad_px) * scale).long().clamp(0, columns - 1)
+    place = i * columns + j
+    return slope_y.flatten()[place], slope_x.flatten()[place]
+
+
+def residual(
+    spots: Tensor, background: Tensor, min_expected: Tensor, inside: Tensor, y: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compare frames with what is expected, on the canvas.
+
+    Args:
+        spots: (T, rows, columns) photons of all emitters; overwritten.
+        background: photons; this and all others of the same shape.
+        min_expected: lower bound of the expected photons.
+        inside: 1 within the field, else 0.
+        y: photons of the frames.
+
+    Returns:
+        1 / expected photons, 0 outside the field, and the slope of the likelihood.
+    """
+    spots.add_(background)
+    ratio = inside / torch.maximum(spots, min_expected, out=spots)
+    return ratio, y * ratio - inside
+
+
+def moved(
+    n: Tensor,
+    y: Tensor,
+    x: Tensor,
+    drift_y: Tensor,
+    drift_x: Tensor,
+    pull_n: Tensor,
+    pull_y: Tensor,
+    pull_x: Tensor,
+    curve_n: Tensor,
+    curve_y: Tensor,
+    curve_x: Tensor,
+    slope_y: Tensor,
+    slope_x: Tensor,
+    prior_curve: Tensor,
+    pad_px: int,
+    height: int,
+    width: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Make one step of the surrogates.
+
+    Args:
+        n: photons; this and all other tensors but the last are (windows, SLOTS).
+        y: position from the field's corner, pixels.
+        x: position from the field's corner, pixels.
+        drift_y: last move along y, pixels.
+        drift_x: last move along x, pixels.
+        pull_n: gradient of the likelihood in photons.
+        pull_y: gradient in y, per photon.
+        pull_x: gradient in x, per photon.
+        curve_n: curvature of the surrogate in photons.
+        curve_y: curvature in y, per photon.
+        curve_x: curvature in x, per photon.
+        slope_y: slope of the prior along y.
+        slope_x: slope of the prior along x.
+        prior_curve: a scalar, curvature of the prior.
+        pad_px: distance outside the field up to which emitters may be.
+        height: of the field.
+        width: of the field.
+
+    Returns:
+        Photons, positions, and the moves along y and x.
+    """
+    move_y = OVER_RELAXATION * (n * pull_y + slope_y) / (curve_y * n + prior_curve) + MOMENTUM * drift_y
+    move_x = OVER_RELAXATION * (n * pull_x + slope_x) / (curve_x * n + prior_curve) + MOMENTUM * drift_x
+    drift_y, drift_x = move_y.clamp(-MAX_STEP_PX, MAX_STEP_PX), move_x.clamp(-MAX_STEP_PX, MAX_STEP_PX)
+    n = (n + OVER_RELAXATION * pull_n / curve_n).clamp(n / 2, n * 2).clamp(min=1.0) * (n > 0)
+    low, edge = -float(pad_px), pad_px - 1e-3
+    y, x = (y + drift_y).clamp(low, height + edge), (x + drift_x).clamp(low, width + edge)
+    return n, y, x, drift_y, drift_x
+
+
+_slopes_at, _residual, _moved = CompiledOp(slopes_at), CompiledOp(residual), CompiledOp(moved)
 
 
 def _prior_slopes(density: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.compute.batching import CPU_MAP_BYTES, batches, frames_together
+from selfstorm.compute.compiled import CompiledOp
 from selfstorm.compute.device import precise
 from selfstorm.physics.background import SplineSurface, spline_basis
 from selfstorm.physics.operators import Grid, Imaging
@@ -104,15 +105,34 @@ class OutOfFocusBackground:
         caught, knots = 1 / self._imaging.norm, expected
         x = start.expand(len(y), *self._coarse.cells).clone()
         for iteration in range(ITERATIONS):
-            seen = self._imaging.forward(x).add_(self.evaluate(knots))
-            ratio = torch.div(y, seen, out=seen).clamp_(min=1e-4)
-            q = self._imaging.adjoint(ratio).mul_(caught).clamp_(min=1e-6)
-            ramp = min(1.0, (iteration + 0.5) / (0.5 * ITERATIONS))
-            # the gamma prior adds to the step as if steadiness_px pixels had shown the expected light
-            knots = knots * self._splines.adjoint(ratio) + steadiness_px * expected
-            knots = knots / (self._splines.norm + steadiness_px)
-            x.mul_(q).mul_(q.sqrt_()).mul_(1 / (1 + ramp * weight))
+            ratio = _ratio(y, self._imaging.forward(x), self.evaluate(knots))
+            kept = 1 / (1 + min(1.0, (iteration + 0.5) / (0.5 * ITERATIONS)) * weight)
+            spread = self._imaging.adjoint(ratio)
+            knots = _knots(knots, self._splines.adjoint(ratio), steadiness_px, expected, self._splines.norm)
+            x = _updated(x, spread, caught, kept)
         return knots
+
+
+def ratio(y: Tensor, seen: Tensor, background: Tensor) -> Tensor:
+    """Return y / (seen + background), (T, H, W), written into `seen`."""
+    return torch.div(y, seen.add_(background), out=seen).clamp_(min=1e-4)
+
+
+def updated(x: Tensor, spread: Tensor, caught: Tensor, kept: Tensor) -> Tensor:
+    """Return x q^1.5 kept with q = spread caught, written into x; see stage B."""
+    q = spread.mul_(caught).clamp_(min=1e-6)
+    return x.mul_(q).mul_(q.sqrt_()).mul_(kept)
+
+
+def updated_knots(knots: Tensor, spread: Tensor, steadiness_px: Tensor, expected: Tensor, norm: Tensor) -> Tensor:
+    """Return the next weights of the splines.
+
+    The gamma prior adds to the step as if steadiness_px pixels had shown the expected light.
+    """
+    return (knots * spread + steadiness_px * expected) / (norm + steadiness_px)
+
+
+_ratio, _updated, _knots = CompiledOp(ratio), CompiledOp(updated), CompiledOp(updated_knots)
 
 
 def far_covariance(c: Tensor) -> Tensor:

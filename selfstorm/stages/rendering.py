@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.compute.batching import BYTES_PER_NUMBER
-from selfstorm.compute.scatter import scatter_sum
+from selfstorm.compute.scatter import add_at
 from selfstorm.errors import InputError
 from selfstorm.localizations import Localizations
 from selfstorm.physics.operators import Grid
@@ -39,7 +39,19 @@ BATCH_CELLS = 2**20
 SPOT_COPIES, MAPS = 8, 4  # allocated at once: of the cells of a batch of spots, and of the picture
 
 
-def render(found: Localizations, density: Tensor, grid: Grid, frames: int, scale: int | None = None) -> Tensor:
+def cells_together(map_bytes: int) -> int:
+    """Return the cells of a batch of spots that the memory for maps holds."""
+    return max(BATCH_CELLS, map_bytes // (SPOT_COPIES * BYTES_PER_NUMBER))
+
+
+def render(
+    found: Localizations,
+    density: Tensor,
+    grid: Grid,
+    frames: int,
+    scale: int | None = None,
+    batch_cells: int = BATCH_CELLS,
+) -> Tensor:
     """Draw localisations with their precision, weighted by certainty.
 
     Each counts once, doubtful ones less. Pictures of several batches can be added up.
@@ -50,6 +62,7 @@ def render(found: Localizations, density: Tensor, grid: Grid, frames: int, scale
         grid: of the density.
         frames: number of frames that the density was learned from.
         scale: cells along a camera pixel; None: the grid's own.
+        batch_cells: cells of the spots that are drawn together.
 
     Returns:
         (scale*H, scale*W).
@@ -69,7 +82,7 @@ def render(found: Localizations, density: Tensor, grid: Grid, frames: int, scale
     trust = PRIOR_POWER * frames / (frames + HALF_PRIOR_FRAMES) * (known / sd).square().mean(1)
     photons = found.photons.clamp(min=0)
     weight = photons / (photons + HALF_WEIGHT_Z * (SPOT_PX * found.background_photons).sqrt())
-    size = max(1, BATCH_CELLS // len(steps) ** 2)
+    size = max(1, batch_cells // len(steps) ** 2)
     for start in range(0, len(found), size):
         part = slice(start, start + size)
         # fractional cell indices: whole numbers at cell centres (selfstorm.frames)
@@ -79,7 +92,7 @@ def render(found: Localizations, density: Tensor, grid: Grid, frames: int, scale
         place = ((i + reach) * prior.shape[1])[:, :, None] + (j + reach)[:, None, :]
         share = along_y[:, :, None] * along_x[:, None, :] * (trust[part, None, None] * prior.flatten()[place]).exp_()
         share *= (weight[part] / share.sum((1, 2)).clamp(min=1e-20))[:, None, None]
-        out += scatter_sum(len(out), place.flatten(), share.flatten())
+        add_at(out, place.flatten(), share.flatten())
     return out.view(prior.shape)[reach:-reach, reach:-reach]
 
 
@@ -148,7 +161,8 @@ def _prior(density: Tensor, grid: Grid, shape: tuple[int, int], reach: int) -> T
 
 def _bytes(batch: Batch) -> int:
     """Count spots of one batch with their places, and maps of the picture."""
-    return SPOT_COPIES * BATCH_CELLS * BYTES_PER_NUMBER + MAPS * batch.imaging.grid.map_bytes
+    spots = SPOT_COPIES * cells_together(batch.map_bytes) * BYTES_PER_NUMBER
+    return spots + MAPS * batch.imaging.grid.map_bytes
 
 
 def _prepare(sample: Sample) -> Run:

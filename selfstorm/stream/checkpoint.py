@@ -153,7 +153,7 @@ def load_checkpoint(path: Path, settings: Settings, field: tuple[int, int], comp
 
 def _tensors_of(model: SequenceModel) -> dict[str, Tensor]:
     """Return what was learned as tensors on the CPU."""
-    moments = model.state.psf_learning.moments.state()
+    moments = model.state.psf_learning.up_to_date().moments.state()
     tensors = {f"moments.{name}": torch.tensor(values) for name, values in moments.items()}
     tensors["hot"] = torch.tensor(model.calibration.hot_pixels)
     if model.state.density is not None:

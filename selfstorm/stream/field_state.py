@@ -79,7 +79,9 @@ class FieldState:
             history=CovarianceHistory(since=number),
             iteration_choice=IterationChoice(),
             claims=ClaimSchedule(),
-            psf_learning=replace(self.psf_learning, moments=FieldMoments(), frames=0, wait_windows=0, start=psf),
+            psf_learning=replace(
+                self.psf_learning, moments=FieldMoments(), waiting=(), frames=0, wait_windows=0, start=psf
+            ),
         )
 
     def without(self, numbers: Iterable[int], reason: str) -> FieldState:

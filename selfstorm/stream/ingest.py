@@ -51,7 +51,7 @@ def ingest(model: SequenceModel, raw: Array, span: WindowSpan) -> SequenceModel:
     state, compute = model.state, model.compute
     photons = model.calibration.photons(raw, compute.uploads.room(raw.shape))
     with torch.inference_mode():
-        y = compute.uploads.send(photons)  # on its way while the host selects frames and adds up moments
+        y = compute.uploads.send(photons)  # on its way while the host selects frames
     valid, light, rejected = select_valid_frames(state.light, photons, span.numbers)
     model = model.with_state(
         buffer=since(state.buffer, min(span.first, int(span.numbers[0]))),
@@ -61,11 +61,10 @@ def ingest(model: SequenceModel, raw: Array, span: WindowSpan) -> SequenceModel:
     )
     if not valid.any():
         return model
-    learning = model.state.psf_learning.with_frames(photons if valid.all() else photons[valid])
-    model = model.with_state(psf_learning=learning)
     with torch.inference_mode():
         if not valid.all():
             y = y[torch.as_tensor(np.flatnonzero(valid)).to(compute.device)]
+        model = model.with_state(psf_learning=model.state.psf_learning.with_frames(y))
         raw, model = raw[valid], _with_saturation(model, raw[valid])
         return update_history(model, raw, _restored(model, raw, y), replace(span, numbers=span.numbers[valid]))
 
@@ -155,7 +154,7 @@ def _next_scene(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan) -
     The camera stays, and so does the PSF until frames contradict it.
     """
     state = model.state.for_next_scene(int(span.numbers[0]), model.calibration.psf)
-    learning = state.psf_learning.with_frames(y.cpu().numpy())
+    learning = state.psf_learning.with_frames(y)
     return update_history(replace(model, state=replace(state, psf_learning=learning)), raw, y, span)
 
 
@@ -176,6 +175,8 @@ def _smooth_light(model: SequenceModel, y: Tensor, gains: Tensor, z: Tensor, c: 
     if rough is None:
         statistics = statistics_of(sums_of(c, None, len(c)), z.mean(0))
         rough = density(operators.covariance, statistics, ROUGH_ITERATIONS, None, operators.graphs)
-    brightness, background = fit_background(z.mean(0), operators.imaging.forward(rough))
+    brightness, background = fit_background(
+        z.mean(0), operators.imaging.forward(rough), operators.surfaces, operators.graphs
+    )
     map_bytes = model.compute.limits.map_bytes
     return operators.out_of_focus.fit(y, gains, brightness * rough, background, far_covariance(c), map_bytes)

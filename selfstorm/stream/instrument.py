@@ -10,6 +10,7 @@ import torch
 
 from selfstorm.compute.cuda_graphs import Graphs
 from selfstorm.frames import Array
+from selfstorm.physics.background import SplineSurface, background_splines
 from selfstorm.physics.bad_data import interpolate_hot_pixels
 from selfstorm.physics.camera import Camera
 from selfstorm.physics.operators import Grid, Imaging, LaggedCovariance
@@ -53,6 +54,7 @@ class FieldOperators:
     imaging: Imaging
     covariance: LaggedCovariance
     out_of_focus: OutOfFocusBackground
+    surfaces: tuple[SplineSurface, SplineSurface]
     graphs: Graphs
 
     @classmethod
@@ -63,4 +65,5 @@ class FieldOperators:
         """
         like = torch.zeros((), dtype=torch.float32, device=device)
         imaging, covariance = Imaging(psf, grid, like), LaggedCovariance(psf, grid, like)
-        return cls(grid, imaging, covariance, OutOfFocusBackground(psf, grid, like), Graphs())
+        surfaces = background_splines(grid.height, grid.width, like)
+        return cls(grid, imaging, covariance, OutOfFocusBackground(psf, grid, like), surfaces, Graphs())

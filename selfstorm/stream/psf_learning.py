@@ -13,7 +13,6 @@ from torch import Tensor
 from selfstorm.calibration.field_moments import FieldMoments
 from selfstorm.calibration.psf_finetuning import TUNED, Budget, FitReport, finetune
 from selfstorm.calibration.psf_selection import find_psf
-from selfstorm.frames import Array
 from selfstorm.psf.models import Psf
 from selfstorm.stream.settings import Settings
 
@@ -32,6 +31,7 @@ class PsfLearning:
         wait_windows: windows until the next fine-tuning.
         refit_due: a fit to the moments is due.
         holds_first_window: the moments hold the window that the model was learned from already.
+        waiting: (T, H, W) photons each, frames that are not in the moments yet: no picture waits for these.
     """
 
     moments: FieldMoments = field(default_factory=FieldMoments)
@@ -40,9 +40,10 @@ class PsfLearning:
     wait_windows: int = 0
     refit_due: bool = False
     holds_first_window: bool = False
+    waiting: tuple[Tensor, ...] = ()
 
-    def with_frames(self, photons: Array) -> PsfLearning:
-        """Add frames (T, H, W) photons to the moments.
+    def with_frames(self, photons: Tensor) -> PsfLearning:
+        """Add frames (T, H, W) photons, to the moments when these are needed.
 
         Those of the first window are not added: the moments hold them already.
 
@@ -50,11 +51,18 @@ class PsfLearning:
         """
         if self.holds_first_window:
             return replace(self, holds_first_window=False)
-        moments = copy(self.moments)
-        moments.add(photons)
         frames = self.frames + len(photons)
         due = self.refit_due or frames.bit_length() > self.frames.bit_length()
-        return replace(self, moments=moments, frames=frames, refit_due=due)
+        return replace(self, waiting=(*self.waiting, photons), frames=frames, refit_due=due)
+
+    def up_to_date(self) -> PsfLearning:
+        """Return the same with all frames in the moments."""
+        if not self.waiting:
+            return self
+        moments = copy(self.moments)
+        for photons in self.waiting:
+            moments.add(photons.cpu().numpy())
+        return replace(self, moments=moments, waiting=())
 
     def due(self, settings: Settings) -> bool:
         """Return whether a fit or a fine-tuning of the PSF is due."""
@@ -71,6 +79,8 @@ class PsfLearning:
         Returns:
             The schedule from here on, the PSF to use, and what fine-tuning did: None where it was not due.
         """
+        if self.waiting:
+            return self.up_to_date().update(psf, frames, settings)
         if self.refit_due and psf.origin != TUNED:
             psf = find_psf(self.moments, settings.pixel_nm, self.start).psf
         wait = self.wait_windows - 1

@@ -22,7 +22,7 @@ from selfstorm.reconstruction import Reconstruction, State
 from selfstorm.stages.covariances import WindowStatistics, statistics_of
 from selfstorm.stages.density import PREVIEW_ITERATIONS, QUICK_ITERATIONS, cold_iterations, density, warmed
 from selfstorm.stages.held_out import MAX_HELD_OUT_PX, most_significant_part
-from selfstorm.stages.rendering import fuse, render
+from selfstorm.stages.rendering import cells_together, fuse, render
 from selfstorm.stages.static_emitters import static_emitters
 from selfstorm.stream.claims import ClaimedWindow, check_claims
 from selfstorm.stream.covariance_history import CovarianceHistory, Selection
@@ -64,7 +64,8 @@ def reconstruct_window(
         span: position of the window in its stream.
         level: less than the settings ask for, to save time.
         callbacks: callbacks of progress.
-        preview: called with the density as soon as there is one.
+        preview: called with a density as soon as there is one: of a known scene, before the PSF, the averaging plan and
+            the number of iterations are updated.
 
     Returns:
         The model that has learned from the window, and its picture.
@@ -77,30 +78,27 @@ def reconstruct_window(
     with torch.inference_mode():
         window = WindowFrames.of(model.state, span)
         callbacks.mark("window")
+        if level.quick:
+            preview = None
+        # of a known scene a preview waits for nothing that it can do without
+        known_scene = model.state.density is not None and model.state.history.plan is not None
+        if preview is not None and known_scene:
+            _show_preview(model, window, model.state.history, span, level, callbacks, preview)
         fit = None
+        model = model.with_state(psf_learning=model.state.psf_learning.up_to_date())
         if level.optics:
             model, fit = update_psf(model, window.newest(MAX_TUNING_FRAMES))
         callbacks.mark("optics")
         history = model.state.history if level.quick else model.state.history.planned()
         callbacks.mark("memory")
         covariance, graphs = model.operators.covariance, model.operators.graphs
-        at_newest = model.settings.motion == "corrected" and shows_motion(history)
-        selection = _selection(history, window, span.stride, level, at_newest=at_newest)
-        statistics = statistics_of(selection.sums(), window.mean)
+        selection, statistics = _selected(model, history, window, span.stride, level)
         if not level.quick:
             model = model.with_state(iteration_choice=_choice(model, selection, statistics))
             callbacks.mark("held out")
-        choice = model.state.iteration_choice
-        iterations = choice.iterations(cold_iterations(statistics.frames))
-        empty = choice.nothing_blinks(statistics.peak_z) and not shows_structure(window.seen)
-        if preview is not None and not level.quick:
-            few = min(PREVIEW_ITERATIONS, iterations)
-            # Added to those of the density before, they would be too many where few are confirmed.
-            start = warmed(model.state.density) if iterations > 2 * PREVIEW_ITERATIONS else None
-            m = density(covariance, statistics, few, start, graphs)
-            known = WindowDensity(m, few, history, selection, span.stride, empty)
-            preview(_picture(model, window, known, level.preview, callbacks)[1])
-            callbacks.mark("preview")
+        if preview is not None and not known_scene:
+            _show_preview(model, window, history, span, level, callbacks, preview)
+        iterations, empty = _iterations(model, window, statistics)
         if level.quick:
             iterations = min(QUICK_ITERATIONS, iterations)
         m = density(covariance, statistics, iterations, None, graphs)
@@ -108,6 +106,53 @@ def reconstruct_window(
         known = WindowDensity(m, iterations, history, selection, span.stride, empty)
         model, result = _picture(model, window, known, level, callbacks)
     return model.with_state(density=m, history=history), replace(result, fit=fit)
+
+
+def _show_preview(
+    model: SequenceModel,
+    window: WindowFrames,
+    history: CovarianceHistory,
+    span: WindowSpan,
+    level: ProcessingLevel,
+    callbacks: ProgressCallbacks,
+    preview: Preview,
+) -> None:
+    """Show a first picture, made of the density after few iterations.
+
+    Args:
+        model: model of the field, with the PSF and the number of iterations to use.
+        window: frames of the window.
+        history: covariances of the frames so far, with the averaging plan to use.
+        span: position of the window in its stream.
+        level: of the refined picture.
+        callbacks: callbacks of progress.
+        preview: called with the picture.
+    """
+    selection, statistics = _selected(model, history, window, span.stride, level)
+    iterations, empty = _iterations(model, window, statistics)
+    few = min(PREVIEW_ITERATIONS, iterations)
+    # Added to those of the density before, they would be too many where few are confirmed.
+    start = warmed(model.state.density) if iterations > 2 * PREVIEW_ITERATIONS else None
+    m = density(model.operators.covariance, statistics, few, start, model.operators.graphs)
+    known = WindowDensity(m, few, history, selection, span.stride, empty)
+    preview(_picture(model, window, known, level.preview, callbacks)[1])
+    callbacks.mark("preview")
+
+
+def _selected(
+    model: SequenceModel, history: CovarianceHistory, window: WindowFrames, stride: int, level: ProcessingLevel
+) -> tuple[Selection, WindowStatistics]:
+    """Select the covariances of stage A; return them and their statistics."""
+    at_newest = model.settings.motion == "corrected" and shows_motion(history)
+    selection = _selection(history, window, stride, level, at_newest=at_newest)
+    return selection, statistics_of(selection.sums(), window.mean)
+
+
+def _iterations(model: SequenceModel, window: WindowFrames, statistics: WindowStatistics) -> tuple[int, bool]:
+    """Return the number of iterations, and whether nothing blinks."""
+    choice = model.state.iteration_choice
+    empty = choice.nothing_blinks(statistics.peak_z) and not shows_structure(window.seen)
+    return choice.iterations(cold_iterations(statistics.frames)), empty
 
 
 def _selection(
@@ -194,7 +239,7 @@ def _picture(
     m, iterations, history, empty = known.m, known.iterations, known.history, known.empty
     grid, settings, operators = model.grid, model.settings, model.operators
     imaged = operators.imaging.forward(m)
-    brightness, background = fit_background(window.mean, imaged)
+    brightness, background = fit_background(window.mean, imaged, operators.surfaces, operators.graphs)
     seen, expected = window.mean, brightness * imaged + background
     follows = settings.motion == "corrected"
     parts = DrawnParts(None, torch.zeros_like(m) if empty else brightness * m, m, window.seen, len(window))
@@ -227,7 +272,8 @@ def _picture(
             parts = parts_at_newest_frame(model.with_state(recent=recent), history, window, buffer, parts)
         picture = grid.crop(parts.total)
         if level.estimate == "fused" and parts.found is not None:
-            drawn = render(parts.found, parts.emitters, grid, parts.frames, settings.scale)
+            cells = cells_together(model.compute.planned.map_bytes)
+            drawn = render(parts.found, parts.emitters, grid, parts.frames, settings.scale, cells)
             cell_nm = settings.pixel_nm / settings.scale
             picture = fuse(drawn, picture, parts.found.crowding, cell_nm, parts.frames)
             callbacks.mark("drawing")

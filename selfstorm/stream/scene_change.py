@@ -5,6 +5,8 @@ The density so far is compared with the covariances of new frames.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -31,15 +33,19 @@ def scene_match_z(one: Tensor, other: Tensor) -> float:
     """
     transforms = [torch.fft.rfft2(z - z.mean()) for z in (one, other)]
     products = torch.fft.irfft2(transforms[0] * transforms[1].conj(), s=one.shape)
-    height, width = one.shape
-    rows, columns = (torch.arange(n, device=one.device) for n in (height, width))
-    far = (torch.minimum(rows, height - rows) >= NEAR_PX)[:, None] | (
-        torch.minimum(columns, width - columns) >= NEAR_PX
-    )
-    if not bool(far.any()):
+    far = _far_shifts(*one.shape, one.device)
+    if not len(far):
         return 0.0
-    chance = products[far]
+    chance = products.flatten()[far]
     return float((products[0, 0] - chance.mean()) / chance.std().clamp(min=1e-20))
+
+
+@lru_cache(maxsize=4)
+def _far_shifts(height: int, width: int, device: torch.device) -> Tensor:
+    """Return the flat indices of shifts of (H, W) beyond NEAR_PX."""
+    rows, columns = torch.arange(height), torch.arange(width)
+    along_y, along_x = torch.minimum(rows, height - rows), torch.minimum(columns, width - columns)
+    return ((along_y >= NEAR_PX)[:, None] | (along_x >= NEAR_PX)).flatten().nonzero()[:, 0].to(device)
 
 
 def first_of_scene(frames: Tensor) -> int:
@@ -57,8 +63,9 @@ def first_of_scene(frames: Tensor) -> int:
     sums = c.cumsum(0)[: len(before)].square().sum((1, 2))
     between = sums * count / (before * (count - before))
     within = ((c * c).sum() - between) / max(count - 2, 1)
-    best = int((between / within.clamp(min=1e-20)).argmax())
-    return best + 1 if float(between[best]) > CHANGE_RATIO * float(within[best]) else 0
+    best = (between / within.clamp(min=1e-20)).argmax()
+    number, found, noise = torch.stack([best.to(between.dtype), between[best], within[best]]).tolist()
+    return int(number) + 1 if found > CHANGE_RATIO * noise else 0
 
 
 def detect_scene_change(expected: Tensor, frames: Tensor) -> bool:

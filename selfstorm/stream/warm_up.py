@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 PSF, PIXEL_NM, SCALE = Gaussian(110.0), 100.0, 4
 FIELD = (5, 7)  # of two lengths: kernels that were made for squares would be made again
 FRAMES, ITERATIONS = 4, 8
+PHOTONS = 2000.0  # of an emitter, so that the joint fit has something to do
 
 
 def warm_up(device: torch.device) -> None:
@@ -35,7 +36,7 @@ def warm_up(device: torch.device) -> None:
 
 
 def run_stages(device: torch.device) -> None:
-    """Run every stage on frames of even light.
+    """Run every stage on frames of even light with two emitters.
 
     It is run on several frames and on one alone, which need two kinds of kernel.
     """
@@ -43,6 +44,10 @@ def run_stages(device: torch.device) -> None:
     imaging, covariance = Imaging(PSF, grid, like), LaggedCovariance(PSF, grid, like)
     flicker = torch.arange(FRAMES, device=device)[:, None, None] % 2  # covariances that are not zero
     y = torch.ones((FRAMES, *FIELD), device=device) + flicker
+    with torch.inference_mode():
+        bright = torch.zeros((1, *grid.cells), device=device)
+        bright[0, grid.cells[0] // 2, [grid.cells[1] // 3, 2 * grid.cells[1] // 3]] = PHOTONS
+        y = y + imaging.forward(bright)
     with torch.inference_mode():
         for stage in STAGES:
             for frames in (y, y[:1]) if stage.per_frame else (y,):

@@ -1,14 +1,18 @@
 """One pass instead of many, without a graphics card: a stand-in compiles; what cannot be compiled runs as it is."""
 
+import sys
+
 import pytest
 import torch
 from benchmarks.tally import Tally
 
+from selfstorm.compute import scatter
 from selfstorm.compute.acceleration import one_by_one
 from selfstorm.compute.compiled import CompiledOp
 from selfstorm.compute.cuda_graphs import Graphs
 from selfstorm.stages import density as stage_a
 from selfstorm.stages import emitters as stage_b
+from selfstorm.stream.warm_up import run_stages
 
 TIMES = 4
 
@@ -113,3 +117,20 @@ def test_a_layer_in_one_pass_moves_a_fifth_of_what_it_moves_apart():
         a_pass = inputs[0].numel() * 4
         assert apart.bytes == pytest.approx(passes_apart * a_pass, rel=0.03)
         assert together.bytes == pytest.approx(passes * a_pass, rel=0.15)
+
+
+def test_all_kernels_are_compiled_before_frames_arrive(monkeypatch):
+    """A kernel that the warm-up leaves out is compiled in the first live window, which takes seconds."""
+    called, call = set(), CompiledOp.__call__
+
+    def spied(self, *inputs, **buffers):
+        called.add(self)
+        return call(self, *inputs, **buffers)
+
+    monkeypatch.setattr(CompiledOp, "__call__", spied)
+    run_stages(torch.device("cpu"))
+    modules = (module for name, module in sys.modules.items() if name.startswith("selfstorm."))
+    ours = {one for module in modules for one in vars(module).values() if isinstance(one, CompiledOp)}
+    of_unordered_devices = {scatter._units, scatter._values}  # a CPU adds in order
+    assert len(ours) > 20
+    assert called == ours - of_unordered_devices

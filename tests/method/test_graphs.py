@@ -26,16 +26,22 @@ class Recorder:
             raise RuntimeError("CUDA error: operation not permitted when stream is capturing")
         self.captured += 1
         inputs = [z.clone() for z in example]
-        out = torch.empty_like(function(*inputs))
+        several = isinstance(function(*inputs), tuple)
+        outs = [torch.empty_like(z) for z in self._parts(function(*inputs))]
 
         def replay(*given):
             for kept, new in zip(inputs, given, strict=True):
                 kept.copy_(new)
             self.replayed += 1
-            out.copy_(function(*inputs))
-            return out.clone()
+            for kept, new in zip(outs, self._parts(function(*inputs)), strict=True):
+                kept.copy_(new)
+            return tuple(z.clone() for z in outs) if several else outs[0].clone()
 
         return replay
+
+    @staticmethod
+    def _parts(result):
+        return result if isinstance(result, tuple) else (result,)
 
 
 def doubled(z):

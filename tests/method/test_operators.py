@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from benchmarks.tally import Tally
 
 from selfstorm.calibration.differentiable_psf import Covariance, Optics
-from selfstorm.physics.background import KNOT_SPACING_PX, SplineSurface, fit_background, fit_of_knots
+from selfstorm.physics import band_matrices
+from selfstorm.physics.background import SplineSurface, background_splines, fit_background, fit_of_knots
 from selfstorm.physics.multiplicative import multiplicative_step
 from selfstorm.physics.operators import LAGS, Grid, Imaging, LaggedCovariance, inside_field
 from selfstorm.psf.models import Airy, Ellipse, Gaussian
@@ -159,5 +161,31 @@ def test_a_background_with_an_edge_gets_finer_knots_and_structure_does_not():
     assert float((background - edge).square().mean().sqrt()) < 6
     narrower = spots**1.2 / 3  # a density is never quite right
     _, background = fit_background(40 + 0.7 * spots, narrower)
-    _, wide = fit_of_knots(40 + 0.7 * spots, narrower, KNOT_SPACING_PX)
+    _, wide = fit_of_knots(40 + 0.7 * spots, narrower, background_splines(40, 40, LIKE)[0])
     assert torch.equal(background, wide)
+
+
+@pytest.mark.parametrize("psf", [Gaussian(110.0), Airy(1.4, 680.0)], ids=lambda psf: type(psf).__name__)
+def test_blocks_multiplied_at_once_are_those_multiplied_one_by_one(psf, monkeypatch):
+    """As on a graphics card, where each product is a launch: the same numbers, in as many launches for any field."""
+    launches = []
+    for height, width in ((130, 161), (100, 300), (100, 420)):
+        grid = Grid(height, width, 4, 100.0)
+        imaging, covariance = Imaging(psf, grid, torch.zeros(())), LaggedCovariance(psf, grid, torch.zeros(()))
+        generator = torch.Generator().manual_seed(height)
+        x, y, z = (
+            torch.rand(shape, generator=generator)
+            for shape in ((2, *grid.cells), (2, height, width), (4, height, width))
+        )
+
+        def products(imaging=imaging, covariance=covariance, x=x, y=y, z=z):
+            return imaging.forward(x), imaging.adjoint(y), covariance.forward(x[0]), covariance.adjoint(z)
+
+        apart = products()
+        monkeypatch.setattr(band_matrices, "BATCHED_ON_CPU", True)
+        with Tally() as tally:
+            together = products()
+        monkeypatch.setattr(band_matrices, "BATCHED_ON_CPU", False)
+        assert all(torch.equal(one, other) for one, other in zip(apart, together, strict=True))
+        launches.append(tally.launches)
+    assert launches[2] <= launches[1] + 8

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -23,6 +24,7 @@ from benchmarks.tally import Tally
 from selfstorm.compute.batching import DEVICE_EMITTERS, DEVICE_MAP_BYTES, BatchLimits
 from selfstorm.compute.device import describe, prepare_device, synchronize
 from selfstorm.frames import Array
+from selfstorm.physics import band_matrices
 from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.per_frame import ProgressCallbacks
@@ -89,7 +91,7 @@ def stride_costs(raw: Array, estimate: Estimate, device: torch.device, window: i
     times = _differences(model.copy(), raw, strides, window, clock)
     with _HostClock() as host:
         on_host = _differences(model.copy(), raw, strides, window, lambda: (1e3 * host.seconds,))
-    with Tally(as_gpu=True) as tally:
+    with Tally(as_gpu=True) as tally, _as_gpu():
         counts = _differences(
             model.copy(), raw, strides, window, lambda: (tally.launches, tally.waits, tally.bytes / 1e6)
         )
@@ -99,6 +101,16 @@ def stride_costs(raw: Array, estimate: Estimate, device: torch.device, window: i
     ):
         costs.append(StepCost(name, phase, ms, host_ms, int(launches), int(waits), megabytes))
     return costs
+
+
+@contextmanager
+def _as_gpu() -> Iterator[None]:
+    """Multiply band matrices as on a graphics card, all equal blocks at once."""
+    band_matrices.BATCHED_ON_CPU = True
+    try:
+        yield
+    finally:
+        band_matrices.BATCHED_ON_CPU = False
 
 
 class _HostClock(TorchDispatchMode):

@@ -25,7 +25,8 @@ from selfstorm.compute.acceleration import one_by_one
 from selfstorm.compute.cuda_graphs import fits_graph
 
 # Operations that return once the device has told the host a number or a size.
-WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2", "unique_dim", "bincount"}
+WAITING = {"_local_scalar_dense", "nonzero", "masked_select", "equal", "_unique2", "unique_dim", "unique_consecutive"}
+WAITING |= {"bincount", "repeat_interleave"}
 TO_HOST = {"cpu", "numpy", "tolist", "__array__"}  # of a tensor; on a CPU these dispatch nothing
 WRITE_ONLY = {"copy_", "fill_", "zero_"}  # they do not read what they overwrite
 PICKING = {"index", "index_select", "gather"}  # they read no more than they write
@@ -75,7 +76,7 @@ class Tally:
         self._stack.close()
 
     def compiled(
-        self, function: Callable[..., Any], inputs: tuple[Tensor, ...], buffers: dict[str, Tensor], fused: bool
+        self, function: Callable[..., Any], inputs: tuple[Tensor | int, ...], buffers: dict[str, Tensor], fused: bool
     ) -> Any:
         """Run a function; one that would be one kernel is counted as one.
 
@@ -85,11 +86,11 @@ class Tally:
         if not (fused or self._as_gpu):
             return function(*inputs, **buffers)
         out = function(*inputs)
-        self._traffic.bytes = moved + sum(map(_bytes, [*inputs, *_tensors(out)]))
+        self._traffic.bytes = moved + sum(map(_bytes, [*_tensors(inputs), *_tensors(out)]))
         self._traffic.launches = launches + 1
         return out
 
-    def captured(self, function: Callable[..., Tensor], inputs: tuple[Tensor, ...]) -> Tensor:
+    def captured(self, function: Callable[..., Any], inputs: tuple[Tensor, ...]) -> Any:
         """Run a function; count one that would be a graph as a launch and copies."""
         launches = self._traffic.launches
         out = function(*inputs)
@@ -119,7 +120,8 @@ class _Traffic(TorchDispatchMode):
         masks = name in ("index", "index_put_", "_index_put_impl_") and any(
             z.dtype == torch.bool for z in _tensors(args[1])
         )
-        self.waits += name in WAITING or masks
+        sized = name == "repeat_interleave" and kwargs.get("output_size") is not None
+        self.waits += (name in WAITING and not sized) or masks
         if _is_view(function) or NO_WORK.match(name):
             return out
         inputs = _tensors((args, {key: value for key, value in kwargs.items() if key != "out"}))

@@ -1,0 +1,63 @@
+"""How often a graphics card is launched and waited for in a live stride; counted, so this runs on any machine."""
+
+import pytest
+import torch
+from benchmarks.stride import movie, stride_costs, total
+from benchmarks.tally import Tally
+
+from selfstorm.compute.compiled import CompiledOp
+from selfstorm.compute.cuda_graphs import Graphs
+
+WINDOW, STRIDES = 50, 2
+# Bounds are a few per cent above what was counted (docs/decisions/0028), so that a step that is put back before the
+# picture, or a loop over emitters or frames, is seen.
+MAX_LAUNCHES = {"preview": 1_000, "refined": 9_000}
+MAX_WAITS = {"preview": 12, "refined": 108}
+
+
+def counted(work, **keywords):
+    with Tally(**keywords) as tally:
+        work()
+    return tally.launches, tally.waits
+
+
+def test_what_computes_is_a_launch_and_what_the_host_asks_for_is_a_wait():
+    z = torch.arange(12.0)
+    assert counted(lambda: z.view(3, 4)[1:].T.expand(5, 4, 2)) == (0, 0)
+    assert counted(lambda: (z + 1).mul_(2).sum()) == (3, 0)
+    for looks in (lambda: float(z.sum()), lambda: z.sum().tolist(), lambda: bool(z.sum() > 3)):
+        assert counted(looks)[1] == 1
+    for looks in (lambda: z[z > 3], lambda: z.nonzero(), lambda: z.cpu(), lambda: z.unique_consecutive()):
+        assert counted(looks)[1] == 1
+    repeats = torch.ones(12, dtype=torch.long)
+    assert counted(lambda: z.repeat_interleave(repeats))[1] == 1
+    assert counted(lambda: z.repeat_interleave(repeats, output_size=12))[1] == 0
+    with torch.inference_mode():  # operations are not taken apart there
+        assert (
+            counted(lambda: torch.ones(3, 4, 5) @ torch.ones(5, 2))[0]
+            == counted(lambda: (torch.ones(3, 4, 5), torch.ones(5, 2)))[0] + 1
+        )
+
+
+def test_kernels_and_graphs_count_as_a_card_runs_them():
+    def steps(x, y):
+        for _ in range(10):
+            x = (x * y).clamp(min=0)
+        return x
+
+    z = torch.ones(8)
+    assert counted(lambda: steps(z, z)) == (20, 0)
+    assert counted(lambda: CompiledOp(steps)(z, z), as_gpu=True) == (1, 0)
+    assert counted(lambda: CompiledOp(steps)(z, z)) == (20, 0)
+    assert counted(lambda: Graphs().run("steps", steps, z, z), as_gpu=True) == (4, 0)  # two inputs, launch, result
+    assert counted(lambda: Graphs().run("steps", steps, z, z)) == (20, 0)
+
+
+@pytest.mark.timeout(300)
+def test_a_stride_launches_and_waits_no_more_often_than_this():
+    costs = stride_costs(movie(48, STRIDES, WINDOW), "fused", torch.device("cpu"), WINDOW)
+    for phase, phases in (("preview", ("preview",)), ("refined", ("preview", "refined"))):
+        cost = total(costs, *phases)
+        assert cost.launches <= MAX_LAUNCHES[phase], costs
+        assert cost.waits <= MAX_WAITS[phase], costs
+    assert {"optics", "memory", "held out"} <= {cost.name for cost in costs if cost.phase == "refined"}

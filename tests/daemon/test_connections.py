@@ -32,7 +32,7 @@ def limited(request, tmp_path):
     if request.param == "CURVE":
         ring = Keyring(tmp_path / "ring")
         ring.make_pair()
-        ring.allow("viewer", new_pair()[0], "view")  # a daemon that nobody may reach does not start
+        ring.allow("viewer", new_pair()[0], "view")  # without one it does not start
     raise_file_limit()  # of this process
     with Daemon(tmp_path, simulated(), "--record", "raw", ring=ring, program=LIMITED) as daemon:
         yield daemon.started()

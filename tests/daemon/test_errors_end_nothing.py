@@ -1,9 +1,15 @@
 """Errors of one part end nothing else: windows, outputs, sockets and settings may fail, and the stream goes on."""
 
+import builtins
+import io
+import os
+import sys
+
 import numpy as np
 import pytest
 import torch
 import zmq
+from test_replaced_streams import feed, receiver
 from test_worker import CONFIG, SIDE, Log, window
 
 from daemon.config import Config
@@ -12,11 +18,15 @@ from daemon.ingest.windows import WindowQueue
 from daemon.live_config import LiveConfig
 from daemon.processing import reconstructor
 from daemon.processing.worker import Worker
+from daemon.prometheus import StatusCollector
+from daemon.protocol.codec import Received, encode
+from daemon.protocol.messages import Heartbeat
 from daemon.transport.child_process import ChildProcess
 from daemon.transport.server_socket import ServerSocket
 from selfstorm.errors import InputError
 from selfstorm.frames import Frame, StreamInfo, Window
 
+__all__ = ["receiver"]  # the fixture
 CPU = torch.device("cpu")
 
 
@@ -143,3 +153,45 @@ def test_a_process_that_cannot_be_started_is_an_input_error(monkeypatch):
     monkeypatch.setattr("subprocess.Popen", refuse)
     with pytest.raises(InputError, match="no process can be started \\(Too many open files\\)"):
         ChildProcess("daemon.recording.recorder", [])
+
+
+NOISY = """
+import os, sys
+os.write(1, b'\\xff\\xfe a driver in another code page\\n')
+os.write(1, b'{"also": "\\xff"}\\n')
+os.write(1, b'[1, 2]\\n{not json\\n\\x1b[2J\\n')
+os.write(1, b'{"endpoint": "here"}\\n')
+sys.stdin.read()
+"""
+
+
+def test_what_a_driver_prints_in_any_code_page_ends_no_listener(tmp_path, monkeypatch):
+    (tmp_path / "noisy_driver.py").write_text(NOISY, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    child = ChildProcess("noisy_driver", [])
+    said = [child.said(30), child.said(30)]
+    child.stop()
+    assert said == [{"also": "\N{REPLACEMENT CHARACTER}"}, {"endpoint": "here"}]
+
+
+@pytest.mark.parametrize("length", [2030, 2031, 2040, 2048])
+def test_a_wait_detail_of_any_length_is_an_event(receiver, length):
+    beat = Heartbeat(stream="good-stream", next_seq=0, state="waiting", detail="x" * length)
+    feed(receiver._sort, Received("heartbeat", beat))
+    [event] = [one for one in receiver._health.events_since(0) if one.code == "source_waits"]
+    assert event.text.startswith("the source waits: xxx")
+
+
+def test_a_status_opens_no_file(monkeypatch):
+    """With all file descriptors in use it must still be sent."""
+    health = Health(run="run")
+
+    def refuse(*_, **__):
+        raise OSError(24, "Too many open files")
+
+    for module, name in ((builtins, "open"), (os, "open"), (io, "open")):
+        monkeypatch.setattr(module, name, refuse)
+    assert encode("status", health.status())
+    assert list(StatusCollector(health).collect())
+    health.event("info", "mark", "still here")
+    assert health.events_since(0)

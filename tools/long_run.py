@@ -50,6 +50,7 @@ while True:
 """
 SUBSCRIBERS = 4
 MESSAGES_A_ROUND, FRAMES_A_ROUND = 60, 5
+FRAMES_TOGETHER = 60  # without mutated messages between, which begin other streams: windows are completed
 DISTURBED_S = 4.0  # duration of a disturbance
 MAX_GROWTH_MB = 80.0
 ROW_S = 60.0
@@ -262,6 +263,7 @@ def _run(
     while (share := (time.monotonic() - begun_s) / (60 * minutes)) < 1 and daemon.poll() is None:
         if rounds % 10 == 0:
             movie.begin()
+            movie.frames(FRAMES_TOGETHER)
         movie.frames(FRAMES_A_ROUND)
         for _ in range(MESSAGES_A_ROUND):
             attack.one()
@@ -328,8 +330,9 @@ def _not_of_recording(movie: GoodFrames, disturbances: Disturbances) -> int:
     if disturbances.recordings == 1:
         return 0
     deadline_s = time.monotonic() + ACCOUNT_S
+    movie.frames(1)  # where the last stream has ended, the recorder begins with this one
     while time.monotonic() < deadline_s:
-        movie.frames(1)
+        movie.frames(0)  # heartbeats: no frame is under way when the account is read
         time.sleep(0.2)
     status = Status.model_validate(ask(disturbances.control, "status", 10_000))
     before = status.frames.sent - status.recorded_frames - status.recording_missing

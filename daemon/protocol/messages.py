@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from selfstorm.frames import MAX_SIDE_PX, PixelType, Region, StreamInfo
 from selfstorm.metrics.registry import MAX_METRICS, MetricDescription, MetricKey
 
-VERSION = (2, 0)
+VERSION = (2, 1)
 MAX_LISTED_MISSING = 256
 MAX_ARGUMENTS = 16
 

@@ -19,6 +19,7 @@ class Camera:
     roi: str = "16-32-6-4"
     binning: str = "2"
     exposure_ms: float = 10.0
+    frame_ms: float = FRAME_MS
     pixel_um: float = 0.1
     bit_depth: int = 12
     capacity: int = 1000
@@ -59,7 +60,7 @@ class Camera:
                 pixels += np.random.default_rng(self.number).poisson(self.noise, pixels.shape).astype(dtype)
             self.buffer.append((self.number, self.clock_ms, pixels))
             self.number += 1
-            self.clock_ms += FRAME_MS
+            self.clock_ms += self.frame_ms
 
     def clear(self):
         """The buffer is emptied."""
@@ -68,7 +69,7 @@ class Camera:
 
     def miss(self, count):
         """So many frames are lost inside the camera: its clock runs on, its numbers do not."""
-        self.clock_ms += count * FRAME_MS
+        self.clock_ms += count * self.frame_ms
 
     def pop(self, count):
         """Another client takes the oldest images."""

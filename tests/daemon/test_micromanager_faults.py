@@ -13,8 +13,9 @@ from bridge_emulator import BridgeEmulator
 from daemon_process import Daemon, Results, account_closes, free_ports, posix, simulated, wait_until
 from disturbed import fault
 
-WINDOW, LEVEL, SIDE, RATE_HZ = 16, 10_000, 16, 80
-MOST_UNSEEN = 6  # so few that none is skipped where looks take long
+WINDOW, LEVEL, SIDE = 16, 10_000, 16
+RATE_HZ = 20  # so few that none is skipped where looks take long
+MOST_UNSEEN = 160
 
 
 class Scope:
@@ -31,6 +32,7 @@ class Scope:
         camera = self.emulator.camera
         camera.height = camera.width = SIDE
         camera.noise, camera.level, camera.roi, camera.capacity = 100, self.level, f"0-0-{SIDE}-{SIDE}", 100_000
+        camera.frame_ms = 1000 / RATE_HZ
         camera.start()
         self._halt = threading.Event()
         self._thread = threading.Thread(target=self._film, name="film")

@@ -5,6 +5,7 @@ They are found before torch is loaded, and before anything is opened, announced 
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Iterator
 from importlib.metadata import PackageNotFoundError, version
@@ -40,6 +41,8 @@ def is_free(endpoint: str) -> bool:
         return True
     host = "" if host == "*" else host.strip("[]")
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        if os.name == "posix":  # as ZeroMQ does: a daemon that was killed leaves the port waiting for a minute
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, int(port)))
         except OSError:

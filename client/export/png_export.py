@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
@@ -62,16 +61,16 @@ def _visible_part(panel: PicturePanel) -> QtGui.QImage:
 
     The caption has the time.
     """
-    items: list[tuple[Any, float]] = [(panel.view.childGroup, 1.0)]
-    items += [(panel.plot.getAxis(side), 0.0) for side in ("left", "bottom")]  # their ticks reach into the picture
-    before = [item.opacity() for item, _ in items]
-    for item, opacity in items:
-        item.setOpacity(opacity)
+    axes = [panel.plot.getAxis(side) for side in ("left", "bottom")]  # their ticks reach into the picture
+    before = [axis.opacity() for axis in axes]
+    for axis in axes:
+        axis.setOpacity(0.0)
     try:
-        image: QtGui.QImage = panel.plot.grab(_picture_rect(panel)).toImage()
+        with panel.unmarked():
+            image: QtGui.QImage = panel.plot.grab(_picture_rect(panel)).toImage()
     finally:
-        for (item, _), opacity in zip(items, before, strict=True):
-            item.setOpacity(opacity)
+        for axis, opacity in zip(axes, before, strict=True):
+            axis.setOpacity(opacity)
     return image
 
 

@@ -5,6 +5,9 @@ Marks are labels such as PREVIEW or STALE.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pyqtgraph as pg
 from PySide6 import QtCore, QtWidgets
 
@@ -152,6 +155,16 @@ class PicturePanel(QtWidgets.QWidget):
         self.banner.setText(reason)
         self.banner.setVisible(bool(reason))
         self.view.childGroup.setOpacity(STALE_OPACITY if reason else 1.0)
+
+    @contextmanager
+    def unmarked(self) -> Iterator[None]:
+        """Draw the picture as if it were not stale, within a block."""
+        opacity = self.view.childGroup.opacity()
+        self.view.childGroup.setOpacity(1.0)
+        try:
+            yield
+        finally:
+            self.view.childGroup.setOpacity(opacity)
 
     def show_chip(self, text: str, colour: str) -> None:
         """Show a label beside the title and a dashed frame in its colour.

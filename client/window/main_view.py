@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import pyqtgraph as pg
 from PySide6 import QtCore, QtWidgets
 
@@ -114,7 +117,18 @@ class MainView(PicturePanel):
     def show_stale(self, reason: str) -> None:
         """Mark the picture as stale and say why, with the badge below the mark."""
         super().show_stale(reason)
-        self.badge.keep_below(self.banner.sizeHint().height() if reason else 0)
+        self._place_badge()
+
+    @contextmanager
+    def unmarked(self) -> Iterator[None]:
+        """Draw the picture as if it were not stale, with the badge at its corner."""
+        self.badge.keep_below(0)
+        with super().unmarked():
+            yield
+        self._place_badge()
+
+    def _place_badge(self) -> None:
+        self.badge.keep_below(self.banner.sizeHint().height() if self.banner.text() else 0)
 
     def show_error(self, picture: Picture | None) -> None:
         """Set the error map of the same window, where it has one."""

@@ -171,26 +171,41 @@ def claim_temporary(path: Path) -> Path:
 def publish(part: Path, path: Path, *, overwrite: bool = False) -> None:
     """Give a complete file its name.
 
-    Without overwrite the name is claimed by creating it exclusively, which holds on every file system and against
-    every other process; a rename alone would replace what appeared in between.
+    Without overwrite the name must be new, against every other process too; a rename alone would replace what
+    appeared in between.
 
     Raises:
         InputError: the name is taken, or the disk refuses; the complete file then stays as part.
     """
-    claimed = False
     try:
-        if not overwrite:
-            path.open("xb").close()
-            claimed = True
-        replace_file(part, path)
+        if overwrite:
+            replace_file(part, path)
+        else:
+            _give_new_name(part, path)
     except FileExistsError:
         raise InputError(
             "exists already and is not replaced", where=path, hint=f"the new file is kept as {part.name}: rename it"
         ) from None
     except OSError as error:
-        if claimed:
-            path.unlink(missing_ok=True)
         raise _unwritable(path, error) from None
+
+
+def _give_new_name(part: Path, path: Path) -> None:
+    """Rename a file to a name that must not exist."""
+    try:
+        os.link(part, path)  # complete at once, also where this process is killed
+    except FileExistsError:
+        raise
+    except OSError:  # the file system has no links: the name is claimed by an empty file
+        path.open("xb").close()
+        try:
+            replace_file(part, path)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
+    else:
+        with suppress(OSError):  # open in a virus scanner, on Windows: a second name is left
+            part.unlink()
 
 
 @contextmanager

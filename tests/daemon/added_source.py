@@ -18,8 +18,8 @@ KIND = SourceKind(
     check_uri="added_source:check_width",
     silent_hint="are the stripes switched on?",
     loss=SourceLoss("stripes_torn", "{count} stripes were torn: handle them with care", "torn"),
-    packages=("no-such-package",),
-    install="pip install stripes",
+    packages=("numpy",),
+    install="pip install numpy",
 )
 # `selfstorm-daemon` with this source.
 PROGRAM = (sys.executable, "-c", "from added_source import run; run()")

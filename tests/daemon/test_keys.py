@@ -243,7 +243,7 @@ DAMAGED = {
             {"keys": [{"name": "a", "public": one, "role": "view", "since_unix": 0} for one in (PUBLIC, SECRET)]}
         ),
     ),
-    "allowed.json: is damaged (Invalid JSON": ("allowed.json", "[" * 100_000),
+    "allowed.json: is damaged (invalid JSON": ("allowed.json", "[" * 100_000),
 }
 
 

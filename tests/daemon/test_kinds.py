@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,8 @@ def test_an_added_source_has_its_options_checked(added, tmp_path):
     assert "did you mean 'stripes'?" in refusal(tmp_path, "[source.stripe]\nbright = 3")
 
 
-def test_an_added_source_says_what_it_needs_loses_and_is_called(added):
+def test_an_added_source_says_what_it_needs_loses_and_is_called(added, monkeypatch):
+    monkeypatch.setitem(KINDS, KIND.scheme, replace(KIND, packages=("no-such-package",), install="pip install stripes"))
     missing, _ = packages(Config(source=source_of("stripes:24")))
     assert (missing.value, missing.hint) == ("no-such-package is missing", "pip install stripes")
     assert loss_of("stripes:24").place == "torn"

@@ -18,6 +18,7 @@ from daemon.keys.store import Keyring
 from daemon.processing.checkpoint_writer import CheckpointWriter
 from daemon.stop_signals import StopSignals
 from daemon.transport import child_process
+from selfstorm import parent_process
 
 WORKFLOW = Path(__file__).parents[2] / ".github" / "workflows" / "test.yml"
 CP1252 = {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0", "PYTHONLEGACYWINDOWSSTDIO": "1"}
@@ -38,15 +39,15 @@ def spoken(tmp_path_factory):
 @pytest.mark.parametrize(
     "words",
     [
-        ["status", "--control", "{control}"],
-        ["status", "--json", "--control", "{control}"],
-        ["watch", "--once", "--connect", "{results}"],
-        ["mark", "λ → 中文", "--control", "{control}"],
+        ["status", "--daemon", "{address}"],
+        ["status", "--json", "--daemon", "{address}"],
+        ["watch", "--once", "--daemon", "{address}"],
+        ["mark", "λ → 中文", "--daemon", "{address}"],
     ],
     ids=" ".join,
 )
 def test_a_command_into_a_file_prints_in_any_code_page(spoken, tmp_path, words):
-    line = [word.format(control=spoken.control, results=spoken.results) for word in words]
+    line = [word.format(address=spoken.address) for word in words]
     with (tmp_path / "out.txt").open("wb") as out:
         done = subprocess.run(
             [*DAEMON, *line], stdout=out, stderr=subprocess.PIPE, env=os.environ | CP1252, timeout=90, check=False
@@ -72,7 +73,7 @@ def test_a_child_leaves_keys_of_the_console_to_its_parent(monkeypatch, name):
     ignored = {}
     fake = SimpleNamespace(SIG_IGN=signal.SIG_IGN, signal=ignored.__setitem__, **{name: 21})
     monkeypatch.setattr(child_process, "signal", fake)
-    monkeypatch.setattr(child_process, "_wait_for_closed_input", lambda: None)
+    monkeypatch.setattr(child_process, "wait_for_closed_input", lambda: None)
     assert child_process.stop_requested().wait(10)
     assert ignored == {21: signal.SIG_IGN}
 
@@ -99,10 +100,10 @@ def test_on_windows_a_childs_input_is_polled_and_no_thread_blocks_on_it(monkeypa
     kernel = SimpleNamespace(kernel32=SimpleNamespace(PeekNamedPipe=peek))
     monkeypatch.setattr(ctypes, "windll", kernel, raising=False)
     monkeypatch.setitem(sys.modules, "msvcrt", SimpleNamespace(get_osfhandle=lambda number: number))
-    monkeypatch.setattr(child_process, "sys", SimpleNamespace(platform="win32"))
-    monkeypatch.setattr(child_process, "os", SimpleNamespace(read=lambda _, count: read.append(count)))
-    monkeypatch.setattr(child_process, "PEEK_S", 0.0)
-    child_process._wait_for_closed_input()
+    monkeypatch.setattr(parent_process, "sys", SimpleNamespace(platform="win32"))
+    monkeypatch.setattr(parent_process, "os", SimpleNamespace(read=lambda _, count: read.append(count)))
+    monkeypatch.setattr(parent_process, "PEEK_S", 0.0)
+    parent_process.wait_for_closed_input()
     assert read == [count for count in waiting if count], "only what waits is read"
 
 

@@ -90,7 +90,7 @@ def test_twenty_recordings_killed_three_times_are_done_once_each(archive, tmp_pa
     assert len(done) < COUNT
     with start(archive, output) as process:
         said, errors = process.communicate()
-    assert process.returncode == 0, errors
+    assert process.returncode == 0, said + errors
     assert f"{COUNT} of {COUNT} recordings done" in said
     assert done.items() <= published(output).items()  # none was made again
     assert said.count("done before") >= len(done)

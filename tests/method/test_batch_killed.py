@@ -25,7 +25,8 @@ from selfstorm.io.ome_tiff import OmeTiffWriter
 movie, output = Path(sys.argv[2]), Path(sys.argv[4])
 with OmeTiffWriter(output, 50.0) as writer:
     for number, frame in enumerate(tifffile.imread(movie)):
-        writer.add(frame.astype("f4") ** 0.5, {"movie": str(movie), "metrics": {"misfit": float(number)}})
+        record = {"window": number, "movie": str(movie), "metrics": {"misfit": float(number)}}
+        writer.add(frame.astype("f4") ** 0.5, record)
         sys.stderr.write("-")  # what a reader of the pipe waits for
 """
 BATCH = f"""

@@ -144,7 +144,8 @@ def _batches(blocks: list[tuple[slice, Tensor]]) -> list[Batch]:
         if batches:
             start, length, step, count, last = batches[-1]
             apart = part.start - (start + (count - 1) * step)
-            alike = matrix.shape == last.shape and torch.equal(matrix, last)
+            # A matrix without values (of torch's meta device) differs by nothing but its shape.
+            alike = matrix.shape == last.shape and (matrix.is_meta or torch.equal(matrix, last))
             if alike and part.stop - part.start == length and (count == 1 or apart == step):
                 batches[-1] = start, length, apart, count + 1, last
                 continue

@@ -236,6 +236,7 @@ def test_a_record_that_cannot_be_read_costs_its_account_only(tmp_path):
     assert (one.sr.header.window, one.sr.header.pixel_nm) == (0, 25.0)
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # imageio leaves its pipes open
 @pytest.mark.parametrize("ending", ["gif", "mp4"])
 def test_the_windows_kept_are_saved_as_a_film_with_one_contrast(showing, publisher, tmp_path, ending):
     sequence = pytest.importorskip("PIL.ImageSequence", reason="needs the extra [movie]")

@@ -97,10 +97,8 @@ def test_paused_resumed_marked_and_begun_anew(controlling):
     assert plain(entries["daemon"].text()) == f"Controls {seen.state.access.address}"
     seen.do("pause")
     seen.until(lambda: seen.state.status.paused)
-    assert (plain(entries["pause"].text()), seen.window.message.full_text) == (
-        "Resume",
-        "paused; frames are still received and recorded",
-    )
+    seen.until(lambda: seen.window.message.full_text == "paused; frames are still received and recorded")
+    assert plain(entries["pause"].text()) == "Resume"
     seen.do("pause")
     seen.until(lambda: not seen.state.status.paused)
     assert plain(entries["pause"].text()) == "Pause"

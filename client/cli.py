@@ -10,7 +10,8 @@ from pathlib import Path
 
 import click
 
-from daemon.protocol.address import DEFAULT, USAGE, VARIABLE, DaemonAddress
+from daemon.protocol.address import DaemonAddress
+from daemon.protocol.address_option import daemon_option
 from daemon.transport.client_socket import load_key
 from selfstorm.commands.console import run
 from selfstorm.errors import InputError
@@ -21,20 +22,6 @@ def main() -> None:
     run(viewer)
 
 
-def _address(_context: click.Context, _parameter: click.Parameter, text: str) -> DaemonAddress:
-    return DaemonAddress.of(text)
-
-
-daemon_option = click.option(
-    "--daemon",
-    metavar=USAGE,
-    default=DEFAULT,
-    show_default=True,
-    envvar=VARIABLE,
-    show_envvar=True,
-    callback=_address,
-    help="The daemon.",
-)
 key_option = click.option(
     "--key",
     metavar="FILE",

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 import numpy as np
 
-from client.cli import daemon_option, key_option
+from client.cli import key_option
 from client.export.png_bytes import grey_png
 from client.picture.contrast import auto_levels
 from client.remote_daemon import Daemon
 from daemon.protocol.address import DaemonAddress
+from daemon.protocol.address_option import daemon_option
 from daemon.protocol.findings import metric_findings, quality, run_findings
 from selfstorm.commands.console import run
 from selfstorm.errors import InputError

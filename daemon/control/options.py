@@ -8,23 +8,8 @@ from typing import Any
 
 import click
 
-from daemon.protocol.address import DEFAULT, USAGE, VARIABLE, DaemonAddress
+from daemon.protocol.address_option import daemon_option
 
-
-def _address(_context: click.Context, _parameter: click.Parameter, text: str) -> DaemonAddress:
-    return DaemonAddress.of(text)
-
-
-daemon_option = click.option(
-    "--daemon",
-    metavar=USAGE,
-    default=DEFAULT,
-    show_default=True,
-    envvar=VARIABLE,
-    show_envvar=True,
-    callback=_address,
-    help="The daemon.",
-)
 key_option = click.option(
     "--key",
     metavar="FILE",

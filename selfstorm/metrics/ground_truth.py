@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.ndimage import gaussian_filter, zoom
 from scipy.ndimage import shift as shift_picture
-from scipy.optimize import linear_sum_assignment
 from skimage.metrics import structural_similarity
 from skimage.registration import phase_cross_correlation
 
 from selfstorm.errors import InputError
 from selfstorm.metrics.frc import frc_resolution_nm
+from selfstorm.metrics.matching import match
 
 Floats = NDArray[np.float64]
 FINE_NM = 12.5
@@ -158,18 +158,6 @@ def score_localizations(found: ArrayLike, true: ArrayLike, tolerance_nm: float =
         precision=hits / max(count_found, 1),
         rmse_nm=math.sqrt(float(matched.mean())) if hits else math.nan,
     )
-
-
-def match(found_yx_nm: Floats, true_yx_nm: Floats, tolerance_nm: float) -> Floats:
-    """Pair points (N, 2) and (M, 2) of one frame one to one.
-
-    Returns:
-        The distances of the pairs within the tolerance.
-    """
-    distance = np.linalg.norm(found_yx_nm[:, None] - true_yx_nm[None], axis=-1)
-    rows, columns = linear_sum_assignment(np.where(distance <= tolerance_nm, distance, 1e6))
-    chosen: Floats = distance[rows, columns]
-    return chosen[chosen <= tolerance_nm]
 
 
 def _checked_picture(picture: ArrayLike, pitch_nm: float) -> Floats:

@@ -62,8 +62,9 @@ def check_claims(
     """
     part = most_localized_part(window.found, model.grid)
     try:
-        halves = localize_halves(model, window.frames, history, window.iterations, quality, part)
-        decoys = _decoys(model, window, quality, part)
+        smaller = part_of_model(model, part)
+        halves = localize_halves(model, smaller, window.frames, history, window.iterations, quality, part)
+        decoys = _decoys(model, smaller, window, quality, part)
     except Exception as error:
         if not out_of_memory(error):
             raise
@@ -108,14 +109,15 @@ def most_localized_part(found: Localizations, grid: Grid) -> Part:
     return slice(top * steps[0], top * steps[0] + sides[0]), slice(left * steps[1], left * steps[1] + sides[1])
 
 
-def _decoys(model: SequenceModel, window: ClaimedWindow, quality: Quality, part: Part) -> DecoyCount:
+def _decoys(
+    model: SequenceModel, smaller: SequenceModel, window: ClaimedWindow, quality: Quality, part: Part
+) -> DecoyCount:
     """Count decoys in some frames of a part of the field."""
     frames, grid = window.frames, model.grid
     chosen = chosen_frames(len(frames))
     y = torch.cat([block.y for block in frames.blocks])
     which = torch.as_tensor(chosen, device=y.device)
     rows, columns = part
-    smaller = part_of_model(model, part)
     emitters = _padded_part(window.emitters, grid, smaller.grid, part)
     smooth = window.background + model.operators.out_of_focus.evaluate(frames.smooth[which])
     background = smooth[:, rows, columns].clamp(min=MIN_BACKGROUND) * frames.gains[which]

@@ -16,12 +16,12 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from selfstorm.frames import Array
 from selfstorm.localizations import Localizations, joined
 from selfstorm.metrics.claim_evidence import DecoyCount
+from selfstorm.metrics.matching import match
 from selfstorm.physics.operators import Grid
 from selfstorm.psf.models import Psf
 from selfstorm.psf.rendering import CORE_PX, Canvas, Emitters, PatchLayout, Windows, profiles
@@ -113,9 +113,7 @@ def matched(found: Localizations, true: Localizations, tolerance_nm: float) -> i
     tables = [_by_frame(one) for one in (found, true)]
     hits = 0
     for frame in tables[0].keys() & tables[1].keys():
-        distance = np.linalg.norm(tables[0][frame][:, None] - tables[1][frame][None], axis=-1)
-        pairs = linear_sum_assignment(np.where(distance <= tolerance_nm, distance, 1e6))
-        hits += int((distance[pairs] <= tolerance_nm).sum())
+        hits += len(match(tables[0][frame], tables[1][frame], tolerance_nm))
     return hits
 
 

@@ -43,6 +43,8 @@ class Calibration:
 
     def saturated(self, raw: Array) -> Array:
         """Find the saturated values of frames (T, H, W) ADU: bool."""
+        if math.isinf(self.saturation_adu):
+            return np.zeros(raw.shape, bool)
         return np.asarray((raw >= self.saturation_adu) & ~self.hot_pixels)
 
 

@@ -60,6 +60,7 @@ class HalfFrames:
 
 def localize_halves(
     model: SequenceModel,
+    smaller: SequenceModel,
     window: WindowFrames,
     history: CovarianceHistory,
     iterations: int,
@@ -70,6 +71,7 @@ def localize_halves(
 
     Args:
         model: Model of the field.
+        smaller: Model of the part (`part_of_model`).
         window: Frames of the window.
         history: Covariances of the frames so far.
         iterations: Iterations of the density.
@@ -83,7 +85,6 @@ def localize_halves(
     if halves is None:
         return None
     height, width = (s.stop - s.start for s in part)
-    model = part_of_model(model, part)
     older = _older_blocks(history, window)
     found = []
     for side, half in enumerate(halves):
@@ -92,7 +93,7 @@ def localize_halves(
             velocity = None if history.plan is None else history.plan.velocity
             past = align_and_sum(blocks, velocity, float(window.numbers.mean()))
             sums = sums + past.part(*part)
-        found.append(_localized(model, half, sums, iterations, quality))
+        found.append(_localized(smaller, half, sums, iterations, quality))
     first, second = found
     return HalvesFound(first, second, height * model.grid.pixel_nm, width * model.grid.pixel_nm)
 

@@ -152,7 +152,7 @@ class Microscope:
 
 
 def scripted(seed, end_s, wide):
-    """What happens until a second; wide: what a machine does that collects garbage, and a camera that is unsteady."""
+    """Draw the events until a second; wide: of a machine that collects garbage and a camera that is unsteady, too."""
     draw = random.Random(seed)
     rate_hz, look_s = 10 ** draw.uniform(1, 3), 10 ** draw.uniform(-3.5, -1.7)
     calls = {"bursts": draw.choice([0.0, 0.0, 0.01, 0.03])}

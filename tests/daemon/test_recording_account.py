@@ -304,7 +304,7 @@ def test_a_recording_is_read_around_a_line_that_is_damaged(recorded, damage):
 @given(share=st.floats(0, 1, allow_subnormal=False))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_recording_is_read_up_to_where_it_was_cut(recorded, which, share):
-    """What a killed machine leaves of either file: all frames before are read, and no pixel is wrong."""
+    """A killed machine may cut either file: all frames before are read, and no pixel is wrong."""
     cut = recorded.with_suffix(which)
     whole = cut.read_bytes()
     kept = int(share * len(whole))

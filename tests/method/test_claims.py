@@ -1,4 +1,4 @@
-"""What is claimed of a picture: resolution, fidelity, false localisations, verdict."""
+"""Claims on a picture: resolution, fidelity, false localisations, verdict."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""How often a graphics card is launched and waited for in a live stride; counted, so this runs on any machine."""
+"""Launches of a graphics card and waits for it in a live stride; counted, so this runs on any machine."""
 
 import pytest
 import torch

@@ -32,6 +32,7 @@ class PictureEvidence:
         claims: Evidence for what is claimed of the picture; None where there is none yet.
         psf_sigma_nm: Width of the PSF in use.
         motion_nm: Root-mean-square distance that the sample moved within the window; None where it was not estimated.
+        moving_share: Share of that distance in the frames as the picture draws them; 0 where it follows the motion.
     """
 
     picture: Tensor
@@ -47,6 +48,7 @@ class PictureEvidence:
     claims: ClaimEvidence | None = None
     psf_sigma_nm: float | None = None
     motion_nm: float | None = None
+    moving_share: float = 1.0
 
 
 def misfit(evidence: PictureEvidence) -> float:
@@ -110,6 +112,12 @@ def motion_nm(evidence: PictureEvidence) -> float | None:
     if evidence.motion_nm is not None or claims is None or claims.drift_nm is None:
         return evidence.motion_nm
     return 2 * claims.drift_nm
+
+
+def motion_left_nm(evidence: PictureEvidence) -> float | None:
+    """Return the motion that blurs the picture, nm."""
+    moved_nm = motion_nm(evidence)
+    return None if moved_nm is None else evidence.moving_share * moved_nm
 
 
 def _claims(evidence: PictureEvidence) -> ClaimEvidence | None:

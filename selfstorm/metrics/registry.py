@@ -326,6 +326,15 @@ METRICS = MetricRegistry(
             measure=_PICTURE + "motion_nm",
         ),
         Metric(
+            key="motion_left_nm",
+            label="Motion left",
+            unit="nm",
+            digits=0,
+            meaning="Motion within the window that the picture does not follow.",
+            indicator=False,
+            measure=_PICTURE + "motion_left_nm",
+        ),
+        Metric(
             key="emitters_per_frame",
             label="Emitters per frame",
             meaning="Localisations per camera frame.",

@@ -41,7 +41,7 @@ def verdict(metrics: Mapping[str, float]) -> Finding | None:
         return Finding(NAME, "unreliable", "bad", why, "Reduce the background or the density of emitters.")
     fidelity = metrics.get("fidelity")
     if fidelity is None:
-        return Finding(NAME, "unknown", "none", TOO_FEW_FRAMES)
+        return Finding(NAME, "unknown", "none", TOO_FEW_FRAMES, "Record more frames, or choose a longer window.")
     if fidelity >= GOOD_FIDELITY:
         return Finding(NAME, "good", "good", f"Two halves of the frames agree; expected fidelity {fidelity:.2f} of 1.")
     return _cause(metrics, "bad" if fidelity < BAD_FIDELITY else "warning")
@@ -52,10 +52,18 @@ def _cause(metrics: Mapping[str, float], level: Level) -> Finding:
     motion_nm, crowding = metrics.get("motion_nm", 0.0), metrics.get("crowding", 1.0)
     expected = f"expected fidelity {metrics['fidelity']:.2f} of 1"
     if motion_nm > MIN_MOTION_NM:
-        why = f"The sample moves {motion_nm:.0f} nm within a window; {expected}."
-        return Finding(NAME, "moving", level, why, "Choose a shorter window, or wait until the stage is at rest.")
+        return _moving(motion_nm, metrics.get("motion_left_nm", motion_nm), level, expected)
     if crowding > CROWDED:
         why = f"Emitters overlap (crowding {crowding:.1f}); {expected}."
         return Finding(NAME, "crowded", level, why, "Shorten the exposure or raise the laser, or record more frames.")
     why = f"Too few blinks sample the structure; {expected}."
     return Finding(NAME, "too few blinks", level, why, "Record more frames or choose a longer window.")
+
+
+def _moving(motion_nm: float, left_nm: float, level: Level, expected: str) -> Finding:
+    """Judge the picture of a moving sample, whose halves are not moved."""
+    why = f"The sample moves {motion_nm:.0f} nm within a window; {expected}."
+    if left_nm > MIN_MOTION_NM:
+        return Finding(NAME, "moving", level, why, "Choose a shorter window, or wait until the stage is at rest.")
+    hint = "The picture follows the motion and is better than this; wait until the stage is at rest to see how good."
+    return Finding(NAME, "moving", "warning", why, hint)

@@ -34,6 +34,7 @@ class DrawnParts:
         frames: number of the frames that are drawn.
         motion: time that they are drawn at, in words.
         notes: when not to trust it.
+        corrected: moved to that time, frame by frame.
     """
 
     found: Localizations | None
@@ -43,6 +44,7 @@ class DrawnParts:
     frames: int
     motion: str = AS_IT_LAY
     notes: tuple[str, ...] = ()
+    corrected: bool = False
 
 
 def shows_motion(history: CovarianceHistory) -> bool:
@@ -83,7 +85,8 @@ def parts_at_newest_frame(
     emitters = displaced_map(parts.emitters, None if by is None else by.to(total.device), grid)
     found = chosen.moved(parts.found, int(drawn[0].numbers[0]))
     motion = _described(chosen, frames)
-    return DrawnParts(found, total / frames, emitters, seen / frames, frames, motion, _notes(chosen))
+    corrected = chosen.kind != "none"
+    return DrawnParts(found, total / frames, emitters, seen / frames, frames, motion, _notes(chosen), corrected)
 
 
 def density_parts(parts: DrawnParts, selection: Selection, window: WindowFrames, grid: Grid) -> DrawnParts:
@@ -95,7 +98,7 @@ def density_parts(parts: DrawnParts, selection: Selection, window: WindowFrames,
         return parts
     now = int(window.numbers[-1])
     total = displaced_map(parts.total, selection.velocity * (now - selection.number), grid)
-    return replace(parts, total=total, motion=f"moved to frame {now}")
+    return replace(parts, total=total, motion=f"moved to frame {now}", corrected=True)
 
 
 def _by_plan(
@@ -112,7 +115,8 @@ def _by_plan(
             total += displaced_map(block.total, by, grid)
         seen += displaced(block.y.sum(0)[None], by)[0]
     frames = len(window)
-    return replace(parts, total=total / frames, seen=seen / frames, motion=f"{frames} frames moved to frame {now}")
+    motion = f"{frames} frames moved to frame {now}"
+    return replace(parts, total=total / frames, seen=seen / frames, motion=motion, corrected=True)
 
 
 def displaced_map(m: Tensor, by: Tensor | None, grid: Grid) -> Tensor:

@@ -307,6 +307,7 @@ def _picture(
         claims.evidence,
         model.calibration.psf.equivalent_sigma_nm,
         history.motion_nm(window.first, len(window), settings.pixel_nm),
+        0.0 if parts.corrected else parts.frames / len(window),
     )
     metrics = METRICS.measure("picture", evidence, costly=level.measure_quality)
     if level.measure_quality:

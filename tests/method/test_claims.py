@@ -183,6 +183,16 @@ def test_the_verdict_is_a_word_with_its_cause(changes, word, level):
     assert bool(finding.hint) == (word != "good")
 
 
+def test_no_shorter_window_is_asked_for_where_the_picture_follows_the_motion():
+    moving = GOOD | {"fidelity": 0.2, "motion_nm": 90.0}
+    assert "shorter window" in verdict(moving | {"motion_left_nm": 90.0}).hint
+    followed = verdict(moving | {"motion_left_nm": 0.0})
+    assert (followed.value, followed.level) == ("moving", "warning")
+    assert "shorter window" not in followed.hint
+
+
 def test_a_picture_without_localisations_has_no_verdict():
     assert verdict({"misfit": 0.01}) is None
-    assert verdict({"emitters_per_frame": 3.0}).value == "unknown"
+    unknown = verdict({"emitters_per_frame": 3.0})
+    assert unknown.value == "unknown"
+    assert "more frames" in unknown.hint

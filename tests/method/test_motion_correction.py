@@ -156,6 +156,8 @@ def test_a_drifting_sample_is_shown_at_the_newest_frame(drifting_windows):
     assert scores["corrected"].pearson > scores["as-it-lay"].pearson + 0.1
     assert results["corrected"].motion == "100 frames moved to frame 149, corrected for drift"
     assert results["as-it-lay"].motion == "as it lay"
+    left = {name: result.metrics["motion_left_nm"] for name, result in results.items()}
+    assert left["corrected"] == 0 < left["as-it-lay"] == results["as-it-lay"].metrics["motion_nm"]
 
 
 def test_the_table_of_localisations_stays_as_measured(drifting_windows):

@@ -56,23 +56,33 @@ class FieldMoments:
                 f"moments of shapes {self.seconds.shape} and {self.thirds.shape} for {blocks} blocks", where="moments"
             )
 
-    def add(self, frames: Array) -> None:
+    def add(self, frames: Array) -> FieldMoments:
         """Add frames, none of them twice.
 
         Args:
             frames: (T, H, W) in any linear unit, the same for all calls; fields below MIN_SIDE_PX add nothing.
+
+        Returns:
+            The moments of these frames alone.
         """
         if len(frames) < 2 or min(frames.shape[1:]) < MIN_SIDE_PX:
-            return
+            return FieldMoments()
         step = math.ceil((len(frames) - 1) * frames[0].size / min(MAX_PIXELS, len(frames) * MAX_PIXELS_PER_FRAME))
         first = np.arange(0, len(frames) - 1, step)
         mean = frames.mean(0, dtype=np.float64)
         min_parts = max(1, min(len(first), MIN_BLOCKS - len(self.pairs)))
         parts = np.array_split(first, max(min_parts, len(first) // BLOCK_PAIRS))
         new = [_products(frames[part].astype(np.float64), frames[part + 1].astype(np.float64), mean) for part in parts]
-        self.seconds = np.concatenate([self.seconds, [second for second, _ in new]])
-        self.thirds = np.concatenate([self.thirds, [third for _, third in new]])
-        self.pairs = np.concatenate([self.pairs, [len(part) for part in parts]])
+        seconds, thirds = (np.stack(each) for each in zip(*new, strict=True))
+        added = FieldMoments(seconds, thirds, np.array([len(part) for part in parts]))
+        self.join(added)
+        return added
+
+    def join(self, other: FieldMoments) -> None:
+        """Add the moments of other frames in the same unit."""
+        self.seconds = np.concatenate([self.seconds, other.seconds])
+        self.thirds = np.concatenate([self.thirds, other.thirds])
+        self.pairs = np.concatenate([self.pairs, other.pairs])
         while len(self.pairs) > MAX_BLOCKS:
             starts = np.arange(0, len(self.pairs), 2)
             self.seconds, self.thirds, self.pairs = (

@@ -18,6 +18,7 @@ from selfstorm.psf.models import Airy, Ellipse, Gaussian, Psf, Pupil
 
 NOMINAL_SIGMA_NM = 110.0  # 0.21 wavelength / NA of a far-red dye with an oil objective, and some aberration
 NOMINAL_AIRY = Airy(1.4, 670.0)
+OUT_OF_FOCUS = "nothing that blinks is in focus"
 KNOWN_NA_SD, UNKNOWN_NA_SD = 0.05, 0.3
 MIN_BLOCKS = 8  # each half of them has error bars of its own
 MAX_WIDTH_SD = 0.05  # of the logarithm of the width
@@ -55,14 +56,14 @@ def find_psf(moments: FieldMoments, pixel_nm: float, given: Psf | None = None) -
         given: PSF to prefer, if the moments allow it.
     """
     if len(moments.pairs) < MIN_BLOCKS:
-        return _unknown(given, "too few frames or pixels to learn it from")
+        return unknown_psf(given, "too few frames or pixels to learn it from")
     target = MomentTarget(moments, pixel_nm)
     round_ = fit_round(target)
     halves = [fit_round(MomentTarget(half, pixel_nm)) for half in moments.halves()]
     widths = [fit.psf.equivalent_sigma_nm for fit in (*halves, round_)]
     unsure = not 0 < round_.sd[0] < MAX_WIDTH_SD or abs(widths[0] - widths[1]) > MAX_HALVES_DIFFERENCE * widths[2]
     if unsure or widths[2] > MAX_SIGMA_PX * pixel_nm:
-        return _unknown(given, "the frames do not determine it", (round_,))
+        return unknown_psf(given, "the frames do not determine it", (round_,))
     simple = _simple(target, round_, given)
     fits = _candidates(moments, target, simple, given)
     hazy = MomentTarget(moments, pixel_nm, hazy=True)
@@ -70,7 +71,7 @@ def find_psf(moments: FieldMoments, pixel_nm: float, given: Psf | None = None) -
         target, fits = hazy, [*fits, clear]
     best = fits[-1]
     if best.misfit > MAX_MISFIT or best.psf.equivalent_sigma_nm > MAX_SIGMA_PX * pixel_nm:
-        return _unknown(given, "no PSF fits the frames", tuple(fits))
+        return unknown_psf(given, "no PSF fits the frames", tuple(fits))
     if given is None:
         return PsfFinding(replace(best.psf, origin="learned from the frames"), "none was given", tuple(fits))
     held = target.hold(given)
@@ -183,6 +184,13 @@ def _better(new: Fit, old: Fit, matters: float) -> bool:
     return old.misfit - new.misfit > max(matters, CHANCE_RATIO * chance)
 
 
-def _unknown(given: Psf | None, why: str, fits: tuple[Fit, ...] = ()) -> PsfFinding:
+def unknown_psf(given: Psf | None, why: str, fits: tuple[Fit, ...] = ()) -> PsfFinding:
+    """Return the PSF to use where the frames do not show it.
+
+    Args:
+        given: by the user, which is kept.
+        why: the frames do not show it.
+        fits: that were made.
+    """
     psf = given if given is not None else Gaussian(NOMINAL_SIGMA_NM, f"assumed: {why}")
     return PsfFinding(psf, why, fits)

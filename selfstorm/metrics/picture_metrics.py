@@ -33,6 +33,8 @@ class PictureEvidence:
         psf_sigma_nm: Width of the PSF in use.
         motion_nm: Root-mean-square distance that the sample moved within the window; None where it was not estimated.
         moving_share: Share of that distance in the frames as the picture draws them; 0 where it follows the motion.
+        psf_limit_nm: Width of the widest PSF in focus; None where it is not known.
+        blinking_nm: Width of what blinks where none of it is in focus; None elsewhere.
     """
 
     picture: Tensor
@@ -49,6 +51,8 @@ class PictureEvidence:
     psf_sigma_nm: float | None = None
     motion_nm: float | None = None
     moving_share: float = 1.0
+    psf_limit_nm: float | None = None
+    blinking_nm: float | None = None
 
 
 def misfit(evidence: PictureEvidence) -> float:
@@ -100,6 +104,16 @@ def crowding(evidence: PictureEvidence) -> float | None:
 def psf_sigma_nm(evidence: PictureEvidence) -> float | None:
     """Return the width of the PSF in use, a standard deviation in nm."""
     return evidence.psf_sigma_nm
+
+
+def psf_limit_nm(evidence: PictureEvidence) -> float | None:
+    """Return the width of the widest PSF in focus, a standard deviation in nm."""
+    return evidence.psf_limit_nm
+
+
+def blinking_nm(evidence: PictureEvidence) -> float | None:
+    """Return the width of what blinks, where none of it is in focus."""
+    return evidence.blinking_nm
 
 
 def motion_nm(evidence: PictureEvidence) -> float | None:

@@ -6,6 +6,7 @@ Thresholds were chosen on half of the kinds of movies of `python -m benchmarks.c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from selfstorm.metrics.finding import Finding, Level
@@ -14,7 +15,6 @@ NAME = "Verdict"
 GOOD_FIDELITY = 0.75
 BAD_FIDELITY = 0.35
 MAX_FALSE_SHARE = 0.4
-MAX_PSF_SIGMA_NM = 200.0
 MIN_MOTION_NM = 50.0
 CROWDED = 1.5
 
@@ -25,17 +25,18 @@ def verdict(metrics: Mapping[str, float]) -> Finding | None:
     """Judge a picture by its metrics.
 
     Returns:
-        The finding; None for pictures without localisations of their own, of which nothing is claimed.
+        The finding; None for pictures in focus without localisations of their own, of which nothing is claimed.
     """
+    widest_nm = metrics.get("blinking_nm", metrics.get("psf_sigma_nm", 0.0))
+    if widest_nm > (limit_nm := metrics.get("psf_limit_nm", math.inf)):
+        why = f"What blinks is {widest_nm:.0f} nm wide (sigma), wider than light in focus ({limit_nm:.0f} nm)."
+        return Finding(NAME, "out of focus", "bad", why, "Focus, and check the pixel size.")
     if "emitters_per_frame" not in metrics:
         return None
     if metrics["emitters_per_frame"] == 0:
         hint = "Check focus and filters, or raise the laser."
         return Finding(NAME, "empty", "warning", "No emitter stands out from the noise.", hint)
-    sigma_nm, false_share = metrics.get("psf_sigma_nm", 0.0), metrics.get("false_share", 0.0)
-    if sigma_nm > MAX_PSF_SIGMA_NM:
-        why = f"The PSF is wider than light allows with a high aperture (sigma {sigma_nm:.0f} nm)."
-        return Finding(NAME, "out of focus", "bad", why, "Focus, and check the pixel size.")
+    false_share = metrics.get("false_share", 0.0)
     if false_share > MAX_FALSE_SHARE:
         why = f"About {100 * false_share:.0f} % of the localisations are false."
         return Finding(NAME, "unreliable", "bad", why, "Reduce the background or the density of emitters.")

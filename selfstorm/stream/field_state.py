@@ -80,7 +80,14 @@ class FieldState:
             iteration_choice=IterationChoice(),
             claims=ClaimSchedule(),
             psf_learning=replace(
-                self.psf_learning, moments=FieldMoments(), waiting=(), frames=0, wait_windows=0, start=psf
+                self.psf_learning,
+                moments=FieldMoments(),
+                waiting=(),
+                frames=0,
+                wait_windows=0,
+                start=psf,
+                focus=None,
+                undetermined=FieldMoments(),
             ),
         )
 

@@ -11,8 +11,9 @@ import numpy as np
 from torch import Tensor
 
 from selfstorm.calibration.field_moments import FieldMoments
+from selfstorm.calibration.focus import assess_focus
 from selfstorm.calibration.psf_finetuning import FitReport
-from selfstorm.calibration.psf_selection import find_psf
+from selfstorm.calibration.psf_selection import OUT_OF_FOCUS, find_psf, unknown_psf
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
 from selfstorm.physics.bad_data import dark_among, flashes, hot_pixels, interpolate_hot_pixels, levels, saturation_level
@@ -100,8 +101,10 @@ def learn_model(settings: Settings, first_window: Array, compute: Compute) -> Se
     camera = calibrate(good, settings.offset_adu, settings.gain_adu_per_electron)
     moments = FieldMoments()
     moments.add(camera.photons(good))
-    psf = find_psf(moments, settings.pixel_nm, settings.psf).psf
-    learning = PsfLearning(moments, len(calm), settings.psf, holds_first_window=True)
+    focus = assess_focus(moments, settings.pixel_nm, settings.psf)
+    lost = focus is not None and focus.lost
+    psf = (unknown_psf(settings.psf, OUT_OF_FOCUS) if lost else find_psf(moments, settings.pixel_nm, settings.psf)).psf
+    learning = PsfLearning(moments, len(calm), settings.psf, holds_first_window=True, focus=focus)
     # Frames are ingested in parts, and the first part may hold nothing but dark ones.
     light = LightLevels(levels(camera.photons(good))[-MAX_LEVELS:]) if dark.any() else LightLevels()
     state = FieldState(psf_learning=learning, light=light)

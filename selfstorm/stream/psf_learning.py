@@ -1,6 +1,6 @@
 """Schedule of fits and fine-tuning of a stream's PSF, with its moments.
 
-The PSF is fitted to the moments.
+The PSF is fitted to the moments, which also show whether anything is in focus.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from torch import Tensor
 
 from selfstorm.calibration.field_moments import FieldMoments
+from selfstorm.calibration.focus import Focus, assess_focus
 from selfstorm.calibration.psf_finetuning import TUNED, Budget, FitReport, finetune
 from selfstorm.calibration.psf_selection import find_psf
 from selfstorm.psf.models import Psf
@@ -32,6 +33,8 @@ class PsfLearning:
         refit_due: a fit to the moments is due.
         holds_first_window: the moments hold the window that the model was learned from already.
         waiting: (T, H, W) photons each, frames that are not in the moments yet: no picture waits for these.
+        focus: what the newest frames that determine it show of the focus; None before any do.
+        undetermined: moments of the frames since then.
     """
 
     moments: FieldMoments = field(default_factory=FieldMoments)
@@ -41,6 +44,13 @@ class PsfLearning:
     refit_due: bool = False
     holds_first_window: bool = False
     waiting: tuple[Tensor, ...] = ()
+    focus: Focus | None = None
+    undetermined: FieldMoments = field(default_factory=FieldMoments)
+
+    @property
+    def out_of_focus(self) -> bool:
+        """True where nothing that blinks is in focus."""
+        return self.focus is not None and self.focus.lost
 
     def with_frames(self, photons: Tensor) -> PsfLearning:
         """Add frames (T, H, W) photons, to the moments when these are needed.
@@ -59,10 +69,23 @@ class PsfLearning:
         """Return the same with all frames in the moments."""
         if not self.waiting:
             return self
-        moments = copy(self.moments)
+        moments, undetermined = copy(self.moments), copy(self.undetermined)
         for photons in self.waiting:
-            moments.add(photons.cpu().numpy())
-        return replace(self, moments=moments, waiting=())
+            undetermined.join(moments.add(photons.cpu().numpy()))
+        return replace(self, moments=moments, undetermined=undetermined, waiting=())
+
+    def assessed(self, settings: Settings) -> PsfLearning:
+        """Return the same with the focus of the newest frames.
+
+        When the focus is found, what the moments hold of the time before is dropped, and a fit is due.
+        """
+        learning = self.up_to_date()
+        focus = assess_focus(learning.undetermined, settings.pixel_nm, settings.psf)
+        if focus is None:
+            return learning
+        moments = learning.undetermined
+        learning = replace(learning, focus=focus, undetermined=FieldMoments())
+        return replace(learning, moments=moments, refit_due=True) if self.out_of_focus and not focus.lost else learning
 
     def due(self, settings: Settings) -> bool:
         """Return whether a fit or a fine-tuning of the PSF is due."""
@@ -81,6 +104,8 @@ class PsfLearning:
         """
         if self.waiting:
             return self.up_to_date().update(psf, frames, settings)
+        if self.out_of_focus:
+            return self, psf, None
         if self.refit_due and psf.origin != TUNED:
             psf = find_psf(self.moments, settings.pixel_nm, self.start).psf
         wait = self.wait_windows - 1

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from selfstorm.calibration.focus import widest_in_focus_nm
 from selfstorm.compute.batching import out_of_memory
 from selfstorm.metrics.picture_metrics import PictureEvidence
 from selfstorm.metrics.registry import METRICS
@@ -85,7 +86,7 @@ def reconstruct_window(
         if preview is not None and known_scene:
             _show_preview(model, window, model.state.history, span, level, callbacks, preview)
         fit = None
-        model = model.with_state(psf_learning=model.state.psf_learning.up_to_date())
+        model = model.with_state(psf_learning=model.state.psf_learning.assessed(model.settings))
         if level.optics:
             model, fit = update_psf(model, window.newest(MAX_TUNING_FRAMES))
         callbacks.mark("optics")
@@ -149,9 +150,10 @@ def _selected(
 
 
 def _iterations(model: SequenceModel, window: WindowFrames, statistics: WindowStatistics) -> tuple[int, bool]:
-    """Return the number of iterations, and whether nothing blinks."""
+    """Return the number of iterations, and whether nothing blinks in focus."""
     choice = model.state.iteration_choice
-    empty = choice.nothing_blinks(statistics.peak_z) and not shows_structure(window.seen)
+    dark = choice.nothing_blinks(statistics.peak_z) and not shows_structure(window.seen)
+    empty = dark or model.state.psf_learning.out_of_focus
     return choice.iterations(cold_iterations(statistics.frames)), empty
 
 
@@ -205,7 +207,7 @@ class WindowDensity:
         history: Covariances of the frames so far.
         selection: Those of them that it was computed from.
         stride: Frames until the next window.
-        empty: Nothing blinks, so that emitters are neither searched nor drawn.
+        empty: Nothing blinks in focus, so that emitters are neither searched nor drawn.
     """
 
     m: Tensor
@@ -308,6 +310,8 @@ def _picture(
         model.calibration.psf.equivalent_sigma_nm,
         history.motion_nm(window.first, len(window), settings.pixel_nm),
         0.0 if parts.corrected else parts.frames / len(window),
+        widest_in_focus_nm(settings.pixel_nm, settings.psf),
+        _blinking_nm(model),
     )
     metrics = METRICS.measure("picture", evidence, costly=level.measure_quality)
     if level.measure_quality:
@@ -340,6 +344,12 @@ def _picture(
     )
 
 
+def _blinking_nm(model: SequenceModel) -> float | None:
+    """Return the width of what blinks, None where anything is in focus."""
+    focus = model.state.psf_learning.focus
+    return focus.blinking_sigma_nm if focus is not None and focus.lost else None
+
+
 def _state(model: SequenceModel, history: CovarianceHistory) -> State:
     if model.state.density is not None:
         return "warm"
@@ -366,7 +376,10 @@ def _notes(model: SequenceModel, none_found: bool, empty: bool, iterations: int)
     if hot := int(model.calibration.hot_pixels.sum()):
         notes.append(f"{hot} hot pixel{'s' * (hot > 1)} replaced by the median of neighbouring pixels")
     verdict = model.state.iteration_choice.verdict
-    if empty:
+    focus = model.state.psf_learning.focus
+    if focus is not None and focus.lost:
+        notes.append(f"{focus}; the picture is empty")
+    elif empty:
         notes.append("No blinking or steady emitters were found; the picture is empty")
     elif verdict is not None and verdict.limited and iterations <= FEW_ITERATIONS:
         notes.append(f"The density is limited to {iterations} iterations; more would fit noise")

@@ -168,7 +168,8 @@ def test_frames_alike_but_for_their_noise_have_few_false_localisations():
     [
         ({}, "good", "good"),
         ({"emitters_per_frame": 0.0}, "empty", "warning"),
-        ({"psf_sigma_nm": 350.0}, "out of focus", "bad"),
+        ({"psf_sigma_nm": 350.0, "psf_limit_nm": 200.0}, "out of focus", "bad"),
+        ({"blinking_nm": 350.0, "psf_limit_nm": 200.0, "emitters_per_frame": 0.0}, "out of focus", "bad"),
         ({"false_share": 0.6}, "unreliable", "bad"),
         ({"fidelity": 0.6}, "too few blinks", "warning"),
         ({"fidelity": 0.2}, "too few blinks", "bad"),

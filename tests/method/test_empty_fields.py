@@ -4,8 +4,14 @@ import numpy as np
 import pytest
 from streams import learned, reconstruct
 
+from selfstorm.calibration.field_moments import FieldMoments
+from selfstorm.calibration.focus import assess_focus
 from selfstorm.compute.device import prepare_device
+from selfstorm.metrics.verdict import verdict
 from selfstorm.physics.camera import calibrate
+from selfstorm.psf.models import Gaussian
+from selfstorm.simulation.movie import Scene, simulate
+from selfstorm.stream.processing_level import degradation_ladder
 from selfstorm.stream.settings import Settings
 
 CPU = prepare_device("cpu")
@@ -45,3 +51,48 @@ def test_a_camera_that_cannot_be_told_is_as_noisy_as_measured(field, given):
     photons = camera.photons(raw)
     assert photons.var(0).mean() == pytest.approx(np.median(photons.mean(0)), rel=0.15)
     assert {name: getattr(camera, name) for name in given} == given
+
+
+def blurred(frames, **scene):
+    options = {"height": SIDE_PX, "width": SIDE_PX, "filaments": 6, "photons": 1_500.0, "density": 3.0, **scene}
+    return np.stack([pixels for pixels, _ in simulate(Scene(**options, seed=8), frames=frames)])
+
+
+SHARP, BLURRED = {"photons": 800.0}, {"psf_sigma_nm": 350.0}
+OUT_OF_FOCUS = {
+    "structure": BLURRED,
+    "haze": {"density": 0.0, "haze_density": 3.0, "haze_blur_nm": 400.0},
+    "defocus": {"na": 1.4, "wavelength_nm": 670.0, "psf_defocus_rad": 1.3},
+}
+
+
+@pytest.mark.parametrize("scene", OUT_OF_FOCUS.values(), ids=OUT_OF_FOCUS)
+def test_nothing_is_drawn_out_of_focus_at_any_level_and_the_picture_says_why(scene):
+    raw, settings = blurred(60, **scene), Settings(100.0, quality="fast", scale=4)
+    for level in (settings.level, settings.level.preview, degradation_ladder(settings.level)[-1]):
+        model = learned(settings, raw, CPU)
+        made = reconstruct(model, raw, level=level)
+        assert not made.picture.any()
+        assert made.localizations is None or not len(made.localizations)
+        assert any("Out of focus: what blinks is" in note for note in made.notes)
+    judged = verdict(made.metrics)
+    assert (judged.value, judged.level) == ("out of focus", "bad")
+
+
+def test_pictures_follow_the_focus_when_it_is_lost_and_found():
+    settings = Settings(100.0, quality="fast", scale=2, estimate="density")
+    model = learned(settings, blurred(40, **BLURRED), CPU)
+    for scene, drawn in ((BLURRED, False), (SHARP, True), (BLURRED, False), (SHARP, True)):
+        for _ in range(2):
+            made = reconstruct(model, blurred(40, **scene))
+        assert made.picture.any() == drawn
+    assert model.learned.calibration.psf.equivalent_sigma_nm == pytest.approx(110, rel=0.15)
+
+
+@pytest.mark.parametrize("given", [None, Gaussian(110.0), Gaussian(350.0)], ids=str)
+def test_a_psf_as_wide_as_the_given_one_is_in_focus(given):
+    moments = FieldMoments()
+    moments.add(blurred(60, **BLURRED))
+    focus = assess_focus(moments, 100.0, given)
+    assert focus.lost == (given != Gaussian(350.0))
+    assert focus.blinking_sigma_nm == pytest.approx(350, rel=0.1)

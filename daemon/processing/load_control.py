@@ -45,7 +45,7 @@ INITIAL_COSTS = {
     "optics": 200.0,
     "preview": PREVIEW_ITERATIONS + 8.0,
     "quality": 26.0,
-    "claims": 3000.0,
+    "claims": 600.0,
     "other": 10.0,
 } | {key: cost for stage in TIMED_STAGES for key, cost in stage.costs.items()}
 

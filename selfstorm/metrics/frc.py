@@ -91,19 +91,20 @@ def frc_resolution_nm(first: Floats, second: Floats, pitch_nm: float, threshold:
     return float(pitch_nm / frequency[below[0]]) if below.size else 2 * pitch_nm
 
 
-def halves_resolution_nm(first: Floats, second: Floats, pitch_nm: float) -> float | None:
+def halves_resolution_nm(first: Floats, second: Floats, pitch_nm: float, whole_over_half: float = 2.0) -> float | None:
     """Find the resolution of a structure from two halves of its frames.
 
     The FRC is averaged over bands of frequency, so that chance in single rings of a small field does not decide.
 
     A picture of all frames correlates with the structure by sqrt(2 r / (1 + r)) where its halves correlate by r, so 1/7
     of the halves stands for 1/2 of the picture. What both halves get wrong alike makes r larger than that: measured,
-    0.18 stands for 1/2.
+    0.18 stands for 1/2. Of fewer frames the same structure stands out less, r / (1 - r) in proportion.
 
     Args:
         first: (H, W), 4 x 4 or larger.
         second: likewise, of the same shape.
         pitch_nm: Size of a cell.
+        whole_over_half: Independent frames of the picture, over those that a half was made of.
 
     Returns:
         The period in nm, at least two cells; None where the halves share nothing.
@@ -112,7 +113,8 @@ def halves_resolution_nm(first: Floats, second: Floats, pitch_nm: float) -> floa
         Rosenthal & Henderson, Optimal determination of particle orientation, absolute hand, and contrast loss in
         single-particle electron cryomicroscopy, Journal of Molecular Biology 333, 721 (2003), for the 1/2.
     """
-    return crossing_period_nm(first, second, pitch_nm, HALVES_THRESHOLD)
+    signal = 2 / whole_over_half * HALVES_THRESHOLD / (1 - HALVES_THRESHOLD)
+    return crossing_period_nm(first, second, pitch_nm, signal / (1 + signal))
 
 
 def crossing_period_nm(first: Floats, second: Floats, pitch_nm: float, threshold: float) -> float | None:

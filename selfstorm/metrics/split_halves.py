@@ -37,12 +37,16 @@ class HalvesFound:
         second: of the other.
         height_nm: of the part of the field that both are of.
         width_nm: likewise.
+        whole_over_half: independent frames of the picture, over those that a half was made of.
+        frames: of both halves, in which emitters were looked for.
     """
 
     first: Localizations
     second: Localizations
     height_nm: float
     width_nm: float
+    whole_over_half: float = 2.0
+    frames: int = 0
 
     def counts(self) -> tuple[Floats, Floats]:
         """Count the localisations of each half on cells of 12.5 nm."""
@@ -69,17 +73,17 @@ def structure_resolution_nm(halves: HalvesFound) -> float | None:
     """
     if halves.too_few:
         return None
-    resolution = halves_resolution_nm(*halves.counts(), CELL_NM)
+    resolution = halves_resolution_nm(*halves.counts(), CELL_NM, halves.whole_over_half)
     return None if resolution is None or resolution > MAX_RESOLUTION_NM else resolution
 
 
 def fidelity(halves: HalvesFound) -> float:
     """Estimate the correlation of the whole picture with the structure.
 
-    Halves that correlate by r leave sqrt(2 r / (1 + r)) for the whole (Spearman 1910, Brown 1910), both blurred by
-    20 nm; 0..1.
+    Halves that correlate by r leave sqrt(k r / (1 + (k - 1) r)) for a whole of k times as many frames (Spearman 1910,
+    Brown 1910), both blurred by 20 nm; 0..1.
     """
-    return whole_from_halves(correlation(*halves.counts()))
+    return whole_from_halves(correlation(*halves.counts()), halves.whole_over_half)
 
 
 def correlation(first: Floats, second: Floats) -> float:
@@ -90,10 +94,10 @@ def correlation(first: Floats, second: Floats) -> float:
     return float((one * two).sum()) / math.sqrt(power) if power > 0 else 0.0
 
 
-def whole_from_halves(r: float) -> float:
+def whole_from_halves(r: float, whole_over_half: float = 2.0) -> float:
     """Return the correlation of a whole with the truth, from its halves' r."""
     r = max(r, 0.0)
-    return math.sqrt(2 * r / (1 + r))
+    return math.sqrt(whole_over_half * r / (1 + (whole_over_half - 1) * r))
 
 
 def drift_nm(halves: HalvesFound) -> float | None:

@@ -21,7 +21,7 @@ from selfstorm.metrics.split_halves import HalvesFound, drift_nm, fidelity, stru
 from selfstorm.physics.operators import Grid
 from selfstorm.stream.claim_schedule import ClaimSchedule
 from selfstorm.stream.covariance_history import CovarianceHistory
-from selfstorm.stream.decoys import DECOY_FRAMES, chosen_frames, count_decoys, renumbered
+from selfstorm.stream.decoys import count_decoys, decoy_frames, renumbered
 from selfstorm.stream.model import SequenceModel
 from selfstorm.stream.per_frame import Illumination
 from selfstorm.stream.processing_level import Quality
@@ -30,6 +30,7 @@ from selfstorm.stream.window import WindowFrames
 
 MAX_PART_PX = 64  # along a side: a larger part says the same of most fields
 MAX_TIME_SHARE = 0.1  # of all time
+MIN_CHECKED = 6_000  # localisations of the frames in which the halves' emitters are looked for, in any case
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,16 @@ def check_claims(
     part = most_localized_part(window.found, model.grid)
     try:
         smaller = part_of_model(model, part)
-        halves = localize_halves(model, smaller, window.frames, history, window.iterations, quality, part)
+        min_step = _min_step(window.found, part, model.grid)
+        halves = localize_halves(model, smaller, window.frames, history, window.iterations, quality, part, min_step)
         decoys = _decoys(model, smaller, window, quality, part)
     except Exception as error:
         if not out_of_memory(error):
             raise
         return model.state.claims.passed()
     return ClaimSchedule(
-        _evidence(model, halves, decoys, part), 0 if decoys.nothing_real else wait_windows(model.grid, part, window)
+        _evidence(model, halves, decoys, part),
+        0 if decoys.nothing_real else wait_windows(model.grid, part, _checked_frames(halves, window), window.stride),
     )
 
 
@@ -83,15 +86,24 @@ def _evidence(model: SequenceModel, halves: HalvesFound | None, decoys: DecoyCou
     return ClaimEvidence(structure_resolution_nm(halves), fidelity(halves), drift_nm(halves), trusted, decoys)
 
 
-def wait_windows(grid: Grid, part: Part, window: ClaimedWindow) -> int:
+def _min_step(found: Localizations, part: Part, grid: Grid) -> int:
+    """Choose how far apart frames are, so that a single window's check is short."""
+    return math.ceil(len(_within(found, part, grid.pixel_nm)) / max(MAX_TIME_SHARE * len(found), MIN_CHECKED)) or 1
+
+
+def _checked_frames(halves: HalvesFound | None, window: ClaimedWindow) -> int:
+    decoys = 2 * len(decoy_frames(len(window.frames), len(window.found)))
+    return decoys + (0 if halves is None else halves.frames)
+
+
+def wait_windows(grid: Grid, part: Part, frames: int, stride: int) -> int:
     """Choose how many windows pass before the next check.
 
-    A check looks at every frame of the window and at decoys, in a part of the field; a window at the frames of a
-    stride, in all of it.
+    A check looks for emitters in some frames of the window and in decoys, in a part of the field; a window in the
+    frames of a stride, in all of it.
     """
     area = (part[0].stop - part[0].start) * (part[1].stop - part[1].start) / (grid.height * grid.width)
-    frames = len(window.frames) + 2 * min(DECOY_FRAMES, len(window.frames))
-    return math.ceil(frames / window.stride * float(area) / MAX_TIME_SHARE)
+    return math.ceil(frames / stride * float(area) / MAX_TIME_SHARE)
 
 
 def most_localized_part(found: Localizations, grid: Grid) -> Part:
@@ -114,7 +126,7 @@ def _decoys(
 ) -> DecoyCount:
     """Count decoys in some frames of a part of the field."""
     frames, grid = window.frames, model.grid
-    chosen = chosen_frames(len(frames))
+    chosen = decoy_frames(len(frames), len(window.found))
     y = torch.cat([block.y for block in frames.blocks])
     which = torch.as_tensor(chosen, device=y.device)
     rows, columns = part

@@ -29,7 +29,8 @@ from selfstorm.stream.model import SequenceModel
 from selfstorm.stream.per_frame import Illumination, localize_frames
 from selfstorm.stream.processing_level import Quality
 
-DECOY_FRAMES = 16
+MIN_DECOY_FRAMES, MAX_DECOY_FRAMES = 4, 16
+DECOY_LOCALIZATIONS = 400  # enough to count what is false
 MISSED_PHOTONS = 0.5  # of those of emitters that were found
 MATCH_NM = 100.0  # a localisation farther from every emitter is false
 DARK_SHARE = 0.1  # of the background: a pixel with less light of emitters shows the noise alone
@@ -125,9 +126,16 @@ def _by_frame(found: Localizations) -> dict[int, Array]:
     return dict(zip(frames.tolist(), np.split(yx_nm, first[1:]), strict=True)) if len(frames) else {}
 
 
-def chosen_frames(frames: int) -> Array:
-    """Choose the frames that decoys are made for, evenly spaced."""
-    return np.unique(np.linspace(0, frames - 1, min(frames, DECOY_FRAMES)).round().astype(np.int64))
+def decoy_frames(frames: int, found: int) -> Array:
+    """Choose the frames that decoys are made for, evenly spaced.
+
+    Args:
+        frames: of the window.
+        found: localisations in all of them.
+    """
+    enough = math.ceil(DECOY_LOCALIZATIONS * frames / max(found, 1))
+    count = min(max(enough, MIN_DECOY_FRAMES), MAX_DECOY_FRAMES, frames)
+    return np.unique(np.linspace(0, frames - 1, count).round().astype(np.int64))
 
 
 def renumbered(found: Localizations, numbers: Array) -> Localizations:

@@ -35,6 +35,9 @@ MIN_HALF_FRAMES = 8
 MIN_BACKGROUND = 1e-2  # photons
 ON_TIMES_BETWEEN = 1.5  # left out between the halves: emitters would shine in both
 MAX_GAP_SHARE = 1 / 8  # of the window
+MIN_INDEPENDENT_SHARE = 0.9  # of the blinks of all frames, in every so many
+MAX_FREE_STEP = 6
+MAX_WHOLE_OVER_HALF = 8.0  # more is too far to conclude: a claim is then coarser than the truth
 
 Part = tuple[slice, slice]
 
@@ -66,8 +69,12 @@ def localize_halves(
     iterations: int,
     quality: Quality,
     part: Part,
+    min_step: int = 1,
 ) -> HalvesFound | None:
     """Localise the emitters of the earlier and the later frames, each alone.
+
+    Densities are made of all frames. Emitters are looked for in every so many: frames that are closer than an on-time
+    show the same blinks.
 
     Args:
         model: Model of the field.
@@ -77,13 +84,18 @@ def localize_halves(
         iterations: Iterations of the density.
         quality: Of the localisations.
         part: Rows and columns of the field to look at.
+        min_step: Least distance of frames in which emitters are looked for.
 
     Returns:
         The localisations; None where there are too few frames.
     """
-    halves = _dealt(model, window, part)
-    if halves is None:
+    y = torch.cat([block.y[..., part[0], part[1]] for block in window.blocks])
+    on_frames = _on_frames(_half(model, window, y, np.arange(len(window)), part).sums)
+    dealt = _dealt(y, on_frames)
+    if dealt is None:
         return None
+    halves = [_half(model, window, y, which, part) for which in dealt]
+    step = frame_step(on_frames, min(map(len, dealt)), min_step)
     height, width = (s.stop - s.start for s in part)
     older = _older_blocks(history, window)
     found = []
@@ -93,9 +105,12 @@ def localize_halves(
             velocity = None if history.plan is None else history.plan.velocity
             past = align_and_sum(blocks, velocity, float(window.numbers.mean()))
             sums = sums + past.part(*part)
-        found.append(_localized(smaller, half, sums, iterations, quality))
+        found.append(_localized(smaller, half, sums, iterations, quality, step))
     first, second = found
-    return HalvesFound(first, second, height * model.grid.pixel_nm, width * model.grid.pixel_nm)
+    height_nm, width_nm = height * model.grid.pixel_nm, width * model.grid.pixel_nm
+    whole_over_half = min(2 / independent_share(on_frames, step), MAX_WHOLE_OVER_HALF)
+    frames = sum(math.ceil(len(which) / step) for which in dealt)
+    return HalvesFound(first, second, height_nm, width_nm, whole_over_half, frames)
 
 
 def part_of_model(model: SequenceModel, part: Part) -> SequenceModel:
@@ -108,22 +123,17 @@ def part_of_model(model: SequenceModel, part: Part) -> SequenceModel:
     return replace(model, operators=FieldOperators.of(model.calibration.psf, smaller, model.compute.device))
 
 
-def _dealt(model: SequenceModel, window: WindowFrames, part: Part) -> tuple[HalfFrames, HalfFrames] | None:
+def _dealt(y: Tensor, on_frames: float) -> tuple[Array, Array] | None:
     """Deal the frames into an earlier and a later half, with a gap between.
 
     A frame that a replay repeats is in the earlier half alone.
     """
-    y = torch.cat([block.y[..., part[0], part[1]] for block in window.blocks])
-    whole = _half(model, window, y, np.arange(len(window)), part)
-    gap = _gap_frames(whole.sums, len(window))
-    early = np.arange((len(window) - gap) // 2)
-    late = np.arange((len(window) + gap + 1) // 2, len(window))
+    gap = min(math.ceil(ON_TIMES_BETWEEN * on_frames), int(MAX_GAP_SHARE * len(y)))
+    early = np.arange((len(y) - gap) // 2)
+    late = np.arange((len(y) + gap + 1) // 2, len(y))
     names = np.array(fingerprints_of(y.cpu().numpy()))
     late = late[~np.isin(names[late], names[early])]
-    if min(len(early), len(late)) < MIN_HALF_FRAMES:
-        return None
-    first, second = (_half(model, window, y, which, part) for which in (early, late))
-    return first, second
+    return None if min(len(early), len(late)) < MIN_HALF_FRAMES else (early, late)
 
 
 def _half(model: SequenceModel, window: WindowFrames, y: Tensor, which: Array, part: Part) -> HalfFrames:
@@ -137,14 +147,33 @@ def _half(model: SequenceModel, window: WindowFrames, y: Tensor, which: Array, p
     return HalfFrames(window.numbers[which], y[chosen], gains, smooth, sums)
 
 
-def _gap_frames(sums: Sums, frames: int) -> int:
-    """Choose the frames left out between the halves by the emitters' on-time.
+def _on_frames(sums: Sums) -> float:
+    """Estimate how many frames an emitter shines; 0 where less than one.
 
     The correlation rho of one frame with the next falls as exp(-1 / on-time).
     """
     rho = min(max(float(whitened(sums)[3]), 0.0), 0.99)
-    on_frames = 0.0 if rho < math.exp(-1) else -1 / math.log(rho)
-    return min(math.ceil(ON_TIMES_BETWEEN * on_frames), int(MAX_GAP_SHARE * frames))
+    return 0.0 if rho < math.exp(-1) else -1 / math.log(rho)
+
+
+def independent_share(on_frames: float, step: int) -> float:
+    """Return the share of independent blinks that every step-th frame shows.
+
+    Blinks with a correlation of rho = exp(-1 / on-time) from frame to frame count (1 - rho) / (1 + rho) a frame.
+    """
+    return math.tanh(step / (2 * on_frames)) / math.tanh(1 / (2 * on_frames)) / step if on_frames else 1 / step
+
+
+def frame_step(on_frames: float, frames: int, min_step: int) -> int:
+    """Choose the distance of the frames in which emitters are looked for.
+
+    Args:
+        on_frames: frames that an emitter shines.
+        frames: of a half.
+        min_step: least distance.
+    """
+    free = (s for s in range(MAX_FREE_STEP, 1, -1) if independent_share(on_frames, s) >= MIN_INDEPENDENT_SHARE)
+    return max(min(max(next(free, 1), min_step), frames // MIN_HALF_FRAMES), 1)
 
 
 def _older_blocks(history: CovarianceHistory, window: WindowFrames) -> list[Block]:
@@ -165,7 +194,9 @@ def _older_blocks(history: CovarianceHistory, window: WindowFrames) -> list[Bloc
     return older[: len(older) // 2 * 2]
 
 
-def _localized(model: SequenceModel, half: HalfFrames, sums: Sums, iterations: int, quality: Quality) -> Localizations:
+def _localized(
+    model: SequenceModel, half: HalfFrames, sums: Sums, iterations: int, quality: Quality, step: int
+) -> Localizations:
     """Localise the emitters of a half with a density of its own."""
     grid, operators = model.grid, model.operators
     mean = (half.y / half.gains).mean(0)
@@ -173,6 +204,8 @@ def _localized(model: SequenceModel, half: HalfFrames, sums: Sums, iterations: i
     imaged = operators.imaging.forward(m)
     brightness, background = fit_background(mean, imaged)
     steady = static_emitters(operators.imaging, mean, brightness * imaged + background, len(mean), grid.scale)
-    smooth = (background + half.smooth).clamp(min=MIN_BACKGROUND)
-    light = Illumination(brightness * m + steady, smooth * half.gains, half.gains)
-    return localize_frames(model, half.numbers, half.y, light, quality)
+    chosen = slice(step // 2, None, step)
+    gains = half.gains[chosen]
+    smooth = (background + half.smooth[chosen]).clamp(min=MIN_BACKGROUND)
+    light = Illumination(brightness * m + steady, smooth * gains, gains)
+    return localize_frames(model, half.numbers[chosen], half.y[chosen], light, quality)

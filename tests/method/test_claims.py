@@ -24,10 +24,11 @@ from selfstorm.physics.operators import Grid
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import Scene, simulate
 from selfstorm.stream.claims import most_localized_part
-from selfstorm.stream.decoys import matched, noise_excess
+from selfstorm.stream.decoys import decoy_frames, matched, noise_excess
 from selfstorm.stream.engine import EngineWindow, StreamEngine
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.settings import Settings
+from selfstorm.stream.split_halves import MAX_FREE_STEP, MIN_HALF_FRAMES, frame_step, independent_share
 
 CPU = prepare_device("cpu")
 SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, quality="fast", tuning_steps=0)
@@ -57,8 +58,9 @@ def fibres(count, sd_nm, seed, shift_nm=0.0):
     return table(y, x)
 
 
-def halves(count, sd_nm, shift_nm=0.0):
-    return HalvesFound(fibres(count, sd_nm, 1), fibres(count, sd_nm, 2, shift_nm), SIDE_NM, SIDE_NM)
+def halves(count, sd_nm, shift_nm=0.0, whole_over_half=2.0):
+    found = fibres(count, sd_nm, 1), fibres(count, sd_nm, 2, shift_nm)
+    return HalvesFound(*found, SIDE_NM, SIDE_NM, whole_over_half)
 
 
 def test_worse_emitters_make_a_coarser_resolution():
@@ -94,6 +96,25 @@ def test_fidelity_is_that_of_the_whole_and_not_of_a_half():
     assert fidelity(one) == pytest.approx(correlation(first, second), abs=0.03)
     assert whole_from_halves(-0.1) == 0.0
     assert whole_from_halves(1.0) == 1.0
+
+
+def test_halves_of_fewer_frames_claim_the_same_of_the_picture():
+    every, fourth = halves(60_000, 20.0), halves(15_000, 20.0, whole_over_half=8.0)
+    assert fidelity(fourth) == pytest.approx(fidelity(every), abs=0.02)
+    assert structure_resolution_nm(fourth) == pytest.approx(structure_resolution_nm(every), rel=0.15)
+
+
+def test_frames_that_show_the_same_blinks_are_not_all_looked_at():
+    assert independent_share(0.0, 4) == 1 / 4
+    assert 0.9 < independent_share(2.5, 3) < 1
+    assert [frame_step(on_frames, 160, 1) for on_frames in (0.0, 2.5, 20.0)] == [1, 3, MAX_FREE_STEP]
+    assert frame_step(2.5, 160, 10) == 10
+    assert frame_step(2.5, 2 * MIN_HALF_FRAMES, 10) == 2
+
+
+def test_decoys_are_made_of_fewer_frames_where_each_shows_many_emitters():
+    assert [len(decoy_frames(100, found)) for found in (0, 300, 4_000, 60_000)] == [16, 16, 10, 4]
+    assert len(decoy_frames(8, 30)) == 8
 
 
 def test_drift_between_the_halves_is_measured():

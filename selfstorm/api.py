@@ -139,7 +139,8 @@ def reconstruct(
 
     span = WindowSpan(np.arange(len(raw)), 0, len(raw))
     try:
-        outcome = StreamEngine(checked_model).reconstruct(EngineWindow(span, ArrayFrames(raw).read))
+        frames = ArrayFrames(raw)
+        outcome = StreamEngine(checked_model).reconstruct(EngineWindow(span, frames.frame_shape, frames.read))
     except TooFewFramesError as error:
         raise InputError(str(error), where=name, hint="give a movie with more valid frames") from error
     made = outcome.result

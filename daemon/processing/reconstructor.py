@@ -71,7 +71,7 @@ class Reconstructor:
         device: prepared for computation.
         steady: never lower the processing level to save time.
         tell: called with the level, code and text of each event for the user.
-        whole: ingest a window's new frames all at once, as offline, not in batches of bounded memory.
+        as_offline: ingest a window's new frames in the batches of offline, not in those that the device has memory for.
         budget: returns the share of the time between windows that may be used.
         checkpoint: file of a model to start from, if it exists.
     """
@@ -83,12 +83,12 @@ class Reconstructor:
         *,
         steady: bool,
         tell: Tell,
-        whole: bool = False,
+        as_offline: bool = False,
         budget: Callable[[], float] = lambda: 1.0,
         checkpoint: Path | None = None,
     ) -> None:
         self._settings_of, self._steady, self._budget = settings, steady, budget
-        self._tell, self._checkpoint, self._whole = tell, checkpoint, whole
+        self._tell, self._checkpoint, self._as_offline = tell, checkpoint, as_offline
         self._info: StreamInfo | None = None
         warm_up(device)
         self.compute = Compute(device)
@@ -221,7 +221,7 @@ class Reconstructor:
             return self._level
 
         limits = self.compute.limits
-        batch = None if self._whole else limits.new_frames
+        batch = None if self._as_offline else limits.new_frames
         callbacks = ProgressCallbacks(mark=stopwatch.mark)
         outcome = self._engine.reconstruct(engine_window, choose_level, callbacks, preview, batch)
         if self._load is not None:
@@ -300,7 +300,8 @@ def _engine_window(window: Window) -> EngineWindow:
         return np.stack([pixels[number] for number in numbers.tolist()])
 
     seqs, before = (np.array([f.seq for f in frames], np.int64) for frames in (window.frames, window.before))
-    return EngineWindow(WindowSpan(seqs, window.first_seq, window.stride), read, before)
+    field = window.info.height, window.info.width
+    return EngineWindow(WindowSpan(seqs, window.first_seq, window.stride), field, read, before)
 
 
 def stride_s(window: Window) -> float:

@@ -73,7 +73,7 @@ def repeat_run(manifest: Path) -> Iterator[Repeated]:
         lambda info: stream_settings(now, info),
         device,
         steady=True,
-        whole=config.lossless,
+        as_offline=config.lossless,
         tell=lambda level, code, text: None,
         checkpoint=_start(manifest, run),
     )

@@ -67,7 +67,7 @@ class Worker(threading.Thread):
             lambda info: stream_settings(self._config, info),
             device,
             steady=config.lossless or not kind_of(chosen.model).has_levels,
-            whole=config.lossless,
+            as_offline=config.lossless,
             tell=health.event,
             budget=lambda: self._config.reconstruction.budget,
             checkpoint=config.checkpoint,

@@ -18,7 +18,7 @@ from selfstorm.stream.model_kinds import MODEL_KINDS, ModelKind, kind_of, load_m
 if TYPE_CHECKING:
     from selfstorm.reconstruction import Reconstruction
 
-MB = 1e6
+MB, GB = 1e6, 1e9
 
 
 @click.command()
@@ -114,7 +114,7 @@ def reconstruct(
     from selfstorm.stream.compute_resources import Compute
     from selfstorm.stream.engine import StreamEngine
     from selfstorm.stream.model_protocol import StreamModel
-    from selfstorm.stream.offline import check_memory, check_windows, reconstruct_movie
+    from selfstorm.stream.offline import check_host_memory, check_memory, check_windows, reconstruct_movie
     from selfstorm.stream.settings import Settings
 
     paths = OutputPaths(output or default_output(movie), localizations, error_map, drift, save_model, overwrite)
@@ -135,7 +135,10 @@ def reconstruct(
         offset_adu = stated.offset_adu if microscope.offset_adu is None else microscope.offset_adu
         gain = microscope.gain or stated.gain_adu_per_electron
         settings = Settings(pixel_nm, psf, offset_adu, gain, int(scale), estimate, quality, model, tuning_steps, motion)
-        compute = Compute(torch_device)
+        compute, needed = Compute(torch_device), ""
+        if torch_device.type == "cpu" and kind_of(model).localizes:
+            gigabytes = check_host_memory(settings, frames.frame_shape, length) / GB
+            needed = f"; a window takes about {gigabytes:.1f} GB of its memory, with fewer frames less"
 
         def checked(model: StreamModel) -> StreamModel:
             check_memory(model, length)
@@ -146,7 +149,7 @@ def reconstruct(
             engine.go_on_from(checked(load_model(start_from, settings, (file.height, file.width), compute)))
         for line in _plan(movie, frames, file.shape, pixel_nm, windows, length, stride, settings.scale, paths):
             click.echo(line)
-        click.echo(f"device: {describe(torch_device)}")
+        click.echo(f"device: {describe(torch_device)}{needed}")
         info = TableInfo(file.height, file.width, pixel_nm, frames.length, provenance(movie))
         with (
             ReconstructionFiles(paths, info, settings.scale) as files,

@@ -14,7 +14,6 @@ T = TypeVar("T")
 BYTES_PER_NUMBER = 4
 MAPS_PER_FRAME = 4
 MIN_MAP_BYTES = 2**20
-MIN_NEW_FRAMES = 64  # fewer would change their trend, and with it the picture
 # What the caches of a CPU hold; with 600 to 3000 emitters at once the time was about the same.
 CPU_MAP_BYTES, CPU_EMITTERS, NEW_FRAMES = 16 * 2**20, 1500, 128
 # On a graphics card small operations cost their launch. Maps of 2 GiB take it 1 ms to read, a launch some 5 us; the

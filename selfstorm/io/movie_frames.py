@@ -17,10 +17,12 @@ class MovieFrames:
     """The frames of a movie as the engine asks for them.
 
     numbers: (N,) of the frames that are there, from 0; a gap is lost frames. length: of the movie with them.
+    frame_shape: (H, W) of each.
     """
 
     def __init__(self, movie: MovieFile) -> None:
         self._movie, numbering = movie, Numbering()
+        self.frame_shape = movie.height, movie.width
         shown = np.array([numbering.next(movie.stamp(index).number)[0] for index in range(movie.length)], np.int64)
         if (np.diff(shown) > MAX_GAP_FRAMES).any():
             raise MovieError(

@@ -18,6 +18,7 @@ FLASH_RATIO = 5.0  # times the typical level above it: bleaching changes a windo
 FLASH_Z = 20.0
 DARK_RATIO = 0.15  # of the typical level: bleaching is slower
 MIN_DARK_PHOTONS = 5.0  # below the typical level: in a dim sample, smaller differences may be noise
+MAX_VARIANCE_VALUES = 2**22  # of which the variance is computed at once
 MAX_MEDIAN_PIXELS = 2**14  # for a median: its error is then a hundredth of their spread
 MIN_GAP_Z = 5.0  # robust standard deviations of levels, between those of dark frames and of lit ones
 MAX_BRIGHT_FRAMES = 8  # in a movie: more than these are no flashes
@@ -151,9 +152,19 @@ def _light_ratio(frames: Array, others: Array) -> float:
     """
     mean, pattern = (z.mean(0, dtype=np.float64) for z in (frames, others))
     mean, centred = mean - mean.mean(), pattern - pattern.mean()
-    noise = float((others.var(0, dtype=np.float64) / len(others)).sum())
+    noise = float((_variance(others) / len(others)).sum())
     power = float((centred * centred).sum()) - noise
     return float((mean * centred).sum()) / power if power > noise else 1.0
+
+
+def _variance(frames: Array) -> Array:
+    """Compute the variance over frames (T, H, W) in float64: (H, W).
+
+    Some rows at a time: the differences from the mean take eight bytes a value.
+    """
+    together = max(1, MAX_VARIANCE_VALUES // (len(frames) * frames.shape[2]))
+    rows = range(0, frames.shape[1], together)
+    return np.concatenate([frames[:, row : row + together].var(0, dtype=np.float64) for row in rows])
 
 
 def dark_frames(level: Array, typical: float) -> Array:

@@ -52,7 +52,7 @@ class CovarianceHistory:
             c: (T, H, W) photons at equal brightness, without trend and out-of-focus light.
             before: (1, H, W), the frame before them, where there is one.
             numbers: (T,) of the frames, rising.
-            window: frames of the window so far, which set the length of a block.
+            window: frames of the window, which set the length of a block.
             fingerprints: fingerprints of the raw frames (`fingerprints_of`).
         """
         length = max(BLOCK_FRAMES, window // MAX_BLOCKS_A_WINDOW)

@@ -16,8 +16,8 @@ import numpy as np
 from selfstorm.frames import Array
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.stream.compute_resources import Compute
-from selfstorm.stream.covariance_history import BLOCK_FRAMES
 from selfstorm.stream.frame_store import WindowSpan
+from selfstorm.stream.memory_plan import ingested_together
 from selfstorm.stream.misfit_guard import MAX_JUMPS, MisfitGuard
 from selfstorm.stream.model_protocol import StreamModel
 from selfstorm.stream.per_frame import NO_CALLBACKS, ProgressCallbacks
@@ -25,10 +25,6 @@ from selfstorm.stream.processing_level import ProcessingLevel
 
 NOT_LEARNED_FROM = "from a window that the model did not learn from"
 MISFIT_CAUTION = "the model does not learn from this window; do not trust this picture"
-
-# New frames take some twenty times their bytes while they are ingested. Fewer than a block of the history would only
-# take longer.
-MAX_PIXELS_TOGETHER, MIN_FRAMES_TOGETHER = 2**26, BLOCK_FRAMES
 
 MakeModel = Callable[[Array], StreamModel]
 ChooseLevel = Callable[[StreamModel], ProcessingLevel | None]
@@ -40,11 +36,13 @@ class EngineWindow:
 
     Attributes:
         span: numbers of its frames, and its position in the stream.
+        frame_shape: (H, W) of each.
         read: returns the frames (T, H, W) ADU of some numbers.
         before: (T,) numbers of frames before the window that are in none that was reconstructed.
     """
 
     span: WindowSpan
+    frame_shape: tuple[int, int]
     read: Callable[[Array], Array]
     before: Array = field(default_factory=lambda: np.zeros(0, np.int64))
 
@@ -143,8 +141,7 @@ class StreamEngine:
             choose_level: called with the model that has ingested the frames; None for all that was asked for.
             callbacks: callbacks of progress.
             preview: called with a first picture as soon as there is one.
-            batch: new frames that are ingested together; None for all, but of a large field only so many as have
-                MAX_PIXELS_TOGETHER.
+            batch: new frames that are ingested together; None for `ingested_together`.
 
         Raises:
             Exception: whatever the model raises; the engine is as before, so that the window can be tried again or
@@ -152,10 +149,11 @@ class StreamEngine:
         """
         model, new = self.candidate(window), self.new_numbers(window)
         self.compute = model.compute
-        batch = batch or _frames_together(window, new)
+        batch = batch or ingested_together(window.frame_shape)
         for first in range(0, len(new), batch):
             some = new[first : first + batch]
-            model.ingest(window.read(some), replace(window.span, numbers=some))
+            to_come = len(new) - first - len(some)
+            model.ingest(window.read(some), replace(window.span, numbers=some, to_come=to_come))
         callbacks.mark("watch")
         result = model.picture(window.span, choose_level(model), callbacks, preview)
         alarm = self._guard.reject(result)
@@ -183,9 +181,3 @@ class StreamEngine:
         left_out = np.concatenate([self._left_out, self.new_numbers(window)])
         self._left_out = left_out[:0] if learned else left_out
         self._last_number = int(window.span.numbers[-1])
-
-
-def _frames_together(window: EngineWindow, new: Array) -> int:
-    """Return how many of some new frames, (T,) numbers, are ingested together."""
-    pixels = window.read(new[:1]).size if len(new) else 1
-    return max(MIN_FRAMES_TOGETHER, MAX_PIXELS_TOGETHER // pixels)

@@ -25,11 +25,13 @@ class WindowSpan:
         numbers: (T,) int64, rising, of the frames that arrived.
         first: number that the window starts with, whether that frame arrived or not.
         stride: frames from one window's start to the next.
+        to_come: frames of the window after these, where it is ingested in parts.
     """
 
     numbers: Array
     first: int
     stride: int
+    to_come: int = 0
 
 
 @dataclass(frozen=True, eq=False)

@@ -59,12 +59,12 @@ def ingest(model: SequenceModel, raw: Array, span: WindowSpan) -> SequenceModel:
         light=light,
         last_number=int(span.numbers[-1]),
     )
-    if not valid.any():
-        return model
     with torch.inference_mode():
         if not valid.all():
             y = y[torch.as_tensor(np.flatnonzero(valid)).to(compute.device)]
-        model = model.with_state(psf_learning=model.state.psf_learning.with_frames(y))
+        model = model.with_state(psf_learning=model.state.psf_learning.with_frames(y, span.to_come))
+        if not valid.any():
+            return model
         raw, model = raw[valid], _with_saturation(model, raw[valid])
         return update_history(model, raw, _restored(model, raw, y), replace(span, numbers=span.numbers[valid]))
 
@@ -142,7 +142,7 @@ def update_history(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan
     if len(z) >= MIN_COMPARABLE_FRAMES:
         c = c - out_of_focus.evaluate(knots - trend(knots))
         last = c[new.start - 1 : new.start] if new.start else None
-        frames = sum(map(len, state.buffer)) + len(y)
+        frames = sum(map(len, state.buffer)) + len(y) + span.to_come
         history = history.with_frames(c[new], last, span.numbers, frames, fingerprints_of(raw))
     saturated = model.calibration.saturated(raw).sum((1, 2))
     return model.with_state(history=history, buffer=state.buffer + blocks_of(span, y, smooth, raw, saturated))

@@ -9,16 +9,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+import torch
+
 from selfstorm.compute.batching import BYTES_PER_NUMBER, BatchLimits, frames_together
 from selfstorm.compute.cuda_graphs import MAX_GRAPH_BYTES, MAX_GRAPHS
-from selfstorm.physics.operators import LAGS, Imaging, LaggedCovariance
+from selfstorm.physics.operators import LAGS, Grid, Imaging, LaggedCovariance
+from selfstorm.psf.models import Gaussian
 from selfstorm.stages.pipeline import STAGES
 from selfstorm.stages.stage import Batch
+from selfstorm.stream.settings import Settings
 
 COUNTED_WITHIN = 1.4
 # Of the free memory: other programs, the gaps of the caching allocator and a second process of ours need some too.
 FREE_SHARE = 0.7
 HISTORY_FRAMES = 16 * (2 * len(LAGS) + 1)  # the covariance history: blocks, each of two maps per lag and a power
+# New frames take some twelve times their bytes, as float32, while they are ingested: no computer has that for a long
+# window of a large field. Fewer than these would change their trend, and with it the picture.
+MAX_PIXELS_TOGETHER, MIN_FRAMES_TOGETHER = 2**23, 64
+USUAL_SIGMA_NM = 130.0  # where the PSF is yet to be learned
+USED_HEAP_SHARE = 0.45  # after many windows; the rest are gaps between what is kept
+PROGRAM_BYTES = 300e6  # interpreter, torch and the other libraries
+MAX_TUNING_FRAMES = 400  # that the PSF is fine-tuned on: more of one window add no information on the optics
+TUNING_COPIES, LEARNING_COPIES = 5, 1.5  # of those frames, and of the first window, as float32
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +94,34 @@ def plan(
         if smaller is None or free is None or planned.peak + graph_bytes(batch) <= FREE_SHARE * free:
             return planned
         limits = smaller
+
+
+def ingested_together(field: tuple[int, int]) -> int:
+    """Return how many new frames of a field (H, W) are ingested together.
+
+    It depends on nothing else, so that offline and a lossless daemon make the same picture.
+    """
+    return max(MIN_FRAMES_TOGETHER, MAX_PIXELS_TOGETHER // (field[0] * field[1]))
+
+
+def window_bytes(settings: Settings, field: tuple[int, int], frames: int) -> float:
+    """Estimate the memory of a CPU that windows take, before a frame is read.
+
+    Args:
+        settings: settings of the stream.
+        field: (H, W) of the frames.
+        frames: frames of a window.
+
+    Returns:
+        Bytes of the whole program at its worst moment. Measured over 50 windows: 1.37 GB where 1.34 were estimated.
+    """
+    grid, like = Grid(*field, settings.grid_scale, settings.pixel_nm), torch.zeros(())
+    psf = settings.psf or Gaussian(USUAL_SIGMA_NM)
+    imaging, covariance = Imaging(psf, grid, like), LaggedCovariance(psf, grid, like)
+    planned = plan(imaging, covariance, frames, BatchLimits(), None, min(frames, ingested_together(field)))
+    tuning = TUNING_COPIES * min(frames, MAX_TUNING_FRAMES) * (settings.tuning_steps > 0)
+    worst = max(*planned.stages.values(), max(tuning, LEARNING_COPIES * frames) * grid.frame_bytes)
+    return PROGRAM_BYTES + (planned.kept + worst) / USED_HEAP_SHARE
 
 
 def graph_bytes(batch: Batch) -> int:

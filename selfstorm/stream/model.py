@@ -29,6 +29,7 @@ from selfstorm.stream.settings import Settings
 from selfstorm.stream.window import check_enough
 
 MIN_SIDE_PX = 4
+PART_FRAMES = 64  # of a first window, in float64 at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +93,10 @@ def learn_model(settings: Settings, first_window: Array, compute: Compute) -> Se
         raise InputError(f"a field of {width} x {height} pixels", hint=f"give at least {MIN_SIDE_PX} on each side")
     first_window = _finite(first_window)
     darkest = float(np.quantile(first_window.mean(0), 0.01))
-    level = levels(first_window - darkest)
+    level = np.concatenate([levels(part - darkest) for part in _parts(first_window)])
     dark = dark_among(first_window, level)
-    first_window, level = first_window[~dark], level[~dark]
-    calm = first_window[~flashes(level, level)]
+    first_window, level = _where(first_window, ~dark), level[~dark]
+    calm = _where(first_window, ~flashes(level, level))
     hot = hot_pixels(calm)
     good = interpolate_hot_pixels(calm, hot)
     camera = calibrate(good, settings.offset_adu, settings.gain_adu_per_electron)
@@ -113,11 +114,20 @@ def learn_model(settings: Settings, first_window: Array, compute: Compute) -> Se
 
 def _finite(frames: Array) -> Array:
     """Select the frames without values that are not finite."""
-    finite = np.isfinite(frames).all((1, 2)) if frames.dtype.kind == "f" else np.ones(len(frames), bool)
-    if finite.all():
-        return frames
-    check_enough(int(finite.sum()), (NOT_FINITE,) * int((~finite).sum()))
-    return frames[finite]
+    finite = np.asarray(np.isfinite(frames).all((1, 2))) if frames.dtype.kind == "f" else np.ones(len(frames), bool)
+    if not finite.all():
+        check_enough(int(finite.sum()), (NOT_FINITE,) * int((~finite).sum()))
+    return _where(frames, finite)
+
+
+def _where(frames: Array, chosen: Array) -> Array:
+    """Return the chosen frames, without a copy where these are all."""
+    return frames if chosen.all() else frames[chosen]
+
+
+def _parts(frames: Array) -> list[Array]:
+    """Cut frames into parts that are computed with in little memory."""
+    return [frames[first : first + PART_FRAMES] for first in range(0, len(frames), PART_FRAMES)]
 
 
 def update_psf(model: SequenceModel, frames: Tensor) -> tuple[SequenceModel, FitReport | None]:

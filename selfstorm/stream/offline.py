@@ -10,13 +10,16 @@ from typing import Protocol
 import numpy as np
 
 from selfstorm.compute.batching import out_of_memory, retry_on_oom
+from selfstorm.compute.host_memory import host_bytes
 from selfstorm.errors import InputError
 from selfstorm.frames import Array, window_starts
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.stream.engine import EngineWindow, StreamEngine
 from selfstorm.stream.frame_store import WindowSpan
+from selfstorm.stream.memory_plan import window_bytes
 from selfstorm.stream.model_protocol import StreamModel
 from selfstorm.stream.per_frame import ProgressCallbacks
+from selfstorm.stream.settings import Settings
 from selfstorm.stream.window import MIN_FRAMES, TooFewFramesError
 
 WITH_LESS = "give a smaller --window or --scale, close other programs that use the device, or use --device cpu"
@@ -28,6 +31,7 @@ class FrameSource(Protocol):
     Attributes:
         numbers: (N,) of the frames that are there, ascending from 0; those between were lost.
         length: frames of the movie, lost ones included.
+        frame_shape: (H, W) of each.
     """
 
     @property
@@ -40,6 +44,11 @@ class FrameSource(Protocol):
         """Number of frames of the movie, lost ones included."""
         ...
 
+    @property
+    def frame_shape(self) -> tuple[int, int]:
+        """Height and width of a frame."""
+        ...
+
     def read(self, numbers: Array) -> Array:
         """Read some of the frames, (T, H, W) ADU."""
         ...
@@ -50,6 +59,7 @@ class ArrayFrames:
 
     def __init__(self, raw: Array) -> None:
         self._raw, self.numbers, self.length = raw, np.arange(len(raw)), len(raw)
+        self.frame_shape: tuple[int, int] = raw.shape[1:]
 
     def read(self, numbers: Array) -> Array:
         """Return (T, H, W) ADU of consecutive frames."""
@@ -92,6 +102,32 @@ def check_memory(model: StreamModel, frames: int) -> None:
         raise InputError(shortage, where=str(model.compute.device), hint=WITH_LESS)
 
 
+def check_host_memory(settings: Settings, field: tuple[int, int], frames: int) -> float:
+    """Check before a frame is read that this computer has memory for windows.
+
+    Args:
+        settings: settings of the movie.
+        field: (H, W) of the frames.
+        frames: frames of a window.
+
+    Returns:
+        Bytes that they take, about.
+
+    Raises:
+        InputError: it has not.
+    """
+    needed, there = window_bytes(settings, field, frames), host_bytes()
+    if there is not None and needed > there:
+        height, width = field
+        raise InputError(
+            f"windows of {frames} frames of {height}x{width} take about {needed / 1e9:.1f} GB of memory, this computer "
+            f"has {there / 1e9:.1f}",
+            where="--window",
+            hint="give a smaller --window or --scale",
+        )
+    return needed
+
+
 def reconstruct_movie(
     movie: FrameSource,
     engine: StreamEngine,
@@ -121,7 +157,7 @@ def reconstruct_movie(
         if not len(there):
             yield start, FailedWindow("all of its frames were lost")
             continue
-        one = EngineWindow(WindowSpan(there, start, stride), movie.read)
+        one = EngineWindow(WindowSpan(there, start, stride), movie.frame_shape, movie.read)
         try:
             work = partial(engine.reconstruct, one, callbacks=ProgressCallbacks(advance))
             yield start, retry_on_oom(work, lambda error: _halve_limits(engine)).result

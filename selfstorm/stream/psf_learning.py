@@ -52,15 +52,21 @@ class PsfLearning:
         """True where nothing that blinks is in focus."""
         return self.focus is not None and self.focus.lost
 
-    def with_frames(self, photons: Tensor) -> PsfLearning:
-        """Add frames (T, H, W) photons, to the moments when these are needed.
+    def with_frames(self, photons: Tensor, to_come: int = 0) -> PsfLearning:
+        """Add frames to the moments, when these are needed.
 
         Those of the first window are not added: the moments hold them already.
 
         A fit is due each time the stream is twice as long: its error bars shrink slowly.
+
+        Args:
+            photons: (T, H, W) photons.
+            to_come: frames of their window that follow.
         """
         if self.holds_first_window:
-            return replace(self, holds_first_window=False)
+            return replace(self, holds_first_window=to_come > 0)
+        if not len(photons):
+            return self
         frames = self.frames + len(photons)
         due = self.refit_due or frames.bit_length() > self.frames.bit_length()
         return replace(self, waiting=(*self.waiting, photons), frames=frames, refit_due=due)

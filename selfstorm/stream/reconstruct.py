@@ -29,6 +29,7 @@ from selfstorm.stream.claims import ClaimedWindow, check_claims
 from selfstorm.stream.covariance_history import CovarianceHistory, Selection
 from selfstorm.stream.frame_store import FrameBuffer, WindowSpan, with_slices
 from selfstorm.stream.iteration_choice import IterationChoice
+from selfstorm.stream.memory_plan import MAX_TUNING_FRAMES
 from selfstorm.stream.model import SequenceModel, update_psf
 from selfstorm.stream.newest_frame import DrawnParts, density_parts, parts_at_newest_frame, shows_motion
 from selfstorm.stream.per_frame import (
@@ -44,7 +45,6 @@ from selfstorm.stream.window import WindowFrames
 
 MIN_BACKGROUND = 1e-2  # photons
 FEW_ITERATIONS = 20  # at most so many make the picture less sharp, which a note reports
-MAX_TUNING_FRAMES = 400  # more frames of one window add no information on the optics
 
 Preview = Callable[[Reconstruction], None]
 

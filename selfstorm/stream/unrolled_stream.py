@@ -19,7 +19,7 @@ from selfstorm.stream.checkpoint import fingerprint, load_checkpoint, save_check
 from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.frame_store import WindowSpan, pending_frames
 from selfstorm.stream.ingest import ingest
-from selfstorm.stream.memory_plan import plan
+from selfstorm.stream.memory_plan import ingested_together, plan
 from selfstorm.stream.model import SequenceModel, learn_model
 from selfstorm.stream.model_protocol import WindowCost
 from selfstorm.stream.per_frame import NO_CALLBACKS, ProgressCallbacks
@@ -141,7 +141,8 @@ class UnrolledStream:
         """
         operators, compute = self.learned.operators, self.compute
         free = free_bytes(compute.device)
-        needed = plan(operators.imaging, operators.covariance, frames, compute.limits, free, new_frames=frames)
+        new = min(frames, ingested_together((self.learned.grid.height, self.learned.grid.width)))
+        needed = plan(operators.imaging, operators.covariance, frames, compute.limits, free, new)
         if needed.fits or needed.free is None:
             return ""
         free_gib, peak_gib = needed.free / 2**30, needed.peak / 2**30

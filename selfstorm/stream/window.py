@@ -75,7 +75,9 @@ class WindowFrames:
         Returns:
             (T, H, W) photons.
         """
-        return torch.cat([block.y / self.gains[part] for block, part in with_slices(self.blocks)])[-count:]
+        first = len(self) - count
+        newest = [(block.y, self.gains[part]) for block, part in with_slices(self.blocks) if part.stop > first]
+        return torch.cat([y / gains for y, gains in newest])[-count:]
 
     @property
     def raw_mean(self) -> Array:

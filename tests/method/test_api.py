@@ -79,7 +79,7 @@ def test_mistakes_are_said_in_words(movie, tmp_path):
 def test_frames_are_ingested_in_parts(movie, monkeypatch):
     """Of a large movie, too many pixels for one part: each part is its own frames."""
     whole = selfstorm.reconstruct(movie.frames, 100, device="cpu", **{**GIVEN, "estimate": "density"})
-    monkeypatch.setattr("selfstorm.stream.engine.MIN_FRAMES_TOGETHER", 10)
-    monkeypatch.setattr("selfstorm.stream.engine.MAX_PIXELS_TOGETHER", 10)
+    monkeypatch.setattr("selfstorm.stream.memory_plan.MIN_FRAMES_TOGETHER", 10)
+    monkeypatch.setattr("selfstorm.stream.memory_plan.MAX_PIXELS_TOGETHER", 10)
     parts = selfstorm.reconstruct(movie.frames, 100, device="cpu", **{**GIVEN, "estimate": "density"})
     assert np.corrcoef(whole.picture.ravel(), parts.picture.ravel())[0, 1] > 0.9

@@ -167,7 +167,9 @@ def test_a_window_is_checked_when_it_is_due_and_its_claims_hold_until_then():
     for start in (0, 20, 40):
         span = WindowSpan(np.arange(start, start + 60), start, 20)
         due.append(engine.model is None or engine.model.cost(start).claims_due)
-        claimed.append(engine.reconstruct(EngineWindow(span, lambda numbers: raw[numbers])).result.metrics)
+        claimed.append(
+            engine.reconstruct(EngineWindow(span, raw.shape[1:], lambda numbers: raw[numbers])).result.metrics
+        )
     assert due == [True, False, False]
     assert claimed[0]["fidelity"] == claimed[1]["fidelity"] == claimed[2]["fidelity"]
 

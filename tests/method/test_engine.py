@@ -1,5 +1,7 @@
 """The engine: what is rolled back, what is not, and what that leaves for the windows after it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,9 @@ from selfstorm.psf.models import Gaussian
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
-from selfstorm.stream import engine as engine_module
+from selfstorm.stream import memory_plan
 from selfstorm.stream.compute_resources import Compute
+from selfstorm.stream.covariance_history import MAX_BLOCKS_A_WINDOW
 from selfstorm.stream.engine import EngineWindow, StreamEngine
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.misfit_guard import MisfitGuard
@@ -31,7 +34,7 @@ def misfits(monkeypatch):
 
 def window(first, length=20, stride=10, before=()):
     span = WindowSpan(np.arange(first, first + length), first, stride)
-    return EngineWindow(span, lambda numbers: RAW[numbers], np.array(before, np.int64))
+    return EngineWindow(span, RAW.shape[1:], lambda numbers: RAW[numbers], np.array(before, np.int64))
 
 
 def mean_engine():
@@ -99,16 +102,36 @@ def test_frames_of_skipped_windows_and_batches_are_ingested_once_in_order(misfit
 
 def test_of_a_large_field_few_frames_are_ingested_together(misfits, monkeypatch):
     together = []
-    monkeypatch.setattr(engine_module, "MAX_PIXELS_TOGETHER", 30 * RAW[0].size)
+    monkeypatch.setattr(memory_plan, "MIN_FRAMES_TOGETHER", 1)
+    monkeypatch.setattr(memory_plan, "MAX_PIXELS_TOGETHER", 30 * RAW[0].size)
     real = MeanStream.ingest
     monkeypatch.setattr(
         MeanStream, "ingest", lambda self, raw, span: together.append(len(raw)) or real(self, raw, span)
     )
     assert mean_engine().reconstruct(window(0, length=100)).result.frames == 100
     assert together == [30, 30, 30, 10]
-    monkeypatch.setattr(engine_module, "MAX_PIXELS_TOGETHER", 1)
-    mean_engine().reconstruct(window(0, length=60))
-    assert together[4:] == [25, 25, 10]  # never less than a block of the history
+    monkeypatch.undo()
+    monkeypatch.setattr(memory_plan, "MAX_PIXELS_TOGETHER", 1)
+    monkeypatch.setattr(
+        MeanStream, "ingest", lambda self, raw, span: together.append(len(raw)) or real(self, raw, span)
+    )
+    mean_engine().reconstruct(window(0, length=100))
+    assert together[4:] == [64, 36]  # fewer would change their trend
+
+
+def test_a_window_ingested_in_parts_is_learned_from_as_one(monkeypatch):
+    """Its frames are in the moments once, and in the blocks of covariances that one part would make."""
+    raw, compute = simulated(400), Compute(torch.device("cpu"))
+    settings = replace(SETTINGS, psf=None, estimate="density")
+    histories, moments = [], []
+    for together in (len(raw), 100):
+        engine = StreamEngine(lambda first_window: new_model(settings, first_window, compute))
+        window = EngineWindow(WindowSpan(np.arange(len(raw)), 0, len(raw)), raw.shape[1:], ArrayFrames(raw).read)
+        learned = engine.reconstruct(window, batch=together).model.learned
+        histories.append([block.sums.frames for block in learned.state.history.blocks])
+        moments.append(learned.state.psf_learning.moments.pairs.sum())
+    assert moments[0] == moments[1]
+    assert histories[0] == histories[1] == [len(raw) // MAX_BLOCKS_A_WINDOW] * MAX_BLOCKS_A_WINDOW
 
 
 def made(misfit, spread, state="warm"):

@@ -1,11 +1,15 @@
 """Windows of a movie on disk are read as they come; frames that were lost are in none; parts of a movie."""
 
+import re
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tifffile
 from click.testing import CliRunner
 
 from selfstorm.cli import cli
+from selfstorm.compute.host_memory import host_bytes
 from selfstorm.errors import InputError, MovieError
 from selfstorm.frames import Region
 from selfstorm.io.movie_frames import MovieFrames
@@ -14,6 +18,7 @@ from selfstorm.io.ome_tiff import read_pictures
 from selfstorm.io.part_of_movie import parse_frames, parse_region
 from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
+from selfstorm.stream import memory_plan
 
 LINE = ("--pixel-nm", "100", "--device", "cpu", "--quality", "fast", "--estimate", "density", "--scale", "2")
 
@@ -46,12 +51,42 @@ def test_only_the_frames_of_a_window_are_read(tmp_path, frames, monkeypatch):
         return original(self, numbers)
 
     monkeypatch.setattr(MovieFrames, "read", watched)
+    monkeypatch.setattr(memory_plan, "MIN_FRAMES_TOGETHER", 10)
+    monkeypatch.setattr(memory_plan, "MAX_PIXELS_TOGETHER", 1)
     result = run("reconstruct", movie.path, "-o", tmp_path / "o.ome.tif", "--window", 20, *LINE)
     movie._reader.close()
     assert result.exit_code == 0, result.output
-    assert set(read) == set(range(60))
-    assert max(most) == 20
+    assert read == [*range(20), *range(60)]  # the first window also to learn camera and optics from
+    assert most == [20, *[10] * 6]
     assert "3 window(s) of 20 frames, read as they come" in result.output
+    assert re.search(r"a window takes about 0\.\d GB of its memory", result.output)
+
+
+def test_windows_larger_than_the_memory_are_refused_before_a_frame_is_read(tmp_path, frames, monkeypatch):
+    path = write(tmp_path / "m.tif", frames)
+    monkeypatch.setattr("selfstorm.stream.offline.host_bytes", lambda: 2**27)
+    monkeypatch.setattr(MovieFrames, "read", lambda *_: pytest.fail("frames are read"))
+    result = run("reconstruct", path, "-o", tmp_path / "o.ome.tif", *LINE)
+    assert result.exit_code == 1
+    assert re.search(
+        r"windows of 60 frames of 24x24 take about 0\.\d GB of memory, this computer has 0\.1", str(result.exception)
+    )
+    assert "give a smaller --window or --scale" in str(result.exception)
+    assert not (tmp_path / "o.ome.tif").exists()
+
+
+def test_the_memory_of_this_computer_is_known_on_each_system(monkeypatch):
+    assert host_bytes() > 2**28
+
+    def answer(reference):
+        reference._obj.total = 7 * 2**30
+        return 1
+
+    monkeypatch.delattr("os.sysconf")
+    assert host_bytes() is None
+    kernel = SimpleNamespace(kernel32=SimpleNamespace(GlobalMemoryStatusEx=answer))
+    monkeypatch.setattr("ctypes.windll", kernel, raising=False)
+    assert host_bytes() == 7 * 2**30
 
 
 def test_lost_frames_are_in_no_window_and_are_counted(tmp_path, frames):

@@ -86,7 +86,7 @@ def score_motion(sample: str, seed: int, device: str) -> NowScore:
         engine = StreamEngine(partial(_new_model, settings, compute))
         for start in range(0, FRAMES - WINDOW + 1, STRIDE):
             span = WindowSpan(np.arange(start, start + WINDOW), start, STRIDE)
-            results[motion] = engine.reconstruct(EngineWindow(span, lambda numbers: raw[numbers])).result
+            results[motion] = engine.reconstruct(EngineWindow(span, raw.shape[1:], lambda numbers: raw[numbers])).result
     lay, now = (_scored(results[motion], truth, movie) for motion in ("as-it-lay", "corrected"))
     return NowScore(sample, seed, results["corrected"].motion, lay, now)
 

@@ -255,7 +255,7 @@ ours = reconstructor(told, replace(EMITTERS, scale=8))
 made(ours, window(raw, 0))
 ours.compute.limits = BatchLimits(map_bytes=2**30)
 used = int(open("/proc/self/statm").read().split()[0]) * 4096
-resource.setrlimit(resource.RLIMIT_AS, (used + 24 * 2**20,) * 2)
+resource.setrlimit(resource.RLIMIT_AS, (used + 40 * 2**20,) * 2)  # 24 are at the edge of the smallest batch
 (again,) = made(ours, window(raw, 20))
 print(again.result.state, again.result.estimate, sorted({code for _, code, _ in told}))
 """

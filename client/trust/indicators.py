@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from client.state import ViewerState
 from client.trust.freshness import has_ended, past_text, seconds, silence_s, stale_reason
 from daemon.protocol.findings import (
@@ -20,45 +23,69 @@ from selfstorm.metrics.registry import MetricDescription
 
 HYSTERESIS_WINDOWS = 20
 UNKNOWN = "Known as soon as the daemon is heard."
-RUN_NAMES = ("Camera", "Missing", "Rejected", "Skipped", "Model")
+PICTURE_NAMES = ("Verdict", "Quality", "Window", "Model")
+RUN_NAMES = ("Camera", "Missing", "Rejected", "Skipped")
+MAX_EXPLAINED = 2
 
 
-def indicators(state: ViewerState, now: float) -> tuple[Finding, ...]:
-    """Judge everything, in the order shown.
+@dataclass(frozen=True, slots=True)
+class Indicators:
+    """Findings in the order shown: on the picture, then on the acquisition."""
+
+    picture: tuple[Finding, ...]
+    acquisition: tuple[Finding, ...]
+
+    def __iter__(self) -> Iterator[Finding]:
+        """Iterate over all of them."""
+        return iter((*self.picture, *self.acquisition))
+
+
+def indicators(state: ViewerState, now: float) -> Indicators:
+    """Judge everything, the most telling first.
 
     Metrics that are not always measured come with their first value.
     """
     connection = _connection(state, now)
     status = state.status
     if state.movie:
-        return (connection,)
+        return Indicators((), (connection,))
+    delivery = tuple(one for one in _shown_metrics(state) if one.of == "delivery")
+    metrics = tuple(one for one in _shown_metrics(state) if one.of == "picture")
     if status is None or (connection.level == "bad" and not has_ended(state)):
-        camera, *run = (Finding(name, NOT_MEASURED, "none", UNKNOWN) for name in RUN_NAMES)
-        window, level = (Finding(name, NOT_MEASURED, "none", UNKNOWN) for name in ("Window", "Quality"))
-        metrics = tuple(Finding(one.label, NOT_MEASURED, "none", UNKNOWN) for one in _shown_metrics(state))
-        return (connection, camera, window, level, *run, *metrics)
-    camera, *run = run_findings(status, state.info, state.losses, now)
-    window = _window(state, status, now)
-    return (connection, camera, window, _quality(state), *_with_model(state, run), *_verdict(state), *_metrics(state))
+        names = (*PICTURE_NAMES, *(one.label for one in metrics)), (*RUN_NAMES, *(one.label for one in delivery))
+        picture, unheard = (tuple(Finding(name, NOT_MEASURED, "none", UNKNOWN) for name in group) for group in names)
+        return Indicators(picture, (connection, *unheard))
+    *run, learned = run_findings(status, state.info, state.losses, now)
+    judged = (_verdict(state), _quality(state), _window(state, status, now), _model(state, learned))
+    return Indicators((*judged, *_metrics(state, metrics)), (connection, *run, *_metrics(state, delivery)))
 
 
-def sentence(state: ViewerState, shown: tuple[Finding, ...]) -> tuple[Level, str]:
+def sentence(state: ViewerState, shown: Indicators) -> tuple[Level, str]:
     """Summarise the indicators in a sentence.
 
-    The most serious ones, else a note on the picture shown, else that all is well.
+    The most serious ones, those of the acquisition first: they may be the cause of the others. Else a note on the
+    picture shown, else that all is well.
 
     Returns:
         The level of the sentence, and the sentence.
     """
     worst = worst_level(shown)
     if worst in ("warning", "bad"):
-        return worst, "   ·   ".join(f"{one.name}: {one.explanation}" for one in shown if one.level == worst)
+        return worst, _causes([one for one in (*shown.acquisition, *shown.picture) if one.level == worst])
     if beside := note(state):
         return "none", beside
     if state.movie or state.status is None:
-        return worst, shown[0].explanation
+        return worst, shown.acquisition[0].explanation
     newest = state.newest
     return worst, all_well(state.status, newest.sr.header.metrics if newest else {})
+
+
+def _causes(findings: list[Finding]) -> str:
+    """Explain the first findings whole, and name the others."""
+    parts = [f"{one.name}: {one.explanation}" for one in findings[:MAX_EXPLAINED]]
+    if others := findings[MAX_EXPLAINED:]:
+        parts.append(f"also {', '.join(one.name for one in others)}")
+    return "   ·   ".join(parts)
 
 
 def note(state: ViewerState) -> str:
@@ -134,11 +161,11 @@ def _quality(state: ViewerState) -> Finding:
     return quality(state.shown.sr.header)
 
 
-def _with_model(state: ViewerState, run: list[Finding]) -> list[Finding]:
+def _model(state: ViewerState, finding: Finding) -> Finding:
     """Judge the model by the newest picture where the status is older."""
-    if run[-1].level == "none" and state.newest is not None:
-        return [*run[:-1], model(state.newest.sr.header.state)]
-    return run
+    if finding.level == "none" and state.newest is not None:
+        return model(state.newest.sr.header.state)
+    return finding
 
 
 def _shown_metrics(state: ViewerState) -> tuple[MetricDescription, ...]:
@@ -146,11 +173,13 @@ def _shown_metrics(state: ViewerState) -> tuple[MetricDescription, ...]:
     return tuple(one for one in state.metrics if one.indicator and (one.key in known or not one.costly))
 
 
-def _verdict(state: ViewerState) -> tuple[Finding, ...]:
+def _verdict(state: ViewerState) -> Finding:
     """Judge the picture shown in one word; of a preview, the one before it."""
     refined = _refined(state)
-    judged = picture_verdict(refined[-1]) if refined else None
-    return () if judged is None else (judged,)
+    if not refined:
+        return Finding("Verdict", NOT_MEASURED, "none", "Known with the first refined picture.")
+    unclaimed = Finding("Verdict", NOT_MEASURED, "none", "Nothing is claimed of a picture without localisations.")
+    return picture_verdict(refined[-1]) or unclaimed
 
 
 def _refined(state: ViewerState) -> tuple[PictureHeader, ...]:
@@ -159,14 +188,14 @@ def _refined(state: ViewerState) -> tuple[PictureHeader, ...]:
     return state.trend.last_refined(number, HYSTERESIS_WINDOWS)
 
 
-def _metrics(state: ViewerState) -> tuple[Finding, ...]:
-    """Judge the metrics of the picture shown.
+def _metrics(state: ViewerState, metrics: tuple[MetricDescription, ...]) -> Iterator[Finding]:
+    """Judge metrics of the picture shown.
 
     Of a preview, its delivery, and the quality of the refined picture before it.
     """
     refined = _refined(state)
     header = state.shown.sr.header if state.shown else None
-    return tuple(_metric(one, refined, header) for one in _shown_metrics(state))
+    return (_metric(one, refined, header) for one in metrics)
 
 
 def _metric(metric: MetricDescription, refined: tuple[PictureHeader, ...], header: PictureHeader | None) -> Finding:

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from client.widgets.labels import ElidedLabel, named_label
+from client.trust.indicators import Indicators
+from client.widgets.labels import named_label
 from client.widgets.theme import theme
 from selfstorm.metrics.finding import Finding, Level
 
 SHAPE_PX = 11
-USUAL_WIDTH, WIDTHS = 10, {"Daemon": 12, "Model": 13, "Quality": 13}  # shares: their values are words
+SPACING_PX = 4
 WORDS = {"good": "good", "warning": "warning", "bad": "bad", "none": "not known yet"}
 
 
 class TrustStrip(QtWidgets.QWidget):
-    """A cell for each indicator; cells keep their places and sizes."""
+    """A cell for each indicator, in as many rows as can be read whole.
+
+    Those of the picture come first, those of the acquisition start a row of their own. Cells keep their places.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.cells: dict[str, IndicatorCell] = {}
+        self._groups: tuple[tuple[str, ...], ...] = ()
         self._cells_shown = True
-        self._row = QtWidgets.QHBoxLayout()
-        self._row.setSpacing(4)
+        self._placed: list[list[str]] = []
+        self._rows: list[QtWidgets.QHBoxLayout] = []
+        self._above = QtWidgets.QVBoxLayout()
+        self._above.setSpacing(SPACING_PX)
         self.shape = LevelShape()
-        self.line = ElidedLabel()
+        self.line = TrustLine()
         self.recording = named_label("recording")
         below = QtWidgets.QHBoxLayout()
         below.setContentsMargins(4, 0, 4, 0)
@@ -33,17 +40,19 @@ class TrustStrip(QtWidgets.QWidget):
         column = QtWidgets.QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(3)
-        column.addLayout(self._row)
+        column.addLayout(self._above)
         column.addLayout(below)
 
-    def show_findings(self, indicators: tuple[Finding, ...], level: Level, text: str) -> None:
+    def show_findings(self, indicators: Indicators, level: Level, text: str) -> None:
         """Bring every cell up to date, and the sentence below them."""
-        if {finding.name for finding in indicators} != set(self.cells):
-            self._make_cells(indicators)
+        groups = tuple(tuple(one.name for one in group) for group in (indicators.picture, indicators.acquisition))
+        if groups != self._groups:
+            self._make_cells(groups)
         for finding in indicators:
             self.cells[finding.name].show_indicator(finding)
+        self._arrange()
         self.shape.show_level(level)
-        self.line.set_full_text(text)
+        self.line.show_text(text)
 
     def show_cells(self, shown: bool) -> None:
         """Show or hide the cells; the sentence below them stays."""
@@ -56,14 +65,84 @@ class TrustStrip(QtWidgets.QWidget):
         self.recording.setText(text)
         self.recording.setVisible(bool(text))
 
-    def _make_cells(self, indicators: tuple[Finding, ...]) -> None:
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
+        """Break the rows for the new width."""
+        super().resizeEvent(event)
+        self._arrange()
+
+    def _make_cells(self, groups: tuple[tuple[str, ...], ...]) -> None:
+        self._place([])
         for cell in self.cells.values():
-            self._row.removeWidget(cell)
             cell.deleteLater()
-        self.cells = {finding.name: IndicatorCell(finding.name) for finding in indicators}
-        for name, cell in self.cells.items():
-            self._row.addWidget(cell, WIDTHS.get(name, USUAL_WIDTH))
+        self._groups = groups
+        self.cells = {name: IndicatorCell(name) for group in groups for name in group}
+
+    def _arrange(self) -> None:
+        """Share each row's width among its cells by what they need."""
+        rows = [row for group in self._groups if group for row in self._broken(group)]
+        if rows != self._placed:
+            self._place(rows)
+        for row, layout in zip(rows, self._rows, strict=True):
+            for place, name in enumerate(row):
+                layout.setStretch(place, self.cells[name].needed_px)
+
+    def _broken(self, group: tuple[str, ...]) -> list[list[str]]:
+        """Break a group into rows that fit the width."""
+        rows: list[list[str]] = [[]]
+        left_px = self.width()
+        for name in group:
+            needed_px = self.cells[name].needed_px
+            if rows[-1] and needed_px > left_px:
+                rows.append([])
+                left_px = self.width()
+            rows[-1].append(name)
+            left_px -= needed_px + SPACING_PX
+        return rows
+
+    def _place(self, rows: list[list[str]]) -> None:
+        """Lay the cells out anew."""
+        for layout in self._rows:
+            while layout.count():
+                layout.takeAt(0)
+            self._above.removeItem(layout)
+            layout.deleteLater()
+        self._placed, self._rows = rows, [QtWidgets.QHBoxLayout() for _ in rows]
+        for row, layout in zip(rows, self._rows, strict=True):
+            layout.setSpacing(SPACING_PX)
+            self._above.addLayout(layout)
+            for name in row:
+                layout.addWidget(self.cells[name])
+        for cell in self.cells.values():
             cell.setVisible(self._cells_shown)
+
+
+class TrustLine(QtWidgets.QLabel):
+    """Sentence in as many lines as it needs.
+
+    It keeps the height that it needed once, so that the picture below does not move with every warning.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setTextFormat(QtCore.Qt.TextFormat.PlainText)
+        self.setWordWrap(True)
+        self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Minimum)
+
+    def show_text(self, text: str) -> None:
+        """Show the whole text."""
+        if text != self.text():
+            self.setText(text)
+            self._keep_height()
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
+        """Measure the height anew for another width."""
+        super().resizeEvent(event)
+        if event.size().width() != event.oldSize().width():
+            self.setMinimumHeight(0)
+            self._keep_height()
+
+    def _keep_height(self) -> None:
+        self.setMinimumHeight(max(self.minimumHeight(), self.heightForWidth(self.width())))
 
 
 class IndicatorCell(QtWidgets.QFrame):
@@ -73,6 +152,7 @@ class IndicatorCell(QtWidgets.QFrame):
         super().__init__()
         self.setObjectName("indicator")
         self.finding: Finding | None = None
+        self._widest_px = 0
         self.shape = LevelShape()
         self.value = named_label("value", "–")
         inner = QtWidgets.QGridLayout(self)
@@ -84,6 +164,12 @@ class IndicatorCell(QtWidgets.QFrame):
         inner.addWidget(self.value, 1, 1)
         inner.setColumnStretch(1, 1)
         self.setSizePolicy(QtWidgets.QSizePolicy.Policy.Ignored, QtWidgets.QSizePolicy.Policy.Fixed)
+
+    @property
+    def needed_px(self) -> int:
+        """Width that its widest value so far needs."""
+        self._widest_px = max(self._widest_px, self.sizeHint().width())
+        return self._widest_px
 
     def show_indicator(self, finding: Finding) -> None:
         """Show a finding, unless it is shown already."""

@@ -13,7 +13,6 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "daemon"))
 
 from daemon_process import DAEMON, Daemon, command, free_ports, simulated
 
-from client.trust.indicators import sentence
 from daemon.protocol.address import DaemonAddress
 from selfstorm.io.ome_tiff import read_pictures
 
@@ -59,8 +58,7 @@ def test_a_new_metric_appears_everywhere_with_its_sentence(running, open_window)
     finding = seen.indicator("Brightest")
     assert (finding.level, finding.explanation) == ("bad", f"A cell has {finding.value}. Dim it.")
     assert finding.value.endswith(" photons")
-    shown = tuple(cell.finding for cell in seen.window.strip.cells.values())
-    assert "Brightest: A cell has" in sentence(seen.state, shown)[1]
+    assert "Brightest: A cell has" in seen.window.strip.line.text()
     seen.until(lambda: "brightest" in seen.window.trends.plots)
 
     watched = command([*DAEMON, "watch", "--once", "--daemon", daemon.address])

@@ -95,12 +95,12 @@ def main(minutes: float, rate_hz: float, side: int) -> None:
         daemon = _start([*DAEMON, "run", "soak.toml", *outputs], folder, log, stack)
         address = f"tcp://{HOST}:{ports.control}"
         _wait_until_it_answers(address)
-        viewer = [*VIEWER, "--connect", f"tcp://{HOST}:{ports.results}"]
+        viewer = [*VIEWER, "--daemon", f"{HOST}:{ports.results},{ports.control}"]
         viewers = [_start(viewer, folder, log, stack) for _ in range(VIEWERS)]
         with ControlClient(address, 20_000) as control:
             status = _watch(control, daemon, viewers, memory, minutes)
             _stop(control, daemon, faults)
-        faults += [f"viewer {number} ended with {one.poll()}" for number, one in enumerate(viewers) if one.poll()]
+        faults += [f"viewer {number} ended" for number, one in enumerate(viewers) if one.poll() is not None]
         faults += _check(status, folder)
     kept_mb = 0.0 if status is None else status.windows.published * _window_bytes(side) / 2**20
     print(f"{'process':>10} {'MB':>8} {'MB/h':>8} {'growth':>8}; {kept_mb:.0f} MB of windows in each viewer")
@@ -166,19 +166,23 @@ def _watch(
 ) -> Status | None:
     """Sample memory and account until the time is over.
 
+    It ends before the time where a process does.
+
     Returns:
         The last account; None where the daemon ended before.
     """
     begun_s = time.monotonic()
-    row_due_s, status = 0.0, None
-    while (seconds := time.monotonic() - begun_s) < 60 * minutes and daemon.poll() is None:
+    row_due_s, status, columns = 0.0, None, None
+    while (seconds := time.monotonic() - begun_s) < 60 * minutes and all(
+        one.poll() is None for one in (daemon, *viewers)
+    ):
         pids = {"daemon": daemon.pid, **_children(daemon.pid)}
         pids |= {f"viewer {number}": one.pid for number, one in enumerate(viewers)}
         memory.sample(seconds, pids)
         status = Status.model_validate(control.ask("status"))
         if seconds >= row_due_s:
-            if not row_due_s:
-                print(" ".join(f"{name:>9}" for name in (*COLUMNS, *pids)))
+            if columns != (columns := [*COLUMNS, *pids]):
+                print(" ".join(f"{name:>9}" for name in columns))
             row_due_s += ROW_S
             print(
                 " ".join(f"{value:9.0f}" for value in (*_row(seconds, status), *map(memory.newest, pids))), flush=True

@@ -40,6 +40,12 @@ def batch(
         raise click.UsageError(f"{min(forbidden)} is for one recording; batch names the outputs.")
     folder = folder.absolute()  # as every machine sees it
     output = (output or folder.resolve().with_name(folder.resolve().name + "_sr")).absolute()
+    if output.resolve() in (folder.resolve(), *folder.resolve().parents):
+        raise InputError(
+            f"{output} is the folder of the recordings, or holds it",
+            where="-o",
+            hint=f"name another, as in {folder}_sr",
+        )
     jobs = find_jobs(folder, output)
     if not jobs:
         raise InputError("holds no recording", where=folder, hint="give the folder with the recordings")

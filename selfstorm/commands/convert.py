@@ -7,11 +7,10 @@ from pathlib import Path
 import click
 
 from selfstorm.commands.movie_options import MovieChoice, movie_options
-from selfstorm.commands.output_options import overwrite_option
+from selfstorm.commands.output_options import PICTURE_SUFFIXES, overwrite_option
 from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import check_outputs
 
-TIFF_ENDINGS = (".tif", ".tiff")
 BLOCK_ROWS = 100_000
 
 
@@ -32,7 +31,7 @@ def convert(source: Path, target: Path, choice: MovieChoice, pixel_nm: float | N
     if format_of(source) in FORMATS:
         rows = _convert_table(source, target, pixel_nm, overwrite=overwrite)
         click.echo(f"wrote {rows} localisations to {target}")
-    elif target.suffix.lower() in (*TIFF_ENDINGS, ".zarr"):
+    elif target.suffix.lower() in (*PICTURE_SUFFIXES, ".zarr"):
         click.echo(f"wrote {_convert_movie(source, target, choice, pixel_nm, overwrite=overwrite)} to {target}")
     else:
         raise InputError(f"'{target.suffix}' is no format for a movie", where=target, hint="name it .ome.tif or .zarr")

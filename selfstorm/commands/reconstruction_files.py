@@ -15,6 +15,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from selfstorm.commands.drift_file import DriftFile
+from selfstorm.commands.output_options import PICTURE_SUFFIXES
+from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import check_outputs, stem
 from selfstorm.io.localization_table import (
     LocalizationTable,
@@ -69,6 +71,10 @@ class OutputPaths:
         if self.localizations is not None:
             outputs |= {f"--localizations ({side.name})": side for side in side_files(self.localizations)}
         check_outputs(outputs, inputs, overwrite=self.overwrite)
+        for name in ("-o", "--error-map"):
+            path = outputs[name]
+            if path is not None and path.suffix.lower() not in PICTURE_SUFFIXES:
+                raise InputError(f"'{path.suffix}' is no format for pictures", where=name, hint="name it .ome.tif")
         if self.localizations is not None:
             check_format(self.localizations)
 

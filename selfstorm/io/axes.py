@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 
 from selfstorm.errors import MovieError
@@ -31,7 +32,7 @@ def movie_axis(axes: Sequence[tuple[str, int]], select: Selection, where: object
             index.append(chosen)
         else:
             raise MovieError(f"has no {name} {chosen!r}", where=where, hint=f"{name} goes from 0 to {size - 1}")
-    left = [(name, size) for (name, size), at in zip(axes, index, strict=True) if isinstance(at, slice)]
+    left = [(name, size, 0) for (name, size), at in zip(axes, index, strict=True) if isinstance(at, slice)]
     if not left:
         raise MovieError("is one image", where=where, hint="give a movie: many frames of one field")
     if len(left) > 1:
@@ -39,17 +40,20 @@ def movie_axis(axes: Sequence[tuple[str, int]], select: Selection, where: object
     return tuple(index)
 
 
-def several_axes(axes: Sequence[tuple[str, object]], where: object) -> MovieError:
+def several_axes(axes: Sequence[tuple[str, object, AxisPosition]], where: object) -> MovieError:
     """Make the error for a recording with more axes than a movie.
 
-    Its hint names one that is there.
+    Args:
+        axes: name of each, how many positions or which it has, and one that is there, which the hint names.
+        where: the file.
     """
-    listed = ", ".join(f"{name} ({size})" for name, size in axes)
-    name = next((name for name, _ in axes if name != "time"), axes[-1][0])
+    listed = ", ".join(f"{name} ({positions})" for name, positions, _ in axes)
+    name, at = next(((name, at) for name, _, at in axes if name != "time"), (axes[-1][0], axes[-1][2]))
     return MovieError(
         f"has more than time besides its two sides: {listed}",
         where=where,
-        hint=f"select one of all but one: 'select = {{ {name} = 0 }}' under [source], or --select {name}=0",
+        hint=f"select one of all but one: 'select = {{ {name} = {json.dumps(at)} }}' under [source], "
+        f"or --select {name}={at}",
     )
 
 

@@ -56,7 +56,7 @@ class ImageFilesReader:
         check_names(axes, select, folder)
         chosen = {path: at for path, at in images.items() if all(at[name] == place for name, place in select.items())}
         places = {name: sorted({at[name] for at in chosen.values()}, key=str) for name in axes}
-        wide = [(name, len(places[name])) for name in axes if len(places[name]) > 1]
+        wide = [(name, len(places[name]), places[name][0]) for name in axes if len(places[name]) > 1]
         if len(wide) > 1:
             raise several_axes(sorted(wide, key=lambda axis: axis[0] != "time"), folder)
         if not wide:
@@ -68,7 +68,7 @@ class ImageFilesReader:
         self._files, self.length = ordered, len(ordered)
         missing = self._numbers[-1] - self._numbers[0] + 1 - self.length
         if missing:
-            self.notes = (f"{missing} frames are missing along {movie}",)
+            self.notes = (f"{missing} {'frame is' if missing == 1 else 'frames are'} missing along {movie}",)
         first = self.pixels(0, checked=False)
         (self.height, self.width), self.dtype = first.shape, first.dtype
         check_field(folder, self.height, self.width, self.dtype)

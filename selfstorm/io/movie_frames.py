@@ -35,8 +35,8 @@ class MovieFrames:
 
     @property
     def missing(self) -> int:
-        """Frames that were lost."""
-        return self.length - len(self.numbers)
+        """Frames that were lost, those before the first and after the last of the movie too where the file tells."""
+        return (self._movie.acquisition.frames or self.length) - len(self.numbers)
 
     def read(self, numbers: Array) -> Array:
         """Read (T, H, W) ADU of frames that are there."""

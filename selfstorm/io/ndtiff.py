@@ -15,7 +15,7 @@ import numpy as np
 from selfstorm.errors import MovieError
 from selfstorm.frames import Array
 from selfstorm.io import micromanager_tags
-from selfstorm.io.axes import Selection, check_names, several_axes
+from selfstorm.io.axes import AxisPosition, Selection, check_names, several_axes
 from selfstorm.io.left_out_pages import ranges
 from selfstorm.io.ndtiff_index import NAME, Entry, IndexFaultError, UnsupportedImageError, read_entry
 from selfstorm.io.pixel_size import plausible_nm
@@ -168,7 +168,7 @@ class ImageSelector:
             return False
         left = {name: at for name, at in entry.axes.items() if name not in self._select}
         self._note(left)
-        wide = [(name, self._named(name)) for name in left if len(self._seen[name]) > 1]
+        wide = [(name, *self._positions(name)) for name in left if len(self._seen[name]) > 1]
         if len(wide) > 1:
             raise several_axes(wide, self._where)
         return True
@@ -176,7 +176,7 @@ class ImageSelector:
     @property
     def places(self) -> str:
         """Describe the indices on each axis, for a selection that is not there."""
-        return "; ".join(f"{name}: {self._named(name)}" for name in self._seen)
+        return "; ".join(f"{name}: {self._positions(name)[0]}" for name in self._seen)
 
     @property
     def movie_axis(self) -> str:
@@ -187,9 +187,10 @@ class ImageSelector:
         for name, at in axes.items():
             self._seen.setdefault(name, set()).add(at)
 
-    def _named(self, name: str) -> str:
+    def _positions(self, name: str) -> tuple[str, AxisPosition]:
+        """Return the positions seen along an axis in words, and the first."""
         places = sorted(self._seen[name], key=str)
-        return ", ".join(map(str, places[:4])) + (", ..." if len(places) > 4 else "")
+        return ", ".join(map(str, places[:4])) + (", ..." if len(places) > 4 else ""), places[0]
 
 
 def image_stamp(tags: dict[str, Any], index: int, begin_unix_ms: float | None, select: Selection) -> Stamp:
@@ -281,13 +282,13 @@ class NDTiffReader:
             return
         latest = dict(zip(numbers, self._entries, strict=True))  # an image that was saved again replaces the first
         if repeated := len(numbers) - len(latest):
-            self.notes += (f"{repeated} images were saved twice: the later ones are read",)
+            self.notes += (f"saved twice: {repeated} image{'s' * (repeated > 1)}; the later ones are read",)
         ordered = sorted(latest)
         self._entries = [latest[number] for number in ordered]
         missing = ordered[-1] - ordered[0] + 1 - len(ordered)
         if missing:
             self._numbers = ordered
-            self.notes += (f"{missing} frames are missing along {axis}",)
+            self.notes += (f"{missing} {'frame is' if missing == 1 else 'frames are'} missing along {axis}",)
 
     def _check_whole(self) -> None:
         sizes = {name: self._images.size(name) for name in {entry.file for entry in self._entries}}

@@ -67,12 +67,16 @@ class OmeZarrReader:
             raise MovieError(f"has chunks of {chunk_bytes} bytes", where=path, hint="save it with one chunk per frame")
         self._numbers = self._stored_frames(axes[self._movie][1])
         self.length = len(self._numbers)
-        missing = axes[self._movie][1] - self.length
+        frames = axes[self._movie][1]
+        missing = frames - self.length
         y, x = (_scaled(image, at, nm_of) for at in (len(shape) - 2, len(shape) - 1))
         self.pixel_nm, notes = square_pixel(None if x is None and y is None else PixelSize(x or y or 0, y or x or 0))
-        self.notes = (*([f"{missing} frames have no stored chunks: they are missing"] if missing else []), *notes)
+        self.notes = (
+            *([f"missing, for they have no stored chunks: {missing} frame{'s' * (missing > 1)}"] if missing else []),
+            *notes,
+        )
         interval_ms = _scaled(image, self._movie, _ms_of)
-        self.acquisition = AcquisitionInfo(rate_hz=1000 / interval_ms if interval_ms else None)
+        self.acquisition = AcquisitionInfo(rate_hz=1000 / interval_ms if interval_ms else None, frames=frames)
 
     def pixels(self, index: int) -> Array:
         """Read (H, W) of one frame, as stored."""

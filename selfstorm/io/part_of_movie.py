@@ -65,7 +65,11 @@ class PartOfMovie:
         self.dtype, self.pixel_nm, self.paths, self.notes = reader.dtype, reader.pixel_nm, reader.paths, reader.notes
         y, x = reader.acquisition.roi_yx
         shift = (region.y, region.x) if region else (0, 0)
-        self.acquisition = replace(reader.acquisition, roi_yx=(y + shift[0], x + shift[1]))
+        self.acquisition = replace(
+            reader.acquisition,
+            roi_yx=(y + shift[0], x + shift[1]),
+            frames=None if frames else reader.acquisition.frames,
+        )
 
     def pixels(self, index: int) -> Array:
         """Read (H, W) of one frame, as stored."""

@@ -30,7 +30,10 @@ class Stamp:
 
 @dataclass(frozen=True, slots=True)
 class AcquisitionInfo:
-    """Acquisition settings; None for those that the file does not state."""
+    """Acquisition settings; None for those that the file does not state.
+
+    frames: of the acquisition, those included that the file does not have.
+    """
 
     exposure_ms: float | None = None
     rate_hz: float | None = None
@@ -39,6 +42,7 @@ class AcquisitionInfo:
     camera: str = ""
     binning: int = 1
     roi_yx: tuple[int, int] = (0, 0)
+    frames: int | None = None
 
 
 class Reader(Protocol):

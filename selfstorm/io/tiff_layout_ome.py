@@ -64,8 +64,8 @@ def lay_out_ome(file: tifffile.TiffFile, path: Path, table: list[Any], root: Any
     spare = [index for index, page in enumerate(table) if id(page) not in used]
     notes, named = [], []
     if spare and not used.isdisjoint(id(page) for page in table) and _only_time(axes) and len(images) == 1:
-        length = axes[1][1]
-        notes.append(f"{path.name}: its metadata name {length} of {length + len(spare)} pages: all are read")
+        length, named_here = axes[1][1], len(table) - len(spare)
+        notes.append(f"{path.name}: its metadata name {named_here} of {len(table)} pages: all are read")
         axes[1] = ("time", length + len(spare))
         pages |= {(0, length + at, 0, 0): table[index] for at, index in enumerate(spare)}
     elif spare and used:

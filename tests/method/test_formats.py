@@ -13,6 +13,7 @@ from ndstorage.ndtiff_dataset import NDTiffDataset
 from selfstorm.commands.movie_options import parse_selection
 from selfstorm.errors import MovieError
 from selfstorm.io import micromanager_tags
+from selfstorm.io.movie_frames import MovieFrames
 from selfstorm.io.movies import MovieFile
 from selfstorm.io.ndtiff_index import IndexFaultError, read_entry
 from selfstorm.io.reader import AcquisitionInfo
@@ -98,7 +99,7 @@ def test_a_channel_of_an_ndtiff_data_set_is_selected(tmp_path):
     folder = ndtiff(tmp_path, channels=("DAPI", "GFP"))
     said = refusal(folder)
     assert "channel (DAPI, GFP)" in said
-    assert "select" in said
+    assert "'select = { channel = \"DAPI\" }' under [source], or --select channel=DAPI" in said  # one that is there
     frames, stamps, _ = opened(folder, channel="GFP")
     np.testing.assert_array_equal(frames, FRAMES + 1)
     assert [stamp.number for stamp in stamps] == list(range(12))  # every other one is no loss
@@ -204,6 +205,17 @@ def test_ome_zarr(tmp_path, version):
     read, stamps, movie = opened(folder)
     np.testing.assert_array_equal(read, FRAMES, strict=True)
     assert (movie.pixel_nm, movie.acquisition.rate_hz, stamps[7].number) == (108.0, 50.0, 7)
+
+
+def test_frames_without_chunks_are_missing_wherever_they_are(tmp_path):
+    folder = zarr(tmp_path / "m.ome.zarr", 2, FRAMES, "tyx")
+    for number in (0, 5, 10, 11):
+        (folder / "0" / f"{number}.0.0").unlink()
+    with MovieFile(folder) as movie:
+        assert "missing, for they have no stored chunks: 4 frames" in movie.notes
+        assert (MovieFrames(movie).missing, len(MovieFrames(movie).numbers)) == (4, 8)
+    with MovieFile(folder, frames=slice(2, 6)) as part:
+        assert MovieFrames(part).missing == 1
 
 
 def test_a_channel_of_an_ome_zarr_is_selected(tmp_path):

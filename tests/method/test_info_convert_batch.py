@@ -151,6 +151,13 @@ def test_no_two_recordings_share_an_output(tmp_path):
     assert len({job.manifest for job in jobs}) == 5
 
 
+def test_outputs_of_a_batch_are_not_among_the_recordings(archive):
+    for output in (archive, archive.parent):
+        said = CliRunner().invoke(cli, ["batch", str(archive), "-o", str(output)])
+        assert "is the folder of the recordings, or holds it; name another" in str(said.exception)
+    assert len(list(archive.parent.iterdir())) == 1
+
+
 def outputs(folder):
     return {path.name: path.read_bytes() for path in (folder.parent / f"{folder.name}_sr").rglob("*_sr.ome.tif")}
 

@@ -58,6 +58,13 @@ def test_no_file_of_a_movie_of_several_is_replaced(tmp_path):
     assert "would replace the input" in str(result.exception)
 
 
+@pytest.mark.parametrize("option", ["-o", "--error-map"])
+def test_pictures_are_called_pictures(raw, option):
+    result = run("reconstruct", raw, option, raw.parent / "table.csv", *LINE)
+    assert str(result.exception) == f"{option}: '.csv' is no format for pictures; name it .ome.tif"
+    assert [path.name for path in raw.parent.iterdir()] == ["raw.tif"]
+
+
 def test_an_earlier_picture_is_replaced_only_on_request(raw):
     earlier = raw.parent / "raw_sr.ome.tif"
     earlier.write_bytes(b"earlier")

@@ -291,7 +291,7 @@ def test_separate_image_files(tmp_path, names):
         there = [t for t in range(20) if t != 7]
         assert [(movie.stamp(i).number, movie.stamp(i).camera_ms) for i in range(19)] == [(t, 10.0 * t) for t in there]
         np.testing.assert_array_equal(movie.frames(), FRAMES[there])
-        assert (movie.pixel_nm, movie.notes) == (100.0, ("1 frames are missing along time",))
+        assert (movie.pixel_nm, movie.notes) == (100.0, ("1 frame is missing along time",))
 
 
 def test_endings_in_capitals(tmp_path):

@@ -21,7 +21,7 @@ from daemon.control.options import control_command
 from daemon.file_limit import raise_file_limit
 from daemon.keys.command import keys
 from daemon.keys.loopback import from_elsewhere, is_loopback
-from daemon.log_queue import LogQueue, log_through_queue
+from daemon.log_queue import LogQueue, SupportsWrite, log_through_queue
 from daemon.preflight import check_can_run
 from daemon.priority import lower_priority
 from daemon.protocol.address import DEFAULT, DaemonAddress
@@ -91,15 +91,23 @@ def run(
     }
     settings = configuration(config, overrides)
     check_can_run(settings)
-    log_queue = _log_events(verbose)
+    from daemon.watch.status_line import StatusLine
+
+    line = StatusLine(sys.stderr)
+    log_queue = _log_events(verbose, line)
     raise_file_limit()
     if settings.source.runs_below_normal:
         lower_priority()
     from daemon.service import Service
 
-    watching = f"results on {settings.server.results}; watch with: {_viewer(settings.server)}"
     service = Service(settings)
-    final = service.run(started=lambda: click.echo(watching))
+
+    def started() -> None:
+        click.echo(f"results on {settings.server.results}; watch with: {_viewer(settings.server)}")
+        line.start(service.health.status)
+
+    with line:
+        final = service.run(started)
     click.echo(final.model_dump_json(indent=2) if as_json else account(final))
     if service.abandoned:
         log_queue.close()
@@ -114,13 +122,14 @@ def _viewer(server: ServerSection) -> str:
     return "selfstorm-viewer" + (f" --daemon {address}" if str(address) != DEFAULT else "") + key
 
 
-def _log_events(verbose: bool = False) -> LogQueue:
-    """Log events to standard error.
+def _log_events(verbose: bool = False, stream: SupportsWrite | None = None) -> LogQueue:
+    """Log events.
 
     Args:
         verbose: log every window too.
+        stream: standard error unless given.
     """
-    log_queue = log_through_queue(logging.INFO if verbose else logging.WARNING)
+    log_queue = log_through_queue(logging.INFO if verbose else logging.WARNING, stream)
     click.get_current_context().call_on_close(log_queue.close)
     logging.getLogger("daemon.health").setLevel(logging.INFO)
     return log_queue

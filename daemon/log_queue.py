@@ -9,9 +9,17 @@ import logging
 import queue
 import threading
 from logging.handlers import QueueHandler, QueueListener
+from typing import Protocol
 
 MAX_RECORDS = 2000
 FLUSH_S = 1.0
+
+
+class SupportsWrite(Protocol):
+    """A stream that a log can be written to."""
+
+    def write(self, text: str, /) -> object:
+        """Write a text."""
 
 
 class DroppingQueueHandler(QueueHandler):
@@ -61,9 +69,14 @@ class LogQueue:
         closing.join(FLUSH_S)
 
 
-def log_through_queue(level: int) -> LogQueue:
-    """Send the program's log to standard error without ever waiting for it."""
-    handler = logging.StreamHandler()
+def log_through_queue(level: int, stream: SupportsWrite | None = None) -> LogQueue:
+    """Send the program's log to a stream without ever waiting for it.
+
+    Args:
+        level: least serious level that is logged.
+        stream: standard error unless given.
+    """
+    handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     log_queue = LogQueue(handler)
     root = logging.getLogger()

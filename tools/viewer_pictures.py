@@ -1,29 +1,29 @@
 """Draw the documentation's pictures of the viewer.
 
-They show the real viewer and a real daemon with a simulated cell.
-
-Run it with `python tools/viewer_pictures.py`; no screen is needed. Pictures of faults (missing frames, a stale picture)
-are not among them.
+They show the real viewer and a real daemon with a simulated cell. Run it with `python tools/viewer_pictures.py`; no
+screen is needed. `--states FOLDER` draws every state of tools/viewer_states.py instead, on two screens, dark and light.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 from PySide6 import QtWidgets
+from viewer_states import STATES, Fault, RealRun
 
 from client.picture.pictures import PicturePair
-from client.session import ViewerSession
+from client.session import EmptySource, ViewerSession
 from client.widgets.theme import apply_theme
 from client.window.demo import Demo
 from client.window.preferences import Preferences
@@ -32,6 +32,8 @@ ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "viewer"
 RUN = (sys.executable, "-c", "from daemon.cli import main; main()", "run")
 WINDOWS, TIMEOUT_S, SETTLE_S = 5, 180.0, 0.6
+SCREENS_PX = ((1280, 800), (1920, 1080))
+FAULTS = ("missing", "skipped")  # those that the documentation shows
 RATE_HZ = 5  # a busy computer keeps up with it at full quality
 
 
@@ -44,12 +46,33 @@ class ManualPictures:
         self.window.show()
 
     def save(self, path: Path) -> None:
-        """Save the window once it has settled."""
-        self.wait(SETTLE_S, lambda: False)
+        """Save the window with a refined picture."""
         self.wait(TIMEOUT_S, lambda: self.window.state is None or not _is_preview(self.window.state.shown))
+        self.grab(path)
+
+    def grab(self, path: Path) -> None:
+        """Save the window as it is, once it has settled."""
+        self.wait(SETTLE_S, lambda: False)
         if not self.window.grab().save(str(path), "PNG"):
             raise OSError(f"{path} cannot be written")
-        print(path.relative_to(ROOT))
+        print(path)
+
+    def save_state(self, run: RealRun, fault: Fault, path: Path) -> None:
+        """Save the window in a state that the run did not have."""
+        self.session.presenter.begin(EmptySource(), fault.received(run, time.monotonic()))
+        self.grab(path)
+
+    def start_demo(self) -> RealRun:
+        """Start the demonstration, and wait until it has shown some refined windows.
+
+        Raises:
+            TimeoutError: It has not.
+        """
+        self.window.welcome.demo.click()
+        seen = self.session.presenter
+        if not self.wait(TIMEOUT_S, lambda: seen.state.windows >= WINDOWS and _shows_refined(seen.state.shown)):
+            raise TimeoutError(f"{seen.state.windows} of {WINDOWS} windows within {TIMEOUT_S:g} s")
+        return RealRun.of(seen.state)
 
     def choose(self, name: str) -> None:
         """Choose an entry of the menus."""
@@ -68,28 +91,41 @@ class ManualPictures:
         return held
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Draw all pictures. Returns the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--states", type=Path, metavar="FOLDER", help="draw every state into a folder instead")
+    folder = parser.parse_args(arguments).states
     application = QtWidgets.QApplication([])
     apply_theme(application)
-    with tempfile.TemporaryDirectory() as folder:
-        config, results = _config(Path(folder))
+    with tempfile.TemporaryDirectory() as temporary:
+        config, results = _config(Path(temporary))
         pictures = ManualPictures(config, results)
         try:
-            return _draw(pictures)
+            return _draw_states(pictures, folder) if folder else _draw(pictures)
         finally:
             pictures.session.stop()
+
+
+def _draw_states(pictures: ManualPictures, folder: Path) -> int:
+    """Draw every state on every screen in both themes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    window, run = pictures.window, pictures.start_demo()
+    pictures.session.demo.stop()
+    for theme in ("dark", "light"):
+        window.set_theme(theme)
+        for width, height in SCREENS_PX:
+            window.resize(width, height)
+            for name, fault in STATES.items():
+                pictures.save_state(run, fault, folder / f"{name}-{width}-{theme}.png")
+    return 0
 
 
 def _draw(pictures: ManualPictures) -> int:
     window = pictures.window
     window.welcome.show()
     pictures.save(OUT / "first-start.png")
-    window.welcome.demo.click()
-    state = pictures.session.presenter
-    if not pictures.wait(TIMEOUT_S, lambda: state.state.windows >= WINDOWS and _shows_refined(state.state.shown)):
-        print(f"error: {state.state.windows} of {WINDOWS} windows within {TIMEOUT_S:g} s", file=sys.stderr)
-        return 1
+    run = pictures.start_demo()
     pictures.save(ROOT / "docs" / "viewer.png")
     for mode in ("split", "time"):
         pictures.choose(mode)
@@ -101,8 +137,9 @@ def _draw(pictures: ManualPictures) -> int:
     _measure(pictures)
     window.tabs.setCurrentWidget(window.trends)
     pictures.save(OUT / "trends.png")
-    pictures.choose("light")
-    pictures.save(OUT / "light.png")
+    pictures.session.demo.stop()
+    for name in FAULTS:
+        pictures.save_state(run, STATES[name], OUT / f"{name}.png")
     return 0
 
 

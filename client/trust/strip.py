@@ -73,6 +73,7 @@ class TrustStrip(QtWidgets.QWidget):
     def _make_cells(self, groups: tuple[tuple[str, ...], ...]) -> None:
         self._place([])
         for cell in self.cells.values():
+            cell.hide()
             cell.deleteLater()
         self._groups = groups
         self.cells = {name: IndicatorCell(name) for group in groups for name in group}

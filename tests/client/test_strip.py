@@ -85,5 +85,13 @@ def test_cells_and_picture_stay_when_a_warning_has_gone(window):
     assert {name: cell.geometry() for name, cell in cells.items()} == places
 
 
+def test_cells_that_are_no_longer_shown_are_gone_at_once(window):
+    strip = window.show_findings(every_finding(), "")
+    before = strip.cells.values()
+    window.show_findings(Indicators((), (Finding("File", "movie.tif", "good"),)), "")
+    assert not [cell for cell in before if cell.isVisible()]
+    assert list(strip.cells) == ["File"]
+
+
 def groups(indicators):
     return indicators.picture, indicators.acquisition

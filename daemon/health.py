@@ -72,6 +72,12 @@ class Health:
         with self._lock:
             self._fields |= {k: printable(v) if isinstance(v, str) else v for k, v in fields.items()}
 
+    def output_ended(self, name: str, why: str) -> None:
+        """Report that an output writes no more: its path in the status is empty, and the reason stays."""
+        with self._lock:
+            ended = {**self._fields.get("outputs_ended", {}), name: printable(why)}
+            self._fields |= {name: "", "outputs_ended": ended}
+
     def event(self, level: Level, code: str, text: str) -> None:
         """Log an event and publish it; of many of one kind the rest are counted."""
         with self._lock:

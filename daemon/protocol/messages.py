@@ -177,7 +177,8 @@ class Status(Message):
     """Account of the daemon, sent twice a second as its heartbeat.
 
     metrics, estimate, effort, grade, model_state: of the newest refined picture. recording_fits: frames that still fit
-    on the disk that is recorded to.
+    on the disk that is recorded to. saving, localizations: paths of the open files; outputs_ended: why files are no
+    longer written, by the key of their path.
     """
 
     run: Name
@@ -205,6 +206,10 @@ class Status(Message):
     recording_missing: Count = 0
     recording_fits: Count | None = None
     saving: Text = ""
+    localizations: Text = ""
+    localizations_written: Count = 0
+    frames_not_localized: Count = 0
+    outputs_ended: Annotated[dict[Name, Text], Field(max_length=8)] = Field(default_factory=dict)
     results_dropped: Count = 0
     paused: bool = False
     events: Count = 0

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from daemon.health import Health
-from daemon.processing.sinks import Sink, WindowOutput
+from daemon.processing.sinks import WindowOutput
+from daemon.recording.output_file import OutputFile
 from selfstorm.errors import InputError
 from selfstorm.frames import Window
-from selfstorm.io.atomic_files import check_file
 from selfstorm.io.localization_table import (
     LocalizationTable,
     TableInfo,
@@ -22,33 +22,27 @@ from selfstorm.io.localization_table import (
 )
 
 
-class LocalizationWriter(Sink):
+class LocalizationWriter(OutputFile[TableWriter]):
     """Writer of one table for each stream.
 
-    Frames are numbered as in the stream, positions are those in the camera's field. The first table is OUT; OUT-2
-    follows when a stream begins, since its frames count from 0 again. Files of earlier runs are kept: a name that
-    exists gets a number, too.
+    Frames are numbered as in the stream, positions are those in the camera's field. OUT-2 follows when a stream begins,
+    since its frames count from 0 again.
 
     Each frame is written once, by the first window that localises it: what is on disk is never changed. Frames of
     windows that were reduced to the density have no localisations; they are counted, with an event.
 
-    A full disk, or a file that cannot be written, ends the writing, with an event; the stream goes on.
-
     Args:
         path: OUT.csv, OUT.hdf5 or OUT.smlm.
-        health: takes events.
-
-    Raises:
-        InputError: a file cannot be written there.
+        health: takes the path of the open file, counts and events.
     """
 
+    name, content = "localizations", "localisations"
+
     def __init__(self, path: Path, health: Health) -> None:
-        check_file(path)
         check_format(path)
-        self._path, self._health = path, health
-        self._writer: TableWriter | None = None
+        super().__init__(path, health)
         self._stream, self._pixel_nm = "", 0.0
-        self._begun = self._failed = False
+        self._rows = self._unlocalized = 0  # of all streams
         self._reset_counts()
 
     def _reset_counts(self) -> None:
@@ -64,13 +58,20 @@ class LocalizationWriter(Sink):
             found, psf = output.made.result.localizations, output.made.result.psf
             if found is not None and psf is not None:
                 self._append(output, LocalizationTable.of(found.where(found.frame > self._localized_to), psf))
+            self._report()
         except (OSError, InputError) as error:
             self._give_up(error)
+
+    def _report(self) -> None:
+        """Report the counts up to this window."""
+        unlocalized = self._unlocalized + self._seen - self._localized
+        self._health.report(localizations_written=self._rows, frames_not_localized=unlocalized)
 
     def failed(self, window: Window, error: str) -> None:
         """Count the frames of a window without a picture."""
         if not self._failed:
             self._follow(window)
+            self._report()
 
     def close(self) -> None:
         """Finish the file, and report frames that are not in it."""
@@ -83,6 +84,7 @@ class LocalizationWriter(Sink):
         """Count a window's new frames; a new stream starts a new table."""
         if window.info.stream != self._stream:
             self.close()
+            self._unlocalized += self._seen - self._localized
             self._reset_counts()
             self._stream = window.info.stream
         self._seen += sum(frame.seq > self._seen_to for frame in window.frames)
@@ -97,9 +99,10 @@ class LocalizationWriter(Sink):
             self._close_file()
             self._pixel_nm = pixel_nm
         if self._writer is None:
-            self._writer = table_writer(self._free_name(), self._info(output))
+            self._writer = table_writer(self._next_path(), self._info(output))
         self._writer.frames = window.last_seq + 1
         self._writer.append(table)
+        self._rows += len(table)
         self._localized += sum(frame.seq > self._localized_to for frame in window.frames)
         self._localized_to = window.last_seq
 
@@ -116,26 +119,8 @@ class LocalizationWriter(Sink):
         }
         return TableInfo(info.height, info.width, _camera_pixel_nm(output), output.window.last_seq + 1, facts)
 
-    def _close_file(self) -> None:
-        writer, self._writer = self._writer, None
-        if writer is not None:
-            try:
-                writer.close()
-            except (OSError, InputError) as error:
-                self._give_up(error)
-
-    def _give_up(self, error: OSError | InputError) -> None:
-        self._failed, self._writer = True, None
-        text = f"{self._path}: {error}; what was written is kept"
-        self._health.event("error", "localizations_stopped", text)
-
-    def _free_name(self) -> Path:
-        path = free_table_path(self._path)
-        if not self._begun and path != self._path:
-            text = f"{self._path} exists and is kept; localisations go to {path}"
-            self._health.event("warning", "localizations_renamed", text)
-        self._begun = True
-        return path
+    def _free_path(self) -> Path:
+        return free_table_path(self._path)
 
 
 def _camera_pixel_nm(output: WindowOutput) -> float:

@@ -237,7 +237,12 @@ class GrowingFile(ABC):
     """A file with a temporary name while it grows.
 
     As a context manager: an exception in the block abandons it.
+
+    Attributes:
+        part: its name until it is complete.
     """
+
+    part: Path
 
     @abstractmethod
     def close(self) -> None:

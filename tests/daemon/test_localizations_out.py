@@ -10,6 +10,7 @@ import torch
 from daemon_process import Daemon, Results, posix, simulated
 
 from daemon.config import load_defaults
+from daemon.control.commands import account
 from daemon.health import Health
 from daemon.processing.pixel_size_check import PixelSizeCheck
 from daemon.recording.localization_writer import LocalizationWriter
@@ -124,6 +125,23 @@ def test_a_place_that_cannot_be_written_ends_the_table_with_one_event(tmp_path, 
         writer.result(output(first, first + 9))
     writer.close()
     assert [code for code, _ in events(health)] == ["localizations_stopped"]
+    status = health.status()
+    assert (status.localizations, status.localizations_written) == ("", 0)
+    assert "no such folder" in status.outputs_ended["localizations"]
+
+
+def test_the_status_tells_the_table_and_its_counts(tmp_path, health):
+    writer = LocalizationWriter(tmp_path / "out.csv", health)
+    assert health.status().localizations == str(tmp_path / "out.csv")
+    writer.result(output(0, 9))
+    writer.result(output(5, 14, localized=False))
+    writer.failed(window(15, 17), "why")
+    writer.result(output(0, 9, stream="fedcba9876543210"))
+    status = health.status()
+    assert (status.localizations, status.outputs_ended) == (str(tmp_path / "out-2.csv"), {})
+    assert (status.localizations_written, status.frames_not_localized) == (40, 8)
+    assert "found    40 localisations, 8 frames without: " in account(status)
+    writer.close()
 
 
 def test_without_localisations_there_is_no_file(tmp_path, health):

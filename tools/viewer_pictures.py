@@ -31,7 +31,7 @@ from client.window.preferences import Preferences
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "docs" / "viewer"
 RUN = (sys.executable, "-c", "from daemon.cli import main; main()", "run")
-WINDOWS, TIMEOUT_S, SETTLE_S = 5, 180.0, 0.6
+WINDOWS, TIMEOUT_S, SETTLE_S = 5, 900.0, 0.6
 SCREENS_PX = ((1280, 800), (1920, 1080))
 FAULTS = ("missing", "skipped")  # those that the documentation shows
 RATE_HZ = 5  # a busy computer keeps up with it at full quality

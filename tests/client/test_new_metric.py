@@ -11,8 +11,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "daemon"))
 
-from daemon_process import DAEMON, Daemon, command, free_ports, simulated
+from daemon_process import DAEMON, as_toml, command, free_ports, simulated
 
+from client.window.demo import Demo
 from daemon.protocol.address import DaemonAddress
 from selfstorm.io.ome_tiff import read_pictures
 
@@ -33,27 +34,32 @@ main()
 """
 
 
+START_MS = 90_000  # of another process
+
+
 @pytest.fixture
-def running(tmp_path):
-    """Start a daemon with one metric more than this process has.
+def demo(tmp_path):
+    """Make a demo whose daemon has one metric more than this process.
 
-    Yields the daemon, its port for Prometheus, and its saved file.
+    Returns it with its addresses, its port for Prometheus, and its saved file.
     """
-    (port,) = free_ports(1)
-    saved = tmp_path / "saved.ome.tif"
-    settings = simulated(rate_hz=20, save=str(saved), lossless=True)
-    settings["server"] = {"metrics_port": port}
-    with Daemon(tmp_path, settings, program=(sys.executable, "-c", METRIC)) as daemon:
-        yield daemon.started(), port, saved
+    *ports, prometheus = free_ports(3)
+    addresses = DaemonAddress(*(f"tcp://127.0.0.1:{port}" for port in ports))
+    server = {"results": addresses.results, "control": addresses.control, "metrics_port": prometheus}
+    saved, config = tmp_path / "saved.ome.tif", tmp_path / "demo.toml"
+    config.write_text(as_toml(simulated(rate_hz=20, save=str(saved), lossless=True) | {"server": server}))
+    return Demo((sys.executable, "-c", METRIC, "run", str(config))), addresses, prometheus, saved
 
 
-def test_a_new_metric_appears_everywhere_with_its_sentence(running, open_window):
-    daemon, port, saved = running
-    seen = open_window()
+def test_a_new_metric_of_the_demo_appears_everywhere_and_the_demo_ends_with_the_window(demo, open_window):
+    demo, addresses, prometheus, saved = demo
+    seen = open_window(demo=demo, demo_results=addresses.results)
+    seen.window.welcome.demo.click()
+    assert not seen.window.welcome.isVisible()
     seen.window.tabs.setCurrentWidget(seen.window.trends)
-    seen.session.connect(DaemonAddress(daemon.results, daemon.control))
 
-    seen.until(lambda: "brightest" in seen.state.trend.keys)  # on the wire
+    seen.until(lambda: "brightest" in seen.state.trend.keys, START_MS)  # on the wire
+    assert seen.state.status.source == "simulate:"
     seen.until(lambda: "Brightest" in seen.window.strip.cells)
     finding = seen.indicator("Brightest")
     assert (finding.level, finding.explanation) == ("bad", f"A cell has {finding.value}. Dim it.")
@@ -61,15 +67,15 @@ def test_a_new_metric_appears_everywhere_with_its_sentence(running, open_window)
     assert "Brightest: A cell has" in seen.window.strip.line.text()
     seen.until(lambda: "brightest" in seen.window.trends.plots)
 
-    watched = command([*DAEMON, "watch", "--once", "--daemon", daemon.address])
+    watched = command([*DAEMON, "watch", "--once", "--daemon", str(addresses)])
     assert "brightest" in watched.stdout
     assert "Dim it." in watched.stdout
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{prometheus}/metrics", timeout=30) as answer:
         assert "selfstorm_picture_brightest " in answer.read().decode()
-    assert "Dim it." in command([*DAEMON, "status", "--daemon", daemon.address]).stdout
+    assert "Dim it." in command([*DAEMON, "status", "--daemon", str(addresses)]).stdout
 
-    command([*DAEMON, "stop", "--daemon", daemon.address])
-    assert daemon.exit_code() == 0
+    seen.session.stop()
+    assert not demo.running
     record = read_pictures(saved).records[-1]
     assert record["metrics"]["brightest"] > 0
     assert any(note.endswith("Dim it.") for note in record["notes"])

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from selfstorm.calibration.psf_finetuning import FitReport
 from selfstorm.frames import Array
 from selfstorm.localizations import Localizations
 from selfstorm.psf.models import Psf
+
+if TYPE_CHECKING:
+    from selfstorm.stream.accumulation import Accumulation
 
 PICTURE_UNIT, NO_UNIT = "photons/frame", "a.u."  # of a pixel of a picture: photons, or arbitrary units
 
@@ -43,6 +46,7 @@ class Reconstruction:
         unit: unit of a pixel of the picture.
         trust_map: (H, W) float32, where two halves of the frames agree (selfstorm.metrics.split_halves); NaN where they
             were not compared, None where they never were.
+        accumulation: sums over all frames of the scene so far; None where they are not kept.
     """
 
     picture: Array
@@ -65,3 +69,4 @@ class Reconstruction:
     error_map: Array | None = None
     unit: str = PICTURE_UNIT
     trust_map: Array | None = None
+    accumulation: Accumulation | None = None

@@ -48,6 +48,7 @@ class ClaimEvidence:
         drift_nm: Distance between the halves' structures; None where no shift makes them agree better, and likewise.
         trust_map: (H, W) float32 of the field, 0..1, NaN outside the part; None likewise.
         decoys: Count of false localisations.
+        one_density_nm: What the same frames claim when one density is behind both halves; None likewise.
     """
 
     resolution_nm: float | None
@@ -55,3 +56,4 @@ class ClaimEvidence:
     drift_nm: float | None
     trust_map: Array | None
     decoys: DecoyCount
+    one_density_nm: float | None = None

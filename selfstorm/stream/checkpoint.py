@@ -27,6 +27,7 @@ from selfstorm.io.atomic_files import atomic_write
 from selfstorm.physics.camera import Camera
 from selfstorm.physics.operators import Grid
 from selfstorm.psf.models import psf_from_dict, psf_to_dict
+from selfstorm.stream.accumulation_state import accumulation_from, accumulation_tensors
 from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.covariance_history import CovarianceHistory
 from selfstorm.stream.field_state import FieldState
@@ -141,8 +142,10 @@ def load_checkpoint(path: Path, settings: Settings, field: tuple[int, int], comp
     try:
         calibration = Calibration(psf_from_dict(facts.psf), camera, _hot_pixels(tensors, field))
         learning = PsfLearning(_moments(tensors), facts.frames, settings.psf)
+        grid = Grid(*field, settings.grid_scale, settings.pixel_nm)
         state = FieldState(
-            density=_density(tensors, Grid(*field, settings.grid_scale, settings.pixel_nm), compute.device),
+            density=_density(tensors, grid, compute.device),
+            accumulation=accumulation_from(tensors, grid, settings.scale, compute.device),
             history=CovarianceHistory.from_state(tensors, field, compute.device),
             psf_learning=learning,
         )
@@ -158,7 +161,7 @@ def _tensors_of(model: SequenceModel) -> dict[str, Tensor]:
     tensors["hot"] = torch.tensor(model.calibration.hot_pixels)
     if model.state.density is not None:
         tensors["density"] = model.state.density.detach().cpu().clone()
-    return tensors | model.state.history.state()
+    return tensors | model.state.history.state() | accumulation_tensors(model.state.accumulation)
 
 
 def _moments(tensors: dict[str, Tensor]) -> FieldMoments:

@@ -71,8 +71,12 @@ def check_claims(
         if not out_of_memory(error):
             raise
         return model.state.claims.passed()
+    evidence = _evidence(model, halves, decoys, part)
+    if halves is not None:
+        own = structure_resolution_nm(_one_density(window, halves, part, model.grid.pixel_nm))
+        evidence = replace(evidence, one_density_nm=own)
     return ClaimSchedule(
-        _evidence(model, halves, decoys, part),
+        evidence,
         0 if decoys.nothing_real else wait_windows(model.grid, part, _checked_frames(halves, window), window.stride),
     )
 
@@ -84,6 +88,13 @@ def _evidence(model: SequenceModel, halves: HalvesFound | None, decoys: DecoyCou
     trusted = np.full((grid.height, grid.width), np.nan, np.float32)
     trusted[part] = trust_map(halves, grid.pixel_nm)
     return ClaimEvidence(structure_resolution_nm(halves), fidelity(halves), drift_nm(halves), trusted, decoys)
+
+
+def _one_density(window: ClaimedWindow, halves: HalvesFound, part: Part, pixel_nm: float) -> HalvesFound:
+    """Select the window's own localisations in the frames of two halves."""
+    own = _within(window.found, part, pixel_nm)
+    first, second = (own.where(torch.isin(own.frame, half.frame)) for half in (halves.first, halves.second))
+    return replace(halves, first=first, second=second)
 
 
 def _min_step(found: Localizations, part: Part, grid: Grid) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from selfstorm.calibration.field_moments import FieldMoments
 from selfstorm.psf.models import Psf
+from selfstorm.stream.accumulation import Accumulation
 from selfstorm.stream.claim_schedule import ClaimSchedule
 from selfstorm.stream.covariance_history import CovarianceHistory
 from selfstorm.stream.frame_selection import LightLevels, Rejected
@@ -34,6 +35,7 @@ class FieldState:
         claims: evidence for what is claimed of pictures.
         buffer: the frames that windows may still ask for.
         recent: localisations that show how the sample moves.
+        accumulation: sums over all frames of the scene.
         rejected: number and reason of the frames among them that are left out.
         light: brightness of the last frames.
         psf_learning: statistics and schedule of the PSF's updates.
@@ -46,6 +48,7 @@ class FieldState:
     claims: ClaimSchedule = field(default_factory=ClaimSchedule)
     buffer: FrameBuffer = ()
     recent: RecentLocalizations = field(default_factory=RecentLocalizations)
+    accumulation: Accumulation = field(default_factory=Accumulation)
     rejected: Rejected = ()
     light: LightLevels = field(default_factory=LightLevels)
     psf_learning: PsfLearning = field(default_factory=PsfLearning)
@@ -60,6 +63,7 @@ class FieldState:
             self,
             buffer=(),
             recent=RecentLocalizations(),
+            accumulation=self.accumulation.for_next_stream(),
             rejected=(),
             light=LightLevels(),
             last_number=-1,
@@ -76,6 +80,7 @@ class FieldState:
             density=None,
             buffer=(),
             recent=RecentLocalizations(),
+            accumulation=self.accumulation.for_next_scene(),
             history=CovarianceHistory(since=number),
             iteration_choice=IterationChoice(),
             claims=ClaimSchedule(),

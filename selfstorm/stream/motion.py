@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from selfstorm.physics.operators import Grid
 from selfstorm.stages.covariances import Sums, contrast, whitened
 
 MAX_BLOCKS = 8  # that velocities are found in
@@ -166,3 +167,18 @@ def _local(votes: Tensor, candidates: Tensor, field: tuple[int, int]) -> Tensor:
     )
     field_yx = torch.stack([torch.tensordot(candidates, weights.sum(axis), 1) for axis in (1, 0)])
     return F.interpolate(field_yx[None], size=field, mode="bilinear", align_corners=False)[0]
+
+
+def displaced_map(m: Tensor, by: Tensor | None, grid: Grid) -> Tensor:
+    """Move a map (rows, columns) of the padded grid.
+
+    Args:
+        m: the map, >= 0.
+        by: (2, H, W) camera pixels; None for no motion.
+        grid: of the map.
+    """
+    if by is None:
+        return m
+    cells = F.interpolate(by[None] * grid.scale, scale_factor=grid.scale, mode="bilinear", align_corners=False)
+    cells = F.pad(cells, (grid.pad_px * grid.scale,) * 4, mode="replicate")
+    return displaced(m[None], cells[0], mode="bilinear")[0]

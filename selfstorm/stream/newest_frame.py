@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.localizations import Localizations
@@ -13,7 +12,7 @@ from selfstorm.physics.operators import Grid
 from selfstorm.stream.covariance_history import CovarianceHistory, Selection
 from selfstorm.stream.frame_store import FrameBuffer
 from selfstorm.stream.model import SequenceModel
-from selfstorm.stream.motion import displaced
+from selfstorm.stream.motion import displaced, displaced_map
 from selfstorm.stream.motion_correction import MotionCorrection, choose_correction
 from selfstorm.stream.registration import HISTORY_FRAMES
 from selfstorm.stream.window import WindowFrames
@@ -117,21 +116,6 @@ def _by_plan(
     frames = len(window)
     motion = f"{frames} frames moved to frame {now}"
     return replace(parts, total=total / frames, seen=seen / frames, motion=motion, corrected=True)
-
-
-def displaced_map(m: Tensor, by: Tensor | None, grid: Grid) -> Tensor:
-    """Move a map (rows, columns) of the padded grid.
-
-    Args:
-        m: the map, >= 0.
-        by: (2, H, W) camera pixels; None for no motion.
-        grid: of the map.
-    """
-    if by is None:
-        return m
-    cells = F.interpolate(by[None] * grid.scale, scale_factor=grid.scale, mode="bilinear", align_corners=False)
-    cells = F.pad(cells, (grid.pad_px * grid.scale,) * 4, mode="replicate")
-    return displaced(m[None], cells[0], mode="bilinear")[0]
 
 
 def _described(chosen: MotionCorrection, frames: int) -> str:

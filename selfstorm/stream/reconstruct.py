@@ -25,7 +25,9 @@ from selfstorm.stages.density import PREVIEW_ITERATIONS, QUICK_ITERATIONS, cold_
 from selfstorm.stages.held_out import MAX_HELD_OUT_PX, most_significant_part
 from selfstorm.stages.rendering import cells_together, fuse, render
 from selfstorm.stages.static_emitters import static_emitters
-from selfstorm.stream.claims import ClaimedWindow, check_claims
+from selfstorm.stream.accumulation import Accumulation, DrawingSettings, accumulate, newly_localized
+from selfstorm.stream.claim_schedule import ClaimSchedule
+from selfstorm.stream.claims import ClaimedWindow, check_claims, most_localized_part
 from selfstorm.stream.covariance_history import CovarianceHistory, Selection
 from selfstorm.stream.frame_store import FrameBuffer, WindowSpan, with_slices
 from selfstorm.stream.iteration_choice import IterationChoice
@@ -284,6 +286,9 @@ def _picture(
         claimed = ClaimedWindow(window, emitters, background, found, known.stride, iterations)
         claims = check_claims(model, history, claimed, level.quality)
         callbacks.mark("claims")
+    new = newly_localized(window.blocks, buffer) if wanted == "fused" else ()
+    accumulation = _accumulated(model, new, emitters, claims, len(window)) if new else model.state.accumulation
+    callbacks.mark("accumulation")
     if found is not None and claims.nothing_real:
         found, picture = found.where(torch.zeros_like(found.frame, dtype=torch.bool)), picture * 0
         parts = replace(parts, found=found, total=parts.total * 0)
@@ -320,7 +325,7 @@ def _picture(
     if level.name != "preview":  # the refined picture that follows shows whether anything is wrong
         notes += METRICS.cautions(metrics, level.estimate, "" if level.name == "full" else level.name)
     return (
-        model.with_state(buffer=buffer, recent=recent, claims=claims),
+        model.with_state(buffer=buffer, recent=recent, claims=claims, accumulation=accumulation),
         Reconstruction(
             picture=drawn_picture,
             raw_mean=window.raw_mean,
@@ -340,6 +345,7 @@ def _picture(
             metrics=metrics,
             error_map=None if consistency is None else consistency.error_map,
             trust_map=None if claims.evidence is None or not level.measure_quality else claims.evidence.trust_map,
+            accumulation=accumulation if settings.estimate == "fused" else None,
         ),
     )
 
@@ -348,6 +354,29 @@ def _blinking_nm(model: SequenceModel) -> float | None:
     """Return the width of what blinks, None where anything is in focus."""
     focus = model.state.psf_learning.focus
     return focus.blinking_sigma_nm if focus is not None and focus.lost else None
+
+
+def _accumulated(
+    model: SequenceModel, new: FrameBuffer, emitters: Tensor, claims: ClaimSchedule, frames: int
+) -> Accumulation:
+    """Add new frames to the accumulated picture, if emitters are real.
+
+    Args:
+        model: model before the window.
+        new: frames whose emitters were found for the first time.
+        emitters: (rows, columns) density that they were found with.
+        claims: what is known of the window's emitters.
+        frames: frames behind that density.
+    """
+    accumulation, grid = model.state.accumulation, model.grid
+    if claims.evidence is not None and claims.evidence is not model.state.claims.evidence:
+        accumulation = accumulation.with_check(claims.evidence.resolution_nm, claims.evidence.one_density_nm)
+    found = localizations_of(new)
+    if claims.nothing_real or found is None:
+        return accumulation
+    cells = cells_together(model.compute.planned.map_bytes)
+    how = DrawingSettings(grid, model.settings.scale, frames, cells)
+    return accumulate(accumulation, new, emitters, most_localized_part(found, grid), how)
 
 
 def _state(model: SequenceModel, history: CovarianceHistory) -> State:

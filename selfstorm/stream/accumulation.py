@@ -122,7 +122,7 @@ class Accumulation:
 
 @dataclass(frozen=True)
 class DrawingSettings:
-    """How localisations are drawn.
+    """Settings of drawing localisations.
 
     Attributes:
         grid: Of density and maps.

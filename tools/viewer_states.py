@@ -67,7 +67,13 @@ class Fault:
         values = {key: value for key, value in measured.items() if value is not None}
         sent_ns = time.time_ns()
         age_ns = round((status_at_s - picture_at_s) * 1e9)
-        header = {"state": "warm", "published_unix_ns": sent_ns - age_ns, **self.header, "metrics": values}
+        header = {
+            "state": "warm",
+            "grade": "preview" if self.preview else "full",
+            "published_unix_ns": sent_ns - age_ns,
+            **self.header,
+            "metrics": values,
+        }
         state = ViewerState(DEFAULT_RESULTS)
         for message in (run.info.model_copy(update={"source": MICROSCOPE}), run.metrics):
             state = reduce_message(state, Received("info", message), picture_at_s)

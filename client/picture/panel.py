@@ -167,15 +167,17 @@ class PicturePanel(QtWidgets.QWidget):
             self.view.childGroup.setOpacity(opacity)
 
     def show_chip(self, text: str, colour: str) -> None:
-        """Show a label beside the title and a dashed frame in its colour.
+        """Show a label in the title's place and a dashed frame in its colour.
 
         An empty label removes both.
         """
+        colour = colour if text else ""
         line = f"1px dashed {colour}" if text else "1px solid transparent"
         if (text, line) == (self.chip.text(), self.frame.property("line")):
             return
         self.chip.setText(text)
         self.chip.setVisible(bool(text))
+        self.title.setVisible(not text)
         self.chip.setStyleSheet(f"background: {colour};" if text else "")
         self.frame.setProperty("line", line)
         self.frame.setStyleSheet(f"QFrame#picture {{ border: {line}; }}")

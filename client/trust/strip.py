@@ -11,7 +11,7 @@ from selfstorm.metrics.finding import Finding, Level
 
 SHAPE_PX = 11
 SPACING_PX = 4
-WORDS = {"good": "good", "warning": "warning", "bad": "bad", "none": "not known yet"}
+WORDS = {"good": "good", "warning": "warning", "bad": "bad", "none": "not judged"}
 
 
 class TrustStrip(QtWidgets.QWidget):

@@ -252,10 +252,8 @@ class ViewerWindow(QtWidgets.QMainWindow):
         past = past_text(state)
         stale = "" if past else stale_reason(state, now)
         preview = state.shown is not None and state.shown.sr.preview
-        chips = [("PREVIEW", theme().preview)] if preview else []
-        chips += [(f"PAST {past} back", theme().past)] if past else []
-        text = "   ".join(text for text, _ in chips)
-        self.sr.show_chip(text, chips[-1][1] if chips else "")
+        text, colour = (f"PAST {past} back", theme().past) if past else ("PREVIEW", theme().preview)
+        self.sr.show_chip(text if past or preview else "", colour)
         for panel in (self.sr, self.raw):
             panel.show_stale(stale)
         empty = state.shown is None and not self.welcome.isVisible()

@@ -110,6 +110,8 @@ class MetricDescription(BaseModel):
         text = self.text(value)
         if estimate in self.unjudged:
             return Finding(self.label, text, "none", f"{self.meaning} Not judged for a picture of kind '{estimate}'.")
+        if self.warn is None and self.bad is None:
+            return Finding(self.label, text, "none", self.meaning)
         level = self.level(value, before)
         if level == "good":
             return Finding(self.label, text, level, self.meaning)

@@ -53,6 +53,7 @@ def test_all_is_well_and_is_said_so():
     values = {"misfit": 0.01, "latency_ms": 80.0, "emitters_per_frame": 9.0, "fidelity": 0.9}
     state = with_picture(seen(said(model_state="warm")), metrics=values)
     levels = {one.name: one.level for one in indicators(state, 0.0)}
+    assert levels.pop("Fidelity") == "none"
     assert set(levels.values()) == {"good"}, levels
     assert verdict(state)[1].startswith("All is well")
 
@@ -325,6 +326,13 @@ def test_an_ended_run_is_ended_and_not_disconnected():
     assert (one.value, one.level) == ("ended", "warning")
     assert lamp(state, "Missing", 60.0).value == "0"
     assert stale_reason(state, 60.0) == "NOT LIVE: the run has ended, this is its last picture"
+
+
+def test_a_metric_without_thresholds_is_shown_but_not_called_good():
+    state = with_picture(seen(said()), metrics={"free": 0.2})
+    described = MetricDescription(key="free", label="Free")
+    state = reduce_message(state, Received("metrics", MetricDescriptions(metrics=(described,))), 0.0)
+    assert (lamp(state, "Free").value, lamp(state, "Free").level) == ("0.2", "none")
 
 
 def test_metrics_are_those_that_the_daemon_describes():

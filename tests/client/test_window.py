@@ -47,6 +47,11 @@ def test_the_picture_says_what_it_is(showing):
     assert showing.window.facts.cautions.isVisible()
 
 
+def readable(label):
+    """Whether all of a label is on the screen."""
+    return label.visibleRegion().boundingRect().size() == label.size() and label.width() >= label.sizeHint().width()
+
+
 def test_a_preview_is_marked_until_its_refined_picture_comes(showing, publisher):
     size = showing.window.sr.plot.size()
     publisher.send_preview(1, level=5)
@@ -54,6 +59,7 @@ def test_a_preview_is_marked_until_its_refined_picture_comes(showing, publisher)
     chip = showing.window.sr.chip
     assert chip.isVisible()
     assert chip.text() == "PREVIEW"
+    assert readable(chip)
     showing.window.grab()
     assert showing.window.sr.plot.size() == size
     assert "dashed" in showing.window.sr.frame.styleSheet()

@@ -167,14 +167,15 @@ def _variance(frames: Array) -> Array:
     return np.concatenate([frames[:, row : row + together].var(0, dtype=np.float64) for row in rows])
 
 
-def dark_frames(level: Array, typical: float) -> Array:
+def dark_frames(level: Array, typical: float, dark: float = 0.0) -> Array:
     """Find frames for which the light was off.
 
     Args:
         level: (T,) photons, brightness of the frames in question.
         typical: photons, brightness of a usual frame.
+        dark: photons, brightness of dark frames, 0 if the camera's offset is right.
 
     Returns:
         (T,) bool.
     """
-    return np.asarray((level < DARK_RATIO * typical) & (typical - level > MIN_DARK_PHOTONS))
+    return np.asarray((level < dark + DARK_RATIO * (typical - dark)) & (typical - level > MIN_DARK_PHOTONS))

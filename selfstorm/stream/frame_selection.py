@@ -30,11 +30,13 @@ class LightLevels:
         levels: (N,) brightness of the last valid frames.
         dark_run: dark frames in a row up to now.
         flash_run: flashes in a row up to now.
+        dark: brightness of dark frames among the first ones, which an estimated offset may miss; 0 if there were none.
     """
 
     levels: Array = field(default_factory=lambda: np.zeros(0))
     dark_run: int = 0
     flash_run: int = 0
+    dark: float = 0.0
 
 
 def select_valid_frames(light: LightLevels, photons: Array, numbers: Array) -> tuple[Array, LightLevels, Rejected]:
@@ -53,9 +55,10 @@ def select_valid_frames(light: LightLevels, photons: Array, numbers: Array) -> t
     level[finite] = levels(photons[finite])
     none = np.zeros(len(photons), bool)
     if len(light.levels):
-        dark = finite & dark_frames(level, float(np.median(light.levels)))
+        dark = finite & dark_frames(level, float(np.median(light.levels)), light.dark)
     else:
         dark = finite & dark_among(photons, np.where(finite, level, np.nan))
+        light = replace(light, dark=float(np.median(level[dark])) if dark.any() else 0.0)
     known = np.concatenate([light.levels, level[finite & ~dark]])
     flash = finite & ~dark & flashes(level, known) if len(known) else none
     dark_run = light.dark_run + len(dark) if dark.all() else 0

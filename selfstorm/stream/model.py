@@ -95,6 +95,7 @@ def learn_model(settings: Settings, first_window: Array, compute: Compute) -> Se
     darkest = float(np.quantile(first_window.mean(0), 0.01))
     level = np.concatenate([levels(part - darkest) for part in _parts(first_window)])
     dark = dark_among(first_window, level)
+    without_light = _where(first_window, dark)
     first_window, level = _where(first_window, ~dark), level[~dark]
     calm = _where(first_window, ~flashes(level, level))
     hot = hot_pixels(calm)
@@ -107,7 +108,10 @@ def learn_model(settings: Settings, first_window: Array, compute: Compute) -> Se
     psf = (unknown_psf(settings.psf, OUT_OF_FOCUS) if lost else find_psf(moments, settings.pixel_nm, settings.psf)).psf
     learning = PsfLearning(moments, len(calm), settings.psf, holds_first_window=True, focus=focus)
     # Frames are ingested in parts, and the first part may hold nothing but dark ones.
-    light = LightLevels(levels(camera.photons(good))[-MAX_LEVELS:]) if dark.any() else LightLevels()
+    light = LightLevels()
+    if dark.any():
+        lit_levels = levels(camera.photons(good))[-MAX_LEVELS:]
+        light = LightLevels(lit_levels, dark=float(np.median(levels(camera.photons(without_light)))))
     state = FieldState(psf_learning=learning, light=light)
     return model_of(settings, Calibration(psf, camera, hot, saturation_level(good)), compute, state)
 

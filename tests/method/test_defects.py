@@ -123,6 +123,12 @@ def test_dark_frames_do_not_count_however_many_they_are(clean, order):
     assert f"{len(dark)} frames left out: recorded while the light was off" in results[0].notes
 
 
+def test_dark_frames_are_left_out_where_the_offset_is_below_them(clean):
+    raw = np.r_[dark_frames_like(clean, 10), clean]
+    settings = Settings(100.0, Gaussian(110.0), 60.0, 4.0, estimate="density", quality="fast")
+    assert reconstruct(learned(settings, raw, CPU), raw).frames == len(clean)
+
+
 def test_dark_frames_are_left_out_of_parts_that_hold_no_others(clean):
     raw = np.r_[dark_frames_like(clean, 20), clean]
     model = learned(Settings(100.0, quality="fast", estimate="density"), raw, CPU)

@@ -35,6 +35,7 @@ class PictureEvidence:
         moving_share: Share of that distance in the frames as the picture draws them; 0 where it follows the motion.
         psf_limit_nm: Width of the widest PSF in focus; None where it is not known.
         blinking_nm: Width of what blinks where none of it is in focus; None elsewhere.
+        saturated_share: Share of the pixel values that are saturated.
     """
 
     picture: Tensor
@@ -53,6 +54,7 @@ class PictureEvidence:
     moving_share: float = 1.0
     psf_limit_nm: float | None = None
     blinking_nm: float | None = None
+    saturated_share: float = 0.0
 
 
 def misfit(evidence: PictureEvidence) -> float:
@@ -67,6 +69,11 @@ def misfit(evidence: PictureEvidence) -> float:
     noise = light / evidence.frames
     shown, left = shown - noise, left - noise
     return min(max(left, 0.0) / shown, 1.0) if shown > noise else 0.0
+
+
+def saturated(evidence: PictureEvidence) -> float:
+    """Return the share of the pixel values that are saturated."""
+    return evidence.saturated_share
 
 
 def agreement(evidence: PictureEvidence) -> float | None:

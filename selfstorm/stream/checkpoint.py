@@ -25,6 +25,7 @@ from selfstorm.errors import InputError, first_line
 from selfstorm.frames import Array
 from selfstorm.io.atomic_files import atomic_write
 from selfstorm.physics.camera import Camera
+from selfstorm.physics.masked import FieldMask
 from selfstorm.physics.operators import Grid
 from selfstorm.psf.models import psf_from_dict, psf_to_dict
 from selfstorm.stream.accumulation_state import accumulation_from, accumulation_tensors
@@ -140,7 +141,8 @@ def load_checkpoint(path: Path, settings: Settings, field: tuple[int, int], comp
         facts.camera_origin,
     )
     try:
-        calibration = Calibration(psf_from_dict(facts.psf), camera, _hot_pixels(tensors, field))
+        hot, mask = _hot_pixels(tensors, field), _mask(tensors, field)
+        calibration = Calibration(psf_from_dict(facts.psf), camera, hot, mask=mask)
         learning = PsfLearning(_moments(tensors), facts.frames, settings.psf)
         grid = Grid(*field, settings.grid_scale, settings.pixel_nm)
         state = FieldState(
@@ -159,6 +161,8 @@ def _tensors_of(model: SequenceModel) -> dict[str, Tensor]:
     moments = model.state.psf_learning.up_to_date().moments.state()
     tensors = {f"moments.{name}": torch.tensor(values) for name, values in moments.items()}
     tensors["hot"] = torch.tensor(model.calibration.hot_pixels)
+    if (masked := model.calibration.mask.masked) is not None:
+        tensors["masked"] = torch.tensor(masked)
     if model.state.density is not None:
         tensors["density"] = model.state.density.detach().cpu().clone()
     return tensors | model.state.history.state() | accumulation_tensors(model.state.accumulation)
@@ -176,6 +180,15 @@ def _hot_pixels(tensors: dict[str, Tensor], field: tuple[int, int]) -> Array:
     if hot is None or hot.dtype != torch.bool or hot.shape != tuple(field):
         raise InputError("no map of hot pixels for this field", where="state")
     return np.asarray(hot.numpy())
+
+
+def _mask(tensors: dict[str, Tensor], field: tuple[int, int]) -> FieldMask:
+    masked = tensors.get("masked")
+    if masked is None:
+        return FieldMask()
+    if masked.dtype != torch.bool or masked.shape != tuple(field) or bool(masked.all()):
+        raise InputError("no map of masked pixels for this field", where="state")
+    return FieldMask(np.asarray(masked.numpy()))
 
 
 def _density(tensors: dict[str, Tensor], grid: Grid, device: torch.device) -> Tensor | None:

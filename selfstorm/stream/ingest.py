@@ -62,11 +62,17 @@ def ingest(model: SequenceModel, raw: Array, span: WindowSpan) -> SequenceModel:
     with torch.inference_mode():
         if not valid.all():
             y = y[torch.as_tensor(np.flatnonzero(valid)).to(compute.device)]
-        model = model.with_state(psf_learning=model.state.psf_learning.with_frames(y, span.to_come))
+        model = model.with_state(psf_learning=model.state.psf_learning.with_frames(_seen(model, y), span.to_come))
         if not valid.any():
             return model
         raw, model = raw[valid], _with_saturation(model, raw[valid])
         return update_history(model, raw, _restored(model, raw, y), replace(span, numbers=span.numbers[valid]))
+
+
+def _seen(model: SequenceModel, y: Tensor) -> Tensor:
+    """Return the part of frames (T, H, W) without masked pixels."""
+    rows, columns = model.calibration.mask.clear_part
+    return y[:, rows, columns]
 
 
 def _restored(model: SequenceModel, raw: Array, y: Tensor) -> Tensor:
@@ -104,7 +110,7 @@ def _with_saturation(model: SequenceModel, raw: Array) -> SequenceModel:
     calibration = model.calibration
     if not np.isinf(calibration.saturation_adu):
         return model
-    level = saturation_level(interpolate_hot_pixels(raw, calibration.hot_pixels))
+    level = saturation_level(interpolate_hot_pixels(calibration.mask.filled(raw), calibration.hot_pixels))
     return replace(model, calibration=replace(calibration, saturation_adu=level))
 
 
@@ -154,7 +160,7 @@ def _next_scene(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan) -
     The camera stays, and so does the PSF until frames contradict it.
     """
     state = model.state.for_next_scene(int(span.numbers[0]), model.calibration.psf)
-    learning = state.psf_learning.with_frames(y)
+    learning = state.psf_learning.with_frames(_seen(model, y))
     return update_history(replace(model, state=replace(state, psf_learning=learning)), raw, y, span)
 
 

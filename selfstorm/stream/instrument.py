@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from selfstorm.frames import Array
 from selfstorm.physics.background import SplineSurface, background_splines
 from selfstorm.physics.bad_data import interpolate_hot_pixels
 from selfstorm.physics.camera import Camera
+from selfstorm.physics.masked import FieldMask
 from selfstorm.physics.operators import Grid, Imaging, LaggedCovariance
 from selfstorm.psf.models import Psf
 from selfstorm.stages.out_of_focus import OutOfFocusBackground
@@ -27,25 +28,27 @@ class Calibration:
         camera: given, or learned from the first window.
         hot_pixels: (H, W) bool, pixels whose values are replaced by their neighbours'.
         saturation_adu: value at which the camera clips, infinite where none was seen to.
+        mask: pixels that show a constant instead of light.
     """
 
     psf: Psf
     camera: Camera
     hot_pixels: Array
     saturation_adu: float = math.inf
+    mask: FieldMask = field(default_factory=FieldMask)
 
     def photons(self, raw: Array, out: Array | None = None) -> Array:
         """Convert frames (T, H, W) from ADU to float32 photons.
 
-        Hot pixels are interpolated. The result is written into `out` where given.
+        Masked pixels are filled, hot ones interpolated. The result is written into `out` where given.
         """
-        return self.camera.photons(interpolate_hot_pixels(raw, self.hot_pixels), out)
+        return self.camera.photons(interpolate_hot_pixels(self.mask.filled(raw), self.hot_pixels), out)
 
     def saturated(self, raw: Array) -> Array:
         """Find the saturated values of frames (T, H, W) ADU: bool."""
         if math.isinf(self.saturation_adu):
             return np.zeros(raw.shape, bool)
-        return np.asarray((raw >= self.saturation_adu) & ~self.hot_pixels)
+        return np.asarray((self.mask.filled(raw) >= self.saturation_adu) & ~self.hot_pixels)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,6 +18,7 @@ from selfstorm.errors import InputError
 from selfstorm.frames import Array
 from selfstorm.physics.bad_data import dark_among, flashes, hot_pixels, interpolate_hot_pixels, levels, saturation_level
 from selfstorm.physics.camera import calibrate
+from selfstorm.physics.masked import FieldMask
 from selfstorm.physics.operators import Grid
 from selfstorm.psf.models import Psf
 from selfstorm.stream.compute_resources import Compute
@@ -92,6 +93,8 @@ def learn_model(settings: Settings, first_window: Array, compute: Compute) -> Se
     if min(height, width) < MIN_SIDE_PX:
         raise InputError(f"a field of {width} x {height} pixels", hint=f"give at least {MIN_SIDE_PX} on each side")
     first_window = _finite(first_window)
+    mask = FieldMask.found_in(first_window)
+    first_window = mask.filled(first_window)
     darkest = float(np.quantile(first_window.mean(0), 0.01))
     level = np.concatenate([levels(part - darkest) for part in _parts(first_window)])
     dark = dark_among(first_window, level)
@@ -102,7 +105,7 @@ def learn_model(settings: Settings, first_window: Array, compute: Compute) -> Se
     good = interpolate_hot_pixels(calm, hot)
     camera = calibrate(good, settings.offset_adu, settings.gain_adu_per_electron)
     moments = FieldMoments()
-    moments.add(camera.photons(good))
+    moments.add(camera.photons(good)[:, *mask.clear_part])
     focus = assess_focus(moments, settings.pixel_nm, settings.psf)
     lost = focus is not None and focus.lost
     psf = (unknown_psf(settings.psf, OUT_OF_FOCUS) if lost else find_psf(moments, settings.pixel_nm, settings.psf)).psf
@@ -113,7 +116,8 @@ def learn_model(settings: Settings, first_window: Array, compute: Compute) -> Se
         lit_levels = levels(camera.photons(good))[-MAX_LEVELS:]
         light = LightLevels(lit_levels, dark=float(np.median(levels(camera.photons(without_light)))))
     state = FieldState(psf_learning=learning, light=light)
-    return model_of(settings, Calibration(psf, camera, hot, saturation_level(good)), compute, state)
+    calibration = Calibration(psf, camera, hot, saturation_level(good), mask)
+    return model_of(settings, calibration, compute, state)
 
 
 def _finite(frames: Array) -> Array:

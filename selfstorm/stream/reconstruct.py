@@ -14,10 +14,12 @@ from torch import Tensor
 
 from selfstorm.calibration.focus import widest_in_focus_nm
 from selfstorm.compute.batching import out_of_memory
+from selfstorm.localizations import Localizations
 from selfstorm.metrics.picture_metrics import PictureEvidence
 from selfstorm.metrics.registry import METRICS
 from selfstorm.metrics.self_consistency import assess, resampled, shows_structure
 from selfstorm.physics.background import fit_background
+from selfstorm.physics.masked import FieldMask
 from selfstorm.physics.operators import Grid, LaggedCovariance
 from selfstorm.reconstruction import Reconstruction, State
 from selfstorm.stages.covariances import WindowStatistics, statistics_of
@@ -293,12 +295,16 @@ def _picture(
         found, picture = found.where(torch.zeros_like(found.frame, dtype=torch.bool)), picture * 0
         parts = replace(parts, found=found, total=parts.total * 0)
     picture = resampled(picture, grid.height * settings.scale)
-    drawn_picture = picture.cpu().numpy()
+    mask = model.calibration.mask
+    drawn_picture = mask.blank(picture.cpu().numpy(), settings.scale)
     if not np.isfinite(drawn_picture).all():
         raise FloatingPointError("the reconstruction of this window is not finite")
     consistency = None
     if level.measure_quality:
         consistency = assess(picture, parts.total, operators.imaging, grid, parts.seen)
+    if found is not None and mask.masked is not None:
+        found = _unmasked(found, mask, settings.pixel_nm)
+        parts = replace(parts, found=found)
     verdict = model.state.iteration_choice.verdict
     evidence = PictureEvidence(
         picture,
@@ -317,6 +323,7 @@ def _picture(
         0.0 if parts.corrected else parts.frames / len(window),
         widest_in_focus_nm(settings.pixel_nm, settings.psf),
         _blinking_nm(model),
+        window.saturated_share,
     )
     metrics = METRICS.measure("picture", evidence, costly=level.measure_quality)
     if level.measure_quality:
@@ -343,11 +350,17 @@ def _picture(
             psf=model.calibration.psf,
             localizations=found,
             metrics=metrics,
-            error_map=None if consistency is None else consistency.error_map,
+            error_map=None if consistency is None else mask.blank(consistency.error_map),
             trust_map=None if claims.evidence is None or not level.measure_quality else claims.evidence.trust_map,
             accumulation=accumulation if settings.estimate == "fused" else None,
         ),
     )
+
+
+def _unmasked(found: Localizations, mask: FieldMask, pixel_nm: float) -> Localizations:
+    """Select the localisations outside masked pixels."""
+    shown = mask.shows(*((at / pixel_nm).cpu().numpy() for at in (found.y_nm, found.x_nm)))
+    return found.where(torch.as_tensor(shown, device=found.frame.device))
 
 
 def _blinking_nm(model: SequenceModel) -> float | None:
@@ -404,6 +417,9 @@ def _notes(model: SequenceModel, none_found: bool, empty: bool, iterations: int)
     notes = [f"{part}" for part in (model.calibration.psf, model.calibration.camera) if "assumed" in part.origin]
     if hot := int(model.calibration.hot_pixels.sum()):
         notes.append(f"{hot} hot pixel{'s' * (hot > 1)} replaced by the median of neighbouring pixels")
+    if (masked := model.calibration.mask.masked) is not None:
+        share = float(masked.mean())
+        notes.append(f"{share:.0%} of the field shows a constant instead of light; nothing is drawn there")
     verdict = model.state.iteration_choice.verdict
     focus = model.state.psf_learning.focus
     if focus is not None and focus.lost:

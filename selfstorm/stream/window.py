@@ -91,14 +91,8 @@ class WindowFrames:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes for the user on frames left out and on saturated pixels."""
-        notes = [f"{n} frame{'s' * (n > 1)} left out: {why}" for why, n in Counter(self.rejected).items()]
-        if (share := self.saturated_share) > 0:
-            notes.append(
-                f"{max(share, 1e-4):.2%} of the pixel values are saturated and were restored from their neighbours; "
-                "lower the laser power, the exposure or the camera's gain"
-            )
-        return tuple(notes)
+        """Notes for the user on frames left out."""
+        return tuple(f"{n} frame{'s' * (n > 1)} left out: {why}" for why, n in Counter(self.rejected).items())
 
 
 def check_enough(frames: int, rejected: tuple[str, ...]) -> None:

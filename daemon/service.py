@@ -37,6 +37,7 @@ from daemon.keys.store import Keyring
 from daemon.live_config import LiveConfig
 from daemon.processing.checkpoint_writer import CheckpointWriter
 from daemon.processing.manifest import Manifest
+from daemon.processing.light_check import LightCheck
 from daemon.processing.pixel_size_check import PixelSizeCheck
 from daemon.processing.sinks import PublisherSink, Sink
 from daemon.processing.worker import Worker
@@ -117,7 +118,7 @@ class Service:
             sinks.append(PictureWriter(config.save, health))
         if config.localizations is not None:
             sinks.append(LocalizationWriter(config.localizations, health))
-        sinks += [PixelSizeCheck(health), Manifest(config, health, device)]
+        sinks += [PixelSizeCheck(health), LightCheck(health), Manifest(config, health, device)]
         if config.checkpoint is not None:
             sinks.append(CheckpointWriter(config.checkpoint, health))
         return sinks

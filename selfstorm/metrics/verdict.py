@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from selfstorm.metrics.finding import Finding, Level
 
 NAME = "Verdict"
+OUT_OF_FOCUS = "out of focus"
 GOOD_FIDELITY = 0.75
 BAD_FIDELITY = 0.35
 MAX_FALSE_SHARE = 0.4
@@ -30,7 +31,7 @@ def verdict(metrics: Mapping[str, float]) -> Finding | None:
     widest_nm = metrics.get("blinking_nm", metrics.get("psf_sigma_nm", 0.0))
     if widest_nm > (limit_nm := metrics.get("psf_limit_nm", math.inf)):
         why = f"What blinks is {widest_nm:.0f} nm wide (sigma), wider than light in focus ({limit_nm:.0f} nm)."
-        return Finding(NAME, "out of focus", "bad", why, "Focus, and check the pixel size.")
+        return Finding(NAME, OUT_OF_FOCUS, "bad", why, "Focus, and check the pixel size.")
     if "emitters_per_frame" not in metrics:
         return None
     if metrics["emitters_per_frame"] == 0:

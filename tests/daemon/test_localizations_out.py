@@ -12,6 +12,7 @@ from daemon_process import Daemon, Results, posix, simulated
 from daemon.config import load_defaults
 from daemon.control.commands import account
 from daemon.health import Health
+from daemon.processing.light_check import LightCheck
 from daemon.processing.pixel_size_check import PixelSizeCheck
 from daemon.recording.localization_writer import LocalizationWriter
 from selfstorm.errors import InputError
@@ -166,6 +167,17 @@ def test_a_pixel_size_whose_psf_no_light_has_is_doubted_once(health):
     (first, second) = events(health)
     assert (first[0], "check the pixel size of 1000 nm" in first[1]) == ("pixel_size_doubtful", True)
     assert "check the pixel size of 10 nm" in second[1]
+
+
+def test_saturation_and_a_lost_focus_are_reported_when_they_begin(health):
+    check, good = LightCheck(health), {"saturated": 0.0, "emitters_per_frame": 3.0, "psf_limit_nm": 200.0}
+    for changes in ({"saturated": 0.03}, {"saturated": 0.04}, {}, {"blinking_nm": 350.0}, {"saturated": 0.001}):
+        result = SimpleNamespace(metrics=good | changes)
+        check.result(SimpleNamespace(made=SimpleNamespace(result=result)))
+    reported = events(health)
+    assert [code for code, _ in reported] == ["saturated", "out_of_focus", "saturated"]
+    assert all(part in reported[0][1] for part in ("3.00 % of the pixel values", "Lower the laser power"))
+    assert "350 nm wide" in reported[1][1]
 
 
 @posix

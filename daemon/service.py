@@ -36,8 +36,8 @@ from daemon.keys.loopback import is_loopback
 from daemon.keys.store import Keyring
 from daemon.live_config import LiveConfig
 from daemon.processing.checkpoint_writer import CheckpointWriter
-from daemon.processing.manifest import Manifest
 from daemon.processing.light_check import LightCheck
+from daemon.processing.manifest import Manifest
 from daemon.processing.pixel_size_check import PixelSizeCheck
 from daemon.processing.sinks import PublisherSink, Sink
 from daemon.processing.worker import Worker

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+from collections import Counter
 from pathlib import Path
 
 from daemon.health import Health
@@ -28,7 +29,7 @@ class Snapshots(threading.Thread):
     def __init__(self, folder: Path, health: Health) -> None:
         super().__init__(name="snapshots", daemon=True)
         self._folder, self._health = folder, health
-        self._named: set[Path] = set()
+        self._names: Counter[str] = Counter()
         self._waiting: queue.Queue[tuple[Path, Picture] | None] = queue.Queue(MAX_WAITING)
 
     def save(self, picture: Picture, raw: Picture | None) -> Path:
@@ -39,31 +40,24 @@ class Snapshots(threading.Thread):
             raw: mean of camera frames; saved too where it is of the same window.
 
         Returns:
-            Path that the picture will have.
+            Path that the picture will have, unless a file of an earlier run has it: the event says which it got.
 
         Raises:
             RefusedRequestError: too many snapshots wait to be written.
         """
         header = picture[0]
-        name = f"snapshot-{header.run[:8]}-window-{header.window}"
-        wanted = [(self._free(f"{name}.ome.tif"), picture)]
+        of_window, ending = f"snapshot-{header.run[:8]}-window-{header.window}", ".ome.tif"
+        number = self._names[of_window] + 1
+        name = f"{of_window}-{number}" if number > 1 else of_window
+        wanted = [(self._folder / f"{name}{ending}", picture)]
         if raw is not None and raw[0].window == header.window:
-            wanted.append((self._free(f"{name}-raw.ome.tif"), raw))
+            wanted.append((self._folder / f"{name}-raw{ending}", raw))
         if self._waiting.qsize() + len(wanted) > MAX_WAITING:
             raise RefusedRequestError("earlier snapshots are still being written")
+        self._names = Counter({of_window: number})
         for one in wanted:
             self._waiting.put(one)
         return wanted[0][0]
-
-    def _free(self, name: str) -> Path:
-        """Choose a name that no file has, nor one that still waits."""
-        path, number = self._folder / name, 1
-        while path in self._named or free_path(path) != path:
-            number += 1
-            stem, dot, ending = name.partition(".")
-            path = self._folder / f"{stem}-{number}{dot}{ending}"
-        self._named.add(path)
-        return path
 
     def close(self) -> None:
         """Write what is queued, and end."""
@@ -74,8 +68,8 @@ class Snapshots(threading.Thread):
         """Write queued snapshots until the thread is closed."""
         while (wanted := self._waiting.get()) is not None:
             path, (header, pixels) = wanted
-            self._named.discard(path)
             try:
+                path = free_path(path)
                 make_folder(self._folder, "let the daemon write there, or save elsewhere")
                 with OmeTiffWriter(path, header.pixel_nm) as writer:
                     writer.add(pixels, header.model_dump(mode="json", exclude={"shape", "dtype"}))

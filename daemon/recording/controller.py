@@ -12,7 +12,11 @@ from pathlib import Path
 
 from daemon.health import Health
 from daemon.recording.supervisor import Reached, RecorderSupervisor
+from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import make_folder
+
+MAX_FOLDER_S = 0.3  # control answers within half a second
+OTHER_FOLDER = "choose another folder to record into"
 
 
 class RecordingController:
@@ -36,6 +40,7 @@ class RecordingController:
         self._late, self._whole = True, False
         self._recorder: RecorderSupervisor | None = None
         self._recorded_in: Path | None = None
+        self._making: threading.Thread | None = None
 
     def start(self, folder: Path | None = None, *, late: bool = True) -> Path:
         """Request a recording of the raw frames.
@@ -48,16 +53,44 @@ class RecordingController:
             Folder of the recording; of the running one if there is one.
 
         Raises:
-            InputError: the folder cannot be made.
+            InputError: the folder cannot be made, or its drive does not answer.
         """
         with self._lock:
-            if self._wanted is None or self._stopped:
-                wanted = folder or self._folder / f"recording-{datetime.now():%Y%m%d-%H%M%S-%f}"
-                make_folder(wanted, "choose another folder to record into")
-                self._wanted, self._late, self._whole = wanted, late, folder is not None
-                if folder is None:
-                    self._health.event("info", "recording_started", f"into {wanted}")
-            return self._wanted
+            if self._wanted is not None and not self._stopped:
+                return self._wanted
+        wanted = folder or self._folder / f"recording-{datetime.now():%Y%m%d-%H%M%S-%f}"
+        if folder is None:
+            self._make_in_time(wanted)
+        else:
+            make_folder(wanted, OTHER_FOLDER)
+        with self._lock:
+            self._wanted, self._late, self._whole = wanted, late, folder is not None
+        if folder is None:
+            self._health.event("info", "recording_started", f"into {wanted}")
+        return wanted
+
+    def _make_in_time(self, folder: Path) -> None:
+        """Make a folder in a thread of its own: a network drive can hang, and control must not.
+
+        Raises:
+            InputError: it cannot be made, or not in time; nothing is recorded then.
+        """
+        failed: list[InputError] = []
+
+        def make() -> None:
+            try:
+                make_folder(folder, OTHER_FOLDER)
+            except InputError as error:
+                failed.append(error)
+
+        if self._making is None or not self._making.is_alive():
+            self._making = threading.Thread(target=make, name="recording folder", daemon=True)
+            self._making.start()
+            self._making.join(MAX_FOLDER_S)
+        if self._making.is_alive():
+            raise InputError("the drive does not answer", where=folder.parent, hint="check it, and ask again")
+        if failed:
+            raise failed[0]
 
     def stop(self) -> None:
         """Stop recording; the recorded files are finished."""

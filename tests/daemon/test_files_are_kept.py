@@ -17,6 +17,7 @@ from daemon.live_config import LiveConfig
 from daemon.processing.checkpoint_writer import CheckpointWriter
 from daemon.processing.manifest import Manifest
 from daemon.processing.worker import Worker
+from daemon.recording import controller
 from daemon.recording.picture_writer import PictureWriter
 from selfstorm.errors import InputError
 from selfstorm.io import atomic_files
@@ -125,8 +126,35 @@ def test_every_snapshot_is_a_file_of_its_own(tmp_path):
     snapshots.close()
     assert len(set(paths)) == 3
     assert all(read_pictures(path).pictures.shape == (1, 8, 8) for path in paths)
+    before = [path.read_bytes() for path in paths]
     later = Snapshots(tmp_path, health)
-    assert later.save((one.header, one.picture), None) not in paths
+    later.save((one.header, one.picture), None)
+    later.start()
+    later.close()
+    assert [path.read_bytes() for path in paths] == before
+    assert Path(health.events_since(0)[-1].text) not in paths
+
+
+def test_a_drive_that_hangs_holds_up_neither_snapshots_nor_recordings(tmp_path, monkeypatch):
+    """Their answers come at once; what cannot be begun says so, and is begun once the drive is back."""
+    back, health = threading.Event(), Health(run="run")
+    original = Path.mkdir
+    monkeypatch.setattr(Path, "mkdir", lambda *line, **how: back.wait() and original(*line, **how))
+    monkeypatch.setattr("os.path.lexists", lambda path: back.wait() and Path(path).exists())
+    monkeypatch.setattr(controller, "MAX_FOLDER_S", 0.01)
+    snapshots, recording = Snapshots(tmp_path / "x", health), controller.RecordingController(tmp_path / "y", health)
+    snapshots.start()
+    one = picture(8, 1)
+    path = snapshots.save((one.header, one.picture), None)
+    for _ in range(2):
+        with pytest.raises(InputError, match="the drive does not answer; check it"):
+            recording.start()
+    assert not recording.wanted
+    back.set()
+    snapshots.close()
+    assert path.exists()
+    recording._making.join()
+    assert recording.start().is_dir()
 
 
 def test_a_key_file_is_never_replaced_even_when_it_appears_meanwhile(tmp_path, monkeypatch):

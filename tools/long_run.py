@@ -13,20 +13,16 @@ Linux only (limits and memory of another process).
 from __future__ import annotations
 
 import os
-import random
-import resource
-import signal
-import socket as sockets
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import click
+from disturbances import Console, Disturbances
 from fuzz import DAEMON, HOST, Attack, GoodFrames, Ports, memory_mb
 from mutations import VERBS
 
@@ -51,149 +47,11 @@ while True:
 SUBSCRIBERS = 4
 MESSAGES_A_ROUND, FRAMES_A_ROUND = 60, 5
 FRAMES_TOGETHER = 60  # without mutated messages between, which begin other streams: windows are completed
-DISTURBED_S = 4.0  # duration of a disturbance
 MAX_GROWTH_MB = 80.0
 ROW_S = 60.0
 START_MS = 600_000
 ACCOUNT_S = 15.0  # until the last frames are counted
-CONNECTIONS = 300
 WARM_UP = 0.3  # share of the time before memory is measured first
-SETTINGS: dict[str, tuple[object, ...]] = {
-    "reconstruction.window": (8, 20, 100, 100_000, 0, -1, 2**40, "x", None),
-    "reconstruction.stride": (1, 10, 100_000, 0, 1.5, None),
-    "reconstruction.scale": (2, 4, 8, 3),
-    "reconstruction.estimate": ("density", "emitters", "fused", "all"),
-    "reconstruction.region": ([0, 0, 3, 3], [0, 0, 8, 8], [20, 20, 4, 4], [0, 0, 999, 999], None),
-    "reconstruction.budget": (0.01, 1.0, 0.0, 1e308),
-    "optics.psf_sigma_nm": (10.0, 110.0, 5000.0, 0.0, None),
-    "optics.na": (0.001, 0.3, 1.4, None),
-    "optics.wavelength_nm": (200.0, 600.0, 2000.0, None),
-    "camera.pixel_nm": (1.1, 100.0, 10_000.0, None),
-    "camera.gain_adu_per_electron": (1e-9, 1.0, 1e9, None),
-}
-GOOD_SETTINGS = {
-    "reconstruction.window": 20,
-    "reconstruction.stride": 10,
-    "reconstruction.scale": 2,
-    "reconstruction.estimate": "density",
-    "reconstruction.region": None,
-    "reconstruction.budget": 1.0,
-    "optics.psf_sigma_nm": 110.0,
-    "optics.na": None,
-    "optics.wavelength_nm": None,
-    "camera.pixel_nm": 100.0,
-    "camera.gain_adu_per_electron": None,
-}
-
-
-class Console:
-    """Reads what the daemon logs, and stops reading now and then."""
-
-    def __init__(self, pipe: int) -> None:
-        self._pipe, self.flowing, self.text = pipe, threading.Event(), b""
-        self.flowing.set()
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        while self.flowing.wait() and (more := os.read(self._pipe, 65_536)):
-            self.text += more
-
-
-class Disturbances:
-    """Disturbances of the daemon, one at a time."""
-
-    def __init__(self, daemon: subprocess.Popen[bytes], ports: Ports, console: Console, seed: int) -> None:
-        self._daemon, self._ports, self._console = daemon, ports, console
-        self._random = random.Random(seed)  # noqa: S311  (no secret is made of it)
-        self.control = f"tcp://{HOST}:{ports.control}"
-        self.done: Counter[str] = Counter()
-        self.recordings = 1
-        self._undo: list[tuple[float, ExitStack]] = []
-
-    def one(self) -> None:
-        """Begin one disturbance, and end those that have lasted long enough."""
-        while self._undo and self._undo[0][0] < time.monotonic():
-            self._undo.pop(0)[1].close()
-        what = self._random.choice(
-            (self.settings, self.settings, self.settings, self.kill, self.stop, self.connections)
-        )
-        if self._random.random() < 0.3:
-            what = self._random.choice((self.few_files, self.small_files, self.blocked_console))
-        self.done[what.__name__] += 1
-        undo = ExitStack()
-        with suppress(ProcessLookupError):
-            what(undo)
-        self._undo.append((time.monotonic() + DISTURBED_S, undo))
-
-    def end(self) -> None:
-        """Undo everything, and set the good settings again."""
-        for _, undo in self._undo:
-            undo.close()
-        self._undo.clear()
-        ask(self.control, "set", 10_000, changes=GOOD_SETTINGS)
-        self.go_on()
-
-    def go_on(self) -> None:
-        """Resume the daemon, which mutated requests may have paused."""
-        with suppress(InputError):
-            ask(self.control, "resume", 5000)
-
-    def record_again(self) -> None:
-        """Begin another recording after one that was given up."""
-        with suppress(InputError):
-            ask(self.control, "record-start", 5000)
-            self.recordings += 1
-
-    def settings(self, undo: ExitStack) -> None:
-        """Set a few settings to anything."""
-        names = self._random.sample(list(SETTINGS), self._random.randrange(1, 4))
-        with suppress(InputError):
-            ask(self.control, "set", 5000, changes={name: self._random.choice(SETTINGS[name]) for name in names})
-
-    def kill(self, undo: ExitStack) -> None:
-        """Kill the recorder."""
-        if (pid := self._recorder()) is not None:
-            os.kill(pid, signal.SIGKILL)
-
-    def stop(self, undo: ExitStack) -> None:
-        """Let the recorder hang."""
-        if (pid := self._recorder()) is not None:
-            os.kill(pid, signal.SIGSTOP)
-            undo.callback(_quietly, os.kill, pid, signal.SIGCONT)
-
-    def connections(self, undo: ExitStack) -> None:
-        """Hold many connections that say nothing."""
-        for _ in range(CONNECTIONS):
-            with suppress(OSError):
-                port = self._random.choice((self._ports.results, self._ports.control))
-                undo.enter_context(sockets.create_connection((HOST, port), timeout=1))
-
-    def few_files(self, undo: ExitStack) -> None:
-        """Allow the daemon hardly more open files than it has."""
-        used = sum(1 for _ in Path(f"/proc/{self._daemon.pid}/fd").iterdir())
-        self._limit(resource.RLIMIT_NOFILE, used + self._random.randrange(6), undo)
-
-    def small_files(self, undo: ExitStack) -> None:
-        """Let the daemon's files grow no more, as on a full disk."""
-        self._limit(resource.RLIMIT_FSIZE, 1_000_000, undo)
-
-    def blocked_console(self, undo: ExitStack) -> None:
-        """Read nothing of the log for a while."""
-        self._console.flowing.clear()
-        undo.callback(self._console.flowing.set)
-
-    def _limit(self, which: int, value: int, undo: ExitStack) -> None:
-        before = resource.prlimit(self._daemon.pid, which)
-        resource.prlimit(self._daemon.pid, which, (value, before[1]))
-        undo.callback(_quietly, resource.prlimit, self._daemon.pid, which, before)
-
-    def _recorder(self) -> int | None:
-        for process in Path("/proc").iterdir():
-            with suppress(OSError, ValueError):
-                parent = int((process / "stat").read_text().rsplit(")")[-1].split()[1])
-                if parent == self._daemon.pid and b"daemon.recording" in (process / "cmdline").read_bytes():
-                    return int(process.name)
-        return None
 
 
 @click.command()
@@ -403,11 +261,6 @@ def _check(status: Status | None, folder: Path, console: Console) -> list[str]:
             faults.append(f"{path.name} cannot be read: {error}")
     print(f"read: {dict(read)}")
     return faults
-
-
-def _quietly(action: object, *arguments: object) -> None:
-    with suppress(OSError):
-        action(*arguments)  # type: ignore[operator]
 
 
 if __name__ == "__main__":

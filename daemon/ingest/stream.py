@@ -34,6 +34,11 @@ class Outage:
     away_s: float
 
 
+NUMBER_AGAIN = (
+    "a frame number came twice or went back: two programs publish one stream, or it began again under its name"
+)
+
+
 class StreamReceiver:
     """One stream: its ledger and its windows.
 
@@ -77,7 +82,7 @@ class StreamReceiver:
         self._check(header.seq)
         gap = self._ledger.frame(header.seq)
         if gap is None:
-            raise RefusedError("a frame number came twice or went back: a stream that begins again needs a new name")
+            raise RefusedError(NUMBER_AGAIN)
         fits = (header.shape, header.dtype) == ((self.info.height, self.info.width), self.info.dtype)
         self._health.frames(sent=gap + 1, missing=gap, received=1, **{"used" if fits else "rejected": 1})
         self._health.frame_arrived()

@@ -8,7 +8,8 @@ import pytest
 
 from daemon.health import Health
 from daemon.ingest import receiver as receiving
-from daemon.ingest.receiver import ANOTHER_STREAM, FrameReceiver
+from daemon.ingest.receiver import ANOTHER_STREAM, FrameReceiver, RefusedError
+from daemon.ingest.stream import NUMBER_AGAIN
 from daemon.ingest.windows import WindowQueue
 from daemon.protocol.codec import Received
 from daemon.protocol.messages import FrameHeader, Heartbeat
@@ -68,11 +69,27 @@ def test_a_stream_that_comes_back_goes_on_where_it_was(receiver):
     assert account(receiver) == (6, 2, 2)
 
 
+@pytest.mark.parametrize("ahead", [0, 3, 100])
+def test_two_programs_that_publish_one_stream_name_are_named(receiver, ahead):
+    """The program that is ahead is followed; no frame of the other is taken for one of it, nor for a bad network."""
+    feed(receiver._sort, info(GOOD))
+    refused = []
+    for one, other in zip(frames(GOOD, 0, 20), frames(GOOD, ahead, 20), strict=True):
+        for message in (other, one):
+            try:
+                receiver._sort(message)
+            except RefusedError as error:
+                refused.append(str(error))
+    assert account(receiver) == (20, 0, ahead)
+    assert refused == [NUMBER_AGAIN] * 20
+    assert "two programs publish one stream" in NUMBER_AGAIN
+
+
 def test_streams_that_are_described_do_not_excuse_one_that_is_not(receiver, monkeypatch):
     feed(receiver._sort, info(GOOD), *frames(OTHER, 0, 1), info(GOOD))
     later_s = time.monotonic() + 3
     monkeypatch.setattr(receiving, "time", SimpleNamespace(monotonic=lambda: later_s))
-    with pytest.raises(receiving.RefusedError, match="not described"):
+    with pytest.raises(RefusedError, match="not described"):
         feed(receiver._sort, *frames(OTHER, 1, 1))
 
 

@@ -73,7 +73,10 @@ class Health:
             self._fields |= {k: printable(v) if isinstance(v, str) else v for k, v in fields.items()}
 
     def output_ended(self, name: str, why: str) -> None:
-        """Report that an output writes no more: its path in the status is empty, and the reason stays."""
+        """Report that an output ended.
+
+        Its path in the status is empty from now on, and the reason stays.
+        """
         with self._lock:
             ended = {**self._fields.get("outputs_ended", {}), name: printable(why)}
             self._fields |= {name: "", "outputs_ended": ended}

@@ -70,7 +70,9 @@ class RecordingController:
         return wanted
 
     def _make_in_time(self, folder: Path) -> None:
-        """Make a folder in a thread of its own: a network drive can hang, and control must not.
+        """Make a folder in a thread of its own.
+
+        A network drive can hang, and control must not.
 
         Raises:
             InputError: it cannot be made, or not in time; nothing is recorded then.

@@ -35,7 +35,10 @@ class MovieFrames:
 
     @property
     def missing(self) -> int:
-        """Frames that were lost, those before the first and after the last of the movie too where the file tells."""
+        """Frames that were lost.
+
+        Those before the first and after the last that are there too, where the file tells of them.
+        """
         return (self._movie.acquisition.frames or self.length) - len(self.numbers)
 
     def read(self, numbers: Array) -> Array:

@@ -74,7 +74,9 @@ class Disturbances:
         self._random = random.Random(seed)  # noqa: S311  (no secret is made of it)
         self.control = f"tcp://{HOST}:{ports.control}"
         self.done: Counter[str] = Counter()
-        self.recordings = 1
+        self.recordings, self._folder = 1, "raw"  # the folder of the newest
+        limits = (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE)
+        self._limits = {which: resource.prlimit(daemon.pid, which) for which in limits}
         self._undo: list[tuple[float, ExitStack]] = []
 
     def one(self) -> None:
@@ -108,8 +110,9 @@ class Disturbances:
     def record_again(self) -> None:
         """Begin another recording after one that was given up."""
         with suppress(InputError):
-            ask(self.control, "record-start", 5000)
-            self.recordings += 1
+            folder = Path(ask(self.control, "record-start", 5000)["folder"]).name
+            self.recordings += folder != self._folder  # it may be the one that runs
+            self._folder = folder
 
     def settings(self, undo: ExitStack) -> None:
         """Set a few settings to anything."""
@@ -150,7 +153,7 @@ class Disturbances:
         undo.callback(self._console.flowing.set)
 
     def _limit(self, which: int, value: int, undo: ExitStack) -> None:
-        before = resource.prlimit(self._daemon.pid, which)
+        before = self._limits[which]  # not the limit of now, which another disturbance may have lowered
         resource.prlimit(self._daemon.pid, which, (value, before[1]))
         undo.callback(_quietly, resource.prlimit, self._daemon.pid, which, before)
 

@@ -95,8 +95,8 @@ class RecorderSupervisor:
         """Take over its reports; restart it if it died."""
         self._hear()
         limit_s = MAX_SILENCE_S if self._answered else START_S
-        if self.stopped:
-            self._account()
+        if self.stopped or self._child is None:
+            self._account(final=True)  # nothing is under way: no process records
         if self._child is None:
             if not self.stopped and time.monotonic() >= self._restart_due_s:
                 self._restart()

@@ -236,6 +236,22 @@ def test_a_process_that_cannot_be_started_is_tried_again_for_ever(rig, monkeypat
         rig.supervisor.check()
 
 
+@pytest.mark.parametrize("whole", [True, False])
+def test_frames_are_missing_while_no_recorder_can_be_started(rig, monkeypatch, whole):
+    def start(*_):
+        raise InputError("no process can be started (Too many open files)")
+
+    monkeypatch.setattr("daemon.recording.supervisor.ChildProcess", start)
+    rig.sent = 7
+    reached = lambda: Reached(rig.sent, INFO.stream, rig.sent)  # noqa: E731
+    rig.supervisor = RecorderSupervisor("tcp://127.0.0.1:1", rig.folder, rig.health, reached, whole=whole)
+    rig.supervisor.check()
+    rig.sent += 5
+    rig.supervisor.check()
+    status = rig.health.status()
+    assert (status.recorded_frames, status.recording_missing) == (0, 12 if whole else 5)
+
+
 def test_a_requested_recording_after_one_that_was_given_up_is_a_new_one(rig, tmp_path):
     controller = RecordingController(tmp_path, rig.health)
     first = controller.start()

@@ -28,14 +28,17 @@ class Arrivals:
     def __init__(self) -> None:
         self._calls: deque[tuple[float, int]] = deque(maxlen=CALLS)
         self._stamps: deque[tuple[int, float]] = deque(maxlen=STAMPS)
+        self._period_s: float | None = None  # until the next call or stamp
 
     def newest_was(self, number: int, sent_s: float) -> None:
         """Learn that a call sent at this time found this number to be the newest."""
         self._calls.append((sent_s, number))
+        self._period_s = None
 
     def stamped(self, number: int, camera_ms: float) -> None:
         """Learn the camera's clock of an image."""
         self._stamps.append((number, camera_ms / 1000))
+        self._period_s = None
 
     @property
     def period_s(self) -> float:
@@ -43,6 +46,11 @@ class Arrivals:
 
         It is measured by the camera's clock where there is one, unless images come faster than that says.
         """
+        if self._period_s is None:
+            self._period_s = self._measured_s()
+        return self._period_s
+
+    def _measured_s(self) -> float:
         calls = [(number, sent_s) for sent_s, number in self._calls]
         stamps_s, calls_s = _period_s(self._stamps), _period_s(calls)
         if not (stamps_s and calls):

@@ -8,7 +8,7 @@ its end. So the size is asked before each image, and what was read with it is co
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,10 +18,6 @@ from selfstorm.frames import Array
 BYTES_PER_PIXEL = {"GRAY8": 1, "GRAY16": 2, "GRAY32": 4, "RGB32": 4, "RGB64": 8}
 MAX_FAULTS = 20  # one after the other, of images that should be there
 EMPTY = "buffer is empty"  # in the core's words
-
-
-class ImagesChangedError(SelfStormError):
-    """The camera has changed since the images in the buffer were taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +37,18 @@ class BufferedImage:
     received_s: float | None
     tags: dict[str, Any]
     pixels: Array | None
+
+
+class ImagesChangedError(SelfStormError):
+    """The camera has changed since the images in the buffer were taken.
+
+    Attributes:
+        image: that showed it; its number and times are right, its pixels are not used. None where none was fetched.
+    """
+
+    def __init__(self, image: BufferedImage | None = None) -> None:
+        super().__init__("the camera has changed since the images in the buffer were taken")
+        self.image = image
 
 
 class ImageBuffer:
@@ -83,20 +91,22 @@ class ImageBuffer:
         if tagged is None:
             return None
         tags = tagged.tags
-        number_of_bytes = self._check(tags)
-        number = int(tags["ImageNumber"])
         camera_ms = float(tags["ElapsedTime-ms"]) if "ElapsedTime-ms" in tags else None
-        pixels = tagged.pix if number_of_bytes and number not in kept else None
-        if pixels is not None and pixels.nbytes != number_of_bytes:
-            raise ImagesChangedError
-        return BufferedImage(number, camera_ms, _received_s(tags), tags, pixels)
+        image = BufferedImage(int(tags["ImageNumber"]), camera_ms, _received_s(tags), tags, None)
+        number_of_bytes = self._check(image)
+        if not number_of_bytes or image.number in kept:
+            return image
+        pixels = tagged.pix
+        if pixels.nbytes != number_of_bytes:
+            raise ImagesChangedError(image)
+        return replace(image, pixels=pixels)
 
     def _check_size(self) -> None:
         if int(self._core.get_image_buffer_size()) != self._bytes:
             raise ImagesChangedError
 
-    def _check(self, tags: dict[str, Any]) -> int:
-        """Compare the tags with the images before.
+    def _check(self, image: BufferedImage) -> int:
+        """Compare the tags of an image with those of the images before.
 
         The core wrote them right after it had copied the pixels.
 
@@ -106,12 +116,13 @@ class ImageBuffer:
         Raises:
             ImagesChangedError: the camera is another one, or its settings have changed.
         """
+        tags = image.tags
         found = width, height, pixel_type = int(tags["Width"]), int(tags["Height"]), str(tags["PixelType"])
         number_of_bytes = width * height * BYTES_PER_PIXEL.get(pixel_type, 0)
         if self._format is None and number_of_bytes != self._bytes:
             self._check_size()  # or a camera whose own buffer is larger than its images
         if self._format not in (None, found):
-            raise ImagesChangedError
+            raise ImagesChangedError(image)
         self._format = found
         return number_of_bytes
 

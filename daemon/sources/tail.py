@@ -24,6 +24,7 @@ from typing import Any
 from daemon.sources.arrivals import Arrivals
 from daemon.sources.camera import Lost
 from daemon.sources.losses import LossCause
+from daemon.sources.sequence_identity import ImageTimes, SequenceIdentity, max_disagreement
 
 MAX_LOOKS_PER_FRAME = 1.15
 SPARE_LOOKS = 8
@@ -33,8 +34,6 @@ BUSY_BACKLOG_S, MIN_BACKLOG = 0.1, 8
 HOLE_S = 0.3
 QUIET_PERIODS, QUIET_S = 3, 0.03
 LOOKS = 15  # whose usual time is that of a look
-RESTART_MIN_S, RESTART_SHARE = 0.2, 0.9
-UNWATCHED_S = 0.5
 UNCERTAIN = 4
 
 
@@ -49,8 +48,9 @@ class Tail:
         newest: highest number that is known; None before the first image.
         newest_s: time at which it came.
         looks: calls so far.
-        next_began_s: time at which the next sequence began, as far as an image of it showed; None while unknown.
+        next_began_s: time at which the next sequence, or its numbers, began; None while unknown.
         next_images: images of that sequence so far.
+        before_numbers: frames since the camera's clock began that came before number 0; None while unknown.
     """
 
     def __init__(self, first: int | None, capacity: int = 0) -> None:
@@ -61,16 +61,14 @@ class Tail:
         self._arrivals = Arrivals()
         self.newest: int | None = None
         self.newest_s = 0.0
-        self._clock_began_s: float | None = None  # when the camera's clock began, by ours
-        self._ran_s = 0.0  # of that clock
+        self._identity, self._newest_in_doubt = SequenceIdentity(), 0
         self._verified = False  # that none has come since the images were counted
-        self._heard_s = 0.0  # when the buffer answered last
-        self._unwatched = False  # for so long that another sequence may have begun
         self._oldest: int | None = first  # that was in the buffer when it was counted last
         self._images = 0  # in the buffer when `newest` was
         self.looks, self._fetched = 0, 0
         self.next_began_s: float | None = None
         self.next_images = 0
+        self.before_numbers: int | None = None
         self._took_s: deque[float] = deque(maxlen=LOOKS)
         self._search_newest = True
         self._emptied = 1
@@ -85,7 +83,7 @@ class Tail:
     @property
     def began_s(self) -> float | None:
         """Time at which the camera's clock began, by ours; None while unknown."""
-        return self._clock_began_s
+        return self._identity.clock_began_s
 
     @property
     def kept(self) -> Container[int]:
@@ -106,6 +104,14 @@ class Tail:
         return self._emptied > 0
 
     @property
+    def in_doubt(self) -> bool:
+        """True until it is known whether the images are of this sequence.
+
+        An image of a known number must be fetched again.
+        """
+        return self._identity.in_doubt
+
+    @property
     def searches_newest(self) -> bool:
         """True until the newest image is found."""
         return self._search_newest
@@ -124,6 +130,8 @@ class Tail:
         Returns:
             The distance from the newest image; None where it is better to wait a moment, or for a new image.
         """
+        if self.in_doubt:
+            return max(0, self._newest_in_doubt - self._identity.known_number)
         if self.newest is None or self._search_newest:
             return 0
         low, high = (self.newest, self.newest) if self._overrated else self._arrivals.bounds(at_s, self.newest)
@@ -151,38 +159,36 @@ class Tail:
     def took(self, sent_s: float, answered_s: float) -> None:
         """Record the duration of a call, with all queries that belong to it."""
         self._took_s.append(answered_s - sent_s)
-        self._heard(answered_s)
-        self._heard_s = sent_s  # the answer may be as old
+        self._identity.heard(sent_s, answered_s)
 
-    def found(
-        self,
-        number: int,
-        image: Any,
-        distance: int,
-        sent_s: float,
-        camera_ms: float | None,
-        received_s: float | None = None,
-    ) -> bool:
+    def found(self, stamp: ImageTimes, image: Any, distance: int, sent_s: float) -> bool:
         """Keep an image, and learn the newest number from it.
 
+        Where it is in doubt whether the image belongs to this sequence, it is not kept.
+
         Args:
-            number: of the image.
+            stamp: number and times of the image.
             image: to be passed on in its turn.
             distance: at which it was found.
             sent_s: time at which the call was sent.
-            camera_ms: the camera's clock; None where it has none.
-            received_s: time at which it was received, by our clock; None where that is not known.
 
         Returns:
             False where the image belongs to another sequence.
         """
         self.looks += 1
-        newest = number + distance
-        ran_s, began_s = self._clock(distance, sent_s, camera_ms, received_s)
-        if self._is_restart(newest, began_s):
-            self.next_began_s, self.next_images = began_s, newest + 1
+        number, newest = stamp.number, stamp.number + distance
+        disagrees = self.newest is not None and self._identity.disagrees(stamp)
+        if self.is_another(stamp, distance, sent_s) or (disagrees and self.in_doubt):
+            self.another_began(stamp, distance, sent_s)
             return False
-        self._unwatched = False
+        if disagrees:
+            self._identity.in_doubt, self._newest_in_doubt = True, newest
+            return True
+        if self.in_doubt:
+            self._identity.settle()  # and the image is older than the newest one
+            return True
+        ran_s, began_s = self._identity.clock(stamp, distance, sent_s, self.period_s)
+        self._identity.passed(stamp)
         if self.newest is None and self._from_newest:
             self._passed = number - 1
         grew = self.newest is None or newest > self.newest
@@ -193,13 +199,12 @@ class Tail:
                 self._emptied += grew and self._verified  # or it came before they were counted: count once more
             self.newest, self.newest_s = newest, sent_s
         self._arrivals.newest_was(newest, sent_s)
-        if camera_ms is not None:
-            self._arrivals.stamped(number, camera_ms)
+        if stamp.camera_ms is not None:
+            self._arrivals.stamped(number, stamp.camera_ms)
         if grew and began_s is not None:
-            self._ran_s = ran_s
-            if received_s is None and self._clock_began_s is not None:
-                began_s = max(began_s, self._clock_began_s)  # the call took long to get there
-            self._clock_began_s, self.newest_s = began_s, began_s + ran_s
+            self.newest_s = self._identity.clock_ran(ran_s, began_s, late=stamp.received_s is None)
+            if self.before_numbers is None:
+                self.before_numbers = self._identity.before_numbers(ran_s, newest)
         if distance == 0:
             self._search_newest = False
         if number > self._passed and number not in self._kept:
@@ -207,6 +212,57 @@ class Tail:
             self._fetched += 1
         self._advance()
         return True
+
+    def is_another(self, stamp: ImageTimes, distance: int, sent_s: float) -> bool:
+        """Return True if an image shows by itself that another sequence has begun.
+
+        Args:
+            stamp: number and times of the image.
+            distance: at which it was found.
+            sent_s: time at which the call was sent.
+        """
+        if self.newest is None:
+            return False
+        _, began_s = self._identity.clock(stamp, distance, sent_s, self.period_s)
+        return stamp.number + distance < self.newest or self._identity.clock_began_again(began_s)
+
+    def unreadable(self, stamp: ImageTimes, distance: int, sent_s: float) -> bool:
+        """Learn of an image that cannot be read, for the camera was changed.
+
+        Args:
+            stamp: number and times of the image.
+            distance: at which it was found.
+            sent_s: time at which the call was sent.
+
+        Returns:
+            True where it is another sequence's, as far as number and time show.
+        """
+        disagrees = self.newest is not None and self._identity.disagrees(stamp)
+        another = self.is_another(stamp, distance, sent_s) or disagrees
+        if another:
+            self.another_began(stamp, distance, sent_s)
+        return another
+
+    def another_began(self, stamp: ImageTimes, distance: int, sent_s: float) -> None:
+        """Learn when another sequence began, and how many images it has.
+
+        The camera's clock began with it, unless only its numbers began again, perhaps after a restart: then the clock
+        began too early, and the time between two images shows when image 0 came.
+        """
+        self.next_images, period_s = stamp.number + distance + 1, self._steady_period_s
+        _, self.next_began_s = self._identity.clock(stamp, distance, sent_s, period_s)
+        if not period_s:
+            return
+        taken_s = sent_s if stamp.received_s is None else stamp.received_s
+        numbers_began_s = max(self.newest_s, taken_s - (stamp.number + 0.5) * period_s)
+        surely_s = (self.next_began_s or 0.0) + max_disagreement(stamp.number) * period_s
+        if self.next_began_s is None or self.next_began_s < self.newest_s - period_s / 2 or numbers_began_s > surely_s:
+            self.next_began_s = numbers_began_s
+
+    @property
+    def _steady_period_s(self) -> float:
+        """Time between two images, where possible by a clock that no call delays."""
+        return self._identity.period_s or self.period_s
 
     def counted(self, images: int, at_s: float, *, last: bool = False) -> None:
         """Learn how many images the buffer holds.
@@ -218,10 +274,10 @@ class Tail:
             at_s: time of the count.
             last: no image can be fetched any more, to see which sequence they are of.
         """
-        self._heard(at_s)
+        self._identity.heard(at_s, at_s)
         if self.newest is None:
             self._search_newest = images > 0
-        elif images < self._images or (self._unwatched and not last):  # or they are another sequence's
+        elif images < self._images or (self._identity.unwatched and not last):  # or they are another sequence's
             self._search_newest, self._emptied = images > 0, self._emptied + 1
         elif images > self._images:
             self.newest, self.newest_s = self.newest + images - self._images, at_s
@@ -238,11 +294,13 @@ class Tail:
         The newest one must be found again, and the images counted.
         """
         self.looks += 1
+        if self.in_doubt:
+            self._identity.settle()
         self._search_newest, self._emptied = True, self._emptied + 1
 
     def reattached(self) -> None:
         """Learn that nothing was heard for a while: another sequence may run."""
-        self._search_newest, self._emptied, self._unwatched = True, self._emptied + 1, True
+        self._search_newest, self._emptied, self._identity.unwatched = True, self._emptied + 1, True
 
     def settled(self, images: int, within_s: float = 0.0) -> LossCause | None:
         """Learn how many images are left, and give up the older ones.
@@ -304,38 +362,10 @@ class Tail:
         Returns:
             Number of images by the camera's frame time; 0 where that is unknown.
         """
-        period_s = self.period_s
+        period_s = self._steady_period_s
         if self.newest is None or not period_s:
             return 0
         return max(0, round((until_s - self.newest_s) / period_s - 0.5))
-
-    def _heard(self, at_s: float) -> None:
-        if self._heard_s and at_s - self._heard_s > UNWATCHED_S:
-            self._unwatched = True
-        self._heard_s = at_s
-
-    def _clock(
-        self, distance: int, sent_s: float, camera_ms: float | None, received_s: float | None
-    ) -> tuple[float, float | None]:
-        """Read the camera's clock at the newest image.
-
-        Returns:
-            The time that it shows, and when it began, by our clock; None where that cannot be known.
-        """
-        if camera_ms is None or (distance and not self.period_s):
-            return 0.0, None
-        ran_s = camera_ms / 1000 + distance * self.period_s
-        return ran_s, (sent_s - ran_s if received_s is None else received_s - camera_ms / 1000)
-
-    def _is_restart(self, newest: int, began_s: float | None) -> bool:
-        if self.newest is None:
-            return False
-        if newest < self.newest:
-            return True
-        # Numbers that grew while nothing was seen may be another sequence's: then the camera's clock began again too.
-        if began_s is None or self._clock_began_s is None or not self._unwatched:
-            return False
-        return began_s - self._clock_began_s > max(RESTART_MIN_S, RESTART_SHARE * self._ran_s)
 
     def _limit_backlog(self, newest: int) -> None:
         """Give up the oldest images if the camera is too fast to catch up."""

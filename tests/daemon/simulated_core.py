@@ -41,6 +41,7 @@ class Sequence:
     format: Format
     began_s: float
     taken: int = 0
+    number: int = 0  # of the next image
     running: bool = True
 
 
@@ -50,7 +51,7 @@ class SimulatedCore:
 
     rate_hz: float
     latency: object = lambda kind: (0.0002, 0.0002)
-    capacity: int = 1000
+    capacity: int = 1000  # of images of the format it begins with; the memory for it stays, whatever the format
     format: Format = field(default_factory=Format)
     exposure_ms: float = 10.0
     state_cache: bool = True
@@ -68,6 +69,7 @@ class SimulatedCore:
         self.sequences, self._buffer, self._script, self._order = [], [], [], 0
         self._next_frame_s, self._draw = float("inf"), random.Random(1)
         self.popped, self._told_bytes = 0, 0
+        self._memory_bytes = self.capacity * self.format.bytes
 
     # the script
 
@@ -76,7 +78,11 @@ class SimulatedCore:
         heapq.heappush(self._script, (second, self._order, action, arguments))
 
     def start(self):
+        """The buffer is made for the camera's images as they are now; a sequence that runs cannot be started."""
+        if self.sequences and self.sequences[-1].running:
+            return
         self._buffer.clear()
+        self.capacity = self._memory_bytes // self.format.bytes
         self.sequences.append(Sequence(self.format, self.now))
         self._next_frame_s = self.now + 1 / self.rate_hz
 
@@ -90,11 +96,16 @@ class SimulatedCore:
         self.at(self.now + gap_s, self.start)
 
     def switch(self, new_format):
+        """Another camera or pixel type leaves the images in the buffer; another region empties it."""
         self.stop()
+        if (new_format.camera, new_format.pixel_type) == (self.format.camera, self.format.pixel_type):
+            self._buffer.clear()
         self.format = new_format
 
     def clear(self):
+        """A script empties the buffer: numbers begin again, and the camera's clock goes on, as in MMCore 12.5."""
         self._buffer.clear()
+        self.sequences[-1].number = 0
 
     def pop(self, count):
         del self._buffer[:count]
@@ -109,7 +120,7 @@ class SimulatedCore:
     def stall(self, seconds):
         """The process that looks gets no time."""
         self.asleep_since = self.asleep_since if self.now < self.stall_until else self.now
-        self.stall_until = self.now + seconds
+        self.stall_until = max(self.stall_until, self.now + seconds)
 
     # time
 
@@ -134,8 +145,8 @@ class SimulatedCore:
         if len(self._buffer) >= self.capacity:
             self._buffer.clear()
         camera_ms = (self.now - sequence.began_s) * 1000
-        self._buffer.append((len(self.sequences) - 1, sequence.taken, camera_ms, self.now))
-        sequence.taken += 1
+        self._buffer.append((len(self.sequences) - 1, sequence.number, camera_ms, self.now))
+        sequence.taken, sequence.number = sequence.taken + 1, sequence.number + 1
         self._next_frame_s += (1 + self.jitter * self._draw.uniform(-1, 1)) / self.rate_hz
 
     def _call(self, kind, answer):

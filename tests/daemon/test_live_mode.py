@@ -8,7 +8,8 @@ from emulated_camera import FRAME_MS
 from watched import READ_ONLY, live, lost_in, lost_in_camera, shoot
 
 from daemon.sources.camera import CameraFrame, Lost, Resume, Waiting
-from daemon.sources.live_mode import PRESS_LIVE, RESTARTED, STOPPED, TAKEN
+from daemon.sources.live_mode import PRESS_LIVE, STOPPED
+from daemon.sources.live_sequence import RESTARTED, TAKEN
 from daemon.sources.losses import LossCause
 from daemon.sources.micromanager import MicroManager
 from daemon.sources.section import SourceSection

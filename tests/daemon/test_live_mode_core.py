@@ -6,8 +6,9 @@ from daemon_process import wait_until
 from real_core import BridgedCore, demo_camera, settings_of
 from watched import Watched, lost_in
 
-from daemon.sources.camera import CameraFrame, Waiting
+from daemon.sources.camera import CameraFrame, Lost, Waiting
 from daemon.sources.live_mode import PRESS_LIVE, STOPPED, LiveMode
+from daemon.sources.losses import LossCause
 from selfstorm.frames import StreamInfo
 
 
@@ -63,6 +64,51 @@ def test_a_stall_longer_than_the_real_buffer_is_counted_to_the_frame(stop):
         assert lost >= 5 * capacity / 2
         watched.close()
         del watched
+
+
+def test_a_script_that_empties_the_real_buffer_hides_no_frame(stop):
+    """Its numbers begin again, unlike those of a buffer that overflowed, and its camera's clock goes on."""
+    with demo_camera(exposure_ms=10.0) as core:
+        core.startContinuousSequenceAcquisition(0)
+        watched = Watched(LiveMode(BridgedCore(core), "micromanager:", stop))
+        first = watched.until(CameraFrame, 12)[-1]
+
+        def newest():
+            count = core.getRemainingImageCount()
+            return core.getNBeforeLastImageAndMD(0)[1] if count else None
+
+        wait_until(lambda: int(newest()["ImageNumber"]) > first.number + 20)  # meanwhile nothing is asked
+        before = newest()
+        core.clearCircularBuffer()
+        after = wait_until(lambda: (now := newest()) and int(now["ImageNumber"]) > int(before["ImageNumber"]) and now)
+        assert int(after["ImageNumber"]) + 1 == core.getRemainingImageCount()
+        assert float(after["ElapsedTime-ms"]) > float(before["ElapsedTime-ms"])
+        shots = watched.until(StreamInfo) and watched.until(CameraFrame, 20)
+        assert [shot.number for shot in shots] == list(range(20))
+        unseen = int(before["ImageNumber"]) - first.number
+        [lost] = [one for one in watched.all if isinstance(one, Lost) and one.cause is LossCause.RESTARTED]
+        assert abs(lost.count - unseen) <= 5
+        watched.close()
+        del watched
+
+
+def test_the_real_buffer_is_made_for_the_images_of_the_camera_at_the_start_of_a_sequence():
+    with demo_camera(exposure_ms=5.0) as core:
+
+        def left_by(**properties):
+            for name, value in properties.items():
+                core.setProperty("Camera", name, value)
+            return core.getBufferTotalCapacity(), core.getRemainingImageCount()
+
+        core.startSequenceAcquisition(3, 0, True)
+        wait_until(lambda: not core.isSequenceRunning())
+        capacity, images = left_by()
+        assert left_by(PixelType="8bit") == left_by(Binning="2") == (capacity, images) == (capacity, 3)
+        core.startSequenceAcquisition(3, 0, True)
+        wait_until(lambda: not core.isSequenceRunning())
+        assert left_by() == (8 * capacity, 3)
+        core.setROI(0, 0, 16, 16)
+        assert left_by() == (8 * capacity, 0)
 
 
 def test_a_changed_field_of_the_real_core_is_a_new_stream(stop):

@@ -9,6 +9,7 @@ from test_live_mode_simulated import MAX_LOOKS_PER_FRAME, SPARE_LOOKS, follow, l
 from daemon.sources.arrivals import Arrivals
 from daemon.sources.camera import Lost
 from daemon.sources.losses import LossCause
+from daemon.sources.sequence_identity import ImageTimes
 from daemon.sources.tail import Tail
 
 PERIOD_S = 0.01
@@ -33,7 +34,7 @@ class Buffer:
                 continue
             number = self.numbers[-1 - distance]
             self.tail.took(self.now, self.now + 1e-4)
-            assert self.tail.found(number, number, distance, self.now, number * PERIOD_S * 1000)
+            assert self.tail.found(ImageTimes(number, number * PERIOD_S * 1000), number, distance, self.now)
             if self.tail.must_count:
                 self.tail.settled(len(self.numbers))
             self.out += self.tail.ready()
@@ -67,7 +68,7 @@ def test_a_full_buffer_that_was_emptied_and_images_that_were_taken_are_told_apar
 def test_a_newest_number_that_goes_back_is_another_sequence():
     buffer = Buffer(Tail(0, 1000), range(30))
     buffer.follow()
-    assert not buffer.tail.found(3, 3, 0, buffer.now, 30.0)
+    assert not buffer.tail.found(ImageTimes(3, 30.0), 3, 0, buffer.now)
 
 
 def test_a_camera_clock_that_began_again_unseen_is_another_sequence():
@@ -75,13 +76,13 @@ def test_a_camera_clock_that_began_again_unseen_is_another_sequence():
     buffer.follow()
     buffer.tail.counted(30, buffer.now)
     buffer.tail.counted(41, buffer.now + 2.0)
-    assert not buffer.tail.found(40, 40, 0, buffer.now + 2.0, 410.0)
+    assert not buffer.tail.found(ImageTimes(40, 410.0), 40, 0, buffer.now + 2.0)
 
 
 def test_frames_after_the_last_one_seen_are_estimated_by_the_camera_s_clock():
     tail = Tail(0, 1000)
     for number in range(20):
-        tail.found(number, number, 0, 5.0 + number * PERIOD_S, number * PERIOD_S * 1000)
+        tail.found(ImageTimes(number, number * PERIOD_S * 1000), number, 0, 5.0 + number * PERIOD_S)
     assert tail.unseen(5.0 + 19 * PERIOD_S + 1.0) == pytest.approx(1.0 / PERIOD_S, abs=1)
 
 

@@ -1,0 +1,170 @@
+"""Recognition of images that belong to another sequence.
+
+The numbers of another sequence may have grown past the known ones while nothing was asked: live mode was restarted in
+a pause, or a script emptied the buffer (MMCore 12.5 numbers from 0 again then, and the camera's clock goes on). Four
+signs tell:
+
+    the newest number went back
+    the camera's clock began again
+    numbers and time disagree, so one image is fetched again: its number is known, and it was taken at another time
+    the buffer was made for images of another size
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import NamedTuple
+
+RESTART_MIN_S, RESTART_SHARE = 0.2, 0.9
+UNWATCHED_S = 0.5
+MIN_DISAGREEMENT, WALK = 2, 1.2  # images by which numbers and time of a camera that is unsteady may differ
+MIN_SPAN, STAMPS = 4, 128  # images between those that the time between two is measured by, and their number
+STEADY_SPAN = 32  # until that time is good for many images
+
+
+class ImageTimes(NamedTuple):
+    """Number and times of an image.
+
+    Attributes:
+        number: of the image.
+        camera_ms: the camera's clock; None where it has none.
+        received_s: time at which the core received it, by our clock; None where that is not known.
+        core_s: the same by the core's own clock, which stays the same for the same image.
+    """
+
+    number: int
+    camera_ms: float | None
+    received_s: float | None = None
+    core_s: float | None = None
+
+    @property
+    def taken_s(self) -> float | None:
+        """Time of the image, which is the same when it is fetched again."""
+        if self.core_s is not None:
+            return self.core_s
+        return None if self.camera_ms is None else self.camera_ms / 1000
+
+
+class SequenceIdentity:
+    """Identity of one sequence.
+
+    Attributes:
+        clock_began_s: time at which the camera's clock began, by ours; None while unknown.
+        in_doubt: the images must not be used until one of a known number was fetched again.
+    """
+
+    def __init__(self) -> None:
+        self.clock_began_s: float | None = None
+        self.in_doubt = False
+        self._ran_s = 0.0  # of the camera's clock
+        self._heard_s = 0.0  # when the buffer answered last
+        self.unwatched = False  # for so long that another sequence may have begun
+        self._times: deque[tuple[int, float]] = deque(maxlen=STAMPS)  # (number, time) of images
+        self._compares = True  # the next image with the last one
+
+    @property
+    def known_number(self) -> int:
+        """Number of an image whose time is known, 0 while there is none."""
+        return self._times[-1][0] if self._times else 0
+
+    @property
+    def period_s(self) -> float:
+        """Time between two images by the core's clock, or the camera's; 0 while unknown."""
+        return self._measured(MIN_SPAN)
+
+    def before_numbers(self, ran_s: float, newest: int) -> int | None:
+        """Estimate the frames since the camera's clock began that came before number 0.
+
+        Args:
+            ran_s: time that the camera's clock shows at the newest image.
+            newest: number of that image.
+
+        Returns:
+            Number of frames; None while the time between two is not known well enough.
+        """
+        if not (period_s := self._measured(STEADY_SPAN)):
+            return None
+        before = ran_s / period_s - newest - 1
+        return round(before) if before > max_disagreement(newest) else 0
+
+    def _measured(self, min_span: int) -> float:
+        (first, first_s), (last, last_s) = min(self._times, default=(0, 0.0)), max(self._times, default=(0, 0.0))
+        return max(0.0, last_s - first_s) / (last - first) if last - first >= min_span else 0.0
+
+    def heard(self, sent_s: float, answered_s: float) -> None:
+        """Learn that the buffer has answered a call.
+
+        The answer may be as old as the call.
+        """
+        if self._heard_s and answered_s - self._heard_s > UNWATCHED_S:
+            self.unwatched = True
+        self._heard_s = sent_s
+
+    def clock(self, stamp: ImageTimes, distance: int, sent_s: float, period_s: float) -> tuple[float, float | None]:
+        """Read the camera's clock at the newest image.
+
+        Returns:
+            The time that it shows, and when it began, by our clock; None where that cannot be known.
+        """
+        if stamp.camera_ms is None or (distance and not period_s):
+            return 0.0, None
+        ran_s = stamp.camera_ms / 1000 + distance * period_s
+        began_s = sent_s - ran_s if stamp.received_s is None else stamp.received_s - stamp.camera_ms / 1000
+        return ran_s, began_s
+
+    def clock_began_again(self, began_s: float | None) -> bool:
+        """Return True if the camera's clock began again while nothing was seen."""
+        if began_s is None or self.clock_began_s is None or not self.unwatched:
+            return False
+        return began_s - self.clock_began_s > max(RESTART_MIN_S, RESTART_SHARE * self._ran_s)
+
+    def disagrees(self, stamp: ImageTimes) -> bool:
+        """Return True if number and time of an image do not fit those of the last one."""
+        period_s = self.period_s
+        if not (period_s and self._compares) or stamp.taken_s is None:
+            return False
+        number, taken_s = self._times[-1]
+        by_number, by_time = stamp.number - number, (stamp.taken_s - taken_s) / period_s
+        return abs(by_time - by_number) > max_disagreement(by_number)
+
+    def passed(self, stamp: ImageTimes) -> None:
+        """Learn that an image belongs to this sequence."""
+        self.unwatched = self.in_doubt = False
+        if stamp.taken_s is not None:
+            self._times.append((stamp.number, stamp.taken_s))
+            self._compares = True
+
+    def clock_ran(self, ran_s: float, began_s: float, *, late: bool) -> float:
+        """Learn the camera's clock.
+
+        Args:
+            ran_s: time that it shows at the newest image.
+            began_s: time at which it began.
+            late: that was taken from a call, which may have taken long to get there.
+
+        Returns:
+            The time of the newest image.
+        """
+        if late and self.clock_began_s is not None:
+            began_s = max(began_s, self.clock_began_s)
+        self._ran_s, self.clock_began_s = ran_s, began_s
+        return began_s + ran_s
+
+    def settle(self) -> None:
+        """Accept the images, as far as they can be known.
+
+        The next one is compared with none before it: the camera paused, or the images of known numbers are gone.
+        """
+        self.in_doubt = self._compares = False
+
+
+def max_disagreement(images: int) -> float:
+    """Bound the images by which an unsteady camera is ahead or behind.
+
+    Its steps add up at random.
+
+    Args:
+        images: since the last one.
+    """
+    return MIN_DISAGREEMENT + WALK * math.sqrt(abs(images))

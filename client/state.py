@@ -10,6 +10,7 @@ from the same clock everywhere.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from client.access import ControlAccess
 from client.picture.pictures import Picture, PicturePair
@@ -37,7 +38,7 @@ class ViewerState:
         heard_s: Time of the last heartbeat: a status message, or the first message of a run.
         info: Newest camera stream, which names no run.
         status, status_at_s: Newest status and its time of arrival.
-        sr, raw, error: Newest super-resolved picture, raw mean and error map, not yet paired.
+        sr, raw, error, trust: Newest super-resolved picture, raw mean, error and trust map, not yet paired.
         window_at_s: Time at which the newest window was first shown.
         interval_s: Time between the two newest windows.
         unreadable, unreadable_text: Number of messages that could not be decoded, and the last reason.
@@ -57,6 +58,7 @@ class ViewerState:
     sr: Picture | None = None
     raw: Picture | None = None
     error: Picture | None = None
+    trust: Picture | None = None
     history: History = field(default_factory=History)
     playhead: Playhead = field(default_factory=Playhead)
     metrics: MetricTable[MetricDescription] = field(default_factory=lambda: MetricTable(METRICS))
@@ -94,7 +96,9 @@ def reduce_message(state: ViewerState, received: Received, now: float) -> Viewer
         case PictureHeader() if received.pixels is not None and received.kind == "raw.mean":
             return _pair_up(replace(state, raw=Picture(message, received.pixels, now)))
         case PictureHeader() if received.pixels is not None and received.kind == "quality":
-            return _attach_error(replace(state, error=Picture(message, received.pixels, now)))
+            return _attach_map(replace(state, error=Picture(message, received.pixels, now)), "error")
+        case PictureHeader() if received.pixels is not None and received.kind == "trust":
+            return _attach_map(replace(state, trust=Picture(message, received.pixels, now)), "trust")
         case PictureHeader() if received.pixels is not None:
             return _add_sr(state, Picture(message, received.pixels, now, preview=received.kind == "sr.preview"))
         case Status():
@@ -147,7 +151,8 @@ def _switch_run(state: ViewerState, run: str, now: float) -> ViewerState:
     """
     if run == state.run:
         return state
-    state = replace(state, status=None, losses=LossTimes(), sr=None, raw=None, error=None, interval_s=None)
+    state = replace(state, status=None, losses=LossTimes(), sr=None, raw=None, error=None, trust=None)
+    state = replace(state, interval_s=None)
     return replace(state, run=run, heard_s=now)
 
 
@@ -169,24 +174,26 @@ def _pair_up(state: ViewerState) -> ViewerState:
     sr, raw = state.sr, state.raw
     if sr is None or raw is None or sr.window != raw.window or _is_outdated(state.newest, sr):
         return state
-    return _attach_error(_add_pair(state, PicturePair(sr, raw), None))
+    return _attach_map(_attach_map(_add_pair(state, PicturePair(sr, raw), None), "error"), "trust")
 
 
-def _attach_error(state: ViewerState) -> ViewerState:
-    """Attach the newest error map to its window.
+def _attach_map(state: ViewerState, name: Literal["error", "trust"]) -> ViewerState:
+    """Attach the newest error or trust map to its window.
 
     It may arrive before the window, or again for another viewer.
     """
-    error = state.error
-    number = None if error is None else state.history.number_of(error.window)
+    newest = state.error if name == "error" else state.trust
+    number = None if newest is None else state.history.number_of(newest.window)
     known = None if number is None else state.history.get(number)
-    if error is None or number is None or known is None:
+    if newest is None or number is None or known is None:
         return state
-    if known.error is not None and known.error.header.published_unix_ns == error.header.published_unix_ns:
+    before = known.error if name == "error" else known.trust
+    if before is not None and before.header.published_unix_ns == newest.header.published_unix_ns:
         return state
-    pair = replace(known, error=error)
+    pair = replace(known, error=newest) if name == "error" else replace(known, trust=newest)
     if not pair.fits():
-        return reduce_unreadable(state, f"an error map of {error.header.shape} pixels does not match its picture")
+        text = f"the {name} map of {newest.header.shape} pixels does not match its picture"
+        return reduce_unreadable(state, text)
     return replace(state, history=state.history.put(number, pair))
 
 

@@ -133,7 +133,9 @@ def _draw(pictures: ManualPictures) -> int:
     pictures.choose("single")
     pictures.choose("error_map")
     pictures.save(OUT / "error-map.png")
-    pictures.choose("error_map")
+    pictures.choose("trust_map")
+    pictures.save(OUT / "trust-map.png")
+    pictures.choose("trust_map")
     _measure(pictures)
     window.tabs.setCurrentWidget(window.trends)
     pictures.save(OUT / "trends.png")
@@ -165,7 +167,7 @@ def _is_preview(pair: PicturePair | None) -> bool:
 
 
 def _shows_refined(pair: PicturePair | None) -> bool:
-    return pair is not None and not pair.sr.preview and pair.error is not None
+    return pair is not None and not pair.sr.preview and pair.error is not None and pair.trust is not None
 
 
 def _config(folder: Path) -> tuple[Path, str]:

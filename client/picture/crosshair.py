@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pyqtgraph as pg
@@ -80,6 +81,8 @@ def describe_point(pair: PicturePair, x: float, y: float) -> str:
         values.append(f"raw {_value(pair.raw, field, x, y):.4g} {pair.raw.unit}")
     if pair.error is not None:
         values.append(f"error {_value(pair.error, field, x, y):+.3g} {pair.error.unit}")
+    if pair.trust is not None and not math.isnan(trust := _value(pair.trust, field, x, y)):
+        values.append(f"trust {trust:.2f}")
     place = f"x {x:.3f}  y {y:.3f} {field.unit}" if field.unit == "µm" else f"x {x:.1f}  y {y:.1f} {field.unit}"
     return "   ·   ".join((place, *values))
 
@@ -88,4 +91,4 @@ def _value(picture: Picture, field: PictureField, x: float, y: float) -> float:
     """Return the value at x, y; 0 for rounding noise such as 1e-15."""
     height, width = picture.pixels.shape
     value = float(picture.pixels[int(y / field.height * height), int(x / field.width * width)])
-    return value if abs(value) > ROUNDING else 0.0
+    return 0.0 if abs(value) <= ROUNDING else value

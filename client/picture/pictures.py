@@ -44,11 +44,14 @@ class PicturePair:
         raw: Raw mean, (H, W); None in a saved movie, which has no raw means.
         error: Error map, (H, W) photons: the picture imaged again through the microscope minus the raw mean; None
             where none was published.
+        trust: Trust map, (H, W), 0..1, how well two halves of the frames agree, NaN where they were not compared; None
+            likewise.
     """
 
     sr: Picture
     raw: Picture | None
     error: Picture | None = None
+    trust: Picture | None = None
 
     @property
     def window(self) -> tuple[str, int]:
@@ -63,10 +66,10 @@ class PicturePair:
     @property
     def pixel_bytes(self) -> int:
         """Memory of all pixels."""
-        return sum(one.pixels.nbytes for one in (self.sr, self.raw, self.error) if one is not None)
+        return sum(one.pixels.nbytes for one in (self.sr, self.raw, self.error, self.trust) if one is not None)
 
     def fits(self) -> bool:
         """Return whether all cover the same field."""
         scale = self.sr.header.scale
-        sides = [one.header.shape for one in (self.raw, self.error) if one is not None]
+        sides = [one.header.shape for one in (self.raw, self.error, self.trust) if one is not None]
         return all(self.sr.header.shape == (scale * height, scale * width) for height, width in sides)

@@ -17,6 +17,10 @@ ERROR_MAP = (
     "Shows where the picture, imaged again through the microscope, is brighter or dimmer than the camera image; "
     "the picture itself is drawn in grey"
 )
+TRUST_MAP = (
+    "Shows where two halves of the frames, each reconstructed alone, agree least: there the picture is worth least; "
+    "of the part of the field that was compared last"
+)
 TIME = "The last windows in one picture, coloured by time; static structures are white"
 SECOND_SCREEN = "Show only the picture and what to know about it, on the whole screen; Esc returns"
 FIJI = "Open the data of this window, as 32-bit OME-TIFF, in Fiji"
@@ -31,6 +35,7 @@ SEND_REGION = "Reconstruct only the region drawn here, from the next window on: 
 WHOLE_FIELD = "Reconstruct the whole camera field again, from the next window on"
 SETTINGS = "Window, stride, magnification, quality, optics and camera, applied from the next window on"
 RESET_MODEL = "Discard what was learned; the next window starts from scratch"
+NO_TRUST_MAP = "The daemon has not published a trust map in this run"
 NO_ERROR_MAP = "The daemon has not published an error map in this run"
 
 
@@ -44,7 +49,8 @@ class ActionSpec:
         drawing: Name of its icon; empty for none.
         checked: Initial state of a switch; None for a plain action.
         begins_group: Whether a separator precedes it.
-        needs: What it is enabled with only: "picture", "profile", "region" or "error map"; empty for nothing.
+        needs: What it is enabled with only: "picture", "profile", "region", "error map" or "trust map"; empty for
+            nothing.
         tip: Tool tip; empty where the text says it all.
     """
 
@@ -79,6 +85,7 @@ ACTIONS = (
     ActionSpec("View", "time", "Colour-coded time", ("4",), tip=TIME),
     ActionSpec("View", "raw", "Show raw mean", ("B",), checked=True),
     ActionSpec("View", "error_map", "Show error map", ("E",), checked=False, needs="error map", tip=ERROR_MAP),
+    ActionSpec("View", "trust_map", "Show trust map", ("T",), checked=False, needs="trust map", tip=TRUST_MAP),
     ActionSpec("View", "lock", "Lock contrast", ("K",), checked=False, begins_group=True),
     ActionSpec("View", "invert", "Invert colours", ("I",), checked=False),
     ActionSpec("View", "light", "Light theme", checked=False, begins_group=True),
@@ -174,9 +181,10 @@ def draw_icons(actions: dict[str, QtGui.QAction]) -> None:
 def enable_actions(actions: dict[str, QtGui.QAction], available: Set[str]) -> None:
     """Enable the actions whose need is available.
 
-    A need is "picture", "profile", "region" or "error map".
+    A need is "picture", "profile", "region", "error map" or "trust map".
     """
     for spec in ACTIONS:
         if spec.needs:
             actions[spec.name].setEnabled(spec.needs in available)
     actions["error_map"].setToolTip(ERROR_MAP if "error map" in available else NO_ERROR_MAP)
+    actions["trust_map"].setToolTip(TRUST_MAP if "trust map" in available else NO_TRUST_MAP)

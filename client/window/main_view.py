@@ -9,9 +9,9 @@ import pyqtgraph as pg
 from PySide6 import QtCore, QtWidgets
 
 from client.picture.badge import Badge
-from client.picture.error_overlay import ErrorOverlay
 from client.picture.field import PictureField
 from client.picture.grade import grade_explanation, grade_level, grade_text
+from client.picture.map_overlay import ERROR, TRUST, MapOverlay
 from client.picture.overview import Overview
 from client.picture.panel import PicturePanel
 from client.picture.picture_item import PictureItem
@@ -52,7 +52,8 @@ class MainView(PicturePanel):
         self.raw_item.hide()
         self.view.addItem(self.raw_item, ignoreBounds=True)
         self.badge, self.overview = Badge(self.view), Overview(self.view)
-        self.error_overlay, self.time_overlay = ErrorOverlay(self.view), TimeOverlay(self.view)
+        self.error_overlay, self.trust_overlay = MapOverlay(self.view, ERROR), MapOverlay(self.view, TRUST)
+        self.time_overlay = TimeOverlay(self.view)
         self.split_line = pg.InfiniteLine(
             angle=90,
             movable=True,
@@ -130,19 +131,25 @@ class MainView(PicturePanel):
     def _place_badge(self) -> None:
         self.badge.keep_below(self.banner.sizeHint().height() if self.banner.text() else 0)
 
-    def show_error(self, picture: Picture | None) -> None:
-        """Set the error map of the same window, where it has one."""
-        self.error_overlay.set_map(picture, self.field)
+    def show_maps(self, pair: PicturePair) -> None:
+        """Set error and trust map of the same window, where it has them."""
+        self.error_overlay.set_map(pair.error, self.field)
+        self.trust_overlay.set_map(pair.trust, self.field)
         self._arrange()
 
-    def set_error_map(self, on: bool) -> None:
-        """Show or hide the error map.
+    def set_maps(self, *, error: bool, trust: bool) -> None:
+        """Show or hide error and trust map.
 
-        The picture below it is drawn grey so that its colours are not mistaken for errors.
+        The picture below them is drawn grey so that its colours are not mistaken for theirs.
         """
-        self.error_overlay.on = on
+        self.error_overlay.on, self.trust_overlay.on = error, trust
         self._arrange()
         self._draw()
+
+    @property
+    def mapped(self) -> bool:
+        """True while a map is switched on."""
+        return self.error_overlay.on or self.trust_overlay.on
 
     def show_time(self, pairs: tuple[PicturePair, ...]) -> None:
         """Set the windows to draw in one picture, oldest first.
@@ -157,15 +164,15 @@ class MainView(PicturePanel):
     def colour_description(self) -> str:
         """Colours of the picture, in words."""
         name = self.controls.colours.currentText()
-        return "colour-coded time" if self.mode == "time" else "grey" if self.error_overlay.on else name
+        return "colour-coded time" if self.mode == "time" else "grey" if self.mapped else name
 
     @property
     def legends(self) -> tuple[str, ...]:
         """Texts of the legends on the picture."""
-        return self.error_overlay.legend.text, self.time_overlay.legend.text
+        return tuple(one.legend.text for one in (self.error_overlay, self.trust_overlay, self.time_overlay))
 
     def _table(self) -> Array:
-        return self.controls.table("grey" if self.error_overlay.on else "")
+        return self.controls.table("grey" if self.mapped else "")
 
     def clear(self) -> None:
         """Remove the picture."""
@@ -195,15 +202,16 @@ class MainView(PicturePanel):
 
     def _arrange(self, *_: object) -> None:
         available = self.raw_item.pixels is not None
-        split, overlay = self.mode == "split" and available, self.mode == "overlay" and available
-        self.raw_item.setVisible(split or overlay)
-        self.raw_item.setOpacity(self.raw_brightness.value() / 100 if overlay else 1.0)
+        split, added = self.mode == "split" and available, self.mode == "overlay" and available
+        self.raw_item.setVisible(split or added)
+        self.raw_item.setOpacity(self.raw_brightness.value() / 100 if added else 1.0)
         self.split_line.setVisible(split)
         self.raw_brightness.setVisible(self.mode == "overlay")
         self.window_count.setVisible(self.mode == "time")
         self.controls.colours.setVisible(self.mode != "time")
-        self.controls.colours.setEnabled(not self.error_overlay.on)
+        self.controls.colours.setEnabled(not self.mapped)
         cut = self.split_line.value() if split else None
-        self.image.show_part(cut, added=overlay)
+        self.image.show_part(cut, added=added)
         preview = self.picture is not None and self.picture.preview
-        self.error_overlay.arrange(cut, preview=preview, wanted=self.mode != "time")
+        for overlay in (self.error_overlay, self.trust_overlay):
+            overlay.arrange(cut, preview=preview, wanted=self.mode != "time")

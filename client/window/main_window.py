@@ -43,7 +43,20 @@ MAIN_PX, SIDE_PX = 806, 424
 RAW_PX, TABS_PX = 318, 262
 MESSAGE_MS = 30_000
 CONTEXT_MENU = (
-    *("copy", "save_view", "save_data", "", "whole", "single", "split", "overlay", "time", "error_map", ""),
+    *(
+        "copy",
+        "save_view",
+        "save_data",
+        "",
+        "whole",
+        "single",
+        "split",
+        "overlay",
+        "time",
+        "error_map",
+        "trust_map",
+        "",
+    ),
     *("profile", "region", "", "lock", "invert", "second_screen"),
 )
 HINT = "Hover over an image to see position and values."
@@ -205,12 +218,14 @@ class ViewerWindow(QtWidgets.QMainWindow):
 
     def _available(self, state: ViewerState) -> set[str]:
         """Collect what actions may need."""
-        maps = state.error is not None or (state.shown is not None and state.shown.error is not None)
+        error = state.error is not None or (state.shown is not None and state.shown.error is not None)
+        trust = state.trust is not None or (state.shown is not None and state.shown.trust is not None)
         there = {
             "picture": state.shown is not None,
             "profile": state.shown is not None and self.profile_line.drawn,
             "region": self.drawn_region is not None,
-            "error map": maps,
+            "error map": error,
+            "trust map": trust,
         }
         return {name for name, available in there.items() if available}
 
@@ -221,7 +236,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
             # The follower first, so that it has its picture when the leader's range reaches it.
             self.raw.show_picture(pair.raw, field)
             self.sr.show_picture(pair.sr, field)
-            self.sr.show_error(pair.error)
+            self.sr.show_maps(pair)
             self.sr.show_grade(pair)
             self.sr.overview.show_camera(_camera_shape(state, pair))
             self.facts.show_header(pair.sr.header, state.info)

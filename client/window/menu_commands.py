@@ -73,7 +73,8 @@ class Commands(QtCore.QObject):
             "whole": lambda: window.reset_view(),
             "zoom_in": lambda: view.scaleBy((1 / ZOOM, 1 / ZOOM)),
             "zoom_out": lambda: view.scaleBy((ZOOM, ZOOM)),
-            "error_map": window.sr.set_error_map,
+            "error_map": lambda on: self._show_maps(error=on, trust=False),
+            "trust_map": lambda on: self._show_maps(error=False, trust=on),
             "lock": self._lock,
             "invert": lambda on: window.sr.controls.change(invert=on),
             "light": self._set_light,
@@ -102,6 +103,12 @@ class Commands(QtCore.QObject):
             "welcome": lambda: self._window.welcome.show(),
             "about": lambda: about_page(self._window).show(),
         }
+
+    def _show_maps(self, *, error: bool, trust: bool) -> None:
+        """Show one map at most."""
+        self._window.menu_actions["error_map"].setChecked(error)
+        self._window.menu_actions["trust_map"].setChecked(trust)
+        self._window.sr.set_maps(error=error, trust=trust)
 
     def _synchronise_switches(self) -> None:
         """Keep menu switches and their buttons elsewhere in the same state."""

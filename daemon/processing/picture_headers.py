@@ -11,7 +11,7 @@ from daemon.stopwatch import Stopwatch
 from selfstorm.frames import Array, Window
 from selfstorm.metrics.delivery import Delivery
 from selfstorm.metrics.registry import METRICS
-from selfstorm.reconstruction import PICTURE_UNIT, Reconstruction
+from selfstorm.reconstruction import NO_UNIT, PICTURE_UNIT, Reconstruction
 from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.settings import Settings
 
@@ -86,14 +86,18 @@ def raw_header_of(header: PictureHeader, result: Reconstruction) -> PictureHeade
     return header.model_copy(update=own)
 
 
-def quality_of(header: PictureHeader, result: Reconstruction) -> tuple[PictureHeader, Array] | None:
-    """Describe the error map of a picture; None where there is none."""
-    if result.error_map is None:
-        return None
+def maps_of(header: PictureHeader, result: Reconstruction) -> dict[str, tuple[PictureHeader, Array]]:
+    """Describe the maps of a picture by kind; those that there are."""
     seen = raw_header_of(header, result)
-    return seen.model_copy(
-        update={"estimate": "error map", "unit": PICTURE_UNIT, "metrics": header.metrics}
-    ), result.error_map
+    maps = {
+        "quality": ("error map", PICTURE_UNIT, result.error_map),
+        "trust": ("trust map", NO_UNIT, result.trust_map),
+    }
+    return {
+        kind: (seen.model_copy(update={"estimate": estimate, "unit": unit, "metrics": header.metrics}), pixels)
+        for kind, (estimate, unit, pixels) in maps.items()
+        if pixels is not None
+    }
 
 
 def grade_of(level: ProcessingLevel) -> Grade:

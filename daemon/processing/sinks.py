@@ -11,8 +11,8 @@ worker ──► mean, preview, result, failed, config_changed, model_reset, clo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from daemon.config import Config
 from daemon.health import Health
@@ -33,7 +33,7 @@ class WindowOutput:
         made: the picture, and what it was made with.
         header: description of the picture.
         raw: mean of the camera frames; None where the window's preview had it already.
-        quality: error map of the picture; None where there is none.
+        maps: maps of the picture by kind, 'quality' and 'trust'; those that there are.
         model: the model that the next window starts from; None before the first.
         continues: whether the model goes on from the checkpoint that the run was given.
     """
@@ -42,7 +42,7 @@ class WindowOutput:
     made: WindowResult
     header: PictureHeader
     raw: Picture | None = None
-    quality: Picture | None = None
+    maps: Mapping[str, Picture] = field(default_factory=dict)
     model: StreamModel | None = None
     continues: bool = False
 
@@ -102,7 +102,7 @@ class PublisherSink(Sink):
         self._publish("sr.refined", output)
 
     def _publish(self, kind: str, output: WindowOutput) -> None:
-        self._publisher.pictures(kind, (output.header, output.picture), output.raw, output.quality)
+        self._publisher.pictures(kind, (output.header, output.picture), output.raw, output.maps)
 
 
 class Sinks(Sink):

@@ -12,7 +12,7 @@ from daemon.health import Health
 from daemon.ingest.windows import WindowQueue
 from daemon.live_config import LiveConfig
 from daemon.processing.first_window import mean_of
-from daemon.processing.picture_headers import header_of, quality_of, raw_header_of
+from daemon.processing.picture_headers import header_of, maps_of, raw_header_of
 from daemon.processing.reconstructor import PREVIEW, Reconstructor, WindowResult, stride_s
 from daemon.processing.sinks import Sink, Sinks, WindowOutput
 from daemon.run_clock import unix_ns
@@ -239,7 +239,7 @@ class Worker(threading.Thread):
             made,
             header,
             raw,
-            quality_of(header, result),
+            maps_of(header, result),
             reconstructor.model,
             reconstructor.continues_checkpoint,
         )

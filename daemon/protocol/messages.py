@@ -2,7 +2,8 @@
 
 Message
 ├── frame stream   FrameHeader, Heartbeat, and the stream's StreamInfo ('info')
-├── results        PictureHeader ('sr.preview', 'sr.refined', 'raw.mean', 'quality'), MetricDescriptions, Status, Event
+├── results        PictureHeader ('sr.preview', 'sr.refined', 'raw.mean', 'quality', 'trust'), MetricDescriptions,
+│                  Status, Event
 └── control        Request, Reply, View
 
 Unknown keys are ignored, so a newer minor version can be read; types and ranges are strict. A list of words ('state',
@@ -18,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from selfstorm.frames import MAX_SIDE_PX, PixelType, Region, StreamInfo
 from selfstorm.metrics.registry import MAX_METRICS, MetricDescription, MetricKey
 
-VERSION = (2, 1)
+VERSION = (2, 2)
 MAX_LISTED_MISSING = 256
 MAX_ARGUMENTS = 16
 
@@ -281,6 +282,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "sr.refined": PictureHeader,
     "raw.mean": PictureHeader,
     "quality": PictureHeader,
+    "trust": PictureHeader,
     "metrics": MetricDescriptions,
     "status": Status,
     "event": Event,

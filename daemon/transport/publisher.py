@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import time
+from collections.abc import Mapping
 
 import zmq
 
@@ -29,7 +30,8 @@ MAX_SUBSCRIPTIONS_AT_ONCE = 1000
 MAX_FOREIGN = 1000  # subscriptions to unknown kinds: libzmq keeps them until their connection is closed
 # All connections are closed at MAX_FOREIGN, but within this time of the last closing only at MAX_FOREIGN_RECENTLY.
 RESTART_INTERVAL_S, MAX_FOREIGN_RECENTLY = 10.0, 20_000
-PUBLISHED = (b"info", b"metrics", b"status", b"event", b"sr.preview", b"sr.refined", b"raw.mean", b"quality")
+MAPS = ("quality", "trust")  # of a refined picture, on camera pixels
+PUBLISHED = (b"info", b"metrics", b"status", b"event", b"sr.preview", b"sr.refined", b"raw.mean", b"quality", b"trust")
 SUBSCRIBES, UNSUBSCRIBES = b"\x01", b"\x00"
 CATCH_UP_INTERVAL_S = 1.0  # of repeating the last messages for new viewers: every viewer receives them
 MAX_EVENTS_AT_ONCE = VIEWER_HIGH_WATER // 4  # more would not fit into a viewer's queue beside the pictures
@@ -74,24 +76,23 @@ class Publisher:
         """Send the description of a new stream to the viewers."""
         self._info = info
 
-    def pictures(self, kind: str, sr: Picture, raw: Picture | None, quality: Picture | None = None) -> None:
+    def pictures(self, kind: str, sr: Picture, raw: Picture | None, maps: Mapping[str, Picture] | None = None) -> None:
         """Publish the pictures of a window.
 
         Args:
             kind: 'sr.preview' or 'sr.refined'.
             sr: super-resolved picture.
             raw: mean of its camera frames; None where it was sent before.
-            quality: error map of the picture; None where there is none.
+            maps: maps of the picture by kind, 'quality' and 'trust'; those that there are.
 
         When the queue is full the oldest waiting pictures are dropped and counted.
         """
         pictures = {kind: sr}
         if raw is not None:
             pictures["raw.mean"] = raw
-        if quality is not None:
-            pictures["quality"] = quality
-        # Replaced whole, because other threads read it. An error map stays no longer than the picture it is of.
-        kept = {name: last for name, last in self.last.items() if (kind, name) != ("sr.refined", "quality")}
+        pictures |= maps or {}
+        # Replaced whole, because other threads read it. A map stays no longer than the picture it is of.
+        kept = {name: last for name, last in self.last.items() if kind != "sr.refined" or name not in MAPS}
         self.last = kept | pictures
         while True:
             try:

@@ -36,7 +36,15 @@ def batch(
 
     if not folder.is_dir():
         raise InputError("is no folder", where=folder, hint="give the folder with the recordings")
-    if forbidden := {"-o", "--output", "--localizations", "--error-map", "--save-model", "--overwrite"} & set(options):
+    if forbidden := {
+        "-o",
+        "--output",
+        "--localizations",
+        "--error-map",
+        "--trust-map",
+        "--save-model",
+        "--overwrite",
+    } & set(options):
         raise click.UsageError(f"{min(forbidden)} is for one recording; batch names the outputs.")
     folder = folder.absolute()  # as every machine sees it
     output = (output or folder.resolve().with_name(folder.resolve().name + "_sr")).absolute()

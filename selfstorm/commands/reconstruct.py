@@ -45,6 +45,12 @@ MB, GB = 1e6, 1e9
     help="Table for ThunderSTORM, Picasso, or as SMLM file.",
 )
 @click.option("--error-map", type=click.Path(path_type=Path), metavar="OUT.tif", help="Residual of the mean frame.")
+@click.option(
+    "--trust-map",
+    type=click.Path(path_type=Path),
+    metavar="OUT.tif",
+    help="Where two halves of the frames agree, 0 to 1; NaN where not compared.",
+)
 @click.option("--drift", type=click.Path(path_type=Path), metavar="OUT.csv", help="Drift of the stage, a row a frame.")
 @click.option(
     "--quality",
@@ -91,6 +97,7 @@ def reconstruct(
     estimate: Any,
     localizations: Path | None,
     error_map: Path | None,
+    trust_map: Path | None,
     drift: Path | None,
     quality: Any,
     motion: Any,
@@ -117,7 +124,9 @@ def reconstruct(
     from selfstorm.stream.offline import check_host_memory, check_memory, check_windows, reconstruct_movie
     from selfstorm.stream.settings import Settings
 
-    paths = OutputPaths(output or default_output(movie), localizations, error_map, drift, save_model, overwrite)
+    paths = OutputPaths(
+        output or default_output(movie), localizations, error_map, trust_map, drift, save_model, overwrite
+    )
     _check_model(kind_of(model), paths, start_from, estimate)
     paths.check([movie] if movie.is_file() else [])
     psf = microscope.psf()
@@ -175,6 +184,8 @@ def reconstruct(
         click.echo(f"wrote {files.rows} localisations to {localizations}")
     if error_map is not None:
         click.echo(f"wrote the error map to {error_map}")
+    if trust_map is not None:
+        click.echo(f"wrote {files.trust_maps} trust maps to {trust_map}")
     if drift is not None:
         if rows := files.write_drift():
             click.echo(f"wrote the drift of {rows} frames to {drift}")
@@ -192,6 +203,8 @@ def _check_model(kind: ModelKind, paths: OutputPaths, start_from: Path | None, e
         raise click.UsageError("--drift comes with --estimate fused of our own model alone.")
     if paths.error_map is not None and not kind.localizes:
         raise click.UsageError("--error-map comes with our own model alone: the paper's knows no optics.")
+    if paths.trust_map is not None and (estimate != "fused" or not kind.localizes):
+        raise click.UsageError("--trust-map comes with --estimate fused of our own model alone.")
 
 
 def _plan(

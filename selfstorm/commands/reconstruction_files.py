@@ -39,6 +39,7 @@ APART = {
     "localizations",
     "error_map",
     "trust_map",
+    "accumulation",
 }  # of a reconstruction, not in its record
 
 
@@ -52,6 +53,7 @@ class OutputPaths:
     pictures: Path
     localizations: Path | None = None
     error_map: Path | None = None
+    trust_map: Path | None = None
     drift: Path | None = None
     model: Path | None = None
     overwrite: bool = False
@@ -65,6 +67,7 @@ class OutputPaths:
             "-o": self.pictures,
             "--localizations": self.localizations,
             "--error-map": self.error_map,
+            "--trust-map": self.trust_map,
             "--drift": self.drift,
             "--save-model": self.model,
         }
@@ -107,8 +110,9 @@ class ReconstructionFiles:
         self._open = ExitStack()
         self._table: TableWriter | None = None
         self._errors: OmeTiffWriter | None = None
+        self._trust: OmeTiffWriter | None = None
         self._drift = None if paths.drift is None else DriftFile(paths.drift, overwrite=paths.overwrite)
-        self._tabled_frames = 0
+        self._tabled_frames, self.trust_maps = 0, 0
 
     def __enter__(self) -> Self:
         paths, overwrite = self._paths, self._paths.overwrite
@@ -121,6 +125,8 @@ class ReconstructionFiles:
                 self._table = opened.enter_context(table_writer(paths.localizations, self._info, overwrite=overwrite))
             if paths.error_map is not None:
                 self._errors = opened.enter_context(OmeTiffWriter(paths.error_map, pixel_nm, overwrite=overwrite))
+            if paths.trust_map is not None:
+                self._trust = opened.enter_context(OmeTiffWriter(paths.trust_map, pixel_nm, overwrite=overwrite))
             self._open = opened.pop_all()
         return self
 
@@ -142,6 +148,9 @@ class ReconstructionFiles:
         self._pictures.add(result.picture, facts | record)
         if self._errors is not None and result.error_map is not None:
             self._errors.add(result.error_map, facts | {"unit": "photons", **self._info.facts})
+        if self._trust is not None and result.trust_map is not None:
+            self._trust.add(result.trust_map, facts | {"unit": "0..1", **self._info.facts})
+            self.trust_maps += 1
         if result.localizations is not None and result.psf is not None:
             new = result.localizations.where(result.localizations.frame >= self._tabled_frames)
             if self._table is not None:

@@ -64,8 +64,8 @@ def check_claims(
     part = most_localized_part(window.found, model.grid)
     try:
         smaller = part_of_model(model, part)
-        min_step = _min_step(window.found, part, model.grid)
-        halves = localize_halves(model, smaller, window.frames, history, window.iterations, quality, part, min_step)
+        step = _frame_step(window.found, part, model.grid)
+        halves = localize_halves(model, smaller, window.frames, history, window.iterations, quality, part, step)
         decoys = _decoys(model, smaller, window, quality, part)
     except Exception as error:
         if not out_of_memory(error):
@@ -97,8 +97,8 @@ def _one_density(window: ClaimedWindow, halves: HalvesFound, part: Part, pixel_n
     return replace(halves, first=first, second=second)
 
 
-def _min_step(found: Localizations, part: Part, grid: Grid) -> int:
-    """Choose how far apart frames are, so that a single window's check is short."""
+def _frame_step(found: Localizations, part: Part, grid: Grid) -> int:
+    """Choose the distance of frames that keeps a single check short."""
     return math.ceil(len(_within(found, part, grid.pixel_nm)) / max(MAX_TIME_SHARE * len(found), MIN_CHECKED)) or 1
 
 

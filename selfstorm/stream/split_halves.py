@@ -35,8 +35,6 @@ MIN_HALF_FRAMES = 8
 MIN_BACKGROUND = 1e-2  # photons
 ON_TIMES_BETWEEN = 1.5  # left out between the halves: emitters would shine in both
 MAX_GAP_SHARE = 1 / 8  # of the window
-MIN_INDEPENDENT_SHARE = 0.9  # of the blinks of all frames, in every so many
-MAX_FREE_STEP = 6
 MAX_WHOLE_OVER_HALF = 8.0  # more is too far to conclude: a claim is then coarser than the truth
 
 Part = tuple[slice, slice]
@@ -69,7 +67,7 @@ def localize_halves(
     iterations: int,
     quality: Quality,
     part: Part,
-    min_step: int = 1,
+    step: int = 1,
 ) -> HalvesFound | None:
     """Localise the emitters of the earlier and the later frames, each alone.
 
@@ -84,7 +82,7 @@ def localize_halves(
         iterations: Iterations of the density.
         quality: Of the localisations.
         part: Rows and columns of the field to look at.
-        min_step: Least distance of frames in which emitters are looked for.
+        step: Distance of the frames in which emitters are looked for.
 
     Returns:
         The localisations; None where there are too few frames.
@@ -95,7 +93,7 @@ def localize_halves(
     if dealt is None:
         return None
     halves = [_half(model, window, y, which, part) for which in dealt]
-    step = frame_step(on_frames, min(map(len, dealt)), min_step)
+    step = max(min(step, min(map(len, dealt)) // MIN_HALF_FRAMES), 1)
     height, width = (s.stop - s.start for s in part)
     older = _older_blocks(history, window)
     found = []
@@ -162,18 +160,6 @@ def independent_share(on_frames: float, step: int) -> float:
     Blinks with a correlation of rho = exp(-1 / on-time) from frame to frame count (1 - rho) / (1 + rho) a frame.
     """
     return math.tanh(step / (2 * on_frames)) / math.tanh(1 / (2 * on_frames)) / step if on_frames else 1 / step
-
-
-def frame_step(on_frames: float, frames: int, min_step: int) -> int:
-    """Choose the distance of the frames in which emitters are looked for.
-
-    Args:
-        on_frames: frames that an emitter shines.
-        frames: of a half.
-        min_step: least distance.
-    """
-    free = (s for s in range(MAX_FREE_STEP, 1, -1) if independent_share(on_frames, s) >= MIN_INDEPENDENT_SHARE)
-    return max(min(max(next(free, 1), min_step), frames // MIN_HALF_FRAMES), 1)
 
 
 def _older_blocks(history: CovarianceHistory, window: WindowFrames) -> list[Block]:

@@ -27,7 +27,7 @@ def free_port():
 
 def header(kind="sr.refined", window=0, run="first-run", side=8, scale=4, pixel_nm=100.0, **other):
     """A picture's header; side and pixel_nm are the camera's."""
-    scale = 1 if kind in ("raw.mean", "quality") else scale
+    scale = 1 if kind in ("raw.mean", "quality", "trust") else scale
     given = {
         "run": run,
         "window": window,

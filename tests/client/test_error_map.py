@@ -1,4 +1,4 @@
-"""The error map: its colours, its window, its place over the picture."""
+"""Error and trust map: colours, window, place over the picture."""
 
 from dataclasses import replace
 
@@ -9,6 +9,7 @@ from PySide6 import QtCore
 
 from client.picture.crosshair import describe_point
 from client.picture.error_map import error_range, error_table
+from client.picture.trust_map import NOT_COMPARED, RANGE, trust_pixels, trust_table
 from client.state import ViewerState, reduce_message
 from client.timeline.history import PAIR_BYTES
 from client.timeline.playhead import seek
@@ -69,6 +70,23 @@ def test_a_map_sent_again_changes_nothing_and_one_that_does_not_fit_is_said():
     assert "does not match" in state.unreadable_text
 
 
+def test_a_trust_map_goes_to_its_window_beside_the_error_map():
+    state = after(picture("trust"), *PAIR, picture("quality"), picture("trust", 1))
+    assert state.shown.trust.window == state.shown.error.window == state.shown.window
+    assert state.shown.pixel_bytes == 4 * (32 * 32 + 3 * 8 * 8)
+
+
+def test_what_was_not_compared_has_a_colour_of_its_own():
+    table = trust_table()
+    shown = trust_pixels(np.float32([np.nan, 0.0, 1.0]))
+    assert shown.tolist() == [NOT_COMPARED, 0, 1]
+    places = np.interp(shown, RANGE, (0, len(table) - 1)).round().astype(int)
+    grey, violet, clear = table[places]
+    assert clear >> 24 == 0
+    assert violet >> 24 > 200
+    assert len({int(grey) >> shift & 255 for shift in (0, 8, 16)}) == 1
+
+
 def test_the_range_is_a_round_value_that_few_pixels_exceed():
     values = np.linspace(-3.4, 3.4, 10_000, dtype=np.float32).reshape(100, 100)
     values[0, 0], values[1, 1] = 1e9, np.nan
@@ -127,6 +145,25 @@ def test_a_window_without_a_map_says_so(showing, publisher):
     assert "follows with the refined picture" in showing.window.sr.error_overlay.legend.text
     showing.do("oldest")
     assert showing.window.sr.error_overlay.visible
+
+
+def test_one_map_is_shown_at_a_time(showing, publisher):
+    action = showing.window.menu_actions["trust_map"]
+    assert not action.isEnabled()
+    publisher.send(encode("quality", header("quality", 0), np.zeros((8, 8), np.float32)))
+    values = np.full((8, 8), np.nan, np.float32)
+    values[:4] = 0.5
+    publisher.send(encode("trust", header("trust", 0), values))
+    showing.until(action.isEnabled)
+    assert "trust 0.50" in describe_point(showing.state.shown, 0.25, 0.25)
+    assert "trust" not in describe_point(showing.state.shown, 0.25, 0.65)
+    showing.do("error_map")
+    showing.do("trust_map")
+    sr = showing.window.sr
+    assert (sr.error_overlay.visible, sr.trust_overlay.visible) == (False, True)
+    assert "not compared" in sr.trust_overlay.legend.text
+    showing.do("error_map")
+    assert (sr.error_overlay.visible, sr.trust_overlay.visible) == (True, False)
 
 
 def test_a_map_that_is_not_finite_is_drawn_without_complaint(showing, publisher):

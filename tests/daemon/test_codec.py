@@ -57,6 +57,7 @@ EXAMPLES = {
         ),
         PICTURE_PIXELS,
     ),
+    "trust": (PICTURE.model_copy(update={"estimate": "trust map", "unit": "a.u.", "scale": 1}), PICTURE_PIXELS),
     "metrics": (
         MetricDescriptions(
             metrics=(MetricDescription(key="misfit", label="Misfit", unit="%", better="lower", warn=0.1),)

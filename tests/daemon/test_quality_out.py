@@ -1,4 +1,4 @@
-"""The error map goes out with the picture it is of, to those who were there and to those who come late."""
+"""Error and trust map go out with the picture they are of, to those who were there and to those who come late."""
 
 import numpy as np
 from daemon_process import Daemon, Results, free_ports, simulated, wait_until
@@ -10,12 +10,13 @@ from daemon.transport.publisher import Publisher
 SIDE, SCALE = 32, 2
 
 
-def test_every_refined_picture_comes_with_its_error_map(tmp_path):
+def test_every_refined_picture_comes_with_its_maps(tmp_path):
     settings = simulated(rate_hz=12, window=24, stride=12)
+    settings["reconstruction"]["estimate"] = "fused"
     # Lossless, because a machine that is in a hurry makes no map.
     with Daemon(tmp_path, settings, "--lossless") as daemon, Results(daemon.results) as results:
         daemon.started().published(3)
-        wait_until(results.has("quality", "sr.refined"))
+        wait_until(results.has("quality", "trust", "sr.refined"))
         with Results(daemon.results) as late:
             wait_until(late.has("quality", "sr.refined"))
     refined = {one.message.window: one.message for one in results.pictures("sr.refined")}
@@ -32,6 +33,9 @@ def test_every_refined_picture_comes_with_its_error_map(tmp_path):
             assert "quality" in header.stage_ms
     for one in results.pictures("raw.mean"):
         assert not {"agreement", "resolution_nm"} & set(one.message.metrics)
+    trusted = results.pictures("trust")
+    assert {one.message.estimate for one in trusted} == {"trust map"}
+    assert all(one.pixels.shape == (SIDE, SIDE) and np.nanmax(one.pixels) <= 1 for one in trusted)
     of_late = [{one.message.window for one in late.of(kind)} for kind in ("quality", "sr.refined")]
     assert of_late[0] & of_late[1]
 
@@ -55,11 +59,12 @@ def test_a_picture_made_in_a_hurry_leaves_no_error_map_of_another_behind():
     (port,) = free_ports(1)
     publisher = Publisher(f"tcp://127.0.0.1:{port}", Health(run="run"))
     publisher.listen()
+    maps = {"quality": picture(0, "error map"), "trust": picture(0, "trust map")}
     try:
         with Results(f"tcp://127.0.0.1:{port}") as early:
             wait_until(early.has("status"))
-            publisher.pictures("sr.refined", picture(0, "fused"), None, picture(0, "error map"))
-            wait_until(early.has("quality"))
+            publisher.pictures("sr.refined", picture(0, "fused"), None, maps)
+            wait_until(early.has("quality", "trust"))
             publisher.pictures("sr.preview", picture(1, "density"), None)
             publisher.pictures("sr.refined", picture(1, "density"), None)
             wait_until(lambda: len(early.of("sr.refined")) == 2)
@@ -68,4 +73,4 @@ def test_a_picture_made_in_a_hurry_leaves_no_error_map_of_another_behind():
     finally:
         publisher.stop()
     assert [one.message.window for one in late.of("sr.refined")] == [1]
-    assert late.of("quality") == []
+    assert late.of("quality") == late.of("trust") == []

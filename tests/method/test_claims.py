@@ -28,7 +28,7 @@ from selfstorm.stream.decoys import decoy_frames, matched, noise_excess
 from selfstorm.stream.engine import EngineWindow, StreamEngine
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.settings import Settings
-from selfstorm.stream.split_halves import MAX_FREE_STEP, MIN_HALF_FRAMES, frame_step, independent_share
+from selfstorm.stream.split_halves import independent_share
 
 CPU = prepare_device("cpu")
 SETTINGS = Settings(100.0, Gaussian(110.0), 100.0, 4.0, quality="fast", tuning_steps=0)
@@ -104,12 +104,10 @@ def test_halves_of_fewer_frames_claim_the_same_of_the_picture():
     assert structure_resolution_nm(fourth) == pytest.approx(structure_resolution_nm(every), rel=0.15)
 
 
-def test_frames_that_show_the_same_blinks_are_not_all_looked_at():
+def test_every_other_frame_shows_nearly_all_blinks_where_emitters_shine_for_several():
     assert independent_share(0.0, 4) == 1 / 4
-    assert 0.9 < independent_share(2.5, 3) < 1
-    assert [frame_step(on_frames, 160, 1) for on_frames in (0.0, 2.5, 20.0)] == [1, 3, MAX_FREE_STEP]
-    assert frame_step(2.5, 160, 10) == 10
-    assert frame_step(2.5, 2 * MIN_HALF_FRAMES, 10) == 2
+    assert independent_share(2.5, 2) > 0.95
+    assert independent_share(20.0, 6) > 0.95
 
 
 def test_decoys_are_made_of_fewer_frames_where_each_shows_many_emitters():

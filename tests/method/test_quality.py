@@ -171,10 +171,14 @@ def test_the_command_says_it_and_writes_the_map(movie, tmp_path):
     tifffile.imwrite(tmp_path / "movie.tif", movie[0][:40], photometric="minisblack")
     line = [tmp_path / "movie.tif", "--pixel-nm", 100, "--psf-sigma-nm", 110, "--device", "cpu", "--quality", "fast"]
     line += ["--scale", 4, "--tuning-steps", 0, "--window", 20, "--error-map", tmp_path / "error.tif"]
+    line += ["--trust-map", tmp_path / "trust.tif"]
     said = CliRunner().invoke(command, [str(word) for word in line], catch_exceptions=False)
     assert "agreement 0.9" in said.output
     maps = tifffile.imread(tmp_path / "error.tif")
     assert (maps.shape, maps.dtype) == ((2, 48, 56), np.float32)
     assert "wrote the error map" in said.output
+    trusted = tifffile.imread(tmp_path / "trust.tif")
+    assert (trusted.shape, trusted.dtype) == (maps.shape, np.float32)
+    assert 0 <= np.nanmin(trusted) < np.nanmax(trusted) <= 1
     refused = CliRunner().invoke(command, [str(word) for word in [*line, "--model", "paper"]])
     assert "knows no optics" in refused.output

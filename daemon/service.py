@@ -83,8 +83,9 @@ class Service:
         self._live = LiveConfig(config)
         device = prepare_device(config.reconstruction.device)
         self._worker = Worker(self._live, self.health, self._queue, device, self._sinks(describe(device)))
-        self._recording = RecordingController(config.folder, self.health, self._reached, key=config.source.key)
-        self._snapshots = Snapshots(config.folder, self.health)
+        folder = config.folder.absolute()  # it is named to programs with another working directory
+        self._recording = RecordingController(folder, self.health, self._reached, key=config.source.key)
+        self._snapshots = Snapshots(folder, self.health)
         self._receiver: FrameReceiver | None = None
         handler = RequestHandler(
             live=self._live,

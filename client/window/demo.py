@@ -5,10 +5,12 @@ It is started from the viewer and stopped with it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import sys
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from PySide6 import QtCore
 
@@ -33,7 +35,7 @@ class Demo(QtCore.QObject):
         super().__init__()
         self._command = command
         self._process: QtCore.QProcess | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Path | None = None
 
     @property
     def running(self) -> bool:
@@ -51,9 +53,9 @@ class Demo(QtCore.QObject):
         if any(importlib.util.find_spec(name) is None for name in NEEDS):
             self.failed.emit(NOT_INSTALLED)
             return False
-        self._folder = tempfile.TemporaryDirectory(prefix="selfstorm-demo-", ignore_cleanup_errors=True)
+        self._folder = Path(tempfile.mkdtemp(prefix="selfstorm-demo-"))
         self._process = QtCore.QProcess(self)
-        self._process.setWorkingDirectory(self._folder.name)
+        self._process.setWorkingDirectory(str(self._folder))
         self._process.setStandardOutputFile(QtCore.QProcess.nullDevice())
         self._process.finished.connect(self._finish)
         self._process.start(self._command[0], list(self._command[1:]))
@@ -82,6 +84,8 @@ class Demo(QtCore.QObject):
             self.failed.emit(f"The demo has stopped: {said[-1] if said else f'exit code {code}'}")
 
     def _clear(self) -> None:
+        """Remove its folder, unless something was recorded into it."""
         if self._folder is not None:
-            self._folder.cleanup()
+            with contextlib.suppress(OSError):
+                self._folder.rmdir()
             self._folder = None

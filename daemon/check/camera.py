@@ -18,7 +18,7 @@ from daemon.transport.frame_subscriber import FrameSubscriber
 from selfstorm.frames import StreamInfo
 from selfstorm.metrics.finding import Finding
 
-START_S, FIRST_FRAME_S, SAMPLE_S = 30.0, 6.0, 2.0
+START_S, FIRST_FRAME_S, SAMPLE_S = 120.0, 15.0, 2.0
 MIN_PIXEL_NM, MAX_PIXEL_NM = 20.0, 500.0
 CALIBRATE = "calibrate it in Micro-Manager (Devices > Pixel Size Calibration), or set pixel_nm under [camera]"
 

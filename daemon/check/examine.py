@@ -18,7 +18,7 @@ from daemon.sources.kinds import resolve
 from selfstorm.errors import InputError
 from selfstorm.metrics.finding import Finding
 
-QUICK_S, DEVICE_S, CAMERA_S, DISK_S = 10.0, 90.0, 60.0, 60.0
+QUICK_S, DEVICE_S, CAMERA_S, DISK_S = 30.0, 180.0, 150.0, 60.0  # for a computer that is busy
 
 
 def examine(path: Path | None, overrides: dict[str, Any]) -> Iterator[Finding]:

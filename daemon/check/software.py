@@ -11,12 +11,12 @@ from importlib.metadata import PackageNotFoundError, version
 
 from daemon.check.probes import ok, problem, warning
 from daemon.config import Config
-from daemon.transport.child_process import ChildProcess, send_line
+from daemon.transport.child_process import ChildProcess, send_line, wait_answer
 from selfstorm.metrics.finding import Finding
 
 MIN_PYTHON = (3, 11)
 SHARED = ("selfstorm", "numpy", "pyzmq", "tifffile")
-DEVICE_S, DRIVER_S = 60.0, 10.0
+DEVICE_S, DRIVER_S = 170.0, 10.0
 
 
 def python() -> Iterator[Finding]:
@@ -50,18 +50,18 @@ def device(config: Config) -> Iterator[Finding]:
     chosen = config.reconstruction.device
     child = ChildProcess("daemon.check.software", [chosen])
     try:
-        answer = child.said(DEVICE_S) or {}
+        answer = wait_answer(child, DEVICE_S)
     finally:
         child.stop(1.0)
     driver = _driver()
     if "device" not in answer:
-        why = answer.get("error", "torch crashed or hung when asked for its devices")
-        yield problem("device", why, 'set device = "cpu" under [reconstruction], or repair the graphics driver')
+        remedy = 'set device = "cpu" under [reconstruction], or repair the graphics driver'
+        yield problem("device", answer["error"], remedy)
     elif answer["device"].startswith("cpu") and driver and chosen == "auto":
         yield warning(
             "device",
             f"{answer['device']}, although there is {driver}; torch {answer['torch']}",
-            "install torch with CUDA (README, 'Install')",
+            "install torch with CUDA (docs/how-to/install.md)",
         )
     else:
         yield ok("device", f"{answer['device']}, torch {answer['torch']}" + (f", {driver}" if driver else ""))

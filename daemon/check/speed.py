@@ -17,10 +17,10 @@ import numpy as np
 from daemon.check.camera import Seen
 from daemon.check.probes import ok, problem, warning
 from daemon.config import Config
-from daemon.transport.child_process import ChildProcess, send_line
+from daemon.transport.child_process import ChildProcess, send_line, wait_answer
 from selfstorm.metrics.finding import Finding
 
-CHILD_S, SPEED_S = 110.0, 120.0
+CHILD_S, SPEED_S = 170.0, 180.0
 MAX_SIDE_PX, MAX_WINDOW, MAX_STRIDE = 96, 100, 50  # that are measured
 SLOWER = "choose a smaller region or a larger stride under [reconstruction], or a faster device"
 
@@ -49,11 +49,11 @@ def speed(config: Config, seen: Seen) -> Iterator[Finding]:
     }
     child = ChildProcess("daemon.check.speed", [json.dumps(given)])
     try:
-        measured = child.said(CHILD_S) or {}
+        measured = wait_answer(child, CHILD_S)
     finally:
         child.stop(1.0)
     if "full_s" not in measured:
-        yield warning("speed", measured.get("error", "a window could not be timed"), "ask again on an idle machine")
+        yield warning("speed", f"a window could not be timed: {measured['error']}", "ask again on an idle machine")
         return
     yield judged(measured["full_s"] * share, measured["quick_s"] * share, chosen.stride / seen.rate_hz, share > 1)
 

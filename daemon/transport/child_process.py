@@ -109,6 +109,22 @@ class ChildProcess:
                 self._said.put(said)
 
 
+def wait_answer(child: ChildProcess, timeout_s: float) -> dict[str, Any]:
+    """Wait for the one line that a process answers with.
+
+    Returns:
+        The line, or {"error": ...} as soon as it has ended without one, or did not answer in time.
+    """
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        ended = bool(child.ending)
+        if said := child.said(1.0 if ended else 0.1):
+            return said
+        if ended:
+            return {"error": f"the process that tried it {child.ending}"}
+    return {"error": f"no answer within {timeout_s:g} s: a driver that hangs, or a computer that is very busy"}
+
+
 def wait_ready(child: ChildProcess, timeout_s: float, stop: threading.Event | None = None) -> dict[str, Any]:
     """Wait for a camera process.
 

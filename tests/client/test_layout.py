@@ -1,8 +1,10 @@
 """Layout of the window: first start, second screen, what is remembered."""
 
 import sys
+import tempfile
 from pathlib import Path
 
+import pytest
 from client_stream import STREAM
 from PySide6 import QtCore, QtWidgets
 from PySide6.QtCore import Qt
@@ -98,3 +100,13 @@ def test_a_demo_that_cannot_start_is_said(open_window, qtbot):
     viewer = open_window(demo=Demo((sys.executable, "-c", "raise SystemExit('error: no demo today')")))
     viewer.do("demo")
     viewer.until(lambda: "no demo today" in viewer.window.message.full_text)
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+def test_a_demo_leaves_nothing_behind_but_what_was_recorded(recorded, qtbot, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    demo = Demo((sys.executable, "-c", f"if {recorded}: open('cell.tif', 'w').close()"))
+    demo.start()
+    qtbot.waitUntil(lambda: not demo.running, timeout=20_000)
+    assert [path.name for path in tmp_path.rglob("*.tif")] == ["cell.tif"] * recorded
+    assert any(tmp_path.iterdir()) is recorded

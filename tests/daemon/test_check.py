@@ -5,6 +5,7 @@ import socket
 import threading
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from daemon.sources.camera import CameraFrame
 from daemon.sources.kinds import KINDS
 from daemon.sources.section import source_of
 from daemon.sources.stream_publisher import StreamPublisher
+from daemon.transport.child_process import ChildProcess, wait_answer
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 from selfstorm.metrics.finding import Finding
@@ -325,3 +327,15 @@ def test_a_window_of_the_camera_is_timed_on_this_machine(tmp_path):
     assert fast.level == "bad"
     (waits,) = speed(config, Seen(info, rate_hz=1e6, paced=False))
     assert waits.level == "good"
+
+
+def test_a_crash_is_named_at_once_and_a_slow_machine_is_not_called_one():
+    crashed = ChildProcess("this", [])  # it prints, ends, and answers nothing
+    try:
+        assert wait_answer(crashed, 60.0) == {"error": "the process that tried it ended with exit code 0"}
+    finally:
+        crashed.stop()
+    slow = SimpleNamespace(ending="", said=lambda _timeout_s: None)
+    assert wait_answer(slow, 0.01)["error"].endswith("a driver that hangs, or a computer that is very busy")
+    answers = iter([{"device": "cpu"}])
+    assert wait_answer(SimpleNamespace(ending="", said=lambda _timeout_s: next(answers)), 1.0) == {"device": "cpu"}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from importlib.metadata import version
@@ -31,16 +32,7 @@ from selfstorm.io.ome_tiff import OmeTiffWriter
 if TYPE_CHECKING:
     from selfstorm.reconstruction import Reconstruction
 
-APART = {
-    "picture",
-    "raw_mean",
-    "fit",
-    "psf",
-    "localizations",
-    "error_map",
-    "trust_map",
-    "accumulation",
-}  # of a reconstruction, not in its record
+RECORDED = (str, int, float, tuple, Mapping)  # arrays, tables and models are not in the record of a picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +135,8 @@ class ReconstructionFiles:
     def add(self, first: int, last: int, result: Reconstruction) -> None:
         """Write what was made of the frames first to last."""
         facts = {"first_frame": first, "last_frame": last}
-        record = {field.name: getattr(result, field.name) for field in fields(result) if field.name not in APART}
+        values = {field.name: getattr(result, field.name) for field in fields(result)}
+        record = {name: value for name, value in values.items() if isinstance(value, RECORDED)}
         record |= {"fine_tuning": str(result.fit or ""), **self._info.facts}
         self._pictures.add(result.picture, facts | record)
         if self._errors is not None and result.error_map is not None:

@@ -35,7 +35,10 @@ def test_the_commands_of_a_movie_run_as_they_stand(tmp_path, monkeypatch):
     """Those of other blocks are marked as text: they install something."""
     (commands,) = (lines.splitlines() for mark, lines in BLOCKS if mark != "text")
     monkeypatch.chdir(tmp_path)
-    tifffile.imwrite("MOVIE.tif", np.random.default_rng(1).poisson(100, (20, 8, 8)).astype(np.uint16))
+    light, rng = np.full((20, 8, 8), 100.0), np.random.default_rng(1)
+    for place in ((2, 2), (3, 5), (6, 4)):  # blinking spots, 3 x 3 pixels wide
+        light[rng.random(20) < 0.4, place[0] - 1 : place[0] + 2, place[1] - 1 : place[1] + 2] += 300
+    tifffile.imwrite("MOVIE.tif", rng.poisson(light).astype(np.uint16))
     for command in commands:
         result = CliRunner().invoke(selfstorm_cli, shlex.split(command)[1:])
         assert result.exit_code == 0, result.output

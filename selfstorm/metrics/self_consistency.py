@@ -40,7 +40,14 @@ class SelfConsistency:
     agreement: float | None
 
 
-def assess(picture: Tensor, around: Tensor, imaging: Imaging, grid: Grid, seen: Tensor) -> SelfConsistency:
+def assess(
+    picture: Tensor,
+    around: Tensor,
+    imaging: Imaging,
+    grid: Grid,
+    seen: Tensor,
+    background: Tensor | None = None,
+) -> SelfConsistency:
     """Compare a picture, imaged again, with the mean of its camera frames.
 
     Brightness and a smooth background are fitted, so that the picture need not be in photons, but it must be linear in
@@ -54,15 +61,18 @@ def assess(picture: Tensor, around: Tensor, imaging: Imaging, grid: Grid, seen: 
         imaging: The microscope.
         grid: The field and its SR cells.
         seen: (H, W) photons, the mean frame.
+        background: (H, W) photons, of the mean frame where it is known; it may have edges.
     """
     cells = around.clone()
     grid.crop(cells).copy_(resampled(picture, grid.height * grid.scale))
-    shown, drawn = (_without_background(z.cpu().double()) for z in (seen, imaging.forward(cells)))
+    frame = seen.cpu().double()
+    clear = frame if background is None else frame - background.cpu().double()
+    shown, drawn = (_without_background(z) for z in (clear, imaging.forward(cells).cpu().double()))
     shown_power, drawn_power = float(shown.square().mean()), float(drawn.square().mean())
     shared = float((shown * drawn).mean())
     brightness = max(shared / drawn_power, 0.0) if drawn_power > 0 else 0.0
     error = (shown - brightness * drawn).float().numpy()
-    noise = _noise_power(seen.cpu().double())
+    noise = _noise_power(frame)
     if shown_power <= MIN_SIGNAL_POWER * noise:
         return SelfConsistency(error, None)
     # noise of the mean keeps even a perfect picture's correlation below sqrt(1 - noise / power): divide by that

@@ -301,7 +301,7 @@ def _picture(
         raise FloatingPointError("the reconstruction of this window is not finite")
     consistency = None
     if level.measure_quality:
-        consistency = assess(picture, parts.total, operators.imaging, grid, parts.seen)
+        consistency = assess(picture, parts.total, operators.imaging, grid, parts.seen, background)
     if found is not None and mask.masked is not None:
         found = _unmasked(found, mask, settings.pixel_nm)
         parts = replace(parts, found=found)

@@ -14,6 +14,7 @@ from selfstorm.compute.device import prepare_device
 from selfstorm.metrics.ground_truth import render
 from selfstorm.metrics.registry import METRICS
 from selfstorm.metrics.self_consistency import assess
+from selfstorm.physics.background import fit_background
 from selfstorm.physics.operators import Grid, Imaging
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import Scene, simulate
@@ -43,10 +44,15 @@ def emitters_of(movie):
     return torch.tensor(render(table[:, 1:3], (192, 224), 25.0, table[:, 3]), dtype=torch.float32)
 
 
-def seen_of(picture, seed=0):
-    """What a camera sees of it in the mean of the frames, with a slanted background."""
+def padded(picture):
     around = torch.zeros(GRID.cells)
     GRID.crop(around).copy_(picture)
+    return around
+
+
+def seen_of(picture, seed=0):
+    """What a camera sees of it in the mean of the frames, with a slanted background."""
+    around = padded(picture)
     slant = BACKGROUND * (1 + torch.linspace(-0.4, 0.4, 56))
     expected = IMAGING.forward(around).clamp(min=0) + FRAMES * slant
     photons = np.random.default_rng(seed).poisson(expected.numpy()) / FRAMES
@@ -70,6 +76,16 @@ def test_true_emitters_agree_and_leave_noise_alone(movie):
     assert judgement.error_map.shape == (48, 56)
     assert judgement.error_map.dtype == np.float32
     assert np.std(judgement.error_map / noise.numpy()) < 1.3
+
+
+def test_an_edge_of_the_background_is_no_error_of_the_picture(movie):
+    seen, _ = seen_of(emitters_of(movie))
+    seen = seen + 130 / (1 + torch.exp(-(torch.arange(56) - 24.5)))
+    true = IMAGING.forward(padded(emitters_of(movie)))
+    _, background = fit_background(seen, true)
+    known = assess(emitters_of(movie), torch.zeros(GRID.cells), IMAGING, GRID, seen, background)
+    assert judgement_of(emitters_of(movie), seen).agreement < 0.9
+    assert known.agreement > 0.95
 
 
 @pytest.mark.parametrize(("scale", "unit"), [(2, 1.0), (4, 1e-6), (8, 3000.0)])

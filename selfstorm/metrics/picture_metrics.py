@@ -13,6 +13,8 @@ from selfstorm.metrics.self_consistency import SelfConsistency
 from selfstorm.physics.operators import Grid
 from selfstorm.stages.held_out import HeldOut
 
+MAX_QUANTILE_PIXELS = 2**18  # of larger fields every n-th pixel is taken
+
 
 @dataclass(frozen=True, slots=True)
 class PictureEvidence:
@@ -74,6 +76,16 @@ def misfit(evidence: PictureEvidence) -> float:
 def saturated(evidence: PictureEvidence) -> float:
     """Return the share of the pixel values that are saturated."""
     return evidence.saturated_share
+
+
+def below_offset(evidence: PictureEvidence) -> float:
+    """Return how far the darkest pixels lie below the camera's offset.
+
+    In photons, of the darkest hundredth of the mean frame; 0 where it lies above.
+    """
+    values = evidence.mean.flatten()[:: -(-evidence.mean.numel() // MAX_QUANTILE_PIXELS)]
+    darkest = values.kthvalue(1 + len(values) // 100).values
+    return max(-float(darkest), 0.0)
 
 
 def agreement(evidence: PictureEvidence) -> float | None:

@@ -88,6 +88,14 @@ def test_an_edge_of_the_background_is_no_error_of_the_picture(movie):
     assert known.agreement > 0.95
 
 
+@pytest.mark.parametrize(("offset_adu", "named"), [(100.0, False), (130.0, False), (220.0, True)])
+def test_an_offset_above_the_darkest_light_is_named(movie, offset_adu, named):
+    raw, _ = movie
+    settings = replace(SETTINGS, offset_adu=offset_adu, estimate="density", scale=1)
+    result = reconstruct(learned(settings, raw[:30], CPU), raw[:30])
+    assert any("below the camera's offset" in note for note in result.notes) == named
+
+
 @pytest.mark.parametrize(("scale", "unit"), [(2, 1.0), (4, 1e-6), (8, 3000.0)])
 def test_neither_scale_nor_unit_of_a_picture_matters(movie, scale, unit):
     seen, _ = seen_of(emitters_of(movie))

@@ -13,7 +13,6 @@ import signal
 import socket as sockets
 import subprocess
 import threading
-import time
 from collections import Counter
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -67,7 +66,10 @@ class Console:
 
 
 class Disturbances:
-    """Disturbances of the daemon, one at a time."""
+    """Disturbances of the daemon, each for some seconds.
+
+    A thread ends each in time: whoever sends to a daemon without files can be held up for long.
+    """
 
     def __init__(self, daemon: subprocess.Popen[bytes], ports: Ports, console: Console, seed: int) -> None:
         self._daemon, self._ports, self._console = daemon, ports, console
@@ -77,12 +79,10 @@ class Disturbances:
         self.recordings, self._folder = 1, "raw"  # the folder of the newest
         limits = (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE)
         self._limits = {which: resource.prlimit(daemon.pid, which) for which in limits}
-        self._undo: list[tuple[float, ExitStack]] = []
+        self._undo: list[tuple[threading.Timer, ExitStack]] = []
 
     def one(self) -> None:
-        """Begin one disturbance, and end those that have lasted long enough."""
-        while self._undo and self._undo[0][0] < time.monotonic():
-            self._undo.pop(0)[1].close()
+        """Begin one disturbance."""
         what = self._random.choice(
             (self.settings, self.settings, self.settings, self.kill, self.stop, self.connections)
         )
@@ -92,11 +92,13 @@ class Disturbances:
         undo = ExitStack()
         with suppress(ProcessLookupError):
             what(undo)
-        self._undo.append((time.monotonic() + DISTURBED_S, undo))
+        self._undo.append((threading.Timer(DISTURBED_S, undo.close), undo))
+        self._undo[-1][0].start()
 
     def end(self) -> None:
         """Undo everything, and set the good settings again."""
-        for _, undo in self._undo:
+        for timer, undo in self._undo:
+            timer.cancel()
             undo.close()
         self._undo.clear()
         ask(self.control, "set", 10_000, changes=GOOD_SETTINGS)

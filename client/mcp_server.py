@@ -72,7 +72,9 @@ def make_server(address: DaemonAddress, *, may_set: bool = False) -> MCPServer:
             {"name": one.name, "value": one.value, "level": one.level, "explanation": one.explanation} for one in found
         ]
 
-    def picture(kind: Literal["newest", "sr.refined", "raw.mean", "quality", "trust"] = "newest") -> list[Any]:
+    def picture(
+        kind: Literal["newest", "sr.refined", "raw.mean", "quality", "trust", "accumulated"] = "newest",
+    ) -> list[Any]:
         """Show the newest picture, and what it was made from.
 
         Its greys go from `low` to `high`, in its unit.

@@ -23,7 +23,7 @@ from daemon.protocol.messages import Event, MetricDescriptions, PictureHeader, S
 from selfstorm.frames import Array, Region, StreamInfo
 from selfstorm.metrics.registry import MetricDescription
 
-Kind = Literal["newest", "sr.preview", "sr.refined", "raw.mean", "quality", "trust"]
+Kind = Literal["newest", "sr.preview", "sr.refined", "raw.mean", "quality", "trust", "accumulated"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from client.access import ControlAccess
+from client.picture.accumulated import AccumulatedPicture
 from client.picture.pictures import Picture, PicturePair
 from client.timeline.history import History
 from client.timeline.playhead import Playhead, displayed_pair
@@ -39,6 +40,7 @@ class ViewerState:
         info: Newest camera stream, which names no run.
         status, status_at_s: Newest status and its time of arrival.
         sr, raw, error, trust: Newest super-resolved picture, raw mean, error and trust map, not yet paired.
+        accumulated: Newest picture of all frames of the scene.
         window_at_s: Time at which the newest window was first shown.
         interval_s: Time between the two newest windows.
         unreadable, unreadable_text: Number of messages that could not be decoded, and the last reason.
@@ -59,6 +61,7 @@ class ViewerState:
     raw: Picture | None = None
     error: Picture | None = None
     trust: Picture | None = None
+    accumulated: AccumulatedPicture = field(default_factory=AccumulatedPicture)
     history: History = field(default_factory=History)
     playhead: Playhead = field(default_factory=Playhead)
     metrics: MetricTable[MetricDescription] = field(default_factory=lambda: MetricTable(METRICS))
@@ -99,6 +102,9 @@ def reduce_message(state: ViewerState, received: Received, now: float) -> Viewer
             return _attach_map(replace(state, error=Picture(message, received.pixels, now)), "error")
         case PictureHeader() if received.pixels is not None and received.kind == "trust":
             return _attach_map(replace(state, trust=Picture(message, received.pixels, now)), "trust")
+        case PictureHeader() if received.pixels is not None and received.kind == "accumulated":
+            picture = Picture(message, received.pixels, now)
+            return replace(state, accumulated=state.accumulated.with_picture(picture))
         case PictureHeader() if received.pixels is not None:
             return _add_sr(state, Picture(message, received.pixels, now, preview=received.kind == "sr.preview"))
         case Status():
@@ -152,7 +158,7 @@ def _switch_run(state: ViewerState, run: str, now: float) -> ViewerState:
     if run == state.run:
         return state
     state = replace(state, status=None, losses=LossTimes(), sr=None, raw=None, error=None, trust=None)
-    state = replace(state, interval_s=None)
+    state = replace(state, interval_s=None, accumulated=AccumulatedPicture())
     return replace(state, run=run, heard_s=now)
 
 

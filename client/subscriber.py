@@ -25,7 +25,7 @@ STOP_S = 5.0
 
 # Two of each picture, not one: the newest super-resolved picture may arrive before its raw mean, and the pair
 # before it is then the newest complete one. Events are bounded only against a faulty daemon.
-MAX_KEPT = {"sr.preview": 2, "sr.refined": 2, "raw.mean": 2, "quality": 2, "trust": 2, "event": 1000}
+MAX_KEPT = {"sr.preview": 2, "sr.refined": 2, "raw.mean": 2, "quality": 2, "trust": 2, "accumulated": 1, "event": 1000}
 MAX_KEPT_OTHER = 1
 KEY_OPTIONS = "File > Connect, or --key NAME.key"
 UNREADABLE, CONNECTION_REFUSED = "unreadable", "connection refused"

@@ -21,6 +21,7 @@ TRUST_MAP = (
     "Shows where two halves of the frames, each reconstructed alone, agree least: there the picture is worth least; "
     "of the part of the field that was compared last"
 )
+ACCUMULATED = "All frames of the scene in one picture, drift-corrected; it sharpens for minutes"
 TIME = "The last windows in one picture, coloured by time; static structures are white"
 SECOND_SCREEN = "Show only the picture and what to know about it, on the whole screen; Esc returns"
 FIJI = "Open the data of this window, as 32-bit OME-TIFF, in Fiji"
@@ -84,6 +85,7 @@ ACTIONS = (
     ActionSpec("View", "overlay", "Overlay: raw + super-resolved", ("3",)),
     ActionSpec("View", "time", "Colour-coded time", ("4",), tip=TIME),
     ActionSpec("View", "raw", "Show raw mean", ("B",), checked=True),
+    ActionSpec("View", "accumulated", "Show accumulated picture", ("A",), checked=True, tip=ACCUMULATED),
     ActionSpec("View", "error_map", "Show error map", ("E",), checked=False, needs="error map", tip=ERROR_MAP),
     ActionSpec("View", "trust_map", "Show trust map", ("T",), checked=False, needs="trust map", tip=TRUST_MAP),
     ActionSpec("View", "lock", "Lock contrast", ("K",), checked=False, begins_group=True),

@@ -40,7 +40,7 @@ from client.window.welcome import WelcomeCard
 
 SIZE_PX = (1280, 800)
 MAIN_PX, SIDE_PX = 806, 424
-RAW_PX, TABS_PX = 318, 262
+RAW_PX, LONG_PX, TABS_PX = 250, 250, 200
 MESSAGE_MS = 30_000
 CONTEXT_MENU = (
     *(
@@ -89,8 +89,10 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.addToolBar(QtCore.Qt.ToolBarArea.LeftToolBarArea, self.tool_bar)
         self.strip, self.time_bar = TrustStrip(), TimeBar()
         self.sr, self.raw = MainView(), PicturePanel("Raw mean", "grey", axes=False)
-        self.links = LinkedViews(leader=self.sr.view, follower=self.raw.view)
-        self.crosshair = Crosshair((self.sr.plot, self.raw.plot))
+        self.accumulated = PicturePanel("Accumulated", "fire", axes=False)
+        self.accumulated.hide()
+        self.links = [LinkedViews(leader=self.sr.view, follower=one.view) for one in (self.raw, self.accumulated)]
+        self.crosshair = Crosshair((self.sr.plot, self.raw.plot, self.accumulated.plot))
         self.profile_line, self.region_box = ProfileLine(self.sr.view), RegionBox(self.sr.view)
         self.facts, self.events, self.trends = PictureFacts(), EventList(), TrendPanel()
         self.profile = ProfilePanel([self.menu_actions[name] for name in ("copy_profile", "save_profile")])
@@ -117,7 +119,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.side = QtWidgets.QSplitter(QtCore.Qt.Orientation.Vertical, childrenCollapsible=False)
         self.picture_area = QtWidgets.QSplitter(QtCore.Qt.Orientation.Horizontal, childrenCollapsible=False)
         for splitter, parts, sizes in (
-            (self.side, (self.raw, self.tabs), (RAW_PX, TABS_PX)),
+            (self.side, (self.raw, self.accumulated, self.tabs), (RAW_PX, LONG_PX, TABS_PX)),
             (self.picture_area, (self.sr, self.side), (MAIN_PX, SIDE_PX)),
         ):
             for part in parts:
@@ -125,7 +127,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
             splitter.setHandleWidth(6)
             splitter.setSizes(sizes)
         self.picture_area.setStretchFactor(0, 1)
-        self.side.setStretchFactor(1, 1)
+        self.side.setStretchFactor(2, 1)
         self.foot = QtWidgets.QWidget()
         foot = QtWidgets.QHBoxLayout(self.foot)
         foot.setContentsMargins(4, 0, 2, 0)
@@ -174,7 +176,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
             return
         apply_theme(application, name)
         draw_icons(self.menu_actions)
-        parts = (self.grip, self.time_bar, self.sr, self.raw, self.events, self.trends, self.profile)
+        parts = (self.grip, self.time_bar, self.sr, self.raw, self.accumulated, self.events, self.trends, self.profile)
         for part in parts:
             part.restyle()
 
@@ -184,6 +186,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         if state.shown is not self._drawn:
             self._draw(state.shown, state)
         self._draw_time()
+        self._draw_accumulated(state)
         self._mark_pictures(state, now)
         shown = indicators(state, now)
         self._show_title(state)
@@ -259,6 +262,18 @@ class ViewerWindow(QtWidgets.QMainWindow):
         number = position(state.playhead, state.history)
         self.sr.show_time(last_windows(state.history, number, pair, self.sr.window_count.value()))
 
+    def _draw_accumulated(self, state: ViewerState) -> None:
+        """Show the picture of all frames, where it is of the field on screen."""
+        long_one, pair, panel = state.accumulated, state.shown, self.accumulated
+        there = pair is not None and long_one.covers(pair)
+        panel.setVisible(there and self.menu_actions["accumulated"].isChecked())
+        if pair is None or not there:
+            panel.clear()
+        elif long_one.picture is not panel.picture:
+            panel.show_picture(long_one.picture, field_of(pair))
+            panel.show_chip(long_one.text(state.status.rate_hz if state.status else 0.0), theme().good)
+            panel.chip.setToolTip(long_one.explanation)
+
     def _draw_raw_below(self, pair: PicturePair | None) -> None:
         self.sr.show_raw_below(None if pair is None else pair.raw, self.raw.image)
 
@@ -269,7 +284,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         preview = state.shown is not None and state.shown.sr.preview
         text, colour = (f"PAST {past} back", theme().past) if past else ("PREVIEW", theme().preview)
         self.sr.show_chip(text if past or preview else "", colour)
-        for panel in (self.sr, self.raw):
+        for panel in (self.sr, self.raw, self.accumulated):
             panel.show_stale(stale)
         empty = state.shown is None and not self.welcome.isVisible()
         self.sr.show_message(empty_text(state, now) if empty else "")

@@ -163,7 +163,9 @@ class RequestHandler:
         found = newest(self._publisher.last, "newest")
         if found is None:
             raise RefusedRequestError("there is no picture yet")
-        return {"file": str(self._snapshots.save(found[1], self._publisher.last.get("raw.mean")))}
+        last = self._publisher.last
+        long_ones = last.get("accumulated"), self._publisher.scene_before
+        return {"file": str(self._snapshots.save(found[1], last.get("raw.mean"), *long_ones))}
 
     def _record_start(self) -> dict[str, Any]:
         return {"folder": str(self._recording.start())}

@@ -1,4 +1,4 @@
-"""Snapshots: the newest picture and the mean of its camera frames."""
+"""Snapshots: the newest pictures and the mean of the camera frames."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from daemon.transport.publisher import Picture
 from selfstorm.io.atomic_files import free_path, make_folder
 from selfstorm.io.ome_tiff import OmeTiffWriter
 
-MAX_WAITING = 4
+MAX_WAITING = 8
 
 
 class Snapshots(threading.Thread):
@@ -32,12 +32,16 @@ class Snapshots(threading.Thread):
         self._names: Counter[str] = Counter()
         self._waiting: queue.Queue[tuple[Path, Picture] | None] = queue.Queue(MAX_WAITING)
 
-    def save(self, picture: Picture, raw: Picture | None) -> Path:
+    def save(
+        self, picture: Picture, raw: Picture | None, accumulated: Picture | None = None, before: Picture | None = None
+    ) -> Path:
         """Queue a picture for writing; an event reports when it is written.
 
         Args:
             picture: to be saved.
             raw: mean of camera frames; saved too where it is of the same window.
+            accumulated: picture of all frames of the scene; saved too where there is one.
+            before: the last one of the scene before; likewise.
 
         Returns:
             Path that the picture will have, unless a file of an earlier run has it: the event says which it got.
@@ -52,6 +56,9 @@ class Snapshots(threading.Thread):
         wanted = [(self._folder / f"{name}{ending}", picture)]
         if raw is not None and raw[0].window == header.window:
             wanted.append((self._folder / f"{name}-raw{ending}", raw))
+        for what, long_one in (("accumulated", accumulated), ("accumulated-before", before)):
+            if long_one is not None:
+                wanted.append((self._folder / f"{name}-{what}{ending}", long_one))
         if self._waiting.qsize() + len(wanted) > MAX_WAITING:
             raise RefusedRequestError("earlier snapshots are still being written")
         self._names = Counter({of_window: number})

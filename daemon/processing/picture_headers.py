@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from daemon.health import Health
@@ -12,8 +13,11 @@ from selfstorm.frames import Array, Window
 from selfstorm.metrics.delivery import Delivery
 from selfstorm.metrics.registry import METRICS
 from selfstorm.reconstruction import NO_UNIT, PICTURE_UNIT, Reconstruction
+from selfstorm.stream.accumulation import Accumulation
 from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.settings import Settings
+
+REPEATED = "The frames come again, so nothing more is accumulated: the same frames twice would claim any resolution"
 
 
 def header_of(
@@ -98,6 +102,29 @@ def maps_of(header: PictureHeader, result: Reconstruction) -> dict[str, tuple[Pi
         for kind, (estimate, unit, pixels) in maps.items()
         if pixels is not None
     }
+
+
+def accumulated_of(header: PictureHeader, accumulation: Accumulation) -> tuple[PictureHeader, Array] | None:
+    """Describe the picture of all frames of a scene; None where there is none.
+
+    Args:
+        header: Of the newest window's picture, of the same size.
+        accumulation: Sums over the scene's frames.
+    """
+    picture = accumulation.picture()
+    if picture is None:
+        return None
+    resolution, drift_nm = accumulation.resolution_nm(), accumulation.drift_nm or (0.0, 0.0)
+    own = {
+        "frames": accumulation.frames,
+        "estimate": "accumulated",
+        "motion": f"moved to the scene's first frames; the sample is {math.hypot(*drift_nm):.0f} nm from there",
+        "metrics": {} if resolution is None else {"resolution_nm": resolution},
+        "scene": accumulation.scene,
+        "drift_nm": drift_nm,
+        "notes": (REPEATED,) if accumulation.repeats else (),
+    }
+    return header.model_copy(update=own), picture
 
 
 def grade_of(level: ProcessingLevel) -> Grade:

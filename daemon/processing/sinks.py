@@ -2,7 +2,7 @@
 
 Adding one takes a class and a line in `Service`.
 
-worker ──► mean, preview, result, failed, config_changed, model_reset, close ──► publisher
+worker ──► mean, preview, result, accumulated, failed, config_changed, model_reset, close ──► publisher
                                                                        ├─► picture file (--save)
                                                                        ├─► table of localisations (--localizations)
                                                                        ├─► manifest
@@ -70,6 +70,9 @@ class Sink:
     def result(self, output: WindowOutput) -> None:
         """Take the final picture of a window."""
 
+    def accumulated(self, picture: Picture) -> None:
+        """Take the picture of all frames of a scene, at most once a second."""
+
     def failed(self, window: Window, error: str) -> None:
         """Note that a window could not be reconstructed."""
 
@@ -101,6 +104,10 @@ class PublisherSink(Sink):
         """Send the refined picture of a window."""
         self._publish("sr.refined", output)
 
+    def accumulated(self, picture: Picture) -> None:
+        """Send the accumulated picture."""
+        self._publisher.accumulated(picture)
+
     def _publish(self, kind: str, output: WindowOutput) -> None:
         self._publisher.pictures(kind, (output.header, output.picture), output.raw, output.maps)
 
@@ -129,6 +136,10 @@ class Sinks(Sink):
     def result(self, output: WindowOutput) -> None:
         """Hand a refined picture to all outputs."""
         self._each("result", output)
+
+    def accumulated(self, picture: Picture) -> None:
+        """Hand an accumulated picture to all outputs."""
+        self._each("accumulated", picture)
 
     def failed(self, window: Window, error: str) -> None:
         """Report a failed window to all outputs."""

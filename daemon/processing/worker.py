@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Iterable
 
 import torch
@@ -12,7 +13,7 @@ from daemon.health import Health
 from daemon.ingest.windows import WindowQueue
 from daemon.live_config import LiveConfig
 from daemon.processing.first_window import mean_of
-from daemon.processing.picture_headers import header_of, maps_of, raw_header_of
+from daemon.processing.picture_headers import accumulated_of, header_of, maps_of, raw_header_of
 from daemon.processing.reconstructor import PREVIEW, Reconstructor, WindowResult, stride_s
 from daemon.processing.sinks import Sink, Sinks, WindowOutput
 from daemon.run_clock import unix_ns
@@ -28,6 +29,7 @@ from selfstorm.stream.model_kinds import kind_of
 log = logging.getLogger(__name__)
 
 WAIT_S = 0.2
+ACCUMULATED_INTERVAL_S = 1.0  # between accumulated pictures: fusing one takes as long as a window's
 EMPTY = "none of its frames arrived"
 LEARNING = (
     "camera, optics and density are learned from it, which takes about {seconds:.0f} s; windows until then are "
@@ -73,6 +75,7 @@ class Worker(threading.Thread):
             checkpoint=config.checkpoint,
         )
         self._logged = ""
+        self._accumulated_s = -ACCUMULATED_INTERVAL_S
         self.fatal: InputError | None = None
         self.died = True  # until the last line of run
         health.report(device=self._device)
@@ -167,6 +170,7 @@ class Worker(threading.Thread):
         with self._output_lock:
             if not self.abandoned:
                 self._hand_out(output, made, stopwatch, latencies)
+        self._hand_out_accumulated(output)
 
     def _hand_out(
         self, output: WindowOutput, made: WindowResult, stopwatch: Stopwatch, latencies: dict[str, float]
@@ -190,6 +194,22 @@ class Worker(threading.Thread):
             METRICS.line(header.metrics),
             stopwatch.milliseconds,
         )
+
+    def _hand_out_accumulated(self, output: WindowOutput) -> None:
+        """Hand out the accumulated picture, after its window's own."""
+        accumulation, now_s = output.made.result.accumulation, time.monotonic()
+        if accumulation is None or not output.made.learned or now_s < self._accumulated_s + ACCUMULATED_INTERVAL_S:
+            return
+        self._accumulated_s = now_s
+        try:
+            picture = accumulated_of(output.header, accumulation)
+        except Exception as error:  # the sums remain, and the next may succeed
+            what = f"{type(error).__name__}: {first_line(error)}"
+            self._health.event("warning", "accumulated_failed", f"window {output.window.index}: {what}")
+            return
+        with self._output_lock:
+            if picture is not None and not self.abandoned:
+                self._sinks.accumulated(picture)
 
     def _show_first(self, window: Window) -> None:
         """Say how long the first window takes; show its mean until then.

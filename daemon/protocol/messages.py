@@ -2,8 +2,8 @@
 
 Message
 ├── frame stream   FrameHeader, Heartbeat, and the stream's StreamInfo ('info')
-├── results        PictureHeader ('sr.preview', 'sr.refined', 'raw.mean', 'quality', 'trust'), MetricDescriptions,
-│                  Status, Event
+├── results        PictureHeader ('sr.preview', 'sr.refined', 'raw.mean', 'quality', 'trust', 'accumulated'),
+│                  MetricDescriptions, Status, Event
 └── control        Request, Reply, View
 
 Unknown keys are ignored, so a newer minor version can be read; types and ranges are strict. A list of words ('state',
@@ -28,6 +28,7 @@ Side = Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]
 Text = Annotated[str, Field(max_length=2048)]
 Name = Annotated[str, Field(max_length=64)]
 MetricValues = Annotated[dict[MetricKey, Annotated[float, Field(allow_inf_nan=False)]], Field(max_length=MAX_METRICS)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Grade = Literal["full", "reduced", "quick", "preview"]
 
 
@@ -119,6 +120,8 @@ class PictureHeader(Message):
         model_hash: Fingerprint of the model that made it.
         metrics: By key, as `metrics` messages describe them; those that could not be measured are left out.
         stage_ms: Time of each processing stage.
+        scene: Number of the scene that the picture has accumulated since its first frame.
+        drift_nm: (y, x) where the sample is now, against that frame.
     """
 
     run: Name
@@ -149,6 +152,8 @@ class PictureHeader(Message):
     fine_tuning: Text = ""
     metrics: MetricValues = Field(default_factory=dict)
     stage_ms: Annotated[dict[Name, float], Field(max_length=32)] = Field(default_factory=dict)
+    scene: Count = 0
+    drift_nm: tuple[Finite, Finite] | None = None
     published_unix_ns: Count
     notes: Annotated[tuple[Text, ...], Field(max_length=32)] = ()
     frame_counts: FrameCounts = FrameCounts()
@@ -283,6 +288,7 @@ KINDS: dict[str, type[BaseModel]] = {
     "raw.mean": PictureHeader,
     "quality": PictureHeader,
     "trust": PictureHeader,
+    "accumulated": PictureHeader,
     "metrics": MetricDescriptions,
     "status": Status,
     "event": Event,

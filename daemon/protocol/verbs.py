@@ -55,7 +55,7 @@ class ViewOf(Arguments):
             and carries none.
     """
 
-    kind: Literal["newest", "sr.preview", "sr.refined", "raw.mean", "quality", "trust"] = "newest"
+    kind: Literal["newest", "sr.preview", "sr.refined", "raw.mean", "quality", "trust", "accumulated"] = "newest"
     region: Region | None = None
     zoom: Annotated[int, Field(ge=1, le=MAX_SIDE_PX)] = 1
     codec: Literal["raw", "shuffle-zstd"] = "shuffle-zstd"

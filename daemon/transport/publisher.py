@@ -31,7 +31,8 @@ MAX_FOREIGN = 1000  # subscriptions to unknown kinds: libzmq keeps them until th
 # All connections are closed at MAX_FOREIGN, but within this time of the last closing only at MAX_FOREIGN_RECENTLY.
 RESTART_INTERVAL_S, MAX_FOREIGN_RECENTLY = 10.0, 20_000
 MAPS = ("quality", "trust")  # of a refined picture, on camera pixels
-PUBLISHED = (b"info", b"metrics", b"status", b"event", b"sr.preview", b"sr.refined", b"raw.mean", b"quality", b"trust")
+PICTURES = (b"sr.preview", b"sr.refined", b"raw.mean", b"quality", b"trust", b"accumulated")
+PUBLISHED = (b"info", b"metrics", b"status", b"event", *PICTURES)
 SUBSCRIBES, UNSUBSCRIBES = b"\x01", b"\x00"
 CATCH_UP_INTERVAL_S = 1.0  # of repeating the last messages for new viewers: every viewer receives them
 MAX_EVENTS_AT_ONCE = VIEWER_HIGH_WATER // 4  # more would not fit into a viewer's queue beside the pictures
@@ -55,6 +56,7 @@ class Publisher:
 
     Attributes:
         last: newest picture of each kind.
+        scene_before: last accumulated picture of the scene before; None before a change of scene.
     """
 
     def __init__(self, address: str, health: Health, allow_list: AllowList | None = None) -> None:
@@ -64,6 +66,7 @@ class Publisher:
         )
         self._pictures: queue.Queue[dict[str, Picture]] = queue.Queue(WAITING_PICTURES)
         self.last: dict[str, Picture] = {}
+        self.scene_before: Picture | None = None
         self._info: StreamInfo | None = None
         self._info_sent: StreamInfo | None = None
         self._dropped = 0
@@ -94,6 +97,17 @@ class Publisher:
         # Replaced whole, because other threads read it. A map stays no longer than the picture it is of.
         kept = {name: last for name, last in self.last.items() if kind != "sr.refined" or name not in MAPS}
         self.last = kept | pictures
+        self._put(pictures)
+
+    def accumulated(self, picture: Picture) -> None:
+        """Publish the picture of all frames of a scene."""
+        before = self.last.get("accumulated")
+        if before is not None and (before[0].scene != picture[0].scene or before[0].frames > picture[0].frames):
+            self.scene_before = before
+        self.last = self.last | {"accumulated": picture}
+        self._put({"accumulated": picture})
+
+    def _put(self, pictures: dict[str, Picture]) -> None:
         while True:
             try:
                 return self._pictures.put_nowait(pictures)

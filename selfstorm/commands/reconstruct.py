@@ -51,6 +51,12 @@ MB, GB = 1e6, 1e9
     metavar="OUT.tif",
     help="Where two halves of the frames agree, 0 to 1; NaN where not compared.",
 )
+@click.option(
+    "--accumulated",
+    type=click.Path(path_type=Path),
+    metavar="OUT.tif",
+    help="All frames in one, drift-corrected.",
+)
 @click.option("--drift", type=click.Path(path_type=Path), metavar="OUT.csv", help="Drift of the stage, a row a frame.")
 @click.option(
     "--quality",
@@ -98,6 +104,7 @@ def reconstruct(
     localizations: Path | None,
     error_map: Path | None,
     trust_map: Path | None,
+    accumulated: Path | None,
     drift: Path | None,
     quality: Any,
     motion: Any,
@@ -125,7 +132,14 @@ def reconstruct(
     from selfstorm.stream.settings import Settings
 
     paths = OutputPaths(
-        output or default_output(movie), localizations, error_map, trust_map, drift, save_model, overwrite
+        output or default_output(movie),
+        localizations,
+        error_map,
+        trust_map,
+        accumulated,
+        drift,
+        save_model,
+        overwrite,
     )
     _check_model(kind_of(model), paths, start_from, estimate)
     paths.check([movie] if movie.is_file() else [])
@@ -186,6 +200,11 @@ def reconstruct(
         click.echo(f"wrote the error map to {error_map}")
     if trust_map is not None:
         click.echo(f"wrote {files.trust_maps} trust maps to {trust_map}")
+    if accumulated is not None:
+        for scene in files.scenes:
+            click.echo(f"wrote the accumulated picture of {scene} to {accumulated}")
+        if not files.scenes:
+            click.echo("note: nothing was localised; no accumulated picture was written", err=True)
     if drift is not None:
         if rows := files.write_drift():
             click.echo(f"wrote the drift of {rows} frames to {drift}")
@@ -199,6 +218,8 @@ def _check_model(kind: ModelKind, paths: OutputPaths, start_from: Path | None, e
         raise click.UsageError("--start-from and --save-model are for our own model alone.")
     if paths.localizations is not None and (estimate != "fused" or not kind.localizes):
         raise click.UsageError("--localizations come with --estimate fused of our own model alone.")
+    if paths.accumulated is not None and (estimate != "fused" or not kind.localizes):
+        raise click.UsageError("--accumulated comes with --estimate fused of our own model alone.")
     if paths.drift is not None and (estimate != "fused" or not kind.localizes):
         raise click.UsageError("--drift comes with --estimate fused of our own model alone.")
     if paths.error_map is not None and not kind.localizes:

@@ -31,6 +31,9 @@ from selfstorm.io.ome_tiff import OmeTiffWriter
 
 if TYPE_CHECKING:
     from selfstorm.reconstruction import Reconstruction
+    from selfstorm.stream.accumulation import Accumulation
+
+PICTURE_UNIT = "photons/frame"
 
 RECORDED = (str, int, float, tuple, Mapping)  # arrays, tables and models are not in the record of a picture
 
@@ -46,6 +49,7 @@ class OutputPaths:
     localizations: Path | None = None
     error_map: Path | None = None
     trust_map: Path | None = None
+    accumulated: Path | None = None
     drift: Path | None = None
     model: Path | None = None
     overwrite: bool = False
@@ -60,6 +64,7 @@ class OutputPaths:
             "--localizations": self.localizations,
             "--error-map": self.error_map,
             "--trust-map": self.trust_map,
+            "--accumulated": self.accumulated,
             "--drift": self.drift,
             "--save-model": self.model,
         }
@@ -95,6 +100,9 @@ class ReconstructionFiles:
         paths: paths of the files to write.
         info: the movie.
         scale: SR cells along a camera pixel.
+
+    Attributes:
+        scenes: What the accumulated pictures are of, in words; complete once the files are closed.
     """
 
     def __init__(self, paths: OutputPaths, info: TableInfo, scale: int) -> None:
@@ -105,6 +113,9 @@ class ReconstructionFiles:
         self._trust: OmeTiffWriter | None = None
         self._drift = None if paths.drift is None else DriftFile(paths.drift, overwrite=paths.overwrite)
         self._tabled_frames, self.trust_maps = 0, 0
+        self._accumulation: Accumulation | None = None
+        self._scenes: OmeTiffWriter | None = None
+        self.scenes: list[str] = []
 
     def __enter__(self) -> Self:
         paths, overwrite = self._paths, self._paths.overwrite
@@ -125,6 +136,12 @@ class ReconstructionFiles:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        try:
+            if kind is None and self._accumulation is not None:
+                self._write_scene(self._accumulation)
+        except BaseException:
+            self._open.__exit__(*sys.exc_info())
+            raise
         self._open.__exit__(kind, error, trace)
 
     @property
@@ -144,6 +161,11 @@ class ReconstructionFiles:
         if self._trust is not None and result.trust_map is not None:
             self._trust.add(result.trust_map, facts | {"unit": "0..1", **self._info.facts})
             self.trust_maps += 1
+        now, before = result.accumulation, self._accumulation
+        if now is not None:
+            if before is not None and before.scene != now.scene:
+                self._write_scene(before)
+            self._accumulation = now
         if result.localizations is not None and result.psf is not None:
             new = result.localizations.where(result.localizations.frame >= self._tabled_frames)
             if self._table is not None:
@@ -151,6 +173,21 @@ class ReconstructionFiles:
             if self._drift is not None:
                 self._drift.add(new)
             self._tabled_frames = last + 1
+
+    def _write_scene(self, accumulation: Accumulation) -> None:
+        """Append the accumulated picture of a scene that has ended."""
+        path = self._paths.accumulated
+        picture = None if path is None else accumulation.picture()
+        if path is None or picture is None:
+            return
+        if self._scenes is None:
+            writer = OmeTiffWriter(path, self._info.pixel_nm / self._scale, overwrite=self._paths.overwrite)
+            self._scenes = self._open.enter_context(writer)
+        resolution = accumulation.resolution_nm()
+        facts = {"frames": accumulation.frames, "resolution_nm": resolution, "drift_nm": accumulation.drift_nm}
+        self._scenes.add(picture, facts | {"unit": PICTURE_UNIT, **self._info.facts})
+        claimed = "" if resolution is None else f", {resolution:.0f} nm"
+        self.scenes.append(f"{accumulation.frames} frames{claimed}")
 
     def write_drift(self) -> int:
         """Write the drift of the recording; returns the rows."""

@@ -38,6 +38,7 @@ class PictureEvidence:
         psf_limit_nm: Width of the widest PSF in focus; None where it is not known.
         blinking_nm: Width of what blinks where none of it is in focus; None elsewhere.
         saturated_share: Share of the pixel values that are saturated.
+        drift_nm: (y, x) of the sample against its first frames; None where it is not followed.
     """
 
     picture: Tensor
@@ -57,6 +58,7 @@ class PictureEvidence:
     psf_limit_nm: float | None = None
     blinking_nm: float | None = None
     saturated_share: float = 0.0
+    drift_nm: tuple[float, float] | None = None
 
 
 def misfit(evidence: PictureEvidence) -> float:
@@ -151,6 +153,16 @@ def motion_left_nm(evidence: PictureEvidence) -> float | None:
     """Return the motion that blurs the picture, nm."""
     moved_nm = motion_nm(evidence)
     return None if moved_nm is None else evidence.moving_share * moved_nm
+
+
+def drift_y_nm(evidence: PictureEvidence) -> float | None:
+    """Return the drift along y against the first frames, nm."""
+    return None if evidence.drift_nm is None else evidence.drift_nm[0]
+
+
+def drift_x_nm(evidence: PictureEvidence) -> float | None:
+    """Return the drift along x against the first frames, nm."""
+    return None if evidence.drift_nm is None else evidence.drift_nm[1]
 
 
 def _claims(evidence: PictureEvidence) -> ClaimEvidence | None:

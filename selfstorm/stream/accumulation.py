@@ -103,6 +103,15 @@ class Accumulation:
         claimed = self.spans.resolution_nm()
         return None if claimed is None else claimed * math.exp(self.optimism)
 
+    @property
+    def drift_nm(self) -> tuple[float, float] | None:
+        """Where the sample is, (y, x), against the first frames.
+
+        None before there are any.
+        """
+        y_nm, x_nm = self.drift.newest_nm.tolist()
+        return (y_nm, x_nm) if self.frames else None
+
     def picture(self) -> Array | None:
         """Fuse the picture from the sums.
 

@@ -290,7 +290,7 @@ def _picture(
         callbacks.mark("claims")
     new = newly_localized(window.blocks, buffer) if wanted == "fused" else ()
     accumulation = _accumulated(model, new, emitters, claims, len(window)) if new else model.state.accumulation
-    callbacks.mark("accumulation")
+    callbacks.mark("drawing")
     if found is not None and claims.nothing_real:
         found, picture = found.where(torch.zeros_like(found.frame, dtype=torch.bool)), picture * 0
         parts = replace(parts, found=found, total=parts.total * 0)
@@ -324,6 +324,7 @@ def _picture(
         widest_in_focus_nm(settings.pixel_nm, settings.psf),
         _blinking_nm(model),
         window.saturated_share,
+        accumulation.drift_nm,
     )
     metrics = METRICS.measure("picture", evidence, costly=level.measure_quality)
     if level.measure_quality:

@@ -58,6 +58,10 @@ EXAMPLES = {
         PICTURE_PIXELS,
     ),
     "trust": (PICTURE.model_copy(update={"estimate": "trust map", "unit": "a.u.", "scale": 1}), PICTURE_PIXELS),
+    "accumulated": (
+        PICTURE.model_copy(update={"estimate": "accumulated", "scene": 2, "drift_nm": (3.5, -1.0)}),
+        PICTURE_PIXELS,
+    ),
     "metrics": (
         MetricDescriptions(
             metrics=(MetricDescription(key="misfit", label="Misfit", unit="%", better="lower", warn=0.1),)

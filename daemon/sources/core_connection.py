@@ -45,12 +45,19 @@ def core_class(uri: str) -> Any:
     return Core
 
 
+def studio_class() -> Any:
+    """Return pycromanager's Studio, once `core_class` has found pycromanager."""
+    from pycromanager import Studio
+
+    return Studio
+
+
 def attach(core_of: Any, port: int) -> Any:
-    """Attach to the core of a running Micro-Manager.
+    """Attach to the core, or the window, of a running Micro-Manager.
 
     Args:
-        core_of: pycromanager's Core.
-        port: of Micro-Manager's server; the core gets a port and thread of its own.
+        core_of: pycromanager's Core or Studio.
+        port: of Micro-Manager's server; the object gets a port and thread of its own.
     """
     with warnings.catch_warnings(record=True) as caught:  # of versions that differ, from pycromanager's own thread
         warnings.simplefilter("always")

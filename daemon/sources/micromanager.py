@@ -15,9 +15,11 @@ from dataclasses import replace
 from typing import Any
 
 from daemon.sources.acquisition import Acquisition, AcquisitionSection
+from daemon.sources.acquisition_watch import AcquisitionWatch
 from daemon.sources.camera import TICK_S, CameraFrame, RestartState, Resume, SourceEvent, Waiting
-from daemon.sources.core_connection import attach, core_class, detach, hello, is_open
+from daemon.sources.core_connection import attach, core_class, detach, hello, is_open, studio_class
 from daemon.sources.live_mode import LiveMode
+from daemon.sources.saved_acquisitions import SavedAcquisitions
 from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError
 
@@ -78,10 +80,15 @@ class MicroManager:
                 self._core_port = self._port
 
     def _follow(self, core: Any) -> Iterator[SourceEvent]:
+        """Yield the events of live mode, and of acquisitions in between."""
         if self._live is None:
             self._live = LiveMode(core, self._section.uri, self._stop)
         self._live.attach(core)
-        yield from self._live.events()
+        with AcquisitionWatch(studio_class(), self._port) as watch:
+            saved = SavedAcquisitions(watch, self._section, self._stop)
+            while not self._stop.is_set():
+                yield from saved.until_one_runs(self._live.events())
+                yield from saved.events()
 
     def _until_it_answers(self) -> Iterator[SourceEvent]:
         """Wait until Micro-Manager answers."""

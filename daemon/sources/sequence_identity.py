@@ -70,11 +70,13 @@ class SequenceIdentity:
 
     @property
     def period_s(self) -> float:
-        """Time between two images by the core's clock, or the camera's; 0 while unknown."""
+        """Time between two images by their own times; 0 while unknown."""
         return self._measured(MIN_SPAN)
 
     def before_numbers(self, ran_s: float, newest: int) -> int | None:
-        """Estimate the frames since the camera's clock began that came before number 0.
+        """Estimate the frames that the camera took before number 0.
+
+        They are those since its clock began.
 
         Args:
             ran_s: time that the camera's clock shows at the newest image.
@@ -120,7 +122,7 @@ class SequenceIdentity:
         return began_s - self.clock_began_s > max(RESTART_MIN_S, RESTART_SHARE * self._ran_s)
 
     def disagrees(self, stamp: ImageTimes) -> bool:
-        """Return True if number and time of an image do not fit those of the last one."""
+        """Return True if an image's number and time do not fit the last one's."""
         period_s = self.period_s
         if not (period_s and self._compares) or stamp.taken_s is None:
             return False

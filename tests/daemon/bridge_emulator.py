@@ -15,6 +15,7 @@ import json
 import struct
 import threading
 import uuid
+from dataclasses import dataclass
 
 import numpy as np
 import zmq
@@ -58,13 +59,43 @@ CORE_API = (
     ("getBytesPerPixel", (), "long"),
     ("getNumberOfComponents", (), "long"),
 )
+STUDIO, MANAGER, SETTINGS = "org.micromanager.Studio", "AcquisitionManager", "SequenceSettings"
 API = {
     CORE: CORE_API,
+    STUDIO: (("acquisitions", (), MANAGER),),
+    MANAGER: (("isAcquisitionRunning", (), "boolean"), ("getAcquisitionSettings", (), SETTINGS)),
+    SETTINGS: (("root", (), TEXT), ("prefix", (), TEXT), ("save", (), "boolean")),
     CONFIG: (("size", (), "long"), ("getSetting", ("long",), SETTING)),
     SETTING: (("getDeviceLabel", (), TEXT), ("getPropertyName", (), TEXT)),
 }
 FIELDS = {IMAGE: ("pix", "tags"), RECTANGLE: ("x", "y")}
 OWNER_ONLY = {name for name, _, _ in CORE_API[CORE_API.index(("popNextTaggedImage", (), IMAGE)) :]}
+
+
+@dataclass
+class Studio:
+    """Micro-Manager's window, with an acquisition that is saved in root; fault: what each question raises."""
+
+    root: str = ""
+    prefix: str = "acq"
+    save: bool = True
+    runs: bool = True
+    settings: bool = True  # or null
+    fault: str = ""
+    slow: bool = False  # it never answers
+    asked: bool = False
+
+    def answer(self, name, handle):
+        if self.fault:
+            raise RuntimeError(self.fault)
+        match name:
+            case "acquisitions":
+                return handle(MANAGER)
+            case "getAcquisitionSettings":
+                return handle(SETTINGS) if self.settings else {"type": "none"}
+            case "root" | "prefix":
+                return {"type": "string", "value": getattr(self, name)}
+        return {"type": "primitive", "value": {"isAcquisitionRunning": self.runs, "save": self.save}[name]}
 
 
 class BridgeEmulator:
@@ -75,6 +106,7 @@ class BridgeEmulator:
         self._halt, self._threads = threading.Event(), []
         self._objects = {}
         self._fault = None
+        self.studio = None  # Micro-Manager's window; None where there is none, as in a headless one
         self.faults = 0  # so many calls of methods fail from now on; all objects stay
         self.delay_s = 0.0  # of every answer
         self._going = threading.Event()
@@ -137,6 +169,11 @@ class BridgeEmulator:
                 while not self._halt.is_set():
                     if socket.poll(20):
                         request = json.loads(socket.recv_multipart()[0].decode("iso-8859-1"))
+                        thing = self._objects.get(request.get("hash-code"))
+                        if isinstance(thing, Studio) and thing.slow:
+                            thing.asked = True
+                            self._halt.wait()
+                            return
                         self._halt.wait(self.delay_s)
                         while not self._going.wait(0.02):
                             if self._halt.is_set():
@@ -176,12 +213,14 @@ class BridgeEmulator:
             case "connect":
                 return {"type": "none", "version": VERSION}
             case "get-constructors":
-                return {"type": "none", "api": [{"name": CORE, "arguments": []}]}
+                names = [CORE, *([STUDIO] if self.studio else [])]
+                return {"type": "none", "api": [{"name": name, "arguments": []} for name in names]}
             case "constructor":
+                thing = self.studio if request["classpath"] == STUDIO else self.camera
                 if not request.get("new-port"):
-                    return self._handle(CORE, self.camera, mine)
+                    return self._handle(request["classpath"], thing, mine)
                 theirs = set()
-                reply = self._handle(CORE, self.camera, theirs)
+                reply = self._handle(request["classpath"], thing, theirs)
                 reply["port"] = self._serve(theirs=theirs)
                 return reply
             case "destructor":
@@ -208,7 +247,9 @@ class BridgeEmulator:
         return self._call(request["name"], request["arguments"], mine)
 
     def _ask(self, thing, name, arguments, mine):
-        """A configuration, or a setting in it."""
+        """A configuration, or a setting in it; or the window, its acquisitions and their settings."""
+        if isinstance(thing, Studio):
+            return thing.answer(name, lambda kind: self._handle(kind, thing, mine))
         match name:
             case "size":
                 return {"type": "primitive", "value": len(thing)}

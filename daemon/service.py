@@ -49,7 +49,9 @@ from daemon.recording.picture_writer import PictureWriter
 from daemon.recording.supervisor import Reached
 from daemon.sources.remote import ExternalSource
 from daemon.sources.supervisor import CameraSupervisor
+from daemon.stop_deadline import CAMERA_S, CLOSE_S, RECORDER_S, WINDOW_S, StopDeadline
 from daemon.stop_signals import StopSignals
+from daemon.transport.child_process import STOP_S
 from daemon.transport.client_socket import load_key
 from daemon.transport.publisher import Publisher
 from selfstorm.compute.device import describe, prepare_device
@@ -57,7 +59,6 @@ from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
 TICK_S, HUNG_S = 0.1, 0.5
-CAMERA_S, WINDOW_S, CLOSE_S = 3.0, 4.0, 4.5  # from a stop until the camera, the last window and all have ended
 Camera = CameraSupervisor | ExternalSource
 
 
@@ -257,31 +258,32 @@ class Service:
     def _drain(self, camera: Camera, receiver: FrameReceiver) -> None:
         """Stop the camera and finish the run.
 
-        Frames under way are received, waiting windows are reconstructed, and files are closed.
+        Frames under way are received, waiting windows are reconstructed, and files are closed. Where a stop was
+        requested, all waits share one deadline.
         """
-        begun_s = time.monotonic()
+        deadline = StopDeadline()
         self.health.report(state="draining")
         self._queue.hurry()
         camera.ask_to_stop()
         while receiver.source_state != "ended" and camera.pid is not None and not receiver.still_s:
-            if time.monotonic() - begun_s > CAMERA_S:
+            if deadline.passed(CAMERA_S):
                 break
             time.sleep(TICK_S / 10)
         receiver.stop()
         receiver.join()
-        self._recording.close()
-        self._finish_windows(begun_s)
+        self._recording.close(deadline.left_s(RECORDER_S) if self._stop.is_set() else STOP_S)
+        self._finish_windows(deadline)
         # A camera that does not answer will not now.
-        camera.stop(HUNG_S if receiver.still_s else max(TICK_S, begun_s + CLOSE_S - time.monotonic()))
+        camera.stop(HUNG_S if receiver.still_s else deadline.left_s(CLOSE_S))
 
-    def _finish_windows(self, begun_s: float) -> None:
+    def _finish_windows(self, stop: StopDeadline) -> None:
         """Wait for the last windows; where a stop was requested, not for long."""
         deadline: float | None = None
         while self._worker.is_alive():
             self._worker.join(TICK_S)
             now = time.monotonic()
             if self._stop.is_set() and deadline is None:
-                deadline = max(begun_s + WINDOW_S, now + TICK_S)
+                deadline = now + stop.left_s(WINDOW_S)
             if deadline is not None and now > deadline:
                 self._worker.abandon()
                 return

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from daemon.health import Health
 from daemon.recording.supervisor import Reached, RecorderSupervisor
+from daemon.transport.child_process import STOP_S
 from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import make_folder
 
@@ -130,11 +131,15 @@ class RecordingController:
         if self._recorder is not None:
             self._recorder.check()  # also after it gave up: what comes is missing from the recording
 
-    def close(self) -> None:
-        """End the recorder with the run, and wait until its files are finished."""
-        self._end(final=True)
+    def close(self, timeout_s: float = STOP_S) -> None:
+        """End the recorder with the run, and wait until its files are finished.
 
-    def _end(self, *, final: bool) -> None:
+        Args:
+            timeout_s: time until it is killed; its files are whole up to the last frame that it wrote.
+        """
+        self._end(final=True, timeout_s=timeout_s)
+
+    def _end(self, *, final: bool, timeout_s: float = STOP_S) -> None:
         if self._recorder is not None:
-            self._recorder.stop(final=final)
+            self._recorder.stop(final=final, timeout_s=timeout_s)
             self._recorder, self._recorded_in = None, None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.health import Health
-from daemon.transport.child_process import ChildProcess
+from daemon.transport.child_process import STOP_S, ChildProcess
 from selfstorm.errors import InputError
 
 MAX_RESTARTS, RESTARTS_WITHIN_S = 6, 60.0  # a recorder that dies more often has a fault that stays
@@ -112,20 +112,21 @@ class RecorderSupervisor:
             why = f"the recorder has not answered for {limit_s:.0f} s: check the disk or network drive"
             self._health.event("warning", "recorder_silent", why)
 
-    def stop(self, *, final: bool) -> None:
+    def stop(self, *, final: bool, timeout_s: float = STOP_S) -> None:
         """Stop the recorder and close the account.
 
         The recorder writes the frames under way first.
 
         Args:
             final: the stream has ended, too.
+            timeout_s: time until it is killed.
         """
         died, reached = self._child is None, self._reached()
         if self._child is not None:
             died = self._child.exit_code is not None
-            self._child.stop()
+            self._child.stop(timeout_s)
             self._hear()
-            if self._child.exit_code:
+            if self._child.exit_code != 0:
                 self._recover()
             self._child = None
         if not final and not died:

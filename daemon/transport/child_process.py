@@ -21,7 +21,7 @@ from typing import Any
 from selfstorm.errors import InputError
 from selfstorm.parent_process import wait_for_closed_input
 
-STOP_S = 5.0
+STOP_S, KILLED_S = 5.0, 0.3
 CRASHED = "see its log; if it uses a camera, check the driver and the device adapter"
 
 
@@ -86,15 +86,19 @@ class ChildProcess:
                 self._process.stdin.close()
 
     def stop(self, timeout_s: float = STOP_S) -> None:
-        """Ask it to stop and wait; kill it if it does not."""
+        """Ask it to stop and wait; kill it if it does not.
+
+        One that cannot be killed either, for a drive or driver holds it, is left to the system.
+        """
         self.ask_to_stop()
         try:
             self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             self._process.kill()
-            self._process.wait()
-        self._listener.join()
-        if self._process.stdout is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(KILLED_S)
+        self._listener.join(KILLED_S)
+        if self._process.stdout is not None and not self._listener.is_alive():
             self._process.stdout.close()
 
     def _listen(self) -> None:

@@ -3,16 +3,23 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 import tifffile
 from daemon_process import Daemon, account_closes, simulated, wait_until
+from hypothesis import given
+from hypothesis import strategies as st
 
 from daemon.control.client import ask
 from daemon.protocol.messages import Status
-from daemon.transport.child_process import wait_ready
+from daemon.service import Service
+from daemon.stop_deadline import CAMERA_S, CLOSE_S, MIN_WAIT_S, RECORDER_S, WINDOW_S, StopDeadline
+from daemon.transport.child_process import STOP_S, ChildProcess, wait_ready
 
 STOPS = [signal.CTRL_BREAK_EVENT] if os.name == "nt" else [signal.SIGINT, signal.SIGTERM]
 HELD = """
@@ -75,6 +82,47 @@ def test_a_signal_does_not_wait_for_a_window_and_saves_those_before(held, tmp_pa
     assert ended_well(daemon).windows.published == 1
     with tifffile.TiffFile(tmp_path / "out.ome.tif") as file:
         assert len(file.pages) == 1
+
+
+@given(used=st.lists(st.floats(0, 1), min_size=4, max_size=4))
+def test_the_waits_of_a_stop_share_one_deadline(used):
+    now = [100.0]
+    deadline = StopDeadline(lambda: now[0])
+    for share, until_s in zip(used, (CAMERA_S, RECORDER_S, WINDOW_S, CLOSE_S), strict=True):
+        now[0] += share * deadline.left_s(until_s)
+    assert now[0] - 100.0 <= CLOSE_S + MIN_WAIT_S < 5.0
+
+
+@pytest.mark.parametrize("stopped", [True, False])
+def test_a_recorder_that_hangs_is_given_what_the_stop_has_left(stopped):
+    given_s = []
+    service = object.__new__(Service)
+    service.health = service._queue = MagicMock()
+    service._stop = threading.Event()
+    if stopped:
+        service._stop.set()
+    service._recording = SimpleNamespace(close=given_s.append)
+    service._worker = MagicMock(is_alive=lambda: False)
+    service._drain(MagicMock(), MagicMock(source_state="ended", still_s=0.0))
+    [recorder_s] = given_s
+    assert recorder_s <= RECORDER_S if stopped else recorder_s == STOP_S
+
+
+def test_a_child_process_that_cannot_even_be_killed_is_left_to_the_system(monkeypatch):
+    child = ChildProcess("this", [])
+    process, waits_s = child._process, []
+    held = MagicMock(stdin=process.stdin, stdout=process.stdout)
+
+    def wait(timeout):  # without a timeout, there is an end to no wait
+        waits_s.append(timeout)
+        raise subprocess.TimeoutExpired("held", timeout)
+
+    held.wait = wait
+    monkeypatch.setattr(child, "_process", held)
+    child.stop(0.0)
+    assert held.kill.called
+    assert len(waits_s) == 2
+    process.wait()
 
 
 def test_a_stop_request_does_not_wait_for_a_camera_process_that_starts():

@@ -1,6 +1,6 @@
 """`python -m benchmarks.claims`: claims on pictures, beside the truth.
 
-Forty small simulated movies of twenty kinds are reconstructed; resolution, fidelity, false localisations and verdict
+44 small simulated movies of 22 kinds are reconstructed; resolution, fidelity, false localisations and verdict
 are tabulated beside what the simulation knows.
 """
 
@@ -163,11 +163,12 @@ def draw(rows: Sequence[ClaimRow], path: Path) -> None:
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     FigureCanvasAgg(figure)
     panels = (
-        ("resolution of the structure (nm)", "structure_nm", "resolution_nm", (30, 300), True, MAX_FACTOR),
-        ("correlation with the structure", "structure_pearson", "fidelity", (0, 1), False, None),
-        ("share of false localisations", "false_share", "claimed_false_share", (0.005, 1), True, 2.0),
+        ("resolution of the structure (nm)", "structure_nm", "resolution_nm", (30, 50, 100, 200, 300), MAX_FACTOR),
+        ("correlation with the structure", "structure_pearson", "fidelity", (0, 0.2, 0.4, 0.6, 0.8, 1), None),
+        ("share of false localisations", "false_share", "claimed_false_share", (0.005, 0.01, 0.03, 0.1, 0.3, 1), 2.0),
     )
-    for axes, (title, true, claimed, limits, logarithmic, factor) in zip(figure.subplots(1, 3), panels, strict=True):
+    for axes, (title, true, claimed, ticks, factor) in zip(figure.subplots(1, 3), panels, strict=True):
+        limits = ticks[0], ticks[-1]
         for role, colour in (("tuning", "0.6"), ("held out", "tab:red")):
             pairs = [(getattr(row, true), getattr(row, claimed)) for row in rows if row.role == role and not row.empty]
             points = np.array([(t, c) for t, c in pairs if t is not None and c is not None]).reshape(-1, 2)
@@ -176,9 +177,11 @@ def draw(rows: Sequence[ClaimRow], path: Path) -> None:
         if factor is not None:
             for side in (factor, 1 / factor):
                 axes.plot(limits, [side * limit for limit in limits], "k:", linewidth=0.8)
-        axes.set(xlabel=f"true {title}", ylabel="claimed", xlim=limits, ylim=limits)
-        if logarithmic:
-            axes.set(xscale="log", yscale="log")
+        scale = "linear" if factor is None else "log"
+        axes.set(xlabel=f"true {title}", ylabel="claimed", xscale=scale, yscale=scale, xlim=limits, ylim=limits)
+        axes.minorticks_off()
+        for set_ticks in (axes.set_xticks, axes.set_yticks):
+            set_ticks(ticks, [f"{tick:g}" for tick in ticks])
     figure.axes[0].legend()
     figure.savefig(path, dpi=100)
 
@@ -189,7 +192,7 @@ def report(rows: Sequence[ClaimRow], seed: int) -> str:
     parts = [f"* {role} kinds: {line}" for role, some in roles if some for line in summary(some)]
     return "\n".join(
         (
-            "# What is claimed, beside the truth",
+            "# Claims beside the truth",
             "",
             f"Made by `cd tools; python -m benchmarks.claims --seed {seed} -o ../docs/benchmarks`. Movies: "
             "`tools/benchmarks/claim_movies.py`. *Pearson* is with the emitters that shone, *structure* with all dyes.",

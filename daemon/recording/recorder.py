@@ -48,8 +48,14 @@ class Recording:
     def __init__(self, folder: Path, info: StreamInfo, first_seq: int) -> None:
         self.path, self.info = _free_name(folder, info.stream), info
         self.ledger = Ledger(info.stream, first_seq)
-        self._pixels = BigTiff(self.path, pixel_nm=info.pixel_nm)
-        self._index = AppendFile(self.path.with_suffix(".jsonl"))
+        index = self.path.with_suffix(".jsonl")
+        self._index = AppendFile(index)  # first: readers pass over an index alone, not over pixels alone
+        try:
+            self._pixels = BigTiff(self.path, pixel_nm=info.pixel_nm)
+        except BaseException:
+            self._index.close()
+            index.unlink()
+            raise
 
     def add(self, header: FrameHeader, pixels: Array) -> None:
         """Append one frame, then its line in the index.
@@ -247,7 +253,7 @@ def _free_name(folder: Path, stream: str) -> Path:
     """
     name, number = time.strftime("%Y%m%d-%H%M%S") + f"-{stream[:8]}", 1
     path = folder / f"{name}.tif"
-    while path.exists():
+    while path.exists() or path.with_suffix(".jsonl").exists():
         number += 1
         path = folder / f"{name}-{number}.tif"
     return path

@@ -1,5 +1,6 @@
 """The recording's own account: frames = recorded + missing, whatever happens to recorder, files and stream."""
 
+import errno
 import json
 import shutil
 import signal
@@ -234,6 +235,17 @@ def test_a_process_that_cannot_be_started_is_tried_again_for_ever(rig, monkeypat
         assert not rig.supervisor.stopped
         now[0] += 3.0
         rig.supervisor.check()
+
+
+@pytest.mark.parametrize("second", ["AppendFile", "BigTiff"])
+def test_a_recording_whose_second_file_cannot_be_opened_leaves_none_without_the_other(tmp_path, monkeypatch, second):
+    def full(*_, **__):
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(f"daemon.recording.recorder.{second}", full)
+    with pytest.raises(OSError, match="Too many"):
+        Recording(tmp_path, INFO, 0)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("whole", [True, False])

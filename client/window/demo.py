@@ -14,7 +14,8 @@ from pathlib import Path
 
 from PySide6 import QtCore
 
-COMMAND = (sys.executable, "-c", "from daemon.cli import main; main()", "run", "simulate")
+TIED = "from selfstorm.parent_process import end_with_parent; end_with_parent(); "  # also where the viewer is killed
+COMMAND = (sys.executable, "-c", f"{TIED}from daemon.cli import main; main()", "run", "simulate")
 NEEDS = ("torch", "daemon")
 STOP_MS = 5000
 NOT_INSTALLED = 'The demo needs the whole package: pip install "selfstorm[all]"'

@@ -1,5 +1,8 @@
 """Layout of the window: first start, second screen, what is remembered."""
 
+import os
+import select
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -11,12 +14,11 @@ from PySide6.QtCore import Qt
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "daemon"))
 
+from daemon_process import posix
 
 from client.window.demo import Demo
 from daemon.protocol.codec import encode
 from selfstorm.frames import StreamInfo
-
-START_MS = 90_000  # of another process
 
 
 def test_the_first_start_explains_itself_once(open_window):
@@ -110,3 +112,26 @@ def test_a_demo_leaves_nothing_behind_but_what_was_recorded(recorded, qtbot, tmp
     qtbot.waitUntil(lambda: not demo.running, timeout=20_000)
     assert [path.name for path in tmp_path.rglob("*.tif")] == ["cell.tif"] * recorded
     assert any(tmp_path.iterdir()) is recorded
+
+
+KILLED = """
+import os, sys
+from PySide6 import QtCore
+from client.window.demo import TIED, Demo
+
+application = QtCore.QCoreApplication([])
+demo = Demo((sys.executable, "-c", f"{TIED}import time; time.sleep(60)"))
+demo.start()
+demo._process.waitForStarted()
+os._exit(1)
+"""
+
+
+@posix
+def test_the_demo_does_not_outlive_a_viewer_that_is_killed():
+    held, inherited = os.pipe()  # it is at its end once the viewer and the demo, which inherit it, have ended
+    subprocess.run([sys.executable, "-c", KILLED], pass_fds=[inherited], timeout=60, check=False)
+    os.close(inherited)
+    ended, *_ = select.select([held], [], [], 30)
+    os.close(held)
+    assert ended

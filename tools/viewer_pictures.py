@@ -41,7 +41,9 @@ class ManualPictures:
     """The viewer's window, and the files its pictures are saved to."""
 
     def __init__(self, config: Path, results: str) -> None:
-        self.session = ViewerSession(Preferences(None), demo=Demo((*RUN, str(config))), demo_results=results)
+        self._stopped_s: float | None = None
+        demo = Demo((*RUN, str(config)))
+        self.session = ViewerSession(Preferences(None), self._clock, demo=demo, demo_results=results)
         self.window = self.session.window
         self.window.show()
 
@@ -57,9 +59,13 @@ class ManualPictures:
             raise OSError(f"{path} cannot be written")
         print(path)
 
+    def _clock(self) -> float:
+        return time.monotonic() if self._stopped_s is None else self._stopped_s
+
     def save_state(self, run: RealRun, fault: Fault, path: Path) -> None:
         """Save the window in a state that the run did not have."""
-        self.session.presenter.begin(EmptySource(), fault.received(run, time.monotonic()))
+        self._stopped_s = time.monotonic()  # nothing becomes old while the window settles
+        self.session.presenter.begin(EmptySource(), fault.received(run, self._stopped_s))
         self.grab(path)
 
     def start_demo(self) -> RealRun:

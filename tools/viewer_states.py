@@ -86,6 +86,7 @@ class Fault:
         update = {
             "source": MICROSCOPE,
             "state": "running",
+            "rate_hz": 50.0,
             "model_state": "warm",
             **CLEAN,
             "sent_unix_ns": sent_ns,

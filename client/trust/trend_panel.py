@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
-from PySide6 import QtGui, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.trust.plots import plain_plot, restyle_plot
 from client.trust.trends import Trend, TrendPoint
@@ -15,14 +15,16 @@ from client.widgets.theme import theme
 from selfstorm.frames import Array
 from selfstorm.metrics.registry import MetricDescription, MetricTable
 
-COLUMNS = 2
+COLUMNS, MIN_PLOT_PX = 2, 90
 SKIPPED, PREVIEW, LATENCY = "skipped", "preview", "latency_ms"
 MAX_MARKED, MARK_PX = 30, 5
 PERCENT, MS_PER_S = 100.0, 1000.0
 
 
-class TrendPanel(QtWidgets.QWidget):
+class TrendPanel(QtWidgets.QScrollArea):
     """Small plots, drawn while visible; each comes with its first value.
+
+    They scroll where they do not fit.
 
     plots, curves: by the metric's key, and `skipped`; the curve `preview` is in the plot of the latency.
     """
@@ -32,7 +34,11 @@ class TrendPanel(QtWidgets.QWidget):
         self.plots: dict[str, Any] = {}
         self.curves: dict[str, Any] = {}
         self._shown: tuple[Trend, MetricTable[MetricDescription]] | None = None
-        self._grid = QtWidgets.QGridLayout(self)
+        body = QtWidgets.QWidget()
+        self.setWidget(body)
+        self.setWidgetResizable(True)
+        self.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._grid = QtWidgets.QGridLayout(body)
         self._grid.setContentsMargins(4, 4, 4, 4)
         self._grid.setSpacing(2)
 
@@ -82,6 +88,7 @@ class TrendPanel(QtWidgets.QWidget):
         row, column = 2 * (len(self.plots) // COLUMNS), len(self.plots) % COLUMNS
         plot = self.plots[name] = plain_plot()
         plot.setLabel("bottom", "window")
+        plot.setMinimumHeight(MIN_PLOT_PX)
         self.curves[name] = plot.plot()
         self._grid.addWidget(named_label("caption", title), row, column)
         self._grid.addWidget(plot, row + 1, column)

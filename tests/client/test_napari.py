@@ -10,6 +10,7 @@ from client_stream import Publisher
 with warnings.catch_warnings(action="ignore"):  # of what napari itself imports
     napari = pytest.importorskip("napari", reason="needs the extra [napari]")
     npe2 = pytest.importorskip("npe2")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of what napari itself uses
 MANIFEST = Path(__file__).parents[2] / "client" / "napari.yaml"
 pytestmark = pytest.mark.filterwarnings("default")
 

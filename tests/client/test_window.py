@@ -15,6 +15,7 @@ from client.picture.contrast_controls import short_number, typed_number
 from client.picture.crosshair import describe_point
 from client.subscriber import Subscriber
 from daemon.protocol.codec import encode
+from selfstorm.metrics.registry import METRICS
 
 
 def test_before_a_daemon_there_is_an_explanation(viewer):
@@ -266,6 +267,16 @@ def test_trends_are_drawn_when_they_are_looked_at(showing, publisher):
 
     showing.until(lambda: drawn("latency_ms") == [0.9])
     assert (drawn("preview"), drawn("misfit"), drawn("emitters_per_frame")) == ([0.04], [2.0], [12.0])
+
+
+def test_the_window_stays_on_its_screen_however_many_trends_there_are(showing, publisher):
+    showing.window.tabs.setCurrentWidget(showing.window.trends)
+    publisher.send_window(1, metrics={metric.key: 1.0 for metric in METRICS})
+    showing.until(lambda: set(showing.window.trends.plots) >= {metric.key for metric in METRICS})
+    publisher.send_window(2)
+    showing.until(lambda: showing.shows(2))  # laid out by now
+    assert showing.window.height() <= 800
+    assert all(plot.height() >= 80 for plot in showing.window.trends.plots.values())
 
 
 def test_plots_of_what_is_estimated_come_with_the_first_estimate(showing, publisher):

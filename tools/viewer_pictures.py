@@ -34,7 +34,7 @@ RUN = (sys.executable, "-c", "from daemon.cli import main; main()", "run")
 WINDOWS, TIMEOUT_S, SETTLE_S = 5, 900.0, 0.6
 SCREENS_PX = ((1280, 800), (1920, 1080))
 FAULTS = ("missing", "skipped")  # those that the documentation shows
-RATE_HZ = 5
+RATE_HZ = 3  # a new window every 17 s
 
 
 class ManualPictures:
@@ -78,6 +78,9 @@ class ManualPictures:
         seen = self.session.presenter
         if not self.wait(TIMEOUT_S, lambda: seen.state.windows >= WINDOWS and _shows_refined(seen.state.shown)):
             raise TimeoutError(f"{seen.state.windows} of {WINDOWS} windows within {TIMEOUT_S:g} s")
+        self._stopped_s = time.monotonic()  # this state is held: no preview of the next window replaces it
+        seen.begin(EmptySource(), seen.state)
+        self.session.demo.stop()
         return RealRun.of(seen.state)
 
     def choose(self, name: str) -> None:
@@ -117,7 +120,6 @@ def _draw_states(pictures: ManualPictures, folder: Path) -> int:
     """Draw every state on every screen in both themes."""
     folder.mkdir(parents=True, exist_ok=True)
     window, run = pictures.window, pictures.start_demo()
-    pictures.session.demo.stop()
     for theme in ("dark", "light"):
         window.set_theme(theme)
         for width, height in SCREENS_PX:
@@ -145,7 +147,6 @@ def _draw(pictures: ManualPictures) -> int:
     _measure(pictures)
     window.tabs.setCurrentWidget(window.trends)
     pictures.save(OUT / "trends.png")
-    pictures.session.demo.stop()
     for name in FAULTS:
         pictures.save_state(run, STATES[name], OUT / f"{name}.png")
     return 0

@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
+import torch
 from daemon_process import DAEMON, SELFSTORM, command, free_ports, within, write_config
+from safetensors.torch import load_file
 
 from selfstorm.io.ome_tiff import read_pictures
 from selfstorm.simulation.movie import simulate
@@ -47,7 +49,7 @@ def live(folder, movie, chosen):
     }
     path = write_config(folder / "daemon.toml", config)
     line = [*DAEMON, "run", path, "--source", f"replay:{movie}", "--lossless", "--save", folder / "live.ome.tif"]
-    return command([*line, *tabled(folder / "live.csv", chosen)])
+    return command([*line, *tabled(folder / "live.csv", chosen), *kept("--checkpoint", folder / "live.model", chosen)])
 
 
 def tabled(path, chosen):
@@ -55,10 +57,17 @@ def tabled(path, chosen):
     return ["--localizations", path] if chosen["method"].get("estimate") == "fused" else []
 
 
+def kept(flag, path, chosen):
+    """What is accumulated comes with localisations, and is in the model too."""
+    return [flag, path] if chosen["method"].get("estimate") == "fused" else []
+
+
 def offline(folder, movie, chosen, capfd):
     method = [word for name, value in chosen["method"].items() for word in (f"--{name}", value)]
     line = [*SELFSTORM, "reconstruct", movie, "-o", folder / "offline.ome.tif", "--pixel-nm", 100, "--device", "cpu"]
-    return within([*line, *method, *chosen["flags"], *tabled(folder / "offline.csv", chosen)], capfd)
+    line += [*method, *chosen["flags"], *tabled(folder / "offline.csv", chosen)]
+    line += kept("--save-model", folder / "offline.model", chosen)
+    return within([*line, *kept("--accumulated", folder / "accumulated.ome.tif", chosen)], capfd)
 
 
 @pytest.mark.parametrize(
@@ -75,12 +84,25 @@ def test_live_and_offline_give_the_same_bits(tmp_path, movie, chosen, capfd):
     tables = [path.read_bytes() for path in sorted(tmp_path.glob("*.csv"))]
     assert len(tables) == 2 * bool(tabled(None, chosen))
     assert len(set(tables)) <= 1  # each frame once, though the windows overlap
+    if tables:
+        check_accumulated(tmp_path, chosen["method"]["scale"])
     assert ours.pixel_nm == theirs.pixel_nm == 100 / chosen["method"]["scale"]
     for record, other in zip(ours.records, theirs.records, strict=True):
         assert (record["first_seq"], record["last_seq"]) == (other["first_frame"], other["last_frame"])
         assert (record["optics"], record["camera"]) == (other["optics"], other["camera"])
     assert re.search(rf"sent {FRAMES} = received {FRAMES} \+ missing 0$", daemon.stdout, re.M), daemon.stdout
     assert f"complete {windows}: published {windows}, skipped 0, failed 0" in daemon.stdout
+
+
+def check_accumulated(folder, scale):
+    """The accumulated picture is the same, in the daemon's checkpoint and in what offline saves."""
+    ours, theirs = (load_file(folder / f"{how}.model") for how in ("live", "offline"))
+    names = {name for name in theirs if name.startswith("accumulated.")}
+    assert names == {name for name in ours if name.startswith("accumulated.")} != set()
+    assert all(torch.equal(ours[name], theirs[name]) for name in names)
+    (picture,) = read_pictures(folder / "accumulated.ome.tif").pictures
+    assert picture.shape == (32 * scale, 40 * scale)
+    assert picture.any()
 
 
 def scene(frames, seed):

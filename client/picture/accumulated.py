@@ -42,7 +42,7 @@ class AccumulatedPicture:
         return sides[0] == sides[1] and header.region == shown.region
 
     def text(self, rate_hz: float) -> str:
-        """Say how fine it is and after how long: '41 nm after 3 min'.
+        """Say how fine it is: '41 nm after 3 min'.
 
         Args:
             rate_hz: Frames per second of the camera; 0 where it is not known.

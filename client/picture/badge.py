@@ -73,6 +73,8 @@ class Badge(QtWidgets.QGraphicsItem):
         if self._field is None:
             return
         width, height = self._view.viewPixelSize()
+        if not (width and height):  # the view has no size yet
+            return
         (left, _), (top, _) = self._view.viewRange()
         x, y = (
             max(0.0, -left / width),

@@ -10,6 +10,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from client.controls.menu import show_daemon
 from client.controls.recording_text import recording_text
 from client.export.drag_export import DragGrip
+from client.picture.accumulated_panel import AccumulatedPanel
 from client.picture.crosshair import Crosshair, describe_point
 from client.picture.field import field_of
 from client.picture.linked_views import LinkedViews
@@ -89,8 +90,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.addToolBar(QtCore.Qt.ToolBarArea.LeftToolBarArea, self.tool_bar)
         self.strip, self.time_bar = TrustStrip(), TimeBar()
         self.sr, self.raw = MainView(), PicturePanel("Raw mean", "grey", axes=False)
-        self.accumulated = PicturePanel("Accumulated", "fire", axes=False)
-        self.accumulated.hide()
+        self.accumulated = AccumulatedPanel()
         self.links = [LinkedViews(leader=self.sr.view, follower=one.view) for one in (self.raw, self.accumulated)]
         self.crosshair = Crosshair((self.sr.plot, self.raw.plot, self.accumulated.plot))
         self.profile_line, self.region_box = ProfileLine(self.sr.view), RegionBox(self.sr.view)
@@ -263,16 +263,9 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.sr.show_time(last_windows(state.history, number, pair, self.sr.window_count.value()))
 
     def _draw_accumulated(self, state: ViewerState) -> None:
-        """Show the picture of all frames, where it is of the field on screen."""
-        long_one, pair, panel = state.accumulated, state.shown, self.accumulated
-        there = pair is not None and long_one.covers(pair)
-        panel.setVisible(there and self.menu_actions["accumulated"].isChecked())
-        if pair is None or not there:
-            panel.clear()
-        elif long_one.picture is not panel.picture:
-            panel.show_picture(long_one.picture, field_of(pair))
-            panel.show_chip(long_one.text(state.status.rate_hz if state.status else 0.0), theme().good)
-            panel.chip.setToolTip(long_one.explanation)
+        rate_hz = state.status.rate_hz if state.status else 0.0
+        there = self.accumulated.show_accumulated(state.accumulated, state.shown, rate_hz)
+        self.accumulated.setVisible(there and self.menu_actions["accumulated"].isChecked())
 
     def _draw_raw_below(self, pair: PicturePair | None) -> None:
         self.sr.show_raw_below(None if pair is None else pair.raw, self.raw.image)

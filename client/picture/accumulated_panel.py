@@ -1,0 +1,44 @@
+"""Panel of the accumulated picture."""
+
+from __future__ import annotations
+
+from client.picture.accumulated import AccumulatedPicture
+from client.picture.badge import Badge
+from client.picture.field import field_of
+from client.picture.panel import PicturePanel
+from client.picture.pictures import PicturePair
+from client.widgets.theme import THEMES
+
+ON_PICTURE = THEMES["dark"]  # the badge has a dark ground in both themes
+
+
+class AccumulatedPanel(PicturePanel):
+    """Panel of all frames of a scene in one picture.
+
+    A badge on the picture says how fine it is, and after how long; its tool tip, how that improved.
+    """
+
+    def __init__(self) -> None:
+        super().__init__("Accumulated", "fire", axes=False)
+        self.badge = Badge(self.view)
+        self.hide()
+
+    def show_accumulated(self, shown: AccumulatedPicture, pair: PicturePair | None, rate_hz: float) -> bool:
+        """Show the picture where it is of the field of a window.
+
+        Args:
+            shown: the newest one.
+            pair: pictures of the window.
+            rate_hz: frames per second; 0 where it is not known.
+
+        Returns:
+            Whether there is anything to show.
+        """
+        if pair is None or not shown.covers(pair):
+            self.clear()
+            return False
+        if shown.picture is not self.picture:
+            field = field_of(pair)
+            self.show_picture(shown.picture, field)
+            self.badge.show_text(shown.text(rate_hz), ON_PICTURE.good, shown.explanation, field)
+        return True

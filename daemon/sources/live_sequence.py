@@ -18,7 +18,8 @@ from daemon.sources.sequence_identity import UNWATCHED_S, ImageTimes
 from daemon.sources.tail import Tail
 from daemon.sources.unseen_frames import CoreClock, RestartAccount, UnseenFrames
 
-POLL_S = 0.003
+POLL_S, MAX_POLL_S, POLL_SHARE = 0.003, 0.02, 0.25  # between two questions, and the share of the time between images
+WATCH_S = 0.02  # between two questions whether the sequence runs
 RUNNING_S = 0.1
 COUNTS = 3
 RESTARTED = "live mode was restarted, or its buffer emptied: frames between are estimated by the camera's clock"
@@ -173,8 +174,9 @@ class LiveSequence:
                 yield Lost(unseen, LossCause.TAKEN)
             self._over = True
             return
-        self._watch_for_stop()
-        self._stop.wait(POLL_S)
+        if self._clock() - self._ran_s > WATCH_S:
+            self._watch_for_stop()
+        self._stop.wait(min(max(POLL_S, tail.period_s * POLL_SHARE), MAX_POLL_S))
         yield None
 
     def _settle(self) -> Iterator[SourceEvent]:

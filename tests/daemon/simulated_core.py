@@ -59,6 +59,7 @@ class SimulatedCore:
     whole_ms: bool = False  # the camera's clock, as the core makes it where the camera has none
     says_when: bool = True  # an image was received
     now: float = 0.0
+    calls: int = 0
     looks: int = 0
     empty_looks: int = 0
     overread: int = 0
@@ -150,6 +151,7 @@ class SimulatedCore:
         self._next_frame_s += (1 + self.jitter * self._draw.uniform(-1, 1)) / self.rate_hz
 
     def _call(self, kind, answer):
+        self.calls += 1
         there, back = self.latency(kind)
         self.pass_time(there)
         value = answer()

@@ -144,9 +144,6 @@ def draw(moments: list[Moment], path: Path) -> None:
     for sample, seed in sorted({(moment.sample, moment.seed) for moment in moments}):
         own = [moment for moment in moments if (moment.sample, moment.seed) == (sample, seed)]
         frames, colour = [moment.frames for moment in own], "C0" if sample == "still" else "C1"
-        left.plot(
-            frames, [moment.accumulated[0] for moment in own], color=colour, label=f"accumulated, {sample} {seed}"
-        )
         of = f"{sample} {seed}"
         scores = ([moment.accumulated[0] for moment in own], [moment.window[0] for moment in own])
         periods = ([moment.claimed_nm or np.nan for moment in own], [moment.true_nm or np.nan for moment in own])
@@ -157,7 +154,7 @@ def draw(moments: list[Moment], path: Path) -> None:
         axes.set_xlabel("frames")
         axes.set_ylabel(what)
         axes.legend(fontsize=6)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, format="png")
 
 
 @click.command()

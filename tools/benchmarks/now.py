@@ -124,7 +124,7 @@ def draw(scores: list[NowScore], path: Path) -> None:
     axes.set_ylim(0.6, 1.0)
     axes.set_ylabel("Pearson with the truth at the newest frame")
     axes.legend(loc="lower right")
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, format="png")
 
 
 @click.command()

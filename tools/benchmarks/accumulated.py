@@ -168,7 +168,7 @@ def draw(moments: list[Moment], path: Path) -> None:
 def main(
     output: Path, seeds: tuple[int, ...], frames: int, side: int, every: int, device: str, overwrite: bool
 ) -> None:
-    """Score accumulated pictures over time; writes accumulated.json, .md and .png."""
+    """Score accumulated pictures over time, into .json, .md and .png."""
     moments = [
         moment for seed in seeds for sample in MOVES for moment in follow(sample, seed, frames, side, every, device)
     ]

@@ -24,6 +24,7 @@ import click
 import numpy as np
 from fuzz import DAEMON, HOST, Ports, memory_mb
 
+from client.picture.pictures import HEADER_BYTES
 from daemon.control.client import ControlClient, ask
 from daemon.protocol.messages import Status
 from selfstorm.errors import InputError
@@ -114,8 +115,8 @@ def main(minutes: float, rate_hz: float, side: int) -> None:
 
 
 def _window_bytes(side: int) -> int:
-    """Return the bytes of a window in a viewer: picture, mean, error map."""
-    return 4 * side * side * (SCALE * SCALE + 2)
+    """Return the bytes of a window in a viewer: picture, mean, error map, trust map."""
+    return 4 * side * side * (SCALE * SCALE + 3) + 4 * HEADER_BYTES
 
 
 def _config(ports: Ports, rate_hz: float, side: int) -> str:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from daemon.protocol.messages import PictureHeader
 from selfstorm.frames import Array
 
+HEADER_BYTES = 9000  # of a decoded header, measured
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
@@ -64,9 +66,10 @@ class PicturePair:
         return self.sr.at_s if self.raw is None else max(self.sr.at_s, self.raw.at_s)
 
     @property
-    def pixel_bytes(self) -> int:
-        """Memory of all pixels."""
-        return sum(one.pixels.nbytes for one in (self.sr, self.raw, self.error, self.trust) if one is not None)
+    def memory_bytes(self) -> int:
+        """Memory of all pixels and headers."""
+        pictures = (self.sr, self.raw, self.error, self.trust)
+        return sum(HEADER_BYTES + one.pixels.nbytes for one in pictures if one is not None)
 
     def fits(self) -> bool:
         """Return whether all cover the same field."""

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from client.picture.pictures import PicturePair
 
 LIMIT_BYTES = 2**30
-PAIR_BYTES = 4096  # approximate size of a pair besides its pixels
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,21 +58,17 @@ class History:
 
     def add(self, pair: PicturePair) -> History:
         """Append a pair."""
-        return self._within(self.first, (*self.pairs, pair), self.used_bytes + _bytes(pair))
+        return self._within(self.first, (*self.pairs, pair), self.used_bytes + pair.memory_bytes)
 
     def put(self, number: int, pair: PicturePair) -> History:
         """Replace the pair of that number."""
         place = number - self.first
-        used_bytes = self.used_bytes - _bytes(self.pairs[place]) + _bytes(pair)
+        used_bytes = self.used_bytes - self.pairs[place].memory_bytes + pair.memory_bytes
         return self._within(self.first, (*self.pairs[:place], pair, *self.pairs[place + 1 :]), used_bytes)
 
     def _within(self, first: int, pairs: tuple[PicturePair, ...], used_bytes: int) -> History:
         forgotten = 0
         while used_bytes > self.limit_bytes and forgotten < len(pairs) - 1:
-            used_bytes -= _bytes(pairs[forgotten])
+            used_bytes -= pairs[forgotten].memory_bytes
             forgotten += 1
         return replace(self, first=first + forgotten, pairs=pairs[forgotten:], used_bytes=used_bytes)
-
-
-def _bytes(pair: PicturePair) -> int:
-    return PAIR_BYTES + pair.pixel_bytes

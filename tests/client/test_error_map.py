@@ -9,9 +9,9 @@ from PySide6 import QtCore
 
 from client.picture.crosshair import describe_point
 from client.picture.error_map import error_range, error_table
+from client.picture.pictures import HEADER_BYTES
 from client.picture.trust_map import NOT_COMPARED, RANGE, trust_pixels, trust_table
 from client.state import ViewerState, reduce_message
-from client.timeline.history import PAIR_BYTES
 from client.timeline.playhead import seek
 from daemon.protocol.codec import Received, encode
 
@@ -37,8 +37,8 @@ def test_a_map_finds_its_window_whenever_it_comes(place):
     messages.insert(place, picture("quality"))
     state = after(*messages)
     assert state.shown.error.window == state.shown.window
-    assert state.history.used_bytes == PAIR_BYTES + state.shown.pixel_bytes
-    assert state.shown.pixel_bytes == 4 * (32 * 32 + 8 * 8 + 8 * 8)
+    assert state.history.used_bytes == state.shown.memory_bytes
+    assert state.shown.memory_bytes == 4 * (32 * 32 + 8 * 8 + 8 * 8) + 3 * HEADER_BYTES
 
 
 def test_a_map_of_another_window_or_run_is_not_laid_over_this_one():
@@ -73,7 +73,7 @@ def test_a_map_sent_again_changes_nothing_and_one_that_does_not_fit_is_said():
 def test_a_trust_map_goes_to_its_window_beside_the_error_map():
     state = after(picture("trust"), *PAIR, picture("quality"), picture("trust", 1))
     assert state.shown.trust.window == state.shown.error.window == state.shown.window
-    assert state.shown.pixel_bytes == 4 * (32 * 32 + 3 * 8 * 8)
+    assert state.shown.memory_bytes == 4 * (32 * 32 + 3 * 8 * 8) + 4 * HEADER_BYTES
 
 
 def test_what_was_not_compared_has_a_colour_of_its_own():

@@ -5,7 +5,7 @@ import pytest
 from client_stream import header, pixels, status
 
 from client.picture.pictures import Picture, PicturePair
-from client.timeline.history import PAIR_BYTES, History
+from client.timeline.history import History
 from client.timeline.playhead import (
     PLAY_HZ,
     Playhead,
@@ -33,7 +33,7 @@ def pair(window, preview=False, at_s=0.0, **other):
     return PicturePair(Picture(sr, pixels(sr.shape), at_s, preview), Picture(raw, pixels(raw.shape), at_s))
 
 
-ONE = PAIR_BYTES + pair(0).pixel_bytes
+ONE = pair(0).memory_bytes
 
 
 def history_of(windows, limit_bytes=2**30):

@@ -115,7 +115,7 @@ def main(minutes: float, rate_hz: float, side: int) -> None:
 
 
 def _window_bytes(side: int) -> int:
-    """Return the bytes of a window in a viewer: picture, mean, error map, trust map."""
+    """Return the bytes that a viewer keeps of a window with all its maps."""
     return 4 * side * side * (SCALE * SCALE + 3) + 4 * HEADER_BYTES
 
 

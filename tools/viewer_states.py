@@ -1,4 +1,4 @@
-"""States of the viewer that a good run does not show, made from a real one.
+"""States of the viewer that no good run shows, made from a real one.
 
 Pictures and account of a real run are received again by the viewer, with the header or the status of a fault.
 """
@@ -22,7 +22,7 @@ MICROSCOPE = "micromanager:"
 
 @dataclass(frozen=True)
 class RealRun:
-    """A run to make states from: its description, its newest status and window."""
+    """Run to make states from: description, newest status and window."""
 
     info: StreamInfo
     status: Status

@@ -69,7 +69,7 @@ class ManualPictures:
         self.grab(path)
 
     def start_demo(self) -> RealRun:
-        """Start the demonstration, and wait until it has shown some refined windows.
+        """Start the demo and wait for some refined windows.
 
         Raises:
             TimeoutError: It has not.
@@ -146,6 +146,7 @@ def _draw(pictures: ManualPictures) -> int:
     pictures.choose("trust_map")
     _measure(pictures)
     window.tabs.setCurrentWidget(window.trends)
+    pictures.wait(TIMEOUT_S, lambda: len(window.trends.plots) > len(run.pair.sr.header.metrics) // 2)
     pictures.save(OUT / "trends.png")
     for name in FAULTS:
         pictures.save_state(run, STATES[name], OUT / f"{name}.png")

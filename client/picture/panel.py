@@ -68,6 +68,7 @@ class PicturePanel(QtWidgets.QWidget):
 
     def _lay_out(self) -> None:
         self.chip.hide()
+        self.title.setMinimumWidth(1)  # it gives way before the window grows
         self.banner.setAlignment(QtCore.Qt.AlignmentFlag.AlignCenter)
         self.banner.hide()
         self.message.hide()

@@ -53,6 +53,9 @@ def test_it_is_shown_beside_the_window_and_hidden_by_its_action(showing, publish
     np.testing.assert_array_equal(panel.image.pixels, one.pixels)
     assert panel.badge.text.startswith("41 nm after")
     assert "All 1,200 frames" in panel.badge.toolTip()
+    showing.do("time")
+    assert showing.window.minimumSizeHint().width() <= 1280
+    showing.do("single")
     assert panel.view.viewRect().center() == showing.window.sr.view.viewRect().center()
     showing.do("accumulated")
     showing.until(lambda: not panel.isVisible())

@@ -37,6 +37,19 @@ class FieldMask:
         masked = masked_pixels(frames)
         return cls(masked if masked.any() else None)
 
+    def with_pixels(self, more: Array) -> FieldMask:
+        """Return the mask with more pixels, (H, W) bool."""
+        if not more.any():
+            return self
+        return FieldMask(more if self.masked is None else more | self.masked)
+
+    def clipped(self, frames: Array) -> Array | None:
+        """Return the masked pixels that show the largest value: (H, W) bool, None where there are none."""
+        if self.masked is None:
+            return None
+        at_top = self.masked & (frames[0] == frames.max())
+        return at_top if at_top.any() else None
+
     @cached_property
     def _sources(self) -> Array | None:
         return None if self.masked is None else mirrored_sources(self.masked).ravel()

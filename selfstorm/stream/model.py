@@ -17,6 +17,7 @@ from selfstorm.calibration.psf_selection import OUT_OF_FOCUS, find_psf, unknown_
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
 from selfstorm.physics.bad_data import dark_among, flashes, hot_pixels, interpolate_hot_pixels, levels, saturation_level
+from selfstorm.physics.bright_sources import bright_sources
 from selfstorm.physics.camera import calibrate
 from selfstorm.physics.masked import FieldMask
 from selfstorm.physics.operators import Grid
@@ -94,6 +95,7 @@ def learn_model(settings: Settings, first_window: Array, compute: Compute) -> Se
         raise InputError(f"a field of {width} x {height} pixels", hint=f"give at least {MIN_SIDE_PX} on each side")
     first_window = _finite(first_window)
     mask = FieldMask.found_in(first_window)
+    clipped = mask.clipped(first_window)
     first_window = mask.filled(first_window)
     darkest = float(np.quantile(first_window.mean(0), 0.01))
     level = np.concatenate([levels(part - darkest) for part in _parts(first_window)])
@@ -104,8 +106,11 @@ def learn_model(settings: Settings, first_window: Array, compute: Compute) -> Se
     hot = hot_pixels(calm)
     good = interpolate_hot_pixels(calm, hot)
     camera = calibrate(good, settings.offset_adu, settings.gain_adu_per_electron)
+    photons = camera.photons(good)
+    mask = mask.with_pixels(bright_sources(photons, clipped))
+    good = mask.filled(good)
     moments = FieldMoments()
-    moments.add(camera.photons(good)[:, *mask.clear_part])
+    moments.add(photons[:, *mask.clear_part])
     focus = assess_focus(moments, settings.pixel_nm, settings.psf)
     lost = focus is not None and focus.lost
     psf = (unknown_psf(settings.psf, OUT_OF_FOCUS) if lost else find_psf(moments, settings.pixel_nm, settings.psf)).psf

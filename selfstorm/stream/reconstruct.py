@@ -420,7 +420,7 @@ def _notes(model: SequenceModel, none_found: bool, empty: bool, iterations: int)
         notes.append(f"{hot} hot pixel{'s' * (hot > 1)} replaced by the median of neighbouring pixels")
     if (masked := model.calibration.mask.masked) is not None:
         share = float(masked.mean())
-        notes.append(f"{share:.0%} of the field shows a constant instead of light; nothing is drawn there")
+        notes.append(f"{share:.0%} of the field shows a constant or a steady bright source; nothing is drawn there")
     verdict = model.state.iteration_choice.verdict
     focus = model.state.psf_learning.focus
     if focus is not None and focus.lost:

@@ -1,9 +1,10 @@
-"""Regions that show a constant instead of light leave no edge in the picture."""
+"""Regions that show a shows a constant leave no edge in the picture."""
 
 import numpy as np
 import pytest
 from streams import CPU, learned, reconstruct
 
+from selfstorm.physics.bright_sources import bright_sources
 from selfstorm.physics.masked import FieldMask, masked_pixels, mirrored_sources
 from selfstorm.simulation.movie import Scene, simulate
 from selfstorm.stream.checkpoint import load_checkpoint, save_checkpoint
@@ -75,7 +76,7 @@ def test_a_mask_leaves_no_edge_and_nothing_is_drawn_in_it(movie, whole, name):
         (z.numpy() / 100).astype(int).clip(0, SIDE_PX - 1) for z in (whole.localizations.y_nm, whole.localizations.x_nm)
     )
     assert len(result.localizations) == pytest.approx((~MASKS[name][y, x]).sum(), rel=0.2)
-    assert any("constant instead of light" in note for note in result.notes)
+    assert any("shows a constant" in note for note in result.notes)
     assert result.raw_mean[MASKS[name]].max() == 0
 
 
@@ -85,3 +86,18 @@ def test_a_checkpoint_knows_the_mask(movie, tmp_path):
     save_checkpoint(model.learned, tmp_path / "a.safetensors", "test")
     again = load_checkpoint(tmp_path / "a.safetensors", SETTINGS, raw.shape[1:], model.learned.compute)
     np.testing.assert_array_equal(again.calibration.mask.masked, MASKS["half"])
+
+
+def test_a_bright_bead_leaves_its_neighbourhood_alone_and_a_bright_blink_is_no_bead(movie, whole):
+    spot = np.exp(-((Y - 12.3) ** 2 + (X - 26.6) ** 2) / 2.4) / 7.6
+    rng = np.random.default_rng(1)
+    steady = (movie + 4.0 * rng.poisson(80_000 * spot, movie.shape)).clip(0, 65_535).astype(movie.dtype)
+    result = reconstruct(learned(SETTINGS, steady, CPU), steady)
+    far = np.kron(np.hypot(Y - 12.3, X - 26.6) > 9, np.ones((2, 2), bool))
+    assert np.corrcoef(result.picture[far], whole.picture[far])[0, 1] > 0.9
+    assert any("steady bright source" in note for note in result.notes)
+    clipped = reconstruct(learned(SETTINGS, np.minimum(steady, 3_000), CPU), np.minimum(steady, 3_000))
+    assert np.corrcoef(clipped.picture[far], whole.picture[far])[0, 1] > 0.9
+    light = 20_000 * spot * (rng.random((FRAMES, 1, 1)) < 0.5)
+    assert not bright_sources(movie / 4.0 + light).any()
+    assert not bright_sources(movie / 4.0).any()

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from selfstorm.commands.movie_options import MovieChoice, movie_options
-from selfstorm.commands.output_options import PICTURE_SUFFIXES, overwrite_option
+from selfstorm.commands.output_options import overwrite_option
 from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import check_outputs
 
@@ -27,27 +27,33 @@ def convert(source: Path, target: Path, choice: MovieChoice, pixel_nm: float | N
     Picasso's HDF5 (.hdf5) or the SMLM file format (.smlm). A table that a killed run left as NAME.part is completed.
     """
     from selfstorm.io.localization_table import FORMATS, format_of
+    from selfstorm.io.picture_formats import check_picture_format
 
     if format_of(source) in FORMATS:
         rows = _convert_table(source, target, pixel_nm, overwrite=overwrite)
         click.echo(f"wrote {rows} localisations to {target}")
-    elif target.suffix.lower() in (*PICTURE_SUFFIXES, ".zarr"):
-        click.echo(f"wrote {_convert_movie(source, target, choice, pixel_nm, overwrite=overwrite)} to {target}")
-    else:
-        raise InputError(f"'{target.suffix}' is no format for a movie", where=target, hint="name it .ome.tif or .zarr")
+        return
+    check_picture_format(target, target)
+    click.echo(f"wrote {_convert_movie(source, target, choice, pixel_nm, overwrite=overwrite)} to {target}")
 
 
 def _convert_movie(source: Path, target: Path, choice: MovieChoice, pixel_nm: float | None, *, overwrite: bool) -> str:
-    from selfstorm.io.ome_tiff import OmeTiffWriter, read_records
-    from selfstorm.io.ome_zarr_writer import OmeZarrWriter
+    from selfstorm.io.ome_tiff import read_pictures
+    from selfstorm.io.picture_formats import picture_writer, read_records
 
+    records = read_records(source)
+    if len(records) == 1 and source.is_file():  # a movie has more than one frame
+        check_outputs({"TARGET": target}, [source], overwrite=overwrite)
+        one = read_pictures(source)
+        with picture_writer(target, pixel_nm or one.pixel_nm, overwrite=overwrite) as writer:
+            writer.add(one.pictures[0], records[0])
+        return "one picture of {}x{}".format(*one.pictures.shape[1:])
     with choice.open(source) as movie:
         check_outputs({"TARGET": target}, movie.paths, overwrite=overwrite)
-        records = read_records(source) if source.is_file() else []
         pixel_nm = pixel_nm or movie.pixel_nm
         kept = len(records) == movie.length and choice == MovieChoice()
-        kind = OmeZarrWriter if target.suffix.lower() == ".zarr" else OmeTiffWriter
-        with kind(target, pixel_nm, overwrite=overwrite) as writer, click.progressbar(range(movie.length)) as indices:
+        writing = picture_writer(target, pixel_nm, overwrite=overwrite)
+        with writing as writer, click.progressbar(range(movie.length)) as indices:
             for index in indices:
                 writer.add(movie.frame(index), records[index] if kept else None)
         for note in movie.notes:

@@ -43,9 +43,9 @@ def describe(file: Path) -> Iterator[str]:
 
 
 def _pictures_or_movie(file: Path) -> Iterator[str]:
-    from selfstorm.io.ome_tiff import read_records
+    from selfstorm.io.picture_formats import read_records
 
-    records = read_records(file) if file.is_file() else []
+    records = read_records(file)
     return _pictures(file, records) if records else _movie(file)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import click
 
-PICTURE_SUFFIXES = (".tif", ".tiff")
-
 overwrite_option = click.option(
     "--overwrite", is_flag=True, help="Replace outputs that exist. An input is never replaced."
 )

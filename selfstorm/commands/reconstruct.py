@@ -23,7 +23,13 @@ MB, GB = 1e6, 1e9
 
 @click.command()
 @click.argument("movie", type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=None, help="Default: MOVIE_sr.ome.tif")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=None,
+    help="OME-TIFF or, where the name ends in .zarr, OME-Zarr.  [default: MOVIE_sr.ome.tif]",
+)
 @movie_options
 @microscope_options
 @click.option(

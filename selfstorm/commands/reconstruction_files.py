@@ -16,8 +16,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from selfstorm.commands.drift_file import DriftFile
-from selfstorm.commands.output_options import PICTURE_SUFFIXES
-from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import check_outputs, stem
 from selfstorm.io.localization_table import (
     LocalizationTable,
@@ -27,7 +25,8 @@ from selfstorm.io.localization_table import (
     side_files,
     table_writer,
 )
-from selfstorm.io.ome_tiff import OmeTiffWriter
+from selfstorm.io.picture_file import PictureFile
+from selfstorm.io.picture_formats import check_picture_format, picture_writer
 
 if TYPE_CHECKING:
     from selfstorm.reconstruction import Reconstruction
@@ -71,10 +70,10 @@ class OutputPaths:
         if self.localizations is not None:
             outputs |= {f"--localizations ({side.name})": side for side in side_files(self.localizations)}
         check_outputs(outputs, inputs, overwrite=self.overwrite)
-        for name in ("-o", "--error-map"):
+        for name in ("-o", "--error-map", "--trust-map", "--accumulated"):
             path = outputs[name]
-            if path is not None and path.suffix.lower() not in PICTURE_SUFFIXES:
-                raise InputError(f"'{path.suffix}' is no format for pictures", where=name, hint="name it .ome.tif")
+            if path is not None:
+                check_picture_format(path, name)
         if self.localizations is not None:
             check_format(self.localizations)
 
@@ -109,12 +108,12 @@ class ReconstructionFiles:
         self._paths, self._info, self._scale = paths, info, scale
         self._open = ExitStack()
         self._table: TableWriter | None = None
-        self._errors: OmeTiffWriter | None = None
-        self._trust: OmeTiffWriter | None = None
+        self._errors: PictureFile | None = None
+        self._trust: PictureFile | None = None
         self._drift = None if paths.drift is None else DriftFile(paths.drift, overwrite=paths.overwrite)
         self._tabled_frames, self.trust_maps = 0, 0
         self._accumulation: Accumulation | None = None
-        self._scenes: OmeTiffWriter | None = None
+        self._scenes: PictureFile | None = None
         self.scenes: list[str] = []
 
     def __enter__(self) -> Self:
@@ -122,14 +121,14 @@ class ReconstructionFiles:
         with ExitStack() as opened:
             pixel_nm = self._info.pixel_nm
             self._pictures = opened.enter_context(
-                OmeTiffWriter(paths.pictures, pixel_nm / self._scale, overwrite=overwrite)
+                picture_writer(paths.pictures, pixel_nm / self._scale, overwrite=overwrite)
             )
             if paths.localizations is not None:
                 self._table = opened.enter_context(table_writer(paths.localizations, self._info, overwrite=overwrite))
             if paths.error_map is not None:
-                self._errors = opened.enter_context(OmeTiffWriter(paths.error_map, pixel_nm, overwrite=overwrite))
+                self._errors = opened.enter_context(picture_writer(paths.error_map, pixel_nm, overwrite=overwrite))
             if paths.trust_map is not None:
-                self._trust = opened.enter_context(OmeTiffWriter(paths.trust_map, pixel_nm, overwrite=overwrite))
+                self._trust = opened.enter_context(picture_writer(paths.trust_map, pixel_nm, overwrite=overwrite))
             self._open = opened.pop_all()
         return self
 
@@ -181,7 +180,7 @@ class ReconstructionFiles:
         if path is None or picture is None:
             return
         if self._scenes is None:
-            writer = OmeTiffWriter(path, self._info.pixel_nm / self._scale, overwrite=self._paths.overwrite)
+            writer = picture_writer(path, self._info.pixel_nm / self._scale, overwrite=self._paths.overwrite)
             self._scenes = self._open.enter_context(writer)
         resolution = accumulation.resolution_nm()
         facts = {"frames": accumulation.frames, "resolution_nm": resolution, "drift_nm": accumulation.drift_nm}

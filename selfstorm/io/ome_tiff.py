@@ -14,8 +14,9 @@ import tifffile
 
 from selfstorm.errors import InputError
 from selfstorm.frames import MAX_SIDE_PX, Array
-from selfstorm.io.atomic_files import GrowingFile, check_new, claim_temporary, publish
+from selfstorm.io.atomic_files import check_new, claim_temporary, publish
 from selfstorm.io.big_tiff import BigTiff
+from selfstorm.io.picture_file import PictureFile
 from selfstorm.io.pixel_size import square_pixel, stated_pixel_size
 from selfstorm.io.tiff import MAX_COMPRESSION
 from selfstorm.io.tiff_layout import layout_of
@@ -25,7 +26,7 @@ from selfstorm.io.tiff_pages import check_whole, kind_of
 RECORD_KEYS = {"first_frame", "first_seq", "window"}  # one of them is in every record of ours
 
 
-class OmeTiffWriter(GrowingFile):
+class OmeTiffWriter(PictureFile):
     """Writer of pictures of one shape and dtype, one page each.
 
     Each may have a record, as JSON.

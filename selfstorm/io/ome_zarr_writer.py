@@ -18,14 +18,15 @@ import numpy as np
 
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
-from selfstorm.io.atomic_files import GrowingFile, check_new, temporary_path
+from selfstorm.io.atomic_files import check_new, temporary_path
+from selfstorm.io.picture_file import PictureFile
 
 PICTURES_PER_SHARD = 16
 MIN_COARSE_PX = 128  # a picture smaller than this needs no coarser copy
 HINT = 'pip install "selfstorm[zarr]"'
 
 
-class OmeZarrWriter(GrowingFile):
+class OmeZarrWriter(PictureFile):
     """Writer of pictures of one shape and dtype to a folder.
 
     Their records are in its attributes.

@@ -48,6 +48,25 @@ def made(tmp_path_factory):
     return folder
 
 
+def test_pictures_are_the_same_in_every_format(made, tmp_path):
+    pytest.importorskip("tensorstore")
+    run("reconstruct", made / "cell.tif", "-o", tmp_path / "cell.ome.zarr", "--window", 20, *LINE)
+    run("convert", tmp_path / "cell.ome.zarr", tmp_path / "back.ome.tif")
+    expected = read_pictures(made / "cell_sr.ome.tif")
+    np.testing.assert_array_equal(read_pictures(tmp_path / "back.ome.tif").pictures, expected.pictures)
+    assert MovieFile(tmp_path / "cell.ome.zarr").pixel_nm == expected.pixel_nm == 50
+    assert "picture 1: frames 20-39" in run("info", tmp_path / "cell.ome.zarr")
+    assert "picture 1: frames 20-39" in run("info", tmp_path / "back.ome.tif")
+
+
+def test_one_picture_is_converted_with_its_record(made, tmp_path):
+    run("reconstruct", made / "cell.tif", "-o", tmp_path / "one.ome.tif", *FAST)
+    assert "one picture of 48x48" in run("convert", tmp_path / "one.ome.tif", tmp_path / "again.ome.tif")
+    first, second = read_pictures(tmp_path / "one.ome.tif"), read_pictures(tmp_path / "again.ome.tif")
+    np.testing.assert_array_equal(second.pictures, first.pictures)
+    assert (second.records, second.pixel_nm) == (first.records, first.pixel_nm)
+
+
 def test_info_shows_what_pictures_were_made_from(made):
     said = run("info", made / "cell_sr.ome.tif")
     for part in (

@@ -61,7 +61,7 @@ def test_no_file_of_a_movie_of_several_is_replaced(tmp_path):
 @pytest.mark.parametrize("option", ["-o", "--error-map"])
 def test_pictures_are_called_pictures(raw, option):
     result = run("reconstruct", raw, option, raw.parent / "table.csv", *LINE)
-    assert str(result.exception) == f"{option}: '.csv' is no format for pictures; name it .ome.tif"
+    assert str(result.exception) == f"{option}: '.csv' is no format for pictures; name it .ome.tif or .zarr"
     assert [path.name for path in raw.parent.iterdir()] == ["raw.tif"]
 
 

@@ -38,7 +38,8 @@ class Localizations:
 
     def where(self, keep: Tensor) -> Localizations:
         """Select the emitters where keep, (E,) bool, is true."""
-        return Localizations(*(getattr(self, field.name)[keep] for field in fields(self)))
+        kept = keep.nonzero()[:, 0]  # the device is waited for once, not for every column
+        return Localizations(*(getattr(self, field.name)[kept] for field in fields(self)))
 
     def displaced(self, by_nm: Tensor) -> Localizations:
         """Move the emitters by (E, 2) nm, along y and x."""

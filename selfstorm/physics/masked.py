@@ -44,7 +44,11 @@ class FieldMask:
         return FieldMask(more if self.masked is None else more | self.masked)
 
     def clipped(self, frames: Array) -> Array | None:
-        """Return the masked pixels that show the largest value: (H, W) bool, None where there are none."""
+        """Return the masked pixels that show the largest value.
+
+        Returns:
+            (H, W) bool; None where there are none.
+        """
         if self.masked is None:
             return None
         at_top = self.masked & (frames[0] == frames.max())

@@ -79,6 +79,12 @@ class Accumulation:
         offset = int(knots[-1]) + 1 if len(knots) else self.offset
         return replace(self, offset=offset, drift=replace(self.drift, interrupted=True))
 
+    def counting_in(self, part: tuple[slice, slice], pixel_nm: float) -> Accumulation:
+        """Count localisations in a part of the field, its rows and columns."""
+        rows, columns = part
+        size = (rows.stop - rows.start) * pixel_nm, (columns.stop - columns.start) * pixel_nm
+        return replace(self, spans=SpanCounts((rows.start * pixel_nm, columns.start * pixel_nm), size))
+
     def with_check(self, honest_nm: float | None, one_density_nm: float | None) -> Accumulation:
         """Learn how much too fine the halves of one density claim to be.
 
@@ -161,16 +167,14 @@ def accumulate(
     so_far: Accumulation,
     blocks: Sequence[FrameBlock],
     emitters: Tensor,
-    part: tuple[slice, slice],
     how: DrawingSettings,
 ) -> Accumulation:
     """Add the localisations and maps of new frames.
 
     Args:
-        so_far: The sums before.
+        so_far: The sums before; without a part to count in (`Accumulation.counting_in`) it has no resolution.
         blocks: New frames, their emitters found.
         emitters: (rows, columns) density of emitters, at the time of those frames.
-        part: Rows and columns of the field whose localisations are counted, where there are no counts yet.
         how: How they are drawn.
     """
     blocks, so_far = _new_frames(so_far, blocks)
@@ -191,10 +195,11 @@ def accumulate(
         if block.total is not None
     ]
     maps = torch.stack(moved).sum(0)
-    spans = so_far.spans or _counted_part(part, grid.pixel_nm)
-    at, numbers = (yx_nm + by)[there], (frame - offset)[there]
-    for block in blocks:
-        spans = spans.with_frames(len(block), at[(numbers >= block.numbers[0]) & (numbers <= block.numbers[-1])])
+    spans = so_far.spans
+    if spans is not None:
+        at, numbers = (yx_nm + by)[there], (frame - offset)[there]
+        for block in blocks:
+            spans = spans.with_frames(len(block), at[(numbers >= block.numbers[0]) & (numbers <= block.numbers[-1])])
     count = so_far.emitters + len(found)
     crowding = so_far.crowding
     if len(found):
@@ -224,12 +229,6 @@ def _new_frames(so_far: Accumulation, blocks: Sequence[FrameBlock]) -> tuple[Fra
         known = (*known, *names)[:KEPT_FINGERPRINTS]
         kept.append(block)
     return tuple(kept), replace(so_far, first_frames=known, repeats=repeats)
-
-
-def _counted_part(part: tuple[slice, slice], pixel_nm: float) -> SpanCounts:
-    rows, columns = part
-    size = (rows.stop - rows.start) * pixel_nm, (columns.stop - columns.start) * pixel_nm
-    return SpanCounts((rows.start * pixel_nm, columns.start * pixel_nm), size)
 
 
 def _inside(found: Localizations, grid: Grid) -> tuple[Localizations, Array]:

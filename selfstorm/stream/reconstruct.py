@@ -388,9 +388,10 @@ def _accumulated(
     found = localizations_of(new)
     if claims.nothing_real or found is None:
         return accumulation
+    if accumulation.spans is None:
+        accumulation = accumulation.counting_in(most_localized_part(found, grid), grid.pixel_nm)
     cells = cells_together(model.compute.planned.map_bytes)
-    how = DrawingSettings(grid, model.settings.scale, frames, cells)
-    return accumulate(accumulation, new, emitters, most_localized_part(found, grid), how)
+    return accumulate(accumulation, new, emitters, DrawingSettings(grid, model.settings.scale, frames, cells))
 
 
 def _state(model: SequenceModel, history: CovarianceHistory) -> State:

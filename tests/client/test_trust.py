@@ -50,7 +50,7 @@ def verdict(state, now=0.0):
 
 
 def test_all_is_well_and_is_said_so():
-    values = {"misfit": 0.01, "latency_ms": 80.0, "emitters_per_frame": 9.0, "fidelity": 0.9}
+    values = {"misfit": 0.01, "latency_ms": 80.0, "emitters_per_frame": 9.0, "fidelity": 0.9, "saturated": 0.0}
     state = with_picture(seen(said(model_state="warm")), metrics=values)
     levels = {one.name: one.level for one in indicators(state, 0.0)}
     assert levels.pop("Fidelity") == "none"

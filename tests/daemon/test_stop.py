@@ -84,7 +84,7 @@ def test_a_signal_does_not_wait_for_a_window_and_saves_those_before(held, tmp_pa
         assert len(file.pages) == 1
 
 
-@given(used=st.lists(st.floats(0, 1), min_size=4, max_size=4))
+@given(used=st.lists(st.floats(0, 1, allow_subnormal=False), min_size=4, max_size=4))
 def test_the_waits_of_a_stop_share_one_deadline(used):
     now = [100.0]
     deadline = StopDeadline(lambda: now[0])

@@ -122,7 +122,8 @@ def at_places(drift_nm, seed):
 
 
 def added(so_far, *blocks):
-    return accumulate(so_far, blocks, torch.full(GRID.cells, 1.0), WHOLE, HOW)
+    counting = so_far if so_far.spans is not None else so_far.counting_in(WHOLE, GRID.pixel_nm)
+    return accumulate(counting, blocks, torch.full(GRID.cells, 1.0), HOW)
 
 
 def many(count, drift_nm=(0.0, 0.0)):

@@ -1,4 +1,4 @@
-"""Regions that show a shows a constant leave no edge in the picture."""
+"""Regions that show a constant instead of light leave no edge in the picture; beads neither."""
 
 import numpy as np
 import pytest

@@ -60,6 +60,7 @@ class LocalizationWriter(OutputFile[TableWriter]):
                 self._append(output, LocalizationTable.of(found.where(found.frame > self._localized_to), psf))
             self._report()
         except (OSError, InputError) as error:
+            self._writer = None  # after a row that is cut the table is left as it is
             self._give_up(error)
 
     def _report(self) -> None:

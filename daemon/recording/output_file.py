@@ -61,7 +61,7 @@ class OutputFile(Sink, Generic[Writer]):
                 self._give_up(error, f" as {writer.part}")
 
     def _give_up(self, error: OSError | InputError, where: str = "") -> None:
-        self._failed, self._writer = True, None
+        self._failed = True
         self._health.output_ended(self.name, str(error))
         text = f"{self._path}: {error}; what was written is kept{where}"
         self._health.event("error", f"{self.name}_stopped", text)

@@ -183,7 +183,8 @@ def accumulate(
         return so_far
     found, grid, offset = joined(tables), how.grid, so_far.offset
     frame = found.frame.cpu().numpy().astype(np.float64) + offset
-    yx_nm = torch.stack([found.y_nm, found.x_nm], -1).cpu().numpy().astype(np.float64)
+    host = torch.stack([found.y_nm, found.x_nm, found.crowding], -1).cpu().numpy().astype(np.float64)
+    yx_nm, crowdings = host[:, :2], host[:, 2]
     drift = so_far.drift.with_localizations(frame, yx_nm)
     by = -drift.curve.at(frame)
     found, there = _inside(found.displaced(torch.as_tensor(by).to(found.y_nm)), grid)
@@ -203,7 +204,7 @@ def accumulate(
     count = so_far.emitters + len(found)
     crowding = so_far.crowding
     if len(found):
-        crowding += (float(found.crowding.median()) - crowding) * len(found) / count
+        crowding += (float(np.median(crowdings[there])) - crowding) * len(found) / count
     return replace(
         so_far,
         drawn=drawn if so_far.drawn is None else so_far.drawn + drawn,

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from daemon_process import Daemon, Results, posix, simulated
+from daemon_process import Daemon, posix, simulated, wait_until
 
 from daemon.config import load_defaults
 from daemon.control.commands import account
@@ -184,8 +184,8 @@ def test_saturation_and_a_lost_focus_are_reported_when_they_begin(health):
 def test_the_table_of_a_daemon_that_is_killed_can_be_read(tmp_path):
     settings = simulated(localizations=str(tmp_path / "out.hdf5"))
     settings["reconstruction"]["estimate"] = "fused"
-    with Daemon(tmp_path, settings) as daemon, Results(daemon.results) as results:
-        results.more("sr.refined", 3)
+    with Daemon(tmp_path, settings) as daemon:
+        wait_until(lambda: daemon.status().localizations_written)
         daemon.send(signal.SIGKILL)
     table, info = read_table(tmp_path / "out.hdf5.part")
     assert len(table)

@@ -65,7 +65,7 @@ def hidden(window):
 
 
 def crosshair(showing):
-    """Whether its lines are visible where the mouse has just moved."""
+    """True where its lines are visible and the mouse has just moved."""
     scene = showing.window.sr.view.mapViewToScene(QtCore.QPointF(0.05, 0.15))
     showing.window.sr.plot.scene().sigMouseMoved.emit(scene)
     return {line.isVisible() for lines in showing.window.crosshair.lines for line in lines}

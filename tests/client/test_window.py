@@ -49,7 +49,7 @@ def test_the_picture_says_what_it_is(showing):
 
 
 def readable(label):
-    """Whether all of a label is on the screen."""
+    """True where all of a label is on the screen."""
     return label.visibleRegion().boundingRect().size() == label.size() and label.width() >= label.sizeHint().width()
 
 

@@ -218,7 +218,7 @@ def scripted(seed, end_s, wide):
 
 
 def asleep(core, from_s, seconds, *events):
-    """What happens while nothing is asked; the account, with the frames that are in none."""
+    """Run on while nothing is asked; return the account, with the frames that are in none."""
     core.at(0.05, core.start)
     core.at(from_s, core.stall, seconds)
     for second, action, *arguments in events:

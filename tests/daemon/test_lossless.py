@@ -58,7 +58,7 @@ def tabled(path, chosen):
 
 
 def kept(flag, path, chosen):
-    """What is accumulated comes with localisations, and is in the model too."""
+    """Accumulated pictures come with localisations, and are in the model too."""
     return [flag, path] if chosen["method"].get("estimate") == "fused" else []
 
 

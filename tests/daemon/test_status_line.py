@@ -25,7 +25,7 @@ RUNNING = Status(
 
 
 class Terminal(io.StringIO):
-    """What a terminal of one line shows, with the lines above it."""
+    """Text that a terminal of one line shows, with the lines above it."""
 
     def __init__(self, is_terminal=True):
         super().__init__()

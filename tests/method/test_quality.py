@@ -51,7 +51,7 @@ def padded(picture):
 
 
 def seen_of(picture, seed=0):
-    """What a camera sees of it in the mean of the frames, with a slanted background."""
+    """Mean of the frames as a camera sees it, with a slanted background."""
     around = padded(picture)
     slant = BACKGROUND * (1 + torch.linspace(-0.4, 0.4, 56))
     expected = IMAGING.forward(around).clamp(min=0) + FRAMES * slant

@@ -33,18 +33,11 @@ def batch(
     The machines of a cluster must see FOLDER and the output under the same paths, with this version of selfstorm.
     """
     from selfstorm.commands.batch_jobs import find_jobs, run_jobs, write_tables
+    from selfstorm.commands.reconstruction_files import OUTPUT_OPTIONS
 
     if not folder.is_dir():
         raise InputError("is no folder", where=folder, hint="give the folder with the recordings")
-    if forbidden := {
-        "-o",
-        "--output",
-        "--localizations",
-        "--error-map",
-        "--trust-map",
-        "--save-model",
-        "--overwrite",
-    } & set(options):
+    if forbidden := {*OUTPUT_OPTIONS, "--output", "--overwrite"} & set(options):
         raise click.UsageError(f"{min(forbidden)} is for one recording; batch names the outputs.")
     folder = folder.absolute()  # as every machine sees it
     output = (output or folder.resolve().with_name(folder.resolve().name + "_sr")).absolute()

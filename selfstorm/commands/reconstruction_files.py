@@ -34,6 +34,17 @@ if TYPE_CHECKING:
 
 PICTURE_UNIT = "photons/frame"
 
+# Options of `selfstorm reconstruct` that name an output, and their fields of OutputPaths.
+OUTPUT_OPTIONS = {
+    "-o": "pictures",
+    "--localizations": "localizations",
+    "--error-map": "error_map",
+    "--trust-map": "trust_map",
+    "--accumulated": "accumulated",
+    "--drift": "drift",
+    "--save-model": "model",
+}
+
 RECORDED = (str, int, float, tuple, Mapping)  # arrays, tables and models are not in the record of a picture
 
 
@@ -58,15 +69,7 @@ class OutputPaths:
 
         The same for a table of an unknown format.
         """
-        outputs = {
-            "-o": self.pictures,
-            "--localizations": self.localizations,
-            "--error-map": self.error_map,
-            "--trust-map": self.trust_map,
-            "--accumulated": self.accumulated,
-            "--drift": self.drift,
-            "--save-model": self.model,
-        }
+        outputs = {option: getattr(self, field) for option, field in OUTPUT_OPTIONS.items()}
         if self.localizations is not None:
             outputs |= {f"--localizations ({side.name})": side for side in side_files(self.localizations)}
         check_outputs(outputs, inputs, overwrite=self.overwrite)

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 
 from selfstorm.cli import cli
 from selfstorm.commands import batch_jobs
+from selfstorm.commands.reconstruction_files import OUTPUT_OPTIONS
 from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import PART
 from selfstorm.io.localization_table import read_table
@@ -57,6 +58,11 @@ def test_pictures_are_the_same_in_every_format(made, tmp_path):
     assert MovieFile(tmp_path / "cell.ome.zarr").pixel_nm == expected.pixel_nm == 50
     assert "picture 1: frames 20-39" in run("info", tmp_path / "cell.ome.zarr")
     assert "picture 1: frames 20-39" in run("info", tmp_path / "back.ome.tif")
+
+
+@pytest.mark.parametrize("option", sorted(OUTPUT_OPTIONS.keys() - {"-o"}))  # that is the folder of a batch
+def test_a_batch_has_no_output_of_one_recording(made, option):
+    assert "is for one recording" in run("batch", made, option, "out", code=2)
 
 
 def test_one_picture_is_converted_with_its_record(made, tmp_path):

@@ -18,6 +18,7 @@ import click
 from daemon.config import ServerSection, load
 from daemon.control.commands import COMMANDS, account
 from daemon.control.options import control_command
+from daemon.feedback.command import hold_density
 from daemon.file_limit import raise_file_limit
 from daemon.keys.command import keys
 from daemon.keys.loopback import from_elsewhere, is_loopback
@@ -222,7 +223,7 @@ def check(config: Path | None, source: str | None, record: Path | None) -> int:
     return int(problems > 0)
 
 
-for command in (*COMMANDS, keys):
+for command in (*COMMANDS, hold_density, keys):
     cli.add_command(command)
 
 

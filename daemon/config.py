@@ -211,7 +211,7 @@ def _anchor(raw: dict[str, Any], folder: Path) -> None:
             source["uri"] = scheme + colon + str(folder / place)
 
 
-def explained(error: ValidationError, path: Path | str) -> InputError:
+def explained(error: ValidationError, path: Path | str, model: type[BaseModel] | None = None) -> InputError:
     """Explain all faults of a configuration.
 
     An unknown key is explained with the nearest known one.
@@ -219,11 +219,12 @@ def explained(error: ValidationError, path: Path | str) -> InputError:
     Args:
         error: Of the validation.
         path: File or place of the configuration, for the message.
+        model: That was validated; Config where None.
     """
-    return together([_explained(fault, path) for fault in error.errors(include_url=False)])
+    return together([_explained(fault, path, model or Config) for fault in error.errors(include_url=False)])
 
 
-def _explained(fault: Mapping[str, Any], path: Path | str) -> InputError:
+def _explained(fault: Mapping[str, Any], path: Path | str, model: type[BaseModel]) -> InputError:
     names = [str(part) for part in fault["loc"]]
     if isinstance(inner := _cause(fault), InputError):
         what = f"{inner.where}: {inner.what}" if inner.where else inner.what
@@ -231,7 +232,7 @@ def _explained(fault: Mapping[str, Any], path: Path | str) -> InputError:
     if fault["type"] == "extra_forbidden":
         section = "".join(f"[{'.'.join(names[:-1])}]: " if names[:-1] else "")
         return InputError(
-            f"{section}unknown key '{names[-1]}'", where=path, hint=nearest_key(names[-1], _known(names[:-1]))
+            f"{section}unknown key '{names[-1]}'", where=path, hint=nearest_key(names[-1], _known(names[:-1], model))
         )
     what = plain(fault)
     if fault["type"] == "string_pattern_mismatch":
@@ -248,10 +249,9 @@ def _cause(fault: Mapping[str, Any]) -> object:
     return arguments[0] if arguments else None
 
 
-def _known(section: list[str]) -> list[str]:
+def _known(section: list[str], model: type[BaseModel]) -> list[str]:
     if section[:1] == ["source"]:
         return source_keys() if len(section) == 1 else options_keys(section[1])
-    model: type[BaseModel] = Config
     for name in section:
         annotation = model.model_fields[name].annotation
         sections = [kind for kind in get_args(annotation) if isinstance(kind, type) and issubclass(kind, Section)]

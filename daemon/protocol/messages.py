@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from selfstorm.frames import MAX_SIDE_PX, PixelType, Region, StreamInfo
 from selfstorm.metrics.registry import MAX_METRICS, MetricDescription, MetricKey
 
-VERSION = (2, 2)
+VERSION = (2, 3)
 MAX_LISTED_MISSING = 256
 MAX_ARGUMENTS = 16
 
@@ -184,7 +184,8 @@ class Status(Message):
 
     metrics, estimate, effort, grade, model_state: of the newest refined picture. recording_fits: frames that still fit
     on the disk that is recorded to. saving, localizations: paths of the open files; outputs_ended: why files are no
-    longer written, by the key of their path.
+    longer written, by the key of their path. viewers: programs that receive the refined pictures; None where the
+    daemon is older.
     """
 
     run: Name
@@ -218,6 +219,7 @@ class Status(Message):
     outputs_ended: Annotated[dict[Name, Text], Field(max_length=8)] = Field(default_factory=dict)
     results_dropped: Count = 0
     paused: bool = False
+    viewers: Count | None = None
     events: Count = 0
     refused_requests: Annotated[dict[Text, Count], Field(max_length=32)] = Field(default_factory=dict)
     refused_of_viewers: Annotated[dict[Text, Count], Field(max_length=32)] = Field(default_factory=dict)

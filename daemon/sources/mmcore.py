@@ -154,36 +154,54 @@ class MMCore:
 
 
 def _loaded_core(section: SourceSection) -> CMMCorePlus:
+    core, options = open_core(section.place, section.uri), section.options(MMCoreSection) or MMCoreSection()
     try:
-        import mm_test_adapters
-        from pymmcore_plus import CMMCorePlus, configure_logging
-    except ImportError:
-        raise InputError(
-            "needs Micro-Manager's core", where=section.uri, hint='pip install "selfstorm[micromanager]"'
-        ) from None
-    if section.place and not Path(section.place).is_file():
-        raise InputError("no such file", where=section.place, hint="name a Micro-Manager configuration (.cfg)")
-    configure_logging(stderr_level="CRITICAL")  # it also raises what it logs
-    core, options = CMMCorePlus(), section.options(MMCoreSection) or MMCoreSection()
-    try:
-        if section.place:
-            core.loadSystemConfiguration(section.place)
-        else:
-            adapters = mm_test_adapters.device_adapter_path()
-            core.setDeviceAdapterSearchPaths([str(adapters)])
-            core.loadSystemConfiguration(str(Path(adapters) / "MMConfig_demo.cfg"))
         for name, value in options.properties.items():
             device, _, label = name.partition("-")
             core.setProperty(device, label, value)
         core.setExposure(options.exposure_ms)
         core.setCircularBufferMemoryFootprint(options.buffer_mb)
-    except (RuntimeError, OSError) as error:  # of a device or property that is not there; OSError: with its line
-        raise InputError(
-            f"Micro-Manager says: {_one_line(error)}",
-            where=section.uri,
-            hint="correct the configuration or [source.mmcore]",
-        ) from None
+    except RuntimeError as error:  # of a device or property that is not there
+        raise _refusal(error, section.uri) from None
     return core
+
+
+def open_core(place: str, uri: str) -> CMMCorePlus:
+    """Open a Micro-Manager core in this process.
+
+    Args:
+        place: path of a configuration (.cfg); DemoCamera's where it is empty.
+        uri: that the user gave, for error messages.
+
+    Raises:
+        InputError: Micro-Manager's core is not installed, or cannot load the configuration.
+    """
+    try:
+        import mm_test_adapters
+        from pymmcore_plus import CMMCorePlus, configure_logging
+    except ImportError:
+        raise InputError(
+            "needs Micro-Manager's core", where=uri, hint='pip install "selfstorm[micromanager]"'
+        ) from None
+    if place and not Path(place).is_file():
+        raise InputError("no such file", where=place, hint="name a Micro-Manager configuration (.cfg)")
+    configure_logging(stderr_level="CRITICAL")  # it also raises what it logs
+    core = CMMCorePlus()
+    try:
+        if place:
+            core.loadSystemConfiguration(place)
+        else:
+            adapters = mm_test_adapters.device_adapter_path()
+            core.setDeviceAdapterSearchPaths([str(adapters)])
+            core.loadSystemConfiguration(str(Path(adapters) / "MMConfig_demo.cfg"))
+    except (RuntimeError, OSError) as error:  # OSError: with the line of the configuration
+        raise _refusal(error, uri) from None
+    return core
+
+
+def _refusal(error: Exception, uri: str) -> InputError:
+    hint = "correct the configuration or [source.mmcore]"
+    return InputError(f"Micro-Manager says: {_one_line(error)}", where=uri, hint=hint)
 
 
 def _oldest(core: CMMCorePlus) -> tuple[Array, int, float] | None:

@@ -79,6 +79,13 @@ class ChildProcess:
         except queue.Empty:
             return None
 
+    def tell(self, **line: Any) -> None:
+        """Write a line to its input, of a process that reads it."""
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            with contextlib.suppress(OSError):  # it may have ended already
+                self._process.stdin.write(f"{json.dumps(line)}\n")
+                self._process.stdin.flush()
+
     def ask_to_stop(self) -> None:
         """Close its input; it finishes its work and ends."""
         if self._process.stdin is not None and not self._process.stdin.closed:
@@ -165,16 +172,21 @@ def send_line(**line: Any) -> None:
         os.write(1, f"{json.dumps(line)}\n".encode())  # sys.stdout would fail again when the interpreter ends
 
 
+def leave_signals_to_parent() -> None:
+    """Ignore Ctrl-C and Ctrl-Break, which reach every process of a console."""
+    for name in ("SIGINT", "SIGBREAK"):
+        if (number := getattr(signal, name, None)) is not None:
+            signal.signal(number, signal.SIG_IGN)
+
+
 def stop_requested() -> threading.Event:
     """Return an event that is set when the child should stop.
 
     It is set too when the parent has ended.
 
-    Ctrl-C and Ctrl-Break, which reach every process of a console, are left to the parent.
+    Ctrl-C and Ctrl-Break are left to the parent.
     """
-    for name in ("SIGINT", "SIGBREAK"):
-        if (number := getattr(signal, name, None)) is not None:
-            signal.signal(number, signal.SIG_IGN)
+    leave_signals_to_parent()
     stop = threading.Event()
 
     def wait() -> None:

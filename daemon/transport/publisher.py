@@ -34,12 +34,13 @@ MAPS = ("quality", "trust")  # of a refined picture, on camera pixels
 PICTURES = (b"sr.preview", b"sr.refined", b"raw.mean", b"quality", b"trust", b"accumulated")
 PUBLISHED = (b"info", b"metrics", b"status", b"event", *PICTURES)
 SUBSCRIBES, UNSUBSCRIBES = b"\x01", b"\x00"
+VIEWED = b"sr.refined"  # who receives this kind is a viewer
 CATCH_UP_INTERVAL_S = 1.0  # of repeating the last messages for new viewers: every viewer receives them
 MAX_EVENTS_AT_ONCE = VIEWER_HIGH_WATER // 4  # more would not fit into a viewer's queue beside the pictures
 OPTIONS: dict[int, int] = {
     zmq.SNDHWM: VIEWER_HIGH_WATER,
     zmq.MAXMSGSIZE: 1024,  # of a viewer's subscription
-    zmq.XPUB_VERBOSE: 1,  # report every new viewer, not only the first
+    zmq.XPUB_VERBOSER: 1,  # report every viewer that comes or goes, not only the first and the last
     # No ZMTP heartbeats: they abort a subscriber whose queue is full (libzmq 4767). TCP finds viewers that are gone.
     zmq.TCP_KEEPALIVE: 1,
     zmq.TCP_KEEPALIVE_IDLE: 10,
@@ -71,7 +72,7 @@ class Publisher:
         self._info_sent: StreamInfo | None = None
         self._dropped = 0
         self._refusals = RejectionCounter(health, "a message of a viewer", "refused_of_viewers")
-        self._next_event = self._foreign = 0
+        self._next_event = self._foreign = self._viewers = 0
         self._restarted_s = -RESTART_INTERVAL_S
         self.listen, self.stop = self._endpoint.listen, self._endpoint.stop
 
@@ -120,6 +121,7 @@ class Publisher:
     def _publish(self, socket: zmq.Socket[bytes]) -> None:
         status_due_s = catch_up_due_s = 0.0
         new_viewers, self._foreign = False, 0
+        self._count_viewers(-self._viewers)
         while not (self._endpoint.stopping.is_set() and self._pictures.empty()):
             if self._endpoint.restarting:
                 return
@@ -161,6 +163,8 @@ class Publisher:
             if not socket.poll(0):
                 break
             message = socket.recv()
+            if VIEWED.startswith(message[1:]) and message[:1] in (SUBSCRIBES, UNSUBSCRIBES):
+                self._count_viewers(1 if message[:1] == SUBSCRIBES else -1)
             if message[:1] == SUBSCRIBES and any(kind.startswith(message[1:]) for kind in PUBLISHED):
                 came = True
             elif message[:1] == SUBSCRIBES:
@@ -173,6 +177,10 @@ class Publisher:
             self._restarted_s = time.monotonic()
             self._endpoint.restart()
         return came
+
+    def _count_viewers(self, more: int) -> None:
+        self._viewers = max(0, self._viewers + more)
+        self._health.report(viewers=self._viewers)
 
     def _catch_up(self, socket: zmq.Socket[bytes]) -> None:
         if self._info_sent is not None:

@@ -276,6 +276,8 @@ class BridgeEmulator:
                 camera.exposure_ms = exposure_ms
             case "getProperty", key:
                 return {"type": "string", "value": camera.properties[tuple(key)]}
+            case "setProperty", (device, label, _) if (device, label) not in camera.properties:
+                raise RuntimeError(f'java.lang.Exception: Cannot set property "{label}" of device "{device}"')
             case "setProperty", (device, label, value_set):
                 camera.properties[device, label] = value_set
             case "hasProperty", key:

@@ -1,0 +1,1 @@
+"""Density of emitters held by an activation laser; off unless armed."""

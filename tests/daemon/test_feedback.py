@@ -1,0 +1,204 @@
+"""The activation laser: what decides about it, and that it is never left on."""
+
+import os
+import signal
+import subprocess
+
+import numpy as np
+import pytest
+from bridge_emulator import BridgeEmulator
+from daemon_process import DAEMON, Daemon, Results, as_toml, posix, processes, runs, simulated, wait_until
+
+from daemon.feedback import laser_switch
+from daemon.feedback.density_control import Measurement, decide
+from daemon.feedback.laser_switch import LaserSwitch
+from daemon.feedback.settings import MAX_FACTOR, FeedbackSettings, load_feedback
+from selfstorm.errors import InputError
+
+LASER = {"device": "Laser405", "property": "Power", "minimum": 0.5, "maximum": 20.0, "safe": 0.0}
+SETTINGS = FeedbackSettings(emitters_per_frame=40, **LASER)
+AIM, WINDOW = SETTINGS.emitters_per_frame, 100  # frames
+
+
+@pytest.mark.parametrize(
+    ("found", "crowding", "value"),
+    [
+        (AIM * 1.05, 1.0, 4.0),  # within the band
+        (AIM * 0.95, None, 4.0),
+        (0.0, None, 4.0 * MAX_FACTOR),
+        (AIM * 100, 1.0, 4.0 / MAX_FACTOR),
+        (AIM * 0.5, 9.0, 4.0 / MAX_FACTOR),  # too crowded: a low count does not mean few emitters
+    ],
+)
+def test_the_laser_follows_the_count(found, crowding, value):
+    assert decide(SETTINGS, 4.0, Measurement(found, crowding)).value == value
+
+
+@pytest.mark.parametrize(("found", "start", "limit"), [(1, 19.0, "maximum"), (1e4, 0.6, "minimum")])
+def test_the_laser_stays_within_its_limits_and_says_so(found, start, limit):
+    decision = decide(SETTINGS, start, Measurement(found))
+    assert (decision.value, decision.limit) == (getattr(SETTINGS, limit), limit)
+
+
+def test_the_density_holds_while_the_sample_bleaches():
+    """A unit of the laser activates 1 of 10,000 molecules a frame; they shine for 3 frames, and half of them bleach."""
+    rng, left, value, held = np.random.default_rng(5), 60_000.0, SETTINGS.first(), []
+    for _ in range(60):
+        activated = 1e-4 * value * left
+        held.append(3 * activated)
+        left -= 0.5 * activated * WINDOW
+        value = decide(SETTINGS, value, Measurement(rng.poisson(3 * activated * WINDOW) / WINDOW)).value
+    assert left < 60_000 / 2
+    assert np.abs(np.asarray(held[10:]) / AIM - 1).max() < 0.2
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"maximum": 0.1}, "maximum must be above minimum"),
+        ({"start": 40.0}, "start must lie between"),
+        ({"laser": "serial:COM3"}, "laser: write 'micromanager:'"),
+        ({"devise": "x"}, "did you mean 'device'"),
+        ({"minimum": 0}, "minimum"),
+    ],
+)
+def test_a_wrong_setting_is_explained(tmp_path, changes, words):
+    path = tmp_path / "feedback.toml"
+    path.write_text(as_toml({"emitters_per_frame": 40, **LASER, **changes}), encoding="utf-8")
+    with pytest.raises(InputError, match=r"feedback\.toml") as told:
+        load_feedback(path)
+    assert words in str(told.value)
+
+
+@pytest.fixture
+def emulator():
+    with BridgeEmulator() as emulator:
+        emulator.camera.owned = True
+        emulator.camera.properties["Laser405", "Power"] = "7"
+        yield emulator
+
+
+def power(emulator):
+    return float(emulator.camera.properties["Laser405", "Power"])
+
+
+def switch_of(emulator, **changes):
+    chosen = {**LASER, "laser": f"micromanager:{emulator.port}", **changes}
+    return LaserSwitch(FeedbackSettings(emitters_per_frame=40, **chosen))
+
+
+def ordered(switch, emulator, value):
+    def has_it():
+        switch.order(value)
+        return power(emulator) == value and switch.value == value
+
+    wait_until(has_it)
+
+
+def laser_process():
+    return next(pid for pid, parent, what in processes() if parent == os.getpid() and "laser_process" in what)
+
+
+def test_the_laser_is_safe_before_and_after_and_never_beyond_its_limits(emulator):
+    switch = switch_of(emulator)
+    assert power(emulator) == 0
+    ordered(switch, emulator, 3.0)
+    switch.order(500.0)
+    wait_until(lambda: power(emulator) == LASER["maximum"])
+    switch.close()
+    assert power(emulator) == 0
+
+
+def test_an_order_that_nobody_renews_ends(emulator):
+    switch = switch_of(emulator)
+    ordered(switch, emulator, 3.0)
+    wait_until(lambda: power(emulator) == 0)  # the loop stands still, but lives
+    with pytest.raises(InputError, match="laser's process ended"):
+        wait_until(lambda: switch.order(3.0))
+    switch.close()
+
+
+@posix
+def test_a_laser_process_that_was_killed_is_replaced_to_make_it_safe(emulator):
+    switch = switch_of(emulator)
+    ordered(switch, emulator, 3.0)
+    os.kill(laser_process(), signal.SIGKILL)
+    with pytest.raises(InputError, match="was killed"):
+        wait_until(lambda: switch.order(3.0))
+    assert power(emulator) == 3
+    switch.close()
+    assert power(emulator) == 0
+
+
+def test_a_laser_that_cannot_be_set_is_an_error_before_anything_is_armed(emulator):
+    with pytest.raises(InputError, match="Laser405-Poer cannot be set to 0"):
+        switch_of(emulator, property="Poer")
+
+
+class Feedback:
+    """`selfstorm-daemon hold-density --arm`, in a process of its own."""
+
+    def __init__(self, folder, emulator, address, **changes):
+        path = folder / "feedback.toml"
+        settings = {"emitters_per_frame": 4000, **LASER, "laser": f"micromanager:{emulator.port}", **changes}
+        path.write_text(as_toml(settings), encoding="utf-8")
+        self._out = (folder / "feedback.txt").open("w+")
+        self.process = subprocess.Popen(
+            [*DAEMON, "hold-density", str(path), "--arm", "--daemon", address],
+            stdin=subprocess.DEVNULL,
+            stdout=self._out,
+            stderr=subprocess.STDOUT,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self._out.close()
+
+    @property
+    def out(self):
+        self._out.seek(0)
+        return self._out.read()
+
+
+@posix
+def test_no_loss_leaves_the_laser_on(tmp_path, emulator):
+    """The last viewer and the daemon: each is lost once; every change is a mark in the run."""
+    settings = simulated(rate_hz=12)  # slow: quality must not be reduced on a busy machine
+    settings["reconstruction"]["estimate"] = "fused"
+    with Daemon(tmp_path, settings) as daemon:
+        daemon.started()
+        with Results(daemon.results) as viewer, Feedback(tmp_path, emulator, daemon.address) as first:
+            wait_until(lambda: power(emulator) > LASER["minimum"])
+            wait_until(
+                lambda: any(
+                    "Laser405-Power = " in mark.text and "wanted" in mark.text for mark in viewer.events("mark")
+                )
+            )
+            viewer.__exit__()
+            assert first.process.wait(20) == 2
+            assert "no viewer receives the pictures" in first.out
+            assert power(emulator) == 0
+        with Feedback(tmp_path, emulator, daemon.address, viewer=False) as second:
+            wait_until(lambda: power(emulator) >= LASER["minimum"])
+            daemon.send(signal.SIGKILL)
+            wait_until(lambda: power(emulator) == 0)
+            assert second.process.wait(20) == 2
+            assert "no daemon answered" in second.out
+
+
+@posix
+def test_a_micromanager_that_stands_still_leaves_no_process_behind(emulator, monkeypatch):
+    """The laser cannot be made safe then, and the user is told to do it."""
+    monkeypatch.setattr(laser_switch, "STOP_S", 0.5)
+    switch = switch_of(emulator)
+    ordered(switch, emulator, 3.0)
+    left = laser_process()
+    emulator.stall()
+    with pytest.raises(InputError, match=r"laser may still be on.*BY HAND"):
+        switch.close()
+    wait_until(lambda: not runs(left))
+    emulator.go_on()

@@ -29,17 +29,17 @@ RECORD_KEYS = {"first_frame", "first_seq", "window"}  # one of them is in every 
 class OmeTiffWriter(PictureFile):
     """Writer of pictures of one shape and dtype, one page each.
 
-    Each may have a record, as JSON.
+    Each may have a record, as JSON in its page's description.
     Until it is closed the file is called NAME.part, a readable TIFF at every moment, also after the process was
-    killed. Closing adds the OME-XML and gives it its name; closing it empty, or an exception in its `with` block,
-    removes it.
+    killed. Closing puts the OME-XML in the place of the first page's description, and that record into it; it gives
+    the file its name. Closing it empty, or an exception in its `with` block, removes it.
     """
 
     def __init__(self, path: Path, pixel_nm: float | None, *, overwrite: bool = False) -> None:
         check_new(path, overwrite=overwrite)
         self.path, self.part = path, claim_temporary(path)
         self._pixel_nm, self._overwrite = pixel_nm, overwrite
-        self._records: list[dict[str, Any]] = []
+        self._first_record = ""  # the others are in the file alone: a daemon adds pictures for days
         self._count, self._shape, self._dtype = 0, tuple[int, ...](), ""
         try:
             self._file = BigTiff(self.part, pixel_nm=pixel_nm, claimed=True)
@@ -59,10 +59,11 @@ class OmeTiffWriter(PictureFile):
         """
         if self._count and (picture.shape, str(picture.dtype)) != (self._shape, self._dtype):
             raise InputError(f"a picture of {picture.shape} in a file of {self._shape}", where=self.path)
-        self._file.add(picture, json.dumps(record or {}))
+        text = json.dumps(record or {})
+        self._file.add(picture, text)
+        if not self._count and record is not None:
+            self._first_record = text
         self._count, self._shape, self._dtype = self._count + 1, picture.shape, str(picture.dtype)
-        if record is not None:
-            self._records.append(dict(record))
 
     def close(self) -> None:
         """Complete the file and give it its name.
@@ -87,7 +88,7 @@ class OmeTiffWriter(PictureFile):
 
     def _ome_xml(self) -> str:
         count, (height, width) = self._count, self._shape
-        more: dict[str, Any] = {"Description": json.dumps(self._records)} if self._records else {}
+        more: dict[str, Any] = {"Description": f"[{self._first_record}]"} if self._first_record else {}
         if self._pixel_nm:
             more |= {f"PhysicalSize{axis}": self._pixel_nm for axis in "XY"}
             more |= {f"PhysicalSize{axis}Unit": "nm" for axis in "XY"}
@@ -148,7 +149,10 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
 
 def _records(file: tifffile.TiffFile) -> list[dict[str, Any]]:
-    """Read the records in the OME-XML, or the pages' where it is missing."""
+    """Read the record of the first page in the OME-XML, and those of the other pages in their descriptions.
+
+    A file of an earlier version has them all in the OME-XML; one that was not closed has no OME-XML.
+    """
     if not file.ome_metadata:
         return _records_of_pages(file)
     root = ElementTree.fromstring(file.ome_metadata)  # noqa: S314  (expat bounds entity expansion)
@@ -157,12 +161,14 @@ def _records(file: tifffile.TiffFile) -> list[dict[str, Any]]:
         records = json.loads(text or "[]")
     except ValueError:
         return []
-    return records if isinstance(records, list) else []
+    if not isinstance(records, list):
+        return []
+    return records if len(records) != 1 else [*records, *_records_of_pages(file, first=1)]
 
 
-def _records_of_pages(file: tifffile.TiffFile) -> list[dict[str, Any]]:
+def _records_of_pages(file: tifffile.TiffFile, first: int = 0) -> list[dict[str, Any]]:
     try:
-        records = [json.loads(page.description) for page in file.pages if isinstance(page, tifffile.TiffPage)]
+        records = [json.loads(page.description) for page in file.pages[first:] if isinstance(page, tifffile.TiffPage)]
     except ValueError:
         return []
     return [record for record in records if isinstance(record, dict)]

@@ -1,6 +1,7 @@
 """Movies on disk: what is read, where the pixel size is from, what is refused; pictures written and read back."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import tifffile
 from selfstorm.errors import InputError, MovieError
 from selfstorm.io.find_movies import find_movies
 from selfstorm.io.movies import MovieFile
-from selfstorm.io.ome_tiff import OmeTiffWriter, read_pictures
+from selfstorm.io.ome_tiff import OmeTiffWriter, read_pictures, read_records
 
 FRAMES = np.random.default_rng(0).integers(0, 4000, (12, 9, 13)).astype(np.uint16)
 
@@ -131,6 +132,37 @@ def test_pictures_come_back_with_their_account(tmp_path):
     assert back.records[2] == {"first_frame": 20, "notes": ["x < y & z"]}
     assert tifffile.imread(path).shape == (3, 20, 24)
     assert not writer.part.exists()
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_the_memory_of_a_writer_does_not_grow_with_its_pictures(tmp_path, finished):
+    """A daemon saves for days, and a header has thousands of characters."""
+    path, picture = tmp_path / "sr.ome.tif", np.ones((8, 8), np.float32)
+    records = [{"window": number, "notes": [f"{number} " + 9000 * "x"]} for number in range(60)]
+    writer = OmeTiffWriter(path, 25.0)
+    tracemalloc.start()
+    try:
+        for record in records[:10]:
+            writer.add(picture, dict(record))
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(10, 60):
+            writer.add(picture, {"window": number, "notes": [f"{number} " + 9000 * "x"]})
+        assert tracemalloc.get_traced_memory()[0] - before < 10 * 9000
+    finally:
+        tracemalloc.stop()
+        writer.close() if finished else writer._file.close()
+    assert read_pictures(path if finished else writer.part).records == records
+    assert path.stat().st_size < 1e6 if finished else not path.exists()
+
+
+def test_records_of_an_earlier_version_are_read(tmp_path):
+    """All of them were in the OME-XML, and those of the pages beside them."""
+    records = [{"first_frame": number} for number in range(3)]
+    with OmeTiffWriter(tmp_path / "old.ome.tif", 25.0) as writer:
+        for record in records:
+            writer.add(np.ones((8, 8), np.float32), record)
+        writer._first_record = json.dumps(records)[1:-1]
+    assert read_records(tmp_path / "old.ome.tif") == records
 
 
 def test_one_picture_is_two_dimensional(tmp_path):

@@ -73,7 +73,8 @@ class ReconstructionSection(Section):
 
     motion: 'corrected' shows a moving sample at the time of a window's newest frame, 'as-it-lay' adds its frames up as
     they are. region: [y, x, height, width] in camera pixels, the part of the field that is reconstructed. budget: share
-    of the time between two windows that may be spent, to leave the machine to others.
+    of the time between two windows that may be spent, to leave the machine to others. tile_px: longest side of a tile
+    of the model 'tiled', by the device's memory if not given.
     """
 
     window: Annotated[int, Field(ge=8, le=100_000)] = 100
@@ -82,6 +83,7 @@ class ReconstructionSection(Section):
     estimate: Literal["density", "emitters", "fused"] = "fused"
     quality: Literal["best", "fast"] = "fast"
     model: Annotated[str, AfterValidator(_known_model), Field(json_schema_extra={"enum": [*MODEL_KINDS]})] = "unrolled"
+    tile_px: Annotated[int, Field(ge=16, le=4096)] | None = None
     tuning_steps: Annotated[int, Field(ge=0, le=100)] = 8
     motion: Literal["corrected", "as-it-lay"] = "corrected"
     region: Region | None = None
@@ -92,6 +94,15 @@ class ReconstructionSection(Section):
     def _large_enough(self) -> Self:
         if self.region is not None and min(self.region.height, self.region.width) < MIN_REGION_PX:
             raise ValueError(f"region is smaller than {MIN_REGION_PX} x {MIN_REGION_PX} pixels: choose a larger one")
+        return self
+
+    @model_validator(mode="after")
+    def _can_estimate(self) -> Self:
+        estimates = kind_of(self.model).estimates
+        if self.estimate not in estimates:
+            raise ValueError(
+                f"model '{self.model}' makes no '{self.estimate}': set estimate to {' or '.join(estimates)}"
+            )
         return self
 
 

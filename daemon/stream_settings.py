@@ -42,6 +42,7 @@ def stream_settings(config: Config, info: StreamInfo) -> Settings:
         model=chosen.model,
         tuning_steps=chosen.tuning_steps,
         motion=chosen.motion,
+        tile_px=chosen.tile_px,
     )
 
 

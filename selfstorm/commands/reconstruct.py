@@ -90,7 +90,13 @@ MB, GB = 1e6, 1e9
     type=click.Choice(list(MODEL_KINDS)),
     default="unrolled",
     show_default=True,
-    help="Ours, or the published one.",
+    help="Ours, ours in tiles, or the published one.",
+)
+@click.option(
+    "--tile-px",
+    type=click.IntRange(min=16),
+    metavar="PX",
+    help="Longest side of a tile of --model tiled; by the device's memory if not given.",
 )
 @click.option("--start-from", type=click.Path(path_type=Path), metavar="MODEL", help="Start from a saved model.")
 @click.option(
@@ -116,6 +122,7 @@ def reconstruct(
     motion: Any,
     tuning_steps: int,
     model: Any,
+    tile_px: int | None,
     start_from: Path | None,
     save_model: Path | None,
     overwrite: bool,
@@ -148,6 +155,8 @@ def reconstruct(
         overwrite,
     )
     _check_model(kind_of(model), paths, start_from, estimate)
+    if tile_px is not None and model != "tiled":
+        raise click.UsageError("--tile-px belongs to --model tiled.")
     paths.check([movie] if movie.is_file() else [])
     psf = microscope.psf()
     torch_device = prepare_device(device)
@@ -163,7 +172,9 @@ def reconstruct(
         stated = file.acquisition
         offset_adu = stated.offset_adu if microscope.offset_adu is None else microscope.offset_adu
         gain = microscope.gain or stated.gain_adu_per_electron
-        settings = Settings(pixel_nm, psf, offset_adu, gain, int(scale), estimate, quality, model, tuning_steps, motion)
+        settings = Settings(
+            pixel_nm, psf, offset_adu, gain, int(scale), estimate, quality, model, tuning_steps, motion, tile_px
+        )
         compute, needed = Compute(torch_device), ""
         if torch_device.type == "cpu" and kind_of(model).localizes:
             gigabytes = check_host_memory(settings, frames.frame_shape, length) / GB
@@ -220,6 +231,8 @@ def reconstruct(
 
 def _check_model(kind: ModelKind, paths: OutputPaths, start_from: Path | None, estimate: str) -> None:
     """Raise UsageError for outputs that a kind of model does not have."""
+    if estimate not in kind.estimates:
+        raise click.UsageError(f"This model makes --estimate {' or '.join(kind.estimates)} alone.")
     if not kind.saves and (start_from or paths.model):
         raise click.UsageError("--start-from and --save-model are for our own model alone.")
     if paths.localizations is not None and (estimate != "fused" or not kind.localizes):

@@ -65,9 +65,14 @@ def assess(
     """
     cells = around.clone()
     grid.crop(cells).copy_(resampled(picture, grid.height * grid.scale))
+    return assess_imaged(imaging.forward(cells), seen, background)
+
+
+def assess_imaged(imaged: Tensor, seen: Tensor, background: Tensor | None = None) -> SelfConsistency:
+    """Compare a picture, imaged to (H, W), with the mean frame; see `assess`."""
     frame = seen.cpu().double()
     clear = frame if background is None else frame - background.cpu().double()
-    shown, drawn = (_without_background(z) for z in (clear, imaging.forward(cells).cpu().double()))
+    shown, drawn = (_without_background(z) for z in (clear, imaged.cpu().double()))
     shown_power, drawn_power = float(shown.square().mean()), float(drawn.square().mean())
     shared = float((shown * drawn).mean())
     brightness = max(shared / drawn_power, 0.0) if drawn_power > 0 else 0.0

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.physics.operators import Operator
-from selfstorm.stages.covariances import Sums, WindowStatistics, statistics_of, whitened
+from selfstorm.stages.covariances import Sums, statistics_of, whitened
 from selfstorm.stages.density import Iterate, continue_from, flat_start, shifted_data
 
 COUNTS = (5, 8, 12, 20, 30, 45, 60, 80)  # iterations at which the halves are compared, below the fixed number
@@ -91,15 +91,17 @@ def choose_iterations(
     return HeldOut(tried[chosen], ceiling, best_z, gains)
 
 
-def most_significant_part(statistics: WindowStatistics, side_px: int) -> tuple[slice, slice]:
+def most_significant_part(covariance: Tensor, side_px: int) -> tuple[slice, slice]:
     """Return the part of a field with the most significant covariance.
 
-    It has at most side_px along a side.
+    Args:
+        covariance: (lags, H, W).
+        side_px: longest side of the part.
 
     Returns:
         Slices of rows and of columns.
     """
-    total = statistics.covariance.sum(0).clamp(min=0)
+    total = covariance.sum(0).clamp(min=0)
     height, width = (min(pixels, side_px) for pixels in total.shape)
     step = max(height // 2, 1), max(width // 2, 1)
     parts = F.avg_pool2d(total[None, None], (height, width), step)[0, 0]

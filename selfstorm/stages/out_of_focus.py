@@ -71,6 +71,15 @@ class OutOfFocusBackground:
             (T, rows, columns) weights of splines, at equal brightness.
         """
         binned = F.avg_pool2d(emitters[None, None], self._scale)[0, 0] * self._scale**2
+        return self.fit_binned(y, gains, binned, background, varies, map_bytes)
+
+    def fit_binned(
+        self, y: Tensor, gains: Tensor, binned: Tensor, background: Tensor, varies: Tensor, map_bytes: int
+    ) -> Tensor:
+        """Fit with emitters summed over camera pixels of the padded grid.
+
+        See `fit`.
+        """
         prior = binned / self._coarse.crop(binned).mean().clamp(min=1e-12)
         weight = PENALTY / ((prior + FLOOR) * self._imaging.norm)
         mean = self._inverse_y @ background @ self._inverse_x.T
@@ -83,9 +92,19 @@ class OutOfFocusBackground:
         ]
         return torch.cat(parts) / gains
 
+    @property
+    def knots(self) -> tuple[int, int]:
+        """Weights of the splines of a frame, (rows, columns)."""
+        rows, columns = self._splines.norm.shape
+        return rows, columns
+
     def evaluate(self, knots: Tensor) -> Tensor:
         """Evaluate splines (..., rows, columns) on the camera: (..., H, W)."""
         return self._splines.forward(knots)
+
+    def evaluate_part(self, knots: Tensor, part: tuple[slice, slice]) -> Tensor:
+        """Evaluate splines on a part of the camera, (..., h, w)."""
+        return self._splines.along_y[part[0]] @ knots @ self._splines.along_x[part[1]].T
 
     def _fit(self, y: Tensor, start: Tensor, expected: Tensor, weight: Tensor, steadiness_px: Tensor) -> Tensor:
         """Fit the splines of a batch of frames, drawn towards the expected ones.

@@ -29,26 +29,49 @@ def frame_gains(*blocks: Tensor) -> Tensor:
     Returns:
         (T, 1, 1), mean 1, for the frames of all blocks.
     """
-    frames, (height, width) = sum(map(len, blocks)), blocks[0].shape[1:]
+    frames = sum(map(len, blocks))
     step = -(-frames // MEDIAN_FRAMES)
     some = torch.cat([y[first::step] for first, y in zip(_offsets(blocks, step), blocks, strict=True)])
-    median = _median(some).clamp(min=0)
+    weights = dim_pixels(median_of(some)).flatten(1).T
+    return gains_of(torch.cat([y.flatten(1) @ weights for y in blocks]))
+
+
+def dim_pixels(median: Tensor) -> Tensor:
+    """Weigh the pixels that brightness is fitted on.
+
+    Args:
+        median: (H, W) photons, over time.
+
+    Returns:
+        (2, H, W), for each colour of the chessboard.
+    """
+    median, (height, width) = median.clamp(min=0), median.shape
     dim = (median <= median.median()).to(median.dtype) * median
     rows, columns = torch.arange(height, device=dim.device), torch.arange(width, device=dim.device)
     colour = (rows[:, None] // BLOCK_PX + columns // BLOCK_PX) % 2
-    weights = torch.stack([dim * (colour == side) for side in (0, 1)]).flatten(1).T
-    fits = torch.cat([y.flatten(1) @ weights for y in blocks])
+    return torch.stack([dim * (colour == side) for side in (0, 1)])
+
+
+def gains_of(fits: Tensor) -> Tensor:
+    """Return the brightness of frames from their fits.
+
+    Args:
+        fits: (T, 2), of both colours.
+
+    Returns:
+        (T, 1, 1), mean 1.
+    """
     level = fits.mean(0)
     first, second = (fits / level - 1).T
     spread = precise((first * first).mean().sqrt() * (second * second).mean().sqrt())
-    agreement = (precise((first * second).mean()) / spread - 2 / math.sqrt(frames)).clamp(min=0)
+    agreement = (precise((first * second).mean()) / spread - 2 / math.sqrt(len(fits))).clamp(min=0)
     seen = (spread > 0) & (level.min() > 0)  # without light there is no change of it to see
     trust = 2 * agreement / (1 + agreement)
     gains = torch.where(seen, 1 + trust * 0.5 * (first + second), 1.0)
     return gains.clamp(min=1e-3)[:, None, None]
 
 
-def _median(frames: Tensor) -> Tensor:
+def median_of(frames: Tensor) -> Tensor:
     """Compute the lower median over time of frames (T, H, W)."""
     middle = (len(frames) - 1) // 2
     if frames.device.type == "cpu":  # numpy selects, in a quarter of the time that torch takes to sort

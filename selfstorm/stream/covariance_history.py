@@ -55,21 +55,36 @@ class CovarianceHistory:
             window: frames of the window, which set the length of a block.
             fingerprints: fingerprints of the raw frames (`fingerprints_of`).
         """
-        length = max(BLOCK_FRAMES, window // MAX_BLOCKS_A_WINDOW)
+        pieces = pieces_of(len(c), window)
+        sums = [sums_of(c[one], c[one.start - 1 : one.start] if one.start else before, window) for one in pieces]
+        return self.with_sums(pieces, sums, numbers, window, fingerprints)
+
+    def with_sums(
+        self,
+        pieces: Sequence[slice],
+        sums: Sequence[Sums],
+        numbers: Array,
+        window: int,
+        fingerprints: Sequence[int] = (),
+    ) -> CovarianceHistory:
+        """Add the sums over pieces of new frames (`pieces_of`).
+
+        The other arguments are those of `with_frames`.
+        """
+        length = _block_length(window)
         blocks = list(self.blocks)
         if self.last < 0:  # carried on from another stream, unknown how long ago
             blocks = [_later(block, int(numbers[0])) for block in blocks]
-        for piece in np.array_split(np.arange(len(c)), max(1, len(c) // length)):
-            begin, end = int(piece[0]), int(piece[-1]) + 1
-            sums = sums_of(c[begin:end], c[begin - 1 : begin] if begin else before, window)
-            start, middle = int(numbers[begin]), float(numbers[begin:end].mean())
-            names = frozenset(fingerprints[begin:end])
+        for piece, of_piece in zip(pieces, sums, strict=True):
+            one = of_piece
+            start, middle = int(numbers[piece.start]), float(numbers[piece].mean())
+            names = frozenset(fingerprints[piece])
             if blocks and blocks[-1].sums.frames < length:
                 open_ = blocks.pop()
-                share = sums.frames / (sums.frames + open_.sums.frames)
+                share = one.frames / (one.frames + open_.sums.frames)
                 start, middle = open_.first, share * middle + (1 - share) * open_.middle
-                sums, names = open_.sums + sums, open_.fingerprints | names
-            blocks.append(Block(start, middle, sums, names))
+                one, names = open_.sums + one, open_.fingerprints | names
+            blocks.append(Block(start, middle, one, names))
         return replace(self, blocks=tuple(blocks[-MAX_BLOCKS:]), last=int(numbers[-1]), length=length)
 
     def carried_on(self) -> CovarianceHistory:
@@ -254,6 +269,21 @@ class Selection:
         dealt.sort(key=lambda block: block.middle)
         first, second = (align_and_sum(dealt[side::2], self.velocity, self.number) for side in (0, 1))
         return first, second
+
+
+def pieces_of(frames: int, window: int) -> list[slice]:
+    """Cut new frames into the pieces that blocks are made of.
+
+    Args:
+        frames: number of the new frames.
+        window: frames of the window.
+    """
+    parts = np.array_split(np.arange(frames), max(1, frames // _block_length(window)))
+    return [slice(int(part[0]), int(part[-1]) + 1) for part in parts]
+
+
+def _block_length(window: int) -> int:
+    return max(BLOCK_FRAMES, window // MAX_BLOCKS_A_WINDOW)
 
 
 def fingerprints_of(raw: Array) -> list[int]:

@@ -44,17 +44,19 @@ class IterationChoice:
         regular = self.windows % MAX_WAIT_WINDOWS == 0
         return regular or (self.windows < MAX_WAIT_WINDOWS and self.windows.bit_count() == 1)
 
-    def for_window(self, operator: Operator, halves: Halves | None, mean: Tensor, ceiling: int) -> IterationChoice:
+    def without_check(self) -> IterationChoice:
+        """Return the choice for the next window after one without held-out frames."""
+        return replace(self, windows=self.windows + 1)
+
+    def for_window(self, operator: Operator, halves: Halves, mean: Tensor, ceiling: int) -> IterationChoice:
         """Return the choice for the next window.
 
         Args:
             operator: Density to covariances.
-            halves: Of the frames that its density is made from; None where it is not due or there is one block.
+            halves: Of the frames that its density is made from.
             mean: (H, W) photons.
             ceiling: The largest number allowed.
         """
-        if halves is None:
-            return replace(self, windows=self.windows + 1)
         carried = None if self.verdict is None else self.iterations(ceiling)
         return IterationChoice(choose_iterations(operator, halves, mean, ceiling, carried), self.windows + 1)
 

@@ -90,6 +90,21 @@ def learn_model(settings: Settings, first_window: Array, compute: Compute) -> Se
         InputError: the field is too small.
         TooFewFramesError: too few frames are finite.
     """
+    calibration, state = learn_calibration(settings, first_window)
+    return model_of(settings, calibration, compute, state)
+
+
+def learn_calibration(settings: Settings, first_window: Array) -> tuple[Calibration, FieldState]:
+    """Learn PSF, camera and bad pixels of a stream, and its first state.
+
+    Args:
+        settings: settings of the stream.
+        first_window: (T, H, W) ADU.
+
+    Raises:
+        InputError: the field is too small.
+        TooFewFramesError: too few frames are finite.
+    """
     height, width = first_window.shape[1:]
     if min(height, width) < MIN_SIDE_PX:
         raise InputError(f"a field of {width} x {height} pixels", hint=f"give at least {MIN_SIDE_PX} on each side")
@@ -121,8 +136,7 @@ def learn_model(settings: Settings, first_window: Array, compute: Compute) -> Se
         lit_levels = levels(camera.photons(good))[-MAX_LEVELS:]
         light = LightLevels(lit_levels, dark=float(np.median(levels(camera.photons(without_light)))))
     state = FieldState(psf_learning=learning, light=light)
-    calibration = Calibration(psf, camera, hot, saturation_level(good), mask)
-    return model_of(settings, calibration, compute, state)
+    return Calibration(psf, camera, hot, saturation_level(good), mask), state
 
 
 def _finite(frames: Array) -> Array:

@@ -29,12 +29,14 @@ class ModelKind:
         localizes: makes localisations and error maps.
         saves: can be saved and loaded.
         has_levels: can save time by lower processing levels.
+        estimates: pictures that it makes.
     """
 
     path: str
     localizes: bool = False
     saves: bool = False
     has_levels: bool = False
+    estimates: tuple[str, ...] = ("density", "emitters", "fused")
 
     @property
     def model_class(self) -> type[StreamModel]:
@@ -48,6 +50,7 @@ MODEL_KINDS = {
     "unrolled": ModelKind(
         "selfstorm.stream.unrolled_stream:UnrolledStream", localizes=True, saves=True, has_levels=True
     ),
+    "tiled": ModelKind("selfstorm.stream.tiled.model:TiledStream", has_levels=True, estimates=("density", "emitters")),
     "paper": ModelKind("selfstorm.baselines.self_storm_stream:SelfStormStream"),
 }
 

@@ -13,24 +13,23 @@ import torch
 from torch import Tensor
 
 from selfstorm.calibration.focus import widest_in_focus_nm
-from selfstorm.compute.batching import out_of_memory
 from selfstorm.localizations import Localizations
 from selfstorm.metrics.picture_metrics import PictureEvidence
 from selfstorm.metrics.registry import METRICS
 from selfstorm.metrics.self_consistency import assess, resampled, shows_structure
 from selfstorm.physics.background import fit_background
 from selfstorm.physics.masked import FieldMask
-from selfstorm.physics.operators import Grid, LaggedCovariance
 from selfstorm.reconstruction import Reconstruction, State
 from selfstorm.stages.covariances import WindowStatistics, statistics_of
 from selfstorm.stages.density import PREVIEW_ITERATIONS, QUICK_ITERATIONS, cold_iterations, density, warmed
-from selfstorm.stages.held_out import MAX_HELD_OUT_PX, most_significant_part
+from selfstorm.stages.held_out import MAX_HELD_OUT_PX
 from selfstorm.stages.rendering import cells_together, fuse, render
 from selfstorm.stages.static_emitters import static_emitters
 from selfstorm.stream.accumulation import Accumulation, DrawingSettings, accumulate, newly_localized
 from selfstorm.stream.claim_schedule import ClaimSchedule
 from selfstorm.stream.claims import ClaimedWindow, check_claims, most_localized_part
 from selfstorm.stream.covariance_history import CovarianceHistory, Selection
+from selfstorm.stream.density_choice import choice_of, selection_of
 from selfstorm.stream.frame_store import FrameBuffer, WindowSpan, with_slices
 from selfstorm.stream.iteration_choice import IterationChoice
 from selfstorm.stream.memory_plan import MAX_TUNING_FRAMES
@@ -44,11 +43,12 @@ from selfstorm.stream.per_frame import (
     localizations_of,
     localize_block,
 )
+from selfstorm.stream.picture_notes import notes_on
 from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.window import WindowFrames
 
 MIN_BACKGROUND = 1e-2  # photons
-FEW_ITERATIONS = 20  # at most so many make the picture less sharp, which a note reports
+NONE_STANDS_OUT = "No emitter stands out from the noise; the picture is empty"
 
 Preview = Callable[[Reconstruction], None]
 
@@ -149,7 +149,7 @@ def _selected(
 ) -> tuple[Selection, WindowStatistics]:
     """Select the covariances of stage A; return them and their statistics."""
     at_newest = model.settings.motion == "corrected" and shows_motion(history)
-    selection = _selection(history, window, stride, level, at_newest=at_newest)
+    selection = selection_of(history, window.numbers, stride, level, at_newest=at_newest)
     return selection, statistics_of(selection.sums(), window.mean)
 
 
@@ -161,44 +161,10 @@ def _iterations(model: SequenceModel, window: WindowFrames, statistics: WindowSt
     return choice.iterations(cold_iterations(statistics.frames)), empty
 
 
-def _selection(
-    history: CovarianceHistory, window: WindowFrames, stride: int, level: ProcessingLevel, *, at_newest: bool
-) -> Selection:
-    """Select the covariances that stage A is computed from.
-
-    The first window uses all of them; later windows use the history at the time of the picture, which is that of the
-    newest frame where pictures follow the sample's motion (at_newest).
-    """
-    if not history.older_than(int(window.numbers[0])):
-        return history.everything()
-    # At the time of the frames that emitters are found in; of the window where the density is the picture.
-    whole = level.estimate == "density"
-    middle = float((window.numbers if whole else window.numbers[-stride:]).mean())
-    if whole and at_newest:
-        middle = float(window.numbers[-1])
-    return history.at(middle, len(window) if whole else 0)
-
-
 def _choice(model: SequenceModel, selection: Selection, statistics: WindowStatistics) -> IterationChoice:
-    """Choose the number of iterations by held-out frames, where it is due.
-
-    Of a large field, its most significant part is used.
-    """
-    choice, grid, operator = model.state.iteration_choice, model.grid, model.operators.covariance
-    halves = selection.halves() if choice.due else None
-    mean, ceiling = statistics.mean, cold_iterations(statistics.frames)
-    if halves is not None and max(mean.shape) > MAX_HELD_OUT_PX:
-        part = most_significant_part(statistics, MAX_HELD_OUT_PX)
-        halves, mean = (halves[0].part(*part), halves[1].part(*part)), mean[part]
-        operator = LaggedCovariance(
-            model.calibration.psf, Grid(mean.shape[0], mean.shape[1], grid.scale, grid.pixel_nm), mean
-        )
-    try:
-        return choice.for_window(operator, halves, mean, ceiling)
-    except Exception as error:
-        if not out_of_memory(error):
-            raise
-    return choice.for_window(operator, None, mean, ceiling)  # keeps the number in use until there is memory
+    """Choose the number of iterations by held-out frames, where it is due."""
+    operator = model.operators.covariance if max(statistics.mean.shape) <= MAX_HELD_OUT_PX else None
+    return choice_of(model.state.iteration_choice, selection, statistics, model.calibration.psf, model.grid, operator)
 
 
 @dataclass(frozen=True)
@@ -416,20 +382,5 @@ def _expected(imaged: Tensor, blocks: FrameBuffer) -> Tensor:
 
 
 def _notes(model: SequenceModel, none_found: bool, empty: bool, iterations: int) -> tuple[str, ...]:
-    notes = [f"{part}" for part in (model.calibration.psf, model.calibration.camera) if "assumed" in part.origin]
-    if hot := int(model.calibration.hot_pixels.sum()):
-        notes.append(f"{hot} hot pixel{'s' * (hot > 1)} replaced by the median of neighbouring pixels")
-    if (masked := model.calibration.mask.masked) is not None:
-        share = float(masked.mean())
-        notes.append(f"{share:.0%} of the field shows a constant or a steady bright source; nothing is drawn there")
-    verdict = model.state.iteration_choice.verdict
-    focus = model.state.psf_learning.focus
-    if focus is not None and focus.lost:
-        notes.append(f"{focus}; the picture is empty")
-    elif empty:
-        notes.append("No blinking or steady emitters were found; the picture is empty")
-    elif verdict is not None and verdict.limited and iterations <= FEW_ITERATIONS:
-        notes.append(f"The density is limited to {iterations} iterations; more would fit noise")
-    if none_found and not empty:
-        notes.append("No emitter stands out from the noise; the picture is empty")
-    return tuple(notes)
+    notes = notes_on(model.calibration, model.state, iterations, empty=empty)
+    return (*notes, NONE_STANDS_OUT) if none_found and not empty else notes

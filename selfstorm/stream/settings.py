@@ -32,6 +32,7 @@ class Settings:
         tuning_steps: gradient steps of fine-tuning the PSF a window; 0 for none.
         motion: 'corrected', the sample at the time of the window's newest frame; 'as-it-lay', its frames added up as
             they are.
+        tile_px: longest side of a tile of the tiled model, camera pixels; None: by the device's memory.
     """
 
     pixel_nm: float
@@ -44,6 +45,7 @@ class Settings:
     model: str = "unrolled"
     tuning_steps: int = 8
     motion: Motion = "corrected"
+    tile_px: int | None = None
 
     @property
     def level(self) -> ProcessingLevel:

@@ -145,7 +145,7 @@ def test_two_molecules_in_a_dark_field_are_drawn():
 def test_of_a_large_field_the_most_significant_part_is_asked():
     c = 0.1 * torch.randn(40, 70, 40)
     c[:, 50:60, 5:15] += 5 * torch.randn(40, 1, 1)
-    rows, columns = most_significant_part(statistics_of(sums_of(c, None, 40), c.mean(0)), 30)
+    rows, columns = most_significant_part(statistics_of(sums_of(c, None, 40), c.mean(0)).covariance, 30)
     assert rows.start <= 50
     assert rows.stop >= 60
     assert columns == slice(0, 30)

@@ -1,0 +1,186 @@
+"""Model of a field in tiles (implements StreamModel)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from selfstorm.compute.batching import free_bytes
+from selfstorm.compute.host_memory import host_bytes
+from selfstorm.errors import InputError
+from selfstorm.frames import Array
+from selfstorm.physics.background import background_splines
+from selfstorm.physics.operators import Grid
+from selfstorm.reconstruction import Reconstruction
+from selfstorm.stages.density import cold_iterations
+from selfstorm.stages.out_of_focus import OutOfFocusBackground
+from selfstorm.stream.compute_resources import Compute
+from selfstorm.stream.frame_store import WindowSpan, pending_frames
+from selfstorm.stream.model import learn_calibration
+from selfstorm.stream.model_protocol import WindowCost
+from selfstorm.stream.per_frame import NO_CALLBACKS, ProgressCallbacks
+from selfstorm.stream.processing_level import ProcessingLevel
+from selfstorm.stream.settings import Settings
+from selfstorm.stream.tiled.board import Board
+from selfstorm.stream.tiled.field import TiledField
+from selfstorm.stream.tiled.frames import FieldFrames
+from selfstorm.stream.tiled.ingest import ingest
+from selfstorm.stream.tiled.picture import reconstruct_window
+from selfstorm.stream.tiled.plan import halo_px, planned_bytes, side_that_fits, tiles_of
+from selfstorm.stream.tiled.sequence import MAX_LEARNED_PIXELS, TiledSequence
+from selfstorm.stream.tiled.tile import LocalTiles, TileSettings
+from selfstorm.stream.window import MIN_FRAMES
+
+NOT_SAVED = "a tiled model is not saved"
+NO_LOCALIZATIONS = "the tiled model makes no localisations"
+
+
+class TiledStream:
+    """Our model of a stream, computed in tiles (docs/decisions/0032).
+
+    Each step replaces `learned`, a value that is never changed, so a copy costs nothing. Optics and camera are those of
+    the first window.
+    """
+
+    def __init__(self, learned: TiledSequence) -> None:
+        self.learned = learned
+
+    @classmethod
+    def learned_from(cls, settings: Settings, first_window: Array, compute: Compute) -> TiledStream:
+        """Make the model of a stream that begins with first_window, (T, H, W) ADU.
+
+        Raises:
+            InputError: pictures with localisations are wanted.
+        """
+        if settings.estimate == "fused":
+            raise InputError(NO_LOCALIZATIONS, where="estimate", hint="give 'density' or 'emitters', or another model")
+        height, width = first_window.shape[1:]
+        learned_frames = max(MIN_FRAMES, MAX_LEARNED_PIXELS // (height * width))
+        calibration, state = learn_calibration(settings, first_window[:learned_frames])
+        grid = Grid(height, width, settings.grid_scale, settings.pixel_nm)
+        shared = TileSettings(
+            grid, calibration.psf, calibration.camera, calibration.saturation_adu, compute.limits.map_bytes
+        )
+        field = field_of(settings, shared, compute)
+        like = torch.zeros((), device=compute.device)
+        return cls(
+            TiledSequence(
+                settings,
+                calibration,
+                state,
+                None,
+                field,
+                FieldFrames(field.board, calibration, shared, compute.device),
+                background_splines(height, width, like),
+                OutOfFocusBackground(calibration.psf, grid, like),
+                compute,
+            )
+        )
+
+    @classmethod
+    def load(cls, path: Path, settings: Settings, field: tuple[int, int], compute: Compute) -> TiledStream:
+        """Refuse: a tiled model is not saved."""
+        raise InputError(NOT_SAVED, where=path, hint="start without it, or use model 'unrolled'")
+
+    @property
+    def settings(self) -> Settings:
+        """Settings of the stream."""
+        return self.learned.settings
+
+    @property
+    def compute(self) -> Compute:
+        """Where the model is computed."""
+        return self.learned.compute
+
+    @property
+    def last_number(self) -> int:
+        """Number of the last frame ingested from this stream, -1 before the first."""
+        return self.learned.state.last_number
+
+    @property
+    def frames_learned(self) -> int:
+        """Number of frames that the optics were learned from."""
+        return self.learned.state.psf_learning.frames
+
+    def copy(self) -> TiledStream:
+        """Return a model that learns on from here and leaves this one as it is."""
+        return TiledStream(self.learned)
+
+    def with_settings(self, settings: Settings) -> TiledStream:
+        """Return a copy with settings that differ in the output only."""
+        return TiledStream(replace(self.learned, settings=settings))
+
+    def start_stream(self) -> None:
+        """Go on with another stream of the same field."""
+        self.learned = replace(self.learned, state=self.learned.state.for_next_stream())
+
+    def leave_out(self, numbers: Iterable[int], reason: str) -> None:
+        """Leave frames out of all windows to come."""
+        self.learned = replace(self.learned, state=self.learned.state.without(numbers, reason))
+
+    def ingest(self, raw: Array, span: WindowSpan) -> None:
+        """Ingest new frames, (T, H, W) ADU.
+
+        Raises:
+            InputError: The frames are of another field.
+        """
+        height, width = self.learned.frames.field
+        if raw.ndim != 3 or raw.shape[1:] != (height, width):
+            raise InputError(f"frames of shape {raw.shape} where (T, {height}, {width}) belongs")
+        self.learned = ingest(self.learned, raw, span)
+
+    def picture(
+        self,
+        span: WindowSpan,
+        level: ProcessingLevel | None = None,
+        callbacks: ProgressCallbacks = NO_CALLBACKS,
+        preview: Callable[[Reconstruction], None] | None = None,
+    ) -> Reconstruction:
+        """Learn from a window and super-resolve it, without a preview."""
+        self.learned, result = reconstruct_window(self.learned, span, level or self.settings.level, callbacks)
+        return result
+
+    def cost(self, first: int) -> WindowCost:
+        """Return the work that the window from frame `first` on still takes."""
+        state = self.learned.state
+        frames = state.history.frames
+        return WindowCost(
+            pending_frames(state.buffer, first, localized=False, prior_frames=frames),
+            state.iteration_choice.iterations(cold_iterations(frames)),
+        )
+
+    def iteration_s(self) -> float:
+        """Measure the time of one iteration of all tiles, in seconds."""
+        return self.learned.field.iteration_s()
+
+    def memory_shortage(self, frames: int) -> str:
+        """Describe the shortage of memory for a window of `frames`.
+
+        The text is empty where the memory is sufficient.
+        """
+        there = host_bytes()
+        needed = planned_bytes(self.learned.grid, self.learned.field.tiles, frames)
+        if there is None or needed <= there:
+            return ""
+        return f"{there / 2**30:.1f} GiB of memory are there, {frames} frames of this field take {needed / 2**30:.1f}"
+
+    def fingerprint(self) -> str:
+        """Return no name: a tiled model is not saved."""
+        return ""
+
+    def save(self, path: Path, source: str, *, overwrite: bool = False) -> None:
+        """Refuse: a tiled model is not saved."""
+        raise InputError(NOT_SAVED, where=path, hint="use model 'unrolled'")
+
+
+def field_of(settings: Settings, shared: TileSettings, compute: Compute) -> TiledField:
+    """Cut a field into tiles, computed here or in processes."""
+    halo = halo_px(shared.psf, settings.pixel_nm)
+    side = settings.tile_px or side_that_fits(shared.grid, halo, free_bytes(compute.device))
+    tiles = tiles_of((shared.grid.height, shared.grid.width), side, halo)
+    board = Board()
+    groups = (LocalTiles(tiles, shared, board, compute.device),)
+    return TiledField(shared.grid, tiles, groups, board, compute.device)

@@ -1,0 +1,284 @@
+"""One tile: statistics of its frames, its density, its emitter maps.
+
+It reads its part of the board, halo included, and writes its core.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from selfstorm.compute.batching import frames_together
+from selfstorm.frames import Array
+from selfstorm.physics.background import spline_basis
+from selfstorm.physics.camera import Camera
+from selfstorm.physics.multiplicative import back_projected_ratio
+from selfstorm.physics.operators import LAGS, Grid, Imaging, LaggedCovariance, inside_field
+from selfstorm.psf.models import Psf
+from selfstorm.stages.covariances import shifted, sums_of, trend
+from selfstorm.stages.density import ahead, ratio
+from selfstorm.stages.emitters import EMITTER_SETTINGS, emitter_maps
+from selfstorm.stages.out_of_focus import FAR_LAGS, KNOT_SPACING_PX
+from selfstorm.stages.saturation import restore_saturated
+from selfstorm.stream.per_frame import MIN_PHOTONS
+from selfstorm.stream.tiled.board import Board
+from selfstorm.stream.tiled.plan import Tile
+
+MIN_BACKGROUND = 1e-2  # photons
+
+
+@dataclass(frozen=True)
+class TileSettings:
+    """Settings that all tiles of a field share.
+
+    Attributes:
+        grid: of the field.
+        psf: optics.
+        camera: offset and gain.
+        saturation_adu: value at which the camera clips.
+        map_bytes: memory of a batch of maps.
+    """
+
+    grid: Grid
+    psf: Psf
+    camera: Camera
+    saturation_adu: float
+    map_bytes: int
+
+
+class TileOperators:
+    """Operators of tiles: those of the same size share them."""
+
+    def __init__(self, psf: Psf, like: Tensor) -> None:
+        self._psf, self._like = psf, like
+        self._known: dict[Grid, tuple[Imaging, LaggedCovariance]] = {}
+
+    def of(self, grid: Grid) -> tuple[Imaging, LaggedCovariance]:
+        """Return the operators of a tile's grid."""
+        if grid not in self._known:
+            self._known[grid] = Imaging(self._psf, grid, self._like), LaggedCovariance(self._psf, grid, self._like)
+        return self._known[grid]
+
+
+class ComputedTile:
+    """A tile on a device.
+
+    Args:
+        tile: where it is in the field.
+        settings: of the field.
+        operators: of the tiles on this device.
+        board: arrays of the field.
+        device: of the tile.
+    """
+
+    def __init__(
+        self, tile: Tile, settings: TileSettings, operators: TileOperators, board: Board, device: torch.device
+    ) -> None:
+        self.tile, self._settings, self._board, self._device = tile, settings, board, device
+        self._imaging, self._covariance = operators.of(tile.grid(settings.grid))
+        self._cells = tile.cells(settings.grid.scale)
+        knots = [
+            spline_basis(pixels, torch.zeros(()), KNOT_SPACING_PX)
+            for pixels in (axis.pixels for axis in (tile.y, tile.x))
+        ]
+        self._knots_y, self._knots_x = (
+            one[axis.outer].to(device) for one, axis in zip(knots, (tile.y, tile.x), strict=True)
+        )
+
+    # Density
+
+    def begin(self, *offset: float) -> list[float]:
+        """Read the covariances of the field.
+
+        Returns:
+            Covariances of a flat density of 1, summed over the core.
+        """
+        like = torch.zeros((self.tile.y.length, self.tile.x.length), device=self._device)
+        inside = inside_field(LAGS, like)
+        self._data = self._read("data") * inside
+        self._offset = torch.tensor(offset, device=self._device)[:, None, None]
+        seen = self._covariance.forward(torch.ones_like(self._covariance.norm)) * inside
+        return [float(self._core(seen).sum())]
+
+    def start(self, level: float) -> list[float]:
+        """Start from a flat density."""
+        self._m = torch.full_like(self._covariance.norm, level)
+        self._before, self._step = self._m, torch.zeros_like(self._m)
+        return []
+
+    def step(self, momentum: float) -> list[float]:
+        """Iterate once.
+
+        The momentum is that of the whole field: with its own, each tile would be as far as another number of
+        iterations, up to 4 % of the maximum away (docs/decisions/0032).
+
+        Args:
+            momentum: factor of the extrapolation; 0 in the first two iterations.
+
+        Returns:
+            Products of this step with the last one, and of the last one with itself, summed over the core.
+        """
+        z = ahead(self._m, self._before, torch.tensor(momentum)) if momentum else self._m
+        factor = back_projected_ratio(self._covariance, z, self._data, self._offset, ratio)
+        self._before, self._m = self._m, factor.clamp_(min=0).mul_(z).div_(self._covariance.norm)
+        gradient, last = self._m - z, self._step[self._cells]
+        self._step = gradient
+        return [float((gradient[self._cells] * last).sum()), float((last * last).sum())]
+
+    def finish(self) -> list[float]:
+        """Write the density, and what the camera sees of it."""
+        del self._before, self._step, self._data
+        self._write("covariances", self._core(self._covariance.forward(self._m)))
+        self._write_map(self._m)
+        return []
+
+    # Statistics of frames
+
+    def fluctuations(self, frames: float) -> list[float]:
+        """Write the mean of the chosen frames at equal brightness.
+
+        Args:
+            frames: number of the chosen frames.
+
+        Returns:
+            Products of far pixels summed over the core, by lag.
+        """
+        z = self._frames(0, int(frames)) / self._gains(0, int(frames))
+        self._write("mean", self._core(z.mean(0)))
+        c = z - trend(z)
+        return [float(self._core((c * shifted(c, *lag)).sum(0)).sum()) for lag in FAR_LAGS]
+
+    def sums(self, frames: float, first: float, end: float, window: float) -> list[float]:
+        """Write the sums of products of some of the chosen frames.
+
+        Args:
+            frames: number of the chosen frames.
+            first: first of the frames to sum over, among the chosen.
+            end: end of them.
+            window: frames of the window.
+        """
+        z = self._frames(0, int(frames)) / self._gains(0, int(frames))
+        knots = self._tensor(self._board["knots"])
+        c = z - trend(z) - self._smooth(knots - trend(knots))
+        before = c[int(first) - 1 : int(first)] if first else None
+        made = sums_of(c[int(first) : int(end)], before, int(window))
+        self._write("sums", self._core(torch.cat([made.now, made.following, made.power[None]])))
+        return []
+
+    # Emitters
+
+    def emitters(self, brightness: float) -> list[float]:
+        """Make the prior of emitters from the density and steady light.
+
+        It is written summed over camera pixels.
+        """
+        static = self._imaging.adjoint(self._read("excess")) / self._imaging.norm / self._settings.grid.scale**2
+        self._emitters = brightness * self._m + static
+        self._write_binned(self._emitters)
+        return []
+
+    def maps(self, first: float, end: float, mean: float, start: float, best: float) -> list[float]:
+        """Write the sum of emitter maps over some of the chosen frames.
+
+        The camera's image of it and the background are written too.
+
+        Args:
+            first: first of the frames, among the chosen.
+            end: end of them.
+            mean: of the prior, over the field.
+            start: photons per cell to start from.
+            best: 1 for quality 'best', 0 for 'fast'.
+        """
+        prior = self._emitters / mean
+        total, light = torch.zeros_like(prior), torch.zeros_like(self._read("background"))
+        together = frames_together(prior.numel(), self._settings.map_bytes)
+        quality = EMITTER_SETTINGS["best" if best else "fast"]
+        for begin in range(int(first), int(end), together):
+            part = slice(begin, min(begin + together, int(end)))
+            gains, y = (
+                self._gains(part.start, part.stop),
+                self._frames(part.start, part.stop).clamp(min=0) + MIN_PHOTONS,
+            )
+            knots = self._tensor(self._board["knots"][part])
+            background = (self._read("background") + self._smooth(knots)).clamp(min=MIN_BACKGROUND) * gains
+            total += emitter_maps(self._imaging, y, prior, start * gains, background, quality).sum(0)
+            light += background.sum(0)
+        self._write_map(total)
+        self._write("light", self._core(light))
+        return []
+
+    # Board
+
+    def _tensor(self, values: Array) -> Tensor:
+        return torch.as_tensor(np.ascontiguousarray(values)).to(self._device)
+
+    def _read(self, name: str) -> Tensor:
+        return self._tensor(self._board[name][..., *self.tile.outer])
+
+    def _core(self, z: Tensor) -> Tensor:
+        return z[..., *self.tile.inner]
+
+    def _write(self, name: str, core: Tensor) -> None:
+        self._board[name][..., *self.tile.core] = core.cpu().numpy()
+
+    def _write_map(self, m: Tensor) -> None:
+        """Write a map of SR cells, binned and imaged by the camera too."""
+        scale = self._settings.grid.scale
+        self._board["map"][*self.tile.field_cells(scale)] = m[self._cells].cpu().numpy()
+        self._write("image", self._core(self._imaging.forward(m)))
+        self._write_binned(m)
+
+    def _write_binned(self, m: Tensor) -> None:
+        scale = self._settings.grid.scale
+        binned = F.avg_pool2d(m[None, None], scale)[0, 0] * scale**2
+        self._board["binned"][*self.tile.field_cells(1)] = binned[*self.tile.cells(1)].cpu().numpy()
+
+    def _gains(self, first: int, end: int) -> Tensor:
+        return self._tensor(self._board["gains"][first:end])[:, None, None]
+
+    def _smooth(self, knots: Tensor) -> Tensor:
+        return self._knots_y @ knots @ self._knots_x.T
+
+    def _frames(self, first: int, end: int) -> Tensor:
+        """Return some of the chosen frames, (T, H, W) photons of the tile."""
+        return photons_of(self._board, self._settings, slice(first, end), self.tile.outer, self._device)
+
+
+def photons_of(
+    board: Board, settings: TileSettings, chosen: slice, where: tuple[slice, slice], device: torch.device
+) -> Tensor:
+    """Return a part of some of the chosen frames, (T, h, w) photons."""
+    raw = board["frames"][board["chosen"][chosen]][:, *where]
+    y = torch.as_tensor(settings.camera.photons(raw)).to(device)
+    saturated = raw >= settings.saturation_adu
+    if not saturated.any():
+        return y
+    of_device = torch.as_tensor(saturated).to(device)
+    return restore_saturated(y, of_device, settings.psf, settings.grid.pixel_nm, settings.map_bytes)
+
+
+COMMANDS = frozenset({"begin", "start", "step", "finish", "fluctuations", "sums", "emitters", "maps"})
+
+
+class LocalTiles:
+    """Tiles computed here, one after the other (implements TileGroup)."""
+
+    def __init__(self, tiles: tuple[Tile, ...], settings: TileSettings, board: Board, device: torch.device) -> None:
+        operators = TileOperators(settings.psf, torch.zeros((), device=device))
+        self.tiles = tiles
+        self._computed = [ComputedTile(tile, settings, operators, board, device) for tile in tiles]
+        self._answer: list[float] = []
+
+    def ask(self, command: str, *numbers: float) -> None:
+        """Carry out a command on every tile."""
+        with torch.inference_mode():
+            answers = [getattr(one, command)(*numbers) for one in self._computed]
+        self._answer = [sum(parts) for parts in zip(*answers, strict=True)]
+
+    def answer(self) -> list[float]:
+        """Return the answer to the last command, summed over the tiles."""
+        return self._answer

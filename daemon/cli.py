@@ -51,7 +51,7 @@ def cli() -> None:
     "--localizations",
     type=click.Path(path_type=Path),
     metavar="OUT.csv|.hdf5|.smlm",
-    help="Save the localisations, for ThunderSTORM, Picasso, or as SMLM file.",
+    help="Save the localizations, for ThunderSTORM, Picasso, or as SMLM file.",
 )
 @click.option(
     "--checkpoint",
@@ -204,12 +204,13 @@ def replay_run(manifest: Path, save: Path | None) -> int:
 
 
 @cli.command()
-@click.argument("config", type=click.Path(path_type=Path), required=False)
+@click.argument("config", required=False)
 @click.option("--source", help="As for run.")
 @click.option("--record", type=click.Path(path_type=Path), help="As for run.")
-def check(config: Path | None, source: str | None, record: Path | None) -> int:
-    """Check this machine with CONFIG.toml: problems and what to do about them.
+def check(config: str | None, source: str | None, record: Path | None) -> int:
+    """Check this machine: problems and what to do about them.
 
+    CONFIG is what `run` takes: a configuration, the name of a shipped one such as 'micromanager', or a recording.
     Exit code 1 if there is a problem. No setting is changed, and a running daemon is not disturbed.
     """
     from daemon.check.examine import examine

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
 from daemon.config_base import Section, nearest_key
+from daemon.protocol.address import MAX_PORT
 from daemon.protocol.faults import plain
 from daemon.sources.kinds import KINDS
 from daemon.sources.section import SourceSection, options_keys, source_keys
@@ -24,7 +25,16 @@ ADDRESS = r"^tcp://(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]):(\*|\d{1,5})$"
 MIN_REGION_PX = 4  # a side of the smallest field that can be reconstructed
 MAX_AIRY_NM = 2000.0  # wavelength / NA; wider kernels take seconds and gigabytes
 
-Endpoint = Annotated[str, Field(pattern=ADDRESS)]
+
+def _known_port(address: str) -> str:
+    """Check the number of a port; '*' is any free one."""
+    port = address.rpartition(":")[2]
+    if port != "*" and not 1 <= int(port) <= MAX_PORT:
+        raise ValueError(f"no port {port}: give one from 1 to {MAX_PORT}")
+    return address
+
+
+Endpoint = Annotated[str, Field(pattern=ADDRESS), AfterValidator(_known_port)]
 
 
 def _known_model(name: str) -> str:
@@ -123,7 +133,7 @@ class ServerSection(Section):
 class Config(Section):
     """The whole configuration.
 
-    record: folder for raw frames. save: file for the pictures. localizations: file for the localisations, .csv, .hdf5
+    record: folder for raw frames. save: file for the pictures. localizations: file for the localizations, .csv, .hdf5
     or .smlm. checkpoint: file that keeps what the model has learned for the next run. folder: for snapshots and
     recordings that are requested while it runs. lossless: the source waits for the reconstruction, no window is
     skipped.

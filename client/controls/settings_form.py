@@ -56,7 +56,7 @@ SETTINGS = (
         choices=(
             ("density", "density (fastest)"),
             ("emitters", "emitters"),
-            ("fused", "fused (emitters and localisations)"),
+            ("fused", "fused (emitters and localizations)"),
         ),
     ),
     SettingField(

@@ -39,7 +39,7 @@ class PictureFacts(QtWidgets.QScrollArea):
         """
         lines = picture_lines(header)
         if info is not None and info.stream == header.stream:
-            lines += (f"source: {info.source}, {info.width} x {info.height} pixels",)
+            lines += (f"source: {info.source.rstrip(':')}, {info.width} x {info.height} pixels",)
         self.text.setText("\n".join(lines))
         self.cautions.setText("\n".join(f"CAUTION  {note}" for note in header.notes))
         self.cautions.setVisible(bool(header.notes))

@@ -17,7 +17,6 @@ from client.widgets.buttons import DrawnButton
 from client.widgets.labels import named_label
 
 POSITION_WIDTH_PX = 330
-MB = 1e6
 
 
 class TimeBar(QtWidgets.QWidget):
@@ -98,6 +97,5 @@ def position_text(state: ViewerState) -> str:
         return "no window yet"
     oldest, newest = (pair.sr.header.published_unix_ns for pair in (history.pairs[0], history.newest))
     number = position(state.playhead, history) - history.first + 1
-    count = f"{max(number, 0)} of {len(history.pairs)} in memory"
-    span = f"{seconds(max(0, newest - oldest) / 1e9)}, {history.used_bytes / MB:.0f} MB"
-    return f"window {shown.sr.header.window}   ·   {count}   ·   {span}"
+    count = f"picture {max(number, 0)} of {len(history.pairs)} in memory"
+    return f"window {shown.sr.header.window}   ·   {count}   ·   {seconds(max(0, newest - oldest) / 1e9)}"

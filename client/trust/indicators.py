@@ -22,7 +22,7 @@ from selfstorm.metrics.finding import Finding, Level, worst_level
 from selfstorm.metrics.registry import MetricDescription
 
 HYSTERESIS_WINDOWS = 20
-UNKNOWN = "Known as soon as the daemon is heard."
+UNKNOWN = "Known once the daemon has reported its status."
 PICTURE_NAMES = ("Verdict", "Quality", "Window", "Model")
 RUN_NAMES = ("Camera", "Missing", "Rejected", "Skipped")
 MAX_EXPLAINED = 2
@@ -145,7 +145,7 @@ def _window(state: ViewerState, status: Status, now: float) -> Finding:
     value = f"{header.window}"
     if is_recent(state.losses.failed_s, now):
         why = f"{status.windows.failed} of {status.windows.complete} windows failed, some within the last minute."
-        return Finding("Window", value, "bad", why, "Events says why.")
+        return Finding("Window", value, "bad", why, "The Events tab says why.")
     if stale and status.state == "running" and not status.paused:
         return Finding("Window", value, "warning", f"{stale}.")
     if header.missing:
@@ -178,7 +178,7 @@ def _verdict(state: ViewerState) -> Finding:
     refined = _refined(state)
     if not refined:
         return Finding("Verdict", NOT_MEASURED, "none", "Known with the first refined picture.")
-    unclaimed = Finding("Verdict", NOT_MEASURED, "none", "Nothing is claimed of a picture without localisations.")
+    unclaimed = Finding("Verdict", NOT_MEASURED, "none", "Not judged: this kind of picture has no localizations.")
     return picture_verdict(refined[-1]) or unclaimed
 
 

@@ -19,7 +19,7 @@ def empty_text(state: ViewerState, now: float) -> str:
     if state.connection_refused:
         return f"Connection refused by {state.endpoint}\n\n{state.connection_refused}"
     if silence_s(state, now) is None:
-        start = "Start it with\n\nselfstorm-daemon run CONFIG.toml"
+        start = "Start it with\n\nselfstorm-daemon run micromanager"
         other = "or connect to another address with\n\nselfstorm-viewer --daemon HOST:PORT"
         return f"Waiting for a daemon at {state.endpoint}\n\n{start}\n\n{other}"
     if silence_s(state, now):

@@ -18,12 +18,12 @@ ERROR_MAP = (
     "the picture itself is drawn in grey"
 )
 TRUST_MAP = (
-    "Shows where two halves of the frames, each reconstructed alone, agree least: there the picture is worth least; "
-    "of the part of the field that was compared last"
+    "Shows where two halves of the frames, each reconstructed alone, agree least: do not trust fine detail there; "
+    "for the part of the field that was compared last"
 )
 ACCUMULATED = "All frames of the scene in one picture, drift-corrected; it sharpens for minutes"
 TIME = "The last windows in one picture, coloured by time; static structures are white"
-SECOND_SCREEN = "Show only the picture and what to know about it, on the whole screen; Esc returns"
+SECOND_SCREEN = "Fill the screen with the picture and its verdict; Esc returns"
 FIJI = "Open the data of this window, as 32-bit OME-TIFF, in Fiji"
 NAPARI = "Open the data of this window, as 32-bit OME-TIFF, in napari"
 DEMO = "Start a daemon with a simulated living cell; it stops with this window"

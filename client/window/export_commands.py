@@ -81,8 +81,11 @@ class ExportCommands(QtCore.QObject):
         }
 
     def _save_view(self) -> None:
+        if self._shown() is None:
+            return
+        image = self._image()  # before the dialog, which names it; newer windows may come while it is open
         if path := self._path("Save view", ".png", PNG):
-            self._try(lambda: save_image(path, self._image()), f"Saved {path.name}")
+            self._try(lambda: save_image(path, image), f"Saved {path.name}")
 
     def _save_data(self) -> None:
         pair = self._shown()

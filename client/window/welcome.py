@@ -14,12 +14,12 @@ STEPS = (
     ),
     (
         "Trust",
-        "The strip at the top shows whether you can trust the picture; a triangle or square comes with a remedy.",
+        "The strip at the top shows whether you can trust the picture. Hover over a triangle or square for the remedy.",
     ),
     ("Go back", "Drag the time slider or press the arrow keys; Live returns to the newest window. M marks a moment."),
     (
         "Measure",
-        "P measures along a line, in nanometres; R measures a region. 2 shows raw and super-resolved side by side.",
+        "P measures along a line, in nanometres; R measures a region. 2 splits the view: raw | super-resolved.",
     ),
     (
         "Control",

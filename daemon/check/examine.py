@@ -13,19 +13,19 @@ from daemon.check.endpoints import endpoints, running
 from daemon.check.probes import bounded, ok
 from daemon.check.software import device, packages, python
 from daemon.check.speed import SPEED_S, speed
-from daemon.config import Config, load
+from daemon.config import Config, load_defaults
+from daemon.run_target import configuration
 from daemon.sources.kinds import resolve
-from selfstorm.errors import InputError
 from selfstorm.metrics.finding import Finding
 
 QUICK_S, DEVICE_S, CAMERA_S, DISK_S = 30.0, 180.0, 150.0, 60.0  # for a computer that is busy
 
 
-def examine(path: Path | None, overrides: dict[str, Any]) -> Iterator[Finding]:
-    """Check a configuration, or the default one, on this machine."""
+def examine(target: str | None, overrides: dict[str, Any]) -> Iterator[Finding]:
+    """Check what `run` would be given, or the default configuration, on this machine."""
     yield from bounded("python", python, QUICK_S)
     loaded: list[Config] = []
-    yield from bounded("configuration", lambda: _configuration(path, overrides, loaded), QUICK_S)
+    yield from bounded("configuration", lambda: _configuration(target, overrides, loaded), QUICK_S)
     config = loaded[0] if loaded else Config()
     yield from bounded("packages", lambda: packages(config), QUICK_S)
     yield from bounded("device", lambda: device(config), DEVICE_S)
@@ -53,12 +53,11 @@ def examine(path: Path | None, overrides: dict[str, Any]) -> Iterator[Finding]:
             yield from bounded(name, partial(folder, name, written.parent, 0.0), DISK_S)
 
 
-def _configuration(path: Path | None, overrides: dict[str, Any], loaded: list[Config]) -> Iterator[Finding]:
-    if path is None and not any(overrides.values()):
+def _configuration(target: str | None, overrides: dict[str, Any], loaded: list[Config]) -> Iterator[Finding]:
+    if target is None and not any(overrides.values()):
         loaded.append(Config())
         yield ok("configuration", "none given: the simulated camera with default settings")
         return
-    if path is None:
-        raise InputError("none given", hint="give one: selfstorm-daemon check CONFIG.toml")
-    loaded.append(load(path, overrides))
-    yield ok("configuration", f"{path}: {loaded[0].source.uri}")
+    config = load_defaults(overrides, "the options") if target is None else configuration(target, overrides)
+    loaded.append(config)
+    yield ok("configuration", f"{target or 'default settings'}: {config.source.uri}")

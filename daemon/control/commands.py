@@ -171,7 +171,7 @@ def account(status: Status, metrics: MetricTable[Any] = METRICS) -> str:
         lines.append(f"saved    {status.saving}")
     if status.localizations or status.localizations_written:
         left_out = f", {status.frames_not_localized} frames without" if status.frames_not_localized else ""
-        table = f"found    {status.localizations_written} localisations{left_out}: {status.localizations}"
+        table = f"found    {status.localizations_written} localizations{left_out}: {status.localizations}"
         lines.append(table.rstrip(": "))
     lines.extend(f"ended    {output}: {why}" for output, why in status.outputs_ended.items())
     return "\n".join(map(printable, lines))

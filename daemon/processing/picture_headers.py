@@ -7,6 +7,7 @@ from typing import Any
 
 from daemon.health import Health
 from daemon.processing.reconstructor import WindowResult
+from daemon.protocol.findings import GRADE_SENTENCES
 from daemon.protocol.messages import MAX_LISTED_MISSING, Grade, PictureHeader
 from daemon.stopwatch import Stopwatch
 from selfstorm.frames import Array, Window
@@ -34,7 +35,7 @@ def header_of(
     result, level = made.result, made.level
     notes = list(result.notes)
     if level.name not in ("full", "preview"):
-        notes.append(f"reduced quality ('{level.name}') to keep up with the camera; fine detail is less reliable")
+        notes.append(GRADE_SENTENCES[grade_of(level)][1].format(level.name).rstrip("."))
     if window.missing:
         notes.append(f"{len(window.missing)} of its {window.last_seq - window.first_seq + 1} frames never arrived")
     shape: Any = result.picture.shape

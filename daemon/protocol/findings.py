@@ -27,12 +27,12 @@ NOT_MEASURED = "–"
 MODEL_SENTENCES = {
     "cold": "Nothing was known of this scene before; the next windows will be better.",
     "scene changed": "The scene has changed; the model starts anew, and the next windows will be better.",
-    "rolled back": "This window did not fit the model, which was left as it was before; see 'About this picture'.",
+    "rolled back": "This window did not fit the model, which was left as it was before; see the notes on the picture.",
 }
 GRADE_SENTENCES: dict[Grade, tuple[Level, str]] = {
     "full": ("good", "Computed with everything that the settings ask for."),
-    "reduced": ("warning", "Quality was reduced to '{}' to keep up with the camera; fine detail is less reliable."),
-    "quick": ("warning", "Only '{}' was computed to keep up with the camera; fine detail is not reliable."),
+    "reduced": ("warning", "Reduced to '{}' to keep up with the camera; fine detail is less reliable."),
+    "quick": ("warning", "Reduced to '{}' to keep up with the camera; fine detail is not reliable."),
     "preview": ("none", "A preview; the refined picture of the same window follows."),
 }
 CANNOT_KEEP_UP = "Choose a longer stride, a smaller region or a lower quality, or use a GPU."
@@ -87,7 +87,7 @@ def camera(status: Status, info: StreamInfo | None = None) -> Finding:
     """Judge the frame rate."""
     value, nominal_hz = f"{status.rate_hz:.1f} /s", info.rate_hz if info else None
     if status.state == "running" and not status.rate_hz:
-        hint = "Check that the camera is live and its program still runs; Events says more."
+        hint = "Check that the camera is live and its program still runs; the events say why."
         return Finding("Camera", value, "bad", "No frames arrive.", hint)
     if nominal_hz and status.state == "running" and status.rate_hz < MIN_RATE_SHARE * nominal_hz:
         why = f"Only {status.rate_hz:.0f} of {nominal_hz:.0f} frames per second arrive."

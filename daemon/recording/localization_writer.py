@@ -1,4 +1,4 @@
-"""Localisations on disk (--localizations), written window by window."""
+"""Localizations on disk (--localizations), written window by window."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class LocalizationWriter(OutputFile[TableWriter]):
     since its frames count from 0 again.
 
     Each frame is written once, by the first window that localises it: what is on disk is never changed. Frames of
-    windows that were reduced to the density have no localisations; they are counted, with an event.
+    windows that were reduced to the density have no localizations; they are counted, with an event.
 
     Args:
         path: OUT.csv, OUT.hdf5 or OUT.smlm.
         health: takes the path of the open file, counts and events.
     """
 
-    name, content = "localizations", "localisations"
+    name, content = "localizations", "localizations"
 
     def __init__(self, path: Path, health: Health) -> None:
         check_format(path)
@@ -50,7 +50,7 @@ class LocalizationWriter(OutputFile[TableWriter]):
         self._seen = self._localized = 0  # frames
 
     def result(self, output: WindowOutput) -> None:
-        """Append the localisations of the frames that no window before had."""
+        """Append the localizations of the frames that no window before had."""
         if self._failed:
             return
         try:
@@ -78,8 +78,8 @@ class LocalizationWriter(OutputFile[TableWriter]):
         """Finish the file, and report frames that are not in it."""
         self._close_file()
         if not self._failed and self._localized < self._seen:
-            text = f"{self._seen - self._localized} of {self._seen} frames have no localisations"
-            self._health.event("warning", "frames_not_localized", f"{text}: their windows were not localised")
+            text = f"{self._seen - self._localized} of {self._seen} frames have no localizations"
+            self._health.event("warning", "frames_not_localized", f"{text}: their windows were not localized")
 
     def _follow(self, window: Window) -> None:
         """Count a window's new frames; a new stream starts a new table."""

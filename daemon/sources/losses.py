@@ -42,7 +42,7 @@ IN_BUFFER = SourceLoss(
     "lost_at_source",
     "{count} frames were lost at the source, in the camera's buffer: they came faster than they were taken; use a "
     "smaller region, a longer exposure or a larger sequence buffer",
-    "in the camera or its buffer: Events says which",
+    "in the camera or its buffer: the events say which",
 )
 IN_RECORDING = SourceLoss(
     "missing_in_recording",

@@ -23,7 +23,7 @@ BLOCK_ROWS = 100_000
 def convert(source: Path, target: Path, choice: MovieChoice, pixel_nm: float | None, overwrite: bool) -> None:
     """Convert SOURCE to TARGET, by TARGET's ending.
 
-    Movies and pictures become OME-TIFF (.ome.tif) or OME-Zarr (.zarr); localisations ThunderSTORM's CSV (.csv),
+    Movies and pictures become OME-TIFF (.ome.tif) or OME-Zarr (.zarr); localizations ThunderSTORM's CSV (.csv),
     Picasso's HDF5 (.hdf5) or the SMLM file format (.smlm). A table that a killed run left as NAME.part is completed.
     """
     from selfstorm.io.localization_table import FORMATS, format_of
@@ -31,7 +31,7 @@ def convert(source: Path, target: Path, choice: MovieChoice, pixel_nm: float | N
 
     if format_of(source) in FORMATS:
         rows = _convert_table(source, target, pixel_nm, overwrite=overwrite)
-        click.echo(f"wrote {rows} localisations to {target}")
+        click.echo(f"wrote {rows} localizations to {target}")
         return
     check_picture_format(target, target)
     click.echo(f"wrote {_convert_movie(source, target, choice, pixel_nm, overwrite=overwrite)} to {target}")

@@ -18,7 +18,7 @@ METRICS = ("agreement", "resolution_nm", "misfit")
 @click.command()
 @click.argument("file", type=click.Path(path_type=Path))
 def info(file: Path) -> None:
-    """Describe FILE: a movie, pictures, localisations or a saved model.
+    """Describe FILE: a movie, pictures, localizations or a saved model.
 
     Of what selfstorm wrote it shows the movie, command, model and metrics that it was made from.
     """
@@ -96,7 +96,7 @@ def _table(file: Path) -> Iterator[str]:
     from selfstorm.io.localization_table import read_table
 
     table, of = read_table(file)
-    yield f"{file}: {len(table)} localisations"
+    yield f"{file}: {len(table)} localizations"
     if len(table):
         yield f"frames: {table.frame.min()}-{table.frame.max()}"
         yield f"precision: {float(sorted(table.sd_nm)[len(table) // 2]):.1f} nm (median)"

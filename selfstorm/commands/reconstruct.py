@@ -42,7 +42,7 @@ MB, GB = 1e6, 1e9
     type=click.Choice(["density", "emitters", "fused"]),
     default="fused",
     show_default=True,
-    help="Fluctuations, emitters, or both with localisations.",
+    help="Fluctuations, emitters, or both with localizations.",
 )
 @click.option(
     "--localizations",
@@ -212,7 +212,7 @@ def reconstruct(
         engine.model.save(save_model, f"{movie}: {len(frames.numbers)} frames", overwrite=overwrite)
         click.echo(f"wrote the learned model to {save_model}")
     if localizations is not None:
-        click.echo(f"wrote {files.rows} localisations to {localizations}")
+        click.echo(f"wrote {files.rows} localizations to {localizations}")
     if error_map is not None:
         click.echo(f"wrote the error map to {error_map}")
     if trust_map is not None:
@@ -221,12 +221,12 @@ def reconstruct(
         for scene in files.scenes:
             click.echo(f"wrote the accumulated picture of {scene} to {accumulated}")
         if not files.scenes:
-            click.echo("note: nothing was localised; no accumulated picture was written", err=True)
+            click.echo("note: nothing was localized; no accumulated picture was written", err=True)
     if drift is not None:
         if rows := files.write_drift():
             click.echo(f"wrote the drift of {rows} frames to {drift}")
         else:
-            click.echo("note: too few localisations to find a drift; none was written", err=True)
+            click.echo("note: too few localizations to find a drift; none was written", err=True)
 
 
 def _check_model(kind: ModelKind, paths: OutputPaths, start_from: Path | None, estimate: str) -> None:

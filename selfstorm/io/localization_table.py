@@ -119,7 +119,7 @@ def check_format(path: Path) -> None:
     """Raise InputError where no table has that ending."""
     if path.suffix.lower() not in FORMATS:
         raise InputError(
-            f"'{path.suffix}' is no format of localisations",
+            f"'{path.suffix}' is not a format of localizations",
             where=path,
             hint="name it .csv (ThunderSTORM), .hdf5 (Picasso) or .smlm (SMLM file format)",
         )

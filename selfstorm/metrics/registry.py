@@ -159,7 +159,7 @@ class MetricTable(Generic[M]):
 
     def line(self, values: Mapping[str, float]) -> str:
         """Write all values on one line: 'misfit 1.2 %, agreement 0.987'."""
-        return ", ".join(f"{metric.label.lower()} {metric.text(value)}" for metric, value in self.known(values))
+        return ", ".join(f"{_in_a_sentence(metric.label)} {metric.text(value)}" for metric, value in self.known(values))
 
 
 class MetricRegistry(MetricTable[Metric]):
@@ -189,6 +189,11 @@ class MetricRegistry(MetricTable[Metric]):
         return {key: float(value) for key, value in values.items() if value is not None and math.isfinite(value)}
 
 
+def _in_a_sentence(label: str) -> str:
+    """Write a label in lower case, less its acronyms."""
+    return " ".join(word if word.isupper() else word.lower() for word in label.split())
+
+
 def duration_text(milliseconds: float) -> str:
     """Write a duration: '83 ms', '2.9 s'."""
     return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
@@ -216,7 +221,7 @@ METRICS = MetricRegistry(
             bad=15_000.0,
             margin=500.0,
             meaning="Time from a window's last frame to its picture.",
-            warning="The picture is published {value} after its last frame.",
+            warning="The picture was published {value} after its last frame.",
             hint="Choose a smaller region or a lower quality, or use a GPU.",
             of="delivery",
             measure=_DELIVERY + "latency_ms",
@@ -306,8 +311,8 @@ METRICS = MetricRegistry(
             warn=0.15,
             bad=0.4,
             margin=0.02,
-            meaning="Share of localisations with no emitter near, estimated in simulated frames with the same noise.",
-            warning="About {value} of the localisations are false.",
+            meaning="Share of localizations with no emitter near, estimated in simulated frames with the same noise.",
+            warning="About {value} of the localizations are false.",
             hint="Lower the density of emitters or the background, or raise the laser.",
             costly=True,
             measure=_PICTURE + "false_share",
@@ -401,7 +406,7 @@ METRICS = MetricRegistry(
         Metric(
             key="emitters_per_frame",
             label="Emitters per frame",
-            meaning="Localisations per camera frame.",
+            meaning="Localizations per camera frame.",
             indicator=False,
             measure=_PICTURE + "emitters_per_frame",
         ),

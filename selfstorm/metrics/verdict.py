@@ -19,14 +19,14 @@ MAX_FALSE_SHARE = 0.4
 MIN_MOTION_NM = 50.0
 CROWDED = 1.5
 
-TOO_FEW_FRAMES = "Not enough frames or localisations yet to compare two halves of them."
+TOO_FEW_FRAMES = "Not enough frames or localizations yet to compare two halves of them."
 
 
 def verdict(metrics: Mapping[str, float]) -> Finding | None:
     """Judge a picture by its metrics.
 
     Returns:
-        The finding; None for pictures in focus without localisations of their own, of which nothing is claimed.
+        The finding; None for pictures in focus without localizations of their own, of which nothing is claimed.
     """
     widest_nm = metrics.get("blinking_nm", metrics.get("psf_sigma_nm", 0.0))
     if widest_nm > (limit_nm := metrics.get("psf_limit_nm", math.inf)):
@@ -39,7 +39,7 @@ def verdict(metrics: Mapping[str, float]) -> Finding | None:
         return Finding(NAME, "empty", "warning", "No emitter stands out from the noise.", hint)
     false_share = metrics.get("false_share", 0.0)
     if false_share > MAX_FALSE_SHARE:
-        why = f"About {100 * false_share:.0f} % of the localisations are false."
+        why = f"About {100 * false_share:.0f} % of the localizations are false."
         return Finding(NAME, "unreliable", "bad", why, "Reduce the background or the density of emitters.")
     fidelity = metrics.get("fidelity")
     if fidelity is None:

@@ -77,8 +77,10 @@ class ViewerProbe:
         self.window = self.session.window
         self._qtbot = qtbot
 
-    def _answer(self, title, *_):
-        return str(self.answers.get(title, ""))
+    def _answer(self, title, name, *_):
+        """The answer to a dialog; a function of the proposed name may do something while it is open."""
+        answer = self.answers.get(title, "")
+        return str(answer(name) if callable(answer) else answer)
 
     def _drop(self, _source, data):
         self.dragged.append(Path(data.urls()[0].toLocalFile()))

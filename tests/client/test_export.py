@@ -88,6 +88,18 @@ def test_a_saved_view_is_the_picture_without_margins_over_its_caption(showing, t
     assert max(len({image.pixelColor(x, y).rgb() for x in range(image.width())}) for y in below) > 100  # a colour bar
 
 
+def test_the_view_saved_is_the_one_that_the_dialog_named(showing, publisher, tmp_path):
+    def while_the_dialog_is_open(name):
+        publisher.send_window(1)
+        showing.until(lambda: showing.shows(1))
+        return tmp_path / name
+
+    showing.answers["Save view"] = while_the_dialog_is_open
+    showing.do("save_view")
+    (path,) = tmp_path.glob("*_window0.png")
+    assert "window 0: frames" in QtGui.QImage(str(path)).text("Description")
+
+
 def test_a_reduced_picture_is_saved_with_its_badge(showing, publisher, tmp_path):
     publisher.send_window(1, estimate="density", grade="quick", effort="quick density")
     showing.until(lambda: showing.shows(1))

@@ -5,6 +5,7 @@ import socket
 import threading
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from itertools import islice
 from types import SimpleNamespace
 
 import numpy as np
@@ -71,6 +72,13 @@ def test_the_command_says_a_finding_a_line_and_ends_with_1_where_one_is_a_proble
     ):
         assert any(line.startswith(said) for line in lines), done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["check.toml", "raw"]
+
+
+@pytest.mark.parametrize(("target", "source"), [("micromanager", "micromanager:"), (None, "mmcore:")])
+def test_it_takes_what_run_takes(target, source):
+    _, configuration = islice(examine(target, {"source.uri": None if target else source}), 2)
+    assert configuration.level == "good", line(configuration)
+    assert source in line(configuration)
 
 
 def test_micromanager_that_is_not_there_is_asked_for_once(found):

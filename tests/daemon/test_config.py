@@ -88,6 +88,8 @@ def test_an_unknown_key_names_its_section_and_the_nearest_known_one(tmp_path, te
         ('[source]\nuri = "simulate"', "'simulate' is no source"),
         ('[server]\nresults = "0.0.0.0:5711"', "'0.0.0.0:5711' is no address to listen on; write tcp://127.0.0.1:PORT"),
         ('[server]\ncontrol = "ipc:///tmp/daemon"', "is no address to listen on"),
+        ('[server]\nresults = "tcp://127.0.0.1:99999"', "no port 99999: give one from 1 to 65535"),
+        ('[server]\ncontrol = "tcp://127.0.0.1:0"', "no port 0"),
         ('[source]\nkey = "a.key"', "key is for frames from another machine"),
         ('[source]\nuri = "zmq:gpu-pc:5710"', 'gpu-pc gives its frames only to whom it knows: write key = "NAME.key"'),
         ("[source", "is not TOML"),

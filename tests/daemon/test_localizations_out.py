@@ -76,7 +76,7 @@ def test_frames_that_no_window_localises_are_counted(tmp_path, health):
     steps = output(0, 19), output(20, 39, localized=False, lost=(25, 26)), output(40, 59)
     assert len(written(tmp_path / "out.csv", health, *steps)) == 80
     ((code, text),) = events(health)
-    assert (code, text[:43]) == ("frames_not_localized", "18 of 58 frames have no localisations: thei")
+    assert (code, text[:43]) == ("frames_not_localized", "18 of 58 frames have no localizations: thei")
 
 
 def test_frames_of_a_failed_window_are_counted(tmp_path, health):
@@ -141,7 +141,7 @@ def test_the_status_tells_the_table_and_its_counts(tmp_path, health):
     status = health.status()
     assert (status.localizations, status.outputs_ended) == (str(tmp_path / "out-2.csv"), {})
     assert (status.localizations_written, status.frames_not_localized) == (40, 8)
-    assert "found    40 localisations, 8 frames without: " in account(status)
+    assert "found    40 localizations, 8 frames without: " in account(status)
     writer.close()
 
 

@@ -18,6 +18,7 @@ from client import mcp_server
 from client.cli import viewer
 from daemon.cli import cli as daemon_cli
 from daemon.config import Config
+from daemon.feedback.settings import FeedbackSettings
 from daemon.protocol.address import VARIABLE
 from daemon.run_target import configuration
 from selfstorm.cli import cli as selfstorm_cli
@@ -182,6 +183,9 @@ def test_a_command_in_a_sentence_exists_with_its_options(command):
 @pytest.mark.parametrize("block", [one for one in BLOCKS if one.language == "toml"], ids=str)
 def test_a_configuration_is_valid(block):
     given = tomllib.loads(block.text)
+    if block.text.startswith("# feedback.toml"):
+        FeedbackSettings.model_validate(given)
+        return
     Config.model_validate({**given, "source": {"uri": "micromanager:", **given.get("source", {})}})
 
 

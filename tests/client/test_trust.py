@@ -259,12 +259,13 @@ def test_the_second_picture_of_a_late_joiner_tells_how_often_they_come():
 WELL = {"misfit": 0.01, "latency_ms": 2_900.0}
 
 
-def test_reduced_quality_is_never_all_well_and_says_what_to_do():
+@pytest.mark.parametrize(("grade", "effort"), [("reduced", "emitters"), ("quick", "quick density")])
+def test_reduced_quality_is_never_all_well_and_says_what_to_do(grade, effort):
     known = seen(said(model_state="warm", source="micromanager:"))
-    state = with_picture(known, metrics=WELL, grade="quick", effort="quick density")
+    state = with_picture(known, metrics=WELL, grade=grade, effort=effort)
     one = lamp(state, "Quality")
-    assert (one.value, one.level) == ("QUICK", "warning")
-    assert "'quick density'" in one.why
+    assert (one.value, one.level) == (grade.upper(), "warning")
+    assert f"'{effort}'" in one.why
     assert "smaller region" in one.hint
     assert verdict(state)[0] == "warning"
     assert lamp(with_picture(known, metrics=WELL), "Quality").value == "FULL"

@@ -134,13 +134,15 @@ class FeedbackLoop:
     def _follow(self, picture: PictureHeader) -> None:
         count = picture.metrics.get("emitters_per_frame")
         if count is None:
-            self._once(f"emitters are not counted at '{picture.effort}': the laser stays at {self._value:.4g}")
+            self._once(f"the laser stays at {self._value:.4g}", f"emitters are not counted at '{picture.effort}'")
             return
         decision = decide(self._settings, self._value, Measurement(count, picture.metrics.get("crowding")))
         if decision.value != self._value:
             self._change(decision)
+        elif decision.limit:
+            self._once(f"the laser is at its {decision.limit}", decision.why)
         else:
-            self._once(f"the laser is at its {decision.limit}: {decision.why}" if decision.limit else "")
+            self._remark = ""
 
     def _change(self, decision: Decision) -> None:
         before, self._changed_s = self._value, time.monotonic()
@@ -148,10 +150,10 @@ class FeedbackLoop:
             self._value = decision.value
         self._mark(f"{self._name()} = {decision.value:.4g} (was {before:.4g}): {decision.why}")
 
-    def _once(self, remark: str) -> None:
-        """Mark a remark unless it was the last one."""
-        if remark != self._remark and remark:
-            self._mark(remark)
+    def _once(self, remark: str, why: str) -> None:
+        """Mark a remark unless it was the last one; the reason may differ every time."""
+        if remark != self._remark:
+            self._mark(f"{remark}: {why}")
         self._remark = remark
 
     def _mark(self, text: str) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from daemon.feedback.settings import MAX_FACTOR, FeedbackSettings
 
-GAIN = 0.7  # below 1: a window counts emitters of the laser before as well, where they shine for long
+GAIN = 0.5  # below 1: a count is noisy, and emitters that shine for long were activated before
 NO_EMITTER = 0.5  # counted where a window has none: fewer than one in two frames
 
 Limit = Literal["", "minimum", "maximum"]

@@ -144,8 +144,8 @@ def _free_ports() -> list[int]:
 @click.option("--molecules", default=40_000, show_default=True)
 @click.option("--frames", default=4000, show_default=True)
 @click.option("--rate-hz", default=10.0, show_default=True)
-@click.option("--window", default=50, show_default=True)
-@click.option("--seed", default=1, show_default=True)
+@click.option("--window", default=100, show_default=True)
+@click.option("--seed", default=2, show_default=True)
 @click.option("--fixed", type=float, help="Leave the laser at this power, for comparison.")
 def main(
     emitters: float, molecules: int, frames: int, rate_hz: float, window: int, seed: int, fixed: float | None

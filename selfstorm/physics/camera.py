@@ -120,11 +120,14 @@ def _at_nyquist(frames: Array) -> Array:
     return np.asarray(sum(w * rows[:, :, i : width - 4 + i] for i, w in enumerate(NOISE_FILTER)))
 
 
-def _photon_transfer(frames: Array, offset_adu: float | None) -> tuple[float, float] | None:
-    """Fit noise variance over mean signal.
+def mean_variance(frames: Array) -> tuple[Array, Array] | None:
+    """Measure noise variance over mean signal, in bins of pixels alike.
+
+    Args:
+        frames: (T, H, W) float32 ADU.
 
     Returns:
-        Slope and zero of the line, None if the frames show none.
+        (20,) ADU and ADU^2, of the darkest pixels first; None where pixels or frames are too few.
     """
     _, height, width = frames.shape
     if min(height, width) < 2 * len(NOISE_FILTER) or len(frames) < 4:
@@ -135,8 +138,18 @@ def _photon_transfer(frames: Array, offset_adu: float | None) -> tuple[float, fl
     bins = [b for b in np.array_split(order, 20) if len(b) >= 8]
     if len(bins) < 5:
         return None
-    x = np.array([level[b].mean() for b in bins])
-    y = np.array([variance[b].mean() for b in bins])
+    return np.array([level[b].mean() for b in bins]), np.array([variance[b].mean() for b in bins])
+
+
+def _photon_transfer(frames: Array, offset_adu: float | None) -> tuple[float, float] | None:
+    """Fit noise variance over mean signal.
+
+    Returns:
+        Slope and zero of the line, None if the frames show none.
+    """
+    if (measured := mean_variance(frames)) is None:
+        return None
+    x, y = measured
     zero_level = x[0] if offset_adu is None else offset_adu
     if x[-1] - x[0] <= 0.02 * abs(x[0] - zero_level) or y[0] <= 0 or y[-1] < MIN_CONTRAST * y[0]:
         return None

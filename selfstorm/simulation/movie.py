@@ -2,13 +2,12 @@
 
 Filaments -> blinking dyes -> photons on the camera -> counts.
 Frame k of a scene is always the same, whichever frames were made before it. `structures.py` has the positions of
-the dyes, `blinking.py` those that are on, `spots.py` their image; this module adds the camera.
+the dyes, `blinking.py` those that are on, `spots.py` their image, `camera.py` the counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import count, islice, repeat
 from typing import Any
 
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 
 from selfstorm.errors import InputError
 from selfstorm.simulation.blinking import Blinking, activation_rate
+from selfstorm.simulation.camera import CameraMaps, Floats, Pixels, ReadOut
 from selfstorm.simulation.scene import RandomStream, Scene, generator
 from selfstorm.simulation.spots import AiryPsf, GaussianPsf, SeparablePsf, place
 from selfstorm.simulation.structures import Filaments
@@ -33,27 +33,10 @@ __all__ = [
     "simulate",
 ]
 
-Floats = NDArray[np.float64]
-Pixels = NDArray[np.uint16]
 EMITTER_COLUMNS = ("frame", "y_nm", "x_nm", "photons")
 _MARGIN_NM = 200.0  # beyond the radius of the PSF
 _MAX_ON_SHARE = 0.5  # of the dyes in a frame
 _SAMPLED_SITES = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class CameraMaps:
-    """Properties of each pixel: (H, W) float64, read-only.
-
-    Attributes:
-        offset_adu: offset.
-        gain_adu_per_electron: gain.
-        read_noise_electrons: standard deviation of the read noise.
-    """
-
-    offset_adu: Floats
-    gain_adu_per_electron: Floats
-    read_noise_electrons: Floats
 
 
 class Movie:
@@ -69,7 +52,8 @@ class Movie:
         self.scene = scene
         self.psf = scene.psf()
         self.filaments = Filaments(scene, self.psf.radius_nm + scene.pixel_nm + _MARGIN_NM)
-        self.camera = _camera_maps(scene)
+        self._camera = ReadOut(scene)
+        self.camera = self._camera.maps
         self.background_photons = _background(scene)
         self._blinking = Blinking(scene, self.filaments.sites, self._activation_rate())
         self._out_of_focus = Movie(scene.out_of_focus()) if scene.haze_density else None
@@ -154,14 +138,9 @@ class Movie:
         return _read_only(table)
 
     def _expose(self, frame: int, yx_nm: Floats, photons: Floats, blurred: Floats | float) -> Pixels:
-        """Apply shot noise, read noise, gain, offset, rounding and saturation."""
+        """Expose a frame to the light of emitters, background and blur."""
         rng = generator(self.scene.seed, RandomStream.NOISE, frame)
-        electrons = rng.poisson(self.expected(frame, yx_nm, photons) + blurred).astype(np.float64)
-        electrons += self.camera.read_noise_electrons * rng.standard_normal(self.scene.shape, dtype=np.float32)
-        adu = np.rint(self.camera.offset_adu + self.camera.gain_adu_per_electron * electrons)
-        pixels = np.clip(adu, 0, self.scene.saturation_adu).astype(np.uint16)
-        pixels.flags.writeable = False
-        return pixels
+        return self._camera.read_out(self.expected(frame, yx_nm, photons) + blurred, rng)
 
     def _activation_rate(self) -> float:
         """Solve for the activations per frame and dye at the scene's density."""
@@ -205,17 +184,6 @@ def _check_start(start_frame: int) -> None:
 def _inside(yx_nm: Floats, field_nm: tuple[float, float]) -> NDArray[np.bool_]:
     within = (yx_nm >= 0) & (yx_nm < field_nm)
     return np.asarray(within[:, 0] & within[:, 1])
-
-
-def _camera_maps(scene: Scene) -> CameraMaps:
-    """Draw an sCMOS camera: normal offsets and gains, log-normal read noise."""
-    rng = generator(scene.seed, RandomStream.CAMERA)
-    offset, gain, noise = rng.standard_normal((3, *scene.shape))
-    return CameraMaps(
-        _read_only(scene.offset_adu + scene.offset_variation_adu * offset),
-        _read_only(scene.gain_adu_per_electron * np.maximum(1 + scene.gain_variation * gain, 0.1)),
-        _read_only(scene.read_noise_electrons * np.exp(scene.read_noise_variation * noise)),
-    )
 
 
 def _background(scene: Scene) -> Floats:

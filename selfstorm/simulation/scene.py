@@ -28,6 +28,8 @@ class RandomStream(IntEnum):
     LIGHT = 3
     CAMERA = 4
     NOISE = 5
+    BAD_PIXELS = 6
+    CALIBRATION = 7
 
 
 def generator(seed: int, stream: RandomStream, frame: int = 0) -> np.random.Generator:
@@ -81,6 +83,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "gain_variation": (0, 0.2),
     "read_noise_electrons": (0, 1_000),
     "read_noise_variation": (0, 1.5),
+    "bad_pixel_share": (0, 0.5),
+    "em_gain": (1, 10_000),
 }
 _OPTIONAL = {"psf_sigma_x_nm", "na", "wavelength_nm", "bleaching_half_life_frames"}
 
@@ -129,6 +133,9 @@ class Scene:
         gain_variation: relative sd of the gain over the pixels.
         read_noise_electrons: read noise of the median pixel.
         read_noise_variation: sd of the read noise's logarithm over the pixels.
+        bad_pixel_share: share of the pixels that are dead, hot or noisy, a third each.
+        em_gain: multiplication of the electrons before readout, with its excess noise; gain_adu_per_electron is
+            without it.
         saturation_adu: largest count of a pixel.
         seed: seed of all random numbers.
 
@@ -170,6 +177,8 @@ class Scene:
     gain_variation: float = 0.02
     read_noise_electrons: float = 1.5
     read_noise_variation: float = 0.3
+    bad_pixel_share: float = 0.0
+    em_gain: float = 1.0
     saturation_adu: int = 65_535
     seed: int = 0
 

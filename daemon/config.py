@@ -19,6 +19,7 @@ from daemon.sources.kinds import KINDS
 from daemon.sources.section import SourceSection, options_keys, source_keys
 from selfstorm.errors import InputError, together
 from selfstorm.frames import Region
+from selfstorm.io.camera_names import CALIBRATION_NAME, NO_CALIBRATION
 from selfstorm.stream.model_kinds import MODEL_KINDS, kind_of
 
 ADDRESS = r"^tcp://(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]):(\*|\d{1,5})$"
@@ -48,11 +49,22 @@ class CameraSection(Section):
     """[camera]: properties that override the camera process's own.
 
     They are needed where the camera does not report them, or reports wrong ones.
+
+    calibration: name of a calibration of each pixel (selfstorm calibrate camera), or 'none'; where it is not given, one
+    that is named like the camera is used, unless offset or gain are given here.
     """
 
     pixel_nm: Annotated[float, Field(gt=1, le=10_000)] | None = None
     offset_adu: float | None = None
     gain_adu_per_electron: Annotated[float, Field(gt=0)] | None = None
+    calibration: Annotated[str, Field(pattern=CALIBRATION_NAME)] | None = None
+
+    @model_validator(mode="after")
+    def _one_camera(self) -> Self:
+        scalars = self.offset_adu is not None or self.gain_adu_per_electron is not None
+        if self.calibration not in (None, NO_CALIBRATION) and scalars:
+            raise ValueError("the camera is given twice: give calibration, or offset_adu and gain_adu_per_electron")
+        return self
 
 
 class OpticsSection(Section):

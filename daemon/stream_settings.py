@@ -5,11 +5,19 @@ The camera's description completes the user's configuration.
 
 from __future__ import annotations
 
+import logging
+
 from daemon.config import CameraSection, Config, OpticsSection
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
+from selfstorm.io.camera_file import calibration_of
+from selfstorm.io.camera_names import NO_CALIBRATION, SensorField
+from selfstorm.physics.camera_maps import CameraCalibration
 from selfstorm.psf.models import Airy, Gaussian, Psf
+from selfstorm.stream.model_kinds import kind_of
 from selfstorm.stream.settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def stream_settings(config: Config, info: StreamInfo) -> Settings:
@@ -20,7 +28,7 @@ def stream_settings(config: Config, info: StreamInfo) -> Settings:
         info: description of the stream.
 
     Raises:
-        InputError: the pixel size is unknown.
+        InputError: the pixel size is unknown, or the camera's calibration cannot be used.
     """
     camera, chosen = config.camera, config.reconstruction
     pixel_nm = camera.pixel_nm or info.pixel_nm
@@ -43,7 +51,31 @@ def stream_settings(config: Config, info: StreamInfo) -> Settings:
         tuning_steps=chosen.tuning_steps,
         motion=chosen.motion,
         tile_px=chosen.tile_px,
+        pixels=_pixels(camera, info, chosen.model),
     )
+
+
+def _pixels(given: CameraSection, info: StreamInfo, model: str) -> CameraCalibration | None:
+    """Return the calibration of the stream's pixels, for a kind of model.
+
+    One that was found by the camera's name is left out where it does not fit.
+    """
+    if not kind_of(model).calibrates:
+        if given.calibration not in (None, NO_CALIBRATION):
+            raise InputError(
+                f"the model '{model}' uses no calibration of pixels", where="camera.calibration", hint="remove it"
+            )
+        return None
+    field = SensorField(info.camera, info.roi_yx, (info.height, info.width), info.binning)
+    if given.calibration is not None:
+        return None if given.calibration == NO_CALIBRATION else calibration_of(given.calibration, field)
+    if given.offset_adu is not None or given.gain_adu_per_electron is not None:
+        return None
+    try:
+        return calibration_of(None, field)
+    except InputError as error:
+        log.warning("%s; going on without it", error)
+        return None
 
 
 def _offset_and_gain(given: CameraSection, info: StreamInfo) -> tuple[float | None, float | None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from selfstorm.localizations import Localizations
 from selfstorm.metrics.finding import Finding
 from selfstorm.metrics.ground_truth import PictureScore, score_picture
 from selfstorm.metrics.verdict import verdict
+from selfstorm.physics.camera_maps import CameraCalibration
 from selfstorm.psf.models import Psf
 from selfstorm.simulation.movie import simulate as simulated_frames
 from selfstorm.simulation.scene import Scene
@@ -93,6 +94,7 @@ def reconstruct(
     motion: Motion = "corrected",
     model: str = "unrolled",
     device: str = "auto",
+    pixels: CameraCalibration | None = None,
 ) -> Result:
     """Reconstruct a movie into one super-resolved picture.
 
@@ -109,6 +111,7 @@ def reconstruct(
         motion: 'corrected' shows a moving sample at the time of the newest frame, 'as-it-lay' adds the frames up.
         model: 'unrolled', or 'paper' for the published one.
         device: 'auto', 'cpu', 'cuda' or 'mps'.
+        pixels: calibration of each pixel of the field (selfstorm.io.camera_file), instead of offset and gain.
 
     Raises:
         InputError: the movie cannot be read or has too few valid frames, or the pixel size is unknown.
@@ -130,6 +133,7 @@ def reconstruct(
     settings = Settings(
         pixel_nm, psf, offset_adu, gain_adu_per_electron, scale, estimate, quality, model, tuning_steps, motion
     )
+    settings = replace(settings, pixels=pixels)
     compute = Compute(prepare_device(device))
 
     def checked_model(first_window: Array) -> StreamModel:

@@ -9,6 +9,7 @@ import click
 from selfstorm.commands import console
 from selfstorm.commands.batch import batch
 from selfstorm.commands.benchmark import benchmark
+from selfstorm.commands.calibrate import calibrate
 from selfstorm.commands.convert import convert
 from selfstorm.commands.evaluate import evaluate
 from selfstorm.commands.info import info
@@ -25,7 +26,7 @@ def cli() -> None:
     """
 
 
-for command in (reconstruct, batch, simulate, evaluate, benchmark, convert, info):
+for command in (reconstruct, batch, simulate, evaluate, benchmark, calibrate, convert, info):
     cli.add_command(command)
 
 

@@ -13,7 +13,7 @@ from selfstorm.errors import InputError
 
 LEARNED = "learned from the frames"
 FROM_CAMERA = "from the camera, or learned"
-Kind = Literal["whole", "number", "choice"]
+Kind = Literal["whole", "number", "choice", "text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,7 @@ SETTINGS = (
     SettingField("Camera", "camera.pixel_nm", "Pixel size in the sample (nm)", "number", "from the camera"),
     SettingField("Camera", "camera.offset_adu", "Offset (ADU)", "number", FROM_CAMERA),
     SettingField("Camera", "camera.gain_adu_per_electron", "Gain (ADU per electron)", "number", FROM_CAMERA),
+    SettingField("Camera", "camera.calibration", "or calibration of the pixels", "text", "by the camera's name"),
 )
 
 
@@ -113,6 +114,8 @@ def _value(setting: SettingField, text: str) -> Any:
         raise InputError(f"{setting.label}: a number is needed")
     if setting.kind == "choice":
         return next((value for value, _ in setting.choices if str(value) == text), text)
+    if setting.kind == "text":
+        return text
     try:
         return int(text) if setting.kind == "whole" else float(text.replace(",", "."))
     except ValueError:

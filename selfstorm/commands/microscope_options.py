@@ -12,6 +12,8 @@ from selfstorm.commands.option_group import Command, grouped_options
 from selfstorm.errors import InputError
 
 if TYPE_CHECKING:
+    from selfstorm.io.movies import MovieFile
+    from selfstorm.physics.camera_maps import CameraCalibration
     from selfstorm.psf.models import Psf
 
 OPTIONS = (
@@ -23,6 +25,12 @@ OPTIONS = (
     click.option("--psf-sigma-nm", type=click.FloatRange(10, 5000), help="Width of a Gaussian PSF."),
     click.option("--offset-adu", type=float, help="Camera offset; else estimated."),
     click.option("--gain", type=click.FloatRange(1e-3, 1e4), help="ADU per photon; else estimated."),
+    click.option(
+        "--camera",
+        metavar="NAME",
+        help="Calibration of each pixel (selfstorm calibrate), or none. Default: one named like the movie's camera.",
+    ),
+    click.option("--camera-roi", metavar="Y,X", help="Corner of the frames on the sensor, where the file lacks it."),
 )
 
 
@@ -36,6 +44,8 @@ class Microscope:
     psf_sigma_nm: float | None = None
     offset_adu: float | None = None
     gain: float | None = None
+    camera: str | None = None
+    camera_roi: str | None = None
 
     def pixel_nm_or(self, stated: float | None, file: Path) -> float:
         """Return the given pixel size, else the file's.
@@ -46,6 +56,32 @@ class Microscope:
         if pixel_nm is None:
             raise InputError("pixel size unknown", where=file, hint="give it with --pixel-nm")
         return pixel_nm
+
+    def pixels(self, movie: MovieFile) -> CameraCalibration | None:
+        """Return the calibration of the movie's pixels.
+
+        One that was found by the camera's name is left out, with a note, where it does not fit.
+
+        Raises InputError where the one that was named cannot be used, UsageError where the camera is given twice.
+        """
+        from selfstorm.io.camera_file import calibration_of
+        from selfstorm.io.camera_names import NO_CALIBRATION, SensorField
+
+        scalars = self.offset_adu is not None or self.gain is not None
+        if self.camera not in (None, NO_CALIBRATION) and scalars:
+            raise click.UsageError("the camera is given twice: give --camera, or --offset-adu and --gain.")
+        if self.camera == NO_CALIBRATION or (self.camera is None and scalars):
+            return None
+        stated, (y, x) = movie.acquisition, _corner(self.camera_roi)
+        roi = y + stated.roi_yx[0], x + stated.roi_yx[1]
+        field = SensorField(stated.camera, roi, (movie.height, movie.width), stated.binning)
+        try:
+            return calibration_of(self.camera, field)
+        except InputError as error:
+            if self.camera is not None:
+                raise
+            click.echo(f"note: {error}; going on without it", err=True)
+            return None
 
     def psf(self) -> Psf | None:
         """Make the PSF of --na with --wavelength-nm, or --psf-sigma-nm.
@@ -62,6 +98,14 @@ class Microscope:
                 raise click.UsageError("the optics are given twice: give --psf-sigma-nm or --na with --wavelength-nm.")
             return Gaussian(self.psf_sigma_nm)
         return Airy(na, wavelength_nm) if na is not None and wavelength_nm is not None else None
+
+
+def _corner(text: str | None) -> tuple[int, int]:
+    """Read Y,X; (0, 0) where nothing is given."""
+    parts = [part.strip() for part in (text or "0,0").split(",")]
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        raise click.UsageError(f"--camera-roi takes Y,X in camera pixels, as in 512,768, not '{text}'.")
+    return int(parts[0]), int(parts[1])
 
 
 def microscope_options(command: Command) -> Command:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -155,6 +156,8 @@ def reconstruct(
         overwrite,
     )
     _check_model(kind_of(model), paths, start_from, estimate)
+    if microscope.camera not in (None, "none") and not kind_of(model).calibrates:
+        raise click.UsageError("--camera is for our own model alone.")
     if tile_px is not None and model != "tiled":
         raise click.UsageError("--tile-px belongs to --model tiled.")
     paths.check([movie] if movie.is_file() else [])
@@ -175,6 +178,8 @@ def reconstruct(
         settings = Settings(
             pixel_nm, psf, offset_adu, gain, int(scale), estimate, quality, model, tuning_steps, motion, tile_px
         )
+        if kind_of(model).calibrates:
+            settings = replace(settings, pixels=microscope.pixels(file))
         compute, needed = Compute(torch_device), ""
         if torch_device.type == "cpu" and kind_of(model).localizes:
             gigabytes = check_host_memory(settings, frames.frame_shape, length) / GB

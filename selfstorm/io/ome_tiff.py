@@ -149,7 +149,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
 
 def _records(file: tifffile.TiffFile) -> list[dict[str, Any]]:
-    """Read the records of all pages: OME-XML first, then descriptions.
+    """Read the record of the first page in the OME-XML, and those of the other pages in their descriptions.
 
     A file of an earlier version has them all in the OME-XML; one that was not closed has no OME-XML.
     """

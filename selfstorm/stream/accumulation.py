@@ -52,6 +52,7 @@ class Accumulation:
         repeats: True from where frames came again; nothing more is added.
         offset: Added to the stream's frame numbers, so that they rise from stream to stream.
         scene: Number of the scene, from 0.
+        excess_noise: Factor from the photons of the sums to those of the picture.
     """
 
     drawn: Tensor | None = None
@@ -68,6 +69,7 @@ class Accumulation:
     repeats: bool = False
     offset: int = 0
     scene: int = 0
+    excess_noise: float = 1.0
 
     def for_next_scene(self) -> Accumulation:
         """Return an empty accumulation for another scene."""
@@ -132,7 +134,8 @@ class Accumulation:
             cell_nm = self.grid.pixel_nm * self.grid.height / len(self.drawn)
             crowding = self.drawn.new_tensor([self.crowding])
             maps = self.grid.crop(self.maps) / self.frames
-            return fuse(self.drawn, maps, crowding, cell_nm, self.frames).cpu().numpy()
+            picture = fuse(self.drawn, maps, crowding, cell_nm, self.frames)
+            return (picture if self.excess_noise == 1 else picture * self.excess_noise).cpu().numpy()
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from selfstorm.errors import InputError, first_line
 from selfstorm.frames import Array
 from selfstorm.io.atomic_files import atomic_write
 from selfstorm.physics.camera import Camera
+from selfstorm.physics.camera_maps import CALIBRATED, CameraCalibration
 from selfstorm.physics.masked import FieldMask
 from selfstorm.physics.operators import Grid
 from selfstorm.psf.models import psf_from_dict, psf_to_dict
@@ -135,14 +136,17 @@ def load_checkpoint(path: Path, settings: Settings, field: tuple[int, int], comp
                 where=path,
                 hint="use the same camera region and settings, or start without it",
             )
+    _check_pixels(path, facts.camera_origin, settings.pixels)
     camera = Camera(
         facts.offset_adu if settings.offset_adu is None else settings.offset_adu,
         facts.gain_adu_per_electron if settings.gain_adu_per_electron is None else settings.gain_adu_per_electron,
         facts.camera_origin,
     )
+    if settings.pixels is not None:
+        camera = settings.pixels.camera
     try:
         hot, mask = _hot_pixels(tensors, field), _mask(tensors, field)
-        calibration = Calibration(psf_from_dict(facts.psf), camera, hot, mask=mask)
+        calibration = Calibration(psf_from_dict(facts.psf), camera, hot, mask=mask, pixels=settings.pixels)
         learning = PsfLearning(_moments(tensors), facts.frames, settings.psf)
         grid = Grid(*field, settings.grid_scale, settings.pixel_nm)
         state = FieldState(
@@ -154,6 +158,18 @@ def load_checkpoint(path: Path, settings: Settings, field: tuple[int, int], comp
         return model_of(settings, calibration, compute, state)
     except InputError as fault:
         raise _damaged(path, fault) from fault
+
+
+def _check_pixels(path: Path, origin: str, pixels: CameraCalibration | None) -> None:
+    """Check that a checkpoint was learned with the same camera calibration."""
+    now = "" if pixels is None else pixels.camera.origin
+    then = origin if origin.startswith(CALIBRATED) else ""
+    if now != then:
+        raise InputError(
+            f"was learned with {then or 'no calibration of the pixels'}, this stream has {now or 'none'}",
+            where=path,
+            hint="use the same camera calibration, or start without it",
+        )
 
 
 def _tensors_of(model: SequenceModel) -> dict[str, Tensor]:

@@ -44,7 +44,13 @@ class CovarianceHistory:
     planned_for: int = -1
 
     def with_frames(
-        self, c: Tensor, before: Tensor | None, numbers: Array, window: int, fingerprints: Sequence[int] = ()
+        self,
+        c: Tensor,
+        before: Tensor | None,
+        numbers: Array,
+        window: int,
+        fingerprints: Sequence[int] = (),
+        repeated_noise: Tensor | None = None,
     ) -> CovarianceHistory:
         """Add frames.
 
@@ -54,9 +60,12 @@ class CovarianceHistory:
             numbers: (T,) of the frames, rising.
             window: frames of the window, which set the length of a block.
             fingerprints: fingerprints of the raw frames (`fingerprints_of`).
+            repeated_noise: (lags, H, W) photons^2, covariance of noise to subtract; None for none.
         """
         pieces = pieces_of(len(c), window)
         sums = [sums_of(c[one], c[one.start - 1 : one.start] if one.start else before, window) for one in pieces]
+        if repeated_noise is not None:
+            sums = [replace(one, now=one.now - one.freedom * repeated_noise) for one in sums]
         return self.with_sums(pieces, sums, numbers, window, fingerprints)
 
     def with_sums(

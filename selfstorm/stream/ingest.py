@@ -110,7 +110,10 @@ def _with_saturation(model: SequenceModel, raw: Array) -> SequenceModel:
     calibration = model.calibration
     if not np.isinf(calibration.saturation_adu):
         return model
-    level = saturation_level(interpolate_hot_pixels(calibration.mask.filled(raw), calibration.hot_pixels))
+    if calibration.pixels is None:
+        level = saturation_level(interpolate_hot_pixels(calibration.mask.filled(raw), calibration.hot_pixels))
+    else:
+        level = saturation_level(raw[:, ~calibration.pixels.bad])
     return replace(model, calibration=replace(calibration, saturation_adu=level))
 
 
@@ -149,7 +152,8 @@ def update_history(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan
         c = c - out_of_focus.evaluate(knots - trend(knots))
         last = c[new.start - 1 : new.start] if new.start else None
         frames = sum(map(len, state.buffer)) + len(y) + span.to_come
-        history = history.with_frames(c[new], last, span.numbers, frames, fingerprints_of(raw))
+        repeated = model.calibration.repeated_noise(z.mean(0))
+        history = history.with_frames(c[new], last, span.numbers, frames, fingerprints_of(raw), repeated)
     saturated = model.calibration.saturated(raw).sum((1, 2))
     return model.with_state(history=history, buffer=state.buffer + blocks_of(span, y, smooth, raw, saturated))
 

@@ -18,7 +18,8 @@ from selfstorm.errors import InputError
 from selfstorm.frames import Array
 from selfstorm.physics.bad_data import dark_among, flashes, hot_pixels, interpolate_hot_pixels, levels, saturation_level
 from selfstorm.physics.bright_sources import bright_sources
-from selfstorm.physics.camera import calibrate
+from selfstorm.physics.camera import Camera, calibrate
+from selfstorm.physics.fixed_pattern import check_fixed_pattern
 from selfstorm.physics.masked import FieldMask
 from selfstorm.physics.operators import Grid
 from selfstorm.psf.models import Psf
@@ -31,6 +32,7 @@ from selfstorm.stream.settings import Settings
 from selfstorm.stream.window import check_enough
 
 MIN_SIDE_PX = 4
+PHOTONS = Camera(0.0, 1.0, "photons")  # of frames that are converted already
 PART_FRAMES = 64  # of a first window, in float64 at once
 
 
@@ -108,9 +110,15 @@ def learn_calibration(settings: Settings, first_window: Array) -> tuple[Calibrat
     height, width = first_window.shape[1:]
     if min(height, width) < MIN_SIDE_PX:
         raise InputError(f"a field of {width} x {height} pixels", hint=f"give at least {MIN_SIDE_PX} on each side")
-    first_window = _finite(first_window)
+    raw = first_window = _finite(first_window)
     mask = FieldMask.found_in(first_window)
     clipped = mask.clipped(first_window)
+    pixels = settings.pixels
+    if pixels is not None:
+        if pixels.shape != (height, width):
+            raise InputError(f"a calibration of {pixels.shape} pixels for frames of {(height, width)}", where="camera")
+        check_fixed_pattern(first_window, pixels)
+        first_window = pixels.photons(first_window)
     first_window = mask.filled(first_window)
     darkest = float(np.quantile(first_window.mean(0), 0.01))
     level = np.concatenate([levels(part - darkest) for part in _parts(first_window)])
@@ -120,8 +128,11 @@ def learn_calibration(settings: Settings, first_window: Array) -> tuple[Calibrat
     calm = _where(first_window, ~flashes(level, level))
     hot = hot_pixels(calm)
     good = interpolate_hot_pixels(calm, hot)
-    camera = calibrate(good, settings.offset_adu, settings.gain_adu_per_electron)
-    photons = camera.photons(good)
+    if pixels is None:
+        camera = converted = calibrate(good, settings.offset_adu, settings.gain_adu_per_electron)
+    else:
+        camera, converted = pixels.camera, PHOTONS
+    photons = converted.photons(good)
     mask = mask.with_pixels(bright_sources(photons, clipped))
     good = mask.filled(good)
     moments = FieldMoments()
@@ -133,10 +144,11 @@ def learn_calibration(settings: Settings, first_window: Array) -> tuple[Calibrat
     # Frames are ingested in parts, and the first part may hold nothing but dark ones.
     light = LightLevels()
     if dark.any():
-        lit_levels = levels(camera.photons(good))[-MAX_LEVELS:]
-        light = LightLevels(lit_levels, dark=float(np.median(levels(camera.photons(without_light)))))
+        lit_levels = levels(converted.photons(good))[-MAX_LEVELS:]
+        light = LightLevels(lit_levels, dark=float(np.median(levels(converted.photons(without_light)))))
     state = FieldState(psf_learning=learning, light=light)
-    return Calibration(psf, camera, hot, saturation_level(good), mask), state
+    clipping = saturation_level(good if pixels is None else raw[:, ~pixels.bad])
+    return Calibration(psf, camera, hot, clipping, mask, pixels), state
 
 
 def _finite(frames: Array) -> Array:

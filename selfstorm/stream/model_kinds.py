@@ -30,6 +30,7 @@ class ModelKind:
         saves: can be saved and loaded.
         has_levels: can save time by lower processing levels.
         estimates: pictures that it makes.
+        calibrates: uses the calibration of each pixel.
     """
 
     path: str
@@ -37,6 +38,7 @@ class ModelKind:
     saves: bool = False
     has_levels: bool = False
     estimates: tuple[str, ...] = ("density", "emitters", "fused")
+    calibrates: bool = False
 
     @property
     def model_class(self) -> type[StreamModel]:
@@ -48,7 +50,11 @@ class ModelKind:
 
 MODEL_KINDS = {
     "unrolled": ModelKind(
-        "selfstorm.stream.unrolled_stream:UnrolledStream", localizes=True, saves=True, has_levels=True
+        "selfstorm.stream.unrolled_stream:UnrolledStream",
+        localizes=True,
+        saves=True,
+        has_levels=True,
+        calibrates=True,
     ),
     "tiled": ModelKind("selfstorm.stream.tiled.model:TiledStream", has_levels=True, estimates=("density", "emitters")),
     "paper": ModelKind("selfstorm.baselines.self_storm_stream:SelfStormStream"),

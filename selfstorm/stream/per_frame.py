@@ -89,6 +89,11 @@ def localize_block(
     imaging, psf = operators.imaging, model.calibration.psf
     prior = light.emitters / grid.crop(light.emitters).mean().clamp(min=1e-12)
     y, start = block.y.clamp(min=0) + MIN_PHOTONS, light.emitters.mean() * light.gains
+    seen, background, variance = y, light.background, model.calibration.read_variance(y)
+    if variance is not None:
+        y = block.y
+        seen, background = (y + variance).clamp(min=0) + MIN_PHOTONS, light.background + variance
+        variance = model.calibration.read_variance(y, of_fits=True)
     free = free_bytes(compute.device)
     compute.planned = plan(imaging, operators.covariance, len(y), compute.limits, free).limits
 
@@ -102,7 +107,7 @@ def localize_block(
             The end of the batch, the sum of its maps, and the candidates for emitters.
         """
         part = slice(begin, begin + frames_together(prior.numel(), compute.planned.map_bytes))
-        maps = operators.graphs.run(("emitters", quality), network, y[part], prior, start[part], light.background[part])
+        maps = operators.graphs.run(("emitters", quality), network, seen[part], prior, start[part], background[part])
         return begin + len(maps), maps.sum(0), candidates(maps, grid) if localizing else None
 
     def fitted_from(begin: int, waiting: Emitters, start: int) -> tuple[int, Localizations]:
@@ -121,7 +126,8 @@ def localize_block(
         if begin > start:
             chosen = chosen._replace(frame=chosen.frame - (begin - start))
         group = slice(begin, stop)
-        fit = localize(y[group], chosen, light.background[group], prior, psf, grid, LOCALIZATION_SETTINGS[quality])
+        settings = LOCALIZATION_SETTINGS[quality]
+        fit = localize(y[group], chosen, light.background[group], prior, psf, grid, settings, variance)
         return stop, _numbered(fit, block.numbers[group])
 
     def halve(error: Exception) -> bool:

@@ -221,7 +221,9 @@ def _picture(
     picture = grid.crop(parts.total)
     wanted = level.ahead if level.estimate == "density" else level.estimate
     if wanted is not None:
-        emitters = brightness * m + static_emitters(operators.imaging, seen, expected, len(window), grid.scale)
+        variance = model.calibration.read_variance(seen)
+        steady = static_emitters(operators.imaging, seen, expected, len(window), grid.scale, variance)
+        emitters = brightness * m + steady
         blocks = list(window.blocks)
         for number, (block, part) in enumerate(with_slices(window.blocks)):
             if level.ahead is None or number == len(blocks) - 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from selfstorm.physics.camera_maps import CameraCalibration
 from selfstorm.psf.models import Psf
 from selfstorm.stream.processing_level import Estimate, ProcessingLevel, Quality
 
@@ -33,6 +34,7 @@ class Settings:
         motion: 'corrected', the sample at the time of the window's newest frame; 'as-it-lay', its frames added up as
             they are.
         tile_px: longest side of a tile of the tiled model, camera pixels; None: by the device's memory.
+        pixels: calibration of each pixel of the field; with it, offset and gain are not used.
     """
 
     pixel_nm: float
@@ -46,6 +48,7 @@ class Settings:
     tuning_steps: int = 8
     motion: Motion = "corrected"
     tile_px: int | None = None
+    pixels: CameraCalibration | None = None
 
     @property
     def level(self) -> ProcessingLevel:

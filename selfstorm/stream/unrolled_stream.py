@@ -23,6 +23,7 @@ from selfstorm.stream.memory_plan import ingested_together, plan
 from selfstorm.stream.model import SequenceModel, learn_model
 from selfstorm.stream.model_protocol import WindowCost
 from selfstorm.stream.per_frame import NO_CALLBACKS, ProgressCallbacks
+from selfstorm.stream.photon_units import in_photons
 from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.reconstruct import reconstruct_window
 from selfstorm.stream.settings import Settings
@@ -104,8 +105,11 @@ class UnrolledStream:
         preview: Callable[[Reconstruction], None] | None = None,
     ) -> Reconstruction:
         """Learn from a window of ingested frames and super-resolve it."""
-        self.learned, result = reconstruct_window(self.learned, span, level, callbacks, preview)
-        return result
+        pixels = self.learned.calibration.pixels
+        excess_noise = 1.0 if pixels is None else pixels.excess_noise
+        show = None if preview is None else lambda result: preview(in_photons(result, excess_noise))
+        self.learned, result = reconstruct_window(self.learned, span, level, callbacks, show)
+        return in_photons(result, excess_noise)
 
     def cost(self, first: int) -> WindowCost:
         """Return the work that the window from frame `first` on still takes."""

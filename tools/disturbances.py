@@ -1,7 +1,7 @@
 """Disturbances of a running daemon, for long runs.
 
-Settings at random, a recorder that is killed or stands still, limits of files, connections, a blocked console. Linux
-only (limits of another process).
+Settings at random, a recorder that is killed or stands still, limits of files, connections, a blocked console, a clock
+that is set forth and back. Linux only (limits of another process).
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import random
 import resource
 import signal
 import socket as sockets
+import struct
 import subprocess
+import sys
 import threading
 from collections import Counter
 from contextlib import ExitStack, suppress
@@ -37,6 +39,22 @@ SETTINGS: dict[str, tuple[object, ...]] = {
     "camera.pixel_nm": (1.1, 100.0, 10_000.0, None),
     "camera.gain_adu_per_electron": (1e-9, 1.0, 1e9, None),
 }
+CLOCK = "clock"  # file with what the daemon's wall clock is ahead, 8 bytes of nanoseconds
+CLOCK_STEPS_S = (-86_400.0, -3600.0, -1.0, 1.0, 3600.0, 86_400.0)
+DAEMON_WITH_CLOCK = (
+    sys.executable,
+    "-c",
+    f"""
+import mmap, struct, time
+with open("{CLOCK}", "rb") as file:
+    ahead_ns = mmap.mmap(file.fileno(), 8, access=mmap.ACCESS_READ)
+right = time.time_ns
+time.time_ns = lambda: right() + struct.unpack("<q", ahead_ns)[0]
+time.time = lambda: time.time_ns() / 1e9
+from daemon.cli import main
+main()
+""",
+)
 GOOD_SETTINGS = {
     "reconstruction.window": 20,
     "reconstruction.stride": 10,
@@ -71,8 +89,10 @@ class Disturbances:
     A thread ends each in time: whoever sends to a daemon without files can be held up for long.
     """
 
-    def __init__(self, daemon: subprocess.Popen[bytes], ports: Ports, console: Console, seed: int) -> None:
-        self._daemon, self._ports, self._console = daemon, ports, console
+    def __init__(
+        self, daemon: subprocess.Popen[bytes], ports: Ports, console: Console, clock: Path, seed: int
+    ) -> None:
+        self._daemon, self._ports, self._console, self._clock = daemon, ports, console, clock
         self._random = random.Random(seed)  # noqa: S311  (no secret is made of it)
         self.control = f"tcp://{HOST}:{ports.control}"
         self.done: Counter[str] = Counter()
@@ -87,7 +107,7 @@ class Disturbances:
             (self.settings, self.settings, self.settings, self.kill, self.stop, self.connections)
         )
         if self._random.random() < 0.3:
-            what = self._random.choice((self.few_files, self.small_files, self.blocked_console))
+            what = self._random.choice((self.few_files, self.small_files, self.blocked_console, self.clock))
         self.done[what.__name__] += 1
         undo = ExitStack()
         with suppress(ProcessLookupError):
@@ -154,6 +174,11 @@ class Disturbances:
         self._console.flowing.clear()
         undo.callback(self._console.flowing.set)
 
+    def clock(self, undo: ExitStack) -> None:
+        """Set the daemon's wall clock forth or back."""
+        set_clock(self._clock, self._random.choice(CLOCK_STEPS_S))
+        undo.callback(set_clock, self._clock, 0.0)
+
     def _limit(self, which: int, value: int, undo: ExitStack) -> None:
         before = self._limits[which]  # not the limit of now, which another disturbance may have lowered
         resource.prlimit(self._daemon.pid, which, (value, before[1]))
@@ -166,6 +191,12 @@ class Disturbances:
                 if parent == self._daemon.pid and b"daemon.recording" in (process / "cmdline").read_bytes():
                     return int(process.name)
         return None
+
+
+def set_clock(path: Path, ahead_s: float) -> None:
+    """Set the wall clock of a daemon with that file."""
+    with path.open("rb+") as file:
+        file.write(struct.pack("<q", int(ahead_s * 1e9)))
 
 
 def _quietly(action: object, *arguments: object) -> None:

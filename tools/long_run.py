@@ -6,7 +6,8 @@ Its accounts must close, its memory must not grow, and its files must be readabl
 
 A daemon records, saves and keeps a checkpoint while this program sends frames between mutated messages (fuzz.py),
 changes settings at random, kills and stops the recorder, lowers the limits of open files and of file sizes, holds
-hundreds of connections, and lets the console block. PROTOCOL.md's subscriber stands still for a minute at a time.
+hundreds of connections, lets the console block, and sets the clock forth and back. PROTOCOL.md's subscriber stands
+still for a minute at a time.
 Linux only (limits and memory of another process).
 """
 
@@ -22,8 +23,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import click
-from disturbances import Console, Disturbances
-from fuzz import DAEMON, HOST, Attack, GoodFrames, Ports, memory_mb
+from disturbances import CLOCK, DAEMON_WITH_CLOCK, Console, Disturbances
+from fuzz import HOST, Attack, GoodFrames, Ports, memory_mb
 from mutations import VERBS
 
 from daemon.control.client import ControlClient, ask
@@ -48,7 +49,9 @@ SUBSCRIBERS = 4
 MESSAGES_A_ROUND, FRAMES_A_ROUND = 60, 5
 FRAMES_TOGETHER = 60  # without mutated messages between, which begin other streams: windows are completed
 MAX_GROWTH_MB = 80.0
+MAX_LATENCY_MS = 600_000.0
 ROW_S = 60.0
+LOG_CHARACTERS = 3000  # the last ones, where the daemon ended
 START_MS = 600_000
 ACCOUNT_S = 15.0  # until the last frames are counted
 WARM_UP = 0.3  # share of the time before memory is measured first
@@ -65,8 +68,10 @@ def main(minutes: float, seed: int) -> None:
         (folder / "run.toml").write_text(ports.config(), encoding="utf-8")
         attack = Attack(ports, seed, stack, tuple(verb for verb in VERBS if verb != "record-stop"))
         outputs = ["--record", "raw", "--save", "out.ome.tif", "--checkpoint", "learned.safetensors"]
+        (folder / CLOCK).write_bytes(bytes(8))
         log = os.pipe()
-        daemon = subprocess.Popen([*DAEMON, "run", "run.toml", *outputs], cwd=folder, stdout=log[1], stderr=log[1])
+        command = [*DAEMON_WITH_CLOCK, "run", "run.toml", *outputs]
+        daemon = subprocess.Popen(command, cwd=folder, stdout=log[1], stderr=log[1])
         os.close(log[1])
         stack.callback(daemon.wait)
         stack.callback(daemon.kill)
@@ -76,7 +81,7 @@ def main(minutes: float, seed: int) -> None:
         for subscriber in subscribers:
             stack.callback(subscriber.wait)
             stack.callback(subscriber.kill)
-        disturbances = Disturbances(daemon, ports, console, seed)
+        disturbances = Disturbances(daemon, ports, console, folder / CLOCK, seed)
         # Connected once: while files are few no new connection can be accepted.
         control = stack.enter_context(ControlClient(disturbances.control, 20_000))
         status = _run(attack, GoodFrames(attack.frames), disturbances, control, daemon, minutes, faults)
@@ -132,6 +137,8 @@ def _run(
         with suppress(InputError):
             status = Status.model_validate(control.ask("status"))
         slowest_s = max(slowest_s, time.monotonic() - asked_s)
+        if status is not None:
+            _check_latencies(status, faults)
         if rounds % 20 == 0:
             disturbances.go_on()
             if status is not None and not status.recording:
@@ -173,6 +180,13 @@ def _run(
     except subprocess.TimeoutExpired:
         faults.append("the daemon did not stop within 60 s")
     return status
+
+
+def _check_latencies(status: Status, faults: list[str]) -> None:
+    """Add a fault for the first latency that no window can have, after the clock was set."""
+    wrong = [one for one in status.latencies if not 0 <= one.p50_ms <= one.p99_ms < MAX_LATENCY_MS]
+    if wrong and not any(fault.startswith("latency") for fault in faults):
+        faults.append(f"latency {wrong[0]}")
 
 
 def _row(seconds: float, megabytes: float, status: Status | None) -> str:
@@ -239,6 +253,8 @@ def _check(status: Status | None, folder: Path, console: Console) -> list[str]:
         if windows.complete < windows.published + windows.skipped + windows.failed:
             faults.append(f"the account of windows does not close: {windows}")
     text = console.text.decode(errors="replace")
+    if status is None:
+        print(text[-LOG_CHARACTERS:])
     if "the worker" in text and "died" in text:
         faults.append("the worker died")
     read: Counter[str] = Counter()

@@ -29,6 +29,7 @@ from daemon.protocol.codec import encode
 from daemon.protocol.messages import FrameHeader, Heartbeat
 from daemon.sources.camera import CameraFrame
 from daemon.sources.losses import BY_CAUSE, LossCause
+from daemon.transport.context import new_context
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
@@ -85,7 +86,7 @@ class StreamPublisher:
 
     def _open(self, endpoint: str) -> None:
         with ExitStack() as stack:
-            context = stack.enter_context(zmq.Context())
+            context = stack.enter_context(new_context())
             self._authenticator: ZapAuthenticator | None = None
             if self._allow_list is not None:
                 self._authenticator = stack.enter_context(ZapAuthenticator(context, self._allow_list))

@@ -14,6 +14,7 @@ import zmq
 from daemon.protocol.codec import MAX_PIXEL_BYTES, Received, decode
 from daemon.protocol.key_file import KeyFile
 from daemon.transport.client_socket import Connection
+from daemon.transport.context import new_context
 from selfstorm.errors import InputError
 
 HIGH_WATER = 400
@@ -33,7 +34,7 @@ class FrameSubscriber:
     """
 
     def __init__(self, endpoint: str, kind: str = "", key: KeyFile | Path | None = None) -> None:
-        self._context = zmq.Context()
+        self._context = new_context()
         self._socket = self._context.socket(zmq.SUB)
         self._socket.set_hwm(HIGH_WATER)  # works only before connect
         self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_PIXEL_BYTES)

@@ -16,6 +16,7 @@ from daemon.health import Health
 from daemon.keys.allow_list import AllowList
 from daemon.keys.loopback import is_loopback
 from daemon.keys.zap_authenticator import ZapAuthenticator, handshakes_only
+from daemon.transport.context import new_context
 from selfstorm.errors import InputError, first_line
 
 log = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ class ServerSocket:
         """Serve one socket, from bind to close."""
         self._restart.clear()
         with ExitStack() as stack:
-            context = stack.enter_context(zmq.Context())
+            context = stack.enter_context(new_context())
             self._authenticator = (
                 stack.enter_context(ZapAuthenticator(context, self.allow_list)) if self.allow_list is not None else None
             )

@@ -1,8 +1,10 @@
 """Thousands of connections: the daemon goes on, and serves again when they are gone."""
 
+import json
 import os
 import signal
 import socket
+import subprocess
 import sys
 import time
 from contextlib import ExitStack, closing, suppress
@@ -16,6 +18,27 @@ from daemon.file_limit import raise_file_limit
 from daemon.keys.store import Keyring
 from daemon.transport.client_socket import new_pair
 
+SOCKETS_WITH_FEW_FILES = """
+import json, os, resource, zmq
+from daemon.health import Health
+from daemon.transport.context import new_context
+from daemon.transport.frame_subscriber import FrameSubscriber
+from daemon.transport.server_socket import ServerSocket
+socket = ServerSocket("test", Health(run=""), "tcp://127.0.0.1:*", zmq.ROUTER, {}, lambda socket: None)
+ends = {}
+for make in (new_context, lambda: FrameSubscriber("tcp://127.0.0.1:9"), socket._session):
+    for more in range(24):
+        if not (child := os.fork()):
+            files = len(os.listdir("/proc/self/fd")) - 1
+            resource.setrlimit(resource.RLIMIT_NOFILE, (files + more, 4096))
+            try:
+                make()
+            except OSError:
+                os._exit(1)
+            os._exit(0)
+        ends.setdefault(make.__qualname__, []).append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+print(json.dumps(ends))
+"""
 FILES = 100  # 1,024 on a usual system
 LIMITED = (
     sys.executable,
@@ -79,3 +102,16 @@ def test_connections_that_use_up_all_files_end_nothing(limited, port):
         assert after.frames.missing == 0
     with Results(limited.results, limited.key) as late:
         late.more("sr.refined", 1)
+
+
+@posix
+@pytest.mark.skipif(sys.platform != "linux", reason="counts its open files")
+def test_a_socket_that_finds_too_few_files_is_an_error_and_no_abort():
+    """libzmq ends the whole process where the threads of a context find no file."""
+    program = [sys.executable, "-c", SOCKETS_WITH_FEW_FILES]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=90, check=True)
+    ends = json.loads(done.stdout)
+    assert len(ends) == 3
+    for name, codes in ends.items():
+        assert set(codes) == {0, 1}, (name, codes, done.stderr)
+        assert codes == sorted(codes, reverse=True), name

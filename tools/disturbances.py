@@ -89,9 +89,7 @@ class Disturbances:
     A thread ends each in time: whoever sends to a daemon without files can be held up for long.
     """
 
-    def __init__(
-        self, daemon: subprocess.Popen[bytes], ports: Ports, console: Console, clock: Path, seed: int
-    ) -> None:
+    def __init__(self, daemon: subprocess.Popen[bytes], ports: Ports, console: Console, clock: Path, seed: int) -> None:
         self._daemon, self._ports, self._console, self._clock = daemon, ports, console, clock
         self._random = random.Random(seed)  # noqa: S311  (no secret is made of it)
         self.control = f"tcp://{HOST}:{ports.control}"

@@ -5,7 +5,6 @@ It keeps the account of the recording, restarts the recorder, and reports when i
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Callable
@@ -14,12 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from daemon.health import Health
+from daemon.recording.index_count import IndexCount
 from daemon.transport.child_process import STOP_S, ChildProcess
 from selfstorm.errors import InputError
 
 MAX_RESTARTS, RESTARTS_WITHIN_S = 6, 60.0  # a recorder that dies more often has a fault that stays
 RETRY_INTERVAL_S = 2.0
 START_S, MAX_SILENCE_S = 30.0, 3.0  # until the first report, and between two
+COUNT_S, LAST_COUNT_S = 0.05, 0.5  # wait for the count of an index: of the main loop, and at the end
 NOTHING: dict[str, Any] = {
     "recorded": 0,
     "missing": 0,
@@ -89,28 +90,27 @@ class RecorderSupervisor:
         self.stopped = self._silent = self._answered = False
         self._heard_s = self._restart_due_s = time.monotonic()
         self._child: ChildProcess | None = None
+        self._left: IndexCount | None = None  # of a recorder that died, while its lines are counted
         self._start(["--late"] if late else [])
 
     def check(self) -> None:
         """Take over its reports; restart it if it died."""
         self._hear()
-        limit_s = MAX_SILENCE_S if self._answered else START_S
-        if self.stopped or self._child is None:
-            self._account(final=True)  # nothing is under way: no process records
-        if self._child is None:
-            if not self.stopped and time.monotonic() >= self._restart_due_s:
-                self._restart()
-        elif self._child.exit_code is not None:
+        if self._child is not None and self._child.exit_code is not None:
             self._child.stop(0.5)
             self._hear()
             self._child = None
             self._recover()
-            if not self.stopped:
-                self._restart()
-        elif not self._silent and time.monotonic() - self._heard_s > limit_s:
-            self._silent = True
-            why = f"the recorder has not answered for {limit_s:.0f} s: check the disk or network drive"
-            self._health.event("warning", "recorder_silent", why)
+        self._take_over_what_is_left(COUNT_S)
+        if self._left is not None:
+            self._warn_of_silence(MAX_SILENCE_S)
+            return  # what it wrote is under way until it is counted
+        if self.stopped or self._child is None:
+            self._account(final=True)  # nothing is under way: no process records
+        if self._child is not None:
+            self._warn_of_silence(MAX_SILENCE_S if self._answered else START_S)
+        elif not self.stopped and time.monotonic() >= self._restart_due_s:
+            self._restart()
 
     def stop(self, *, final: bool, timeout_s: float = STOP_S) -> None:
         """Stop the recorder and close the account.
@@ -129,6 +129,7 @@ class RecorderSupervisor:
             if self._child.exit_code != 0:
                 self._recover()
             self._child = None
+        self._take_over_what_is_left(LAST_COUNT_S)  # where the drive hangs, what is not counted is missing
         if not final and not died:
             self._until(reached)
         self._account(final=final or died)
@@ -221,40 +222,35 @@ class RecorderSupervisor:
             self.missing = max(self.missing, reached.sent - self._sent_before - self.recorded)
 
     def _recover(self) -> None:
-        """Count again what a recorder wrote after its last report, from its file."""
-        said = self._said
-        if not said["file"]:
+        """Begin to count what a recorder wrote after its last report, from its file."""
+        if self._said["file"]:
+            self._left, self._heard_s = IndexCount(self._said["file"]), time.monotonic()
+
+    def _take_over_what_is_left(self, timeout_s: float) -> None:
+        """Add to the account what a recorder left, once it is counted."""
+        left, said = self._left, self._said
+        if left is None or not left.finished(timeout_s):
             return
-        written, last_seq = _lines(Path(said["file"]).with_suffix(".jsonl"))
         # Frames passed since the last report = those that are in the file now + those that are missing from it.
-        more = written - said["in_file"]
-        passed = max(0, last_seq + 1 - said["next_seq"])
+        more = left.frames - said["in_file"]
+        passed = max(0, left.last_seq + 1 - said["next_seq"])
         self._said = said | {
             "recorded": said["recorded"] + more,
             "missing": said["missing"] + max(0, passed - more),
-            "in_file": written,
-            "next_seq": max(said["next_seq"], last_seq + 1),
+            "in_file": left.frames,
+            "next_seq": max(said["next_seq"], left.last_seq + 1),
         }
+        self._left = None
         self._account()
+
+    def _warn_of_silence(self, limit_s: float) -> None:
+        """Report once that neither the recorder nor its drive answers."""
+        if not self._silent and time.monotonic() - self._heard_s > limit_s:
+            self._silent = True
+            why = f"the recorder has not answered for {limit_s:.0f} s: check the disk or network drive"
+            self._health.event("warning", "recorder_silent", why)
 
     def _give_up(self, why: str) -> None:
         self.stopped = True
         self._health.report(recording="")
         self._health.event("error", "recording_stopped", f"{why}; the stream goes on")
-
-
-def _lines(index: Path) -> tuple[int, int]:
-    """Read how far a recording's index goes.
-
-    Returns:
-        (frames, last seq); (0, -1) if the index is gone or empty.
-    """
-    count, last = 0, -1
-    try:
-        with index.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    count, last = count + 1, int(json.loads(line)["seq"])
-    except (OSError, ValueError, KeyError, TypeError):
-        pass
-    return count, last

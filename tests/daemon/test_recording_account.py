@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -155,6 +156,36 @@ def test_what_a_killed_recorder_wrote_is_counted_by_its_files(rig):
     rig.until(lambda: "recorder_lost" in rig.codes)
     rig.send(20)
     rig.closes()
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_drive_that_hangs_after_a_recorder_died_holds_up_nobody(rig, monkeypatch, ends):
+    rig.record()
+    rig.send(20)
+    rig.until(lambda: rig.supervisor.recorded == 20)
+    answers, really_open = threading.Event(), Path.open
+
+    def hanging(path, *arguments, **options):
+        if path.suffix == ".jsonl":
+            answers.wait(3)
+        return really_open(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", hanging)
+    monkeypatch.setattr("daemon.recording.supervisor.MAX_SILENCE_S", 0.2)
+    rig.supervisor._child._process.kill()
+    rig.send(5)
+    rig.until(lambda: {"recorder_silent", "recorder_lost"} & set(rig.codes))
+    assert "recorder_lost" not in rig.codes, "it is restarted once its frames are counted"
+    assert rig.supervisor.missing == 0, "what is not counted yet is under way"
+    if ends:
+        rig.supervisor.stop(final=True)
+        status = rig.health.status()
+        assert (status.recorded_frames, status.recording_missing) == (20, 5)
+    answers.set()
+    if not ends:
+        rig.until(lambda: {"recorder_lost", "recorder_answers"} <= set(rig.codes))
+        rig.send(1)
+        assert rig.closes().recorded_frames >= 20
 
 
 def test_a_recorder_killed_before_the_end_leaves_no_open_account(rig):

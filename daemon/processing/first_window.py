@@ -91,9 +91,7 @@ def mean_of(window: Window, settings: Settings, health: Health, now_unix_ns: int
         optics="being learned",
         camera="being learned",
         published_unix_ns=now_unix_ns,
-        notes=(
-            f"not super-resolved: the mean of the camera's frames, until the first density in about {seconds:.0f} s",
-        ),
+        notes=(NOTE.format(seconds=seconds),),
         frame_counts=frames,
         window_counts=windows,
     )

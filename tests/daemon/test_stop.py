@@ -34,6 +34,14 @@ def held(*arguments):
 Reconstructor.reconstruct = held
 from daemon.cli import main; main()
 """
+NO_MEMORY = """
+import torch
+from daemon.processing import reconstructor
+def no_memory(*arguments):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 80.00 GiB.")
+reconstructor.new_model = no_memory
+from daemon.cli import main; main()
+"""
 
 
 @pytest.fixture
@@ -82,6 +90,16 @@ def test_a_signal_does_not_wait_for_a_window_and_saves_those_before(held, tmp_pa
     assert ended_well(daemon).windows.published == 1
     with tifffile.TiffFile(tmp_path / "out.ome.tif") as file:
         assert len(file.pages) == 1
+
+
+def test_a_stop_request_ends_a_daemon_whose_models_find_no_memory(tmp_path):
+    with Daemon(tmp_path, simulated(save="out.ome.tif"), program=(sys.executable, "-c", NO_MEMORY)) as daemon:
+        daemon.started()
+        wait_until(lambda: daemon.status().windows.failed >= 2)
+        ask(daemon.control, "stop", timeout_ms=10_000)
+        assert daemon.exit_code() == 0
+    assert "Tried to allocate" in daemon.err
+    assert not list(tmp_path.glob("*.part"))
 
 
 @given(used=st.lists(st.floats(0, 1, allow_subnormal=False), min_size=4, max_size=4))

@@ -1,4 +1,7 @@
-"""Frames in a recording's index, counted in a thread of its own: a drive that hangs holds up nobody else."""
+"""Frames in a recording's index, counted in a thread of its own.
+
+A drive that hangs holds up nothing else.
+"""
 
 from __future__ import annotations
 

@@ -159,7 +159,7 @@ def test_what_a_killed_recorder_wrote_is_counted_by_its_files(rig):
 
 
 @pytest.mark.parametrize("ends", [False, True])
-def test_a_drive_that_hangs_after_a_recorder_died_holds_up_nobody(rig, monkeypatch, ends):
+def test_a_drive_that_hangs_after_a_recorder_died_holds_up_nothing_else(rig, monkeypatch, ends):
     rig.record()
     rig.send(20)
     rig.until(lambda: rig.supervisor.recorded == 20)

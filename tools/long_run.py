@@ -183,7 +183,7 @@ def _run(
 
 
 def _check_latencies(status: Status, faults: list[str]) -> None:
-    """Add a fault for the first latency that no window can have, after the clock was set."""
+    """Add a fault for the first latency that no window can have."""
     wrong = [one for one in status.latencies if not 0 <= one.p50_ms <= one.p99_ms < MAX_LATENCY_MS]
     if wrong and not any(fault.startswith("latency") for fault in faults):
         faults.append(f"latency {wrong[0]}")

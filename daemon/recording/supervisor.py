@@ -222,7 +222,7 @@ class RecorderSupervisor:
             self.missing = max(self.missing, reached.sent - self._sent_before - self.recorded)
 
     def _recover(self) -> None:
-        """Begin to count what a recorder wrote after its last report, from its file."""
+        """Start counting what a recorder wrote after its last report."""
         if self._said["file"]:
             self._left, self._heard_s = IndexCount(self._said["file"]), time.monotonic()
 

@@ -24,9 +24,11 @@ Floats = NDArray[np.float64]
 Kind = Literal["none", "rigid", "local"]
 
 MAX_RECENT = 400_000
-MAX_REGISTERED_PER_UM2 = 150.0
+MAX_REGISTERED_PER_UM2 = 600.0
 MAX_REGISTERED = 24_000
-RIGID_SHARE = 3  # a rigid motion is estimated from every third
+REGISTERED_FRAMES = 140  # or the window, where it is longer: starts and stops are too old soon
+RIGID_SHARE = 12  # a rigid motion is estimated from every twelfth
+MIN_RIGID = 2_000  # localisations, where there are as many
 MIN_REGISTERED = 300
 HELD_OUT_FRAMES = 8
 GAP_FRAMES = 4  # before them: an emitter that stays on would predict itself
@@ -176,7 +178,8 @@ def _candidates(
     """
     area_um2 = field_nm[0] * field_nm[1] * 1e-6
     frame, yx_nm = recent.frame[~held_out], recent.yx_nm[~held_out]
-    used = _sample(len(frame), round(min(MAX_REGISTERED, MAX_REGISTERED_PER_UM2 * area_um2)))
+    newer = np.flatnonzero(frame >= min(first, now + 1 - REGISTERED_FRAMES))
+    used = newer[_sample(len(newer), round(min(MAX_REGISTERED, MAX_REGISTERED_PER_UM2 * area_um2)))]
     targets, until = recent.yx_nm[held_out], now - 0.5 * (HELD_OUT_FRAMES - 1)
     drawn = (frame >= first) & (frame <= now - HELD_OUT_FRAMES - GAP_FRAMES)
     starts = [first, *(start for span in SPANS if (start := now + 1 - span) > first)]
@@ -193,7 +196,7 @@ def _candidates(
     yield unmoved[0]
     if not moving and not any(_better(shorter, unmoved[0]) for shorter in unmoved[1:]):
         return
-    few = used[::RIGID_SHARE]
+    few = used[_sample(len(used), max(len(used) // RIGID_SHARE, MIN_RIGID))]
     yield from predictions("rigid", register(frame[few], yx_nm[few], now, rigid=True))
     yield from predictions("local", register(frame[used], yx_nm[used], now, rigid=False))
     if moving:

@@ -19,6 +19,7 @@ Reference:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -31,6 +32,7 @@ Floats = NDArray[np.float64]
 
 HISTORY_FRAMES = 200  # older localisations are not used
 ORDERS = 2  # velocity and acceleration
+MAX_GROUP_PER_UM2 = 100.0  # localisations that pairs are sought among; more pairs of each add little
 # Of each pass: largest age difference of a pair in frames, and the radius in nm in which pairs are sought.
 PASSES = ((50.0, 100.0), (100.0, 80.0), (150.0, 70.0))
 RIGID_PASSES = ((50.0, 100.0), (100.0, 80.0), (200.0, 80.0), (200.0, 80.0), (200.0, 80.0))
@@ -42,11 +44,13 @@ ORIENTATIONS = 6
 # Coarse to fine: standard deviations along and across a structure, nm. Where both are equal, orientations are pooled.
 SCALES_NM = ((1500.0, 1500.0), (1000.0, 200.0), (300.0, 120.0))
 ORIENTATION_BLUR = (0.15, 0.7, 0.15)
-RIDGE = 4.0  # weight of the coarser estimate, in units of the mean information of a localisation
-ACCELERATION_RIDGE = 8.0
+# Weight of the coarser estimate for each order, in units of the mean information of a localisation.
+RIDGES = (4.0, 32.0)
 OVER_RELAXATION = 1.2
 MIN_VARIANCE_NM2 = 25.0
 GATE_SHARE = 0.95  # the neighbourhood is cut, so that it is a little narrower than its weights
+MIN_GROUP = 1_000
+EQUATIONS = 3 * ORDERS * (ORDERS + 1) // 2 + 2 * ORDERS
 NEIGHBOURS = 6
 FRAME_NM = 0.5  # nm by which localisations a frame apart count as more distant neighbours
 RASTER_SD_NM = 150.0
@@ -95,9 +99,9 @@ class Registration:
             pixel_nm: camera pixel in the sample.
         """
         height, width = field
-        mean = self.motion.mean(0).reshape(4)
+        mean = self.motion.mean(0).ravel()
         if self.rigid:
-            return np.broadcast_to(mean[:, None, None], (4, height, width)).reshape(2, 2, height, width).copy()
+            return np.broadcast_to(mean[:, None, None], (2 * ORDERS, height, width)).reshape(ORDERS, 2, height, width).copy()
         at = np.floor(self.displaced_nm / pixel_nm).astype(int)
         place = at[:, 0].clip(0, height - 1) * width + at[:, 1].clip(0, width - 1)
         sd = RASTER_SD_NM / pixel_nm
@@ -109,11 +113,11 @@ class Registration:
         count = blurred(None)
         floor = RASTER_FLOOR * float(count.mean())
         maps = [(blurred(part) + floor * own) / (count + floor) for part, own in zip(self._flat.T, mean, strict=True)]
-        return np.stack(maps).reshape(2, 2, height, width)
+        return np.stack(maps).reshape(ORDERS, 2, height, width)
 
     @property
     def _flat(self) -> Floats:
-        return self.motion.reshape(-1, 4)
+        return self.motion.reshape(-1, 2 * ORDERS)
 
     def _nearest(self, frame: Floats, yx_nm: Floats) -> Floats:
         """Take the median motion of the nearest localisations used."""
@@ -144,22 +148,24 @@ def register(frame: Floats, yx_nm: Floats, now: int, *, rigid: bool) -> Registra
     powers = _powers(now - frame)
     motion = np.zeros((len(frame), ORDERS, 2))
     at = yx_nm.copy()
+    area_um2 = float(np.prod(np.ptp(yx_nm, axis=0))) * 1e-6
+    groups = math.ceil(len(frame) / max(MAX_GROUP_PER_UM2 * area_um2, MIN_GROUP))
     cells = tuple(int(n) + 2 for n in yx_nm.max(0).clip(0) / GRID_NM)
     coefficients = np.zeros((ORIENTATIONS, *cells, 2 * ORDERS))
     for longest, radius in RIGID_PASSES if rigid else PASSES:
-        equations, angle = _equations(at, frame, powers, longest, radius)
+        equations, angle = _grouped_equations(at, frame, powers, longest, radius, groups)
         whole = equations.sum(0)
         if not whole[0] > 0:  # no pairs
             break
-        ridge = RIDGE * whole[0] / len(frame)
-        step = _solved(whole, 1e-6 * whole[0], np.zeros(2 * ORDERS))
+        ridges = np.repeat(RIDGES, 2) * whole[0] / len(frame)
+        step = _solved(whole, 1e-6 * ridges, np.zeros(2 * ORDERS))
         if rigid:
             motion = motion + step.reshape(ORDERS, 2)
         else:
             place = _Places(at, angle, cells)
             gathered = place.gather(equations)
             for along, across in SCALES_NM:
-                step = _solved(_smooth(gathered, along, across), ridge, step)
+                step = _solved(_smooth(gathered, along, across), ridges, step)
             coefficients = coefficients + OVER_RELAXATION * step
             motion = place.at(coefficients).reshape(-1, ORDERS, 2)
         at = yx_nm + displacement(motion, now - frame)
@@ -168,11 +174,26 @@ def register(frame: Floats, yx_nm: Floats, now: int, *, rigid: bool) -> Registra
 
 def _powers(age: Floats) -> Floats:
     u = age / HISTORY_FRAMES
-    return np.stack([u, u * u], -1)
+    return np.stack([u ** (order + 1) for order in range(ORDERS)], -1)
 
 
 def _space_time(frame: Floats, yx_nm: Floats) -> Floats:
     return np.column_stack([yx_nm, FRAME_NM * frame])
+
+
+def _grouped_equations(
+    at: Floats, frame: Floats, powers: Floats, longest: float, radius: float, groups: int
+) -> tuple[Floats, Floats]:
+    """Set up normal equations of pairs within groups of localisations.
+
+    A localisation's own error is in all of its pairs, so a few tell nearly as much as all of them, at a cost in
+    proportion to their number. Localisations are dealt out in turn: each group is of the whole time.
+    """
+    equations, angle = np.zeros((len(at), EQUATIONS)), np.zeros(len(at))
+    for first in range(groups):
+        own = slice(first, None, groups)
+        equations[own], angle[own] = _equations(at[own], frame[own], powers[own], longest, radius)
+    return equations, angle
 
 
 def _equations(at: Floats, frame: Floats, powers: Floats, longest: float, radius: float) -> tuple[Floats, Floats]:
@@ -249,7 +270,7 @@ def _precision(scatter: list[Floats], angle: Floats, gate: float) -> tuple[tuple
     return turned(c[0] * p[0] ** 2, c[1] * p[1] ** 2), turned(p[0], p[1])
 
 
-def _solved(equations: Floats, ridge: float, prior: Floats) -> Floats:
+def _solved(equations: Floats, ridges: Floats, prior: Floats) -> Floats:
     """Solve normal equations (..., 13) with a prior for what they leave open.
 
     Returns:
@@ -264,9 +285,8 @@ def _solved(equations: Floats, ridge: float, prior: Floats) -> Floats:
             for i, j in ((first, second), (second, first)):
                 matrix[..., 2 * i, 2 * j], matrix[..., 2 * i, 2 * j + 1] = yy, yx
                 matrix[..., 2 * i + 1, 2 * j], matrix[..., 2 * i + 1, 2 * j + 1] = yx, xx
-    weights = ridge * np.repeat([1.0, ACCELERATION_RIDGE], 2)
-    right = equations[..., column:] + weights * prior
-    solved: Floats = np.linalg.solve(matrix + np.diag(weights), right[..., None])[..., 0]
+    right = equations[..., column:] + ridges * prior
+    solved: Floats = np.linalg.solve(matrix + np.diag(ridges), right[..., None])[..., 0]
     return solved
 
 

@@ -4,7 +4,8 @@ Frames are put into segments of some hundred localisations. Localisations of one
 lie apart by the drift in between and by noise, so every pair of segments that shares structure measures a difference.
 All differences are solved for together: pairwise steps alone would walk away at random. The neighbourhood in which
 pairs are sought shrinks as the curve improves, and its pull towards no drift is undone as in
-`selfstorm.stream.registration`.
+`selfstorm.stream.registration`. The curve is smoothed as strongly as the differences ask for
+(`selfstorm.stream.drift_smoothing`), so that segments may be short.
 
 Reference:
     The displacements of nearest pairs: NP-Cloud, Nature Communications (2025). All segments at once: Wang et al., Opt.
@@ -20,22 +21,29 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from selfstorm.stream.drift_smoothing import SmoothedDrift, smoothed
+
 Floats = NDArray[np.float64]
 
-MIN_A_SEGMENT = 250  # localisations
-MIN_SEGMENT_FRAMES = 5
-MAX_SEGMENTS = 400
+MIN_SEGMENT_FRAMES = 3
+MIN_COARSE, MAX_COARSE_SEGMENTS = 120, 200  # localisations of a segment that a first curve is found with
+MIN_FINE, MAX_FINE_SEGMENTS = 60, 400
 # Of each pass: radius in nm in which pairs are sought, and localisations used; each pass has others.
-PASSES = ((150.0, 12_000), (110.0, 12_000), (80.0, 12_000), (70.0, 12_000), (60.0, 24_000), (60.0, 24_000))
+COARSE_PASSES = ((150.0, 12_000), (110.0, 12_000))
+FINE_PASSES = ((80.0, 12_000), (70.0, 24_000), (60.0, 96_000))
+PAIRS_EACH = 24  # of a localisation, about: more of them tell little, as its own error is in all
+MIN_GROUP = 2_000
 WALK_RADIUS_NM = 150.0
 WALK_STEPS = 8
 REFERENCE_SEGMENTS = 6  # before a segment, that its first estimate is found from
 RADIUS_SDS = 1.6
 GATE_SHARE = 0.95
-SMOOTHNESS = 0.1  # of the curve, in units of the mean information of a segment
+TIES = 0.02  # between neighbouring segments, in units of the mean information of one
 PAIRS_TOGETHER = 2_000_000
 MIN_VARIANCE_NM2 = 25.0
 OVER_RELAXATION = 1.1
+MIN_GATE_NM = 40.0  # standard deviation of the neighbourhood that shifts are found in
+VELOCITY_MEMORY = 0.5  # share of the velocity so far in that of the first curve
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,25 @@ class DriftCurve:
         return np.stack([np.interp(frame, self.frame, self.yx_nm[:, axis]) for axis in (0, 1)], -1)
 
 
+@dataclass(frozen=True)
+class DriftMeasurements:
+    """Drift of segments, not smoothed.
+
+    Attributes:
+        frame: (S,) middles of the segments, rising.
+        yx_nm: (S, 2) where the sample is.
+        variance_nm2: (S, 2) of its errors, up to a common factor.
+    """
+
+    frame: Floats
+    yx_nm: Floats
+    variance_nm2: Floats
+
+    def curve(self, first: float, last: float) -> DriftCurve:
+        """Smooth the measurements, and extrapolate to two frames."""
+        return with_ends(smoothed(self.frame, self.yx_nm, self.variance_nm2), first, last)
+
+
 def estimate_drift(frame: Floats, yx_nm: Floats) -> DriftCurve:
     """Estimate the drift of a recording from its localisations.
 
@@ -67,24 +94,85 @@ def estimate_drift(frame: Floats, yx_nm: Floats) -> DriftCurve:
     Returns:
         A curve; without knots where there are too few localisations for two segments.
     """
-    edges = _edges(frame) if len(frame) else frame
-    if len(edges) < 3:
+    measured = measure_drift(frame, yx_nm)
+    if measured is None:
         return DriftCurve(np.zeros(0), np.zeros((0, 2)))
-    segment = (np.searchsorted(edges, frame, side="right") - 1).clip(0, len(edges) - 2)
-    count = len(edges) - 1
-    middle = np.bincount(segment, frame, count) / np.bincount(segment, minlength=count).clip(1)
-    drift = _walked(segment, yx_nm, count)
-    for number, (radius, at_most) in enumerate(PASSES):
-        used = _sample(len(frame), at_most, number)
-        drift = drift + OVER_RELAXATION * _improvement(segment[used], yx_nm[used] - drift[segment[used]], count, radius)
-    return DriftCurve(middle, drift - drift[0])
+    curve = measured.curve(frame[0], frame[-1])
+    return DriftCurve(curve.frame, curve.yx_nm - curve.yx_nm[0])
 
 
-def _edges(frame: Floats) -> Floats:
-    """Choose the first frames of the segments, and the end of the last."""
-    first, end = frame[0], frame[-1] + 1
-    wanted = min(len(frame) // MIN_A_SEGMENT, int((end - first) // MIN_SEGMENT_FRAMES), MAX_SEGMENTS)
-    return np.linspace(first, end, max(wanted, 1) + 1)
+def measure_drift(frame: Floats, yx_nm: Floats) -> DriftMeasurements | None:
+    """Measure the drift of segments of a recording.
+
+    Args:
+        frame: (E,) numbers of the localisations' frames, ascending.
+        yx_nm: (E, 2) positions.
+
+    Returns:
+        None where there are too few localisations for two segments.
+    """
+    segments = _Segments.of(frame, MIN_COARSE, MAX_COARSE_SEGMENTS)
+    if segments is None:
+        return None
+    measured, curve, number = None, DriftCurve(segments.middle, _walked(segments, frame, yx_nm)), 0
+    for passes, least, most in (
+        (COARSE_PASSES, MIN_COARSE, MAX_COARSE_SEGMENTS),
+        (FINE_PASSES, MIN_FINE, MAX_FINE_SEGMENTS),
+    ):
+        segments = _Segments.of(frame, least, most) or segments
+        for radius, at_most in passes:
+            used = _sample(len(frame), at_most, number)
+            at = yx_nm[used] - curve.at(frame[used])
+            step, variance = _improvement(segments.number[used], at, len(segments.middle), radius)
+            drift = curve.at(segments.middle) + OVER_RELAXATION * step
+            measured = DriftMeasurements(segments.middle, drift, variance)
+            curve = measured.curve(frame[0], frame[-1])
+            number += 1
+    return measured
+
+
+def with_ends(drift: SmoothedDrift, first: float, last: float) -> DriftCurve:
+    """Return the curve of a smoothed drift, extrapolated to two frames."""
+    frame, yx_nm = drift.frame, drift.yx_nm
+    if first < frame[0]:
+        frame, yx_nm = np.append(first, frame), np.concatenate([drift.at(first)[None], yx_nm])
+    if last > frame[-1]:
+        frame, yx_nm = np.append(frame, last), np.concatenate([yx_nm, drift.at(last)[None]])
+    return DriftCurve(frame, yx_nm)
+
+
+@dataclass(frozen=True)
+class _Segments:
+    """Division of localisations by time.
+
+    Attributes:
+        number: (E,) segment of each localisation.
+        middle: (S,) mean frame of each segment.
+    """
+
+    number: NDArray[np.intp]
+    middle: Floats
+
+    @classmethod
+    def of(cls, frame: Floats, least: int, most: int) -> _Segments | None:
+        """Divide frames evenly; None where there are not two segments.
+
+        Args:
+            frame: (E,) of each localisation, ascending.
+            least: localisations of a segment, on average.
+            most: segments.
+        """
+        if not len(frame):
+            return None
+        first, end = frame[0], frame[-1] + 1
+        count = min(len(frame) // least, int((end - first) // MIN_SEGMENT_FRAMES), most)
+        if count < 2:
+            return None
+        edges = np.linspace(first, end, count + 1)
+        number = (np.searchsorted(edges, frame, side="right") - 1).clip(0, count - 1)
+        filled, number = np.unique(number, return_inverse=True)
+        each = np.bincount(number, minlength=len(filled))
+        return cls(number.reshape(-1), np.bincount(number.reshape(-1), frame, len(filled)) / each)
 
 
 def _sample(count: int, at_most: int, number: int) -> NDArray[np.intp]:
@@ -94,97 +182,158 @@ def _sample(count: int, at_most: int, number: int) -> NDArray[np.intp]:
     return np.sort(np.random.default_rng(number).choice(count, at_most, replace=False))
 
 
-def _walked(segment: NDArray[np.intp], yx_nm: Floats, count: int) -> Floats:
+def _walked(segments: _Segments, frame: Floats, yx_nm: Floats) -> Floats:
     """Find a first curve: each segment against those just before it."""
-    drift = np.zeros((count, 2))
-    starts = np.searchsorted(segment, np.arange(count + 1))
+    count, middle = len(segments.middle), segments.middle
+    drift, velocity = np.zeros((count, 2)), np.zeros(2)
+    starts = np.searchsorted(segments.number, np.arange(count + 1))
+    at = yx_nm.copy()  # moved back by the drift so far, also within a segment
     for number in range(1, count):
-        before = slice(starts[max(0, number - REFERENCE_SEGMENTS)], starts[number])
-        reference = yx_nm[before] - drift[segment[before]]
-        drift[number] = drift[number - 1]
-        own = yx_nm[starts[number] : starts[number + 1]]
-        drift[number] += shift_between(reference, own - drift[number])
+        reference = cKDTree(at[starts[max(0, number - REFERENCE_SEGMENTS)] : starts[number]])
+        own = slice(starts[number], starts[number + 1])
+        gap = middle[number] - middle[number - 1]
+        expected = drift[number - 1] + gap * velocity
+        drift[number] = expected + shift_between(reference, yx_nm[own] - expected)[0]
+        velocity = VELOCITY_MEMORY * velocity + (1 - VELOCITY_MEMORY) * (drift[number] - drift[number - 1]) / gap
+        at[own] = yx_nm[own] - drift[number] - (frame[own] - middle[number])[:, None] * velocity
     return drift
 
 
-def shift_between(reference: Floats, found: Floats, radius: float = WALK_RADIUS_NM) -> Floats:
-    """Find the shift (2,) in nm from reference localisations to others.
+def shift_between(
+    reference: cKDTree, found: Floats, radius: float = WALK_RADIUS_NM, steps: int = WALK_STEPS
+) -> tuple[Floats, Floats]:
+    """Find the shift in nm from reference localisations to others.
 
     The mean displacement of the pairs in a neighbourhood, corrected for its pull towards none; repeated around the
     shift so far.
 
     Args:
-        reference: (R, 2) nm.
+        reference: tree of (R, 2) nm.
         found: (N, 2) nm.
         radius: of the neighbourhood, nm; shifts up to it are found.
+        steps: repetitions, while the neighbourhood shrinks.
+
+    Returns:
+        (2,) nm, and the variances of its error, (2,) nm^2, infinite where nothing can be compared.
     """
-    shift = np.zeros(2)
-    if not len(found) or not len(reference):
-        return shift
-    tree = cKDTree(reference)
+    shift, variance = np.zeros(2), np.full(2, np.inf)
+    if not len(found) or not reference.n:
+        return shift, variance
     sd = radius / RADIUS_SDS
-    for step in range(WALK_STEPS):
-        near = cKDTree(found - shift).sparse_distance_matrix(tree, RADIUS_SDS * sd, output_type="coo_matrix")
+    for step in range(steps):
+        near = cKDTree(found - shift).sparse_distance_matrix(reference, RADIUS_SDS * sd, output_type="coo_matrix")
         if not near.nnz:
             break
-        apart = found[near.row] - shift - reference[near.col]
+        d = found[near.row] - shift - reference.data[near.col]
         weight = np.exp(-0.5 * (near.data / sd) ** 2)
-        information, pull = _information(apart, weight, sd)
-        ridge = 1e-9 * np.trace(information) + 1e-12
-        shift = shift + np.linalg.solve(information + ridge * np.eye(2), pull)
-        sd = max(0.8 * sd, 40.0) if step < WALK_STEPS - 1 else sd
-    return shift
+        sums = _moments(near.row, d, weight, len(found))
+        information, precision = _precisions(sums, sd)
+        share = 1 / sums[0].clip(1.0)
+        mean = np.stack([np.bincount(near.row, weight * d[:, axis], len(found)) for axis in (0, 1)], -1)
+        whole = np.einsum("n,nij->ij", share * sums[0], information)
+        whole += (1e-9 * np.trace(whole) + 1e-12) * np.eye(2)
+        shift = shift + np.linalg.solve(whole, np.einsum("n,nij,nj->i", share, precision, mean))
+        variance = np.linalg.inv(whole).diagonal()
+        sd = max(0.8 * sd, MIN_GATE_NM) if step < steps - 1 else sd
+    return shift, variance
 
 
-def _information(apart: Floats, weight: Floats, sd: float) -> tuple[Floats, Floats]:
-    """Return the information (2, 2) on a shift and its right side (2,).
+def _moments(of: NDArray[np.intp], d: Floats, weight: Floats, count: int) -> Floats:
+    """Sum weights and products of displacements, (4, count).
 
-    See `selfstorm.stream.registration._precision` for the algebra.
+    Args:
+        of: (P,) localisation that each pair belongs to.
+        d: (P, 2) displacements.
+        weight: (P,).
+        count: of localisations.
     """
-    scatter = (apart * weight[:, None]).T @ apart / weight.sum()
+    d_y, d_x = d.T
+    products = (weight, weight * d_y * d_y, weight * d_y * d_x, weight * d_x * d_x)
+    return np.stack([np.bincount(of, values, count) for values in products])
+
+
+def _precisions(sums: Floats, sd: float) -> tuple[Floats, Floats]:
+    """Return the information of a pair and its pull, matrices (E, 2, 2) each.
+
+    See `selfstorm.stream.registration._precision` for the algebra. A pair that tells nothing is added to those of a
+    localisation: few of them are alike by chance.
+
+    Args:
+        sums: (4, E) of each localisation's pairs, see `_moments`.
+        sd: of the neighbourhood, nm.
+    """
+    gate = GATE_SHARE * sd**2
+    yy, yx, xx = sums[1:]
+    count = sums[0] + 1
+    scatter = np.stack(
+        [np.stack([(yy + gate) / count, yx / count], -1), np.stack([yx / count, (xx + gate) / count], -1)], -2
+    )
     variance, axes = np.linalg.eigh(scatter)
     variance = variance.clip(MIN_VARIANCE_NM2)
-    precision = (1 / variance - 1 / (GATE_SHARE * sd**2)).clip(0)
-    information = (axes * (variance * precision**2)) @ axes.T * weight.sum()
-    return information, (axes * precision) @ axes.T @ (apart * weight[:, None]).sum(0)
+    precision = (1 / variance - 1 / gate).clip(0)
+    turned = axes.transpose(0, 2, 1)
+    return (axes * (variance * precision**2)[:, None]) @ turned, (axes * precision[:, None]) @ turned
 
 
-def _improvement(segment: NDArray[np.intp], at: Floats, count: int, radius: float) -> Floats:
-    """Solve for what is left of the drift, (segments, 2) nm.
+def _improvement(segment: NDArray[np.intp], at: Floats, count: int, radius: float) -> tuple[Floats, Floats]:
+    """Solve for what is left of the drift.
 
     Args:
         segment: (E,) of each localisation.
         at: (E, 2) nm, moved back by the drift so far.
         count: number of segments.
         radius: of the neighbourhood, nm.
+
+    Returns:
+        (segments, 2) nm, and the variances of each segment against all others, (segments, 2) nm^2.
     """
-    sd = radius / RADIUS_SDS
-    matrices = _local_precisions(at, radius, sd)
     system, right = np.zeros((2, 2, count, count)), np.zeros((2, count))
+    groups = _groups(at, radius)
+    for first in range(groups):
+        _add_pairs(system, right, segment[first::groups], at[first::groups], radius)
+    for i in (0, 1):
+        for j in (0, 1):
+            system[i, j] += system[i, j].T
+            np.fill_diagonal(system[i, j], -system[i, j].sum(1))
+    own = np.diagonal(system, axis1=2, axis2=3).transpose(2, 0, 1)
+    mean = float(np.trace(own, axis1=1, axis2=2).mean()) / 2
+    if not mean > 0:
+        return np.zeros((count, 2)), np.full((count, 2), np.inf)
+    # A small pull of each segment to its neighbours, and of all of them to no change.
+    ties = TIES * mean * _second_differences(count) + 1e-6 * mean * np.eye(count)
+    whole = np.block([[system[0, 0] + ties, system[0, 1]], [system[1, 0], system[1, 1] + ties]])
+    solved: Floats = np.linalg.solve(whole, right.ravel()).reshape(2, count).T
+    variance = np.linalg.inv(own + 1e-6 * mean * np.eye(2)).diagonal(axis1=1, axis2=2)
+    return solved, variance
+
+
+def _groups(at: Floats, radius: float) -> int:
+    """Choose the number of groups among which pairs are sought."""
+    some = at[:: -(-len(at) // MIN_GROUP)]
+    tree = cKDTree(some)
+    pairs_each = (int(tree.count_neighbors(tree, radius)) / len(some) - 1) * len(at) / len(some)
+    return int(np.clip(pairs_each / PAIRS_EACH, 1, max(len(at) // MIN_GROUP, 1)))
+
+
+def _add_pairs(system: Floats, right: Floats, segment: NDArray[np.intp], at: Floats, radius: float) -> None:
+    """Add the equations of all pairs in a group of localisations.
+
+    Each localisation counts once, however many pairs it has.
+    """
+    sd, count = radius / RADIUS_SDS, right.shape[1]
+    information, precision, share = _local_precisions(at, radius, sd)
     for one, other in _pairs(at, radius):
         apart = segment[one] != segment[other]
         one, other = one[apart], other[apart]
         d = at[other] - at[one]
-        weight = np.exp(-0.5 * (d**2).sum(1) / sd**2)
-        info = 0.5 * (matrices[0][one] + matrices[0][other]) * weight[:, None, None]
-        pull = np.einsum("nij,nj->ni", 0.5 * (matrices[1][one] + matrices[1][other]) * weight[:, None, None], d)
+        weight = np.exp(-0.5 * (d**2).sum(1) / sd**2) * (share[one] + share[other])
+        info = 0.5 * (information[one] + information[other]) * weight[:, None, None]
+        pull = np.einsum("nij,nj->ni", 0.5 * (precision[one] + precision[other]) * weight[:, None, None], d)
         a, b = segment[one], segment[other]
         for i in (0, 1):
             right[i] += np.bincount(b, pull[:, i], count) - np.bincount(a, pull[:, i], count)
             for j in (0, 1):
                 system[i, j] -= np.bincount(a * count + b, info[:, i, j], count**2).reshape(count, count)
-    for i in (0, 1):
-        for j in (0, 1):
-            system[i, j] += system[i, j].T
-            np.fill_diagonal(system[i, j], -system[i, j].sum(1))
-    diagonal = 0.5 * (system[0, 0].diagonal() + system[1, 1].diagonal())
-    if not diagonal.sum() > 0:
-        return np.zeros((count, 2))
-    # A small pull of each segment to its neighbours, and of all of them to no change.
-    ties = SMOOTHNESS * diagonal.mean() * _second_differences(count) + 1e-6 * diagonal.mean() * np.eye(count)
-    whole = np.block([[system[0, 0] + ties, system[0, 1]], [system[1, 0], system[1, 1] + ties]])
-    solved: Floats = np.linalg.solve(whole, right.ravel()).reshape(2, count).T
-    return solved
 
 
 def _pairs(at: Floats, radius: float) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
@@ -195,26 +344,18 @@ def _pairs(at: Floats, radius: float) -> Iterator[tuple[NDArray[np.intp], NDArra
         yield part[:, 0], part[:, 1]
 
 
-def _local_precisions(at: Floats, radius: float, sd: float) -> tuple[Floats, Floats]:
+def _local_precisions(at: Floats, radius: float, sd: float) -> tuple[Floats, Floats, Floats]:
     """Return information and pull matrices around each localisation.
 
     Returns:
-        (E, 2, 2) each; see `_information`.
+        (E, 2, 2) each, see `_precisions`; and (E,) the share of a localisation in each of its pairs.
     """
     sums = np.zeros((4, len(at)))
     for one, other in _pairs(at, radius):
-        d_y, d_x = (at[other] - at[one]).T
-        weight = np.exp(-0.5 * (d_y**2 + d_x**2) / sd**2)
-        for row, values in enumerate((weight, weight * d_y * d_y, weight * d_y * d_x, weight * d_x * d_x)):
-            sums[row] += np.bincount(one, values, len(at)) + np.bincount(other, values, len(at))
-    yy, yx, xx = sums[1:] / sums[0].clip(1e-9)
-    scatter = np.stack([np.stack([yy, yx], -1), np.stack([yx, xx], -1)], -2)
-    variance, axes = np.linalg.eigh(scatter)
-    variance = variance.clip(MIN_VARIANCE_NM2)
-    precision = (1 / variance - 1 / (GATE_SHARE * sd**2)).clip(0)
-    precision[sums[0] < 1e-9] = 0
-    turned = axes.transpose(0, 2, 1)
-    return (axes * (variance * precision**2)[:, None]) @ turned, (axes * precision[:, None]) @ turned
+        d = at[other] - at[one]
+        weight = np.exp(-0.5 * (d**2).sum(1) / sd**2)
+        sums += _moments(one, d, weight, len(at)) + _moments(other, d, weight, len(at))
+    return *_precisions(sums, sd), 1 / sums[0].clip(1.0)
 
 
 def _second_differences(count: int) -> Floats:

@@ -101,7 +101,11 @@ class Registration:
         height, width = field
         mean = self.motion.mean(0).ravel()
         if self.rigid:
-            return np.broadcast_to(mean[:, None, None], (2 * ORDERS, height, width)).reshape(ORDERS, 2, height, width).copy()
+            return (
+                np.broadcast_to(mean[:, None, None], (2 * ORDERS, height, width))
+                .reshape(ORDERS, 2, height, width)
+                .copy()
+            )
         at = np.floor(self.displaced_nm / pixel_nm).astype(int)
         place = at[:, 0].clip(0, height - 1) * width + at[:, 1].clip(0, width - 1)
         sd = RASTER_SD_NM / pixel_nm

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from scipy.spatial import cKDTree
 
 from selfstorm.commands.drift_file import DriftFile
 from selfstorm.errors import InputError
@@ -10,6 +11,7 @@ from selfstorm.localizations import Localizations
 from selfstorm.simulation.movie import Movie
 from selfstorm.simulation.scene import Scene
 from selfstorm.stream.drift import DriftCurve, estimate_drift, shift_between
+from selfstorm.stream.drift_smoothing import smoothed
 
 FRAMES, PRECISION_NM = 600, 15.0
 
@@ -45,18 +47,48 @@ def thermal_step():
 
 
 @pytest.mark.parametrize("drift", [linear, random_walk, thermal_step], ids=lambda drift: drift.__name__)
-def test_three_nanometres_of_a_drift_are_left_at_forty_localisations_a_frame(drift):
-    assert left_nm(drift(), estimate_drift(*recording(drift(), 40))) < 3.0
+def test_less_than_two_nanometres_of_a_drift_are_left_at_forty_localisations_a_frame(drift):
+    assert left_nm(drift(), estimate_drift(*recording(drift(), 40))) < 1.5
 
 
 def test_a_sample_at_rest_has_no_drift():
     rest = np.zeros((FRAMES, 2))
-    assert left_nm(rest, estimate_drift(*recording(rest, 40))) < 3.0
+    assert left_nm(rest, estimate_drift(*recording(rest, 40))) < 1.0
 
 
-def test_a_drift_of_a_micron_is_followed():
+@pytest.mark.parametrize(("a_frame", "left"), [(40, 1.0), (5, 3.0)])
+def test_a_drift_of_a_micron_is_followed(a_frame, left):
     drift = np.arange(FRAMES)[:, None] * [2.0, 0.0]
-    assert left_nm(drift, estimate_drift(*recording(drift, 40))) < 4.0
+    assert left_nm(drift, estimate_drift(*recording(drift, a_frame))) < left
+
+
+def measured(drift_nm, sd_nm, seed=0):
+    """Measurements of every fifth frame, (frame, nm, nm^2)."""
+    frame = np.arange(0.0, len(drift_nm), 5.0)
+    noise = np.random.default_rng(seed).normal(0, sd_nm, (len(frame), 2))
+    return frame, drift_nm[::5] + noise, np.full((len(frame), 2), sd_nm**2)
+
+
+@pytest.mark.parametrize(
+    ("drift", "left"), [(linear, 0.3), (thermal_step, 0.5), (random_walk, 0.7)], ids=["linear", "thermal", "walk"]
+)
+def test_a_curve_is_smoothed_as_strongly_as_it_is_smooth(drift, left):
+    frame, found, variance = measured(drift(), 5.0)
+    error = smoothed(frame, found, variance).yx_nm - drift()[::5]
+    assert np.sqrt((error**2).mean()) < left * 5.0
+
+
+def test_the_scale_of_the_errors_is_found_and_a_curve_goes_on_at_its_velocity():
+    frame, found, variance = measured(linear(), 5.0)
+    drift = smoothed(frame, found, variance / 4)
+    np.testing.assert_allclose(drift.velocity_nm[-1], [0.5, -0.3], atol=0.03)
+    np.testing.assert_allclose(drift.at(frame[-1] + 20) - drift.yx_nm[-1], [10, -6], atol=0.6)
+
+
+def test_a_measurement_that_tells_nothing_changes_nothing():
+    frame, found, variance = measured(linear(), 1.0)
+    found[60], variance[60] = 500.0, np.inf
+    np.testing.assert_allclose(smoothed(frame, found, variance).yx_nm[60], linear()[300], atol=1.0)
 
 
 def test_too_few_localisations_give_no_curve():
@@ -80,12 +112,14 @@ def test_a_curve_is_interpolated_and_held_at_its_ends():
 def test_the_shift_between_two_samplings_of_a_structure_is_found():
     frame, at = recording(np.zeros((40, 2)), 100)
     moved = at[frame >= 20] + [35.0, -50.0]
-    np.testing.assert_allclose(shift_between(at[frame < 20], moved), [35.0, -50.0], atol=4.0)
+    np.testing.assert_allclose(shift_between(cKDTree(at[frame < 20]), moved)[0], [35.0, -50.0], atol=4.0)
 
 
 def test_nothing_to_compare_gives_no_shift():
-    assert not shift_between(np.zeros((0, 2)), np.ones((3, 2))).any()
-    assert not shift_between(np.zeros((2, 2)), np.full((3, 2), 1e6)).any()
+    for reference, found in ((np.zeros((0, 2)), np.ones((3, 2))), (np.zeros((2, 2)), np.full((3, 2), 1e6))):
+        shift, variance = shift_between(cKDTree(reference), found)
+        assert not shift.any()
+        assert np.isinf(variance).all()
 
 
 def table(frame, yx_nm):

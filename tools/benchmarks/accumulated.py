@@ -106,7 +106,7 @@ def follow(sample: str, seed: int, frames: int, side: int, every: int, device: s
                 (round(long_one.pearson, 4), round(long_one.gt_frc_nm, 1)),
                 accumulation.resolution_nm(),
                 crossing_period_nm(picture.astype(np.float64), dyes, cell_nm, TRUE_CORRELATION),
-                float(np.sqrt((error - error.mean(0)) ** 2).mean()),
+                float(np.sqrt(((error - error.mean(0)) ** 2).mean())),
             )
         )
         click.echo(line(moments[-1]))

@@ -5,7 +5,7 @@ to those so far, at the cost of a stride however long it goes on. The picture is
 is (`selfstorm.stages.rendering`). It begins anew where the scene changes.
 
 Its resolution is that of the earlier against the later half. Both were found with one density, which makes halves agree
-in what is not there. By how much is measured whenever the claims on a window are checked
+in what is not there. How large that error is, is measured whenever the claims on a window are checked
 (`selfstorm.stream.claims`): there the same frames are halved with one density and with two.
 """
 
@@ -46,8 +46,8 @@ class Accumulation:
         crowding: Mean crowding of the localisations.
         drift: Of the sample.
         spans: Localisations of a part of the field over time.
-        checks: Number of comparisons that `optimism` is the mean of.
-        optimism: Mean logarithm of how much too fine halves with one density claim to be.
+        checks: Number of comparisons that `shared_nm2` is the mean of.
+        shared_nm2: Mean square of what halves with one density hide, the error that both have.
         first_frames: Fingerprints of the first frames.
         repeats: True from where frames came again; nothing more is added.
         offset: Added to the stream's frame numbers, so that they rise from stream to stream.
@@ -64,7 +64,7 @@ class Accumulation:
     drift: LiveDrift = field(default_factory=LiveDrift)
     spans: SpanCounts | None = None
     checks: int = 0
-    optimism: float = 0.0
+    shared_nm2: float = 0.0
     first_frames: tuple[int, ...] = ()
     repeats: bool = False
     offset: int = 0
@@ -96,12 +96,14 @@ class Accumulation:
         """
         if honest_nm is None or one_density_nm is None:
             return self
-        ratio = max(math.log(honest_nm / one_density_nm), 0.0)
+        shared = max(honest_nm**2 - one_density_nm**2, 0.0)
         checks = self.checks + 1
-        return replace(self, checks=checks, optimism=self.optimism + (ratio - self.optimism) / checks)
+        return replace(self, checks=checks, shared_nm2=self.shared_nm2 + (shared - self.shared_nm2) / checks)
 
     def resolution_nm(self) -> float | None:
         """Return the resolution of the structure in the accumulated picture.
+
+        Noise averages out over the frames; the error that both halves share stays, and its square is added.
 
         Returns:
             None where it is no finer than the PSF, and before claims on a window were checked.
@@ -109,7 +111,7 @@ class Accumulation:
         if self.spans is None or not self.checks:
             return None
         claimed = self.spans.resolution_nm()
-        return None if claimed is None else claimed * math.exp(self.optimism)
+        return None if claimed is None else math.hypot(claimed, math.sqrt(self.shared_nm2))
 
     @property
     def drift_nm(self) -> tuple[float, float] | None:

@@ -25,7 +25,7 @@ def accumulation_tensors(accumulation: Accumulation) -> dict[str, Tensor]:
     if one.drawn is None or one.maps is None or spans is None:
         return {}
     curve, drift = one.drift.curve, one.drift
-    facts = (one.frames, one.emitters, one.crowding, one.checks, one.optimism, one.repeats, one.scene)
+    facts = (one.frames, one.emitters, one.crowding, one.checks, one.shared_nm2, one.repeats, one.scene)
     parts = {
         "drawn": one.drawn.cpu().clone(),
         "maps": one.maps.cpu().clone(),
@@ -66,7 +66,7 @@ def accumulation_from(tensors: Mapping[str, Tensor], grid: Grid, scale: int, dev
 
 
 def _restored(own: Mapping[str, Tensor], grid: Grid, device: torch.device) -> Accumulation:
-    frames, emitters, crowding, checks, optimism, repeats, scene = own["facts"].tolist()
+    frames, emitters, crowding, checks, shared_nm2, repeats, scene = own["facts"].tolist()
     curve, reference = own["curve"].numpy(), own["reference"].numpy()
     counts, span_frames = own["spans"].numpy(), own["span_frames"].tolist()
     part, names = own["part"].tolist(), own["first_frames"].tolist()
@@ -76,7 +76,7 @@ def _restored(own: Mapping[str, Tensor], grid: Grid, device: torch.device) -> Ac
     )
     right = (
         own["maps"].shape == grid.cells,
-        min(frames, emitters, checks, scene) >= 0 and frames > 0 and crowding > 0,
+        min(frames, emitters, checks, shared_nm2, scene) >= 0 and frames > 0 and crowding > 0,
         curve.ndim == 2 and curve.shape[1] == 3 and len(curve) <= MAX_KNOTS and bool((np.diff(curve[:, 0]) > 0).all()),
         reference.ndim == 2 and reference.shape[1] == 3 and len(reference) <= MAX_REFERENCE,
         len(part) == 4 and min(part) >= 0 and part[2] <= grid.height * grid.pixel_nm + 1,
@@ -98,7 +98,7 @@ def _restored(own: Mapping[str, Tensor], grid: Grid, device: torch.device) -> Ac
         drift=drift,
         spans=spans,
         checks=int(checks),
-        optimism=optimism,
+        shared_nm2=shared_nm2,
         first_frames=tuple(names),
         repeats=bool(repeats),
         scene=int(scene),

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from selfstorm.stream.drift import WALK_RADIUS_NM, DriftCurve, DriftMeasurements, measure_drift, shift_between
+from selfstorm.stream.drift import DriftCurve, DriftMeasurements, measure_drift
+from selfstorm.stream.drift_pairs import SHIFT_RADIUS_NM, shift_between
 
 Floats = NDArray[np.float64]
 
@@ -24,11 +25,12 @@ MIN_SEGMENT = 60  # localisations
 MAX_SEGMENTS_AT_ONCE = 6
 FULL_WEIGHT = 100  # localisations; the shift of fewer counts in proportion
 MAX_TOGETHER = 250  # that are set against the others: more add precision that nothing needs
+MAX_PAIRS = 100_000
 MAX_RECENT = 64  # measurements that the curve is smoothed anew from
 MAX_KNOTS = 4_096  # of the curve; beyond them, its older half keeps every second
 RADIUS_NM, SEGMENT_RADIUS_NM = 100.0, 80.0
 SEGMENT_STEPS = 4
-NEW_STREAM_RADIUS_NM = 2 * WALK_RADIUS_NM  # the sample may have moved while no frames came
+NEW_STREAM_RADIUS_NM = 2 * SHIFT_RADIUS_NM  # the sample may have moved while no frames came
 
 
 def _no_points() -> Floats:
@@ -97,8 +99,8 @@ class LiveDrift:
         """Measure new localisations in segments, after those so far."""
         expected = self._expected(frame)
         at, before = yx_nm - expected, _no_measurements() if self.interrupted else self.recent
-        reference = cKDTree(self.reference_nm if len(self.reference_nm) >= MIN_REFERENCE else _no_points())
         radius = NEW_STREAM_RADIUS_NM if self.interrupted else RADIUS_NM
+        reference = self._reference(_some(at), radius)
         offset = min(1.0, len(frame) / FULL_WEIGHT) * shift_between(reference, _some(at), radius)[0]
         middles, drift, variances = [], [], []
         count = max(1, min(len(frame) // MIN_SEGMENT, MAX_SEGMENTS_AT_ONCE))
@@ -118,6 +120,15 @@ class LiveDrift:
             ),
             MAX_RECENT,
         )
+
+    def _reference(self, at: Floats, radius: float) -> cKDTree:
+        """Return the sample of earlier localisations, thinned where many are in reach.
+
+        Empty where there are too few of them.
+        """
+        tree = cKDTree(self.reference_nm if len(self.reference_nm) >= MIN_REFERENCE else _no_points())
+        pairs = int(cKDTree(at).count_neighbors(tree, radius)) if tree.n else 0
+        return tree if pairs <= MAX_PAIRS else cKDTree(self.reference_nm[:: -(-pairs // MAX_PAIRS)])
 
     def _expected(self, frame: Floats) -> Floats:
         """Go on with the curve at its last velocity, (E, 2) nm."""

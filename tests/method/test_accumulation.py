@@ -168,12 +168,12 @@ def test_another_scene_begins_anew_and_another_stream_goes_on():
     assert (np.diff(on.drift.curve.frame) > 0).all()
 
 
-def test_a_resolution_is_claimed_once_its_optimism_is_known():
+def test_a_resolution_is_claimed_once_the_error_that_halves_share_is_known():
     so_far = many(20)
     raw = so_far.spans.resolution_nm()
     assert raw is not None
     assert so_far.resolution_nm() is None
-    assert so_far.with_check(60.0, 50.0).resolution_nm() == pytest.approx(1.2 * raw)
+    assert so_far.with_check(50.0, 40.0).resolution_nm() == pytest.approx(np.hypot(30.0, raw))
     assert so_far.with_check(40.0, 50.0).resolution_nm() == pytest.approx(raw)
     assert so_far.with_check(None, 50.0).resolution_nm() is None
 

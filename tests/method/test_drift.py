@@ -10,7 +10,8 @@ from selfstorm.errors import InputError
 from selfstorm.localizations import Localizations
 from selfstorm.simulation.movie import Movie
 from selfstorm.simulation.scene import Scene
-from selfstorm.stream.drift import DriftCurve, estimate_drift, shift_between
+from selfstorm.stream.drift import DriftCurve, estimate_drift
+from selfstorm.stream.drift_pairs import shift_between
 from selfstorm.stream.drift_smoothing import smoothed
 
 FRAMES, PRECISION_NM = 600, 15.0

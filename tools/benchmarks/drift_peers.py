@@ -2,9 +2,9 @@
 
     python drift_peers.py TABLE.npz DRIFT.npz METHOD...
 
-TABLE has `frame`, `yx_nm`, `frames` and `reach_nm`, how far to search; DRIFT gets (T, 2) nm for every METHOD, or nothing
-where it failed. RCC and AIM are Picasso's (picassosr), COMET is comet-smlm on the CPU. A METHOD is a name and how many
-localisations a segment has: `rcc:500`.
+TABLE has `frame`, `yx_nm`, `frames` and `reach_nm`, how far to search; DRIFT gets (T, 2) nm for every METHOD, or
+nothing where it failed. RCC and AIM are Picasso's (picassosr), COMET is comet-smlm on the CPU. A METHOD is a name and
+the localisations of a segment: `rcc:500`.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def main(table: str, output: str, methods: list[str]) -> None:
             continue
         results[named] = np.asarray(drift, float)
         results[f"{named} s"] = np.array(time.process_time() - start)
-    np.savez(output, **results)
+    np.savez(output, allow_pickle=False, **results)
 
 
 if __name__ == "__main__":

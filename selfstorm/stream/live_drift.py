@@ -122,7 +122,7 @@ class LiveDrift:
         )
 
     def _reference(self, at: Floats, radius: float) -> cKDTree:
-        """Return the sample of earlier localisations, thinned where many are in reach.
+        """Return earlier localisations, thinned where many are in reach.
 
         Empty where there are too few of them.
         """
@@ -131,7 +131,7 @@ class LiveDrift:
         return tree if pairs <= MAX_PAIRS else cKDTree(self.reference_nm[:: -(-pairs // MAX_PAIRS)])
 
     def _expected(self, frame: Floats) -> Floats:
-        """Go on with the curve at its last velocity, (E, 2) nm."""
+        """Extrapolate the curve at its last velocity, (E, 2) nm."""
         knots, yx_nm = self.curve.frame, self.curve.yx_nm
         ahead = yx_nm[-1:] + np.zeros((len(frame), 1))
         if self.interrupted or not len(self.recent.frame) or len(knots) < 2:

@@ -1,4 +1,4 @@
-"""Drift correction of simulated localisation tables, beside other programs.
+"""Drift correction of simulated tables, beside other programs.
 
 The same tables go to the engine's curve of a whole recording, to its live curve (windows of 100 frames, then strides of
 25, each frame with the drift that was applied when it came), and, with `--peers`, to RCC and AIM of Picasso and to

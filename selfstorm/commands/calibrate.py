@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 import numpy as np
@@ -15,9 +15,11 @@ from selfstorm.errors import InputError
 if TYPE_CHECKING:
     from selfstorm.calibration.photon_transfer import EmRegister, PhotonTransfer
     from selfstorm.calibration.pixel_moments import PixelMoments
+    from selfstorm.frames import Array
     from selfstorm.io.reader import AcquisitionInfo
 
 FILE = click.Path(path_type=Path)
+MAX_PSF_FRAMES = 400
 plot_option = click.option("--plot", type=FILE, metavar="OUT.png", help="Plot to check it by.")
 serial_option = click.option(
     "--serial", required=True, metavar="NAME", help="Serial number or Micro-Manager's label of the camera."
@@ -139,6 +141,82 @@ def sequence(movie: Path, plot: Path | None, overwrite: bool) -> None:
     if plot is not None:
         write_sequence_plot(plot, found, overwrite=overwrite)
         click.echo(f"wrote the plot to {plot}")
+
+
+@calibrate.command()
+@click.argument("file", type=FILE)
+@click.option("--pixel-nm", type=click.FloatRange(1, 10_000), help="Camera pixel in the sample; else from metadata.")
+@click.option("--beads", is_flag=True, help="FILE is a stack of beads, one plane a frame.")
+@click.option("--bead-nm", type=click.FloatRange(0, 1000), default=0.0, help="Diameter of the beads, with --beads.")
+@click.option("--z-step-nm", type=click.FloatRange(0.1, 10_000), help="Distance of the planes, for the plot.")
+@plot_option
+@overwrite_option
+def psf(
+    file: Path,
+    pixel_nm: float | None,
+    beads: bool,
+    bead_nm: float,
+    z_step_nm: float | None,
+    plot: Path | None,
+    overwrite: bool,
+) -> None:
+    """Measure the PSF in FILE.
+
+    FILE is a movie of blinking emitters, from whose fluctuations the PSF is found blind, or with --beads a stack of
+    beads, in which its width is fitted plane by plane.
+    """
+    from selfstorm.commands.microscope_options import Microscope
+    from selfstorm.io.atomic_files import check_outputs
+    from selfstorm.io.movies import MovieFile
+
+    check_outputs({"--plot": plot}, [file] if file.is_file() else [], overwrite=overwrite)
+    with MovieFile(file) as movie:
+        pixel_nm = Microscope(pixel_nm).pixel_nm_or(movie.pixel_nm, file)
+        raw = movie.frames(0, MAX_PSF_FRAMES)
+    lines = _beads(file, raw, pixel_nm, bead_nm) if beads else _blind(file, raw, pixel_nm)
+    draw = next(lines)
+    for line in lines:
+        click.echo(line)
+    if plot is not None:
+        draw(plot, z_step_nm, overwrite)
+        click.echo(f"wrote the plot to {plot}")
+
+
+def _beads(file: Path, raw: Array, pixel_nm: float, bead_nm: float) -> Iterator[Any]:
+    """Measure a bead stack; yield how to draw it, then lines."""
+    from selfstorm.calibration.bead_psf import bead_psf
+    from selfstorm.commands.calibration_plots import write_bead_plot
+
+    try:
+        found = bead_psf(raw, pixel_nm, bead_nm)
+    except InputError as error:
+        raise InputError(error.what, where=file, hint=error.hint) from None
+    yield lambda path, step, overwrite: write_bead_plot(path, found, pixel_nm, step, overwrite=overwrite)
+    at = found.focus
+    yield f"{found.beads} beads in {len(raw)} planes; narrowest in plane {at}"
+    yield f"sigma in y: {found.sigma_y_nm[at]:.1f} nm, in x: {found.sigma_x_nm[at]:.1f} nm"
+    yield f"spread over the beads: {found.spread_nm[at]:.1f} nm"
+    yield f"use it with --psf-sigma-nm {found.sigma_nm:.0f}, or psf_sigma_nm = {found.sigma_nm:.0f} under [optics]"
+
+
+def _blind(file: Path, raw: Array, pixel_nm: float) -> Iterator[Any]:
+    """Find the PSF of a movie; yield how to draw it, then lines."""
+    from selfstorm.calibration.field_moments import FieldMoments
+    from selfstorm.calibration.psf_selection import find_psf
+    from selfstorm.commands.calibration_plots import write_moments_plot
+    from selfstorm.physics.bad_data import hot_pixels, interpolate_hot_pixels
+    from selfstorm.physics.camera import calibrate as estimated
+
+    good = interpolate_hot_pixels(raw, hot_pixels(raw))
+    moments = FieldMoments()
+    moments.add(estimated(good).photons(good))
+    if not len(moments.pairs):
+        raise InputError("too few frames, or a field of less than 16 x 16 pixels", where=file)
+    found = find_psf(moments, pixel_nm)
+    yield lambda path, step, overwrite: write_moments_plot(path, moments, found.psf, pixel_nm, overwrite=overwrite)
+    yield f"{found.psf}"
+    yield f"equivalent Gaussian: sigma {found.psf.equivalent_sigma_nm:.1f} nm"
+    yield from (f"tried: {fit.psf}, misfit {fit.misfit:.3g}" for fit in found.fits)
 
 
 def _moments(path: Path, like: PixelMoments | None = None) -> tuple[PixelMoments, AcquisitionInfo]:

@@ -13,8 +13,11 @@ from selfstorm.io.atomic_files import atomic_write
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from selfstorm.calibration.bead_psf import BeadPsf
+    from selfstorm.calibration.field_moments import FieldMoments
     from selfstorm.calibration.photon_transfer import PhotonTransfer
     from selfstorm.calibration.sequence_camera import SequenceCamera
+    from selfstorm.psf.models import Psf
 
 DPI = 120
 DOTS, LINE, MARKS = "#9db7d5", "#c1272d", "#1b4f8a"
@@ -88,6 +91,62 @@ def write_sequence_plot(path: Path, found: SequenceCamera, *, overwrite: bool = 
     axes.plot(x, camera.gain_adu_per_electron * (x - camera.offset_adu), color=LINE, label=str(camera))
     axes.set_ylim(bottom=0)
     _label(axes, "noise at the camera's Nyquist frequency", "mean (ADU)", VARIANCE)
+    axes.legend(fontsize=8)
+    _write(figure, path, overwrite=overwrite)
+
+
+def write_bead_plot(
+    path: Path, found: BeadPsf, pixel_nm: float, z_step_nm: float | None, *, overwrite: bool = False
+) -> None:
+    """Draw the widths over the planes, and the mean bead in focus.
+
+    Args:
+        path: of the PNG.
+        found: widths of a bead stack.
+        pixel_nm: camera pixel in the sample.
+        z_step_nm: distance of the planes; None to count them.
+        overwrite: replace a file that is there.
+    """
+    figure = _figure(9, 4)
+    widths, image = figure.subplots(1, 2)
+    z = (np.arange(len(found.sigma_y_nm)) - found.focus) * (z_step_nm or 1.0)
+    for values, name in ((found.sigma_y_nm, "along y"), (found.sigma_x_nm, "along x")):
+        widths.plot(z, values, ".-", label=name)
+    widths.axvline(0, color=LINE, linewidth=0.8, label="narrowest")
+    _label(widths, f"{found.beads} beads", "z (nm)" if z_step_nm else "plane", "sigma (nm)")
+    widths.legend(fontsize=8)
+    half = pixel_nm * len(found.image) / 2
+    image.imshow(found.image, cmap="inferno", extent=(-half, half, half, -half))
+    _label(image, "mean bead in focus", "x (nm)", "y (nm)")
+    _write(figure, path, overwrite=overwrite)
+
+
+def write_moments_plot(
+    path: Path, moments: FieldMoments, psf: Psf, pixel_nm: float, *, overwrite: bool = False
+) -> None:
+    """Draw measured covariances over their distance with those of a PSF.
+
+    Args:
+        path: of the PNG.
+        moments: of a movie.
+        psf: found in them.
+        pixel_nm: camera pixel in the sample.
+        overwrite: replace a file that is there.
+    """
+    from selfstorm.calibration.field_moments import FIELD_LAGS
+    from selfstorm.calibration.psf_autocorrelation import autocorrelation
+
+    figure = _figure(6.5, 4.8)
+    axes = figure.subplots()
+    measured, expected = moments.mean, autocorrelation(psf, pixel_nm)
+    basis = np.c_[expected, np.ones_like(expected)]
+    amplitude, level = np.linalg.lstsq(basis, measured, rcond=None)[0]
+    apart = pixel_nm * np.hypot(*FIELD_LAGS.T)
+    error = np.sqrt(np.diag(moments.covariance)) if len(moments.pairs) > 3 else np.zeros(len(measured))
+    axes.errorbar(apart, (measured - level) / amplitude, error / abs(amplitude), fmt="o", color=MARKS, label="measured")
+    order = np.argsort(apart)
+    axes.plot(apart[order], expected[order], ".-", color=LINE, label=str(psf))
+    _label(axes, "covariance of pixels at a distance", "distance (nm)", "autocorrelation of the PSF")
     axes.legend(fontsize=8)
     _write(figure, path, overwrite=overwrite)
 

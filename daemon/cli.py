@@ -48,6 +48,11 @@ def cli() -> None:
 @click.option("--record", type=click.Path(path_type=Path), help="Record the raw frames into this folder.")
 @click.option("--save", type=click.Path(path_type=Path), help="Save the pictures as OME-TIFF.")
 @click.option(
+    "--accumulated",
+    type=click.Path(path_type=Path),
+    help="Save the picture of all frames, as OME-TIFF, when the run ends; a page for each scene.",
+)
+@click.option(
     "--localizations",
     type=click.Path(path_type=Path),
     metavar="OUT.csv|.hdf5|.smlm",
@@ -68,6 +73,7 @@ def run(
     pixel_nm: float | None,
     record: Path | None,
     save: Path | None,
+    accumulated: Path | None,
     localizations: Path | None,
     checkpoint: Path | None,
     duration_s: float | None,
@@ -85,6 +91,7 @@ def run(
         "camera.pixel_nm": pixel_nm,
         "record": record,
         "save": save,
+        "accumulated": accumulated,
         "localizations": localizations,
         "checkpoint": checkpoint,
         "duration_s": duration_s,

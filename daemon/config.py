@@ -145,10 +145,10 @@ class ServerSection(Section):
 class Config(Section):
     """The whole configuration.
 
-    record: folder for raw frames. save: file for the pictures. localizations: file for the localizations, .csv, .hdf5
-    or .smlm. checkpoint: file that keeps what the model has learned for the next run. folder: for snapshots and
-    recordings that are requested while it runs. lossless: the source waits for the reconstruction, no window is
-    skipped.
+    record: folder for raw frames. save: file for the pictures. accumulated: file for the picture of all frames of each
+    scene. localizations: file for the localizations, .csv, .hdf5 or .smlm. checkpoint: file that keeps what the model
+    has learned for the next run. folder: for snapshots and recordings that are requested while it runs. lossless: the
+    source waits for the reconstruction, no window is skipped.
     """
 
     source: SourceSection = Field(default_factory=SourceSection)  # made when wanted: its scene takes scipy
@@ -158,6 +158,7 @@ class Config(Section):
     server: ServerSection = ServerSection()
     record: Path | None = None
     save: Path | None = None
+    accumulated: Path | None = None
     localizations: Path | None = None
     checkpoint: Path | None = None
     folder: Path = Path("selfstorm-out")
@@ -231,7 +232,7 @@ def _validated(raw: dict[str, Any], overrides: Mapping[str, Any], where: Path | 
 
 
 def _anchor(raw: dict[str, Any], folder: Path) -> None:
-    for key in ("record", "save", "localizations", "checkpoint", "folder"):
+    for key in ("record", "save", "accumulated", "localizations", "checkpoint", "folder"):
         if isinstance(raw.get(key), str):
             raw[key] = folder / raw[key]
     source, server = raw.get("source"), raw.get("server")

@@ -1,8 +1,8 @@
 """Wiring of the daemon: read this first.
 
     camera process --ZMQ--> receiver -> windows -> worker -> sinks: publisher --ZMQ--> viewers
-     (or publisher          |                                       picture file (--save), table (--localizations),
-      elsewhere)            |                                       manifest, checkpoint
+     (or publisher          |                                       picture files (--save, --accumulated),
+      elsewhere)            |                                       table (--localizations), manifest, checkpoint
           `--ZMQ--> recorder process
 
     control <--ZMQ-- clients: the request handler reads all of these, and changes settings and recording
@@ -43,6 +43,7 @@ from daemon.processing.sinks import PublisherSink, Sink
 from daemon.processing.worker import Worker
 from daemon.prometheus import MetricsServer
 from daemon.protocol.messages import Status
+from daemon.recording.accumulated_writer import AccumulatedWriter
 from daemon.recording.controller import RecordingController
 from daemon.recording.localization_writer import LocalizationWriter
 from daemon.recording.picture_writer import PictureWriter
@@ -118,6 +119,8 @@ class Service:
         sinks: list[Sink] = [PublisherSink(self._publisher)]
         if config.save is not None:
             sinks.append(PictureWriter(config.save, health))
+        if config.accumulated is not None:
+            sinks.append(AccumulatedWriter(config.accumulated, health))
         if config.localizations is not None:
             sinks.append(LocalizationWriter(config.localizations, health))
         sinks += [PixelSizeCheck(health), LightCheck(health), Manifest(config, health, device)]

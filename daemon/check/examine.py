@@ -47,7 +47,7 @@ def examine(target: str | None, overrides: dict[str, Any]) -> Iterator[Finding]:
     if config.record is not None:
         record = config.record
         yield from bounded("record", lambda: folder("record", record, seen.bytes_per_s), DISK_S)
-    for name in ("save", "localizations"):
+    for name in ("save", "accumulated", "localizations"):
         written: Path | None = getattr(config, name)
         if written is not None:
             yield from bounded(name, partial(folder, name, written.parent, 0.0), DISK_S)

@@ -305,7 +305,8 @@ def _absolute(config: Config) -> Config:
 
     The run can be repeated from another folder then.
     """
-    paths = {name: getattr(config, name) for name in ("record", "save", "localizations", "checkpoint", "folder")}
+    named = ("record", "save", "accumulated", "localizations", "checkpoint", "folder")
+    paths = {name: getattr(config, name) for name in named}
     source = config.source
     if source.kind.place and source.place:
         source = source.model_copy(update={"uri": f"{source.scheme}:{Path(source.place).absolute()}"})
@@ -315,7 +316,7 @@ def _absolute(config: Config) -> Config:
 
 def _places(config: Config, run: str) -> list[Path]:
     places = []
-    named = config.save or config.localizations
+    named = config.save or config.localizations or config.accumulated
     if named is not None:
         places.append(named.with_name(stem(named) + SUFFIX))
     if config.record is not None:

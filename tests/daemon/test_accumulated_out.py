@@ -1,11 +1,14 @@
 """The accumulated picture goes out beside the sliding one, and can be saved, also after a change of scene."""
 
+from types import SimpleNamespace
+
 import numpy as np
 from daemon_process import Daemon, Results, free_ports, simulated, wait_until
 
 from daemon.control.snapshots import Snapshots
 from daemon.health import Health
 from daemon.protocol.messages import PictureHeader
+from daemon.recording.accumulated_writer import AccumulatedWriter
 from daemon.transport.publisher import Publisher
 from selfstorm.io.ome_tiff import read_pictures
 
@@ -68,3 +71,39 @@ def test_a_reset_model_keeps_the_accumulated_picture_before_it():
     for frames in (100, 300, 50):
         publisher.accumulated(picture(0, frames))
     assert publisher.scene_before[0].frames == 300
+
+
+def summed(scene, frames, learned=True):
+    """A window whose accumulated picture has the value of its frames."""
+    sums = SimpleNamespace(
+        scene=scene,
+        frames=frames,
+        repeats=False,
+        drift_nm=(3.0, 4.0),
+        picture=lambda: np.full((8, 8), frames, np.float32),
+        resolution_nm=lambda: None,
+    )
+    made = SimpleNamespace(learned=learned, result=SimpleNamespace(accumulation=sums))
+    return SimpleNamespace(header=picture(scene, frames)[0], made=made)
+
+
+def test_a_file_has_the_last_accumulated_picture_of_every_scene(tmp_path):
+    writer = AccumulatedWriter(tmp_path / "out.ome.tif", Health(run="run"))
+    for scene, frames, learned in ((0, 100, True), (0, 200, True), (0, 900, False), (1, 50, True), (1, 20, True)):
+        writer.result(summed(scene, frames, learned))
+    writer.close()
+    saved = read_pictures(tmp_path / "out.ome.tif").pictures
+    assert [float(page.mean()) for page in saved] == [200, 50, 20]  # the model was reset last
+
+
+def test_accumulated_pictures_write_over_nothing_and_none_are_no_file(tmp_path):
+    path, health = tmp_path / "out.ome.tif", Health(run="run")
+    AccumulatedWriter(path, health).close()
+    assert not list(tmp_path.iterdir())
+    path.write_text("mine")
+    writer = AccumulatedWriter(path, health)
+    writer.result(summed(0, 10))
+    writer.close()
+    assert path.read_text() == "mine"
+    assert len(read_pictures(tmp_path / "out-2.ome.tif").pictures) == 1
+    assert [event.code for event in health.events_since(0)] == ["accumulated_renamed"]

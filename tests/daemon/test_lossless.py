@@ -49,7 +49,8 @@ def live(folder, movie, chosen):
     }
     path = write_config(folder / "daemon.toml", config)
     line = [*DAEMON, "run", path, "--source", f"replay:{movie}", "--lossless", "--save", folder / "live.ome.tif"]
-    return command([*line, *tabled(folder / "live.csv", chosen), *kept("--checkpoint", folder / "live.model", chosen)])
+    line += [*tabled(folder / "live.csv", chosen), *kept("--checkpoint", folder / "live.model", chosen)]
+    return command([*line, *kept("--accumulated", folder / "live-accumulated.ome.tif", chosen)])
 
 
 def tabled(path, chosen):
@@ -95,12 +96,14 @@ def test_live_and_offline_give_the_same_bits(tmp_path, movie, chosen, capfd):
 
 
 def check_accumulated(folder, scale):
-    """The accumulated picture is the same, in the daemon's checkpoint and in what offline saves."""
+    """The accumulated picture is the same, in the daemon's checkpoint and file and in what offline saves."""
     ours, theirs = (load_file(folder / f"{how}.model") for how in ("live", "offline"))
     names = {name for name in theirs if name.startswith("accumulated.")}
     assert names == {name for name in ours if name.startswith("accumulated.")} != set()
     assert all(torch.equal(ours[name], theirs[name]) for name in names)
     (picture,) = read_pictures(folder / "accumulated.ome.tif").pictures
+    (live_one,) = read_pictures(folder / "live-accumulated.ome.tif").pictures
+    np.testing.assert_array_equal(picture, live_one, strict=True)
     assert picture.shape == (32 * scale, 40 * scale)
     assert picture.any()
 

@@ -22,7 +22,7 @@ QUICK_S, DEVICE_S, CAMERA_S, DISK_S = 30.0, 180.0, 150.0, 60.0  # for a computer
 
 
 def examine(target: str | None, overrides: dict[str, Any]) -> Iterator[Finding]:
-    """Check what `run` would be given, or the default configuration, on this machine."""
+    """Check what `run` would be given, or the defaults, on this machine."""
     yield from bounded("python", python, QUICK_S)
     loaded: list[Config] = []
     yield from bounded("configuration", lambda: _configuration(target, overrides, loaded), QUICK_S)

@@ -96,7 +96,8 @@ class ReconstructionSection(Section):
     motion: 'corrected' shows a moving sample at the time of a window's newest frame, 'as-it-lay' adds its frames up as
     they are. region: [y, x, height, width] in camera pixels, the part of the field that is reconstructed. budget: share
     of the time between two windows that may be spent, to leave the machine to others. tile_px: longest side of a tile
-    of the model 'tiled', by the device's memory if not given.
+    of the model 'tiled', by the device's memory if not given. tile_processes: processes that compute its tiles; one a
+    device where there are several, and none besides the daemon elsewhere, if not given.
     """
 
     window: Annotated[int, Field(ge=8, le=100_000)] = 100
@@ -106,6 +107,7 @@ class ReconstructionSection(Section):
     quality: Literal["best", "fast"] = "fast"
     model: Annotated[str, AfterValidator(_known_model), Field(json_schema_extra={"enum": [*MODEL_KINDS]})] = "unrolled"
     tile_px: Annotated[int, Field(ge=16, le=4096)] | None = None
+    tile_processes: Annotated[int, Field(ge=0, le=64)] | None = None
     tuning_steps: Annotated[int, Field(ge=0, le=100)] = 8
     motion: Literal["corrected", "as-it-lay"] = "corrected"
     region: Region | None = None

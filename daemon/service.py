@@ -24,6 +24,8 @@ import time
 from collections.abc import Callable
 from uuid import uuid4
 
+import torch
+
 from daemon.config import Config
 from daemon.control.request_handler import RequestHandler
 from daemon.control.server import ControlServer
@@ -52,6 +54,7 @@ from daemon.sources.remote import ExternalSource
 from daemon.sources.supervisor import CameraSupervisor
 from daemon.stop_deadline import CAMERA_S, CLOSE_S, RECORDER_S, WINDOW_S, StopDeadline
 from daemon.stop_signals import StopSignals
+from daemon.tiles.pool import TilePool, devices_of
 from daemon.transport.child_process import STOP_S
 from daemon.transport.client_socket import load_key
 from daemon.transport.publisher import Publisher
@@ -84,7 +87,9 @@ class Service:
         self._publisher = Publisher(config.server.results, self.health, allow_list)
         self._live = LiveConfig(config)
         device = prepare_device(config.reconstruction.device)
-        self._worker = Worker(self._live, self.health, self._queue, device, self._sinks(describe(device)))
+        self._tiles = self._tile_pool(device)
+        sinks = self._sinks(describe(device))
+        self._worker = Worker(self._live, self.health, self._queue, device, sinks, self._tiles)
         folder = config.folder.absolute()  # it is named to programs with another working directory
         self._recording = RecordingController(folder, self.health, self._reached, key=config.source.key)
         self._snapshots = Snapshots(folder, self.health)
@@ -109,6 +114,12 @@ class Service:
         The program must then be ended without waiting for it.
         """
         return self._worker.abandoned
+
+    def _tile_pool(self, device: torch.device) -> TilePool | None:
+        """Start the processes of a tiled model, where there are to be any."""
+        chosen = self._config.reconstruction
+        devices = devices_of(device, chosen.tile_processes) if chosen.model == "tiled" else []
+        return TilePool(devices, lambda text: self.health.event("error", "tiles_lost", text)) if devices else None
 
     def _sinks(self, device: str) -> list[Sink]:
         """Make all outputs of the pictures.
@@ -184,6 +195,8 @@ class Service:
             health.report(state="ended", detail="")
             return health.status()
         cleanup.append(camera.stop)
+        if self._tiles is not None:
+            cleanup.append(self._tiles.close)
         started()
         late = not camera.ends_with_source
         key = load_key(config.source.key) if config.source.key is not None else None

@@ -32,6 +32,7 @@ from selfstorm.stream.model_protocol import StreamModel
 from selfstorm.stream.per_frame import ProgressCallbacks
 from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.settings import Settings
+from selfstorm.stream.tiled.field import TileWorkers
 from selfstorm.stream.warm_up import warm_up
 
 MAX_FAILED_MODELS = 2  # a window: smaller batches do not make a model smaller
@@ -74,6 +75,7 @@ class Reconstructor:
         as_offline: ingest a window's new frames in the batches of offline, not in those that the device has memory for.
         budget: returns the share of the time between windows that may be used.
         checkpoint: file of a model to start from, if it exists.
+        tile_workers: processes that compute the tiles of a tiled model, where there are any.
     """
 
     def __init__(
@@ -86,12 +88,13 @@ class Reconstructor:
         as_offline: bool = False,
         budget: Callable[[], float] = lambda: 1.0,
         checkpoint: Path | None = None,
+        tile_workers: TileWorkers | None = None,
     ) -> None:
         self._settings_of, self._steady, self._budget = settings, steady, budget
         self._tell, self._checkpoint, self._as_offline = tell, checkpoint, as_offline
         self._info: StreamInfo | None = None
         warm_up(device)
-        self.compute = Compute(device)
+        self.compute = Compute(device, tile_workers=tile_workers)
         self._engine = StreamEngine(self._new_model)
         self._load: LoadController | None = None
         self.continues_checkpoint = False

@@ -25,6 +25,7 @@ from selfstorm.frames import Window
 from selfstorm.metrics.registry import METRICS
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.stream.model_kinds import kind_of
+from selfstorm.stream.tiled.field import TileWorkers
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class Worker(threading.Thread):
         live: configuration, followed before every window.
         device: prepared for computation.
         sinks: outputs, in the order in which they get each picture.
+        tile_workers: processes that compute the tiles of a tiled model, where there are any.
 
     Attributes:
         fatal: error in the user's input that ends the run; None while there is none.
@@ -54,7 +56,13 @@ class Worker(threading.Thread):
     """
 
     def __init__(
-        self, live: LiveConfig, health: Health, queue: WindowQueue, device: torch.device, sinks: Iterable[Sink]
+        self,
+        live: LiveConfig,
+        health: Health,
+        queue: WindowQueue,
+        device: torch.device,
+        sinks: Iterable[Sink],
+        tile_workers: TileWorkers | None = None,
     ) -> None:
         super().__init__(name="worker", daemon=True)
         self._health, self._queue = health, queue
@@ -73,6 +81,7 @@ class Worker(threading.Thread):
             tell=health.event,
             budget=lambda: self._config.reconstruction.budget,
             checkpoint=config.checkpoint,
+            tile_workers=tile_workers,
         )
         self._logged = ""
         self._accumulated_s = -ACCUMULATED_INTERVAL_S

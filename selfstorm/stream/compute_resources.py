@@ -5,11 +5,16 @@ All copies of a model share them.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 
 from selfstorm.compute.batching import BatchLimits
 from selfstorm.compute.device_clock import DeviceClock
 from selfstorm.compute.pinned_upload import Uploads
+
+if TYPE_CHECKING:
+    from selfstorm.stream.tiled.field import TileWorkers
 
 
 class Compute:
@@ -21,10 +26,17 @@ class Compute:
         limits: upper limits of every plan.
         planned: the limits in use, within them: those of the last plan, or halved since.
         clock: of the device.
+        tile_workers: processes that compute the tiles of a tiled model; None where this process does.
     """
 
-    def __init__(self, device: torch.device, limits: BatchLimits | None = None, uploads: Uploads | None = None) -> None:
-        self.device = device
+    def __init__(
+        self,
+        device: torch.device,
+        limits: BatchLimits | None = None,
+        uploads: Uploads | None = None,
+        tile_workers: TileWorkers | None = None,
+    ) -> None:
+        self.device, self.tile_workers = device, tile_workers
         self.limits = limits or BatchLimits.on(device)
         self.uploads = uploads or Uploads(device)
         self.planned = self.limits

@@ -88,7 +88,8 @@ def test_a_hundred_iterations_in_tiles_are_those_of_the_whole_field(raw):
     tiles = tiles_of((56, 64), 28, halo_px(PSF, 100.0))
     shared = TileSettings(grid, PSF, Camera(100.0, 1.0), np.inf, 2**24)
     field = TiledField(grid, tiles, [LocalTiles(tiles, shared, board, CPU)], board, CPU)
-    seen = field.density(statistics, 100)
+    field.begin(statistics)
+    seen = field.density(100)
     operator = LaggedCovariance(PSF, grid, torch.zeros(()))
     whole = density(operator, statistics, 100)
     assert apart(whole.numpy(), field.map().numpy()) < MAX_DIFFERENCE

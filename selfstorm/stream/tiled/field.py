@@ -6,6 +6,7 @@ picture, 16 to 64 times as much, is of the tiles.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from selfstorm.errors import SelfStormError
 from selfstorm.frames import Array
 from selfstorm.physics.operators import LAGS, PAD_PX, Grid
 from selfstorm.stages.covariances import Sums, WindowStatistics
@@ -21,23 +23,29 @@ from selfstorm.stages.density import MAX_MOMENTUM, TINY, shifted_data
 from selfstorm.stages.out_of_focus import FAR_LAGS
 from selfstorm.stream.tiled.board import Board
 from selfstorm.stream.tiled.plan import Tile
+from selfstorm.stream.tiled.tile import TileSettings
 
 PROBED_ITERATIONS = 2
 
 
-class TilesLostError(Exception):
-    """The process that computes some tiles has ended."""
+class TilesLostError(SelfStormError):
+    """The process that computes some tiles is lost."""
 
 
 class TileGroup(Protocol):
     """Some tiles of a field, computed one after the other in one process."""
 
+    @property
+    def tiles(self) -> Sequence[Tile]:
+        """The tiles."""
+        ...
+
     def ask(self, command: str, *numbers: float) -> None:
         """Begin a command on every tile."""
         ...
 
-    def answer(self) -> list[float]:
-        """Return the answer to the last command, summed over the tiles.
+    def answer(self) -> list[list[float]]:
+        """Return the answer of each tile to the last command.
 
         Raises:
             TilesLostError: there is none, and none to commands until the next window.
@@ -60,6 +68,20 @@ class SeenDensity:
     binned: Tensor
 
 
+class TileWorkers(Protocol):
+    """Processes that compute tiles, side by side, for one model at a time."""
+
+    def board(self) -> Board:
+        """Return a board that all of them share."""
+        ...
+
+    def groups_of(
+        self, tiles: Sequence[Tile], shared: TileSettings, side_px: int, halo_px: int, board: Board
+    ) -> Sequence[TileGroup]:
+        """Give each process its share of the tiles of a field."""
+        ...
+
+
 class TiledField:
     """All tiles of a field.
 
@@ -69,6 +91,9 @@ class TiledField:
         groups: that the tiles are computed in, side by side.
         board: that they share.
         device: of what is computed of the whole field.
+
+    Attributes:
+        lost: tiles without a density of the last window.
     """
 
     def __init__(
@@ -80,6 +105,7 @@ class TiledField:
         device: torch.device,
     ) -> None:
         self.grid, self.tiles, self.board, self._groups, self._device = grid, tiles, board, groups, device
+        self.lost: list[Tile] = []
         height, width = grid.height, grid.width
         for name in ("image", "mean", "light"):
             board.reserve(name, (height, width))
@@ -89,35 +115,53 @@ class TiledField:
         board.reserve("map", grid.cells)
 
     def call(self, command: str, *numbers: float) -> list[float]:
-        """Carry out a command on all tiles; return its answer, summed over them."""
+        """Carry out a command on all tiles; return its answer, summed over them.
+
+        Tiles whose process is lost are left out.
+
+        Raises:
+            SelfStormError: all are lost.
+        """
         for group in self._groups:
             group.ask(command, *numbers)
-        answers = []
+        answers: list[list[float]] = []
         for group in self._groups:
             try:
-                answers.append(group.answer())
+                answers += group.answer()
             except TilesLostError:
-                continue
+                self.lost += [tile for tile in group.tiles if tile not in self.lost]
         if not answers:
-            raise RuntimeError("all processes that compute tiles have ended")
-        return [sum(parts) for parts in zip(*answers, strict=True)]
+            raise SelfStormError("all processes that compute tiles were lost")
+        # exact, so that it makes no difference which process computes which tile
+        return [math.fsum(parts) for parts in zip(*answers, strict=True)]
 
-    def density(self, statistics: WindowStatistics, iterations: int) -> SeenDensity:
-        """Deconvolve covariances into a density; it stays on the board.
-
-        The iterations are those of `stages.density`, with the momentum of the whole field.
-        """
+    def begin(self, statistics: WindowStatistics) -> None:
+        """Give the covariances of a window to the tiles, and start from a flat density."""
+        self.lost = []
         data, offset = shifted_data(statistics)
         self.board.put("data", data)
         (response,) = self.call("begin", *offset.flatten().tolist())
         level = float(statistics.covariance.clamp(min=0).sum()) / max(response, TINY)
         self.call("start", max(level, TINY))
+
+    def density(self, iterations: int, before: SeenDensity | None = None) -> SeenDensity:
+        """Deconvolve the covariances into a density; it stays on the board.
+
+        The iterations are those of `stages.density`, with the momentum of the whole field. Where tiles are lost, the
+        density is 0, and the camera sees what it saw of the density before.
+
+        Args:
+            iterations: their number.
+            before: density of the window before, where there is one.
+        """
         momentum = 0.0
         for number in range(iterations):
             along, power = self.call("step", momentum if number > 1 else 0.0)
             momentum = min(max(along / (power + 1e-20), 0.0), MAX_MOMENTUM)
         self.call("finish")
-        return SeenDensity(self._copy("image"), self._copy("covariances"), self._copy("binned"))
+        self._blank_lost("map")
+        seen = SeenDensity(self._copy("image"), self._copy("covariances"), self._copy("binned"))
+        return self._completed(seen, before) if self.lost else seen
 
     def iteration_s(self) -> float:
         """Measure the time of one iteration of all tiles, in seconds."""
@@ -133,7 +177,13 @@ class TiledField:
         """Return notes for the user on the tiles of the last picture."""
         rows, columns = (len({one.start for one in along}) for along in zip(*(t.core for t in self.tiles), strict=True))
         height, width = self.tiles[0].core
-        return (f"Computed in {rows} x {columns} tiles of {height.stop} x {width.stop} pixels",)
+        computed = f"Computed in {rows} x {columns} tiles of {height.stop} x {width.stop} pixels"
+        if not self.lost:
+            return (computed,)
+        missing = (
+            f"{len(self.lost)} of {len(self.tiles)} tiles are missing, for the process that computes them was lost"
+        )
+        return f"{missing}; the picture is black there", computed
 
     def choose(self, slots: Array, gains: Tensor) -> None:
         """Choose the frames of the commands to come, and say how bright they are."""
@@ -171,6 +221,25 @@ class TiledField:
         frames = end - first
         return Sums(frames, frames * (window - 1) / window, now, following, power[0])
 
+    def maps(self, first: int, end: int, mean: float, start: float, *, best: bool, seen: Tensor) -> None:
+        """Make the sum of emitter maps over some of the chosen frames; it stays on the board.
+
+        Where tiles are lost it is 0, and all light counts as background.
+
+        Args:
+            first: first of the frames, among the chosen.
+            end: end of them.
+            mean: of the prior, over the field.
+            start: photons per cell to start from.
+            best: with the iterations of quality 'best'.
+            seen: (H, W) photons, mean of the frames.
+        """
+        self.call("maps", first, end, mean, start, float(best))
+        self._blank_lost("map")
+        for tile in self.lost:
+            self.board["image"][tile.core] = 0
+            self.board["light"][tile.core] = (end - first) * seen[tile.core].cpu().numpy()
+
     def prior(self, brightness: float, excess: Tensor, background: Tensor) -> Tensor:
         """Make the prior of emitters.
 
@@ -200,3 +269,20 @@ class TiledField:
 
     def _copy(self, name: str) -> Tensor:
         return torch.tensor(self.board[name]).to(self._device)
+
+    def _blank_lost(self, name: str) -> None:
+        for tile in self.lost:
+            self.board[name][tile.field_cells(self.grid.scale)] = 0
+
+    def _completed(self, seen: SeenDensity, before: SeenDensity | None) -> SeenDensity:
+        """Fill lost tiles with what was seen before, as bright as the other tiles are now."""
+        kept = torch.ones_like(seen.image)
+        for tile in self.lost:
+            kept[tile.core] = 0
+        before = before or SeenDensity(*(torch.zeros_like(one) for one in (seen.image, seen.covariances, seen.binned)))
+        brightness = (seen.image * kept).sum() / (before.image * kept).sum().clamp(min=TINY)
+        for tile in self.lost:
+            seen.image[tile.core] = brightness * before.image[tile.core]
+            seen.covariances[:, *tile.core] = brightness * before.covariances[:, *tile.core]
+            seen.binned[tile.field_cells(1)] = brightness * before.binned[tile.field_cells(1)]
+        return seen

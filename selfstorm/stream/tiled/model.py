@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from selfstorm.stream.per_frame import NO_CALLBACKS, ProgressCallbacks
 from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.settings import Settings
 from selfstorm.stream.tiled.board import Board
-from selfstorm.stream.tiled.field import TiledField
+from selfstorm.stream.tiled.field import TiledField, TileGroup
 from selfstorm.stream.tiled.frames import FieldFrames
 from selfstorm.stream.tiled.ingest import ingest
 from selfstorm.stream.tiled.picture import reconstruct_window
@@ -181,6 +181,11 @@ def field_of(settings: Settings, shared: TileSettings, compute: Compute) -> Tile
     halo = halo_px(shared.psf, settings.pixel_nm)
     side = settings.tile_px or side_that_fits(shared.grid, halo, free_bytes(compute.device))
     tiles = tiles_of((shared.grid.height, shared.grid.width), side, halo)
-    board = Board()
-    groups = (LocalTiles(tiles, shared, board, compute.device),)
+    workers = compute.tile_workers
+    board = Board() if workers is None else workers.board()
+    groups: Sequence[TileGroup] = (
+        (LocalTiles(tiles, shared, board, compute.device),)
+        if workers is None
+        else workers.groups_of(tiles, shared, side, halo, board)
+    )
     return TiledField(shared.grid, tiles, groups, board, compute.device)

@@ -73,7 +73,9 @@ def reconstruct_window(
             iterations = min(QUICK_ITERATIONS, iterations)
         dark = choice.nothing_blinks(statistics.peak_z) and not shows_structure(window.seen)
         empty = dark or state.psf_learning.out_of_focus
-        seen = model.field.density(statistics, iterations)
+        model.field.begin(statistics)
+        del selection, statistics  # the maps of the iterations take their place
+        seen = model.field.density(iterations, model.seen)
         callbacks.mark("density")
         known = replace(model, seen=seen).with_state(history=history, iteration_choice=choice)
         return _picture(known, window, level, iterations, callbacks, empty=empty, first=model.seen is None)
@@ -99,10 +101,13 @@ def _picture(
     expected, looked_at = brightness * seen.image + background, 0
     wanted = level.ahead if level.estimate == "density" else level.estimate
     picture, imaged = _scaled(field.picture(), 0.0 if empty else float(brightness)), brightness * seen.image
+    blocks = window.blocks
     if wanted is not None and not empty:
-        model, looked_at = _with_emitters(model, window, level, float(brightness), expected, background, callbacks)
+        blocks, looked_at = _with_emitters(model, window, level, float(brightness), expected, background, callbacks)
+        if not field.lost:  # else these frames are searched again
+            older = (block for block in model.state.buffer if block.numbers[0] < window.first)
+            model = model.with_state(buffer=(*older, *blocks))
     if level.estimate != "density":
-        blocks = since(model.state.buffer, window.first)
         velocity = history.plan.velocity if follows and history.plan is not None else None
         at_now = velocity is not None and not empty
         picture, expected = _mean_of(blocks, model.grid, velocity, empty=empty)
@@ -160,11 +165,11 @@ def _with_emitters(
     expected: Tensor,
     background: Tensor,
     callbacks: ProgressCallbacks,
-) -> tuple[TiledSequence, int]:
+) -> tuple[FrameBuffer, int]:
     """Find the emitters of the frames that were not searched before.
 
     Returns:
-        The model with the sums of their maps in its blocks, and the number of frames searched.
+        The frames with the sums of their maps, and the number of frames searched.
     """
     field, grid, prior_frames = model.field, model.grid, model.state.history.frames
     error = (window.mean.clamp(min=0) / len(window)).sqrt()
@@ -179,15 +184,14 @@ def _with_emitters(
     for number, (block, part) in enumerate(with_slices(window.blocks)):
         last = number == len(blocks) - 1
         if (level.ahead is None or last) and needs_emitters(block, localized=False, prior_frames=prior_frames):
-            field.call("maps", part.start, part.stop, mean, start, float(level.quality == "best"))
+            field.maps(part.start, part.stop, mean, start, best=level.quality == "best", seen=window.seen)
             total = field.map()
             light = (field.image() + field.light()) / len(block)
             blocks[number] = replace(block, total=total, background=light, prior_frames=prior_frames)
             looked_at += len(block)
         callbacks.mark("emitters")
         callbacks.advance(len(block))
-    older = tuple(block for block in model.state.buffer if block.numbers[0] < window.first)
-    return model.with_state(buffer=older + tuple(blocks)), looked_at
+    return tuple(blocks), looked_at
 
 
 def _mean_of(blocks: FrameBuffer, grid: Grid, velocity: Tensor | None, *, empty: bool) -> tuple[Array, Tensor]:

@@ -14,6 +14,7 @@ from selfstorm.physics.operators import LAGS, PAD_PX, Grid
 from selfstorm.psf.models import Psf, reach_px
 from selfstorm.stages.density import FRAMES, MAPS
 from selfstorm.stream.covariance_history import BLOCK_FRAMES
+from selfstorm.stream.memory_plan import PROGRAM_BYTES
 
 # Measured after 100 iterations: 2 reaches leave up to 6e-4 of the maximum in the core, 3 5e-4, 4 4e-4; rounding has a
 # part in it.
@@ -21,8 +22,8 @@ HALO_REACHES = 4
 MAX_SIDE_PX, MIN_SIDE_PX = 512, 64
 OPERATOR_MAPS = 3  # norm, and the maps of one product
 FREE_SHARE = 0.25  # of the free memory, for the tile that is computed
-# Of the field: bytes of a raw value, maps (density, the one before, its step, the picture and its copy), frames.
-RAW_BYTES, FIELD_MAPS, FIELD_FRAMES = 2, 6, 60
+# Of the field: bytes of a raw value, maps (the density, the one before, its step, the board's, the picture), frames.
+RAW_BYTES, FIELD_MAPS, FIELD_FRAMES = 2, 5, 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +153,7 @@ def planned_bytes(grid: Grid, tiles: Sequence[Tile], frames: int) -> int:
     raw = frames * grid.height * grid.width * RAW_BYTES
     history = -(-frames // BLOCK_FRAMES) * (2 * len(LAGS) + 1) * grid.frame_bytes
     of_field = FIELD_MAPS * grid.map_bytes + FIELD_FRAMES * grid.frame_bytes
-    return raw + history + of_field + max(tile_bytes(tile.grid(grid)) for tile in tiles)
+    return round(PROGRAM_BYTES) + raw + history + of_field + max(tile_bytes(tile.grid(grid)) for tile in tiles)
 
 
 def _cut(pixels: int, side_px: int, halo: int) -> list[TileAxis]:

@@ -271,14 +271,13 @@ class LocalTiles:
         operators = TileOperators(settings.psf, torch.zeros((), device=device))
         self.tiles = tiles
         self._computed = [ComputedTile(tile, settings, operators, board, device) for tile in tiles]
-        self._answer: list[float] = []
+        self._answers: list[list[float]] = []
 
     def ask(self, command: str, *numbers: float) -> None:
         """Carry out a command on every tile."""
         with torch.inference_mode():
-            answers = [getattr(one, command)(*numbers) for one in self._computed]
-        self._answer = [sum(parts) for parts in zip(*answers, strict=True)]
+            self._answers = [getattr(one, command)(*numbers) for one in self._computed]
 
-    def answer(self) -> list[float]:
-        """Return the answer to the last command, summed over the tiles."""
-        return self._answer
+    def answer(self) -> list[list[float]]:
+        """Return the answer of each tile to the last command."""
+        return self._answers

@@ -1,0 +1,143 @@
+"""Arrays in memory that several processes share.
+
+The daemon makes and removes them; the processes of the tiles only attach to them. Windows frees such memory with the
+last process that holds it. Elsewhere it has a name that outlives a process that was killed: names are noted in a file,
+and the next start removes those of daemons that no longer run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from multiprocessing import resource_tracker
+from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from selfstorm.frames import Array
+from selfstorm.stream.tiled.board import Board
+
+NAMES_OUTLIVE = sys.platform != "win32"
+
+
+class _Memory(SharedMemory):
+    """Shared memory that arrays may outlive: it stays mapped until they are gone."""
+
+    def __del__(self) -> None:
+        _close(self)
+
+
+class SharedArrays:
+    """Arrays that this process owns.
+
+    Args:
+        notes: folder of the files that note what is to be removed.
+    """
+
+    def __init__(self, notes: Path | None = None) -> None:
+        self._notes = notes or notes_folder()
+        self._held: dict[str, _Memory] = {}
+        self._count = 0
+        if NAMES_OUTLIVE:
+            remove_leftovers(self._notes)
+
+    def allocate(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """Return an array of zeros; the one of that name before is given up."""
+        memory_name = name_of(os.getpid(), self._count)
+        self._count += 1
+        if NAMES_OUTLIVE:  # noted before it is made: a name that was never used does no harm
+            self._notes.mkdir(mode=0o700, parents=True, exist_ok=True)
+            (self._notes / str(os.getpid())).write_text(str(self._count), encoding="ascii")
+        size = max(1, int(np.prod(shape)) * dtype.itemsize)
+        memory = _Memory(memory_name, create=True, size=size)
+        self.forget(name)
+        self._held[name] = memory
+        return np.ndarray(shape, dtype, memory.buf)
+
+    def memory_name(self, name: str) -> str:
+        """Return the name by which another process attaches to an array."""
+        return self._held[name].name
+
+    def forget(self, name: str) -> None:
+        """Give up an array: it is freed with the last process that holds it."""
+        if (memory := self._held.pop(name, None)) is not None:
+            memory.unlink()
+            _close(memory)
+
+    def close(self) -> None:
+        """Give up all arrays."""
+        for name in list(self._held):
+            self.forget(name)
+        if NAMES_OUTLIVE:
+            (self._notes / str(os.getpid())).unlink(missing_ok=True)
+
+
+class AttachedArrays:
+    """Arrays that another process owns."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._held: dict[str, _Memory] = {}
+
+    def attach(self, name: str, memory_name: str, shape: tuple[int, ...], dtype: str) -> None:
+        """Put an array of another process on the board."""
+        memory = _Memory(memory_name)
+        if NAMES_OUTLIVE and sys.version_info < (3, 13):  # it would be removed when this process ends
+            resource_tracker.unregister(f"/{memory.name}", "shared_memory")
+        self._board[name] = np.ndarray(shape, np.dtype(dtype), memory.buf)
+        if (before := self._held.pop(name, None)) is not None:
+            _close(before)
+        self._held[name] = memory
+
+
+def name_of(pid: int, number: int) -> str:
+    """Return the name of a process's n-th array.
+
+    macOS allows 30 characters.
+    """
+    return f"selfstorm-{pid}-{number}"
+
+
+def notes_folder() -> Path:
+    """Return the folder of this user's notes on what is to be removed."""
+    user = "" if sys.platform == "win32" else f"-{os.getuid()}"
+    return Path(tempfile.gettempdir()) / f"selfstorm-tiles{user}"
+
+
+def remove_leftovers(notes: Path) -> None:
+    """Remove the arrays of daemons that no longer run."""
+    for note in notes.glob("[0-9]*"):
+        pid = int(note.name) if note.name.isdecimal() else 0
+        if not pid or _runs(pid):
+            continue
+        with contextlib.suppress(OSError, ValueError):
+            for number in range(int(note.read_text(encoding="ascii"))):
+                _remove(name_of(pid, number))
+            note.unlink(missing_ok=True)
+
+
+def _remove(memory_name: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        memory = SharedMemory(memory_name)
+        memory.unlink()
+        memory.close()
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # of another user
+        return True
+    return True
+
+
+def _close(memory: SharedMemory) -> None:
+    """Close memory, unless arrays lie in it: then it goes with them."""
+    with contextlib.suppress(BufferError, OSError):
+        memory.close()

@@ -1,0 +1,122 @@
+"""Tiles in processes of their own: the same pictures, and the loss of a process costs a window's tiles alone."""
+
+import os
+import signal
+import subprocess
+import sys
+from multiprocessing.shared_memory import SharedMemory
+
+import numpy as np
+import pytest
+import torch
+
+from daemon.tiles.pool import TilePool, devices_of
+from daemon.tiles.shared_arrays import NAMES_OUTLIVE, SharedArrays
+from selfstorm.psf.models import Gaussian
+from selfstorm.simulation.movie import simulate
+from selfstorm.simulation.scene import Scene
+from selfstorm.stream.compute_resources import Compute
+from selfstorm.stream.engine import EngineWindow, StreamEngine
+from selfstorm.stream.frame_store import WindowSpan
+from selfstorm.stream.model_kinds import new_model
+from selfstorm.stream.offline import ArrayFrames
+from selfstorm.stream.settings import Settings
+from selfstorm.stream.tiled.field import TiledField
+
+CPU = torch.device("cpu")
+SETTINGS = Settings(
+    100.0, Gaussian(110.0), 100.0, 1.0, scale=2, estimate="emitters", quality="fast", model="tiled", tile_px=24
+)
+SCENE = Scene(height=40, width=44, seed=3, density=0.6, photons=2000.0, gain_adu_per_electron=1.0)
+WINDOW, STRIDE = 30, 15
+MISSING = "2 of 4 tiles are missing, for the process that computes them was lost; the picture is black there"
+
+
+@pytest.fixture(scope="module")
+def raw():
+    return np.stack([pixels for pixels, _ in simulate(SCENE, frames=75)])
+
+
+@pytest.fixture(scope="module")
+def said():
+    return []
+
+
+@pytest.fixture(scope="module")
+def pool(said, tmp_path_factory):
+    pool = TilePool(["cpu", "cpu"], said.append, tmp_path_factory.mktemp("notes"))
+    yield pool
+    pool.close()
+
+
+def reconstructions(raw, workers=None):
+    """Yield the results of window after window, by processes or here."""
+    compute = Compute(CPU, tile_workers=workers)
+    engine = StreamEngine(lambda first_window: new_model(SETTINGS, first_window, compute))
+    frames = ArrayFrames(raw)
+    for first in range(0, len(raw) - WINDOW + 1, STRIDE):
+        span = WindowSpan(np.arange(first, first + WINDOW), first, STRIDE)
+        yield engine.reconstruct(EngineWindow(span, frames.frame_shape, frames.read)).result
+
+
+def test_two_processes_make_the_picture_of_one(raw, pool):
+    for one, shared in zip(reconstructions(raw[:45]), reconstructions(raw[:45], pool), strict=True):
+        assert np.array_equal(one.picture, shared.picture)
+        assert one.notes == shared.notes
+
+
+def test_a_process_that_is_killed_costs_its_tiles_of_one_window(raw, pool, said, monkeypatch):
+    whole = [result.picture for result in reconstructions(raw)]
+    call, steps = TiledField.call, []
+
+    def killing(field, command, *numbers):
+        steps.append(command)
+        within_second_window = steps.count("finish") == 2 and steps[-2:] == ["step", "step"]
+        if within_second_window and "killed" not in steps:
+            os.kill(pool.groups[1].pid, signal.SIGTERM)
+            steps.append("killed")
+        return call(field, command, *numbers)
+
+    said.clear()
+    monkeypatch.setattr(TiledField, "call", killing)
+    made = []
+    for number, result in enumerate(reconstructions(raw, pool)):
+        made.append(result)
+        if number == 1:
+            assert pool.groups[1].wait_ready(60.0)
+    assert [MISSING in result.notes for result in made] == [False, True, False, False]
+    assert len(said) == 1
+    assert said[0].startswith("the process of tiles 1 was killed")
+    kept = np.zeros(whole[1].shape, bool)
+    kept[:, : 22 * SETTINGS.scale] = True  # the tiles of the other process: every second one
+    assert not made[1].picture[~kept].any()
+    # its five iterations went on with the momentum of the tiles that were left: a density of about as many
+    assert np.corrcoef(made[1].picture[kept], whole[1][kept])[0, 1] > 0.9
+    assert np.corrcoef(made[3].picture.ravel(), whole[3].ravel())[0, 1] > 0.999
+
+
+@pytest.mark.skipif(not NAMES_OUTLIVE, reason="Windows frees shared memory with the last process that holds it")
+def test_the_next_start_removes_what_a_killed_daemon_left(tmp_path):
+    program = (
+        "import os, signal, sys, numpy as np\n"
+        "from multiprocessing import resource_tracker\n"
+        "from pathlib import Path\n"
+        "from daemon.tiles.shared_arrays import SharedArrays\n"
+        "arrays = SharedArrays(Path(sys.argv[1]))\n"
+        "arrays.allocate('frames', (4, 4), np.dtype(np.uint16))\n"
+        "print(arrays.memory_name('frames'), flush=True)\n"
+        "os.kill(resource_tracker._resource_tracker._pid, signal.SIGKILL)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    name = ended.stdout.strip()
+    SharedMemory(name).close()  # still there
+    SharedArrays(tmp_path).close()
+    with pytest.raises(FileNotFoundError):
+        SharedMemory(name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_process_a_device_where_there_are_several():
+    assert devices_of(CPU, None) == []
+    assert devices_of(CPU, 2) == ["cpu", "cpu"]

@@ -11,6 +11,7 @@ It ends when its standard input closes, so it never outlives the daemon that sta
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import Any
 
@@ -71,6 +72,7 @@ def main() -> None:
             answer = {"failed": f"{type(error).__name__}: {first_line(error)}"}
         if answer is not None:
             send_line(**answer)
+    os._exit(0)  # the interpreter takes seconds to tear torch down, for which the daemon would wait
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -129,7 +130,7 @@ class TiledField:
             try:
                 answers += group.answer()
             except TilesLostError:
-                self.lost += [tile for tile in group.tiles if tile not in self.lost]
+                self.lost = [*self.lost, *(tile for tile in group.tiles if tile not in self.lost)]
         if not answers:
             raise SelfStormError("all processes that compute tiles were lost")
         # exact, so that it makes no difference which process computes which tile
@@ -250,6 +251,13 @@ class TiledField:
         self.board.put("background", background)
         self.call("emitters", brightness)
         return self._copy("binned")
+
+    def release(self) -> None:
+        """Free the maps of the tiles; the board keeps the last one."""
+        lost = self.lost
+        with suppress(SelfStormError):  # a process that is lost now has done its part
+            self.call("release")
+        self.lost = lost
 
     def map(self) -> Tensor:
         """Return a copy of the last map, (rows, columns) of the padded grid."""

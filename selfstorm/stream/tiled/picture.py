@@ -107,6 +107,7 @@ def _picture(
         if not field.lost:  # else these frames are searched again
             older = (block for block in model.state.buffer if block.numbers[0] < window.first)
             model = model.with_state(buffer=(*older, *blocks))
+    field.release()
     if level.estimate != "density":
         velocity = history.plan.velocity if follows and history.plan is not None else None
         at_now = velocity is not None and not empty

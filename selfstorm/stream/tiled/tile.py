@@ -51,7 +51,7 @@ class TileSettings:
 
 
 class TileOperators:
-    """Operators of tiles: those of the same size share them."""
+    """Operators of tiles, made when first used; tiles of one size share them."""
 
     def __init__(self, psf: Psf, like: Tensor) -> None:
         self._psf, self._like = psf, like
@@ -79,7 +79,7 @@ class ComputedTile:
         self, tile: Tile, settings: TileSettings, operators: TileOperators, board: Board, device: torch.device
     ) -> None:
         self.tile, self._settings, self._board, self._device = tile, settings, board, device
-        self._imaging, self._covariance = operators.of(tile.grid(settings.grid))
+        self._operators = operators
         self._cells = tile.cells(settings.grid.scale)
         knots = [
             spline_basis(pixels, torch.zeros(()), KNOT_SPACING_PX)
@@ -88,6 +88,14 @@ class ComputedTile:
         self._knots_y, self._knots_x = (
             one[axis.outer].to(device) for one, axis in zip(knots, (tile.y, tile.x), strict=True)
         )
+
+    @property
+    def _imaging(self) -> Imaging:
+        return self._operators.of(self.tile.grid(self._settings.grid))[0]
+
+    @property
+    def _covariance(self) -> LaggedCovariance:
+        return self._operators.of(self.tile.grid(self._settings.grid))[1]
 
     # Density
 
@@ -134,6 +142,12 @@ class ComputedTile:
         del self._before, self._step, self._data
         self._write("covariances", self._core(self._covariance.forward(self._m)))
         self._write_map(self._m)
+        return []
+
+    def release(self) -> list[float]:
+        """Free the maps of the window."""
+        for name in ("_m", "_emitters"):
+            self.__dict__.pop(name, None)
         return []
 
     # Statistics of frames
@@ -261,7 +275,7 @@ def photons_of(
     return restore_saturated(y, of_device, settings.psf, settings.grid.pixel_nm, settings.map_bytes)
 
 
-COMMANDS = frozenset({"begin", "start", "step", "finish", "fluctuations", "sums", "emitters", "maps"})
+COMMANDS = frozenset({"begin", "start", "step", "finish", "fluctuations", "sums", "emitters", "maps", "release"})
 
 
 class LocalTiles:

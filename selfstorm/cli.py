@@ -14,6 +14,7 @@ from selfstorm.commands.convert import convert
 from selfstorm.commands.evaluate import evaluate
 from selfstorm.commands.info import info
 from selfstorm.commands.reconstruct import reconstruct
+from selfstorm.commands.report import report
 from selfstorm.commands.simulate import simulate
 
 
@@ -26,7 +27,7 @@ def cli() -> None:
     """
 
 
-for command in (reconstruct, batch, simulate, evaluate, benchmark, calibrate, convert, info):
+for command in (reconstruct, batch, simulate, evaluate, benchmark, calibrate, convert, info, report):
     cli.add_command(command)
 
 

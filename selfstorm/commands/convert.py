@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -19,8 +20,18 @@ BLOCK_ROWS = 100_000
 @click.argument("target", type=click.Path(path_type=Path))
 @movie_options
 @click.option("--pixel-nm", type=click.FloatRange(0.1, 10_000), help="Camera pixel; else from metadata.")
+@click.option("--linked", is_flag=True, help="Tables: count an emitter in consecutive frames once.")
+@click.option("--max-dark", type=click.IntRange(0, 100), default=0, show_default=True, help="Frames it may be dark.")
 @overwrite_option
-def convert(source: Path, target: Path, choice: MovieChoice, pixel_nm: float | None, overwrite: bool) -> None:
+def convert(
+    source: Path,
+    target: Path,
+    choice: MovieChoice,
+    pixel_nm: float | None,
+    linked: bool,
+    max_dark: int,
+    overwrite: bool,
+) -> None:
     """Convert SOURCE to TARGET, by TARGET's ending.
 
     Movies and pictures become OME-TIFF (.ome.tif) or OME-Zarr (.zarr); localizations ThunderSTORM's CSV (.csv),
@@ -30,9 +41,11 @@ def convert(source: Path, target: Path, choice: MovieChoice, pixel_nm: float | N
     from selfstorm.io.picture_formats import check_picture_format
 
     if format_of(source) in FORMATS:
-        rows = _convert_table(source, target, pixel_nm, overwrite=overwrite)
-        click.echo(f"wrote {rows} localizations to {target}")
+        rows = _convert_table(source, target, pixel_nm, max_dark if linked else None, overwrite=overwrite)
+        click.echo(f"wrote {rows} {'emitters' if linked else 'localizations'} to {target}")
         return
+    if linked:
+        raise click.UsageError("--linked is for tables of localizations alone.")
     check_picture_format(target, target)
     click.echo(f"wrote {_convert_movie(source, target, choice, pixel_nm, overwrite=overwrite)} to {target}")
 
@@ -61,7 +74,7 @@ def _convert_movie(source: Path, target: Path, choice: MovieChoice, pixel_nm: fl
         return f"{movie.length} frames of {movie.height}x{movie.width}"
 
 
-def _convert_table(source: Path, target: Path, pixel_nm: float | None, *, overwrite: bool) -> int:
+def _convert_table(source: Path, target: Path, pixel_nm: float | None, max_dark: int | None, *, overwrite: bool) -> int:
     from selfstorm.io.localization_table import TableInfo, check_format, read_table, side_files, table_writer
 
     check_outputs(
@@ -78,6 +91,11 @@ def _convert_table(source: Path, target: Path, pixel_nm: float | None, *, overwr
         height, width = (int(nm.max() // side) + 1 if len(table) else 1 for nm in (table.y_nm, table.x_nm))
         frames = int(table.frame.max()) + 1 if len(table) else 1
         info = TableInfo(height, width, side, frames, {"movie": str(source)})
+    if max_dark is not None:
+        from selfstorm.stages.linking import linked
+
+        table = linked(table, max_dark)
+    info = replace(info, linked=table.frames is not None)
     with table_writer(target, info, overwrite=overwrite) as writer:
         for start in range(0, len(table), BLOCK_ROWS):
             writer.append(table.rows(start, start + BLOCK_ROWS))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,7 @@ class LocalizationTable:
 
     frame: from 0. x_nm, y_nm: from the corner of the first camera pixel. sigma_nm: width of the PSF. photons: of the
     emitter. background_photons: per camera pixel; background_sd: its standard deviation. sd_x_nm, sd_y_nm: precision.
+    frames: how many localisations an emitter was linked from; None where they are not linked.
     """
 
     frame: NDArray[np.int64]
@@ -42,6 +43,7 @@ class LocalizationTable:
     background_sd: Floats
     sd_x_nm: Floats
     sd_y_nm: Floats
+    frames: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -73,14 +75,21 @@ class LocalizationTable:
 
     def rows(self, start: int, stop: int) -> LocalizationTable:
         """Return a part of the rows."""
-        return LocalizationTable(*(getattr(self, column.name)[start:stop] for column in fields(self)))
+        return self.at(slice(start, stop))
+
+    def at(self, chosen: slice | NDArray[np.int64]) -> LocalizationTable:
+        """Return the rows at these indices, in their order."""
+        columns: Iterator[Any] = (getattr(self, column.name) for column in fields(self))
+        parts: list[Any] = [None if column is None else column[chosen] for column in columns]
+        return LocalizationTable(*parts)
 
 
 @dataclass(frozen=True, slots=True)
 class TableInfo:
     """Movie that a table belongs to; some formats are useless without it.
 
-    height, width: camera pixels. facts: whatever else is known of how the table was made, as JSON.
+    height, width: camera pixels. facts: whatever else is known of how the table was made, as JSON. linked: its rows
+    have the column `frames`.
     """
 
     height: int
@@ -88,6 +97,7 @@ class TableInfo:
     pixel_nm: float
     frames: int
     facts: Mapping[str, Any] = field(default_factory=dict)
+    linked: bool = False
 
 
 class TableWriter(GrowingFile):

@@ -28,6 +28,7 @@ DTYPE = np.dtype(
     + [(name, "<f4") for name in ("x", "y", "photons", "sx", "sy", "bg", "lpx", "lpy", "background_sd")]
 )
 CHUNK_ROWS = 4096
+LINKED_DTYPE = np.dtype([*DTYPE.descr, ("n", "<u4")])  # as Picasso's own link names it
 FRAME_DIGITS = 20  # room in the metadata for a number of frames that grows
 HINT = 'pip install "selfstorm[engine]"'
 
@@ -54,21 +55,24 @@ class PicassoWriter(TableWriter):
             check_new(file, overwrite=overwrite)
         self.path, self.part = path, claim_temporary(path)
         self._info, self._overwrite, self.rows, self.frames = info, overwrite, 0, info.frames
+        self._dtype = LINKED_DTYPE if info.linked else DTYPE
         text = self._metadata()
         with self._open("w") as file:
-            file.create_dataset("locs", (0,), DTYPE, maxshape=(None,), chunks=(CHUNK_ROWS,))
+            file.create_dataset("locs", (0,), self._dtype, maxshape=(None,), chunks=(CHUNK_ROWS,))
             file.create_dataset("metadata", data=np.bytes_(text))  # of a fixed length: it can be written over
 
     def append(self, table: LocalizationTable) -> None:
         """Append rows, on disk when this returns."""
         pixel_nm = self._info.pixel_nm
-        rows = np.empty(len(table), DTYPE)
+        rows = np.empty(len(table), self._dtype)
         rows["frame"] = table.frame
         rows["x"], rows["y"] = table.x_nm / pixel_nm - 0.5, table.y_nm / pixel_nm - 0.5
         rows["photons"], rows["bg"] = table.photons, table.background_photons
         rows["sx"] = rows["sy"] = table.sigma_nm / pixel_nm
         rows["lpx"], rows["lpy"] = table.sd_x_nm / pixel_nm, table.sd_y_nm / pixel_nm
         rows["background_sd"] = table.background_sd
+        if table.frames is not None:
+            rows["n"] = table.frames
         with self._open("r+") as file:
             file.swmr_mode = True
             locs = file["locs"]
@@ -137,7 +141,7 @@ def read_picasso(path: Path) -> tuple[LocalizationTable, TableInfo]:
         documents = json.loads(text) if text else yaml_documents(path)
         facts: dict[str, Any] = {key: value for one in documents for key, value in one.items()}
         height, width, pixelsize, frames = (facts[key] for key in ("Height", "Width", "Pixelsize", "Frames"))
-        info = TableInfo(height, width, float(pixelsize), frames, facts)
+        info = TableInfo(height, width, float(pixelsize), frames, facts, "n" in locs.dtype.names)
         pixel_nm = info.pixel_nm
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise InputError(
@@ -158,6 +162,7 @@ def read_picasso(path: Path) -> tuple[LocalizationTable, TableInfo]:
         column("background_sd"),
         column("lpx", scale=pixel_nm),
         column("lpy", scale=pixel_nm),
+        locs["n"].astype(np.int64) if info.linked else None,
     )
     return table, info
 

@@ -36,7 +36,7 @@ COLUMNS = (
     ("uncertainty_y", "float32", "nm", "sd_y_nm"),
     ("background_sd", "float32", "photon", "background_sd"),
 )
-DTYPE = np.dtype([(name, np.dtype(kind).newbyteorder("<")) for name, kind, _, _ in COLUMNS])
+FRAMES = ("frames", "uint32", "frame", "frames")  # of linked tables
 MAX_BYTES = 2**34
 GROWING_MARK = b"selfstorm smlm rows 1 "  # opens NAME.part; the movie as JSON follows on that line, then the rows
 MAX_LINE = 2**20
@@ -56,16 +56,17 @@ class SmlmWriter(TableWriter):
         line = GROWING_MARK + json.dumps(asdict(info), default=str).encode() + b"\n"
         self._begin = self._file.write(line)
         self._file.flush()
-        self._low, self._high = np.full(len(COLUMNS), math.inf), np.full(len(COLUMNS), -math.inf)
+        self._columns = _columns(linked=info.linked)
+        self._low, self._high = np.full(len(self._columns), math.inf), np.full(len(self._columns), -math.inf)
 
     def append(self, table: LocalizationTable) -> None:
         """Append rows, on disk when this returns."""
-        rows = np.empty(len(table), DTYPE)
-        for name, _, _, source in COLUMNS:
+        rows = np.empty(len(table), _dtype(self._columns))
+        for name, _, _, source in self._columns:
             rows[name] = getattr(table, source)
         if len(rows):
-            self._low = np.fmin(self._low, [rows[name].min() for name in DTYPE.names or ()])
-            self._high = np.fmax(self._high, [rows[name].max() for name in DTYPE.names or ()])
+            self._low = np.fmin(self._low, [rows[name].min() for name, *_ in self._columns])
+            self._high = np.fmax(self._high, [rows[name].max() for name, *_ in self._columns])
         try:
             self._file.write(rows.tobytes())
             self._file.flush()
@@ -94,7 +95,8 @@ class SmlmWriter(TableWriter):
         self._file.close()
 
     def _manifest(self) -> dict[str, Any]:
-        names = [name for name, *_ in COLUMNS]
+        columns = self._columns
+        names = [name for name, *_ in columns]
         some = self.rows > 0
         return {
             "format_version": "0.2",
@@ -114,11 +116,11 @@ class SmlmWriter(TableWriter):
                     "type": "table",
                     "mode": "binary",
                     "extension": ".bin",
-                    "columns": len(COLUMNS),
+                    "columns": len(columns),
                     "headers": names,
-                    "dtype": [kind for _, kind, _, _ in COLUMNS],
-                    "shape": [1] * len(COLUMNS),
-                    "units": [unit for _, _, unit, _ in COLUMNS],
+                    "dtype": [kind for _, kind, _, _ in columns],
+                    "shape": [1] * len(columns),
+                    "units": [unit for _, _, unit, _ in columns],
                     "description": "frames from 0; positions in nm from the corner of the first camera pixel",
                 }
             },
@@ -137,6 +139,7 @@ class SmlmWriter(TableWriter):
                         "height": self._info.height,
                         "width": self._info.width,
                         "frames": self.frames,
+                        "linked": self._info.linked,
                     },
                 }
             ],
@@ -166,8 +169,10 @@ def read_smlm(path: Path) -> tuple[LocalizationTable, TableInfo | None]:
 
     stated = file.get("metadata", {})
     known = all(key in stated for key in ("height", "width", "pixel_nm", "frames"))
-    info = TableInfo(stated["height"], stated["width"], stated["pixel_nm"], stated["frames"]) if known else None
-    return _table(rows), info
+    if not known:
+        return _table(rows), None
+    size = stated["height"], stated["width"], stated["pixel_nm"], stated["frames"]
+    return _table(rows), TableInfo(*size, linked=FRAMES[0] in (rows.dtype.names or ()))
 
 
 def _read_growing(path: Path) -> tuple[LocalizationTable, TableInfo]:
@@ -179,7 +184,8 @@ def _read_growing(path: Path) -> tuple[LocalizationTable, TableInfo]:
             content = file.read(MAX_BYTES)
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"holds no rows of an SMLM file ({first_line(error)})", where=path) from None
-    rows = np.frombuffer(content, DTYPE, len(content) // DTYPE.itemsize)
+    dtype = _dtype(_columns(linked=info.linked))
+    rows = np.frombuffer(content, dtype, len(content) // dtype.itemsize)
     frames = int(rows["frame"].max()) + 1 if len(rows) else 0
     return _table(rows), replace(info, frames=max(info.frames, frames))
 
@@ -190,4 +196,14 @@ def _table(rows: Any) -> LocalizationTable:
 
     columns = {source: column(name) for name, _, _, source in COLUMNS}
     columns["frame"] = columns["frame"].astype(np.int64)
+    if FRAMES[0] in (rows.dtype.names or ()):
+        columns["frames"] = rows[FRAMES[0]].astype(np.int64)
     return LocalizationTable(**columns)
+
+
+def _columns(*, linked: bool) -> tuple[tuple[str, str, str, str], ...]:
+    return (*COLUMNS, FRAMES) if linked else COLUMNS
+
+
+def _dtype(columns: tuple[tuple[str, str, str, str], ...]) -> np.dtype[Any]:
+    return np.dtype([(name, np.dtype(kind).newbyteorder("<")) for name, kind, _, _ in columns])

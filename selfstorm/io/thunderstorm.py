@@ -27,7 +27,7 @@ COLUMNS = (
     "bkgstd [photon]",
     "uncertainty [nm]",
 )
-_HEADER = ",".join(f'"{name}"' for name in COLUMNS) + "\n"
+FRAMES = "detections"  # the name that ThunderSTORM's own merging gives the column
 _ROW = "%d,%d,%.2f,%.2f,%.1f,%.1f,%.2f,%.2f,%.2f\n"
 
 
@@ -43,9 +43,10 @@ class ThunderstormWriter(TableWriter):
         check_new(path, overwrite=overwrite)
         self.part = claim_temporary(path)
         self.rows, self.frames = 0, info.frames
+        names = (*COLUMNS, FRAMES) if info.linked else COLUMNS
         try:
             self._file = self.part.open("w", encoding="utf-8", newline="")
-            self._file.write(_HEADER)
+            self._file.write(",".join(f'"{name}"' for name in names) + "\n")
         except OSError as fault:
             raise _unreachable(self.part, "written", fault) from fault
 
@@ -54,6 +55,8 @@ class ThunderstormWriter(TableWriter):
         columns = (table.frame + 1, table.x_nm, table.y_nm, table.sigma_nm, table.photons)
         values = [column.tolist() for column in (*columns, table.background_photons, table.background_sd, table.sd_nm)]
         lines = [_ROW % (number, *row) for number, row in enumerate(zip(*values, strict=True), start=self.rows + 1)]
+        if table.frames is not None:
+            lines = [f"{line[:-1]},{frames}\n" for line, frames in zip(lines, table.frames.tolist(), strict=True)]
         try:
             self._file.writelines(lines)
             self._file.flush()
@@ -81,19 +84,22 @@ def read_thunderstorm_table(path: Path) -> LocalizationTable:
 
     Raises InputError naming the faulty file and line.
     """
-    _, frame, x, y, sigma, photons, offset, noise, sd = read_thunderstorm(path).T
-    return LocalizationTable(frame.astype(np.int64) - 1, x, y, sigma, photons, offset, noise, sd, sd)
+    _, frame, x, y, sigma, photons, offset, noise, sd, *frames = read_thunderstorm(path).T
+    linked_from = frames[0].astype(np.int64) if frames else None
+    return LocalizationTable(frame.astype(np.int64) - 1, x, y, sigma, photons, offset, noise, sd, sd, linked_from)
 
 
 def read_thunderstorm(path: Path | str) -> NDArray[np.float64]:
     """Read (N, 9) float64 in the order of COLUMNS, N >= 0.
 
-    The last line of a killed run's NAME.part is left out where it is not whole.
+    (N, 10) where the localisations are linked: the last column is `FRAMES`. The last line of a killed run's NAME.part
+    is left out where it is not whole.
 
     Raises InputError naming the faulty file and line.
     """
     path = Path(path)
     rows: list[list[float]] = []
+    columns: tuple[str, ...] = COLUMNS
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             growing = GROWING.search(path.name) is not None
@@ -102,7 +108,8 @@ def read_thunderstorm(path: Path | str) -> NDArray[np.float64]:
             missing = [name for name in COLUMNS if name not in header]
             if missing:
                 raise InputError(f"no column {', '.join(missing)}", where=f"{path}, line 1", hint="give all of them")
-            places = [header.index(name) for name in COLUMNS]
+            columns = (*COLUMNS, *({FRAMES} & set(header)))
+            places = [header.index(name) for name in columns]
             for line in lines:
                 try:
                     rows.append([float(line[place]) for place in places])
@@ -110,7 +117,7 @@ def read_thunderstorm(path: Path | str) -> NDArray[np.float64]:
                     raise InputError("not a row of numbers", where=f"{path}, line {lines.line_num}") from fault
     except (OSError, UnicodeDecodeError, csv.Error) as fault:
         raise _unreachable(path, "read", fault) from fault
-    return np.array(rows, np.float64).reshape(-1, len(COLUMNS))
+    return np.array(rows, np.float64).reshape(-1, len(columns))
 
 
 def _unreachable(path: Path, done: str, fault: Exception) -> InputError:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from selfstorm.calibration.focus import widest_in_focus_nm
 from selfstorm.localizations import Localizations
+from selfstorm.metrics.nena import measure_precision
 from selfstorm.metrics.picture_metrics import PictureEvidence
 from selfstorm.metrics.registry import METRICS
 from selfstorm.metrics.self_consistency import assess, resampled, shows_structure
@@ -293,6 +294,7 @@ def _picture(
         _blinking_nm(model),
         window.saturated_share,
         accumulation.drift_nm,
+        measure_precision(parts.found) if level.measure_quality else None,
     )
     metrics = METRICS.measure("picture", evidence, costly=level.measure_quality)
     if level.measure_quality:

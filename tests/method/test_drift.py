@@ -154,3 +154,12 @@ def test_a_drift_file_replaces_nothing_and_is_not_written_from_too_little(tmp_pa
     with pytest.raises(InputError):
         file.write()
     assert path.read_text() == "mine"
+
+
+def test_frames_without_localisations_leave_the_curve_in_order():
+    rng = np.random.default_rng(0)
+    frame = np.sort(rng.integers(0, 1000, 8_000)).astype(float)
+    frame = frame[(frame < 400) | (frame >= 600)]
+    curve = estimate_drift(frame, rng.uniform(0, 5000, (len(frame), 2)))
+    assert (np.diff(curve.frame) > 0).all()
+    assert not ((curve.frame > 400) & (curve.frame < 600)).any()

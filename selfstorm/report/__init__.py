@@ -1,0 +1,1 @@
+"""Report of a run: what its files say, as one HTML page and as PDF."""

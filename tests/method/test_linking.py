@@ -1,0 +1,108 @@
+"""Blinks are linked once, and the precision that positions repeat with is found, on tables whose truth is known."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from selfstorm.cli import cli
+from selfstorm.io.localization_table import LocalizationTable, TableInfo, read_table, table_writer
+from selfstorm.metrics.nena import nena_nm
+from selfstorm.stages.linking import link, linked
+
+FRAMES, SIZE_NM, MEAN_ON = 200, 6400.0, 2.5
+
+
+def blinks(sd_nm, per_um2, seed=3):
+    """Blinks on a filament: frames, positions, and the emitter of each localisation."""
+    rng = np.random.default_rng(seed)
+    count = int(per_um2 * (SIZE_NM / 1000) ** 2 * FRAMES / MEAN_ON)
+    along = rng.uniform(0, 1, count)
+    places = np.stack([0.5 + 0.4 * np.sin(7 * along), 0.1 + 0.8 * along], 1) * SIZE_NM
+    begin, length = rng.integers(0, FRAMES, count), rng.geometric(1 / MEAN_ON, count)
+    emitter = np.repeat(np.arange(count), length)
+    frame = np.concatenate([first + np.arange(many) for first, many in zip(begin, length, strict=True)])
+    order = np.argsort(frame[frame < FRAMES], kind="stable")
+    emitter, frame = emitter[frame < FRAMES][order], frame[frame < FRAMES][order]
+    return frame, places[emitter] + sd_nm * rng.normal(size=(len(frame), 2)), emitter
+
+
+def table_of(frame, yx_nm, sd_nm=10.0):
+    ones = np.ones(len(frame))
+    return LocalizationTable(
+        frame, yx_nm[:, 1], yx_nm[:, 0], 130 * ones, 500 * ones, 9 * ones, 3 * ones, sd_nm * ones, sd_nm * ones
+    )
+
+
+@pytest.mark.parametrize("max_dark", [0, 1])
+def test_an_emitter_in_consecutive_frames_is_one(max_dark):
+    frame, yx_nm, emitter = blinks(sd_nm=5.0, per_um2=0.02)
+    found = link(frame, yx_nm, 4.3 * 5.0, max_dark)
+    pairs = {(a, b) for a, b in zip(found.tolist(), emitter.tolist(), strict=True)}
+    assert len(pairs) == pytest.approx(len(set(emitter.tolist())), rel=0.03)  # 99 % of the steps are within the radius
+    assert found.max() + 1 == pytest.approx(len(set(emitter.tolist())), rel=0.03)
+
+
+def test_a_dark_frame_is_bridged_where_it_is_allowed():
+    frame, yx_nm = np.array([0, 1, 3, 4, 7]), np.zeros((5, 2))
+    assert [link(frame, yx_nm, 10.0, dark).max() + 1 for dark in (0, 1, 2)] == [3, 2, 1]
+
+
+def test_two_emitters_in_reach_stay_two():
+    frame, yx_nm = np.array([0, 0, 1, 1]), np.array([[0.0, 0], [8, 0], [1, 0], [7, 0]])
+    assert link(frame, yx_nm, 20.0).tolist() == [0, 1, 0, 1]
+
+
+def test_linked_rows_are_means_weighted_by_precision():
+    frame, yx_nm = np.array([4, 5, 5]), np.array([[100.0, 200], [106, 206], [5000, 5000]])
+    table = replace(table_of(frame, yx_nm), sd_x_nm=np.array([3.0, 6, 5]), sd_y_nm=np.array([3.0, 6, 5]))
+    one = linked(table)
+    assert one.frame.tolist() == [4, 5]
+    assert one.frames.tolist() == [2, 1]
+    assert one.photons.tolist() == [1000, 500]
+    assert one.x_nm[0] == pytest.approx((200 / 9 + 206 / 36) / (1 / 9 + 1 / 36))
+    assert one.sd_x_nm[0] == pytest.approx((1 / 9 + 1 / 36) ** -0.5)
+    assert [one.y_nm[1], one.sd_y_nm[1]] == pytest.approx([5000, 5])
+    assert len(linked(table.rows(0, 0))) == 0
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".hdf5", ".smlm"])
+def test_a_table_is_linked_from_format_to_format(tmp_path, suffix):
+    frame, yx_nm, _ = blinks(sd_nm=5.0, per_um2=0.02)
+    source, target, copy = tmp_path / "found.hdf5", tmp_path / f"linked{suffix}", tmp_path / "copy.smlm"
+    with table_writer(source, TableInfo(64, 64, 100.0, FRAMES)) as writer:
+        writer.append(table_of(frame, yx_nm, 5.0))
+    done = CliRunner().invoke(cli, ["convert", str(source), str(target), "--linked", "--max-dark", "1"])
+    assert done.exit_code == 0, done.output
+    assert CliRunner().invoke(cli, ["convert", str(target), str(copy)]).exit_code == 0
+    for path in (target, copy):
+        table = read_table(path)[0]
+        assert f"wrote {len(table)} emitters" in done.output
+        assert table.frames.sum() == len(frame)
+        assert len(table) < 0.5 * len(frame)
+
+
+def test_a_table_without_precision_is_not_linked(tmp_path):
+    frame, yx_nm = np.arange(3), np.zeros((3, 2))
+    with table_writer(tmp_path / "found.csv", TableInfo(64, 64, 100.0, 3)) as writer:
+        writer.append(table_of(frame, yx_nm, sd_nm=0.0))
+    done = CliRunner().invoke(cli, ["convert", str(tmp_path / "found.csv"), str(tmp_path / "out.csv"), "--linked"])
+    assert done.exit_code
+    assert "3 of 3 localisations state no precision" in str(done.exception)
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize(("sd_nm", "per_um2"), [(5.0, 0.1), (12.0, 1.0), (25.0, 3.0)])
+@pytest.mark.parametrize("claim", [0.4, 1.0, 2.5])
+def test_repeated_positions_show_their_precision(sd_nm, per_um2, claim):
+    frame, yx_nm, _ = blinks(sd_nm, per_um2)
+    assert nena_nm(frame, yx_nm, claim * sd_nm) == pytest.approx(sd_nm, rel=0.12)
+
+
+def test_emitters_that_never_stay_show_no_precision():
+    rng = np.random.default_rng(0)
+    frame = np.repeat(np.arange(FRAMES), 30)
+    assert nena_nm(frame, rng.uniform(0, SIZE_NM, (len(frame), 2)), 10.0) is None
+    assert nena_nm(frame[:30], np.zeros((30, 2)), 10.0) is None
+    assert nena_nm(frame[:0], np.zeros((0, 2)), 10.0) is None

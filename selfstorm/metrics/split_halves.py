@@ -17,9 +17,9 @@ from selfstorm.frames import Array
 from selfstorm.localizations import Localizations
 from selfstorm.metrics.frc import halves_resolution_nm, tukey
 
-CELL_NM = 12.5
+CELL_NM, MAX_CELLS = 12.5, 2048  # along a side; of a part that takes more they are larger
 BLUR_NM = 20.0  # as of the scores against ground truth
-MAP_BLUR_NM, MAP_CELLS = 90.0, 4  # of the trust map: so many cells of 12.5 nm are one
+MAP_BLUR_NM, MAP_CELLS = 90.0, 4  # of the trust map: so many cells are one
 MIN_LOCALIZATIONS = 50  # of a half
 DRIFT_BLUR_NM, MAX_DRIFT_NM = 40.0, 400.0
 MIN_DRIFT_CORRELATION, MIN_DRIFT_GAIN = 0.3, 0.05  # by chance, few localisations correlate best somewhere else
@@ -48,10 +48,16 @@ class HalvesFound:
     whole_over_half: float = 2.0
     frames: int = 0
 
+    @property
+    def cell_nm(self) -> float:
+        """Side of the cells."""
+        return cell_of(self.height_nm, self.width_nm)
+
     def counts(self) -> tuple[Floats, Floats]:
-        """Count the localisations of each half on cells of 12.5 nm."""
-        rows, columns = (max(int(side / CELL_NM), 4) for side in (self.height_nm, self.width_nm))
-        edges = np.arange(rows + 1) * CELL_NM, np.arange(columns + 1) * CELL_NM
+        """Count the localisations of each half on cells."""
+        cell_nm = self.cell_nm
+        rows, columns = (max(int(side / cell_nm), 4) for side in (self.height_nm, self.width_nm))
+        edges = np.arange(rows + 1) * cell_nm, np.arange(columns + 1) * cell_nm
         first, second = (
             np.histogram2d(half.y_nm.cpu().numpy(), half.x_nm.cpu().numpy(), bins=edges)[0]
             for half in (self.first, self.second)
@@ -64,6 +70,15 @@ class HalvesFound:
         return min(len(self.first), len(self.second)) < MIN_LOCALIZATIONS
 
 
+def cell_of(height_nm: float, width_nm: float) -> float:
+    """Return the side of the cells on which a part of the field is counted.
+
+    It is 12.5 nm, but where the camera's pixels are said to be so large that the cells would take gigabytes. Finer than
+    such pixels there is nothing to compare.
+    """
+    return max(CELL_NM, max(height_nm, width_nm) / MAX_CELLS)
+
+
 def structure_resolution_nm(halves: HalvesFound) -> float | None:
     """Estimate the resolution of the structure, in nm.
 
@@ -73,7 +88,7 @@ def structure_resolution_nm(halves: HalvesFound) -> float | None:
     """
     if halves.too_few:
         return None
-    resolution = halves_resolution_nm(*halves.counts(), CELL_NM, halves.whole_over_half)
+    resolution = halves_resolution_nm(*halves.counts(), halves.cell_nm, halves.whole_over_half)
     return None if resolution is None or resolution > MAX_RESOLUTION_NM else resolution
 
 
@@ -83,12 +98,12 @@ def fidelity(halves: HalvesFound) -> float:
     Halves that correlate by r leave sqrt(k r / (1 + (k - 1) r)) for a whole of k times as many frames (Spearman 1910,
     Brown 1910), both blurred by 20 nm; 0..1.
     """
-    return whole_from_halves(correlation(*halves.counts()), halves.whole_over_half)
+    return whole_from_halves(correlation(*halves.counts(), halves.cell_nm), halves.whole_over_half)
 
 
-def correlation(first: Floats, second: Floats) -> float:
-    """Correlate two pictures on cells of 12.5 nm, both blurred by 20 nm."""
-    one, two = (gaussian_filter(picture, BLUR_NM / CELL_NM) for picture in (first, second))
+def correlation(first: Floats, second: Floats, cell_nm: float = CELL_NM) -> float:
+    """Correlate two pictures on cells, both blurred by 20 nm."""
+    one, two = (gaussian_filter(picture, BLUR_NM / cell_nm) for picture in (first, second))
     one, two = one - one.mean(), two - two.mean()
     power = float((one**2).sum() * (two**2).sum())
     return float((one * two).sum()) / math.sqrt(power) if power > 0 else 0.0
@@ -107,17 +122,18 @@ def drift_nm(halves: HalvesFound) -> float | None:
         The distance in nm at which the two, blurred by 40 nm, correlate best; None where that is hardly better than
         unmoved.
     """
-    blur = DRIFT_BLUR_NM / CELL_NM
+    cell_nm = halves.cell_nm
+    blur = DRIFT_BLUR_NM / cell_nm
     one, two = (gaussian_filter(picture, blur) for picture in halves.counts())
     spectra = [rfft2((p - p.mean()) * tukey(p.shape[0])[:, None] * tukey(p.shape[1])) for p in (one, two)]
     shared = irfft2(spectra[0].conj() * spectra[1], s=one.shape)
-    reach = int(min(MAX_DRIFT_NM / CELL_NM, (min(one.shape) - 1) // 2))
+    reach = int(min(MAX_DRIFT_NM / cell_nm, (min(one.shape) - 1) // 2))
     near = np.roll(shared, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
     row, column = np.unravel_index(int(near.argmax()), near.shape)
     own = math.sqrt(math.prod(float((irfft2(np.abs(s) ** 2, s=one.shape))[0, 0]) for s in spectra)) or 1.0
     best, unmoved = float(near[row, column]) / own, float(near[reach, reach]) / own
     drifts = best > MIN_DRIFT_CORRELATION and best - unmoved > MIN_DRIFT_GAIN
-    return CELL_NM * math.hypot(row - reach, column - reach) if drifts else None
+    return cell_nm * math.hypot(row - reach, column - reach) if drifts else None
 
 
 def trust_map(halves: HalvesFound, pixel_nm: float, reach_nm: float = 400.0) -> Array:
@@ -132,7 +148,7 @@ def trust_map(halves: HalvesFound, pixel_nm: float, reach_nm: float = 400.0) -> 
         (H, W) float32 on camera pixels, 0..1: what `fidelity` is for the whole field, at 90 nm, which ranks places
         better than finer blurs do; 0 where nothing was found.
     """
-    cell_nm = CELL_NM * MAP_CELLS
+    cell_nm = halves.cell_nm * MAP_CELLS
     one, two = (gaussian_filter(_coarse(counts), MAP_BLUR_NM / cell_nm) for counts in halves.counts())
 
     def local(z: Floats) -> Floats:

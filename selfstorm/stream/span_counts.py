@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from selfstorm.frames import Array
 from selfstorm.metrics.frc import halves_resolution_nm
-from selfstorm.metrics.split_halves import CELL_NM, MAX_RESOLUTION_NM, MIN_LOCALIZATIONS
+from selfstorm.metrics.split_halves import MAX_RESOLUTION_NM, MIN_LOCALIZATIONS, cell_of
 
 Floats = NDArray[np.float64]
 Counts = NDArray[np.float32]
@@ -23,7 +23,7 @@ MAX_SPANS = 8  # even; of them the halves differ by a span at most
 
 @dataclass(frozen=True, eq=False)
 class SpanCounts:
-    """Counts of localisations on cells of 12.5 nm, oldest first.
+    """Counts of localisations on cells, oldest first.
 
     Attributes:
         corner_nm: (y, x) of the part.
@@ -40,9 +40,14 @@ class SpanCounts:
     length: int = 0
 
     @property
+    def cell_nm(self) -> float:
+        """Side of the cells."""
+        return cell_of(*self.size_nm)
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Cells of the part, at least 4 along each side."""
-        height, width = (max(int(side / CELL_NM), 4) for side in self.size_nm)
+        height, width = (max(int(side / self.cell_nm), 4) for side in self.size_nm)
         return height, width
 
     def with_frames(self, frames: int, yx_nm: Floats) -> SpanCounts:
@@ -53,7 +58,7 @@ class SpanCounts:
             yx_nm: (E, 2) positions in the field; those outside the part are not counted.
         """
         rows, columns = self.shape
-        edges = np.arange(rows + 1) * CELL_NM, np.arange(columns + 1) * CELL_NM
+        edges = np.arange(rows + 1) * self.cell_nm, np.arange(columns + 1) * self.cell_nm
         at = yx_nm - self.corner_nm
         new: Array = np.histogram2d(at[:, 0], at[:, 1], bins=edges)[0].astype(np.float32)
         if self.counts and self.frames[-1] < self.length:
@@ -95,5 +100,5 @@ class SpanCounts:
             None where it is not finer than the PSF.
         """
         halves = self.halves()
-        resolution = None if halves is None else halves_resolution_nm(*halves, CELL_NM)
+        resolution = None if halves is None else halves_resolution_nm(*halves, self.cell_nm)
         return None if resolution is None or resolution > MAX_RESOLUTION_NM else resolution

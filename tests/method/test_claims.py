@@ -28,6 +28,7 @@ from selfstorm.stream.decoys import decoy_frames, matched, noise_excess
 from selfstorm.stream.engine import EngineWindow, StreamEngine
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.settings import Settings
+from selfstorm.stream.span_counts import SpanCounts
 from selfstorm.stream.split_halves import independent_share
 
 CPU = prepare_device("cpu")
@@ -56,6 +57,21 @@ def fibres(count, sd_nm, seed, shift_nm=0.0):
     y = centre[fibre, 0] + along * np.sin(angle[fibre]) + rng.normal(0, sd_nm, count) + shift_nm
     x = centre[fibre, 1] + along * np.cos(angle[fibre]) + rng.normal(0, sd_nm, count)
     return table(y, x)
+
+
+@pytest.mark.parametrize("side_nm", [60_000.0, 64e6])
+def test_a_part_of_pixels_of_any_size_takes_few_cells(side_nm):
+    """A pixel of 10 um in the settings made a daemon take gigabytes for minutes."""
+    at = np.random.default_rng(0).random((2, 200)) * side_nm
+    halves = HalvesFound(table(*at), table(*at), side_nm, side_nm)
+    spans = SpanCounts((0.0, 0.0), (side_nm, side_nm)).with_frames(1, at.T)
+    for counts in (*halves.counts(), *spans.counts):
+        assert max(counts.shape) <= 2048
+        assert counts.sum() >= 199
+    resolution_nm = structure_resolution_nm(halves)
+    assert resolution_nm is None or resolution_nm >= 2 * side_nm / 2048
+    assert fidelity(halves) == pytest.approx(1.0)
+    assert trust_map(halves, side_nm / 8).shape == (8, 8)
 
 
 def halves(count, sd_nm, shift_nm=0.0, whole_over_half=2.0):

@@ -38,7 +38,7 @@ class TilePool:
         self.groups: list[ProcessTiles] = []
 
     def board(self) -> Board:
-        """Return a board whose arrays all processes share; they are started for the first."""
+        """Return a board that all processes share; the first starts them."""
         if not self.groups:
             threads = max(1, (os.cpu_count() or 1) // len(self._devices))
             self.groups = [

@@ -25,7 +25,7 @@ NAMES_OUTLIVE = sys.platform != "win32"
 
 
 class _Memory(SharedMemory):
-    """Shared memory that arrays may outlive: it stays mapped until they are gone."""
+    """Shared memory that stays mapped until the arrays in it are gone."""
 
     def __del__(self) -> None:
         _close(self)

@@ -144,7 +144,7 @@ def test_a_window_that_is_tried_again_makes_the_same_picture(raw):
 
 def test_the_sides_of_tiles_shrink_with_the_memory():
     grid = Grid(2048, 2048, 4, 100.0)
-    assert [side_that_fits(grid, 18, free) for free in (None, 2**30, 2**29, 2**20)] == [512, 512, 256, 64]
+    assert [side_that_fits(grid, 18, free) for free in (None, 2**28, 2**27, 2**20)] == [256, 256, 128, 64]
 
 
 def test_localisations_are_refused_before_a_frame_is_computed(raw, tmp_path):

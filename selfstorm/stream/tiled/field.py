@@ -137,7 +137,7 @@ class TiledField:
         return [math.fsum(parts) for parts in zip(*answers, strict=True)]
 
     def begin(self, statistics: WindowStatistics) -> None:
-        """Give the covariances of a window to the tiles, and start from a flat density."""
+        """Give the tiles the covariances of a window, and a flat density."""
         self.lost = []
         data, offset = shifted_data(statistics)
         self.board.put("data", data)
@@ -223,9 +223,9 @@ class TiledField:
         return Sums(frames, frames * (window - 1) / window, now, following, power[0])
 
     def maps(self, first: int, end: int, mean: float, start: float, *, best: bool, seen: Tensor) -> None:
-        """Make the sum of emitter maps over some of the chosen frames; it stays on the board.
+        """Make the sum of emitter maps over some of the chosen frames.
 
-        Where tiles are lost it is 0, and all light counts as background.
+        It stays on the board. Where tiles are lost it is 0, and all light counts as background.
 
         Args:
             first: first of the frames, among the chosen.
@@ -283,7 +283,7 @@ class TiledField:
             self.board[name][tile.field_cells(self.grid.scale)] = 0
 
     def _completed(self, seen: SeenDensity, before: SeenDensity | None) -> SeenDensity:
-        """Fill lost tiles with what was seen before, as bright as the other tiles are now."""
+        """Fill lost tiles with their last image, as bright as the others."""
         kept = torch.ones_like(seen.image)
         for tile in self.lost:
             kept[tile.core] = 0

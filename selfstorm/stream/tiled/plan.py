@@ -19,7 +19,8 @@ from selfstorm.stream.memory_plan import PROGRAM_BYTES
 # Measured after 100 iterations: 2 reaches leave up to 6e-4 of the maximum in the core, 3 5e-4, 4 4e-4; rounding has a
 # part in it.
 HALO_REACHES = 4
-MAX_SIDE_PX, MIN_SIDE_PX = 512, 64
+# Statistics of a tile take some eight copies of its frames: of 100 frames 300 MB with 256 pixels, 1 GB with 512.
+MAX_SIDE_PX, MIN_SIDE_PX = 256, 64
 OPERATOR_MAPS = 3  # norm, and the maps of one product
 FREE_SHARE = 0.25  # of the free memory, for the tile that is computed
 # Of the field: bytes of a raw value, maps (the density, the one before, its step, the board's, the picture), frames.

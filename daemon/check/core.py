@@ -14,8 +14,8 @@ from daemon.sources.core_connection import attach, core_class, detach
 from daemon.sources.field import UnusableFieldError, check_camera, field_of
 from daemon.sources.image_buffer import BufferedImage, ImageBuffer, ImagesChangedError
 from daemon.sources.micromanager import port_of
+from daemon.sources.next_look import BUSY
 from daemon.sources.section import SourceSection
-from daemon.sources.tail import BUSY
 from selfstorm.metrics.finding import Finding
 
 LOOKS = 15

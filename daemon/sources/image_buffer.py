@@ -61,12 +61,21 @@ class ImageBuffer:
     def __init__(self, core: Any) -> None:
         self._core = core
         self._bytes = int(core.get_image_buffer_size())
+        self._camera = str(core.get_camera_device())
         self._format: tuple[Any, ...] | None = None
         self._faults = 0
 
     def capacity(self) -> int:
         """Return how many images it holds before it is emptied."""
         return int(self._core.get_buffer_total_capacity())
+
+    def is_made_for_these_images(self) -> bool:
+        """Return whether its images have the size of the camera's.
+
+        Its memory was divided by their size when the last sequence began.
+        """
+        memory_bytes = int(float(self._core.get_circular_buffer_memory_footprint()) * 2**20)
+        return self._bytes > 0 and self.capacity() == memory_bytes // self._bytes
 
     def images(self) -> int:
         """Return how many images are in it that no program has taken out."""
@@ -121,7 +130,7 @@ class ImageBuffer:
         number_of_bytes = width * height * BYTES_PER_PIXEL.get(pixel_type, 0)
         if self._format is None and number_of_bytes != self._bytes:
             self._check_size()  # or a camera whose own buffer is larger than its images
-        if self._format not in (None, found):
+        if self._format not in (None, found) or tags.get("Camera", self._camera) != self._camera:
             raise ImagesChangedError(image)
         self._format = found
         return number_of_bytes

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from daemon.sources.camera import Lost, SourceEvent, Waiting
+from daemon.sources.core_clock import CoreClock
 from daemon.sources.image_buffer import BufferedImage, ImageBuffer, ImagesChangedError
 from daemon.sources.live_stream import LiveStream
 from daemon.sources.losses import LossCause
-from daemon.sources.sequence_identity import UNWATCHED_S, ImageTimes
+from daemon.sources.sequence_identity import UNWATCHED_S, SeenImage
 from daemon.sources.tail import Tail
-from daemon.sources.unseen_frames import CoreClock, RestartAccount, UnseenFrames
+from daemon.sources.unseen_frames import RestartAccount, UnseenFrames
 
 POLL_S, MAX_POLL_S, POLL_SHARE = 0.003, 0.02, 0.25  # between two questions, and the share of the time between images
 WATCH_S = 0.02  # between two questions whether the sequence runs
@@ -57,6 +58,7 @@ class LiveSequence:
         account: of the frames before the first image.
 
     Attributes:
+        stream: that takes its images.
         unseen: frames of this sequence that the next one must account for.
     """
 
@@ -71,11 +73,12 @@ class LiveSequence:
         account: RestartAccount,
     ) -> None:
         self._buffer, self._stop, self._clock, self._core_clock = buffer, stop, clock, core_clock
-        self._stream = stream
+        self.stream = stream
         self._capacity = buffer.capacity()
         self._tail = Tail(first, self._capacity)
         self._until_s = math.inf
         self._stopped, self._ran_s = False, clock()
+        self._sent_s = self._ran_s  # of the last call for an image
         self._over = False
         self._taken = False  # by another program
         self._account = account
@@ -94,6 +97,11 @@ class LiveSequence:
         self._tail, self._until_s = broken_off.tail, broken_off.until_s
         self._tail.reattached()
 
+    def began_with(self, seen: SeenImage) -> None:
+        """Learn of an image of this sequence that was seen before."""
+        self._tail.began_with(seen)
+        self._account.found(*seen)
+
     def events(self) -> Iterator[SourceEvent]:
         """Yield the events of the sequence, until it is over."""
         tail = self._tail
@@ -111,6 +119,9 @@ class LiveSequence:
                 yield None
             yield from self._pass_on()  # images may have been given up, too
             self._note_the_end()
+        if self._over:
+            yield from self._account.close(tail, self._clock())
+        yield from self.stream.close()
 
     def _note_the_end(self) -> None:
         """Ask now and then whether the sequence runs, while images are fetched.
@@ -140,20 +151,19 @@ class LiveSequence:
             ImagesChangedError: the image cannot be read.
         """
         tail, sent_s = self._tail, self._clock()
+        self._sent_s = sent_s
         image = self._buffer.image(distance, tail.kept)
         answered_s, same_sequence = self._clock(), True
         tail.took(sent_s, answered_s)
         if image is None:
             tail.gone()
         else:
-            stamp = self._stamp(image, answered_s)
+            stamp = self._core_clock.stamp(image, answered_s)
             same_sequence = tail.found(stamp, image, distance, sent_s)
             self._account.found(stamp, distance, sent_s)
+            if same_sequence and sent_s > self._until_s and not tail.in_doubt:  # it had ended, so no image came since
+                self._until_s = min(self._until_s, tail.newest_s)
         return _Found(image, same_sequence)
-
-    def _stamp(self, image: BufferedImage, answered_s: float) -> ImageTimes:
-        received_s = self._core_clock.ours(image.received_s, answered_s)
-        return ImageTimes(image.number, image.camera_ms, received_s, image.received_s)
 
     def _follow(self, found: _Found) -> Iterator[SourceEvent]:
         yield from self._account.losses(self._tail)
@@ -229,9 +239,9 @@ class LiveSequence:
     def _pass_on(self) -> Iterator[SourceEvent]:
         for item in self._tail.ready():
             if isinstance(item, Lost):
-                yield from self._stream.lost(item)
+                yield from self.stream.lost(item)
             else:
-                yield from self._stream.taken(item)
+                yield from self.stream.taken(item)
 
     def _end_changed(self, image: BufferedImage | None, distance: int) -> Iterator[SourceEvent]:
         """End the sequence: its last images cannot be read any more.
@@ -242,12 +252,12 @@ class LiveSequence:
             image: that showed the change, without pixels; None where the change showed before it was fetched.
             distance: of the image.
         """
-        yield from self._account.close(self._clock())
+        yield from self._account.close(self._tail, self._clock())
         tail = self._tail
         running, images = self._buffer.is_running(), self._buffer.images()
         now_s = self._clock()
         until_s = self._until_s if running else min(self._until_s, now_s)
-        if image is not None and tail.unreadable(self._stamp(image, now_s), distance, now_s):
+        if image is not None and tail.unreadable(self._core_clock.stamp(image, now_s), distance, self._sent_s):
             until_s = min(until_s, tail.next_began_s or now_s)
             self.unseen = UnseenFrames(tail, until_s)
         elif not running and self._buffer.capacity() != self._capacity:  # made again, for another sequence

@@ -32,10 +32,17 @@ class LiveStream:
 
     def lost(self, loss: Lost) -> Iterator[SourceEvent]:
         """Report images before the next one as lost."""
+        if loss.cause is LossCause.RESTARTED:  # estimated by the camera's clock already
+            self._camera_clock = CameraClock()
         if self._field is None:
             self._lost.append(loss)
         else:
             yield loss
+
+    def close(self) -> Iterator[SourceEvent]:
+        """Report the losses of a stream that was never described."""
+        yield from self._lost
+        self._lost = []
 
     def taken(self, image: BufferedImage) -> Iterator[SourceEvent]:
         """Pass on the next image.

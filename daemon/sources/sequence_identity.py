@@ -20,6 +20,7 @@ RESTART_MIN_S, RESTART_SHARE = 0.2, 0.9
 UNWATCHED_S = 0.5
 MIN_DISAGREEMENT, WALK = 2, 1.2  # images by which numbers and time of a camera that is unsteady may differ
 MIN_SPAN, STAMPS = 4, 128  # images between those that the time between two is measured by, and their number
+MAX_UNSTEADINESS = 1.5  # of the time between two images, as a ratio
 STEADY_SPAN = 32  # until that time is good for many images
 
 
@@ -46,6 +47,20 @@ class ImageTimes(NamedTuple):
         return None if self.camera_ms is None else self.camera_ms / 1000
 
 
+class SeenImage(NamedTuple):
+    """An image that was seen, and not kept.
+
+    Attributes:
+        stamp: its number and times.
+        distance: at which it was found.
+        sent_s: time at which the call was sent.
+    """
+
+    stamp: ImageTimes
+    distance: int
+    sent_s: float
+
+
 class SequenceIdentity:
     """Identity of one sequence.
 
@@ -61,6 +76,7 @@ class SequenceIdentity:
         self._heard_s = 0.0  # when the buffer answered last
         self.unwatched = False  # for so long that another sequence may have begun
         self._times: deque[tuple[int, float]] = deque(maxlen=STAMPS)  # (number, time) of images
+        self._known_is_gone = False
         self._compares = True  # the next image with the last one
 
     @property
@@ -73,21 +89,31 @@ class SequenceIdentity:
         """Time between two images by their own times; 0 while unknown."""
         return self._measured(MIN_SPAN)
 
-    def before_numbers(self, ran_s: float, newest: int) -> int | None:
+    def best_period_s(self, usual_s: float) -> float:
+        """Return the time between two images, for many of them.
+
+        Args:
+            usual_s: time of the sequence before, for an unsteady camera of which few images are known.
+        """
+        period_s = self.period_s
+        similar = not period_s or 1 / MAX_UNSTEADINESS < usual_s / period_s < MAX_UNSTEADINESS
+        return usual_s if similar and not self._measured(STEADY_SPAN) else period_s
+
+    def before_numbers(self, newest: int, *, steady: bool) -> int | None:
         """Estimate the frames that the camera took before number 0.
 
         They are those since its clock began.
 
         Args:
-            ran_s: time that the camera's clock shows at the newest image.
-            newest: number of that image.
+            newest: number of the newest image.
+            steady: wait until the time between two images is known well.
 
         Returns:
-            Number of frames; None while the time between two is not known well enough.
+            Number of frames; None while that time is not known.
         """
-        if not (period_s := self._measured(STEADY_SPAN)):
+        if self.clock_began_s is None or not (period_s := self._measured(STEADY_SPAN if steady else MIN_SPAN)):
             return None
-        before = ran_s / period_s - newest - 1
+        before = self._ran_s / period_s - newest - 1
         return round(before) if before > max_disagreement(newest) else 0
 
     def _measured(self, min_span: int) -> float:
@@ -123,12 +149,25 @@ class SequenceIdentity:
 
     def disagrees(self, stamp: ImageTimes) -> bool:
         """Return True if an image's number and time do not fit the last one's."""
-        period_s = self.period_s
-        if not (period_s and self._compares) or stamp.taken_s is None:
+        if not (self.period_s and self._compares) or stamp.taken_s is None:
             return False
-        number, taken_s = self._times[-1]
-        by_number, by_time = stamp.number - number, (stamp.taken_s - taken_s) / period_s
-        return abs(by_time - by_number) > max_disagreement(by_number)
+        return abs(self._ahead(stamp)) > max_disagreement(stamp.number - self._times[-1][0])
+
+    def must_verify(self, stamp: ImageTimes) -> bool:
+        """Return True if one of a known number must be fetched again first."""
+        return (self.unwatched and not self._known_is_gone) or self.disagrees(stamp)
+
+    def includes(self, stamp: ImageTimes) -> bool | None:
+        """Return True if an image is one of this sequence.
+
+        False if it is not, and None where nothing shows it.
+        """
+        if not self._times or stamp.taken_s is None:
+            return None
+        taken_s = dict(self._times).get(stamp.number)
+        if taken_s is not None:
+            return taken_s == stamp.taken_s
+        return abs(self._ahead(stamp)) <= self._uncertainty(stamp) if self.period_s else None
 
     def passed(self, stamp: ImageTimes) -> None:
         """Learn that an image belongs to this sequence."""
@@ -153,12 +192,42 @@ class SequenceIdentity:
         self._ran_s, self.clock_began_s = ran_s, began_s
         return began_s + ran_s
 
-    def settle(self) -> None:
+    def settle(self, *, known_is_gone: bool = False) -> None:
         """Accept the images, as far as they can be known.
 
-        The next one is compared with none before it: the camera paused, or the images of known numbers are gone.
+        The next one is compared with none before it: the camera paused.
+
+        Args:
+            known_is_gone: from the buffer; its numbers may have begun again.
         """
         self.in_doubt = self._compares = False
+        self.unwatched = self._known_is_gone = known_is_gone
+
+    def skipped(self, stamp: ImageTimes) -> int:
+        """Estimate the frames of a pause that no number shows.
+
+        No known image was left after it. The buffer was emptied, and its numbers began again: the camera's clock ran
+        on while they did not.
+        """
+        gone, self._known_is_gone = self._known_is_gone, False
+        if not (gone and self._times and self.period_s) or stamp.taken_s is None:
+            return 0
+        ahead = self._ahead(stamp)
+        return round(ahead) if ahead > self._uncertainty(stamp) else 0
+
+    def _ahead(self, stamp: ImageTimes) -> float:
+        """Return the frames by which time is ahead of number, since the last."""
+        number, taken_s = self._times[-1]
+        return ((stamp.taken_s or 0.0) - taken_s) / self.period_s - (stamp.number - number)
+
+    def _uncertainty(self, stamp: ImageTimes) -> float:
+        """Bound those of an unsteady camera.
+
+        The time between two images may have been measured over few of them.
+        """
+        (first, _), (last, _) = min(self._times), max(self._times)
+        images = stamp.number - self._times[-1][0]
+        return max_disagreement(images) + abs(images) * max_disagreement(last - first) / (last - first)
 
 
 def max_disagreement(images: int) -> float:

@@ -6,7 +6,6 @@ between two frames.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -15,7 +14,6 @@ from daemon.sources.losses import LossCause
 from daemon.sources.sequence_identity import UNWATCHED_S, ImageTimes
 from daemon.sources.tail import Tail
 
-CLOCK_CALLS = 64
 UNSURE_S = 0.1  # of the time at which no sequence ran
 
 
@@ -47,11 +45,14 @@ class UnseenFrames(NamedTuple):
 
         Those of a sequence that began after this one, and has stopped as well, are among them.
         """
-        return self.so_far(now_s) + self.tail.next_images + self.tail.waiting
+        return self.with_the_next(now_s) + self.tail.waiting
 
-    def so_far(self, now_s: float) -> int:
-        """Estimate the frames where nothing shows when the sequence had ended."""
-        return self.tail.unseen(min(now_s, self.until_s))
+    def with_the_next(self, now_s: float) -> int:
+        """Estimate the frames where nothing shows when the sequence had ended.
+
+        The known images of the one that began after it are among them: they cannot be read any more.
+        """
+        return self.tail.unseen(min(now_s, self.until_s)) + self.tail.next_images
 
 
 class SequenceStart(NamedTuple):
@@ -97,7 +98,25 @@ class RestartAccount:
         if self._before is not None and self._first is not None:
             yield from _lost(self._before.before(*self._first))
             self._before = None
-        began_s, before_numbers = tail.began_s, tail.before_numbers
+        yield from self._since_the_clock_began(tail, steady=True)
+
+    def close(self, tail: Tail, now_s: float) -> Iterator[Lost]:
+        """Yield the remaining losses when the sequence ends.
+
+        No image of it need have been found.
+
+        Args:
+            tail: of the sequence.
+            now_s: time.
+        """
+        if self._before is not None:
+            before = self._before
+            yield from _lost(before.before(*self._first) if self._first else before.with_the_next(now_s))
+        self._before = None
+        yield from self._since_the_clock_began(tail, steady=False)
+
+    def _since_the_clock_began(self, tail: Tail, *, steady: bool) -> Iterator[Lost]:
+        before_numbers, began_s = tail.before_numbers(steady=steady), tail.began_s
         if self._start is None or began_s is None or before_numbers is None:
             return
         idle_s, running_s = self._start
@@ -108,37 +127,6 @@ class RestartAccount:
         if began_s - running_s > UNWATCHED_S:
             count += round((began_s - running_s) / tail.period_s)
         yield from _lost(count)
-
-    def close(self, now_s: float) -> Iterator[Lost]:
-        """Yield the remaining losses when the sequence ends.
-
-        No image of it need have been found.
-        """
-        if self._before is not None:
-            yield from _lost(self._before.before(*self._first) if self._first else self._before.so_far(now_s))
-        self._before = None
-
-
-class CoreClock:
-    """The clock of the core's computer, as ours.
-
-    A call answers after the image was received: the earliest answer of the last images shows how the clocks differ.
-    """
-
-    def __init__(self) -> None:
-        self._differences_s: deque[float] = deque(maxlen=CLOCK_CALLS)
-
-    def ours(self, received_s: float | None, answered_s: float) -> float | None:
-        """Convert the time of an image; None where it has none.
-
-        Args:
-            received_s: by the core's clock.
-            answered_s: end of the call that found the image, by our clock.
-        """
-        if received_s is None:
-            return None
-        self._differences_s.append(answered_s - received_s)
-        return received_s + min(self._differences_s)
 
 
 def _lost(count: int) -> Iterator[Lost]:

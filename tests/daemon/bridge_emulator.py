@@ -32,6 +32,7 @@ CORE_API = (
     ("getNBeforeLastTaggedImage", ("long",), IMAGE),
     ("getImageBufferSize", (), "long"),
     ("getBufferTotalCapacity", (), "long"),
+    ("getCircularBufferMemoryFootprint", (), "double"),
     ("getCameraDevice", (), "java.lang.String"),
     ("getDeviceName", ("java.lang.String",), "java.lang.String"),
     ("getExposure", (), "double"),
@@ -319,6 +320,8 @@ class BridgeEmulator:
                 value = camera.image_bytes + camera.padding
             case "getBufferTotalCapacity":
                 value = camera.capacity
+            case "getCircularBufferMemoryFootprint":
+                return {"type": "primitive", "value": camera.buffer_bytes / 2**20}
             case "getCameraDevice":
                 return {"type": "string", "value": camera.label}
             case "getDeviceName":

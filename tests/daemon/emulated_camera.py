@@ -23,6 +23,7 @@ class Camera:
     pixel_um: float = 0.1
     bit_depth: int = 12
     capacity: int = 1000
+    buffer_bytes: int = 0  # divided among the images when a sequence starts
     padding: int = 0  # bytes that the camera's own buffer has more than an image
     label: str = "Camera"  # empty where no camera is loaded
     state_cache: bool = True  # of the core: off while Micro-Manager's live window is on
@@ -46,6 +47,7 @@ class Camera:
         """Live is pressed: the buffer is emptied, numbers and clock begin again."""
         self.buffer.clear()
         self.live, self.number, self.clock_ms, self.looked_at = True, 0, 0.0, 0
+        self.buffer_bytes = self.capacity * (self.image_bytes + self.padding)
         self.began = datetime.now()
 
     def shoot(self, count=1):
@@ -118,7 +120,7 @@ class Camera:
             "PixelType": self.pixel_type,
             "ROI": self.roi,
             "Binning": self.binning,
-            "Camera": "Camera",
+            "Camera": self.label,
             "Core-Comment": self.comment,
         }
         return {"pix": pixels, "tags": tags}

@@ -15,6 +15,7 @@ class BridgedCore:
         self.get_remaining_image_count = core.getRemainingImageCount
         self.get_image_buffer_size = core.getImageBufferSize
         self.get_buffer_total_capacity = core.getBufferTotalCapacity
+        self.get_circular_buffer_memory_footprint = core.getCircularBufferMemoryFootprint
         self.get_camera_device = core.getCameraDevice
         self.get_device_name = core.getDeviceName
         self.get_exposure = core.getExposure

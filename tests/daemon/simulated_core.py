@@ -5,10 +5,12 @@ script says what happens when. Nothing waits: minutes of a microscope take as lo
 """
 
 import heapq
+import math
 import random
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -42,7 +44,22 @@ class Sequence:
     began_s: float
     taken: int = 0
     number: int = 0  # of the next image
-    running: bool = True
+    ended_s: float = math.inf
+    first_s: float = math.inf  # its first image came
+    gone_s: float = math.inf  # the last one left the buffer
+
+    @property
+    def running(self):
+        return self.ended_s == math.inf
+
+
+class Answer(NamedTuple):
+    """What an answer of the core can show: the images in the buffer, or only whether a sequence runs."""
+
+    sent_s: float
+    second: float
+    returned_s: float
+    shows_images: bool
 
 
 @dataclass
@@ -64,12 +81,12 @@ class SimulatedCore:
     empty_looks: int = 0
     overread: int = 0
     stall_until: float = 0.0
-    asleep_since: float = 0.0
 
     def __post_init__(self):
         self.sequences, self._buffer, self._script, self._order = [], [], [], 0
         self._next_frame_s, self._draw = float("inf"), random.Random(1)
         self.popped, self._told_bytes = 0, 0
+        self.answers = []
         self._memory_bytes = self.capacity * self.format.bytes
 
     # the script
@@ -82,14 +99,15 @@ class SimulatedCore:
         """The buffer is made for the camera's images as they are now; a sequence that runs cannot be started."""
         if self.sequences and self.sequences[-1].running:
             return
-        self._buffer.clear()
+        self._remove()
         self.capacity = self._memory_bytes // self.format.bytes
         self.sequences.append(Sequence(self.format, self.now))
         self._next_frame_s = self.now + 1 / self.rate_hz
 
     def stop(self):
-        if self.sequences:
-            self.sequences[-1].running = False
+        if self.sequences and self.sequences[-1].running:
+            self.sequences[-1].ended_s = self.now
+            self._remove(0)
         self._next_frame_s = float("inf")
 
     def restart(self, gap_s):
@@ -100,28 +118,33 @@ class SimulatedCore:
         """Another camera or pixel type leaves the images in the buffer; another region empties it."""
         self.stop()
         if (new_format.camera, new_format.pixel_type) == (self.format.camera, self.format.pixel_type):
-            self._buffer.clear()
+            self._remove()
         self.format = new_format
 
     def clear(self):
         """A script empties the buffer: numbers begin again, and the camera's clock goes on, as in MMCore 12.5."""
-        self._buffer.clear()
+        self._remove()
         self.sequences[-1].number = 0
 
     def pop(self, count):
-        del self._buffer[:count]
+        self._remove(count)
         self.popped += count
 
     def pop_until(self, end_s, every_s):
         """Another program takes all that is there, again and again."""
-        self._buffer.clear()
+        self._remove()
         if self.now + every_s < end_s:
             self.at(self.now + every_s, self.pop_until, end_s, every_s)
 
     def stall(self, seconds):
         """The process that looks gets no time."""
-        self.asleep_since = self.asleep_since if self.now < self.stall_until else self.now
         self.stall_until = max(self.stall_until, self.now + seconds)
+
+    def _remove(self, count=None):
+        """Remove the oldest images, or all; those of a sequence that has ended may be the last it had."""
+        del self._buffer[:count]
+        if self.sequences and not self._buffer and not self.sequences[-1].running:
+            self.sequences[-1].gone_s = min(self.sequences[-1].gone_s, self.now)
 
     # time
 
@@ -144,27 +167,34 @@ class SimulatedCore:
     def _shoot(self):
         sequence = self.sequences[-1]
         if len(self._buffer) >= self.capacity:
-            self._buffer.clear()
+            self._remove()
         camera_ms = (self.now - sequence.began_s) * 1000
         self._buffer.append((len(self.sequences) - 1, sequence.number, camera_ms, self.now))
+        sequence.first_s = min(sequence.first_s, self.now)
         sequence.taken, sequence.number = sequence.taken + 1, sequence.number + 1
         self._next_frame_s += (1 + self.jitter * self._draw.uniform(-1, 1)) / self.rate_hz
 
-    def _call(self, kind, answer):
+    def _call(self, kind, answer, shows_images=None):
         self.calls += 1
         there, back = self.latency(kind)
+        sent_s = self.now
         self.pass_time(there)
-        value = answer()
-        self.pass_time(back)
+        second = self.now
+        try:
+            value = answer()
+            self.pass_time(back)
+        finally:
+            if shows_images is not None:
+                self.answers.append(Answer(sent_s, second, self.now, shows_images))
         return value
 
     # what is asked of it
 
     def is_sequence_running(self):
-        return self._call("ask", lambda: bool(self.sequences) and self.sequences[-1].running)
+        return self._call("ask", lambda: bool(self.sequences) and self.sequences[-1].running, shows_images=False)
 
     def get_remaining_image_count(self):
-        return self._call("ask", lambda: len(self._buffer))
+        return self._call("ask", lambda: len(self._buffer), shows_images=True)
 
     def get_image_buffer_size(self):
         return self._call("ask", self._size)
@@ -175,6 +205,9 @@ class SimulatedCore:
 
     def get_buffer_total_capacity(self):
         return self._call("ask", lambda: self.capacity)
+
+    def get_circular_buffer_memory_footprint(self):
+        return self._memory_bytes / 2**20
 
     def get_camera_device(self):
         return self._call("ask", lambda: self.format.camera)
@@ -196,7 +229,7 @@ class SimulatedCore:
 
     def get_n_before_last_tagged_image(self, distance):
         self.looks += 1
-        return self._call("look", lambda: self._tagged(distance))
+        return self._call("look", lambda: self._tagged(distance), shows_images=True)
 
     def _tagged(self, distance):
         if distance >= len(self._buffer):

@@ -37,7 +37,7 @@ def test_pycromanager_follows_live_mode_over_the_bridge(emulator, watch):
         assert shot.pixels.dtype == np.uint16
         np.testing.assert_array_equal(shot.pixels, np.full((4, 6), shot.number))
     assert lost_in(watched.all) == 0
-    assert set(emulator.calls) == READ_ONLY
+    assert set(emulator.calls) == READ_ONLY - {"getCircularBufferMemoryFootprint"}  # that is asked where none runs
     assert len(emulator.camera.buffer) == 201
     assert emulator.handles <= 2, "images are given back"
 

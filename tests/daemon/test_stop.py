@@ -153,3 +153,27 @@ def test_a_stop_request_does_not_wait_for_a_camera_process_that_starts():
     stop = threading.Event()
     stop.set()
     assert "stopped" in wait_ready(Silent(), 1e9, stop)["error"]
+
+
+def test_a_stop_does_not_wait_for_a_micromanager_that_hangs_and_closes_the_files(emulator, tmp_path):
+    with emulator.lock:
+        emulator.camera.start()
+        emulator.camera.shoot(4)
+    settings = simulated(record="raw", source={"uri": f"micromanager:127.0.0.1:{emulator.port}"})
+    with Daemon(tmp_path, settings, "--json") as daemon:
+        daemon.started()
+
+        def some_came():
+            return daemon.status().recorded_frames >= 1
+
+        wait_until(some_came)
+        emulator.stall()
+        ask(daemon.control, "stop", timeout_ms=10_000)
+        assert daemon.exit_code() == 0
+        status = Status.model_validate(json.loads(daemon.out[daemon.out.index("{") :]), strict=False)
+        assert account_closes(status)
+        assert status.recorded_frames + status.recording_missing == status.frames.sent
+        assert "Traceback" not in daemon.err
+    [movie] = (tmp_path / "raw").glob("*.tif")
+    with tifffile.TiffFile(movie) as file:
+        assert len(file.pages) == status.recorded_frames

@@ -12,7 +12,7 @@ from daemon.sources.losses import LossCause
 READ_ONLY = {
     *("connect", "get-constructors", "constructor", "destructor", "pix", "tags"),
     *("isSequenceRunning", "getRemainingImageCount", "getNBeforeLastTaggedImage", "getNumberOfCameraChannels"),
-    *("getImageBufferSize", "getBufferTotalCapacity"),
+    *("getImageBufferSize", "getBufferTotalCapacity", "getCircularBufferMemoryFootprint"),
     *("getCameraDevice", "getDeviceName", "getExposure", "getPixelSizeUm", "getImageBitDepth"),
 }
 

@@ -74,6 +74,7 @@ SETTINGS = (
         choices=(("corrected", "at the newest frame"), ("as-it-lay", "as it lay in each frame")),
     ),
     SettingField("Picture", "reconstruction.tuning_steps", "Fine-tuning steps per window", "whole"),
+    SettingField("Picture", "reconstruction.tile_px", "Side of a tile (camera pixels)", "whole", "by the memory"),
     SettingField("Optics", "optics.psf_sigma_nm", "PSF sigma (nm)", "number", LEARNED),
     SettingField("Optics", "optics.na", "or numerical aperture", "number", "none"),
     SettingField("Optics", "optics.wavelength_nm", "and emission wavelength (nm)", "number", "none"),

@@ -149,9 +149,10 @@ def read_records(path: Path) -> list[dict[str, Any]]:
 
 
 def _records(file: tifffile.TiffFile) -> list[dict[str, Any]]:
-    """Read the record of the first page in the OME-XML, and those of the other pages in their descriptions.
+    """Read the records of all pages.
 
-    A file of an earlier version has them all in the OME-XML; one that was not closed has no OME-XML.
+    That of the first is in the OME-XML, those of the others are in their descriptions. A file of an earlier version has
+    them all in the OME-XML; one that was not closed has no OME-XML.
     """
     if not file.ome_metadata:
         return _records_of_pages(file)

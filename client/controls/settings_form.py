@@ -75,6 +75,7 @@ SETTINGS = (
     ),
     SettingField("Picture", "reconstruction.tuning_steps", "Fine-tuning steps per window", "whole"),
     SettingField("Picture", "reconstruction.tile_px", "Side of a tile (camera pixels)", "whole", "by the memory"),
+    SettingField("Picture", "reconstruction.tile_processes", "Processes for tiles", "whole", "one a device"),
     SettingField("Optics", "optics.psf_sigma_nm", "PSF sigma (nm)", "number", LEARNED),
     SettingField("Optics", "optics.na", "or numerical aperture", "number", "none"),
     SettingField("Optics", "optics.wavelength_nm", "and emission wavelength (nm)", "number", "none"),

@@ -151,7 +151,7 @@ class FeedbackLoop:
         self._mark(f"{self._name()} = {decision.value:.4g} (was {before:.4g}): {decision.why}")
 
     def _once(self, remark: str, why: str) -> None:
-        """Mark a remark unless it was the last one; the reason may differ every time."""
+        """Mark a remark unless it was the last, whatever the reason."""
         if remark != self._remark:
             self._mark(f"{remark}: {why}")
         self._remark = remark

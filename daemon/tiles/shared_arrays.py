@@ -8,6 +8,7 @@ and the next start removes those of daemons that no longer run.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import sys
 import tempfile
@@ -27,6 +28,13 @@ NAMES_OUTLIVE = sys.platform != "win32"
 class _Memory(SharedMemory):
     """Shared memory that stays mapped until the arrays in it are gone."""
 
+    def array(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
+        """Return the memory as an array, which holds it.
+
+        `np.ndarray(buffer=...)` would not: closed memory would then be written to.
+        """
+        return np.asarray(self.buf)[: math.prod(shape) * dtype.itemsize].view(dtype).reshape(shape)
+
     def __del__(self) -> None:
         _close(self)
 
@@ -41,6 +49,7 @@ class SharedArrays:
     def __init__(self, notes: Path | None = None) -> None:
         self._notes = notes or notes_folder()
         self._held: dict[str, _Memory] = {}
+        self._given_up: list[_Memory] = []
         self._count = 0
         if NAMES_OUTLIVE:
             remove_leftovers(self._notes)
@@ -52,11 +61,10 @@ class SharedArrays:
         if NAMES_OUTLIVE:  # noted before it is made: a name that was never used does no harm
             self._notes.mkdir(mode=0o700, parents=True, exist_ok=True)
             (self._notes / str(os.getpid())).write_text(str(self._count), encoding="ascii")
-        size = max(1, int(np.prod(shape)) * dtype.itemsize)
-        memory = _Memory(memory_name, create=True, size=size)
+        memory = _Memory(memory_name, create=True, size=max(1, math.prod(shape) * dtype.itemsize))
         self.forget(name)
         self._held[name] = memory
-        return np.ndarray(shape, dtype, memory.buf)
+        return memory.array(shape, dtype)
 
     def memory_name(self, name: str) -> str:
         """Return the name by which another process attaches to an array."""
@@ -66,7 +74,8 @@ class SharedArrays:
         """Give up an array: it is freed with the last process that holds it."""
         if (memory := self._held.pop(name, None)) is not None:
             memory.unlink()
-            _close(memory)
+            self._given_up.append(memory)
+        self._given_up = [one for one in self._given_up if not _close(one)]
 
     def close(self) -> None:
         """Give up all arrays."""
@@ -82,15 +91,17 @@ class AttachedArrays:
     def __init__(self, board: Board) -> None:
         self._board = board
         self._held: dict[str, _Memory] = {}
+        self._given_up: list[_Memory] = []
 
     def attach(self, name: str, memory_name: str, shape: tuple[int, ...], dtype: str) -> None:
         """Put an array of another process on the board."""
         memory = _Memory(memory_name)
         if NAMES_OUTLIVE and sys.version_info < (3, 13):  # it would be removed when this process ends
             resource_tracker.unregister(f"/{memory.name}", "shared_memory")
-        self._board[name] = np.ndarray(shape, np.dtype(dtype), memory.buf)
+        self._board[name] = memory.array(shape, np.dtype(dtype))
         if (before := self._held.pop(name, None)) is not None:
-            _close(before)
+            self._given_up.append(before)
+        self._given_up = [one for one in self._given_up if not _close(one)]
         self._held[name] = memory
 
 
@@ -137,7 +148,10 @@ def _runs(pid: int) -> bool:
     return True
 
 
-def _close(memory: SharedMemory) -> None:
-    """Close memory, unless arrays lie in it: then it goes with them."""
-    with contextlib.suppress(BufferError, OSError):
+def _close(memory: SharedMemory) -> bool:
+    """Close memory unless arrays lie in it; return whether it is closed."""
+    try:
         memory.close()
+    except BufferError:
+        return False
+    return True

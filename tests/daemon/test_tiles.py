@@ -117,6 +117,18 @@ def test_the_next_start_removes_what_a_killed_daemon_left(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_an_array_outlives_the_memory_that_was_given_up(tmp_path):
+    shared = SharedArrays(tmp_path)
+    before = shared.allocate("map", (3, 5), np.dtype(np.float32))
+    empty = shared.allocate("none", (0, 5), np.dtype(np.float32))
+    after = shared.allocate("map", (4, 6), np.dtype(np.float32))
+    shared.close()
+    before[...] = 7  # the process died here where nothing held its memory
+    assert before.sum() == 7 * 15
+    assert not after.any()
+    assert empty.shape == (0, 5)
+
+
 def test_one_process_a_device_where_there_are_several():
     assert devices_of(CPU, None) == []
     assert devices_of(CPU, 2) == ["cpu", "cpu"]

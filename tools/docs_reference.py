@@ -1,6 +1,7 @@
 """Generate reference pages from the code while the documentation is built.
 
-A hook of mkdocs (see mkdocs.yml). A line `<!-- reference: NAME -->` in a page is replaced by the table of that name.
+A hook of mkdocs (see mkdocs.yml). A line `<!-- reference: NAME -->` in a page is replaced by the table of that name, and
+with it the line below, which tells readers of the file where the table is.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 ROOT = Path(__file__).resolve().parent.parent
-PLACEHOLDER = re.compile(r"<!-- reference: (\w+) -->")
+PLACEHOLDER = re.compile(r"<!-- reference: (\w+) -->\n\*\(made from the code .*\)\*")
 LEVELS = {"info", "warning", "error"}
 
 

@@ -1,7 +1,7 @@
 """Generate reference pages from the code while the documentation is built.
 
-A hook of mkdocs (see mkdocs.yml). A line `<!-- reference: NAME -->` in a page is replaced by the table of that name, and
-with it the line below, which tells readers of the file where the table is.
+A hook of mkdocs (see mkdocs.yml). A line `<!-- reference: NAME -->` in a page is replaced by the table of that name,
+and with it the line below, which tells readers of the file where the table is.
 """
 
 from __future__ import annotations

@@ -91,7 +91,9 @@ class Service:
         sinks = self._sinks(describe(device))
         self._worker = Worker(self._live, self.health, self._queue, device, sinks, self._tiles)
         folder = config.folder.absolute()  # it is named to programs with another working directory
-        self._recording = RecordingController(folder, self.health, self._reached, key=config.source.key)
+        self._recording = RecordingController(
+            folder, self.health, self._reached, key=config.source.key, camera=lambda: self._live.current.camera
+        )
         self._snapshots = Snapshots(folder, self.health)
         self._receiver: FrameReceiver | None = None
         handler = RequestHandler(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from daemon.config import CameraSection
 from daemon.health import Health
 from daemon.recording.supervisor import Reached, RecorderSupervisor
 from daemon.transport.child_process import STOP_S
@@ -30,12 +31,20 @@ class RecordingController:
         health: takes the account of the recording, and events.
         reached: returns the state of the receiver.
         key: for frames from another machine.
+        camera: returns what the user gives of the camera; it is written with the frames.
     """
 
     def __init__(
-        self, folder: Path, health: Health, reached: Callable[[], Reached] = Reached, *, key: Path | None = None
+        self,
+        folder: Path,
+        health: Health,
+        reached: Callable[[], Reached] = Reached,
+        *,
+        key: Path | None = None,
+        camera: Callable[[], CameraSection] = CameraSection,
     ) -> None:
         self._folder, self._health, self._reached, self._key = folder, health, reached, key
+        self._camera = camera
         self._lock = threading.Lock()
         self._wanted: Path | None = None
         self._late, self._whole = True, False
@@ -125,7 +134,14 @@ class RecordingController:
             self._health.report(recording="")
         if self._recorder is None and wanted is not None:
             self._recorder = RecorderSupervisor(
-                endpoint, wanted, self._health, self._reached, late=late, whole=whole, key=self._key
+                endpoint,
+                wanted,
+                self._health,
+                self._reached,
+                late=late,
+                whole=whole,
+                key=self._key,
+                camera=self._camera(),
             )
             self._recorded_in = wanted
         if self._recorder is not None:

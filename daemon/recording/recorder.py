@@ -3,21 +3,28 @@
 It subscribes to the frame stream, so that no reconstruction ever slows it.
 
     python -m daemon.recording.recorder --connect ENDPOINT --folder DIR [--stream S --next-seq N] [--key FILE] [--late]
+        [--pixel-nm NM] [--offset-adu ADU] [--gain ADU]
 
 Each stream becomes NAME.tif (BigTIFF, a page a frame, described by the stream's JSON) and NAME.jsonl (a line a frame,
 in the wire's field names). Both are complete after every frame: a recording is readable after a `kill -9` and on a
-full disk. Progress goes to standard output as JSON lines; it ends when its standard input closes.
+full disk. What the user gives of the camera wins over its own report, as in the run: a replay has the same scale. The
+replaced values stay in the description, as `reported`.
+
+Progress goes to standard output as JSON lines; it ends when its standard input closes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import logging
 import shutil
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import click
 import numpy as np
@@ -43,15 +50,26 @@ POLL_MS = 200
 
 
 class Recording:
-    """The two files of one stream, from first_seq on."""
+    """The two files of one stream, from first_seq on.
 
-    def __init__(self, folder: Path, info: StreamInfo, first_seq: int) -> None:
-        self.path, self.info = _free_name(folder, info.stream), info
+    Args:
+        folder: for the files.
+        info: as the camera describes the stream.
+        first_seq: number of the first frame.
+        given: values of the description that the user gave, which win.
+    """
+
+    def __init__(
+        self, folder: Path, info: StreamInfo, first_seq: int, given: Mapping[str, float] = MappingProxyType({})
+    ) -> None:
+        self.path, self.info = _free_name(folder, info.stream), info.model_copy(update=given)
+        reported = {"reported": info.model_dump(include=set(given))} if given else {}
+        self._description = json.dumps(self.info.model_dump() | reported)
         self.ledger = Ledger(info.stream, first_seq)
         index = self.path.with_suffix(".jsonl")
         self._index = AppendFile(index)  # first: readers pass over an index alone, not over pixels alone
         try:
-            self._pixels = BigTiff(self.path, pixel_nm=info.pixel_nm)
+            self._pixels = BigTiff(self.path, pixel_nm=self.info.pixel_nm)
         except BaseException:
             self._index.close()
             index.unlink()
@@ -65,7 +83,7 @@ class Recording:
         """
         if header.seq < self.ledger.next_seq:
             return
-        self._pixels.add(pixels, "" if self._pixels.pages else self.info.model_dump_json())
+        self._pixels.add(pixels, "" if self._pixels.pages else self._description)
         self._index.add(header.model_dump_json().encode() + b"\n")
         self.ledger.frame(header.seq)
 
@@ -130,10 +148,20 @@ class Recorder:
         stream: the stream that a recorder before this one recorded.
         next_seq: the frame up to which it did.
         late: the first stream may have begun before.
+        given: values of a stream's description that the user gave, which win.
     """
 
-    def __init__(self, folder: Path, stream: str, next_seq: int, *, late: bool = False) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        stream: str,
+        next_seq: int,
+        *,
+        late: bool = False,
+        given: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         self._folder, self._stream, self._next_seq, self._late = folder, stream, next_seq, late
+        self._given = given
         self._recording: Recording | Unrecorded | None = None
         self._files, self._refused_streams = RateLimit(FILES_HZ, FILES_AT_ONCE), 0
         self._described: StreamInfo | None = None
@@ -167,7 +195,7 @@ class Recorder:
     def _begin(self, info: StreamInfo, first_seq: int) -> Recording | Unrecorded:
         recording: Recording | Unrecorded
         if self._files.allows(b""):
-            recording = Recording(self._folder, info, first_seq)
+            recording = Recording(self._folder, info, first_seq, self._given)
         else:
             recording, self._refused_streams = Unrecorded(info, first_seq), self._refused_streams + 1
         self._recording, self._stream, self._next_seq, self._late = recording, info.stream, first_seq, False
@@ -211,10 +239,16 @@ class Recorder:
 @click.option("--next-seq", type=int, default=0)
 @click.option("--key", type=click.Path(path_type=Path), help="The key file for a publisher beyond loopback.")
 @click.option("--late", is_flag=True, help="Earlier frames of the first stream are not missing.")
-def main(endpoint: str, folder: Path, stream: str, next_seq: int, key: Path | None, late: bool) -> None:
+@click.option("--pixel-nm", type=float, help="Wins over the stream's own, as do the next two.")
+@click.option("--offset-adu", type=float)
+@click.option("--gain", "gain_adu_per_electron", type=float)
+def main(
+    endpoint: str, folder: Path, stream: str, next_seq: int, key: Path | None, late: bool, **given: float | None
+) -> None:
     """Record a frame stream until standard input closes."""
     stop = stop_requested()
-    recorder = Recorder(folder, stream, next_seq, late=late)
+    values = {name: value for name, value in given.items() if value is not None}
+    recorder = Recorder(folder, stream, next_seq, late=late, given=values)
     try:
         with FrameSubscriber(endpoint, key=key) as subscriber:
             recorder.report(now=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daemon.config import CameraSection
 from daemon.health import Health
 from daemon.recording.index_count import IndexCount
 from daemon.transport.child_process import STOP_S, ChildProcess
@@ -60,6 +61,8 @@ class RecorderSupervisor:
         folder: for the files.
         health: takes the account, and events.
         late: the first stream may have begun before.
+        key: for frames from another machine.
+        camera: what the user gives of the camera, for the files.
         whole: the recording began with the run, so every frame that the receiver counted belongs to it.
         reached: returns the state of the receiver.
 
@@ -77,9 +80,11 @@ class RecorderSupervisor:
         late: bool = False,
         whole: bool = False,
         key: Path | None = None,
+        camera: CameraSection | None = None,
     ) -> None:
         self._arguments = ["--connect", endpoint, "--folder", str(folder)]
         self._arguments += ["--key", str(key)] if key is not None else []
+        self._arguments += _given(camera) if camera is not None else []
         self._health, self._reached = health, reached
         self._said = dict(NOTHING)
         self._recorded_before = self._missing_before = 0
@@ -254,3 +259,13 @@ class RecorderSupervisor:
         self.stopped = True
         self._health.report(recording="")
         self._health.event("error", "recording_stopped", f"{why}; the stream goes on")
+
+
+def _given(camera: CameraSection) -> list[str]:
+    """Return the recorder's options for what the user gives of the camera."""
+    options = {
+        "--pixel-nm": camera.pixel_nm,
+        "--offset-adu": camera.offset_adu,
+        "--gain": camera.gain_adu_per_electron,
+    }
+    return [f"{name}={value!r}" for name, value in options.items() if value is not None]

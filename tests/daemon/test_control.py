@@ -20,16 +20,18 @@ from daemon.protocol.messages import VERSION, Request
 from daemon.protocol.verbs import VERBS
 from daemon.transport.publisher import MAX_FOREIGN
 from selfstorm.errors import InputError
+from selfstorm.io.movies import MovieFile
 from selfstorm.io.ome_tiff import read_pictures
 
 RUNNING = simulated(rate_hz=40, folder="out")
+CORRECTED_NM = 105  # the camera reports 100
 
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory):
     folder = tmp_path_factory.mktemp("control")
     with (
-        Daemon(folder, RUNNING, "--save", folder / "sr.ome.tif") as daemon,
+        Daemon(folder, RUNNING, "--save", folder / "sr.ome.tif", "--pixel-nm", CORRECTED_NM) as daemon,
         Results(daemon.results) as results,
         Asked(daemon.started().address, timeout_ms=10_000) as asked,
     ):
@@ -157,6 +159,8 @@ def test_recording_begins_and_ends_on_demand(running):
     seqs = [json.loads(line)["seq"] for line in index.read_text().splitlines()]
     assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
     assert len(seqs) >= 40
+    with MovieFile(daemon.config.parent / folder) as movie:
+        assert movie.pixel_nm == CORRECTED_NM
     assert asked.status().recording_missing == 0
     assert [len(results.events(f"recording_{what}")) for what in ("started", "ended")] == [1, 1]
 

@@ -12,10 +12,12 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import tifffile
 from daemon_process import DEADLINE_S
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from daemon.config import CameraSection
 from daemon.health import Health
 from daemon.protocol.codec import Received
 from daemon.protocol.messages import FrameHeader
@@ -305,6 +307,20 @@ def test_a_requested_recording_after_one_that_was_given_up_is_a_new_one(rig, tmp
     assert (second != first, controller.wanted) == (True, True)
     assert controller.start() == second
     controller.close()
+
+
+def test_what_the_user_gives_of_the_camera_is_recorded(rig):
+    """A replay has the scale of the run; what the camera reported stays beside it."""
+    rig.record(whole=True, camera=CameraSection(pixel_nm=100.5, offset_adu=-3))
+    rig.send(3)
+    rig.until(lambda: rig.health.status().recorded_frames == 3)
+    rig.closes()
+    with MovieFile(rig.folder) as movie:
+        assert (movie.length, movie.pixel_nm, movie.acquisition.offset_adu) == (3, 100.5, -3)
+        assert movie.acquisition.gain_adu_per_electron is None
+    with tifffile.TiffFile(next(rig.folder.glob("*.tif"))) as file:
+        described = json.loads(file.pages[0].description)
+    assert described["reported"] == {"pixel_nm": 120, "offset_adu": None}
 
 
 def test_the_file_is_named_before_the_first_report_is_due(tmp_path, capfd):

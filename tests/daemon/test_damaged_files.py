@@ -6,6 +6,7 @@ parts doubled or left out. The mutations are the same in every run.
 
 import json
 import os
+import socket
 import tracemalloc
 import warnings
 
@@ -342,8 +343,23 @@ def test_a_manifest_with_numbers_of_no_run_is_refused(numbers):
         ManifestLine.model_validate({"window": line | numbers})
 
 
+def listen(path):
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(path))
+
+
+UNENDING = {
+    "a pipe": lambda path: os.mkfifo(path),
+    "a link to a pipe": lambda path: (os.mkfifo(path.with_name("pipe")), path.symlink_to("pipe")),
+    "a device": lambda path: path.symlink_to("/dev/zero"),
+    "a socket": listen,
+}
+
+
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
-def test_a_pipe_is_no_movie(tmp_path):
-    os.mkfifo(tmp_path / "movie.tif")
+@pytest.mark.parametrize("kind", UNENDING)
+def test_what_could_be_read_for_ever_is_no_movie(tmp_path, monkeypatch, kind):
+    monkeypatch.chdir(tmp_path)  # a socket's path may have 107 characters
+    UNENDING[kind](tmp_path.relative_to(tmp_path) / "movie.tif")
     with pytest.raises(InputError, match="is not a file"):
         MovieFile(tmp_path / "movie.tif")

@@ -1,6 +1,7 @@
 """Errors of one part end nothing else: windows, outputs, sockets and settings may fail, and the stream goes on."""
 
 import builtins
+import errno
 import io
 import os
 import sys
@@ -23,11 +24,17 @@ from daemon.protocol.codec import Received, encode
 from daemon.protocol.messages import Heartbeat
 from daemon.transport.child_process import ChildProcess
 from daemon.transport.server_socket import ServerSocket
-from selfstorm.errors import InputError
+from selfstorm.errors import InputError, first_line
 from selfstorm.frames import Frame, StreamInfo, Window
 
 __all__ = ["receiver"]  # the fixture
 CPU = torch.device("cpu")
+NO_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 80.00 GiB."),
+    MemoryError("Unable to allocate 80.0 GiB for an array"),
+    RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ValueError("array is too big"),
+]
 
 
 def worked(windows):
@@ -44,7 +51,7 @@ def worked(windows):
     return health, worker, log.steps
 
 
-@pytest.mark.parametrize(("height", "width"), [(3, 3), (1, 64), (64, 2)])
+@pytest.mark.parametrize(("height", "width"), [(3, 3), (1, 64), (64, 2), (1, 1)])
 def test_a_field_that_is_too_small_fails_its_windows_and_the_next_stream_is_reconstructed(height, width):
     info = StreamInfo(stream="stream-0", source="here", height=height, width=width, dtype="uint16")
     pixels = np.full((height, width), 100, np.uint16)
@@ -57,12 +64,13 @@ def test_a_field_that_is_too_small_fails_its_windows_and_the_next_stream_is_reco
     assert f"a field of {width} x {height} pixels" in event.text
 
 
-def test_no_memory_for_a_new_model_fails_each_window_once_and_the_events_are_gathered(monkeypatch):
+@pytest.mark.parametrize("error", NO_MEMORY, ids=lambda error: type(error).__name__)
+def test_no_memory_for_a_new_model_fails_each_window_once_and_the_events_are_gathered(monkeypatch, error):
     attempts = []
 
     def no_memory(settings, frames, device):
         attempts.append(1)
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 80.00 GiB.")
+        raise error
 
     monkeypatch.setattr(reconstructor, "new_model", no_memory)
     windows = [window(index) for index in range(200)]
@@ -111,7 +119,7 @@ def test_marks_and_settings_are_never_gathered():
     assert len(health.events_since(0)) == 1000
 
 
-@pytest.mark.parametrize("region", [[0, 0, 3, 3], [0, 0, 1, 40], [5, 5, 40, 2]])
+@pytest.mark.parametrize("region", [[0, 0, 3, 3], [0, 0, 1, 40], [5, 5, 40, 2], [0, 0, 40, 3]])
 def test_a_region_that_cannot_be_reconstructed_is_refused(region):
     live = LiveConfig(CONFIG)
     with pytest.raises(InputError, match="region is smaller than 4 x 4 pixels"):
@@ -119,8 +127,9 @@ def test_a_region_that_cannot_be_reconstructed_is_refused(region):
     assert live.current is CONFIG
 
 
-@pytest.mark.parametrize("optics", [{"na": 0.001, "wavelength_nm": 600}, {"na": 0.05, "wavelength_nm": 2000}])
-def test_optics_that_cannot_be_computed_are_refused(optics):
+@pytest.mark.parametrize(("na", "wavelength_nm"), [(0.001, 600), (0.05, 2000), (1e-300, 500), (0.01, 200)])
+def test_optics_that_cannot_be_computed_are_refused(na, wavelength_nm):
+    optics = {"na": na, "wavelength_nm": wavelength_nm}
     changes = {f"optics.{key}": value for key, value in optics.items()} | {"optics.psf_sigma_nm": None}
     with pytest.raises(InputError, match="a PSF that is too wide to compute"):
         LiveConfig(CONFIG).change(changes, None)
@@ -128,13 +137,16 @@ def test_optics_that_cannot_be_computed_are_refused(optics):
         Config.model_validate({"optics": optics})
 
 
-def test_a_socket_whose_thread_fails_is_reported_and_opened_again():
+@pytest.mark.parametrize(
+    "error", [zmq.ZMQError(msg="Too many open files"), OSError(24, "Too many open files"), MemoryError(), KeyError("x")]
+)
+def test_a_socket_whose_thread_fails_is_reported_and_opened_again(error):
     health, served = Health(run="run"), []
 
     def serve(socket):
         served.append(socket)
         if len(served) == 1:
-            raise zmq.ZMQError(msg="Too many open files")
+            raise error
         endpoint.stopping.wait(30)
 
     endpoint = ServerSocket("publisher", health, "tcp://127.0.0.1:*", zmq.XPUB, {}, serve)
@@ -143,15 +155,16 @@ def test_a_socket_whose_thread_fails_is_reported_and_opened_again():
         assert endpoint._thread.is_alive(), "the thread ended"
     endpoint.stop()
     [event] = health.events_since(0)
-    assert (event.code, "Too many open files" in event.text) == ("endpoint_restarted", True)
+    assert (event.code, first_line(error) in event.text) == ("endpoint_restarted", True)
 
 
-def test_a_process_that_cannot_be_started_is_an_input_error(monkeypatch):
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN])
+def test_a_process_that_cannot_be_started_is_an_input_error(monkeypatch, number):
     def refuse(*_, **__):
-        raise OSError(24, "Too many open files")
+        raise OSError(number, "no more")
 
     monkeypatch.setattr("subprocess.Popen", refuse)
-    with pytest.raises(InputError, match="no process can be started \\(Too many open files\\)"):
+    with pytest.raises(InputError, match="no process can be started \\(no more\\)"):
         ChildProcess("daemon.recording.recorder", [])
 
 

@@ -1,11 +1,13 @@
 """Files made earlier are never destroyed: pictures, manifests, checkpoints, snapshots and keys of other runs stay."""
 
+import errno
 import os
 import threading
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save
 from test_movie_out import picture
 from test_worker import CONFIG, window
 
@@ -21,7 +23,7 @@ from daemon.recording import controller
 from daemon.recording.picture_writer import PictureWriter
 from selfstorm.errors import InputError
 from selfstorm.io import atomic_files
-from selfstorm.io.atomic_files import free_path, replace_file
+from selfstorm.io.atomic_files import atomic_write, free_path, publish, replace_file
 from selfstorm.io.ome_tiff import read_pictures
 from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.model import Settings
@@ -99,7 +101,11 @@ def test_manifests_of_earlier_runs_are_kept(tmp_path):
     assert sorted(after) == ["out-2.manifest.ndjson", "out-3.manifest.ndjson", "out.manifest.ndjson"]
 
 
-@pytest.mark.parametrize("foreign", [b"my thesis", b"", b"\x00" * 100])
+@pytest.mark.parametrize(
+    "foreign",
+    [b"my thesis", b"", b"\x00" * 100, save({"weights": torch.zeros(3)})],
+    ids=["text", "nothing", "zeros", "a model of another program"],
+)
 def test_a_checkpoint_never_replaces_a_file_that_the_run_did_not_start_from(tmp_path, foreign):
     path = tmp_path / "learned.safetensors"
     path.write_bytes(foreign)
@@ -175,7 +181,22 @@ def test_a_key_file_is_never_replaced_even_when_it_appears_meanwhile(tmp_path, m
     assert path.read_text() == "another key"
 
 
-def test_a_file_that_a_scanner_holds_open_is_replaced_when_it_lets_go(tmp_path, monkeypatch):
+def written(old, new):
+    with atomic_write(old, overwrite=True) as part:
+        part.write_text(new.read_text())
+    new.unlink()
+
+
+WAYS = {
+    "renamed": lambda old, new: replace_file(new, old),
+    "published": lambda old, new: publish(new, old, overwrite=True),
+    "written": written,
+    "a drive without links": lambda old, new: (old.unlink(), publish(new, old)),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_file_that_a_scanner_holds_open_is_replaced_when_it_lets_go(tmp_path, monkeypatch, way):
     """As Windows refuses it: access is denied while another program has the file open."""
     old, new = tmp_path / "old", tmp_path / "new"
     old.write_text("old")
@@ -187,8 +208,13 @@ def test_a_file_that_a_scanner_holds_open_is_replaced_when_it_lets_go(tmp_path, 
             raise refusals.pop()
         replace(*paths)
 
+    def no_links(*_):
+        raise OSError(errno.EPERM, "Operation not permitted")
+
     monkeypatch.setattr(atomic_files, "_replace", replace_later)
-    replace_file(new, old)
+    monkeypatch.setattr("os.link", no_links)
+    WAYS[way](old, new)
+    assert not refusals
     assert old.read_text() == "new"
     assert not new.exists()
 

@@ -30,6 +30,7 @@ def drain(pipe):
         pass
 
 
+YEAR_S = 365 * 24 * 3600
 POSIX = pytest.mark.skipif(os.name == "nt", reason="POSIX only")
 
 
@@ -62,10 +63,11 @@ def test_a_blocked_console_delays_no_event_and_the_dropped_lines_are_counted():
         stream.close()
 
 
-def test_no_time_goes_backwards_when_the_clock_is_set_back(monkeypatch):
-    before = run_clock.unix_ns()
-    monkeypatch.setattr(time, "time_ns", lambda: 0)
-    monkeypatch.setattr(time, "time", lambda: 0.0)
+@pytest.mark.parametrize("set_to_s", [0, -3600, 3600, 10 * YEAR_S])
+def test_no_time_goes_backwards_when_the_clock_is_set(monkeypatch, set_to_s):
+    before, now_s = run_clock.unix_ns(), time.time() if set_to_s else 0
+    monkeypatch.setattr(time, "time_ns", lambda: int((now_s + set_to_s) * 1e9))
+    monkeypatch.setattr(time, "time", lambda: float(now_s + set_to_s))
     assert 0 <= run_clock.unix_ns() - before < 60 * 10**9
 
 

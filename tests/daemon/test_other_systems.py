@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,8 @@ import pytest
 from daemon_process import DAEMON, Daemon, posix, simulated
 
 from daemon.control.client import ask
+from daemon.feedback import laser_process
+from daemon.feedback.settings import FeedbackSettings
 from daemon.health import Health
 from daemon.keys.store import Keyring
 from daemon.processing.checkpoint_writer import CheckpointWriter
@@ -20,7 +23,9 @@ from daemon.stop_signals import StopSignals
 from daemon.transport import child_process
 from selfstorm import parent_process
 
-WORKFLOW = Path(__file__).parents[2] / ".github" / "workflows" / "test.yml"
+ROOT = Path(__file__).parents[2]
+PACKAGES = "daemon", "selfstorm", "client"
+WORKFLOW = ROOT / ".github" / "workflows" / "test.yml"
 CP1252 = {"PYTHONIOENCODING": "cp1252", "PYTHONUTF8": "0", "PYTHONLEGACYWINDOWSSTDIO": "1"}
 
 
@@ -105,6 +110,43 @@ def test_on_windows_a_childs_input_is_polled_and_no_thread_blocks_on_it(monkeypa
     monkeypatch.setattr(parent_process, "PEEK_S", 0.0)
     parent_process.wait_for_closed_input()
     assert read == [count for count in waiting if count], "only what waits is read"
+
+
+READS_INPUT = re.compile(r"sys\.stdin\b|os\.read\(0\b|\binput\(")
+READERS = {
+    "selfstorm/parent_process.py",  # polled on Windows
+    "daemon/tiles/__main__.py",  # in the one thread, which loads nothing meanwhile
+    "daemon/feedback/laser_process.py",  # once its libraries are loaded: the next test
+}
+
+
+def test_a_child_reads_its_input_only_where_no_library_can_be_loaded_meanwhile():
+    code = {path.relative_to(ROOT).as_posix(): path for top in PACKAGES for path in (ROOT / top).rglob("*.py")}
+    lines = {
+        name: [line.partition("#")[0] for line in path.read_text("utf-8").splitlines()] for name, path in code.items()
+    }
+    reads = {name for name in lines if any(READS_INPUT.search(line.partition("#")[0]) for line in lines[name])}
+    assert reads == READERS
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_the_laser_process_reads_its_orders_once_its_libraries_are_loaded(monkeypatch, fails):
+    steps, orders = [], SimpleNamespace(next=lambda value: None, end=lambda: None)
+
+    def open_laser(settings):
+        steps.append("libraries")
+        if fails:
+            raise ImportError("no pymmcore")
+        return SimpleNamespace(set=lambda value: value, close=lambda: None)
+
+    monkeypatch.setattr(laser_process, "open_laser", open_laser)
+    monkeypatch.setattr(laser_process, "Orders", lambda: steps.append("orders") or orders)
+    monkeypatch.setattr(laser_process, "leave_signals_to_parent", lambda: None)
+    monkeypatch.setattr(laser_process, "send_line", lambda **line: None)
+    settings = FeedbackSettings(emitters_per_frame=40, device="Laser", property="Power", minimum=0.5, maximum=20)
+    monkeypatch.setattr(sys, "argv", ["laser", settings.model_dump_json()])
+    assert laser_process.main() == int(fails)
+    assert steps == (["libraries"] if fails else ["libraries", "orders"])
 
 
 def test_the_secret_key_stays_on_this_machine(monkeypatch):

@@ -352,6 +352,34 @@ def test_a_frame_that_does_not_fit_is_missing_and_the_recording_is_readable(rig,
     assert (status.recorded_frames, status.recording_missing) == (10, 1)
 
 
+OTHERS = [{"shape": (4, 4)}, {"shape": SHAPE[::-1]}, {"dtype": "uint8"}, {"seq": 2**63}, {"sent_unix_ns": 2**63}]
+
+
+@pytest.mark.parametrize("other", [*OTHERS, {"number": 2**63}], ids=str)
+def test_a_frame_that_would_make_the_files_unreadable_is_left_out(tmp_path, other):
+    recorder = Recorder(tmp_path, "", 0)
+    recorder.take(Received("info", INFO))
+    good = FrameHeader(stream="stream-1", seq=0, number=0, shape=SHAPE, dtype="uint16", sent_unix_ns=1)
+    for header in (good, good.model_copy(update={"seq": 1} | other), good.model_copy(update={"seq": 2})):
+        recorder.take(Received("frame", header, np.full(header.shape, min(header.seq, 9), header.dtype)))
+    recorder.close()
+    assert (recorder._counts(), first_pixels(*tmp_path.glob("*.tif"))) == ({"recorded": 2, "missing": 1}, [0, 2])
+
+
+@LINUX
+@pytest.mark.parametrize("removed", ["*.tif", "*.jsonl", "*"])
+def test_a_file_of_the_recording_that_is_removed_ends_it(tmp_path, removed):
+    recorder = Recorder(tmp_path, "", 0)
+    header = FrameHeader(stream="stream-1", seq=0, number=0, shape=SHAPE, dtype="uint16", sent_unix_ns=1)
+    recorder.take(Received("info", INFO))
+    recorder.take(Received("frame", header, np.zeros(SHAPE, np.uint16)))
+    for path in list(tmp_path.glob(removed)):
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match="was removed while it was written"):
+        recorder.report()
+    recorder.close()
+
+
 DAMAGE = {
     "no JSON": lambda line: b"{not json\n",
     "another type": lambda line: line.replace(b"uint16", b"uint8"),

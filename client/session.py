@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from PySide6 import QtWidgets
@@ -72,13 +73,17 @@ class ViewerSession:
         self.commands.connect_asked.connect(self._try_to_connect)
         self.commands.open_asked.connect(self._try_to_open)
         self.demo = Demo() if demo is None else demo
-        self.demo.failed.connect(self.window.show_message)
+        self.demo.failed.connect(self._demo_failed)
         self._demo_target = DaemonAddress(demo_results)
         self.window.menu_actions["demo"].triggered.connect(self._start_demo)
         self._restore_layout()
 
-    def connect(self, target: DaemonAddress) -> None:
+    def connect(self, target: DaemonAddress, *, demo: bool = False) -> None:
         """Connect to a daemon and clear what was shown before.
+
+        Args:
+            target: Its addresses and key.
+            demo: Whether it is that of the demo, which is starting.
 
         Raises:
             InputError: The key cannot be read.
@@ -87,7 +92,7 @@ class ViewerSession:
         self._stop_listening()
         self._subscriber = Subscriber(target.results, self._clock, key)
         self._subscriber.start()
-        self.presenter.begin(self._subscriber, ViewerState(target.results))
+        self.presenter.begin(self._subscriber, ViewerState(target.results, demo=demo))
         self.daemon_actions.begin(target.control_address, key)
         self._preferences.remember(target)
 
@@ -113,9 +118,9 @@ class ViewerSession:
         self.demo.stop()
         self._stop_listening()
 
-    def _try_to_connect(self, target: DaemonAddress) -> None:
+    def _try_to_connect(self, target: DaemonAddress, *, demo: bool = False) -> None:
         try:
-            self.connect(target)
+            self.connect(target, demo=demo)
         except InputError as error:
             self.window.show_message(str(error))
 
@@ -127,8 +132,12 @@ class ViewerSession:
 
     def _start_demo(self) -> None:
         if self.demo.start():
-            self._try_to_connect(self._demo_target)
+            self._try_to_connect(self._demo_target, demo=True)
             self.window.show_message("The demo is starting …")
+
+    def _demo_failed(self, why: str) -> None:
+        self.presenter.change(lambda state: replace(state, demo=False))
+        self.window.show_message(why)
 
     def _stop_listening(self) -> None:
         self.daemon_actions.stop()

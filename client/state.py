@@ -35,6 +35,7 @@ class ViewerState:
     Attributes:
         endpoint: Address of the daemon's results; empty for a saved movie.
         movie: Name of the saved movie; empty while connected to a daemon.
+        demo: Whether the daemon is that of the demo, which this viewer has started.
         run: Run of the newest message.
         heard_s: Time of the last heartbeat: a status message, or the first message of a run.
         info: Newest camera stream, which names no run.
@@ -51,6 +52,7 @@ class ViewerState:
 
     endpoint: str
     movie: str = ""
+    demo: bool = False
     run: str = ""
     heard_s: float | None = None
     info: StreamInfo | None = None

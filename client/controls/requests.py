@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import PureWindowsPath
 from typing import Any
 
 from client.picture.region import CameraRegion
@@ -68,7 +69,8 @@ def record(on: bool) -> ControlRequest:
 
     def do(daemon: Daemon) -> str:
         if on:
-            return f"recording to {daemon.record_start()} on the daemon's machine"
+            folder = PureWindowsPath(str(daemon.record_start()))  # reads paths of POSIX too
+            return f"recording to {folder.parent.name}/{folder.name}"
         daemon.record_stop()
         return "recording stopped"
 

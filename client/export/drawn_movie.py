@@ -1,7 +1,7 @@
 """Films for talks, GIF or MP4: the windows as they are drawn.
 
-Each frame has scale bar, grade, time and colour bar. All have the contrast and colours of the picture shown, so that
-brightness can be compared from frame to frame.
+Each frame has scale bar, grade, time and colour bar. All have the colours of the picture shown and one contrast, that
+fits all windows unless it is locked, so that brightness can be compared from frame to frame.
 """
 
 from __future__ import annotations

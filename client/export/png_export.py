@@ -51,7 +51,7 @@ def view_image(panel: PicturePanel, pair: PicturePair, figure: Figure) -> QtGui.
     image = captioned(_visible_part(panel), figure)
     preview = ("preview",) if pair.sr.preview else ()
     image.setText("Title", f"Self-STORM live, {figure.caption}")
-    lines = (*preview, *picture_lines(pair.sr.header), figure.drawn, *pair.sr.header.notes)
+    lines = (*preview, *picture_lines(pair.sr.header, file=pair.sr.file), figure.drawn, *pair.sr.header.notes)
     image.setText("Description", "\n".join(lines))
     return image
 

@@ -54,6 +54,20 @@ class AccumulatedPicture:
         resolution = header.metrics.get(RESOLUTION)
         return after if resolution is None else f"{resolution:.0f} nm after {after}"
 
+    def coarser_reason(self, window_nm: float | None) -> str:
+        """Say why it is coarser than a single window; empty where it is not.
+
+        Args:
+            window_nm: Resolution of the window shown; None where it is not known.
+        """
+        resolution = self.picture.header.metrics.get(RESOLUTION) if self.picture else None
+        if resolution is None or window_nm is None or resolution <= window_nm:
+            return ""
+        return (
+            f"Coarser than the single window, {resolution:.0f} against {window_nm:.0f} nm: the sample has moved or "
+            "changed in a way that drift correction does not follow"
+        )
+
     @property
     def explanation(self) -> str:
         """Description, and the resolution as it improved, a line each."""

@@ -23,13 +23,16 @@ class AccumulatedPanel(PicturePanel):
         self.badge = Badge(self.view)
         self.hide()
 
-    def show_accumulated(self, shown: AccumulatedPicture, pair: PicturePair | None, rate_hz: float) -> bool:
+    def show_accumulated(
+        self, shown: AccumulatedPicture, pair: PicturePair | None, rate_hz: float, window_nm: float | None
+    ) -> bool:
         """Show the picture where it is of the field of a window.
 
         Args:
             shown: the newest one.
             pair: pictures of the window.
             rate_hz: frames per second; 0 where it is not known.
+            window_nm: resolution of the window; None where it is not known.
 
         Returns:
             Whether there is anything to show.
@@ -40,5 +43,8 @@ class AccumulatedPanel(PicturePanel):
         if shown.picture is not self.picture:
             field = field_of(pair)
             self.show_picture(shown.picture, field)
-            self.badge.show_text(shown.text(rate_hz), ON_PICTURE.good, shown.explanation, field)
+            coarser = shown.coarser_reason(window_nm)
+            colour = ON_PICTURE.level("warning" if coarser else "good")
+            tip = "\n".join(filter(None, (coarser, shown.explanation)))
+            self.badge.show_text(shown.text(rate_hz), colour, tip, field)
         return True

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from PySide6 import QtWidgets
 
+from client.picture.pictures import Picture
 from client.trust.sentences import picture_lines
 from client.widgets.labels import named_label
-from daemon.protocol.messages import PictureHeader
 from selfstorm.frames import StreamInfo
 
 
@@ -32,12 +32,13 @@ class PictureFacts(QtWidgets.QScrollArea):
         self.text.clear()
         self.cautions.hide()
 
-    def show_header(self, header: PictureHeader, info: StreamInfo | None) -> None:
+    def show_facts(self, picture: Picture, info: StreamInfo | None) -> None:
         """Describe a picture.
 
         `info` is used where it belongs to the picture's stream.
         """
-        lines = picture_lines(header)
+        header = picture.header
+        lines = picture_lines(header, file=picture.file)
         if info is not None and info.stream == header.stream:
             lines += (f"source: {info.source.rstrip(':')}, {info.width} x {info.height} pixels",)
         self.text.setText("\n".join(lines))

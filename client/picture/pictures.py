@@ -10,21 +10,36 @@ from selfstorm.frames import Array
 HEADER_BYTES = 9000  # of a decoded header, measured
 
 
+@dataclass(frozen=True, slots=True)
+class FileRecord:
+    """Facts that a saved picture's file has beside those of its header.
+
+    Attributes:
+        lines: How it was made, a line each.
+        absent: Names of fields of the header that the file does not state.
+    """
+
+    lines: tuple[str, ...] = ()
+    absent: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Picture:
-    """One received picture.
+    """One received picture, or one of a file.
 
     Attributes:
         header: Metadata.
         pixels: (H, W) float32, read-only.
         at_s: Time of arrival.
         preview: Whether a refined picture of the same window follows.
+        file: Record in the file of a saved picture; None for a received one.
     """
 
     header: PictureHeader
     pixels: Array
     at_s: float
     preview: bool = False
+    file: FileRecord | None = None
 
     @property
     def unit(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from client.picture.pictures import Picture, PicturePair
+from client.picture.pictures import FileRecord, Picture, PicturePair
 from client.timeline.history import History
 from daemon.protocol.messages import PictureHeader
 from selfstorm.errors import InputError
@@ -19,6 +19,8 @@ from selfstorm.io.ome_tiff import read_pictures
 
 MAX_BYTES = 4 * 2**30
 GB = 1e9
+OFFLINE_KEYS = {"first_frame": "first_seq", "last_frame": "last_seq"}  # as `selfstorm reconstruct` writes them
+PROVENANCE = ("software", "command", "movie")
 
 
 def open_movie(path: Path) -> History:
@@ -40,30 +42,30 @@ def open_movie(path: Path) -> History:
     for number, pixels in enumerate(movie.pictures):
         pixels.flags.writeable = False
         record = movie.records[number] if known else {}
-        header = _header(record, path.name, number, pixels.shape, movie.pixel_nm)
-        history = history.add(PicturePair(Picture(header, pixels, 0.0, bool(record.get("preview"))), None))
+        header, file = _described(record, path.name, number, pixels.shape, movie.pixel_nm)
+        history = history.add(PicturePair(Picture(header, pixels, 0.0, bool(record.get("preview")), file), None))
     return history
 
 
-def _header(
+def _described(
     record: dict[str, Any], name: str, number: int, shape: tuple[int, ...], pixel_nm: float | None
-) -> PictureHeader:
-    """Return the metadata saved with the picture where it is valid.
+) -> tuple[PictureHeader, FileRecord]:
+    """Return a picture's metadata, where the file states them.
 
-    Otherwise return the number of the picture in the file.
+    A field that is missing or invalid has its default, and is named as absent.
     """
-    height, width = shape
+    stated = {field: record[field] for field in PictureHeader.model_fields if record.get(field) is not None}
+    stated |= {field: record[key] for key, field in OFFLINE_KEYS.items() if key in record}
+    if pixel_nm is not None:
+        stated.setdefault("pixel_nm", pixel_nm)
+    stated["shape"] = list(shape)
+    default = {"run": name[:64], "window": number, "stream": "", "first_seq": number, "last_seq": number, "frames": 1}
+    default["published_unix_ns"] = 0
     try:
-        return PictureHeader.model_validate_json(json.dumps({**record, "shape": [height, width]}))
-    except ValidationError:
-        return PictureHeader(
-            run=name[:64],
-            window=number,
-            stream="",
-            shape=(height, width),
-            pixel_nm=pixel_nm,
-            first_seq=number,
-            last_seq=number,
-            frames=1,
-            published_unix_ns=0,
-        )
+        header = PictureHeader.model_validate_json(json.dumps({**default, **stated}))
+    except ValidationError as error:
+        invalid = {str(one["loc"][0]) for one in error.errors() if one["loc"]} or set(stated)
+        stated = {field: value for field, value in stated.items() if field not in invalid} | {"shape": list(shape)}
+        header = PictureHeader.model_validate_json(json.dumps({**default, **stated}))
+    lines = tuple(f"{key}: {record[key]}" for key in PROVENANCE if isinstance(record.get(key), str) and record[key])
+    return header, FileRecord(lines, frozenset(PictureHeader.model_fields) - set(stated))

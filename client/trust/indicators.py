@@ -22,6 +22,8 @@ from selfstorm.metrics.finding import Finding, Level, worst_level
 from selfstorm.metrics.registry import MetricDescription
 
 HYSTERESIS_WINDOWS = 20
+DEMO_STARTING = "The demo is starting; the first picture comes within a minute."
+NOT_STORED = "Not stored in this file."
 UNKNOWN = "Known once the daemon has reported its status."
 PICTURE_NAMES = ("Verdict", "Quality", "Window", "Model")
 RUN_NAMES = ("Camera", "Missing", "Rejected", "Skipped")
@@ -48,7 +50,7 @@ def indicators(state: ViewerState, now: float) -> Indicators:
     connection = _connection(state, now)
     status = state.status
     if state.movie:
-        return Indicators((), (connection,))
+        return Indicators(tuple(_of_file(state)), (connection,))
     delivery = tuple(one for one in _shown_metrics(state) if one.of == "delivery")
     metrics = tuple(one for one in _shown_metrics(state) if one.of == "picture")
     if status is None or (connection.level == "bad" and not has_ended(state)):
@@ -58,6 +60,21 @@ def indicators(state: ViewerState, now: float) -> Indicators:
     *run, learned = run_findings(status, state.info, state.losses, now)
     judged = (_verdict(state), _quality(state), _window(state, status, now), _model(state, learned))
     return Indicators((*judged, *_metrics(state, metrics)), (connection, *run, *_metrics(state, delivery)))
+
+
+def _of_file(state: ViewerState) -> Iterator[Finding]:
+    """Judge what the file records of the picture shown."""
+    picture = state.shown.sr if state.shown else None
+    if picture is None:
+        return
+    header, absent = picture.header, picture.file.absent if picture.file else frozenset()
+    if "metrics" in absent or not header.metrics:
+        yield Finding("Verdict", NOT_MEASURED, "none", NOT_STORED)
+    else:
+        yield _verdict(state)
+    yield Finding("Quality", NOT_MEASURED, "none", NOT_STORED) if "grade" in absent else quality(header)
+    shown = (one for one in state.metrics if one.indicator and one.of == "picture" and one.key in header.metrics)
+    yield from _metrics(state, tuple(shown))
 
 
 def sentence(state: ViewerState, shown: Indicators) -> tuple[Level, str]:
@@ -90,6 +107,8 @@ def _causes(findings: list[Finding]) -> str:
 
 def note(state: ViewerState) -> str:
     """Note what the picture shown is; empty for the newest refined one."""
+    if state.shown is None and state.demo and state.status is None:
+        return DEMO_STARTING
     if state.shown is None:
         return "There is no picture yet: the first one comes after one window of frames."
     if past := past_text(state):
@@ -108,6 +127,8 @@ def _connection(state: ViewerState, now: float) -> Finding:
     if quiet_s is None and state.unreadable:
         why = f"{state.endpoint} sends what this viewer cannot read: {state.unreadable_text}."
         return Finding("Daemon", "unreadable", "bad", why)
+    if quiet_s is None and state.demo:
+        return Finding("Daemon", "starting", "good", DEMO_STARTING)
     if quiet_s is None:
         hint = "Start selfstorm-daemon, or choose File > Connect."
         return Finding("Daemon", "waiting", "warning", f"No daemon found at {state.endpoint} yet.", hint)
@@ -141,7 +162,8 @@ def _ended(status: Status) -> Finding:
 def _window(state: ViewerState, status: Status, now: float) -> Finding:
     if state.newest is None:
         return Finding("Window", NOT_MEASURED, "none", "The first picture comes after one window of frames.")
-    header, stale = state.newest.sr.header, stale_reason(state, now)
+    header = (state.shown or state.newest).sr.header
+    stale = "" if past_text(state) else stale_reason(state, now)
     value = f"{header.window}"
     if is_recent(state.losses.failed_s, now):
         why = f"{status.windows.failed} of {status.windows.complete} windows failed, some within the last minute."
@@ -178,8 +200,18 @@ def _verdict(state: ViewerState) -> Finding:
     refined = _refined(state)
     if not refined:
         return Finding("Verdict", NOT_MEASURED, "none", "Known with the first refined picture.")
-    unclaimed = Finding("Verdict", NOT_MEASURED, "none", "Not judged: this kind of picture has no localizations.")
-    return picture_verdict(refined[-1]) or unclaimed
+    return picture_verdict(refined[-1]) or _unclaimed(refined[-1])
+
+
+def _unclaimed(header: PictureHeader) -> Finding:
+    """Say why a picture has no verdict, and what brings one."""
+    if header.grade == "full":
+        why = f"Not judged: a picture of the estimate '{header.estimate or 'unknown'}' has no localizations."
+        return Finding("Verdict", NOT_MEASURED, "none", why, "Choose Daemon > Settings > Estimate: fused.")
+    why = f"Not judged: there is no verdict at {header.grade.upper()}, which has no localizations."
+    hint = "A longer stride or a smaller region keeps full quality"
+    fused = "" if header.estimate == "fused" else ", with Daemon > Settings > Estimate: fused"
+    return Finding("Verdict", NOT_MEASURED, "none", why, f"{hint}{fused}.")
 
 
 def _refined(state: ViewerState) -> tuple[PictureHeader, ...]:

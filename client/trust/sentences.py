@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from client.picture.pictures import FileRecord
 from client.state import ViewerState
 from client.timeline.playhead import TimeMark
 from client.trust.freshness import silence_s
@@ -12,12 +13,24 @@ from daemon.protocol.messages import Event, PictureHeader
 from selfstorm.metrics.registry import METRICS, MetricTable, duration_text
 
 MAX_NAMED_MISSING = 8
+FRAME_FIELDS = {"first_seq", "last_seq", "frames"}
+STORED_WORDS = {
+    "frames": "frames",
+    "missing": "missing frames",
+    "grade": "quality",
+    "scale": "magnification",
+    "unit": "unit",
+    "metrics": "metrics",
+    "device": "device",
+}
 
 
 def empty_text(state: ViewerState, now: float) -> str:
     """Explain why there is no picture yet, and what to do."""
     if state.connection_refused:
         return f"Connection refused by {state.endpoint}\n\n{state.connection_refused}"
+    if silence_s(state, now) is None and state.demo:
+        return "The demo is starting.\n\nThe first picture comes within a minute."
     if silence_s(state, now) is None:
         start = "Start it with\n\nselfstorm-daemon run micromanager"
         other = "or connect to another address with\n\nselfstorm-viewer --daemon HOST:PORT"
@@ -31,23 +44,33 @@ def empty_text(state: ViewerState, now: float) -> str:
     return f"Connected, the daemon is {state.status.state}.\n\nWaiting for the first window: {frames}.{detail}"
 
 
-def picture_lines(header: PictureHeader, metrics: MetricTable[Any] = METRICS) -> tuple[str, ...]:
-    """Describe a picture by its header, without its warnings."""
-    used = f"window {header.window}: frames {header.first_seq} to {header.last_seq}, {header.frames} used"
+def picture_lines(
+    header: PictureHeader, metrics: MetricTable[Any] = METRICS, file: FileRecord | None = None
+) -> tuple[str, ...]:
+    """Describe a picture by its header, without its warnings.
+
+    Of a saved picture, `file` says what its file does not state; that is left out, and named at the end.
+    """
+    absent = file.absent if file else frozenset()
+    used = f"window {header.window}"
+    if not absent & FRAME_FIELDS:
+        used += f": frames {header.first_seq} to {header.last_seq}, {header.frames} used"
     missing = f"{header.missing} missing{_which(header)}" if header.missing else "none missing"
     size = "pixel size unknown" if header.pixel_nm is None else f"{header.pixel_nm:.4g} nm per pixel"
+    finer = f"{header.scale}x finer than the camera"
+    quality = f"quality {header.grade}"
+    if header.effort not in ("", header.grade):
+        quality += f" ({header.effort})"
     made = (
         f"model {header.model}" if header.model else "",
         header.estimate,
-        f"quality {header.grade} ({header.effort})"
-        if header.effort not in ("", header.grade)
-        else f"quality {header.grade}",
-        f"{size}, {header.scale}x finer than the camera",
+        "" if "grade" in absent else quality,
+        size if "scale" in absent else f"{size}, {finer}",
         f"on {header.device}" if header.device else "",
     )
     steps = ", ".join(f"{name} {duration_text(took_ms)}" for name, took_ms in header.stage_ms.items())
     lines = (
-        f"{used}, {missing}",
+        used if "missing" in absent else f"{used}, {missing}",
         " · ".join(part for part in made if part),
         metrics.line(header.metrics),
         f"optics: {header.optics}" if header.optics else "",
@@ -57,8 +80,16 @@ def picture_lines(header: PictureHeader, metrics: MetricTable[Any] = METRICS) ->
         f"motion: {header.motion}" if header.motion else "",
         f"steps: {steps}" if steps else "",
         f"model hash: {header.model_hash}" if header.model_hash else "",
+        *(file.lines if file else ()),
+        _not_stored(absent),
     )
     return tuple(line for line in lines if line)
+
+
+def _not_stored(absent: frozenset[str]) -> str:
+    """Name what a file does not state; empty where it states everything."""
+    words = [word for field, word in STORED_WORDS.items() if field in absent]
+    return f"not stored in this file: {', '.join(words)}" if words else ""
 
 
 def _which(header: PictureHeader) -> str:

@@ -36,8 +36,9 @@ SEND_REGION = "Reconstruct only the region drawn here, from the next window on: 
 WHOLE_FIELD = "Reconstruct the whole camera field again, from the next window on"
 SETTINGS = "Window, stride, magnification, quality, optics and camera, applied from the next window on"
 RESET_MODEL = "Discard what was learned; the next window starts from scratch"
-NO_TRUST_MAP = "The daemon has not published a trust map in this run"
-NO_ERROR_MAP = "The daemon has not published an error map in this run"
+NO_TRUST_MAP = "There is no trust map yet: it comes with a FULL picture that has localizations"
+NO_ERROR_MAP = "There is no error map yet: it comes with a FULL picture that has localizations"
+NOT_IN_FILE = "A saved picture has no {0}; 'selfstorm reconstruct --{1} FILE' writes one beside it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +181,25 @@ def draw_icons(actions: dict[str, QtGui.QAction]) -> None:
             actions[spec.name].setIconVisibleInMenu(False)
 
 
-def enable_actions(actions: dict[str, QtGui.QAction], available: Set[str]) -> None:
+def enable_actions(actions: dict[str, QtGui.QAction], available: Set[str], *, movie: bool = False) -> None:
     """Enable the actions whose need is available.
 
-    A need is "picture", "profile", "region", "error map" or "trust map".
+    A need is "picture", "profile", "region", "error map" or "trust map". `movie` tells that a saved movie is shown.
     """
     for spec in ACTIONS:
         if spec.needs:
             actions[spec.name].setEnabled(spec.needs in available)
-    actions["error_map"].setToolTip(ERROR_MAP if "error map" in available else NO_ERROR_MAP)
-    actions["trust_map"].setToolTip(TRUST_MAP if "trust map" in available else NO_TRUST_MAP)
+    for name, need, tip, reason in (
+        ("error_map", "error map", ERROR_MAP, NO_ERROR_MAP),
+        ("trust_map", "trust map", TRUST_MAP, NO_TRUST_MAP),
+    ):
+        absent = NOT_IN_FILE.format(need, need.replace(" ", "-")) if movie else reason
+        actions[name].setToolTip(tip if need in available else absent)
+
+
+def disabled_reason(actions: dict[str, QtGui.QAction], pressed: QtGui.QKeySequence) -> str:
+    """Return why the map of a pressed shortcut is disabled; empty for others."""
+    for name in ("error_map", "trust_map"):
+        if not actions[name].isEnabled() and pressed in actions[name].shortcuts():
+            return actions[name].toolTip()
+    return ""

@@ -27,6 +27,7 @@ from selfstorm.errors import InputError
 
 PNG, TIFF, CSV = "PNG picture (*.png)", "OME-TIFF (*.ome.tif)", "Table (*.csv)"
 MOVIE = f"{TIFF};;MP4 film as drawn (*.mp4);;Animated GIF as drawn (*.gif)"
+SAVE_MOVIE = "Save movie as OME-TIFF, MP4 or GIF"
 NOT_FOUND = {
     "Fiji": "set the environment variable FIJI to its program, or drag the handle in the tool bar into it",
     "napari": 'pip install "napari[all]", or drag the handle in the tool bar into it',
@@ -96,22 +97,34 @@ class ExportCommands(QtCore.QObject):
         if self._movie is not None:
             self._window.show_message("A movie is already being saved.")
             return
-        if path := self._path("Save movie", "-movie.ome.tif", MOVIE):
-            self._try(lambda: self._begin_movie(path), f"Saving {path.name} …")
-
-    def _begin_movie(self, path: Path) -> None:
         state = self._window.state
-        if state is None:
+        if state is None or state.shown is None:
             return
-        self._movie = MovieExport(path, state.history.pairs, state.playhead.marks, self._drawing())
+        pairs = state.history.pairs  # before the dialog, which names their contrast
+        drawing = self._drawing(pairs)
+        low, high = drawing.levels
+        used = "that fits all windows" if self._window.sr.controls.contrast.auto else "locked"
+        title = f"{SAVE_MOVIE}; contrast of MP4 and GIF: {low:.4g} to {high:.4g} {state.shown.sr.unit}, {used}"
+        if path := self._path(title, "-movie.ome.tif", MOVIE):
+            self._try(lambda: self._begin_movie(path, pairs, drawing), f"Saving {path.name} …")
+
+    def _begin_movie(self, path: Path, pairs: tuple[PicturePair, ...], drawing: Drawing) -> None:
+        marks = self._window.state.playhead.marks if self._window.state else ()
+        self._movie = MovieExport(path, pairs, marks, drawing)
         self._movie.progressed.connect(lambda done, of: self._window.show_message(f"Saving window {done} of {of} …"))
         self._movie.ended.connect(self._movie_ended)
         self._movie.start()
 
-    def _drawing(self) -> Drawing:
-        image = self._window.sr.image
-        table = lookup_table("grey") if image.table is None else image.table
-        return Drawing(table, image.levels, self._sample())
+    def _drawing(self, pairs: tuple[PicturePair, ...]) -> Drawing:
+        """Return the colours and the contrast of a film.
+
+        Colours are as shown. The contrast fits all windows unless it is locked.
+        """
+        sr = self._window.sr
+        table = lookup_table("grey") if sr.image.table is None else sr.image.table
+        levels = [sr.controls.contrast.levels(pair.sr.pixels) for pair in pairs]
+        widest = min(low for low, _ in levels), max(high for _, high in levels)
+        return Drawing(table, widest, self._sample())
 
     def _movie_ended(self, text: str) -> None:
         self._movie = None

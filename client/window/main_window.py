@@ -10,6 +10,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 from client.controls.menu import show_daemon
 from client.controls.recording_text import recording_text
 from client.export.drag_export import DragGrip
+from client.picture.accumulated import RESOLUTION
 from client.picture.accumulated_panel import AccumulatedPanel
 from client.picture.crosshair import Crosshair, describe_point
 from client.picture.field import field_of
@@ -32,7 +33,7 @@ from client.trust.strip import TrustStrip
 from client.trust.trend_panel import TrendPanel
 from client.widgets.labels import ElidedLabel
 from client.widgets.theme import apply_theme, theme
-from client.window.action_table import draw_icons, enable_actions, make_actions, make_tool_bar
+from client.window.action_table import disabled_reason, draw_icons, enable_actions, make_actions, make_tool_bar
 from client.window.main_view import MainView
 from client.window.picture_tools import ProfileLine, RegionBox
 from client.window.second_screen import SecondScreen
@@ -242,7 +243,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
             self.sr.show_maps(pair)
             self.sr.show_grade(pair)
             self.sr.overview.show_camera(_camera_shape(state, pair))
-            self.facts.show_header(pair.sr.header, state.info)
+            self.facts.show_facts(pair.sr, state.info)
         else:
             self.raw.clear()
             self.sr.clear()
@@ -264,7 +265,9 @@ class ViewerWindow(QtWidgets.QMainWindow):
 
     def _draw_accumulated(self, state: ViewerState) -> None:
         rate_hz = state.status.rate_hz if state.status else 0.0
-        there = self.accumulated.show_accumulated(state.accumulated, state.shown, rate_hz)
+        refined = state.trend.last_refined(position(state.playhead, state.history), 1)
+        window_nm = refined[-1].metrics.get(RESOLUTION) if refined else None
+        there = self.accumulated.show_accumulated(state.accumulated, state.shown, rate_hz, window_nm)
         self.accumulated.setVisible(there and self.menu_actions["accumulated"].isChecked())
 
     def _draw_raw_below(self, pair: PicturePair | None) -> None:
@@ -317,7 +320,13 @@ class ViewerWindow(QtWidgets.QMainWindow):
 
     def _enable(self) -> None:
         if self.state is not None:
-            enable_actions(self.menu_actions, self._available(self.state))
+            enable_actions(self.menu_actions, self._available(self.state), movie=bool(self.state.movie))
+
+    def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
+        """Say why a map cannot be shown; its disabled shortcut comes here."""
+        if reason := disabled_reason(self.menu_actions, QtGui.QKeySequence(event.keyCombination())):
+            self.show_message(reason)
+        super().keyPressEvent(event)
 
     def closeEvent(self, event: QtGui.QCloseEvent) -> None:
         """Announce the end, so that the usual layout is saved."""

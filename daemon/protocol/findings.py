@@ -36,6 +36,7 @@ GRADE_SENTENCES: dict[Grade, tuple[Level, str]] = {
     "preview": ("none", "A preview; the refined picture of the same window follows."),
 }
 CANNOT_KEEP_UP = "Choose a longer stride, a smaller region or a lower quality, or use a GPU."
+KEEP_FULL_QUALITY = "Choose a longer stride or a smaller region, or use a GPU."
 
 
 class Measured(Protocol):
@@ -148,7 +149,7 @@ def model(state: str) -> Finding:
 def quality(picture: Measured) -> Finding:
     """Compare how a picture was computed with what the settings ask for."""
     level, why = GRADE_SENTENCES[picture.grade]
-    hint = CANNOT_KEEP_UP if level == "warning" else ""
+    hint = KEEP_FULL_QUALITY if level == "warning" else ""
     return Finding("Quality", picture.grade.upper(), level, why.replace("{}", picture.effort or picture.grade), hint)
 
 

@@ -58,6 +58,8 @@ def _pictures(file: Path, records: list[dict[str, Any]]) -> Iterator[str]:
     for index, record in enumerate(records):
         first, end = (record.get(f"{edge}_frame", record.get(f"{edge}_seq", "?")) for edge in ("first", "last"))
         yield f"picture {index}: frames {first}-{end}{_metrics(record)}"
+        if record.get("verdict"):
+            yield f"verdict: {record['verdict']}"
     for note in last.get("notes") or ():
         yield f"note: {note}"
 

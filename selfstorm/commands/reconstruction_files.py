@@ -27,6 +27,7 @@ from selfstorm.io.localization_table import (
 )
 from selfstorm.io.picture_file import PictureFile
 from selfstorm.io.picture_formats import check_picture_format, picture_writer
+from selfstorm.metrics.verdict import verdict
 
 if TYPE_CHECKING:
     from selfstorm.reconstruction import Reconstruction
@@ -156,6 +157,8 @@ class ReconstructionFiles:
         facts = {"first_frame": first, "last_frame": last}
         values = {field.name: getattr(result, field.name) for field in fields(result)}
         record = {name: value for name, value in values.items() if isinstance(value, RECORDED)}
+        judged = verdict(result.metrics)
+        record |= {"verdict": f"{judged.value}. {judged.explanation}"} if judged else {}
         record |= {"fine_tuning": str(result.fit or ""), **self._info.facts}
         self._pictures.add(result.picture, facts | record)
         if self._errors is not None and result.error_map is not None:

@@ -43,6 +43,13 @@ def test_no_resolution_is_claimed_before_it_is_known():
     assert state.windows == 0  # it is no window
 
 
+def test_it_is_amber_with_its_cause_where_it_is_coarser_than_a_window():
+    state = after(accumulated(1000, 265.0))
+    assert "265 against 180 nm: the sample has moved" in state.accumulated.coarser_reason(180.0)
+    assert state.accumulated.coarser_reason(300.0) == ""
+    assert state.accumulated.coarser_reason(None) == ""
+
+
 def test_it_is_shown_beside_the_window_and_hidden_by_its_action(showing, publisher):
     panel = showing.window.accumulated
     assert not panel.isVisible()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 from client_stream import header, pixels
-from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6 import QtCore, QtGui, QtTest, QtWidgets
 from PySide6.QtCore import Qt
 
 from client.export.file_names import file_stem, sample_of
@@ -248,6 +248,41 @@ def test_a_record_that_cannot_be_read_costs_its_account_only(tmp_path):
     assert (one.sr.header.window, one.sr.header.pixel_nm) == (0, 25.0)
 
 
+def test_a_picture_of_selfstorm_reconstruct_shows_its_own_record(showing, tmp_path):
+    path = showing.answers["Open movie"] = tmp_path / "OUT.ome.tif"
+    metrics = {"fidelity": 0.81, "emitters_per_frame": 40.0, "misfit": 0.007}
+    record = {"first_frame": 0, "last_frame": 49, "frames": 50, "scale": 8, "unit": "photons/frame"}
+    with OmeTiffWriter(path, 12.5) as writer:
+        writer.add(
+            pixels((64, 64)), record | {"metrics": metrics, "notes": ["dim"], "command": "selfstorm reconstruct"}
+        )
+    showing.do("open")
+    facts = showing.window.facts
+    assert "frames 0 to 49, 50 used" in facts.text.text()
+    assert "8x finer" in facts.text.text()
+    assert "command: selfstorm reconstruct" in facts.text.text()
+    assert "not stored in this file: missing frames, quality, device" in facts.text.text()
+    assert "quality full" not in facts.text.text()
+    assert "dim" in facts.cautions.text()
+    assert showing.window.sr.picture.unit == "photons/frame"
+    assert showing.indicator("Verdict").value == "good"
+    assert showing.indicator("Quality").explanation == "Not stored in this file."
+    assert showing.indicator("Misfit").value == "0.7 %"
+    QtTest.QTest.keyClick(showing.window, QtCore.Qt.Key.Key_T)
+    assert "selfstorm reconstruct --trust-map" in showing.window.message.full_text
+
+
+def test_a_picture_without_a_record_claims_no_frames_and_no_quality(showing, tmp_path):
+    path = showing.answers["Open movie"] = tmp_path / "plain.tif"
+    tifffile.imwrite(path, pixels((8, 8)))
+    showing.do("open")
+    text = showing.window.facts.text.text()
+    assert "frames 0" not in text
+    assert "x finer" not in text
+    assert "not stored in this file: frames, missing frames, quality, magnification, unit, metrics, device" in text
+    assert showing.indicator("Verdict").explanation == "Not stored in this file."
+
+
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # imageio leaves its pipes open
 @pytest.mark.parametrize("ending", ["gif", "mp4"])
 def test_the_windows_kept_are_saved_as_a_film_with_one_contrast(showing, publisher, tmp_path, ending):
@@ -269,7 +304,31 @@ def test_the_windows_kept_are_saved_as_a_film_with_one_contrast(showing, publish
     assert len(frames) == 3
     brightness = [frame[60:400, 60:400].mean() for frame in frames]
     assert brightness[1] < brightness[0] < brightness[2]
+    assert all("MP4" in showing.asked and word in showing.asked for word in ("GIF", "fits all windows"))
     assert [one.name for one in tmp_path.glob("kept*")] == [path.name]
+
+
+def test_a_film_of_windows_that_fade_is_drawn_with_levels_of_all_of_them(showing, publisher, tmp_path):
+    sequence = pytest.importorskip("PIL.ImageSequence", reason="needs the extra [movie]")
+    image = pytest.importorskip("PIL.Image", reason="needs the extra [movie]")
+    levels = [showing.window.sr.image.levels]
+    for window, level in ((1, 0.6), (2, 0.1)):
+        publisher.send_window(window, level=level)
+        showing.until(lambda window=window: showing.shows(window))
+        levels.append(showing.window.sr.image.levels)
+    path = showing.answers["Save movie"] = tmp_path / "kept.gif"
+    drawings = []
+    begin = showing.session.exports._begin_movie
+    showing.session.exports._begin_movie = lambda *given: (drawings.append(given[2]), begin(*given))
+    showing.do("save_movie")
+    showing.until(lambda: "3 windows saved" in showing.window.message.full_text)
+    assert drawings[0].levels == (min(low for low, _ in levels), max(high for _, high in levels))
+    with image.open(path) as film:
+        assert len(list(sequence.Iterator(film))) == 3
+    showing.do("lock")
+    showing.do("save_movie")
+    assert "locked" in showing.asked
+    assert drawings[1].levels == pytest.approx(levels[-1], rel=1e-3)
 
 
 def test_a_film_without_its_package_says_what_to_install(showing, tmp_path, monkeypatch):

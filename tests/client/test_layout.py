@@ -101,6 +101,7 @@ def test_a_recording_is_seen_in_the_window_and_its_title(showing, publisher, por
 def test_a_demo_that_cannot_start_is_said(open_window, qtbot):
     viewer = open_window(demo=Demo((sys.executable, "-c", "raise SystemExit('error: no demo today')")))
     viewer.do("demo")
+    assert "The demo is starting" in viewer.window.strip.line.text()
     viewer.until(lambda: "no demo today" in viewer.window.message.full_text)
 
 

@@ -9,6 +9,7 @@ from client.state import ViewerState, reduce_message, reduce_unreadable
 from client.timeline.playhead import seek
 from client.trust.freshness import past_text, stale_reason
 from client.trust.indicators import indicators, note, sentence
+from client.trust.sentences import empty_text
 from daemon.protocol.codec import Received
 from daemon.protocol.findings import RECENT_S
 from daemon.protocol.messages import FrameCounts, MetricDescriptions, WindowCounts
@@ -344,3 +345,31 @@ def test_metrics_are_those_that_the_daemon_describes():
     state = with_picture(state, metrics={"other": 2.0, "misfit": 0.5})
     assert lamp(state, "Other").explanation == "2 is bad. Go."
     assert "Misfit" not in {one.name for one in indicators(state, 0.0)}
+
+
+@pytest.mark.parametrize(
+    ("other", "remedy"),
+    [
+        ({"estimate": "density"}, "Choose Daemon > Settings > Estimate: fused."),
+        ({"estimate": "density", "grade": "quick"}, "with Daemon > Settings > Estimate: fused"),
+        ({"estimate": "fused", "grade": "reduced"}, "A longer stride or a smaller region keeps full quality."),
+    ],
+)
+def test_a_picture_without_a_verdict_says_what_brings_one(other, remedy):
+    state = with_picture(seen(said()), **other)
+    assert remedy in lamp(state, "Verdict").explanation
+    assert "lower quality" not in lamp(state, "Quality").explanation
+
+
+def test_looking_back_the_window_is_that_in_view():
+    state = seen(said())
+    for window in range(3):
+        state = with_picture(state, window=window, published_unix_ns=window * 10**9)
+    back = replace(state, playhead=seek(state.playhead, state.history, 1))
+    assert [lamp(one, "Window").value for one in (state, back)] == ["2", "1"]
+
+
+def test_the_demo_that_starts_is_not_a_daemon_that_is_missing():
+    state = ViewerState(ENDPOINT, demo=True)
+    assert empty_text(state, 0.0) == "The demo is starting.\n\nThe first picture comes within a minute."
+    assert lamp(state, "Daemon").value == "starting"

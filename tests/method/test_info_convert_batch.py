@@ -83,6 +83,7 @@ def test_info_shows_what_pictures_were_made_from(made):
         "optics: ",
         "picture 1: frames 20-39",
         "misfit",
+        "verdict: ",
     ):
         assert part in said, said
 

@@ -83,8 +83,8 @@ def run(
 ) -> None:
     """Run the daemon.
 
-    CONFIG is a .toml file, the name of a shipped one (such as simulate), or a recording to replay. Options override
-    its keys.
+    CONFIG is a .toml file, the name of a shipped one (such as simulate), or a recording to replay: at its own times, or
+    without skipping a window where it has none. Options override its keys.
     """
     overrides = {
         "source.uri": source,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config import Config, load, load_defaults
-from selfstorm.errors import InputError
+from selfstorm.errors import InputError, MovieError
 
 INSTALLED = Path(__file__).parent / "configs"
 SOURCE_TREE = Path(__file__).parents[1] / "configs"
@@ -33,11 +33,27 @@ def configuration(target: str, overrides: Mapping[str, Any]) -> Config:
     if target in shipped:
         return load(shipped[target], overrides, anchor=Path())
     if path.exists():
-        return load_defaults({**overrides, "source.uri": overrides.get("source.uri") or f"replay:{path}"}, where=target)
+        given = {key: value for key, value in overrides.items() if value is not None}
+        return load_defaults({"source.uri": f"replay:{path}", **_pace(path, given), **given}, where=target)
     names = ", ".join(sorted(shipped))
     raise InputError(
         "no such configuration or recording", where=target, hint=f"give a .toml file, a movie, or one of: {names}"
     )
+
+
+def _pace(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keys that set the pace of a recording.
+
+    It is played at its own times; where it has none, or all windows are wanted, it waits for the reconstruction.
+    """
+    from daemon.sources.replay import states_times  # readers of movies: no other target needs them
+
+    if "source.uri" in given or given.get("lossless"):
+        return {}
+    try:
+        return {"source.timing": "recorded"} if states_times(path) else {"lossless": True}
+    except MovieError:
+        return {}  # the source says what is wrong with it
 
 
 def _folder() -> Path:

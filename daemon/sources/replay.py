@@ -104,7 +104,7 @@ class Timeline:
 
     def __init__(self, movie: MovieFile, section: SourceSection) -> None:
         self._speed = section.speed
-        first_ms, last_ms = movie.stamp(0).camera_ms, movie.stamp(movie.length - 1).camera_ms
+        first_ms, last_ms = _ends_ms(movie)
         timed = first_ms is not None and last_ms is not None and last_ms > first_ms
         rate_hz = _sampled_rate_hz(movie) if timed else movie.acquisition.rate_hz or section.rate_hz
         if rate_hz is None:
@@ -136,6 +136,23 @@ class Timeline:
     def camera_ms(self, lap: int, stamp: Stamp) -> float | None:
         """Return the camera's clock as recorded, going on in the next lap."""
         return None if stamp.camera_ms is None else stamp.camera_ms + lap * self._lap_ms
+
+
+def states_times(path: Path) -> bool:
+    """Return whether a recording says when, or how fast, its frames were taken.
+
+    Raises:
+        MovieError: it cannot be read.
+    """
+    with MovieFile(path) as movie:
+        first_ms, last_ms = _ends_ms(movie)
+        timed = first_ms is not None and last_ms is not None and last_ms > first_ms
+        return timed or movie.acquisition.rate_hz is not None
+
+
+def _ends_ms(movie: MovieFile) -> tuple[float | None, float | None]:
+    """Return when the first and the last frame were taken."""
+    return movie.stamp(0).camera_ms, movie.stamp(movie.length - 1).camera_ms
 
 
 def _sampled_rate_hz(movie: MovieFile) -> float:

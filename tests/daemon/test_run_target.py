@@ -1,0 +1,49 @@
+"""A recording that is run without a configuration keeps its own times, or skips no window."""
+
+import numpy as np
+import pytest
+import tifffile
+
+from daemon.protocol.messages import FrameHeader
+from daemon.recording.recorder import Recording
+from daemon.run_target import configuration
+from selfstorm.frames import StreamInfo
+
+FRAMES = np.zeros((3, 6, 8), np.uint16)
+
+
+@pytest.fixture
+def recording(tmp_path):
+    """The folder of a recording with a time for each frame."""
+    info = StreamInfo(stream="stream-1", source="here", height=6, width=8, dtype="uint16")
+    written = Recording(tmp_path, info, 0)
+    for seq, pixels in enumerate(FRAMES):
+        header = FrameHeader(
+            stream="stream-1", seq=seq, number=seq, shape=(6, 8), dtype="uint16", camera_ms=20.0 * seq, sent_unix_ns=1
+        )
+        written.add(header, pixels)
+    written.close()
+    return tmp_path
+
+
+def pace(path, **overrides):
+    config = configuration(str(path), {"source.uri": None, "lossless": None, **overrides})
+    return config.source.timing, config.lossless
+
+
+def test_a_recording_with_times_is_played_at_them(recording):
+    assert pace(recording) == ("recorded", False)
+
+
+def test_a_recording_that_is_to_be_lossless_is_not_slowed_down(recording):
+    assert pace(recording, lossless=True) == ("rate", True)
+
+
+def test_a_movie_without_times_skips_no_window(tmp_path):
+    tifffile.imwrite(tmp_path / "movie.tif", FRAMES, photometric="minisblack", metadata=None)
+    assert pace(tmp_path / "movie.tif") == ("rate", True)
+
+
+def test_what_is_no_movie_is_refused_by_its_source(tmp_path):
+    (tmp_path / "movie.tif").write_bytes(b"no movie")
+    assert pace(tmp_path / "movie.tif") == ("rate", False)

@@ -72,7 +72,7 @@ def record(on: bool) -> ControlRequest:
             folder = PureWindowsPath(str(daemon.record_start()))  # reads paths of POSIX too
             return f"recording to {folder.parent.name}/{folder.name}"
         daemon.record_stop()
-        return "recording stopped"
+        return "recording stopped; an event says how many frames are where"
 
     return ControlRequest("Record" if on else "Stop recording", do)
 

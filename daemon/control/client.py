@@ -122,7 +122,8 @@ class ControlClient:
         raise InputError(
             f"no daemon answered within {self._timeout_ms / 1000:g} s",
             where=self._endpoint,
-            hint="start one with 'selfstorm-daemon run CONFIG.toml'",
+            hint="start one with 'selfstorm-daemon run CONFIG.toml'; if it listens elsewhere: --daemon HOST[:PORT]"
+            " and, beyond loopback, --key NAME.key",
         )
 
     def _reply_to(self, request: Request) -> Received | None:

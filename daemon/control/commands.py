@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import click
 
-from daemon.control.client import ask
+from daemon.control.client import ControlClient, ask
 from daemon.control.options import control_command
 from daemon.protocol.address import DaemonAddress
 from daemon.protocol.findings import metric_findings, quality, run_findings
@@ -17,6 +18,7 @@ from daemon.protocol.text import printable
 from selfstorm.errors import InputError
 from selfstorm.metrics.registry import METRICS, MetricTable
 
+FINISH_S, POLL_S = 15.0, 0.2  # for the end of a recording
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
@@ -86,8 +88,30 @@ def snapshot(daemon: DaemonAddress, key: Path | None) -> None:
 @control_command
 def record(what: str, daemon: DaemonAddress, key: Path | None) -> None:
     """Start or stop recording the raw frames."""
-    result = ask(daemon.control_address, f"record-{what}", key=key)
-    click.echo(f"recording into {result['folder']}" if what == "start" else "recording ended")
+    if what == "start":
+        click.echo(f"recording into {ask(daemon.control_address, 'record-start', key=key)['folder']}")
+        return
+    with ControlClient(daemon.control_address, key=key) as client:
+        since = client.ask("status")["events"]
+        folder = client.ask("record-stop")["folder"]
+        click.echo(_end_of_recording(client, since) if folder else "nothing is recorded")
+
+
+def _end_of_recording(client: ControlClient, since: int) -> str:
+    """Wait until the files are finished, and say what is in them.
+
+    Args:
+        client: of the daemon.
+        since: number of the first event that may report it.
+    """
+    deadline_s = time.monotonic() + FINISH_S
+    while time.monotonic() < deadline_s:
+        events = client.ask("events", since=since)["events"]
+        ended = [event["text"] for event in events if event["code"] == "recording_ended"]
+        if ended:
+            return printable(str(ended[0]))
+        time.sleep(POLL_S)
+    return "stopping: the files are not finished yet; an event will say so"
 
 
 @click.command()
@@ -154,7 +178,8 @@ def account(status: Status, metrics: MetricTable[Any] = METRICS) -> str:
         *(f"rejected {count} messages: {why}" for why, count in status.refused.items()),
         *(f"refused  {count} requests: {why}" for why, count in status.refused_requests.items()),
         f"windows  complete {windows.complete}: published {windows.published}, skipped {windows.skipped},"
-        f" failed {windows.failed}",
+        f" failed {windows.failed}"
+        + (f"; {windows.skipped_at_stop} not reconstructed: the run was stopped" if windows.skipped_at_stop else ""),
         _latency(status),
         f"effort   {status.effort or '-'}; model {status.model_state or '-'}",
         f"device   {status.device}",

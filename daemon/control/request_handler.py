@@ -171,8 +171,8 @@ class RequestHandler:
         return {"folder": str(self._recording.start())}
 
     def _record_stop(self) -> dict[str, Any]:
-        self._recording.stop()
-        return {}
+        folder = self._recording.stop()
+        return {"folder": None if folder is None else str(folder)}
 
     def _mark(self, text: str) -> dict[str, Any]:
         status = self._health.status()

@@ -153,7 +153,7 @@ class StreamReceiver:
         self._hand_on(self.windows.passed(heartbeat.next_seq))
         self._lost = lost
         self._health.frames(lost_at_source=sum(newly))
-        self._losses.report(self._ledger.missing, lost)
+        self._losses.report(self._ledger.missing, lost, last=heartbeat.state == "ended")
 
     def _check(self, seq: int) -> None:
         if not self._ledger.is_plausible(seq):

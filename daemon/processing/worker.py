@@ -119,9 +119,9 @@ class Worker(threading.Thread):
             self.abandoned, self.died = True, False
             windows = self._health.counts()[1]
             left = windows.complete - windows.published - windows.skipped - windows.failed
-            self._health.windows(skipped=left)
-            why = "the run was stopped before they were computed"
-            self._health.event("warning", "windows_abandoned", f"{left} windows are not in the results: {why}")
+            self._health.windows(skipped=left, skipped_at_stop=left)
+            text = f"{left} window{'s' * (left != 1)} not reconstructed: the run was stopped"
+            self._health.event("warning", "windows_abandoned", text)
             self._sinks.close()
 
     def _follow_config(self) -> None:

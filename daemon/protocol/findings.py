@@ -124,16 +124,21 @@ def rejected(status: Status, losses: LossTimes, now: float) -> Finding:
 
 
 def skipped(status: Status, losses: LossTimes, now: float) -> Finding:
-    """Judge windows without a picture, but for those skipped while paused."""
+    """Judge windows without a picture.
+
+    Those skipped while paused, and those that a stop left, show no slow computer.
+    """
     windows, slow = status.windows, slow_windows(status)
-    wanted, value = windows.complete - windows.skipped_while_paused, f"{windows.skipped}"
-    paused = f" {windows.skipped_while_paused} more while paused." if windows.skipped_while_paused else ""
+    wanted, value = windows.complete - (windows.skipped - slow), f"{windows.skipped}"
+    others = f" {windows.skipped_while_paused} more while paused." if windows.skipped_while_paused else ""
+    if windows.skipped_at_stop:
+        others += f" {windows.skipped_at_stop} more not reconstructed: the run was stopped."
     share = slow / wanted if wanted else 0.0
     level: Level = "bad" if share > BAD_SKIPPED_SHARE else "warning" if share > WARN_SKIPPED_SHARE else "good"
     if level == "good" and not is_recent(losses.skipped_s, now):
-        why = f"{slow} of {wanted} windows have no picture, none of the last minute.{paused}"
+        why = f"{slow} of {wanted} windows have no picture, none of the last minute.{others}"
         return Finding("Skipped", value, "good", why)
-    why = f"{slow} of {wanted} windows have no picture: the computer cannot keep up with the camera.{paused}"
+    why = f"{slow} of {wanted} windows have no picture: the computer cannot keep up with the camera.{others}"
     return Finding("Skipped", value, "warning" if level == "good" else level, why, CANNOT_KEEP_UP)
 
 

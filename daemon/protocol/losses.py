@@ -25,7 +25,8 @@ def missing_frames(status: Status) -> int:
 
 def slow_windows(status: Status) -> int:
     """Count windows that were skipped because the computer could not keep up."""
-    return status.windows.skipped - status.windows.skipped_while_paused
+    windows = status.windows
+    return windows.skipped - windows.skipped_while_paused - windows.skipped_at_stop
 
 
 def note_losses(losses: LossTimes, before: Status | None, status: Status, now: float) -> LossTimes:

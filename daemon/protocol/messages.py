@@ -93,13 +93,15 @@ class FrameCounts(Message):
 class WindowCounts(Message):
     """Windows since the daemon started, by what became of them.
 
-    complete = published + skipped + failed + those waiting or being processed. skipped_while_paused: part of skipped.
+    complete = published + skipped + failed + those waiting or being processed. skipped_while_paused and
+    skipped_at_stop, given up because the run was stopped: parts of skipped.
     """
 
     complete: Count = 0
     published: Count = 0
     skipped: Count = 0
     skipped_while_paused: Count = 0
+    skipped_at_stop: Count = 0
     failed: Count = 0
 
 

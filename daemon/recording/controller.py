@@ -104,12 +104,17 @@ class RecordingController:
         if failed:
             raise failed[0]
 
-    def stop(self) -> None:
-        """Stop recording; the recorded files are finished."""
+    def stop(self) -> Path | None:
+        """Stop recording; an event reports when the recorded files are finished.
+
+        Returns:
+            Folder of the recording; None where nothing is recorded.
+        """
         with self._lock:
-            if self._wanted is not None:
-                self._wanted = None
-                self._health.event("info", "recording_ended", "requested")
+            folder, self._wanted = self._wanted, None
+            if folder is not None and folder != self._recorded_in:
+                self._report_end(0, folder)  # no recorder has begun
+            return folder
 
     @property
     def wanted(self) -> bool:
@@ -130,7 +135,9 @@ class RecordingController:
         with self._lock:
             wanted, late, whole = self._wanted, self._late, self._whole
         if self._recorder is not None and wanted != self._recorded_in:
-            self._end(final=False)
+            recorded, folder = self._end(final=False), self._recorded_in
+            self._recorded_in = None
+            self._report_end(recorded, folder)
             self._health.report(recording="")
         if self._recorder is None and wanted is not None:
             self._recorder = RecorderSupervisor(
@@ -147,6 +154,9 @@ class RecordingController:
         if self._recorder is not None:
             self._recorder.check()  # also after it gave up: what comes is missing from the recording
 
+    def _report_end(self, frames: int, folder: Path | None) -> None:
+        self._health.event("info", "recording_ended", f"stopped: {frames} frame{'s' * (frames != 1)} in {folder}")
+
     def close(self, timeout_s: float = STOP_S) -> None:
         """End the recorder with the run, and wait until its files are finished.
 
@@ -155,7 +165,10 @@ class RecordingController:
         """
         self._end(final=True, timeout_s=timeout_s)
 
-    def _end(self, *, final: bool, timeout_s: float = STOP_S) -> None:
-        if self._recorder is not None:
-            self._recorder.stop(final=final, timeout_s=timeout_s)
-            self._recorder, self._recorded_in = None, None
+    def _end(self, *, final: bool, timeout_s: float = STOP_S) -> int:
+        """End the recorder, if one runs; return the frames that it recorded."""
+        if self._recorder is None:
+            return 0
+        recorder, self._recorder = self._recorder, None
+        recorder.stop(final=final, timeout_s=timeout_s)
+        return recorder.recorded

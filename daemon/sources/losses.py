@@ -58,7 +58,7 @@ IN_DATA_SET = SourceLoss(
 IN_CAMERA = SourceLoss(
     "lost_in_camera",
     "about {count} frames were lost at the source, inside the camera: its clock ran on while its numbers did not; "
-    "check its cable, its driver and how busy its computer is",
+    "the computer may be busy: close other programs; else check the camera's cable and driver",
     "in the camera",
 )
 BY_CAUSE = {

@@ -75,7 +75,7 @@ MISTAKES = {
     "daemon: saving nowhere": (replay("good.tif", "--save", "gone/out.tif"), ["gone: no such folder"]),
     "status: no daemon": (
         plain(DAEMON, "status", "--daemon", f"127.0.0.1:{free_ports(1)[0]}"),
-        ["no daemon answered", "selfstorm-daemon run"],
+        ["no daemon answered", "selfstorm-daemon run", "--daemon HOST[:PORT]", "--key"],
     ),
     "stop: no address": (plain(DAEMON, "stop", "--daemon", "no sense"), ["'no sense': is not the address of a daemon"]),
 }

@@ -148,12 +148,12 @@ def test_a_snapshot_is_the_picture_that_was_shown(running):
     assert any(np.array_equal(movie.pictures[0], one.pixels) for one in shown)
 
 
-def test_recording_begins_and_ends_on_demand(running):
+def test_recording_begins_and_ends_on_demand(running, capfd):
     daemon, results, asked = running
     folder = asked.record_start()
     assert asked.record_start() == folder
     wait_until(lambda: asked.status().recorded_frames >= 40)
-    asked.record_stop()
+    stopped = within([*DAEMON, "record", "stop", "--daemon", daemon.address], capfd)
     wait_until(lambda: not asked.status().recording)
     (index,) = (daemon.config.parent / folder).glob("*.jsonl")
     seqs = [json.loads(line)["seq"] for line in index.read_text().splitlines()]
@@ -162,6 +162,9 @@ def test_recording_begins_and_ends_on_demand(running):
     with MovieFile(daemon.config.parent / folder) as movie:
         assert movie.pixel_nm == CORRECTED_NM
     assert asked.status().recording_missing == 0
+    text = f"stopped: {len(seqs)} frames in {folder}"
+    assert (stopped.stdout.strip(), results.event("recording_ended").text) == (text, text)
+    assert "nothing is recorded" in within([*DAEMON, "record", "stop", "--daemon", daemon.address], capfd).stdout
     assert [len(results.events(f"recording_{what}")) for what in ("started", "ended")] == [1, 1]
 
 

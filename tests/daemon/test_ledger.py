@@ -102,6 +102,22 @@ def test_what_was_lost_is_told_at_once_and_more_of_it_gathered(monkeypatch):
     assert (frames.sent, frames.missing, frames.lost_at_source) == (9, 9, 3)
 
 
+def test_a_loss_that_goes_on_is_reported_less_and_less_often_and_at_the_end(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr(losses.time, "monotonic", lambda: now[0])
+    health = Health(run="run")
+    intake = intake_of(health)
+    for second in range(60):
+        now[0] = 100.0 + second
+        state = "running" if second < 59 else "ended"
+        counts = {"lost_at_source": second + 1, "lost_in_camera": second + 1}
+        intake.heartbeat(Heartbeat(stream=STREAM, next_seq=0, **counts, state=state))
+    texts = [event.text for event in health.events_since(0)]
+    assert [text.split()[1] for text in texts] == ["1", "5", "10", "20", "24"]  # 60 in all
+    assert texts[0].startswith("about 1 frame was lost at the source, inside the camera")
+    assert texts[0].index("busy") < texts[0].index("cable")
+
+
 def intake_of(health, complete=lambda window: None, source="here", outage=None):
     info = INFO.model_copy(update={"source": source, "rate_hz": 100.0})
     windows = SlidingWindows(info, 4, 4, first_seq=0, first_index=0)

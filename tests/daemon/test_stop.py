@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.control.client import ask
+from daemon.control.commands import account
 from daemon.protocol.messages import Status
 from daemon.service import Service
 from daemon.stop_deadline import CAMERA_S, CLOSE_S, MIN_WAIT_S, RECORDER_S, WINDOW_S, StopDeadline
@@ -70,7 +71,9 @@ def ended_well(daemon):
     assert account_closes(status)
     windows = status.windows
     assert windows.complete == windows.published + windows.skipped + windows.failed
-    assert windows.skipped >= 1
+    assert windows.skipped >= windows.skipped_at_stop >= 1
+    assert f"{windows.skipped_at_stop} not reconstructed: the run was stopped" in account(status)
+    assert "cannot keep up" not in account(status)
     assert status.recorded_frames + status.recording_missing == status.frames.sent
     assert "windows_abandoned" in daemon.err
     return status

@@ -61,7 +61,7 @@ def printed():
     [port] = free_ports(1)
     source = MicroManager(SourceSection(uri=f"micromanager:127.0.0.1:{port}"), threading.Event(), Resume())
     waiting = next(source.events()).detail.replace(str(port), "4827")
-    windows = SimpleNamespace(complete=100, skipped=20, skipped_while_paused=0)
+    windows = SimpleNamespace(complete=100, skipped=20, skipped_while_paused=0, skipped_at_stop=0)
     slow = skipped(SimpleNamespace(windows=windows), LossTimes(), now=0.0).why
     return [waiting, slow, *faults, *(call.args[2] for call in health.event.call_args_list)]
 

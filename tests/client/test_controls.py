@@ -272,3 +272,12 @@ def test_control_is_one_port_above_unless_said_otherwise():
     assert default_control_address("tcp://[::1]:5711") == "tcp://[::1]:5712"
     assert default_control_address("tcp://host:65535") == ""
     assert DaemonAddress("tcp://host:1", "tcp://host:9").control_address == "tcp://host:9"
+
+
+@pytest.mark.parametrize("folder", ["/data/out/recording-1", "D:\\data\\out\\recording-1"])
+def test_the_message_of_a_recording_is_short_enough_to_show_its_folder(folder):
+    class Recorder:
+        def record_start(self):
+            return Path(folder)
+
+    assert requests.record(True).do(Recorder()) == "recording to out/recording-1"

@@ -114,7 +114,7 @@ def colour(showing, x, y):
 def test_it_is_laid_over_the_picture_read_and_taken_away(showing, publisher):
     action = showing.window.menu_actions["error_map"]
     assert not action.isEnabled()
-    assert "not published" in action.toolTip()
+    assert "comes with a FULL picture that has localizations" in action.toolTip()
     values = np.zeros((8, 8), np.float32)
     values[:, 2], values[:, 5] = -4.0, 4.0
     publisher.send(encode("quality", header("quality", 0), values))

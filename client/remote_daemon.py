@@ -194,7 +194,7 @@ class Daemon(ControlClient):
         return Path(self.ask("record-start")["folder"])
 
     def record_stop(self) -> None:
-        """Stop recording; the event `recording_ended` says when its files are finished."""
+        """Stop recording; an event says when its files are finished."""
         self.ask("record-stop")
 
     def mark(self, text: str = "") -> int:

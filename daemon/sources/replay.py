@@ -139,7 +139,7 @@ class Timeline:
 
 
 def states_times(path: Path) -> bool:
-    """Return whether a recording says when, or how fast, its frames were taken.
+    """Return whether a recording says when its frames were taken.
 
     Raises:
         MovieError: it cannot be read.

@@ -21,7 +21,7 @@ from selfstorm.metrics.registry import MAX_METRICS, MetricDescription, MetricKey
 
 VERSION = (2, 3)
 MAX_LISTED_MISSING = 256
-MAX_ARGUMENTS = 16
+MAX_ARGUMENTS = 32
 
 Count = Annotated[int, Field(ge=0, lt=2**63)]
 Side = Annotated[int, Field(ge=1, le=MAX_SIDE_PX)]

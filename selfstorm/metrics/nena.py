@@ -20,10 +20,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from selfstorm.localizations import Localizations
-from selfstorm.stages.linking import frame_spacing, in_frames
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -83,13 +81,19 @@ def _distances(frame: Integers, yx_nm: Floats, lags: tuple[int, ...], edges: Flo
         (2, bins) mean number, and its variance.
     """
     reach = float(edges[-1])
-    points = in_frames(frame, yx_nm, reach)
-    tree = cKDTree(points)
+    # One line of all frames, so far apart that a search never reaches from one into another; then places along it.
+    y_nm, x_nm = yx_nm.T
+    spacing = float(np.ptp(x_nm)) + 2 * reach + 1
+    line = (frame - frame[0]) * spacing + x_nm
+    order = np.argsort(line)
+    line, y_nm, x_nm = line[order], y_nm[order], x_nm[order]
     counts, pairs = np.zeros(len(edges) - 1), 0
     for lag in lags:
-        later = cKDTree(points - [0.0, 0.0, lag * frame_spacing(reach)])
-        found = tree.sparse_distance_matrix(later, reach, output_type="ndarray")
-        counts += np.histogram(found["v"], edges)[0]
+        first, end = (np.searchsorted(line, line + lag * spacing + side) for side in (-reach, reach))
+        many = end - first
+        one = np.repeat(np.arange(len(line)), many)
+        other = np.arange(len(one)) + np.repeat(first - (np.cumsum(many) - many), many)
+        counts += np.histogram(np.hypot(y_nm[one] - y_nm[other], x_nm[one] - x_nm[other]), edges)[0]
         pairs += int(frame[-1] - frame[0]) + 1 - lag
     return np.stack([counts / pairs, (counts + 1) / pairs**2])
 

@@ -19,7 +19,8 @@ from scipy.optimize import brentq
 from selfstorm.calibration.pixel_moments import PixelMoments
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
-from selfstorm.physics.camera_maps import CameraCalibration, excess_noise_of
+from selfstorm.physics.camera_maps import CameraCalibration
+from selfstorm.physics.em_gain import excess_noise_of
 
 HOT_Z = 12.0  # robust standard deviations of the dark level
 HOT_NOISES = 5.0  # read noises of the median pixel: of a very even camera, less is no defect

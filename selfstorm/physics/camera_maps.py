@@ -22,21 +22,10 @@ from selfstorm.errors import InputError
 from selfstorm.frames import Array
 from selfstorm.physics.bad_pixels import BadPixels
 from selfstorm.physics.camera import Camera
+from selfstorm.physics.em_gain import excess_noise_of
 
 BAD_PIXEL_VARIANCE = 1e5  # photons^2: next to it, the variance of any light is small, and float32 still resolves it
 CALIBRATED = "each pixel calibrated"
-EM_STAGES = 536  # of the register of common EMCCDs (e2v CCD97)
-
-
-def excess_noise_of(em_gain: float) -> float:
-    """Return the excess noise factor F^2 of an EM gain: 1 without, nearly 2.
-
-    Reference:
-        Robbins & Hadwen (2003), for a register of EM_STAGES stages.
-    """
-    if em_gain <= 1:
-        return 1.0
-    return float(2 * (em_gain - 1) * em_gain ** (-(EM_STAGES + 1) / EM_STAGES) + 1 / em_gain)
 
 
 def uniform_calibration(

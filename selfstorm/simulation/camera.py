@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selfstorm.physics.camera_maps import excess_noise_of
+from selfstorm.physics.em_gain import excess_noise_of
 from selfstorm.simulation.scene import RandomStream, Scene, generator
 
 Floats = NDArray[np.float64]

@@ -19,7 +19,8 @@ from selfstorm.io.camera_names import SensorField
 from selfstorm.io.camera_settings import read_camera_settings
 from selfstorm.io.ome_tiff import OmeTiffWriter
 from selfstorm.physics.bad_pixels import BadPixels
-from selfstorm.physics.camera_maps import BAD_PIXEL_VARIANCE, CameraCalibration, excess_noise_of, uniform_calibration
+from selfstorm.physics.camera_maps import BAD_PIXEL_VARIANCE, CameraCalibration, uniform_calibration
+from selfstorm.physics.em_gain import excess_noise_of
 from selfstorm.physics.fixed_pattern import check_fixed_pattern
 from selfstorm.physics.operators import LAGS, Grid
 from selfstorm.psf.models import Gaussian

@@ -26,7 +26,7 @@ from daemon.protocol.address_option import daemon_option
 from daemon.protocol.findings import metric_findings, quality, run_findings
 from selfstorm.commands.console import run
 from selfstorm.errors import InputError
-from selfstorm.metrics.registry import MetricTable
+from selfstorm.metrics.metric_table import MetricTable
 
 if TYPE_CHECKING:
     from mcp.server.mcpserver import MCPServer

@@ -20,7 +20,8 @@ from daemon.protocol.findings import metric_findings, quality, run_findings
 from daemon.protocol.messages import MetricDescriptions, PictureHeader, Status
 from daemon.transport.client_socket import load_key
 from selfstorm.errors import InputError
-from selfstorm.metrics.registry import METRICS, MetricTable
+from selfstorm.metrics.metric_table import MetricTable
+from selfstorm.metrics.registry import METRICS
 
 POLL_MS = 100
 NM_PER_UM = 1000.0

@@ -21,7 +21,7 @@ from daemon.protocol.address import DEFAULT, VARIABLE, DaemonAddress
 from daemon.protocol.key_file import KeyFile
 from daemon.protocol.messages import Event, MetricDescriptions, PictureHeader, Status, View
 from selfstorm.frames import Array, Region, StreamInfo
-from selfstorm.metrics.registry import MetricDescription
+from selfstorm.metrics.metric import MetricDescription
 
 Kind = Literal["newest", "sr.preview", "sr.refined", "raw.mean", "quality", "trust", "accumulated"]
 

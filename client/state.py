@@ -22,7 +22,9 @@ from daemon.protocol.codec import Received
 from daemon.protocol.losses import LossTimes, note_losses
 from daemon.protocol.messages import Event, MetricDescriptions, PictureHeader, Status
 from selfstorm.frames import StreamInfo
-from selfstorm.metrics.registry import METRICS, MetricDescription, MetricTable
+from selfstorm.metrics.metric import MetricDescription
+from selfstorm.metrics.metric_table import MetricTable
+from selfstorm.metrics.registry import METRICS
 
 MAX_EVENTS = 200
 THIS_VIEWER = "this viewer"  # run of events that come from no daemon

@@ -19,7 +19,7 @@ from daemon.protocol.findings import (
 )
 from daemon.protocol.messages import PictureHeader, Status
 from selfstorm.metrics.finding import Finding, Level, worst_level
-from selfstorm.metrics.registry import MetricDescription
+from selfstorm.metrics.metric import MetricDescription
 
 HYSTERESIS_WINDOWS = 20
 DEMO_STARTING = "The demo is starting; the first picture comes within a minute."

@@ -10,7 +10,9 @@ from client.state import ViewerState
 from client.timeline.playhead import TimeMark
 from client.trust.freshness import silence_s
 from daemon.protocol.messages import Event, PictureHeader
-from selfstorm.metrics.registry import METRICS, MetricTable, duration_text
+from selfstorm.metrics.metric import duration_text
+from selfstorm.metrics.metric_table import MetricTable
+from selfstorm.metrics.registry import METRICS
 
 MAX_NAMED_MISSING = 8
 FRAME_FIELDS = {"first_seq", "last_seq", "frames"}

@@ -13,7 +13,8 @@ from client.trust.trends import Trend, TrendPoint
 from client.widgets.labels import named_label
 from client.widgets.theme import theme
 from selfstorm.frames import Array
-from selfstorm.metrics.registry import MetricDescription, MetricTable
+from selfstorm.metrics.metric import MetricDescription
+from selfstorm.metrics.metric_table import MetricTable
 
 COLUMNS, MIN_PLOT_PX = 2, 90
 SKIPPED, PREVIEW, LATENCY = "skipped", "preview", "latency_ms"

@@ -14,7 +14,8 @@ from daemon.protocol.messages import Grade, Status
 from daemon.sources.kinds import is_stored, loss_of, scheme_of
 from selfstorm.frames import StreamInfo
 from selfstorm.metrics.finding import Finding, Level
-from selfstorm.metrics.registry import MetricDescription, MetricTable
+from selfstorm.metrics.metric import MetricDescription
+from selfstorm.metrics.metric_table import MetricTable
 from selfstorm.metrics.verdict import verdict
 
 SILENT_AFTER_S = 3.0  # a daemon sends its status twice a second

@@ -17,7 +17,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from selfstorm.frames import MAX_SIDE_PX, PixelType, Region, StreamInfo
-from selfstorm.metrics.registry import MAX_METRICS, MetricDescription, MetricKey
+from selfstorm.metrics.metric import MetricDescription, MetricKey
+from selfstorm.metrics.metric_table import MAX_METRICS
 
 VERSION = (2, 3)
 MAX_LISTED_MISSING = 256
@@ -185,9 +186,9 @@ class Status(Message):
     """Account of the daemon, sent twice a second as its heartbeat.
 
     metrics, estimate, effort, grade, model_state: of the newest refined picture. recording_fits: frames that still fit
-    on the disk that is recorded to. saving, localizations: paths of the open files; outputs_ended: why files are no
-    longer written, by the key of their path. viewers: programs that receive the refined pictures; None where the
-    daemon is older.
+    on the disk that is recorded to. saving, accumulated, localizations: paths of the open files; outputs_ended: why
+    files are no longer written, by the key of their path. viewers: programs that receive the refined pictures; None
+    where the daemon is older.
     """
 
     run: Name
@@ -215,6 +216,7 @@ class Status(Message):
     recording_missing: Count = 0
     recording_fits: Count | None = None
     saving: Text = ""
+    accumulated: Text = ""
     localizations: Text = ""
     localizations_written: Count = 0
     frames_not_localized: Count = 0

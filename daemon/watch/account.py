@@ -9,7 +9,9 @@ from daemon.protocol.codec import Received
 from daemon.protocol.findings import SILENT_AFTER_S
 from daemon.protocol.losses import LossTimes, note_losses
 from daemon.protocol.messages import Event, MetricDescriptions, PictureHeader, Status
-from selfstorm.metrics.registry import METRICS, MetricDescription, MetricTable
+from selfstorm.metrics.metric import MetricDescription
+from selfstorm.metrics.metric_table import MetricTable
+from selfstorm.metrics.registry import METRICS
 
 SPAN_S = 180.0
 MAX_SAMPLES = 1_000  # of a daemon gone mad; a sane one gives two a second

@@ -15,7 +15,7 @@ from daemon.protocol.findings import run_findings
 from daemon.protocol.losses import missing_frames
 from daemon.protocol.messages import Status
 from daemon.watch.panel import FINDING_NAMES, printable
-from selfstorm.metrics.registry import duration_text
+from selfstorm.metrics.metric import duration_text
 
 REWRITE_S = 1.0
 CLOSE_S = 1.0  # a console that is blocked is not waited for

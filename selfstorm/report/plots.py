@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from selfstorm.frames import Array
-from selfstorm.metrics.registry import METRICS, Metric
+from selfstorm.metrics.metric import Metric
+from selfstorm.metrics.registry import METRICS
 from selfstorm.report.evidence import WindowRecord
 from selfstorm.stream.drift import DriftCurve
 

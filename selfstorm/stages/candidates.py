@@ -10,7 +10,7 @@ from torch import Tensor
 from selfstorm.compute.compiled import CompiledOp
 from selfstorm.errors import InputError
 from selfstorm.physics.operators import Grid
-from selfstorm.psf.rendering import Emitters
+from selfstorm.psf.emitters import Emitters
 from selfstorm.stages.emitters import sample_maps
 from selfstorm.stages.stage import Batch, Run, Sample, Stage
 

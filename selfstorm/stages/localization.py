@@ -16,23 +16,23 @@ import torch
 from torch import Tensor
 
 from selfstorm.compute.batching import BYTES_PER_NUMBER
-from selfstorm.compute.compiled import CompiledOp
 from selfstorm.compute.device import precise
 from selfstorm.errors import InputError
 from selfstorm.localizations import Localizations
 from selfstorm.physics.operators import Grid
+from selfstorm.psf.canvas import CORE_PX, Canvas
+from selfstorm.psf.emitters import Emitters
 from selfstorm.psf.models import Psf
-from selfstorm.psf.rendering import CORE_PX, HALO_PX, Canvas, Emitters, Patches, PatchLayout, Windows, profiles
+from selfstorm.psf.patch_layout import PatchLayout
+from selfstorm.psf.profiles import HALO_PX, profiles
+from selfstorm.psf.rendering import Patches, Windows
 from selfstorm.stages.candidates import candidates
 from selfstorm.stages.emitters import sample_maps
+from selfstorm.stages.fit_steps import compiled_moved, compiled_residual, compiled_slopes_at, prior_slopes
 from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
 MIN_PHOTONS = 20.0
 MIN_SPLIT_PHOTONS = 60.0
-OVER_RELAXATION = 1.5
-MOMENTUM = 0.7
-MAX_STEP_PX = 0.15
-PRIOR_FLOOR = 0.1
 PRIOR_WIDTH_NM = 40.0  # length over which the slope of the density holds
 CURVATURE_EVERY = 8  # steps: the surrogates change slowly
 SPLIT_PX = (0.25, 1.2)  # minimum and maximum distance of a new pair from its middle
@@ -108,7 +108,7 @@ def localize(
         raise InputError(f"frames {tuple(y.shape)}, density {tuple(density.shape)} for {grid}")
     if background.shape not in (y.shape, field):
         raise InputError(f"a background of shape {tuple(background.shape)} for frames of {tuple(y.shape)}")
-    slopes, settings = _prior_slopes(density, grid), settings or LOCALIZATION_SETTINGS["fast"]
+    slopes, settings = prior_slopes(density, grid), settings or LOCALIZATION_SETTINGS["fast"]
     return JointFit(y, background.expand(y.shape), slopes, psf, grid, settings, read_variance).run(start)
 
 
@@ -169,13 +169,13 @@ class JointFit:
         drift_y, drift_x = torch.zeros_like(y), torch.zeros_like(x)
         for step in range(steps):
             model = Windows(self.fit_tables, layout, y, x)
-            ratio, residual = _residual(model.add(n), self.background, self.min_expected, self.inside, self.y)
+            ratio, residual = compiled_residual(model.add(n), self.background, self.min_expected, self.inside, self.y)
             if step % CURVATURE_EVERY == 0:
                 curve_n, curve_y, curve_x = model.curvatures(n, ratio)
             pulls = model.gradients(residual)
-            slopes = _slopes_at(*self.slopes, y, x, self.grid.pad_px, self.grid.scale)
+            slopes = compiled_slopes_at(*self.slopes, y, x, self.grid.pad_px, self.grid.scale)
             pulled = *pulls, curve_n, curve_y, curve_x, *slopes, self.prior_curve
-            n, y, x, drift_y, drift_x = _moved(
+            n, y, x, drift_y, drift_x = compiled_moved(
                 n, y, x, drift_y, drift_x, *pulled, self.canvas.pad_px, *self.canvas.field
             )
         return Emitters(e.frame, *(layout.collect(values) for values in (y, x, n)))
@@ -311,103 +311,6 @@ class JointFit:
             background_photons=background,
             background_sd=(background * excess).sqrt(),
         )
-
-
-def slopes_at(
-    slope_y: Tensor, slope_x: Tensor, y_px: Tensor, x_px: Tensor, pad_px: int, scale: int
-) -> tuple[Tensor, Tensor]:
-    """Look up two maps (rows, columns) of the padded grid at positions."""
-    rows, columns = slope_y.shape
-    i = ((y_px + pad_px) * scale).long().clamp(0, rows - 1)
-    j = ((x_px + pad_px) * scale).long().clamp(0, columns - 1)
-    place = i * columns + j
-    return slope_y.flatten()[place], slope_x.flatten()[place]
-
-
-def residual(
-    spots: Tensor, background: Tensor, min_expected: Tensor, inside: Tensor, y: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Compare frames with what is expected, on the canvas.
-
-    Args:
-        spots: (T, rows, columns) photons of all emitters; overwritten.
-        background: photons; this and all others of the same shape.
-        min_expected: lower bound of the expected photons.
-        inside: 1 within the field, else 0.
-        y: photons of the frames.
-
-    Returns:
-        1 / expected photons, 0 outside the field, and the slope of the likelihood.
-    """
-    spots.add_(background)
-    ratio = inside / torch.maximum(spots, min_expected, out=spots)
-    return ratio, y * ratio - inside
-
-
-def moved(
-    n: Tensor,
-    y: Tensor,
-    x: Tensor,
-    drift_y: Tensor,
-    drift_x: Tensor,
-    pull_n: Tensor,
-    pull_y: Tensor,
-    pull_x: Tensor,
-    curve_n: Tensor,
-    curve_y: Tensor,
-    curve_x: Tensor,
-    slope_y: Tensor,
-    slope_x: Tensor,
-    prior_curve: Tensor,
-    pad_px: int,
-    height: int,
-    width: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Make one step of the surrogates.
-
-    Args:
-        n: photons; this and all other tensors but the last are (windows, SLOTS).
-        y: position from the field's corner, pixels.
-        x: position from the field's corner, pixels.
-        drift_y: last move along y, pixels.
-        drift_x: last move along x, pixels.
-        pull_n: gradient of the likelihood in photons.
-        pull_y: gradient in y, per photon.
-        pull_x: gradient in x, per photon.
-        curve_n: curvature of the surrogate in photons.
-        curve_y: curvature in y, per photon.
-        curve_x: curvature in x, per photon.
-        slope_y: slope of the prior along y.
-        slope_x: slope of the prior along x.
-        prior_curve: a scalar, curvature of the prior.
-        pad_px: distance outside the field up to which emitters may be.
-        height: of the field.
-        width: of the field.
-
-    Returns:
-        Photons, positions, and the moves along y and x.
-    """
-    move_y = OVER_RELAXATION * (n * pull_y + slope_y) / (curve_y * n + prior_curve) + MOMENTUM * drift_y
-    move_x = OVER_RELAXATION * (n * pull_x + slope_x) / (curve_x * n + prior_curve) + MOMENTUM * drift_x
-    drift_y, drift_x = move_y.clamp(-MAX_STEP_PX, MAX_STEP_PX), move_x.clamp(-MAX_STEP_PX, MAX_STEP_PX)
-    n = (n + OVER_RELAXATION * pull_n / curve_n).clamp(n / 2, n * 2).clamp(min=1.0) * (n > 0)
-    low, edge = -float(pad_px), pad_px - 1e-3
-    y, x = (y + drift_y).clamp(low, height + edge), (x + drift_x).clamp(low, width + edge)
-    return n, y, x, drift_y, drift_x
-
-
-_slopes_at, _residual, _moved = CompiledOp(slopes_at), CompiledOp(residual), CompiledOp(moved)
-
-
-def _prior_slopes(density: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-    """Return the slope of the log density, per camera pixel.
-
-    Returns:
-        Along y and along x, (rows, columns) each.
-    """
-    log = torch.log(density / grid.crop(density).mean().clamp(min=1e-20) + PRIOR_FLOOR)
-    along_y, along_x = torch.gradient(log)
-    return along_y * grid.scale, along_x * grid.scale
 
 
 def _bytes(batch: Batch) -> int:

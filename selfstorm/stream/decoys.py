@@ -23,8 +23,12 @@ from selfstorm.localizations import Localizations, joined
 from selfstorm.metrics.claim_evidence import DecoyCount
 from selfstorm.metrics.matching import match
 from selfstorm.physics.operators import Grid
+from selfstorm.psf.canvas import CORE_PX, Canvas
+from selfstorm.psf.emitters import Emitters
 from selfstorm.psf.models import Psf
-from selfstorm.psf.rendering import CORE_PX, Canvas, Emitters, PatchLayout, Windows, profiles
+from selfstorm.psf.patch_layout import PatchLayout
+from selfstorm.psf.profiles import profiles
+from selfstorm.psf.rendering import Windows
 from selfstorm.stream.model import SequenceModel
 from selfstorm.stream.per_frame import Illumination, localize_frames
 from selfstorm.stream.processing_level import Quality

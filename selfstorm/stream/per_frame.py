@@ -17,7 +17,7 @@ from torch import Tensor
 from selfstorm.compute.batching import frames_together, free_bytes, retry_on_oom
 from selfstorm.frames import Array
 from selfstorm.localizations import Localizations, joined
-from selfstorm.psf.rendering import Emitters
+from selfstorm.psf.emitters import Emitters
 from selfstorm.stages.candidates import candidates
 from selfstorm.stages.emitters import EMITTER_SETTINGS, emitter_maps
 from selfstorm.stages.localization import LOCALIZATION_SETTINGS, localize

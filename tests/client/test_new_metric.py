@@ -18,7 +18,8 @@ from daemon.protocol.address import DaemonAddress
 from selfstorm.io.ome_tiff import read_pictures
 
 METRIC = """
-from selfstorm.metrics.registry import METRICS, Metric
+from selfstorm.metrics.metric import Metric
+from selfstorm.metrics.registry import METRICS
 
 
 def brightest(evidence):

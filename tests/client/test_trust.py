@@ -14,7 +14,7 @@ from daemon.protocol.codec import Received
 from daemon.protocol.findings import RECENT_S
 from daemon.protocol.messages import FrameCounts, MetricDescriptions, WindowCounts
 from selfstorm.frames import StreamInfo
-from selfstorm.metrics.registry import MetricDescription
+from selfstorm.metrics.metric import MetricDescription
 
 ENDPOINT = "tcp://127.0.0.1:5711"
 CLEAN = {

@@ -24,7 +24,7 @@ from daemon.protocol.messages import (
     View,
 )
 from selfstorm.frames import StreamInfo
-from selfstorm.metrics.registry import MetricDescription
+from selfstorm.metrics.metric import MetricDescription
 
 STREAM = "0123456789abcdef"
 PICTURE = PictureHeader(

@@ -31,7 +31,8 @@ from daemon.protocol.messages import KINDS, MAX_LISTED_MISSING, VERSION, Event, 
 from daemon.protocol.verbs import VERBS, Mark
 from daemon.transport.publisher import MAX_FOREIGN, OPTIONS, RESTART_INTERVAL_S
 from selfstorm.frames import MAX_SIDE_PX, StreamInfo
-from selfstorm.metrics.registry import MAX_METRICS, METRICS
+from selfstorm.metrics.metric_table import MAX_METRICS
+from selfstorm.metrics.registry import METRICS
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = Path(__file__).parent / "golden"

@@ -23,8 +23,8 @@ from selfstorm.physics.camera_maps import BAD_PIXEL_VARIANCE, CameraCalibration,
 from selfstorm.physics.em_gain import excess_noise_of
 from selfstorm.physics.fixed_pattern import check_fixed_pattern
 from selfstorm.physics.operators import LAGS, Grid
+from selfstorm.psf.emitters import Emitters
 from selfstorm.psf.models import Gaussian
-from selfstorm.psf.rendering import Emitters
 from selfstorm.simulation.camera import ReadOut
 from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene

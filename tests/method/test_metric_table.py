@@ -10,7 +10,9 @@ from daemon.protocol.codec import decode, encode
 from daemon.protocol.messages import VERSION, MetricDescriptions
 from selfstorm.metrics.delivery import Delivery
 from selfstorm.metrics.finding import Finding, worst_level
-from selfstorm.metrics.registry import METRICS, Metric, MetricDescription, MetricRegistry
+from selfstorm.metrics.metric import Metric, MetricDescription
+from selfstorm.metrics.metric_table import MetricRegistry
+from selfstorm.metrics.registry import METRICS
 
 SHARPNESS = Metric(
     key="sharpness",

@@ -1,0 +1,92 @@
+"""Profiles of a PSF along both axes, integrated over pixels and tabulated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from selfstorm.compute.compiled import CompiledOp
+from selfstorm.frames import Array
+from selfstorm.psf.models import Psf, reach_px
+from selfstorm.psf.separable import Integral
+
+PHASES = 256  # tabulated positions in a camera pixel: half a nanometre where a pixel is 100 nm
+SLOPE_PX, BEND_PX = 0.08, 0.2  # steps of the difference quotients
+HALO_PX = (4, 6)  # minimum and maximum margin of a window's core
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """The PSF's modes integrated over the pixels of a window, tabulated.
+
+    Attributes:
+        side: pixels of a window.
+        halo: pixels of its margin on each side.
+        modes: R.
+        orders: derivatives by position: 2 for value and slope, 3 with the second derivative; per pixel.
+        along_y: (side * PHASES, R * orders * side), by position: mode, order, pixel; includes the modes' weights.
+        along_x: the same along x, without weights.
+    """
+
+    side: int
+    halo: int
+    modes: int
+    orders: int
+    along_y: Tensor
+    along_x: Tensor
+
+    def rows(self, y_px: Tensor, x_px: Tensor) -> tuple[Tensor, Tensor]:
+        """Look up the profiles at positions (*shape) in the window.
+
+        Returns:
+            Along y and along x, each (*shape, R, orders, side).
+        """
+        shape = *y_px.shape, self.modes, self.orders, self.side
+        return _look_up(self.along_y, y_px).view(shape), _look_up(self.along_x, x_px).view(shape)
+
+
+def look_up(table: Tensor, position_px: Tensor) -> Tensor:
+    """Look up the rows of a table at positions: (positions, columns)."""
+    entry = (position_px * PHASES).long().clamp(0, len(table) - 1)
+    return torch.index_select(table, 0, entry.flatten())
+
+
+_look_up = CompiledOp(look_up)
+
+
+@lru_cache(maxsize=16)
+def profiles(psf: Psf, pixel_nm: float, core: int, orders: int, device: torch.device, dtype: torch.dtype) -> Profiles:
+    """Tabulate the profiles of windows with a core of `core` pixels.
+
+    Args:
+        psf: the PSF.
+        pixel_nm: camera pixel.
+        core: pixels.
+        orders: 2 for value and slope, 3 with the second derivative.
+        device: of the tables.
+        dtype: of the tables.
+    """
+    halo = int(np.clip(reach_px(psf, pixel_nm), *HALO_PX))
+    side = core + 2 * halo
+    position_nm = (np.arange(side * PHASES) + 0.5) * (pixel_nm / PHASES)
+    edge_nm = np.arange(side + 1) * pixel_nm
+    modes = psf.modes()
+
+    def derivatives(integral: Integral) -> Array:
+        def moved(step_px: float) -> Array:
+            u_nm = edge_nm - position_nm[:, None] - step_px * pixel_nm
+            return np.diff(integral(u_nm, 0.0), axis=1)
+
+        value = moved(0.0)
+        slope = (moved(SLOPE_PX) - moved(-SLOPE_PX)) / (2 * SLOPE_PX)
+        bend = (moved(BEND_PX) + moved(-BEND_PX) - 2 * value) / BEND_PX**2
+        return np.stack([value, slope, bend][:orders], 1)
+
+    along_y = np.stack([m.weight * derivatives(m.along_y) for m in modes], 1).reshape(len(position_nm), -1)
+    along_x = np.stack([derivatives(m.along_x) for m in modes], 1).reshape(len(position_nm), -1)
+    y, x = (torch.as_tensor(t).to(dtype).to(device) for t in (along_y, along_x))
+    return Profiles(side, halo, len(modes), orders, y, x)

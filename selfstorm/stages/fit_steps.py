@@ -1,0 +1,111 @@
+"""Steps of the joint fit: residuals, slopes of the prior, one step of the surrogates."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from selfstorm.compute.compiled import CompiledOp
+from selfstorm.physics.operators import Grid
+
+OVER_RELAXATION = 1.5
+MOMENTUM = 0.7
+MAX_STEP_PX = 0.15
+PRIOR_FLOOR = 0.1
+
+
+def prior_slopes(density: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
+    """Return the slope of the log density, per camera pixel.
+
+    Returns:
+        Along y and along x, (rows, columns) each.
+    """
+    log = torch.log(density / grid.crop(density).mean().clamp(min=1e-20) + PRIOR_FLOOR)
+    along_y, along_x = torch.gradient(log)
+    return along_y * grid.scale, along_x * grid.scale
+
+
+def slopes_at(
+    slope_y: Tensor, slope_x: Tensor, y_px: Tensor, x_px: Tensor, pad_px: int, scale: int
+) -> tuple[Tensor, Tensor]:
+    """Look up two maps (rows, columns) of the padded grid at positions."""
+    rows, columns = slope_y.shape
+    i = ((y_px + pad_px) * scale).long().clamp(0, rows - 1)
+    j = ((x_px + pad_px) * scale).long().clamp(0, columns - 1)
+    place = i * columns + j
+    return slope_y.flatten()[place], slope_x.flatten()[place]
+
+
+def residual(
+    spots: Tensor, background: Tensor, min_expected: Tensor, inside: Tensor, y: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Compare frames with what is expected, on the canvas.
+
+    Args:
+        spots: (T, rows, columns) photons of all emitters; overwritten.
+        background: photons; this and all others of the same shape.
+        min_expected: lower bound of the expected photons.
+        inside: 1 within the field, else 0.
+        y: photons of the frames.
+
+    Returns:
+        1 / expected photons, 0 outside the field, and the slope of the likelihood.
+    """
+    spots.add_(background)
+    ratio = inside / torch.maximum(spots, min_expected, out=spots)
+    return ratio, y * ratio - inside
+
+
+def moved(
+    n: Tensor,
+    y: Tensor,
+    x: Tensor,
+    drift_y: Tensor,
+    drift_x: Tensor,
+    pull_n: Tensor,
+    pull_y: Tensor,
+    pull_x: Tensor,
+    curve_n: Tensor,
+    curve_y: Tensor,
+    curve_x: Tensor,
+    slope_y: Tensor,
+    slope_x: Tensor,
+    prior_curve: Tensor,
+    pad_px: int,
+    height: int,
+    width: int,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """Make one step of the surrogates.
+
+    Args:
+        n: photons; this and all other tensors but the last are (windows, SLOTS).
+        y: position from the field's corner, pixels.
+        x: position from the field's corner, pixels.
+        drift_y: last move along y, pixels.
+        drift_x: last move along x, pixels.
+        pull_n: gradient of the likelihood in photons.
+        pull_y: gradient in y, per photon.
+        pull_x: gradient in x, per photon.
+        curve_n: curvature of the surrogate in photons.
+        curve_y: curvature in y, per photon.
+        curve_x: curvature in x, per photon.
+        slope_y: slope of the prior along y.
+        slope_x: slope of the prior along x.
+        prior_curve: a scalar, curvature of the prior.
+        pad_px: distance outside the field up to which emitters may be.
+        height: of the field.
+        width: of the field.
+
+    Returns:
+        Photons, positions, and the moves along y and x.
+    """
+    move_y = OVER_RELAXATION * (n * pull_y + slope_y) / (curve_y * n + prior_curve) + MOMENTUM * drift_y
+    move_x = OVER_RELAXATION * (n * pull_x + slope_x) / (curve_x * n + prior_curve) + MOMENTUM * drift_x
+    drift_y, drift_x = move_y.clamp(-MAX_STEP_PX, MAX_STEP_PX), move_x.clamp(-MAX_STEP_PX, MAX_STEP_PX)
+    n = (n + OVER_RELAXATION * pull_n / curve_n).clamp(n / 2, n * 2).clamp(min=1.0) * (n > 0)
+    low, edge = -float(pad_px), pad_px - 1e-3
+    y, x = (y + drift_y).clamp(low, height + edge), (x + drift_x).clamp(low, width + edge)
+    return n, y, x, drift_y, drift_x
+
+
+compiled_slopes_at, compiled_residual, compiled_moved = CompiledOp(slopes_at), CompiledOp(residual), CompiledOp(moved)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from selfstorm.compute.batching import free_bytes
-from selfstorm.errors import InputError
 from selfstorm.frames import Array
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.stages.density import cold_iterations, iterate
@@ -26,19 +24,14 @@ from selfstorm.stream.per_frame import NO_CALLBACKS, ProgressCallbacks
 from selfstorm.stream.photon_units import in_photons
 from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.reconstruct import reconstruct_window
+from selfstorm.stream.sequence_stream import SequenceStream
 from selfstorm.stream.settings import Settings
 
 PROBES, PROBED_ITERATIONS = 3, 4
 
 
-class UnrolledStream:
-    """Our model of a stream (implements StreamModel).
-
-    Each step replaces `learned`, a value that is never changed, so a copy costs nothing.
-    """
-
-    def __init__(self, learned: SequenceModel) -> None:
-        self.learned = learned
+class UnrolledStream(SequenceStream[SequenceModel]):
+    """Our model of a stream (implements StreamModel)."""
 
     @classmethod
     def learned_from(cls, settings: Settings, first_window: Array, compute: Compute) -> UnrolledStream:
@@ -50,51 +43,13 @@ class UnrolledStream:
         """Load a saved model for a stream of a field (H, W)."""
         return cls(load_checkpoint(path, settings, field, compute))
 
-    @property
-    def settings(self) -> Settings:
-        """Settings of the stream."""
-        return self.learned.settings
-
-    @property
-    def compute(self) -> Compute:
-        """Where the model is computed."""
-        return self.learned.compute
-
-    @property
-    def last_number(self) -> int:
-        """Number of the last frame ingested from this stream, -1 before the first."""
-        return self.learned.state.last_number
-
-    @property
-    def frames_learned(self) -> int:
-        """Number of frames in the PSF's moments."""
-        return self.learned.state.psf_learning.frames
-
-    def copy(self) -> UnrolledStream:
-        """Return a model that learns on from here and leaves this one as it is."""
-        return UnrolledStream(self.learned)
-
-    def with_settings(self, settings: Settings) -> UnrolledStream:
-        """Return a copy with settings that differ in the output only."""
-        return UnrolledStream(replace(self.learned, settings=settings))
-
-    def start_stream(self) -> None:
-        """Go on with another stream of the same field."""
-        self.learned = replace(self.learned, state=self.learned.state.for_next_stream())
-
-    def leave_out(self, numbers: Iterable[int], reason: str) -> None:
-        """Leave frames out of all windows to come."""
-        self.learned = replace(self.learned, state=self.learned.state.without(numbers, reason))
-
     def ingest(self, raw: Array, span: WindowSpan) -> None:
         """Ingest new frames, (T, H, W) ADU.
 
         Raises:
             InputError: The frames are of another field.
         """
-        grid = self.learned.grid
-        if raw.ndim != 3 or raw.shape[1:] != (grid.height, grid.width):
-            raise InputError(f"frames of shape {raw.shape} where (T, {grid.height}, {grid.width}) belongs")
+        self.check_field(raw)
         self.learned = ingest(self.learned, raw, span)
 
     def picture(

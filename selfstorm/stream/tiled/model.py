@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ from selfstorm.stream.model import learn_calibration
 from selfstorm.stream.model_protocol import WindowCost
 from selfstorm.stream.per_frame import NO_CALLBACKS, ProgressCallbacks
 from selfstorm.stream.processing_level import ProcessingLevel
+from selfstorm.stream.sequence_stream import SequenceStream
 from selfstorm.stream.settings import Settings
 from selfstorm.stream.tiled.board import Board
 from selfstorm.stream.tiled.field import TiledField, TileGroup
@@ -38,15 +38,11 @@ NOT_SAVED = "a tiled model is not saved"
 NO_LOCALIZATIONS = "the tiled model makes no localisations"
 
 
-class TiledStream:
+class TiledStream(SequenceStream[TiledSequence]):
     """Our model of a stream, computed in tiles (docs/decisions/0032).
 
-    Each step replaces `learned`, a value that is never changed, so a copy costs nothing. Optics and camera are those of
-    the first window.
+    Optics and camera are those of the first window.
     """
-
-    def __init__(self, learned: TiledSequence) -> None:
-        self.learned = learned
 
     @classmethod
     def learned_from(cls, settings: Settings, first_window: Array, compute: Compute) -> TiledStream:
@@ -85,51 +81,13 @@ class TiledStream:
         """Refuse: a tiled model is not saved."""
         raise InputError(NOT_SAVED, where=path, hint="start without it, or use model 'unrolled'")
 
-    @property
-    def settings(self) -> Settings:
-        """Settings of the stream."""
-        return self.learned.settings
-
-    @property
-    def compute(self) -> Compute:
-        """Where the model is computed."""
-        return self.learned.compute
-
-    @property
-    def last_number(self) -> int:
-        """Number of the last frame ingested from this stream, -1 before the first."""
-        return self.learned.state.last_number
-
-    @property
-    def frames_learned(self) -> int:
-        """Number of frames that the optics were learned from."""
-        return self.learned.state.psf_learning.frames
-
-    def copy(self) -> TiledStream:
-        """Return a model that learns on from here and leaves this one as it is."""
-        return TiledStream(self.learned)
-
-    def with_settings(self, settings: Settings) -> TiledStream:
-        """Return a copy with settings that differ in the output only."""
-        return TiledStream(replace(self.learned, settings=settings))
-
-    def start_stream(self) -> None:
-        """Go on with another stream of the same field."""
-        self.learned = replace(self.learned, state=self.learned.state.for_next_stream())
-
-    def leave_out(self, numbers: Iterable[int], reason: str) -> None:
-        """Leave frames out of all windows to come."""
-        self.learned = replace(self.learned, state=self.learned.state.without(numbers, reason))
-
     def ingest(self, raw: Array, span: WindowSpan) -> None:
         """Ingest new frames, (T, H, W) ADU.
 
         Raises:
             InputError: The frames are of another field.
         """
-        height, width = self.learned.frames.field
-        if raw.ndim != 3 or raw.shape[1:] != (height, width):
-            raise InputError(f"frames of shape {raw.shape} where (T, {height}, {width}) belongs")
+        self.check_field(raw)
         self.learned = ingest(self.learned, raw, span)
 
     def picture(

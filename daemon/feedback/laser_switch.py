@@ -71,10 +71,9 @@ class LaserSwitch:
     def _start(self) -> ChildProcess:
         """Start the process and wait until it has set the safe value."""
         child = ChildProcess(MODULE, [self._settings.model_dump_json()])
-        said, deadline_s = None, time.monotonic() + START_S
-        while said is None and child.exit_code is None and time.monotonic() < deadline_s:
-            said = child.said(0.1)
-        said = said or child.said() or {"failed": f"the laser's process {child.ending or 'does not answer'}"}
+        said = child.wait_said(START_S)
+        if said is None:
+            said = {"failed": f"the laser's process {child.ending or 'does not answer'}"}
         if "failed" in said:
             child.stop(0)
             raise InputError(str(said["failed"]), hint="correct the settings of the laser")

@@ -10,7 +10,6 @@ density and the maps of its tiles are missing from that picture.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -24,7 +23,6 @@ from selfstorm.stream.tiled.plan import Tile
 from selfstorm.stream.tiled.tile import LocalTiles
 
 ANSWER_S = 60.0  # a process that takes longer hangs
-POLL_S = 0.05
 STATELESS = frozenset({"fluctuations", "sums"})  # commands that need no earlier one
 FIRST = "begin"  # command that a process can enter a window with
 
@@ -64,13 +62,9 @@ class ProcessTiles:
 
     def wait_ready(self, timeout_s: float) -> bool:
         """Wait for a process that starts; return whether it is ready."""
-        deadline = time.monotonic() + timeout_s
-        while not self._ready:
-            ended = bool(self._child.ending)
-            said = self._child.said(min(POLL_S, timeout_s))
+        if not self._ready:
+            said = self._child.wait_said(timeout_s)
             self._ready = said is not None and "ready" in said
-            if ended or time.monotonic() >= deadline:
-                break
         return self._ready
 
     def set_up(self, setup: Setup, board: Board) -> None:
@@ -103,19 +97,13 @@ class ProcessTiles:
         """
         command, numbers = self._asked
         if self._takes(command):
-            deadline = time.monotonic() + ANSWER_S
-            while time.monotonic() < deadline:
-                ended = bool(self._child.ending)
-                if said := self._child.said(POLL_S):
-                    if "answer" in said:
-                        return [[float(number) for number in of_tile] for of_tile in said["answer"]]
-                    self._lose(str(said.get("failed", said))[:300])
-                    break
-                if ended:
-                    self._lose(self._child.ending)
-                    break
+            said = self._child.wait_said(ANSWER_S)
+            if said is not None and "answer" in said:
+                return [[float(number) for number in of_tile] for of_tile in said["answer"]]
+            if said is not None:
+                self._lose(str(said.get("failed", said))[:300])
             else:
-                self._lose(f"did not answer within {ANSWER_S:.0f} s")
+                self._lose(self._child.ending or f"did not answer within {ANSWER_S:.0f} s")
         if command not in STATELESS or self._setup is None:
             raise TilesLostError(f"the process of tiles {self._number} is lost")
         here = LocalTiles(self._setup.tiles, self._setup.shared, self._board, torch.device("cpu"))

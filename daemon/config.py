@@ -24,6 +24,7 @@ from selfstorm.stream.model_kinds import MODEL_KINDS, kind_of
 
 ADDRESS = r"^tcp://(\*|[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.%]+\]):(\*|\d{1,5})$"
 MIN_REGION_PX = 4  # a side of the smallest field that can be reconstructed
+PATHS = ("record", "save", "accumulated", "localizations", "checkpoint", "folder")  # keys of Config
 MAX_AIRY_NM = 2000.0  # wavelength / NA; wider kernels take seconds and gigabytes
 
 
@@ -234,7 +235,7 @@ def _validated(raw: dict[str, Any], overrides: Mapping[str, Any], where: Path | 
 
 
 def _anchor(raw: dict[str, Any], folder: Path) -> None:
-    for key in ("record", "save", "accumulated", "localizations", "checkpoint", "folder"):
+    for key in PATHS:
         if isinstance(raw.get(key), str):
             raw[key] = folder / raw[key]
     source, server = raw.get("source"), raw.get("server")

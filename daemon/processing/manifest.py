@@ -26,7 +26,7 @@ from typing import IO, Annotated, Any, Literal, Self
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from daemon.config import CameraSection, Config, OpticsSection, ReconstructionSection
+from daemon.config import PATHS, CameraSection, Config, OpticsSection, ReconstructionSection
 from daemon.health import Health
 from daemon.processing.sinks import Sink, WindowOutput
 from daemon.protocol.messages import Count, Event
@@ -305,8 +305,7 @@ def _absolute(config: Config) -> Config:
 
     The run can be repeated from another folder then.
     """
-    named = ("record", "save", "accumulated", "localizations", "checkpoint", "folder")
-    paths = {name: getattr(config, name) for name in named}
+    paths = {name: getattr(config, name) for name in PATHS}
     source = config.source
     if source.kind.place and source.place:
         source = source.model_copy(update={"uri": f"{source.scheme}:{Path(source.place).absolute()}"})

@@ -54,7 +54,7 @@ class Sequence:
 
 
 class Answer(NamedTuple):
-    """What an answer of the core can show: the images in the buffer, or only whether a sequence runs."""
+    """Evidence in an answer of the core: the images in the buffer, or only whether a sequence runs."""
 
     sent_s: float
     second: float

@@ -152,7 +152,7 @@ def test_a_third_kind_of_model_reaches_the_outputs(run, monkeypatch):
 
 
 def test_a_model_of_no_known_kind_is_refused_in_words():
-    with pytest.raises(ValueError, match="no model 'mean': give unrolled or paper"):
+    with pytest.raises(ValueError, match="no model 'mean': give unrolled or tiled or paper"):
         Config.model_validate({"reconstruction": {"model": "mean"}})
 
 

@@ -42,7 +42,7 @@ TAKES_PROCESSES = ("batch",)  # of its own, which need a main program to start a
 
 @dataclass(frozen=True)
 class Block:
-    """What stands between two fences of a page."""
+    """Text between two fences of a page."""
 
     page: str
     line: int

@@ -6,19 +6,15 @@ import shutil
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tifffile
-from daemon_process import DEADLINE_S
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from recording_rig import INFO, SHAPE, Rig
 
 from daemon.config import CameraSection
-from daemon.health import Health
 from daemon.protocol.codec import Received
 from daemon.protocol.messages import FrameHeader
 from daemon.recording.controller import RecordingController
@@ -27,66 +23,9 @@ from daemon.recording.supervisor import MAX_RESTARTS, RESTARTS_WITHIN_S, Reached
 from daemon.sources.camera import CameraFrame
 from daemon.sources.stream_publisher import StreamPublisher
 from selfstorm.errors import InputError
-from selfstorm.frames import StreamInfo
 from selfstorm.io.movies import MovieFile
 
-SHAPE = (6, 8)
-INFO = StreamInfo(stream="stream-1", source="here", height=6, width=8, dtype="uint16", pixel_nm=120)
 LINUX = pytest.mark.skipif(sys.platform == "win32", reason="stops a process by a signal")
-
-
-class Rig:
-    """A publisher, a receiver that misses nothing, and the supervised recorder."""
-
-    def __init__(self, publisher, folder):
-        self.publisher, self.folder, self.health, self.sent = publisher, folder, Health(run="run"), 0
-        self.supervisor = None
-
-    def record(self, **options):
-        self.folder.mkdir(exist_ok=True)
-        self.supervisor = RecorderSupervisor(
-            self.publisher.endpoint,
-            self.folder,
-            self.health,
-            lambda: Reached(self.sent, INFO.stream, self.sent),
-            **options,
-        )
-        self.publisher.wait_for_subscribers(1)
-        self.publisher.say("running")  # with the description of the stream
-
-    def send(self, count, shape=SHAPE):
-        for _ in range(count):
-            pixels = np.full(shape, self.sent, np.uint16)
-            self.publisher.send(CameraFrame(pixels, self.sent, None))
-            self.sent += 1
-        self.publisher.say("running")
-
-    def until(self, condition):
-        deadline_s = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < deadline_s, (self.health.status(), self.health.events_since(0))
-            self.supervisor.check()
-            self.publisher.say("running")
-            time.sleep(0.02)
-
-    @property
-    def codes(self):
-        return [event.code for event in self.health.events_since(0)]
-
-    def closes(self):
-        """End it; the account, which must be that of the files."""
-        self.publisher.say("ended")
-        self.supervisor.stop(final=True)
-        files = sorted(self.folder.glob("*.tif"))
-        in_files = 0
-        for file in files:
-            with MovieFile(file) as movie:
-                in_files += movie.length
-        status = self.health.status()
-        assert status.recorded_frames == in_files
-        assert status.recorded_frames + status.recording_missing == self.sent
-        assert ("recording_incomplete" in self.codes) == (status.recording_missing > 0)
-        return status
 
 
 @pytest.fixture
@@ -99,23 +38,6 @@ def rig(tmp_path):
         stop.set()
         if made.supervisor is not None:
             made.supervisor.stop(final=True)
-
-
-@pytest.fixture
-def recorded(tmp_path):
-    """A recording of ten frames, whose first pixels count them."""
-    recorder = Recorder(tmp_path, "", 0)
-    recorder.take(Received("info", INFO))
-    for seq in range(10):
-        header = FrameHeader(stream="stream-1", seq=seq, number=seq, shape=SHAPE, dtype="uint16", sent_unix_ns=1)
-        recorder.take(Received("frame", header, np.full(SHAPE, seq, np.uint16)))
-    recorder.close()
-    return next(tmp_path.glob("*.tif"))
-
-
-def first_pixels(path):
-    with MovieFile(path) as movie:
-        return [int(movie.frame(k)[0, 0]) for k in range(movie.length)]
 
 
 class Ended:
@@ -350,76 +272,6 @@ def test_a_frame_that_does_not_fit_is_missing_and_the_recording_is_readable(rig,
     rig.until(lambda: rig.supervisor.recorded == 10)
     status = rig.closes()
     assert (status.recorded_frames, status.recording_missing) == (10, 1)
-
-
-OTHERS = [{"shape": (4, 4)}, {"shape": SHAPE[::-1]}, {"dtype": "uint8"}, {"sent_unix_ns": 2**63}]
-
-
-@pytest.mark.parametrize("other", [*OTHERS, {"number": 2**63}], ids=str)
-def test_a_frame_that_would_make_the_files_unreadable_is_left_out(tmp_path, other):
-    recorder = Recorder(tmp_path, "", 0)
-    recorder.take(Received("info", INFO))
-    good = FrameHeader(stream="stream-1", seq=0, number=0, shape=SHAPE, dtype="uint16", sent_unix_ns=1)
-    for header in (good, good.model_copy(update={"seq": 1} | other), good.model_copy(update={"seq": 2})):
-        recorder.take(Received("frame", header, np.full(header.shape, min(header.seq, 9), header.dtype)))
-    recorder.close()
-    assert (recorder._counts(), first_pixels(*tmp_path.glob("*.tif"))) == ({"recorded": 2, "missing": 1}, [0, 2])
-
-
-@LINUX
-@pytest.mark.parametrize("removed", ["*.tif", "*.jsonl", "*"])
-def test_a_file_of_the_recording_that_is_removed_ends_it(tmp_path, removed):
-    recorder = Recorder(tmp_path, "", 0)
-    header = FrameHeader(stream="stream-1", seq=0, number=0, shape=SHAPE, dtype="uint16", sent_unix_ns=1)
-    recorder.take(Received("info", INFO))
-    recorder.take(Received("frame", header, np.zeros(SHAPE, np.uint16)))
-    for path in list(tmp_path.glob(removed)):
-        path.unlink()
-    with pytest.raises(FileNotFoundError, match="was removed while it was written"):
-        recorder.report()
-    recorder.close()
-
-
-DAMAGE = {
-    "no JSON": lambda line: b"{not json\n",
-    "another type": lambda line: line.replace(b"uint16", b"uint8"),
-    "no UTF-8": lambda line: b'{"seq": "\xff\xfe"}\n',
-    "nothing": lambda line: b"\n",
-    "zeros": lambda line: bytes(len(line) - 1) + b"\n",
-    "cut": lambda line: line[: len(line) // 2] + b"\n",
-    "a list": lambda line: b"[1, 2]\n",
-    "a number past 2**63": lambda line: line.replace(b'"number":', b'"number":99999999999999999999'),
-    "nested": lambda line: b"[" * 100_000 + b"\n",
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_a_recording_is_read_around_a_line_that_is_damaged(recorded, damage):
-    index = recorded.with_suffix(".jsonl")
-    lines = index.read_bytes().splitlines(keepends=True)
-    for number in (3, 6):
-        lines[number] = DAMAGE[damage](lines[number])
-    index.write_bytes(b"".join(lines))
-    assert first_pixels(recorded) == [0, 1, 2, 4, 5, 7, 8, 9]
-
-
-@pytest.mark.parametrize("which", [".tif", ".jsonl"])
-@given(share=st.floats(0, 1, allow_subnormal=False))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_recording_is_read_up_to_where_it_was_cut(recorded, which, share):
-    """A killed machine may cut either file: all frames before are read, and no pixel is wrong."""
-    cut = recorded.with_suffix(which)
-    whole = cut.read_bytes()
-    kept = int(share * len(whole))
-    cut.write_bytes(whole[:kept])
-    try:
-        frames = first_pixels(recorded)
-    except InputError:
-        frames = []
-    finally:
-        cut.write_bytes(whole)
-    assert frames == list(range(len(frames)))
-    assert len(frames) >= (whole[:kept].count(b"\n") if which == ".jsonl" else 10 * kept // len(whole) - 1)
 
 
 def test_a_recording_that_is_stopped_before_it_reports_misses_what_came(rig):

@@ -7,6 +7,7 @@ SelfStormError
 ├── IndexFaultError          bytes that are no entry of an NDTiff index         (selfstorm.io.ndtiff_index)
 │   └── UnsupportedImageError    an entry whose image is no camera frame
 ├── TooFewFramesError        too few valid frames in a window                   (selfstorm.stream.window)
+├── TilesLostError           the process that computes some tiles is lost       (selfstorm.stream.tiled.field)
 ├── MalformedMessageError    bytes that are no message of the protocol          (daemon.protocol.codec)
 ├── RefusedRequestError      a request that cannot be carried out               (daemon.protocol.verbs)
 ├── RefusedError             a well-formed frame message that cannot be true    (daemon.ingest.stream)

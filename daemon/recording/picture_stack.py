@@ -1,4 +1,4 @@
-"""Picture files that a run writes page by page, behind --save and --accumulated."""
+"""Picture files that grow page by page: --save and --accumulated."""
 
 from __future__ import annotations
 

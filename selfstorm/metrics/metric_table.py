@@ -1,4 +1,4 @@
-"""Tables of metrics by key: those that a reader knows, those that are measured here."""
+"""Tables of metrics by key, for readers and for who measures."""
 
 from __future__ import annotations
 

@@ -15,13 +15,8 @@ Reference:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
-import torch
 from numpy.typing import NDArray
-
-from selfstorm.localizations import Localizations
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -30,30 +25,6 @@ FAR_LAGS = (12, 20)  # frames between which distances to other emitters are coun
 BINS, BIN_SDS = 100, 0.12  # of distances, in claimed standard deviations
 FACTORS: Floats = np.geomspace(0.25, 5.0, 120)  # precisions that are tried, over the claimed one
 MIN_AMPLITUDE_Z = 5.0  # of the share of emitters found again, in standard errors
-MAX_LOCALIZATIONS = 8000  # of a window, the newest: within .1 s
-
-
-@dataclass(frozen=True, slots=True)
-class Precision:
-    """Precision of a window's localisations, along one axis.
-
-    Attributes:
-        claimed_nm: Median of what they claim.
-        nena_nm: By nearest-neighbour analysis; None where too few emitters stay on for a frame.
-    """
-
-    claimed_nm: float
-    nena_nm: float | None
-
-
-def measure_precision(found: Localizations | None) -> Precision | None:
-    """Measure how precise localisations are; None where there are none."""
-    if found is None or not len(found):
-        return None
-    newest = slice(-MAX_LOCALIZATIONS, None)
-    claimed_nm = float((found.sd_nm**2).mean(1).sqrt().median())
-    yx_nm = torch.stack([found.y_nm[newest], found.x_nm[newest]], 1).cpu().numpy().astype(np.float64)
-    return Precision(claimed_nm, nena_nm(found.frame[newest].cpu().numpy(), yx_nm, claimed_nm))
 
 
 def nena_nm(frame: Integers, yx_nm: Floats, claimed_nm: float) -> float | None:

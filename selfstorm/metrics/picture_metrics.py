@@ -9,8 +9,8 @@ from torch import Tensor
 
 from selfstorm.localizations import Localizations
 from selfstorm.metrics.claim_evidence import ClaimEvidence
-from selfstorm.metrics.nena import Precision
 from selfstorm.metrics.self_consistency import SelfConsistency
+from selfstorm.metrics.typical_localization import TypicalLocalization
 from selfstorm.physics.operators import Grid
 from selfstorm.stages.held_out import HeldOut
 
@@ -40,7 +40,7 @@ class PictureEvidence:
         blinking_nm: Width of what blinks where none of it is in focus; None elsewhere.
         saturated_share: Share of the pixel values that are saturated.
         drift_nm: (y, x) of the sample against its first frames; None where it is not followed.
-        precision: Of the localisations; None at levels that do not measure it.
+        typical: Localisation of the window; None where there is none.
     """
 
     picture: Tensor
@@ -61,7 +61,7 @@ class PictureEvidence:
     blinking_nm: float | None = None
     saturated_share: float = 0.0
     drift_nm: tuple[float, float] | None = None
-    precision: Precision | None = None
+    typical: TypicalLocalization | None = None
 
 
 def misfit(evidence: PictureEvidence) -> float:
@@ -121,8 +121,7 @@ def false_share(evidence: PictureEvidence) -> float | None:
 
 def crowding(evidence: PictureEvidence) -> float | None:
     """Return how much overlap with neighbours inflates a typical variance."""
-    found = evidence.localizations
-    return None if found is None or not len(found) else float(found.crowding.median())
+    return None if evidence.typical is None else evidence.typical.crowding
 
 
 def psf_sigma_nm(evidence: PictureEvidence) -> float | None:
@@ -181,26 +180,23 @@ def emitters_per_frame(evidence: PictureEvidence) -> float | None:
 
 def photons(evidence: PictureEvidence) -> float | None:
     """Return the photons of a typical localisation."""
-    found = evidence.localizations
-    return None if found is None or not len(found) else float(found.photons.median())
+    return None if evidence.typical is None else evidence.typical.photons
 
 
 def claimed_precision_nm(evidence: PictureEvidence) -> float | None:
     """Return the precision that a typical localisation claims, nm."""
-    return None if evidence.precision is None else evidence.precision.claimed_nm
+    return None if evidence.typical is None else evidence.typical.claimed_nm
 
 
 def nena_nm(evidence: PictureEvidence) -> float | None:
     """Return the precision with which positions repeat, nm."""
-    return None if evidence.precision is None else evidence.precision.nena_nm
+    return None if evidence.typical is None else evidence.typical.nena_nm
 
 
 def precision_ratio(evidence: PictureEvidence) -> float | None:
     """Return how many times worse than claimed positions repeat."""
-    precision = evidence.precision
-    if precision is None or precision.nena_nm is None:
-        return None
-    return precision.nena_nm / precision.claimed_nm
+    typical = evidence.typical
+    return None if typical is None or typical.nena_nm is None else typical.nena_nm / typical.claimed_nm
 
 
 def iterations(evidence: PictureEvidence) -> float:

@@ -1,4 +1,4 @@
-"""Steps of the joint fit: residuals, slopes of the prior, one step of the surrogates."""
+"""Steps of the joint fit: residuals, prior, and moves."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Reconstruct a window: preview, optics, averaging plan, iterations, density (A).
+"""Reconstruct a window: the order of its steps.
 
-Its picture follows in `window_picture`: background, emitters (B), localisations (C), and one picture of them.
+Preview, optics, averaging plan, number of iterations, density (A). Its picture follows in `window_picture`:
+background, emitters (B), localisations (C), and one picture of them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What our models of a stream have in common: a value that each step replaces."""
+"""Base of our models of a stream: a value that each step replaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Picture of a window: its density, background, emitters and localisations in one."""
+"""Picture of a window: density, emitters and localisations in one."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch import Tensor
 
 from selfstorm.calibration.focus import widest_in_focus_nm
 from selfstorm.localizations import Localizations
-from selfstorm.metrics.nena import measure_precision
 from selfstorm.metrics.picture_metrics import PictureEvidence
 from selfstorm.metrics.registry import METRICS
 from selfstorm.metrics.self_consistency import assess, resampled
+from selfstorm.metrics.typical_localization import typical_localization
 from selfstorm.physics.background import fit_background
 from selfstorm.physics.masked import FieldMask
 from selfstorm.reconstruction import Reconstruction, State
@@ -167,7 +167,7 @@ def draw_window(
         _blinking_nm(model),
         window.saturated_share,
         accumulation.drift_nm,
-        measure_precision(parts.found) if level.measure_quality else None,
+        typical_localization(parts.found, repeated=level.measure_quality),
     )
     metrics = METRICS.measure("picture", evidence, costly=level.measure_quality)
     if level.measure_quality:

@@ -82,7 +82,7 @@ def account_closes(status):
 def simulated(*, rate_hz=60, window=20, stride=20, **settings):
     """A small live cell, and a reconstruction that follows it on a busy core."""
     return {
-        "source": {"uri": "simulate:", "rate_hz": rate_hz, "simulate": SCENE},
+        "source": {"uri": "simulate:", "rate_hz": rate_hz, "simulate": dict(SCENE)},  # tests change it
         "optics": {"psf_sigma_nm": 110.0},
         "reconstruction": {
             "window": window,

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 import numpy as np
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from selfstorm.frames import Array
     from selfstorm.io.reader import AcquisitionInfo
 
+Draw = Callable[[Path, float | None, bool], None]  # of a plot: its path, distance of planes in nm, overwrite
 FILE = click.Path(path_type=Path)
 MAX_PSF_FRAMES = 400
 plot_option = click.option("--plot", type=FILE, metavar="OUT.png", help="Plot to check it by.")
@@ -173,8 +174,7 @@ def psf(
     with MovieFile(file) as movie:
         pixel_nm = Microscope(pixel_nm).pixel_nm_or(movie.pixel_nm, file)
         raw = movie.frames(0, MAX_PSF_FRAMES)
-    lines = _beads(file, raw, pixel_nm, bead_nm) if beads else _blind(file, raw, pixel_nm)
-    draw = next(lines)
+    lines, draw = _beads(file, raw, pixel_nm, bead_nm) if beads else _blind(file, raw, pixel_nm)
     for line in lines:
         click.echo(line)
     if plot is not None:
@@ -182,8 +182,8 @@ def psf(
         click.echo(f"wrote the plot to {plot}")
 
 
-def _beads(file: Path, raw: Array, pixel_nm: float, bead_nm: float) -> Iterator[Any]:
-    """Measure a bead stack; yield how to draw it, then lines."""
+def _beads(file: Path, raw: Array, pixel_nm: float, bead_nm: float) -> tuple[list[str], Draw]:
+    """Measure a bead stack; return lines that describe it, and its plot."""
     from selfstorm.calibration.bead_psf import bead_psf
     from selfstorm.commands.calibration_plots import write_bead_plot
 
@@ -191,16 +191,18 @@ def _beads(file: Path, raw: Array, pixel_nm: float, bead_nm: float) -> Iterator[
         found = bead_psf(raw, pixel_nm, bead_nm)
     except InputError as error:
         raise InputError(error.what, where=file, hint=error.hint) from None
-    yield lambda path, step, overwrite: write_bead_plot(path, found, pixel_nm, step, overwrite=overwrite)
     at = found.focus
-    yield f"{found.beads} beads in {len(raw)} planes; narrowest in plane {at}"
-    yield f"sigma in y: {found.sigma_y_nm[at]:.1f} nm, in x: {found.sigma_x_nm[at]:.1f} nm"
-    yield f"spread over the beads: {found.spread_nm[at]:.1f} nm"
-    yield f"use it with --psf-sigma-nm {found.sigma_nm:.0f}, or psf_sigma_nm = {found.sigma_nm:.0f} under [optics]"
+    lines = [
+        f"{found.beads} beads in {len(raw)} planes; narrowest in plane {at}",
+        f"sigma in y: {found.sigma_y_nm[at]:.1f} nm, in x: {found.sigma_x_nm[at]:.1f} nm",
+        f"spread over the beads: {found.spread_nm[at]:.1f} nm",
+        f"use it with --psf-sigma-nm {found.sigma_nm:.0f}, or psf_sigma_nm = {found.sigma_nm:.0f} under [optics]",
+    ]
+    return lines, lambda path, step, overwrite: write_bead_plot(path, found, pixel_nm, step, overwrite=overwrite)
 
 
-def _blind(file: Path, raw: Array, pixel_nm: float) -> Iterator[Any]:
-    """Find the PSF of a movie; yield how to draw it, then lines."""
+def _blind(file: Path, raw: Array, pixel_nm: float) -> tuple[list[str], Draw]:
+    """Find the PSF of a movie; return lines that describe it, and its plot."""
     from selfstorm.calibration.field_moments import FieldMoments
     from selfstorm.calibration.psf_selection import find_psf
     from selfstorm.commands.calibration_plots import write_moments_plot
@@ -213,10 +215,13 @@ def _blind(file: Path, raw: Array, pixel_nm: float) -> Iterator[Any]:
     if not len(moments.pairs):
         raise InputError("too few frames, or a field of less than 16 x 16 pixels", where=file)
     found = find_psf(moments, pixel_nm)
-    yield lambda path, step, overwrite: write_moments_plot(path, moments, found.psf, pixel_nm, overwrite=overwrite)
-    yield f"{found.psf}"
-    yield f"equivalent Gaussian: sigma {found.psf.equivalent_sigma_nm:.1f} nm"
-    yield from (f"tried: {fit.psf}, misfit {fit.misfit:.3g}" for fit in found.fits)
+    lines = [
+        f"{found.psf}",
+        f"equivalent Gaussian: sigma {found.psf.equivalent_sigma_nm:.1f} nm",
+        *(f"tried: {fit.psf}, misfit {fit.misfit:.3g}" for fit in found.fits),
+    ]
+    psf = found.psf
+    return lines, lambda path, step, overwrite: write_moments_plot(path, moments, psf, pixel_nm, overwrite=overwrite)
 
 
 def _moments(path: Path, like: PixelMoments | None = None) -> tuple[PixelMoments, AcquisitionInfo]:

@@ -118,10 +118,13 @@ def frame_spacing(radius_nm: float) -> float:
 def in_frames(frame: Integers, yx_nm: Floats, radius_nm: float) -> Floats:
     """Give positions a third axis, along which frames are out of reach.
 
+    None of them is at 0 along it: where many points are, SciPy's tree splits at the next larger number, which is
+    subnormal, and never ends in a thread that flushes those (as `compute.device.prepare_thread` has it).
+
     Returns:
         (N, 3) positions, frames `frame_spacing` apart.
     """
-    return np.column_stack([yx_nm, frame * frame_spacing(radius_nm)])
+    return np.column_stack([yx_nm, (frame - frame.min(initial=0) + 1) * frame_spacing(radius_nm)])
 
 
 def _mutual(early: Floats, late: Floats, lag_nm: float, radius_nm: float) -> tuple[Integers, Integers]:

@@ -1,5 +1,7 @@
 """Blinks are linked once, and the precision that positions repeat with is found, on tables whose truth is known."""
 
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -52,6 +54,16 @@ def test_a_dark_frame_is_bridged_where_it_is_allowed():
 def test_two_emitters_in_reach_stay_two():
     frame, yx_nm = np.array([0, 0, 1, 1]), np.array([[0.0, 0], [8, 0], [1, 0], [7, 0]])
     assert link(frame, yx_nm, 20.0).tolist() == [0, 1, 0, 1]
+
+
+def test_many_localisations_of_the_first_frame_end_no_thread_that_flushes_subnormals():
+    link_in_a_thread = (
+        "import numpy as np, torch; from selfstorm.stages.linking import link; torch.set_flush_denormal(True); "
+        "frame = np.r_[np.zeros(1500, int), np.arange(1, 501)]; "
+        "print(len(set(link(frame, np.random.default_rng(0).uniform(0, 100, (2000, 2)), 1e-6))))"
+    )
+    done = subprocess.run([sys.executable, "-c", link_in_a_thread], capture_output=True, text=True, check=False)
+    assert (done.returncode, int(done.stdout or 0)) == (0, 2000), done.stderr
 
 
 def test_linked_rows_are_means_weighted_by_precision():

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
+from selfstorm.compute.neighbours import tree_of
 from selfstorm.errors import InputError
 from selfstorm.io.localization_table import LocalizationTable
 
@@ -118,13 +118,10 @@ def frame_spacing(radius_nm: float) -> float:
 def in_frames(frame: Integers, yx_nm: Floats, radius_nm: float) -> Floats:
     """Give positions a third axis, along which frames are out of reach.
 
-    None of them is at 0 along it: where many points are, SciPy's tree splits at the next larger number, which is
-    subnormal, and never ends in a thread that flushes those (as `compute.device.prepare_thread` has it).
-
     Returns:
         (N, 3) positions, frames `frame_spacing` apart.
     """
-    return np.column_stack([yx_nm, (frame - frame.min(initial=0) + 1) * frame_spacing(radius_nm)])
+    return np.column_stack([yx_nm, frame * frame_spacing(radius_nm)])
 
 
 def _mutual(early: Floats, late: Floats, lag_nm: float, radius_nm: float) -> tuple[Integers, Integers]:
@@ -132,8 +129,8 @@ def _mutual(early: Floats, late: Floats, lag_nm: float, radius_nm: float) -> tup
     if not len(early) or not len(late):
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     lag = np.array([0.0, 0.0, lag_nm])
-    _, following = cKDTree(late).query(early + lag, distance_upper_bound=radius_nm)
-    _, preceding = cKDTree(early).query(late - lag, distance_upper_bound=radius_nm)
+    _, following = tree_of(late).query(early + lag, distance_upper_bound=radius_nm)
+    _, preceding = tree_of(early).query(late - lag, distance_upper_bound=radius_nm)
     a = np.flatnonzero(following < len(late))
     a = a[preceding[following[a]] == a]
     return a, following[a]

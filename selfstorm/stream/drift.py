@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
+from selfstorm.compute.neighbours import tree_of
 from selfstorm.stream.drift_pairs import add_pairs, group_count, shift_between
 from selfstorm.stream.drift_smoothing import SmoothedDrift, smoothed
 
@@ -179,7 +179,7 @@ def _walked(segments: _Segments, frame: Floats, yx_nm: Floats) -> Floats:
     starts = np.searchsorted(segments.number, np.arange(count + 1))
     at = yx_nm.copy()  # moved back by the drift so far, also within a segment
     for number in range(1, count):
-        reference = cKDTree(at[starts[max(0, number - REFERENCE_SEGMENTS)] : starts[number]])
+        reference = tree_of(at[starts[max(0, number - REFERENCE_SEGMENTS)] : starts[number]])
         own = slice(starts[number], starts[number + 1])
         gap = middle[number] - middle[number - 1]
         expected = drift[number - 1] + gap * velocity

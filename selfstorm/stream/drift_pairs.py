@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from selfstorm.compute.neighbours import tree_of
+
 Floats = NDArray[np.float64]
 
 PAIRS_EACH = 24  # of a localisation, about: more of them tell little, as its own error is in all
@@ -51,7 +53,7 @@ def shift_between(
         return shift, variance
     sd = radius / RADIUS_SDS
     for step in range(steps):
-        near = cKDTree(found - shift).sparse_distance_matrix(reference, RADIUS_SDS * sd, output_type="coo_matrix")
+        near = tree_of(found - shift).sparse_distance_matrix(reference, RADIUS_SDS * sd, output_type="coo_matrix")
         if not near.nnz:
             break
         d = found[near.row] - shift - reference.data[near.col]
@@ -108,7 +110,7 @@ def _precisions(sums: Floats, sd: float) -> tuple[Floats, Floats]:
 def group_count(at: Floats, radius: float) -> int:
     """Choose the number of groups among which pairs are sought."""
     some = at[:: -(-len(at) // MIN_GROUP)]
-    tree = cKDTree(some)
+    tree = tree_of(some)
     pairs_each = (int(tree.count_neighbors(tree, radius)) / len(some) - 1) * len(at) / len(some)
     return int(np.clip(pairs_each / PAIRS_EACH, 1, max(len(at) // MIN_GROUP, 1)))
 
@@ -136,7 +138,7 @@ def add_pairs(system: Floats, right: Floats, segment: NDArray[np.intp], at: Floa
 
 def _pairs(at: Floats, radius: float) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
     """Iterate over pairs in a neighbourhood, in bounded numbers."""
-    pairs = cKDTree(at).query_pairs(radius, output_type="ndarray")
+    pairs = tree_of(at).query_pairs(radius, output_type="ndarray")
     for first in range(0, len(pairs), PAIRS_TOGETHER):
         part = pairs[first : first + PAIRS_TOGETHER]
         yield part[:, 0], part[:, 1]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from selfstorm.compute.neighbours import tree_of
 from selfstorm.stream.drift import DriftCurve, DriftMeasurements, measure_drift
 from selfstorm.stream.drift_pairs import SHIFT_RADIUS_NM, shift_between
 
@@ -126,9 +127,9 @@ class LiveDrift:
 
         Empty where there are too few of them.
         """
-        tree = cKDTree(self.reference_nm if len(self.reference_nm) >= MIN_REFERENCE else _no_points())
-        pairs = int(cKDTree(at).count_neighbors(tree, radius)) if tree.n else 0
-        return tree if pairs <= MAX_PAIRS else cKDTree(self.reference_nm[:: -(-pairs // MAX_PAIRS)])
+        tree = tree_of(self.reference_nm if len(self.reference_nm) >= MIN_REFERENCE else _no_points())
+        pairs = int(tree_of(at).count_neighbors(tree, radius)) if tree.n else 0
+        return tree if pairs <= MAX_PAIRS else tree_of(self.reference_nm[:: -(-pairs // MAX_PAIRS)])
 
     def _expected(self, frame: Floats) -> Floats:
         """Extrapolate the curve at its last velocity, (E, 2) nm."""

@@ -14,9 +14,9 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 from torch import Tensor
 
+from selfstorm.compute.neighbours import tree_of
 from selfstorm.localizations import Localizations
 from selfstorm.stream.registration import HISTORY_FRAMES, Registration, displacement, register
 
@@ -223,8 +223,8 @@ def _log_likelihoods(at: Floats, frame: Floats, targets: Floats, starts: list[in
     Returns:
         (N,) log likelihoods for each first frame, up to a constant.
     """
-    neighbours = cKDTree(targets).sparse_distance_matrix(
-        cKDTree(at), PREDICTION_REACH * PREDICTION_SD_NM, output_type="coo_matrix"
+    neighbours = tree_of(targets).sparse_distance_matrix(
+        tree_of(at), PREDICTION_REACH * PREDICTION_SD_NM, output_type="coo_matrix"
     )
     near = np.exp(-0.5 * (neighbours.data / PREDICTION_SD_NM) ** 2) / (2 * np.pi * PREDICTION_SD_NM**2)
     logs = []

@@ -26,7 +26,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
-from scipy.spatial import cKDTree
+
+from selfstorm.compute.neighbours import tree_of
 
 Floats = NDArray[np.float64]
 
@@ -125,7 +126,7 @@ class Registration:
 
     def _nearest(self, frame: Floats, yx_nm: Floats) -> Floats:
         """Take the median motion of the nearest localisations used."""
-        tree = cKDTree(_space_time(self.frame, self.yx_nm))
+        tree = tree_of(_space_time(self.frame, self.yx_nm))
         _, nearest = tree.query(_space_time(frame, yx_nm), k=min(NEIGHBOURS, len(self.frame)))
         return np.asarray(np.median(self.motion[nearest.reshape(len(frame), -1)], axis=1))
 
@@ -214,7 +215,7 @@ def _equations(at: Floats, frame: Floats, powers: Floats, longest: float, radius
         (E, 13): three numbers (yy, yx, xx) of the information on each pair of orders, then (y, x) of each order's right
         side; and (E,) the angle of the structure around each.
     """
-    pairs = cKDTree(at).query_pairs(RADIUS_SDS * radius, output_type="ndarray")
+    pairs = tree_of(at).query_pairs(RADIUS_SDS * radius, output_type="ndarray")
     apart = np.abs(frame[pairs[:, 0]] - frame[pairs[:, 1]])
     one, other = pairs[(apart <= longest) & (apart >= MIN_AGE_DIFFERENCE)].T
     gate_sd = WEIGHT_SHARE * radius

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from daemon.feedback.settings import FeedbackSettings
-from daemon.transport.child_process import ChildProcess
+from daemon.transport.child_process import ChildProcess, wait_said
 from selfstorm.errors import InputError
 
 MODULE = "daemon.feedback.laser_process"
@@ -71,7 +71,7 @@ class LaserSwitch:
     def _start(self) -> ChildProcess:
         """Start the process and wait until it has set the safe value."""
         child = ChildProcess(MODULE, [self._settings.model_dump_json()])
-        said = child.wait_said(START_S)
+        said = wait_said(child, START_S)
         if said is None:
             said = {"failed": f"the laser's process {child.ending or 'does not answer'}"}
         if "failed" in said:

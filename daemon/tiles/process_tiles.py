@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from daemon.tiles.setup import Setup
-from daemon.transport.child_process import ChildProcess
+from daemon.transport.child_process import ChildProcess, wait_said
 from selfstorm.stream.tiled.board import Board
 from selfstorm.stream.tiled.field import TilesLostError
 from selfstorm.stream.tiled.plan import Tile
@@ -63,7 +63,7 @@ class ProcessTiles:
     def wait_ready(self, timeout_s: float) -> bool:
         """Wait for a process that starts; return whether it is ready."""
         if not self._ready:
-            said = self._child.wait_said(timeout_s)
+            said = wait_said(self._child, timeout_s)
             self._ready = said is not None and "ready" in said
         return self._ready
 
@@ -97,7 +97,7 @@ class ProcessTiles:
         """
         command, numbers = self._asked
         if self._takes(command):
-            said = self._child.wait_said(ANSWER_S)
+            said = wait_said(self._child, ANSWER_S)
             if said is not None and "answer" in said:
                 return [[float(number) for number in of_tile] for of_tile in said["answer"]]
             if said is not None:

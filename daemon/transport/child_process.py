@@ -22,7 +22,7 @@ from selfstorm.errors import InputError
 from selfstorm.parent_process import wait_for_closed_input
 
 STOP_S, KILLED_S = 5.0, 0.3
-POLL_S, LAST_LINES_S = 0.1, 1.0  # of a process that runs, and of one that has ended
+POLL_S, LAST_LINE_S = 0.1, 1.0  # of a process that runs, and of one that has ended
 CRASHED = "see its log; if it uses a camera, check the driver and the device adapter"
 
 
@@ -80,26 +80,6 @@ class ChildProcess:
         except queue.Empty:
             return None
 
-    def wait_said(self, timeout_s: float, stop: threading.Event | None = None) -> dict[str, Any] | None:
-        """Wait for the next line that it prints.
-
-        Args:
-            timeout_s: seconds to wait.
-            stop: ends the wait.
-
-        Returns:
-            The line; None as soon as it has ended without one, if it printed none in time, or where the wait was ended.
-        """
-        deadline_s = time.monotonic() + timeout_s
-        while True:
-            ended, left_s = self.exit_code is not None, deadline_s - time.monotonic()
-            if ended:
-                self._listener.join(LAST_LINES_S)
-            if (said := self.said(0.0 if ended else min(POLL_S, left_s))) is not None:
-                return said
-            if ended or left_s <= 0 or (stop is not None and stop.is_set()):
-                return None
-
     def tell(self, **line: Any) -> None:
         """Write a line to its input, of a process that reads it."""
         if self._process.stdin is not None and not self._process.stdin.closed:
@@ -141,13 +121,33 @@ class ChildProcess:
                 self._said.put(said)
 
 
+def wait_said(child: ChildProcess, timeout_s: float, stop: threading.Event | None = None) -> dict[str, Any] | None:
+    """Wait for the next line that a process prints.
+
+    Args:
+        child: the process.
+        timeout_s: seconds to wait.
+        stop: ends the wait.
+
+    Returns:
+        The line; None where it has ended without one or printed none in time, or where the wait was ended.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    while True:
+        ended, left_s = bool(child.ending), deadline_s - time.monotonic()
+        if said := child.said(LAST_LINE_S if ended else min(POLL_S, left_s)):
+            return said
+        if ended or left_s <= 0 or (stop is not None and stop.is_set()):
+            return None
+
+
 def wait_answer(child: ChildProcess, timeout_s: float) -> dict[str, Any]:
     """Wait for the one line that a process answers with.
 
     Returns:
         The line, or {"error": ...} as soon as it has ended without one, or did not answer in time.
     """
-    if (said := child.wait_said(timeout_s)) is not None:
+    if (said := wait_said(child, timeout_s)) is not None:
         return said
     if child.ending:
         return {"error": f"the process that tried it {child.ending}"}
@@ -165,7 +165,7 @@ def wait_ready(child: ChildProcess, timeout_s: float, stop: threading.Event | No
     Returns:
         {"endpoint": ...} as the process printed it, or {"error": ...} if it did not start in time.
     """
-    if (said := child.wait_said(timeout_s, stop)) is not None:
+    if (said := wait_said(child, timeout_s, stop)) is not None:
         return {"error": f"the camera process failed: {said['failed']}"} if "failed" in said else said
     if child.ending:
         return {"error": f"the camera process {child.ending} before it was ready; {CRASHED}"}

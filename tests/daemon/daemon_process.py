@@ -197,7 +197,7 @@ class Daemon:
 def processes():
     """(pid, parent's pid, command) of all processes that still run."""
     listing = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,stat=,command="],  # noqa: S607  (where ps is differs)
+        ["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,command="],  # noqa: S607  (where ps is differs)
         capture_output=True,
         text=True,
         check=True,

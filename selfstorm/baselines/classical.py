@@ -92,7 +92,7 @@ def smooth_background(y: Tensor) -> Tensor:
         (H, W) photons >= 0.
     """
     mean = y.mean(0)
-    return fit_background(mean, (y.var(0) - mean).clamp(min=MIN_PHOTONS).sqrt())[1]
+    return fit_background(mean, (y.var(0) - mean).clamp(min=MIN_PHOTONS).sqrt(), len(y))[1]
 
 
 def richardson_lucy(imaging: Imaging, frame: Tensor, background: Tensor, iterations: int = RL_ITERATIONS) -> Tensor:

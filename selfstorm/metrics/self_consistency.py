@@ -19,8 +19,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.frames import Array
-from selfstorm.physics.background import spline_basis
+from selfstorm.physics.background import KNOT_SPACING_PX
 from selfstorm.physics.operators import Grid, Imaging
+from selfstorm.physics.splines import spline_basis
 
 MIN_SIGNAL_POWER = 2.0  # times the power of its noise: a mean frame below shows no structure
 
@@ -98,7 +99,7 @@ def shows_structure(mean: Tensor) -> bool:
 
 def _without_background(z: Tensor) -> Tensor:
     """Subtract the smooth background that fits (H, W) best by least squares."""
-    along_y, along_x = (torch.linalg.qr(spline_basis(pixels, z))[0] for pixels in z.shape)
+    along_y, along_x = (torch.linalg.qr(spline_basis(pixels, z, KNOT_SPACING_PX))[0] for pixels in z.shape)
     smooth: Tensor = along_y @ (along_y.T @ z @ along_x) @ along_x.T
     return z - smooth
 

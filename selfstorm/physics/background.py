@@ -1,40 +1,29 @@
 """Smooth background: a nonnegative cubic spline.
 
 It is fitted together with the brightness of the density. Its knots are wide apart, so that it leaves structure to the
-density, unless finer ones explain several times as much: at the edge of a cell.
+density, unless finer ones explain several times as much: at the edge of a cell. There the brightness is that of the
+finer ones, and the background is a spline that may bend (`physics.bending`).
 """
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import dataclass
+
 import torch
-from scipy.interpolate import BSpline
 from torch import Tensor
 
 from selfstorm.compute.cuda_graphs import Graphs
+from selfstorm.physics.bending import BendingSurface, fit_bending
+from selfstorm.physics.splines import spline_basis
 
 KNOT_SPACING_PX = 13.0
 # Measured: finer knots bring the misfit down by a factor of 9 to 11 where the background has a steep edge, and by 1.1
 # to 2.7 where all that they can fit is structure.
 FINE_SPACING_PX = 4.0
 MIN_FINE_GAIN = 4.5
-MIN_KNOTS = 5
 ITERATIONS = 60
+MAX_BENDING_PIXELS = 2**18  # a bending fit of larger fields takes too long
 MAX_QUANTILE_PIXELS = 2**24  # torch sorts no more at once; of larger fields every n-th pixel is taken
-
-
-def spline_basis(pixels: int, like: Tensor, spacing_px: float = KNOT_SPACING_PX) -> Tensor:
-    """Return cubic B-splines along one axis: (pixels, knots).
-
-    Args:
-        pixels: of the axis.
-        like: a tensor of the device and dtype to return.
-        spacing_px: camera pixels from knot to knot, about; there are at least MIN_KNOTS.
-    """
-    knots = max(MIN_KNOTS, round(pixels / spacing_px) + 2)
-    breaks = np.r_[[0.0] * 3, np.linspace(0, pixels, knots - 2), [float(pixels)] * 3]
-    basis = BSpline.design_matrix(np.arange(pixels) + 0.5, breaks, 3).toarray()
-    return torch.as_tensor(basis).to(like.dtype).to(like.device)
 
 
 class SplineSurface:
@@ -59,37 +48,54 @@ class SplineSurface:
         return self.along_y.T @ z @ self.along_x
 
 
+@dataclass(frozen=True)
+class Surfaces:
+    """Surfaces that the backgrounds of a field are fitted with.
+
+    Attributes:
+        wide: knots far apart.
+        fine: knots near one another.
+        bending: for a background with an edge; None in fields that are too large.
+    """
+
+    wide: SplineSurface
+    fine: SplineSurface
+    bending: BendingSurface | None
+
+    @classmethod
+    def of(cls, height: int, width: int, like: Tensor) -> Surfaces:
+        """Make the surfaces of a field."""
+        wide, fine = (SplineSurface(height, width, like, spacing) for spacing in (KNOT_SPACING_PX, FINE_SPACING_PX))
+        return cls(wide, fine, BendingSurface(height, width, like) if height * width <= MAX_BENDING_PIXELS else None)
+
+
 def fit_background(
-    mean: Tensor,
-    emitters: Tensor,
-    splines: tuple[SplineSurface, SplineSurface] | None = None,
-    graphs: Graphs | None = None,
+    mean: Tensor, emitters: Tensor, frames: int, surfaces: Surfaces | None = None, graphs: Graphs | None = None
 ) -> tuple[Tensor, Tensor]:
     """Fit mean = c * emitters + background.
 
     Args:
         mean: (H, W) photons.
         emitters: (H, W), the density as the camera sees it, any unit.
-        splines: wide and fine ones of the field (`background_splines`); None to make them.
+        frames: number of frames behind the mean.
+        surfaces: those of the field; None to make them.
         graphs: CUDA graphs in which to record the steps; None to run them directly.
 
     Returns:
         c, a scalar, and the background, (H, W) photons; both >= 0.
     """
-    surfaces = splines or background_splines(mean.shape[0], mean.shape[1], mean)
+    field = surfaces or Surfaces.of(mean.shape[0], mean.shape[1], mean)
 
-    def fitted(mean: Tensor, emitters: Tensor) -> tuple[Tensor, Tensor]:
-        (c, wide), (fine_c, fine) = (fit_of_knots(mean, emitters, surface) for surface in surfaces)
+    def fitted(mean: Tensor, emitters: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        (c, wide), (fine_c, fine) = (fit_of_knots(mean, emitters, surface) for surface in (field.wide, field.fine))
         finer = _misfit(mean, c * emitters + wide) > MIN_FINE_GAIN * _misfit(mean, fine_c * emitters + fine)
-        return torch.where(finer, fine_c, c), torch.where(finer, fine, wide)
+        if mean.device.type == "cpu" and not finer:  # a graphics card would have to wait for the answer
+            return c, wide
+        edge = fine if field.bending is None else fit_bending(mean, fine_c * emitters, noise, field.bending)
+        return torch.where(finer, fine_c, c), torch.where(finer, edge, wide)
 
-    return fitted(mean, emitters) if graphs is None else graphs.run("background", fitted, mean, emitters)
-
-
-def background_splines(height: int, width: int, like: Tensor) -> tuple[SplineSurface, SplineSurface]:
-    """Make the surfaces that backgrounds are fitted with: wide and fine knots."""
-    wide, fine = (SplineSurface(height, width, like, spacing) for spacing in (KNOT_SPACING_PX, FINE_SPACING_PX))
-    return wide, fine
+    inputs = mean, emitters, mean / frames
+    return fitted(*inputs) if graphs is None else graphs.run("background", fitted, *inputs)
 
 
 def _misfit(mean: Tensor, expected: Tensor) -> Tensor:

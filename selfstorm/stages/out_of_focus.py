@@ -13,8 +13,9 @@ from torch import Tensor
 from selfstorm.compute.batching import CPU_MAP_BYTES, batches, frames_together
 from selfstorm.compute.compiled import CompiledOp
 from selfstorm.compute.device import precise
-from selfstorm.physics.background import SplineSurface, spline_basis
+from selfstorm.physics.background import SplineSurface
 from selfstorm.physics.operators import Grid, Imaging
+from selfstorm.physics.splines import spline_basis
 from selfstorm.psf.models import Psf
 from selfstorm.stages.covariances import TREND_FRAMES, neighbours, within
 from selfstorm.stages.stage import Batch, Run, Sample, Stage

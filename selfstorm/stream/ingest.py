@@ -186,7 +186,7 @@ def _smooth_light(model: SequenceModel, y: Tensor, gains: Tensor, z: Tensor, c: 
         statistics = statistics_of(sums_of(c, None, len(c)), z.mean(0))
         rough = density(operators.covariance, statistics, ROUGH_ITERATIONS, None, operators.graphs)
     brightness, background = fit_background(
-        z.mean(0), operators.imaging.forward(rough), operators.surfaces, operators.graphs
+        z.mean(0), operators.imaging.forward(rough), len(z), operators.surfaces, operators.graphs
     )
     map_bytes = model.compute.limits.map_bytes
     return operators.out_of_focus.fit(y, gains, brightness * rough, background, far_covariance(c), map_bytes)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from selfstorm.compute.cuda_graphs import Graphs
 from selfstorm.frames import Array
-from selfstorm.physics.background import SplineSurface, background_splines
+from selfstorm.physics.background import Surfaces
 from selfstorm.physics.bad_data import interpolate_hot_pixels
 from selfstorm.physics.camera import Camera
 from selfstorm.physics.camera_maps import CameraCalibration
@@ -93,7 +93,7 @@ class FieldOperators:
     imaging: Imaging
     covariance: LaggedCovariance
     out_of_focus: OutOfFocusBackground
-    surfaces: tuple[SplineSurface, SplineSurface]
+    surfaces: Surfaces
     graphs: Graphs
 
     @classmethod
@@ -104,5 +104,5 @@ class FieldOperators:
         """
         like = torch.zeros((), dtype=torch.float32, device=device)
         imaging, covariance = Imaging(psf, grid, like), LaggedCovariance(psf, grid, like)
-        surfaces = background_splines(grid.height, grid.width, like)
+        surfaces = Surfaces.of(grid.height, grid.width, like)
         return cls(grid, imaging, covariance, OutOfFocusBackground(psf, grid, like), surfaces, Graphs())

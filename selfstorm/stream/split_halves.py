@@ -188,8 +188,8 @@ def _localized(
     mean = (half.y / half.gains).mean(0)
     m = density(operators.covariance, statistics_of(sums, mean), iterations)
     imaged = operators.imaging.forward(m)
-    brightness, background = fit_background(mean, imaged)
-    steady = static_emitters(operators.imaging, mean, brightness * imaged + background, len(mean), grid.scale)
+    brightness, background = fit_background(mean, imaged, len(half.y), operators.surfaces)
+    steady = static_emitters(operators.imaging, mean, brightness * imaged + background, len(half.y), grid.scale)
     chosen = slice(step // 2, None, step)
     gains = half.gains[chosen]
     smooth = (background + half.smooth[chosen]).clamp(min=MIN_BACKGROUND)

@@ -85,7 +85,7 @@ def draw_window(
     m, iterations, history, empty = known.m, known.iterations, known.history, known.empty
     grid, settings, operators = model.grid, model.settings, model.operators
     imaged = operators.imaging.forward(m)
-    brightness, background = fit_background(window.mean, imaged, operators.surfaces, operators.graphs)
+    brightness, background = fit_background(window.mean, imaged, len(window), operators.surfaces, operators.graphs)
     seen, expected = window.mean, brightness * imaged + background
     follows = settings.motion == "corrected"
     parts = DrawnParts(None, torch.zeros_like(m) if empty else brightness * m, m, window.seen, len(window))

@@ -50,7 +50,7 @@ def test_no_stage_looks_at_what_it_computes(psf):
         c = y / gains - trend(y / gains)
         sums = sums_of(c[30:], c[29:30], FRAMES)
         rough = density(covariance, statistics_of(sums, y.mean(0)), 3)
-        brightness, background = fit_background(y.mean(0), imaging.forward(rough))
+        brightness, background = fit_background(y.mean(0), imaging.forward(rough), FRAMES)
         smooth = haze.fit(y, gains, brightness * rough, background, far_covariance(c))
         statistics = statistics_of(sums + sums_of(c[:30], None, FRAMES), y.mean(0))
         m = density(covariance, statistics, 3, warmed(rough))

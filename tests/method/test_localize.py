@@ -201,7 +201,7 @@ def stages(raw, psf, offset_adu=100.0, gain=4.0):
     y = (torch.as_tensor(raw.astype(np.float32)) - offset_adu) / gain
     statistics = window_statistics(y)
     m = density(LaggedCovariance(psf, grid, LIKE), statistics, cold_iterations(len(y)))
-    brightness, background = fit_background(statistics.mean, imaging.forward(m))
+    brightness, background = fit_background(statistics.mean, imaging.forward(m), len(y))
     prior, start = m / grid.crop(m).mean(), (brightness * m).mean().expand(len(y), 1, 1)
     y = y.clamp(min=0) + 1e-3
     maps = [

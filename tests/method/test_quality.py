@@ -82,7 +82,7 @@ def test_an_edge_of_the_background_is_no_error_of_the_picture(movie):
     seen, _ = seen_of(emitters_of(movie))
     seen = seen + 130 / (1 + torch.exp(-(torch.arange(56) - 24.5)))
     true = IMAGING.forward(padded(emitters_of(movie)))
-    _, background = fit_background(seen, true)
+    _, background = fit_background(seen, true, FRAMES)
     known = assess(emitters_of(movie), torch.zeros(GRID.cells), IMAGING, GRID, seen, background)
     assert judgement_of(emitters_of(movie), seen).agreement < 0.9
     assert known.agreement > 0.95

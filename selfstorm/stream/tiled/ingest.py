@@ -104,7 +104,7 @@ def _smooth_light(
     Returns:
         (T, rows, columns), at equal brightness.
     """
-    brightness, background = fit_background(mean, seen.image, model.surfaces)
+    brightness, background = fit_background(mean, seen.image, len(gains), model.surfaces)
     whole, fitted = (slice(None), slice(None)), []
     for part in parts_of(new.stop - new.start, model.frames.field):
         chosen = slice(new.start + part.start, new.start + part.stop)

@@ -11,7 +11,7 @@ from selfstorm.compute.batching import free_bytes
 from selfstorm.compute.host_memory import host_bytes
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
-from selfstorm.physics.background import background_splines
+from selfstorm.physics.background import Surfaces
 from selfstorm.physics.operators import Grid
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.stages.density import cold_iterations
@@ -70,7 +70,7 @@ class TiledStream(SequenceStream[TiledSequence]):
                 None,
                 field,
                 FieldFrames(field.board, calibration, shared, compute.device),
-                background_splines(height, width, like),
+                Surfaces.of(height, width, like),
                 OutOfFocusBackground(calibration.psf, grid, like),
                 compute,
             )

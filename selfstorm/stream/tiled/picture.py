@@ -97,7 +97,7 @@ def _picture(
         raise ValueError("no density")
     history, follows = model.state.history, settings.motion == "corrected"
     at_now = follows and shows_motion(history) and history.older_than(window.first)
-    brightness, background = fit_background(window.mean, seen.image, model.surfaces)
+    brightness, background = fit_background(window.mean, seen.image, len(window), model.surfaces)
     expected, looked_at = brightness * seen.image + background, 0
     wanted = level.ahead if level.estimate == "density" else level.estimate
     picture, imaged = _scaled(field.picture(), 0.0 if empty else float(brightness)), brightness * seen.image

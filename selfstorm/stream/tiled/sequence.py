@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from selfstorm.physics.background import SplineSurface
+from selfstorm.physics.background import Surfaces
 from selfstorm.physics.operators import Grid
 from selfstorm.stages.out_of_focus import OutOfFocusBackground
 from selfstorm.stream.compute_resources import Compute
@@ -43,7 +43,7 @@ class TiledSequence:
     seen: SeenDensity | None
     field: TiledField
     frames: FieldFrames
-    surfaces: tuple[SplineSurface, SplineSurface]
+    surfaces: Surfaces
     out_of_focus: OutOfFocusBackground
     compute: Compute
 

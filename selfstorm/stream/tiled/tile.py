@@ -14,10 +14,10 @@ from torch import Tensor
 
 from selfstorm.compute.batching import frames_together
 from selfstorm.frames import Array
-from selfstorm.physics.background import spline_basis
 from selfstorm.physics.camera import Camera
 from selfstorm.physics.multiplicative import back_projected_ratio
 from selfstorm.physics.operators import LAGS, Grid, Imaging, LaggedCovariance, inside_field
+from selfstorm.physics.splines import spline_basis
 from selfstorm.psf.models import Psf
 from selfstorm.stages.covariances import shifted, sums_of, trend
 from selfstorm.stages.density import ahead, ratio

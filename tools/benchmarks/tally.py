@@ -91,11 +91,14 @@ class Tally:
         return out
 
     def captured(self, function: Callable[..., Any], inputs: tuple[Tensor, ...]) -> Any:
-        """Run a function; count one that would be a graph as a launch and copies."""
-        launches = self._traffic.launches
+        """Run a function; count one that would be a graph as a launch and copies.
+
+        A graph has no waits; a function may ask for a number on a CPU alone.
+        """
+        launches, waits = self._traffic.launches, self._traffic.waits
         out = function(*inputs)
         if self._as_gpu and fits_graph(out):
-            self._traffic.launches = launches + len(inputs) + 2
+            self._traffic.launches, self._traffic.waits = launches + len(inputs) + 2, waits
         return out
 
 

@@ -7,6 +7,7 @@ fits all windows unless it is locked, so that brightness can be compared from fr
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.export.file_names import caption
 from client.export.png_export import Figure, captioned
+from client.picture.contrast import Contrast
 from client.picture.field import field_of, length_text, round_length
 from client.picture.grade import grade_text
 from client.picture.pictures import PicturePair
@@ -34,16 +36,16 @@ Encoder = Generator[None, Array | None, None]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawing:
-    """Contrast and colours of all frames.
+    """Colours and contrast of all frames.
 
     Attributes:
         table: (N,) uint32 colours.
-        levels: Values drawn darkest and brightest.
+        contrast: Contrast of a picture alone; that of the film fits all.
         sample: Name of the sample, for the caption.
     """
 
     table: Array
-    levels: tuple[float, float]
+    contrast: Contrast
     sample: str = ""
 
 
@@ -54,7 +56,10 @@ class DrawnMovie:
 
     Args:
         path: Ends with .gif or .mp4.
-        drawing: Contrast and colours.
+        drawing: Colours and contrast.
+
+    Attributes:
+        levels: Values drawn darkest and brightest, of all pictures that `fit` was given.
 
     Raises:
         InputError: The package that writes such files is missing, or no file can be made there.
@@ -62,6 +67,7 @@ class DrawnMovie:
 
     def __init__(self, path: Path, drawing: Drawing) -> None:
         self._path, self._drawing = path, drawing
+        self.levels = (math.inf, -math.inf)
         encode = _gif if path.suffix.lower() == ".gif" else _mp4
         self._part = claim_temporary(path)
         self._frames = encode(self._part)
@@ -71,9 +77,14 @@ class DrawnMovie:
             self.abandon()
             raise InputError(f"the package {error.name} is missing", hint=f"install it: {NOT_INSTALLED}") from None
 
+    def fit(self, pair: PicturePair) -> None:
+        """Widen the levels to those of a picture, before any is added."""
+        low, high = self._drawing.contrast.levels(pair.sr.pixels)
+        self.levels = min(low, self.levels[0]), max(high, self.levels[1])
+
     def add(self, pair: PicturePair, *, marked: bool) -> None:
         """Append the picture of a window."""
-        self._frames.send(_rgb(drawn(pair, self._drawing, marked=marked)))
+        self._frames.send(_rgb(drawn(pair, self._drawing, self.levels, marked=marked)))
 
     def close(self) -> None:
         """Finish the file under its name."""
@@ -87,16 +98,16 @@ class DrawnMovie:
         self._part.unlink(missing_ok=True)
 
 
-def drawn(pair: PicturePair, drawing: Drawing, *, marked: bool = False) -> QtGui.QImage:
+def drawn(pair: PicturePair, drawing: Drawing, levels: tuple[float, float], *, marked: bool = False) -> QtGui.QImage:
     """Draw the picture of a window as a frame of a film."""
-    colours = np.ascontiguousarray(coloured(pair.sr.pixels, drawing.levels, drawing.table))
+    colours = np.ascontiguousarray(coloured(pair.sr.pixels, levels, drawing.table))
     height, width = colours.shape
     zoom = -(-MIN_SIDE_PX // min(height, width)) if min(height, width) < MIN_SIDE_PX else 1
     picture = QtGui.QImage(colours.data, width, height, 4 * width, QtGui.QImage.Format.Format_RGB32)
     picture = picture.scaled(width * zoom, height * zoom)  # a copy, of whole pixels
     _annotate(picture, pair)
     text = caption(pair, drawing.sample) + ("  ·  marked" if marked else "")
-    return captioned(picture, Figure(text, drawing.table, drawing.levels, pair.sr.unit, ""))
+    return captioned(picture, Figure(text, drawing.table, levels, pair.sr.unit, ""))
 
 
 def _annotate(picture: QtGui.QImage, pair: PicturePair) -> None:

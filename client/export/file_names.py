@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from client.picture.grade import grade_text
 from client.picture.pictures import Picture, PicturePair
+from daemon.protocol.findings import picture_verdict
 
 RUN_CHARACTERS = 6
 MAX_SAMPLE_CHARACTERS = 60
@@ -43,8 +44,14 @@ def sample_of(source: str) -> str:
 
 
 def caption(pair: PicturePair, sample: str = "") -> str:
-    """Describe a picture in one line: sample, window, time and grade."""
+    """Describe a picture in one line: sample, window, time, grade, verdict.
+
+    A good verdict is left out.
+    """
     header = pair.sr.header
     taken = datetime.fromtimestamp(header.published_unix_ns / 1e9) if header.published_unix_ns else None
-    parts = (sample, f"window {header.window}", f"{taken:%Y-%m-%d %H:%M:%S}" if taken else "", grade_text(pair))
+    judged = picture_verdict(header)
+    verdict = judged.value if judged is not None and judged.serious else ""
+    time = f"{taken:%Y-%m-%d %H:%M:%S}" if taken else ""
+    parts = (sample, f"window {header.window}", time, grade_text(pair), verdict)
     return "  ·  ".join(filter(None, parts))

@@ -6,6 +6,7 @@ A movie is an OME-TIFF with the values, or MP4 or GIF as drawn.
 from __future__ import annotations
 
 import contextlib
+import threading
 from pathlib import Path
 from typing import Protocol
 
@@ -53,6 +54,9 @@ def save_picture(path: Path, picture: Picture, *, overwrite: bool = False) -> No
 class MovieWriter(Protocol):
     """A file of all windows in memory."""
 
+    def fit(self, pair: PicturePair) -> None:
+        """See a picture; all are seen before the first is added."""
+
     def add(self, pair: PicturePair, *, marked: bool) -> None:
         """Append the picture of a window."""
 
@@ -70,22 +74,29 @@ class DataMovie:
         self._writer = OmeTiffWriter(path, first.sr.header.pixel_nm, overwrite=True)  # the dialog asked
         self.close, self.abandon = self._writer.close, self._writer.abandon
 
+    def fit(self, pair: PicturePair) -> None:
+        """Do nothing: values are saved as they are."""
+
     def add(self, pair: PicturePair, *, marked: bool) -> None:
         """Append the picture of a window."""
         _add(self._writer, pair.sr, marked=marked)
 
 
 class MovieExport(QtCore.QObject):
-    """Movie writer that saves one picture per turn of the event loop.
+    """Writes a movie in a thread, so that the window stays responsive.
 
-    The window thus stays responsive. The ending of the path decides: an OME-TIFF has the values, GIF and MP4 the
-    pictures as drawn.
+    The ending of the path decides: an OME-TIFF has the values, GIF and MP4 the pictures as drawn. All pictures have the
+    size of the newest.
 
-    All pictures have the size of the newest. `progressed` is emitted with the number done and in total, `ended` with a
-    sentence on the outcome.
+    Signals:
+        progressed: a sentence on what is done.
+        ended: a sentence on the outcome.
+
+    Raises:
+        InputError: No such file can be begun.
     """
 
-    progressed = QtCore.Signal(int, int)
+    progressed = QtCore.Signal(str)
     ended = QtCore.Signal(str)
 
     def __init__(
@@ -96,38 +107,50 @@ class MovieExport(QtCore.QObject):
         self._pairs = [pair for pair in pairs if pair.sr.pixels.shape == shape]
         self._other_sizes = len(pairs) - len(self._pairs)
         self._marked = {(mark.run, mark.window) for mark in marks}
-        self._path, self._done = path, 0
+        self._path = path
         film = path.suffix.lower() in DRAWN_ENDINGS
-        self._writer: MovieWriter = DrawnMovie(path, drawing) if film else DataMovie(path, self._pairs[0])
-        self._timer = QtCore.QTimer(self)
-        self._timer.timeout.connect(self._write_next)
+        self.writer: MovieWriter = DrawnMovie(path, drawing) if film else DataMovie(path, self._pairs[0])
+        self.aborted = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="movie", daemon=True)
 
     def start(self) -> None:
         """Start writing."""
-        self._timer.start(0)
+        self._thread.start()
 
     def abort(self) -> None:
         """Stop and remove the unfinished file."""
-        self._timer.stop()
-        with contextlib.suppress(OSError):  # may fail too on a full disk
-            self._writer.abandon()
+        self.aborted.set()
+        self._thread.join()
 
-    def _write_next(self) -> None:
+    def _run(self) -> None:
         try:
-            if self._done < len(self._pairs):
-                pair = self._pairs[self._done]
-                self._writer.add(pair, marked=pair.window in self._marked)
-                self._done += 1
-                self.progressed.emit(self._done, len(self._pairs))
+            if not self._written():
+                self._abandon()
                 return
-            self._timer.stop()
-            self._writer.close()
+            self.writer.close()
         except (OSError, InputError) as error:
-            self.abort()
+            self._abandon()
             self.ended.emit(f"{self._path.name} could not be saved: {error}")
             return
         others = f"; {self._other_sizes} of another size left out" if self._other_sizes else ""
-        self.ended.emit(f"{self._done} windows saved to {self._path.name}{others}")
+        self.ended.emit(f"{len(self._pairs)} windows saved to {self._path.name}{others}")
+
+    def _written(self) -> bool:
+        """Write all windows; False where it was aborted."""
+        for pair in self._pairs:
+            if self.aborted.is_set():
+                return False
+            self.writer.fit(pair)
+        for done, pair in enumerate(self._pairs, 1):
+            if self.aborted.is_set():
+                return False
+            self.writer.add(pair, marked=pair.window in self._marked)
+            self.progressed.emit(f"Saving window {done} of {len(self._pairs)} …")
+        return True
+
+    def _abandon(self) -> None:
+        with contextlib.suppress(OSError):  # may fail too on a full disk
+            self.writer.abandon()
 
 
 def _add(writer: OmeTiffWriter, picture: Picture, *, marked: bool) -> None:

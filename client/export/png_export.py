@@ -5,6 +5,7 @@ The image has a scale bar, a colour bar, the time and the grade.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from selfstorm.frames import Array
 
 PADDING_PX, GAP_PX, BAR_HEIGHT_PX = 8, 6, 10
 MIN_WIDTH_PX = 240
+MIN_SIDE_PX, MAX_ZOOM = 1_600, 4  # of a saved picture, and over the screen's resolution
 GROUND, INK = QtGui.QColor("black"), QtGui.QColor("white")
 
 
@@ -46,7 +48,7 @@ class Figure:
 def view_image(panel: PicturePanel, pair: PicturePair, figure: Figure) -> QtGui.QImage:
     """Render the visible part of the picture with a caption below it.
 
-    The image has the screen's resolution, and has a title and a description as text entries.
+    The image has a title and a description as text entries.
     """
     image = captioned(_visible_part(panel), figure)
     preview = ("preview",) if pair.sr.preview else ()
@@ -57,9 +59,9 @@ def view_image(panel: PicturePanel, pair: PicturePair, figure: Figure) -> QtGui.
 
 
 def _visible_part(panel: PicturePanel) -> QtGui.QImage:
-    """Grab the picture without axes, margins and the mark of a stale picture.
+    """Draw the picture without axes, margins and the mark of a stale picture.
 
-    The caption has the time.
+    Its shorter side has at least MIN_SIDE_PX, as far as MAX_ZOOM allows. The caption has the time.
     """
     axes = [panel.plot.getAxis(side) for side in ("left", "bottom")]  # their ticks reach into the picture
     before = [axis.opacity() for axis in axes]
@@ -67,10 +69,22 @@ def _visible_part(panel: PicturePanel) -> QtGui.QImage:
         axis.setOpacity(0.0)
     try:
         with panel.unmarked():
-            image: QtGui.QImage = panel.plot.grab(_picture_rect(panel)).toImage()
+            return _drawn_large(panel.plot, _picture_rect(panel))
     finally:
         for axis, opacity in zip(axes, before, strict=True):
             axis.setOpacity(opacity)
+
+
+def _drawn_large(view: QtWidgets.QGraphicsView, rect: QtCore.QRect) -> QtGui.QImage:
+    """Draw a part of a view with more pixels than the screen has."""
+    ratio = view.devicePixelRatioF()
+    ratio *= min(max(1, math.ceil(MIN_SIDE_PX / (ratio * max(1, min(rect.width(), rect.height()))))), MAX_ZOOM)
+    image = QtGui.QImage(rect.size() * ratio, QtGui.QImage.Format.Format_RGB32)
+    image.setDevicePixelRatio(ratio)
+    image.fill(GROUND)
+    painter = QtGui.QPainter(image)
+    view.render(painter, QtCore.QRectF(0, 0, rect.width(), rect.height()), rect)
+    painter.end()
     return image
 
 

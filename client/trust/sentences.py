@@ -9,6 +9,7 @@ from client.picture.pictures import FileRecord
 from client.state import ViewerState
 from client.timeline.playhead import TimeMark
 from client.trust.freshness import silence_s
+from daemon.protocol.findings import picture_verdict
 from daemon.protocol.messages import Event, PictureHeader
 from selfstorm.metrics.metric import duration_text
 from selfstorm.metrics.metric_table import MetricTable
@@ -71,7 +72,9 @@ def picture_lines(
         f"on {header.device}" if header.device else "",
     )
     steps = ", ".join(f"{name} {duration_text(took_ms)}" for name, took_ms in header.stage_ms.items())
+    judged = picture_verdict(header)
     lines = (
+        f"verdict: {judged.value}. {judged.explanation}" if judged else "",
         used if "missing" in absent else f"{used}, {missing}",
         " · ".join(part for part in made if part),
         metrics.line(header.metrics),

@@ -56,7 +56,7 @@ class ExportCommands(QtCore.QObject):
         super().__init__()
         self._window, self._preferences = window, preferences
         self._ask_save = ask_save or self._save_dialog
-        self._movie: MovieExport | None = None
+        self.movie: MovieExport | None = None
         self._drag_export = DragExport(start_drag)
         for name, do in (self._pictures() | self._tables()).items():
             window.menu_actions[name].triggered.connect(do)
@@ -94,47 +94,35 @@ class ExportCommands(QtCore.QObject):
             self._try(lambda: save_data(path, pair), f"Saved {path.name}")
 
     def _save_movie(self) -> None:
-        if self._movie is not None:
+        if self.movie is not None:
             self._window.show_message("A movie is already being saved.")
             return
         state = self._window.state
         if state is None or state.shown is None:
             return
-        pairs = state.history.pairs  # before the dialog, which names their contrast
-        drawing = self._drawing(pairs)
-        low, high = drawing.levels
-        used = "that fits all windows" if self._window.sr.controls.contrast.auto else "locked"
-        title = f"{SAVE_MOVIE}; contrast of MP4 and GIF: {low:.4g} to {high:.4g} {state.shown.sr.unit}, {used}"
-        if path := self._path(title, "-movie.ome.tif", MOVIE):
-            self._try(lambda: self._begin_movie(path, pairs, drawing), f"Saving {path.name} …")
+        used = "fits all windows" if self._window.sr.controls.contrast.auto else "locked"
+        pairs = state.history.pairs  # before the dialog: newer windows may come while it is open
+        if path := self._path(f"{SAVE_MOVIE}; contrast of MP4 and GIF: {used}", "-movie.ome.tif", MOVIE):
+            self._try(lambda: self._begin_movie(path, pairs), f"Saving {path.name} …")
 
-    def _begin_movie(self, path: Path, pairs: tuple[PicturePair, ...], drawing: Drawing) -> None:
+    def _begin_movie(self, path: Path, pairs: tuple[PicturePair, ...]) -> None:
         marks = self._window.state.playhead.marks if self._window.state else ()
-        self._movie = MovieExport(path, pairs, marks, drawing)
-        self._movie.progressed.connect(lambda done, of: self._window.show_message(f"Saving window {done} of {of} …"))
-        self._movie.ended.connect(self._movie_ended)
-        self._movie.start()
-
-    def _drawing(self, pairs: tuple[PicturePair, ...]) -> Drawing:
-        """Return the colours and the contrast of a film.
-
-        Colours are as shown. The contrast fits all windows unless it is locked.
-        """
         sr = self._window.sr
         table = lookup_table("grey") if sr.image.table is None else sr.image.table
-        levels = [sr.controls.contrast.levels(pair.sr.pixels) for pair in pairs]
-        widest = min(low for low, _ in levels), max(high for _, high in levels)
-        return Drawing(table, widest, self._sample())
+        self.movie = MovieExport(path, pairs, marks, Drawing(table, sr.controls.contrast, self._sample()))
+        self.movie.progressed.connect(self._window.show_message)
+        self.movie.ended.connect(self._movie_ended)
+        self.movie.start()
 
     def _movie_ended(self, text: str) -> None:
-        self._movie = None
+        self.movie = None
         self._window.show_message(text)
 
     def stop(self) -> None:
         """Remove unfinished files, and files made only for dragging."""
-        if self._movie is not None:
-            self._movie.abort()
-            self._movie = None
+        if self.movie is not None:
+            self.movie.abort()
+            self.movie = None
         self._drag_export.clear()
 
     def _drag(self) -> None:

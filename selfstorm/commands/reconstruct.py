@@ -12,6 +12,7 @@ import click
 from selfstorm.commands.microscope_options import Microscope, microscope_options
 from selfstorm.commands.movie_options import MovieChoice, movie_options
 from selfstorm.commands.output_options import overwrite_option
+from selfstorm.commands.progress import progress
 from selfstorm.commands.reconstruction_files import OutputPaths, ReconstructionFiles, default_output, provenance
 from selfstorm.errors import InputError
 from selfstorm.stream.model_kinds import MODEL_KINDS, ModelKind, kind_of, load_model, new_model
@@ -134,6 +135,7 @@ def reconstruct(
     MOVIE: TIFF, OME-TIFF, ImageJ or Micro-Manager stack, separate image files, NDTiff, OME-Zarr, or a recording of the
     daemon. It is read window by window.
     """
+    click.echo(f"reading {movie}")  # before torch is loaded
     from selfstorm.compute.device import describe, prepare_device
     from selfstorm.io.localization_table import TableInfo
     from selfstorm.io.movie_frames import MovieFrames
@@ -198,9 +200,9 @@ def reconstruct(
         info = TableInfo(file.height, file.width, pixel_nm, frames.length, provenance(movie))
         with (
             ReconstructionFiles(paths, info, settings.scale) as files,
-            click.progressbar(length=windows * length, label="reconstructing") as progress,
+            progress(windows * length, "reconstructing", "frames") as add_frames,
         ):
-            made = reconstruct_movie(frames, engine, length, stride, progress.update)
+            made = reconstruct_movie(frames, engine, length, stride, add_frames)
             result, failed = _write_windows(made, files, length)
             if result is None:
                 raise InputError(failed[0], where=movie, hint="give a movie with more valid frames")

@@ -3,11 +3,14 @@
 import io
 import subprocess
 import sys
+import threading
+from threading import Condition
 
 import click
 import pytest
 
 from selfstorm.commands.console import run
+from selfstorm.commands.progress import progress
 from selfstorm.errors import InputError
 
 
@@ -42,6 +45,26 @@ def test_another_distributions_daemon_is_refused(tmp_path, capsys, monkeypatch):
         run(command, [])
     assert left.value.code == 2
     assert "python-daemon also has a package 'daemon'" in capsys.readouterr().err
+
+
+def test_progress_is_written_in_lines_where_the_output_is_no_terminal(monkeypatch):
+    written, lines = [], Condition()
+
+    def echo(line):
+        with lines:
+            written.append(line)
+            lines.notify()
+
+    def wait_for(part):
+        with lines:
+            assert lines.wait_for(lambda: any(part in line for line in written), 30)
+
+    monkeypatch.setattr(click, "echo", echo)
+    with progress(100, "reconstructing", "frames", interval_s=0.01) as add:
+        wait_for("reconstructing: 0 of 100 frames")
+        add(40)
+        wait_for("reconstructing: 40 of 100 frames")
+    assert "progress" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,15 @@
-"""Events of light that cannot be used: saturated pixels, a lost focus."""
+"""Events of light that cannot be used: saturated, out of focus, not blinking."""
 
 from __future__ import annotations
 
 from daemon.health import Health
 from daemon.processing.sinks import Sink, WindowOutput
 from selfstorm.metrics.registry import METRICS
-from selfstorm.metrics.verdict import OUT_OF_FOCUS, verdict
+from selfstorm.metrics.verdict import NOT_BLINKING, OUT_OF_FOCUS, verdict
 
 
 class LightCheck(Sink):
-    """Reports saturated pixels and a lost focus when they begin.
+    """Reports saturated pixels, a lost focus and a pattern when they begin.
 
     Args:
         health: takes the events.
@@ -23,10 +23,14 @@ class LightCheck(Sink):
         """Judge the light of a picture, and report what is new."""
         metrics = output.made.result.metrics
         judged = verdict(metrics)
-        lost = judged if judged is not None and judged.value == OUT_OF_FOCUS else None
+        word = "" if judged is None else judged.value
         share = metrics.get("saturated")
         clipped = None if share is None else METRICS["saturated"].finding(share)
-        for code, finding in (("out_of_focus", lost), ("saturated", clipped)):
+        for code, finding in (
+            ("out_of_focus", judged if word == OUT_OF_FOCUS else None),
+            ("not_blinking", judged if word == NOT_BLINKING else None),
+            ("saturated", clipped),
+        ):
             if finding is None or not finding.serious:
                 self._reported.discard(code)
             elif code not in self._reported:

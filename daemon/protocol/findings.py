@@ -16,7 +16,7 @@ from selfstorm.frames import StreamInfo
 from selfstorm.metrics.finding import Finding, Level
 from selfstorm.metrics.metric import MetricDescription
 from selfstorm.metrics.metric_table import MetricTable
-from selfstorm.metrics.verdict import verdict
+from selfstorm.metrics.verdict import OF_THE_LIGHT, verdict
 
 SILENT_AFTER_S = 3.0  # a daemon sends its status twice a second
 RECENT_S = 60.0
@@ -37,7 +37,8 @@ GRADE_SENTENCES: dict[Grade, tuple[Level, str]] = {
     "preview": ("none", "A preview; the refined picture of the same window follows."),
 }
 CANNOT_KEEP_UP = "Choose a longer stride, a smaller region or a lower quality, or use a GPU."
-KEEP_FULL_QUALITY = "Choose a longer stride or a smaller region, or use a GPU."
+KEEP_FULL_QUALITY = "It returns by itself when there is time for it; a longer stride or a smaller region keeps it."
+CATCHING_UP = "Catching up: better quality returns by itself within about one window of frames."
 
 
 class Measured(Protocol):
@@ -155,7 +156,8 @@ def model(state: str) -> Finding:
 def quality(picture: Measured) -> Finding:
     """Compare how a picture was computed with what the settings ask for."""
     level, why = GRADE_SENTENCES[picture.grade]
-    hint = KEEP_FULL_QUALITY if level == "warning" else ""
+    remedy = CATCHING_UP if picture.effort.endswith("catching up") else KEEP_FULL_QUALITY
+    hint = remedy if level == "warning" else ""
     return Finding("Quality", picture.grade.upper(), level, why.replace("{}", picture.effort or picture.grade), hint)
 
 
@@ -186,7 +188,7 @@ def metric_findings(table: MetricTable[Any], picture: Measured) -> tuple[Finding
 def picture_verdict(picture: Measured) -> Finding | None:
     """Judge a picture in one word; None where nothing is claimed of it."""
     judged = None if picture.grade == "preview" else verdict(picture.metrics)
-    if judged is None or picture.grade == "full" or not judged.serious:
+    if judged is None or picture.grade == "full" or not judged.serious or judged.value in OF_THE_LIGHT:
         return judged
     hint = f"Quality was reduced to '{picture.effort}', which may explain it; judge a picture of full quality."
     return Finding(judged.name, judged.value, "warning", judged.why, hint)

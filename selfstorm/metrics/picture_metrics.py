@@ -41,6 +41,7 @@ class PictureEvidence:
         saturated_share: Share of the pixel values that are saturated.
         drift_nm: (y, x) of the sample against its first frames; None where it is not followed.
         typical: Localisation of the window; None where there is none.
+        far_correlation: Of changes far apart; None where noise hides it.
     """
 
     picture: Tensor
@@ -62,6 +63,7 @@ class PictureEvidence:
     saturated_share: float = 0.0
     drift_nm: tuple[float, float] | None = None
     typical: TypicalLocalization | None = None
+    far_correlation: float | None = None
 
 
 def misfit(evidence: PictureEvidence) -> float:
@@ -137,6 +139,11 @@ def psf_limit_nm(evidence: PictureEvidence) -> float | None:
 def blinking_nm(evidence: PictureEvidence) -> float | None:
     """Return the width of what blinks, where none of it is in focus."""
     return evidence.blinking_nm
+
+
+def far_correlation(evidence: PictureEvidence) -> float | None:
+    """Return how much pixels far apart change together."""
+    return evidence.far_correlation
 
 
 def motion_nm(evidence: PictureEvidence) -> float | None:

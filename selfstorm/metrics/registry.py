@@ -172,6 +172,16 @@ METRICS = MetricRegistry(
             measure=_PICTURE + "blinking_nm",
         ),
         Metric(
+            key="far_correlation",
+            label="Far correlation",
+            digits=2,
+            better="lower",
+            meaning="How much pixels farther apart than a PSF change together, against neighbours: 0 for emitters that "
+            "blink, 1 for a pattern that moves or flickers.",
+            indicator=False,
+            measure=_PICTURE + "far_correlation",
+        ),
+        Metric(
             key="motion_nm",
             label="Motion",
             unit="nm",

@@ -13,6 +13,10 @@ from selfstorm.metrics.finding import Finding, Level
 
 NAME = "Verdict"
 OUT_OF_FOCUS = "out of focus"
+NOT_BLINKING = "not blinking"
+OF_THE_LIGHT = (NOT_BLINKING, OUT_OF_FOCUS)  # verdicts that no quality of the picture explains
+MAX_FAR_CORRELATION = 0.35  # measured: blinking emitters up to .13, moving stripes .49 to .96
+MIN_PREDICTION_SE = 5.0
 GOOD_FIDELITY = 0.75
 BAD_FIDELITY = 0.35
 MAX_FALSE_SHARE = 0.4
@@ -26,14 +30,18 @@ def verdict(metrics: Mapping[str, float]) -> Finding | None:
     """Judge a picture by its metrics.
 
     Returns:
-        The finding; None for pictures in focus without localizations of their own, of which nothing is claimed.
+        The finding; None for pictures of what blinks in focus that have no localizations: nothing is claimed of them.
     """
+    if (far := metrics.get("far_correlation", 0.0)) > MAX_FAR_CORRELATION:
+        why = f"Pixels far apart change together ({far:.2f} of 1): a pattern that moves or flickers, not emitters."
+        hint = "Only labels that blink or fluctuate can be resolved; the stripes of a demo camera do not blink."
+        return Finding(NAME, NOT_BLINKING, "bad", why, hint)
     widest_nm = metrics.get("blinking_nm", metrics.get("psf_sigma_nm", 0.0))
     if widest_nm > (limit_nm := metrics.get("psf_limit_nm", math.inf)):
         why = f"What blinks is {widest_nm:.0f} nm wide (sigma), wider than light in focus ({limit_nm:.0f} nm)."
         return Finding(NAME, OUT_OF_FOCUS, "bad", why, "Focus, and check the pixel size.")
     if "emitters_per_frame" not in metrics:
-        return None
+        return _unconfirmed(metrics)
     if metrics["emitters_per_frame"] == 0:
         hint = "Check focus and filters, or raise the laser."
         return Finding(NAME, "empty", "warning", "No emitter stands out from the noise.", hint)
@@ -47,6 +55,15 @@ def verdict(metrics: Mapping[str, float]) -> Finding | None:
     if fidelity >= GOOD_FIDELITY:
         return Finding(NAME, "good", "good", f"Two halves of the frames agree; expected fidelity {fidelity:.2f} of 1.")
     return _cause(metrics, "bad" if fidelity < BAD_FIDELITY else "warning")
+
+
+def _unconfirmed(metrics: Mapping[str, float]) -> Finding | None:
+    """Judge a picture of what fluctuates by its halves of the frames."""
+    z = metrics.get("prediction_z", math.inf)
+    if z >= MIN_PREDICTION_SE:
+        return None
+    why = f"Two halves of the frames do not show the same blinking (z = {z:.0f}; {MIN_PREDICTION_SE:.0f} is needed)."
+    return Finding(NAME, "no blinking seen", "warning", why, "Check focus, filters and label, or record more frames.")
 
 
 def _cause(metrics: Mapping[str, float], level: Level) -> Finding:

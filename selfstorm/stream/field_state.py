@@ -92,6 +92,7 @@ class FieldState:
                 wait_windows=0,
                 start=psf,
                 focus=None,
+                far_correlation=None,
                 undetermined=FieldMoments(),
             ),
         )

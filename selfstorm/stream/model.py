@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
+from selfstorm.calibration.far_correlation import far_correlation
 from selfstorm.calibration.field_moments import FieldMoments
 from selfstorm.calibration.focus import assess_focus
 from selfstorm.calibration.psf_finetuning import FitReport
@@ -140,7 +141,8 @@ def learn_calibration(settings: Settings, first_window: Array) -> tuple[Calibrat
     focus = assess_focus(moments, settings.pixel_nm, settings.psf)
     lost = focus is not None and focus.lost
     psf = (unknown_psf(settings.psf, OUT_OF_FOCUS) if lost else find_psf(moments, settings.pixel_nm, settings.psf)).psf
-    learning = PsfLearning(moments, len(calm), settings.psf, holds_first_window=True, focus=focus)
+    far = far_correlation(photons[:, *mask.clear_part])
+    learning = PsfLearning(moments, len(calm), settings.psf, holds_first_window=True, focus=focus, far_correlation=far)
     # Frames are ingested in parts, and the first part may hold nothing but dark ones.
     light = LightLevels()
     if dark.any():

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
+from selfstorm.calibration.far_correlation import far_correlation
 from selfstorm.calibration.field_moments import FieldMoments
 from selfstorm.calibration.focus import Focus, assess_focus
 from selfstorm.calibration.psf_finetuning import TUNED, Budget, FitReport, finetune
@@ -35,6 +36,7 @@ class PsfLearning:
         waiting: (T, H, W) photons each, frames that are not in the moments yet: no picture waits for these.
         focus: what the newest frames that determine it show of the focus; None before any do.
         undetermined: moments of the frames since then.
+        far_correlation: of changes far apart in the newest frames that show it; None before any do.
     """
 
     moments: FieldMoments = field(default_factory=FieldMoments)
@@ -46,6 +48,7 @@ class PsfLearning:
     waiting: tuple[Tensor, ...] = ()
     focus: Focus | None = None
     undetermined: FieldMoments = field(default_factory=FieldMoments)
+    far_correlation: float | None = None
 
     @property
     def out_of_focus(self) -> bool:
@@ -75,10 +78,13 @@ class PsfLearning:
         """Return the same with all frames in the moments."""
         if not self.waiting:
             return self
-        moments, undetermined = copy(self.moments), copy(self.undetermined)
+        moments, undetermined, far = copy(self.moments), copy(self.undetermined), self.far_correlation
         for photons in self.waiting:
-            undetermined.join(moments.add(photons.cpu().numpy()))
-        return replace(self, moments=moments, undetermined=undetermined, waiting=())
+            frames = photons.cpu().numpy()
+            undetermined.join(moments.add(frames))
+            newest = far_correlation(frames)
+            far = far if newest is None else newest
+        return replace(self, moments=moments, undetermined=undetermined, waiting=(), far_correlation=far)
 
     def assessed(self, settings: Settings) -> PsfLearning:
         """Return the same with the focus of the newest frames.

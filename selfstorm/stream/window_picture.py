@@ -168,6 +168,7 @@ def draw_window(
         window.saturated_share,
         accumulation.drift_nm,
         typical_localization(parts.found, repeated=level.measure_quality),
+        model.state.psf_learning.far_correlation,
     )
     metrics = METRICS.measure("picture", evidence, costly=level.measure_quality)
     if level.measure_quality:

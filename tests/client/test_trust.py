@@ -11,10 +11,11 @@ from client.trust.freshness import past_text, stale_reason
 from client.trust.indicators import indicators, note, sentence
 from client.trust.sentences import empty_text
 from daemon.protocol.codec import Received
-from daemon.protocol.findings import RECENT_S
+from daemon.protocol.findings import RECENT_S, metric_findings
 from daemon.protocol.messages import FrameCounts, MetricDescriptions, WindowCounts
 from selfstorm.frames import StreamInfo
 from selfstorm.metrics.metric import MetricDescription
+from selfstorm.metrics.registry import METRICS
 
 ENDPOINT = "tcp://127.0.0.1:5711"
 CLEAN = {
@@ -122,6 +123,10 @@ def test_latency_is_that_of_the_picture_shown(latency_ms, level):
     assert lamp(state, "Latency").level == level
     back = replace(state, playhead=seek(state.playhead, state.history, 0))
     assert lamp(back, "Latency").value == "100 ms"
+    for kind in ("sr.preview", "raw.mean"):
+        one = header(kind, 2, metrics={"latency_ms": 40.0}, grade="preview")
+        state = reduce_message(state, Received(kind, one, pixels(one.shape)), 0.0)
+    assert lamp(state, "Latency").value == "40 ms"  # not of the refined picture before it
 
 
 @pytest.mark.parametrize(("name", "count"), [("Missing", "missing"), ("Rejected", "rejected")])
@@ -320,6 +325,8 @@ def test_a_preview_is_no_reason_for_caution():
     assert lamp(state, "Quality").value == "PREVIEW"
     assert not [one for one in indicators(state, 0.0) if one.serious]
     assert lamp(state, "Latency").value == "40 ms"
+    judged = metric_findings(METRICS, one)  # what the terminal and `status` print
+    assert {one.name: one.level for one in judged} == {"Misfit": "none", "Latency": "good"}
 
 
 def test_an_ended_run_is_ended_and_not_disconnected():
@@ -359,6 +366,21 @@ def test_a_picture_without_a_verdict_says_what_brings_one(other, remedy):
     state = with_picture(seen(said()), **other)
     assert remedy in lamp(state, "Verdict").explanation
     assert "lower quality" not in lamp(state, "Quality").explanation
+
+
+def test_a_reduced_picture_says_when_full_quality_returns():
+    slow = with_picture(seen(said()), grade="reduced", effort="density")
+    assert "returns by itself when there is time" in lamp(slow, "Quality").hint
+    soon = with_picture(seen(said()), grade="reduced", effort="density, catching up")
+    assert "within about one window" in lamp(soon, "Quality").hint
+
+
+def test_a_pattern_is_not_blinking_at_every_level_of_quality():
+    state = with_picture(seen(said()), metrics={"far_correlation": 0.9}, grade="quick", effort="quick density")
+    one = lamp(state, "Verdict")
+    assert (one.value, one.level) == ("not blinking", "bad")
+    assert "quality" not in one.explanation.lower()
+    assert "labels that blink" in verdict(state)[1]
 
 
 def test_looking_back_the_window_is_that_in_view():

@@ -171,11 +171,12 @@ def test_a_pixel_size_whose_psf_no_light_has_is_doubted_once(health):
 
 def test_saturation_and_a_lost_focus_are_reported_when_they_begin(health):
     check, good = LightCheck(health), {"saturated": 0.0, "emitters_per_frame": 3.0, "psf_limit_nm": 200.0}
-    for changes in ({"saturated": 0.03}, {"saturated": 0.04}, {}, {"blinking_nm": 350.0}, {"saturated": 0.001}):
+    light = {"saturated": 0.03}, {"saturated": 0.04}, {}, {"blinking_nm": 350.0}, {"saturated": 0.001}
+    for changes in (*light, {"far_correlation": 0.9}):
         result = SimpleNamespace(metrics=good | changes)
         check.result(SimpleNamespace(made=SimpleNamespace(result=result)))
     reported = events(health)
-    assert [code for code, _ in reported] == ["saturated", "out_of_focus", "saturated"]
+    assert [code for code, _ in reported] == ["saturated", "out_of_focus", "saturated", "not_blinking"]
     assert all(part in reported[0][1] for part in ("3.00 % of the pixel values", "Lower the laser power"))
     assert "350 nm wide" in reported[1][1]
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from streams import learned, reconstruct
 
+from selfstorm.calibration.far_correlation import far_correlation
 from selfstorm.compute.device import prepare_device
 from selfstorm.localizations import Localizations
 from selfstorm.metrics.frc import crossing_period_nm
@@ -200,6 +201,26 @@ def test_frames_alike_but_for_their_noise_have_few_false_localisations():
     assert reconstruct(learned(SETTINGS, raw, CPU), raw).metrics["false_share"] < 0.1
 
 
+def moving_stripes(frames, side_px=40):
+    y, x, time = np.arange(side_px)[:, None], np.arange(side_px), np.arange(frames)[:, None, None]
+    return np.random.default_rng(3).poisson(100 + 80 * np.sin(0.3 * y + 0.6 * x + 0.8 * time)).astype(np.uint16)
+
+
+def test_a_pattern_that_moves_is_not_blinking_and_emitters_are():
+    assert far_correlation(moving_stripes(40)) > 0.6
+    assert far_correlation(movie(40, density=3.0)) < 0.1
+    assert far_correlation(np.random.default_rng(3).normal(size=(40, 40, 40))) is None
+    assert far_correlation(moving_stripes(6)) is None
+
+
+def test_the_picture_of_a_pattern_says_that_nothing_blinks_at_every_level():
+    raw = moving_stripes(24, 24)
+    metrics = reconstruct(learned(replace(SETTINGS, estimate="density"), raw, CPU), raw).metrics
+    finding = verdict(metrics)
+    assert (finding.value, finding.level) == ("not blinking", "bad")
+    assert "demo camera" in finding.hint
+
+
 @pytest.mark.parametrize(
     ("changes", "word", "level"),
     [
@@ -207,6 +228,8 @@ def test_frames_alike_but_for_their_noise_have_few_false_localisations():
         ({"emitters_per_frame": 0.0}, "empty", "warning"),
         ({"psf_sigma_nm": 350.0, "psf_limit_nm": 200.0}, "out of focus", "bad"),
         ({"blinking_nm": 350.0, "psf_limit_nm": 200.0, "emitters_per_frame": 0.0}, "out of focus", "bad"),
+        ({"far_correlation": 0.9}, "not blinking", "bad"),
+        ({"far_correlation": 0.1}, "good", "good"),
         ({"false_share": 0.6}, "unreliable", "bad"),
         ({"fidelity": 0.6}, "too few blinks", "warning"),
         ({"fidelity": 0.2}, "too few blinks", "bad"),
@@ -229,8 +252,9 @@ def test_no_shorter_window_is_asked_for_where_the_picture_follows_the_motion():
     assert "shorter window" not in followed.hint
 
 
-def test_a_picture_without_localisations_has_no_verdict():
-    assert verdict({"misfit": 0.01}) is None
+def test_a_picture_without_localisations_has_no_verdict_unless_nothing_blinks():
+    assert verdict({"misfit": 0.01, "prediction_z": 40.0, "far_correlation": 0.02}) is None
+    assert verdict({"prediction_z": 2.0}).value == "no blinking seen"
     unknown = verdict({"emitters_per_frame": 3.0})
     assert unknown.value == "unknown"
     assert "more frames" in unknown.hint

@@ -133,6 +133,7 @@ def _picture(
         moving_share=0.0 if at_now else 1.0,
         psf_limit_nm=widest_in_focus_nm(settings.pixel_nm, settings.psf),
         saturated_share=window.saturated_share,
+        far_correlation=model.state.psf_learning.far_correlation,
     )
     metrics = METRICS.measure("picture", evidence, costly=level.measure_quality)
     callbacks.mark("quality")

@@ -1,4 +1,4 @@
-"""Events of light that cannot be used: saturated, out of focus, not blinking."""
+"""Events of unusable light: saturated, out of focus, not blinking."""
 
 from __future__ import annotations
 

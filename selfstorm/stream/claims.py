@@ -20,12 +20,11 @@ from selfstorm.metrics.claim_evidence import ClaimEvidence, DecoyCount
 from selfstorm.metrics.split_halves import HalvesFound, drift_nm, fidelity, structure_resolution_nm, trust_map
 from selfstorm.physics.operators import Grid
 from selfstorm.stream.claim_schedule import ClaimSchedule
-from selfstorm.stream.covariance_history import CovarianceHistory
 from selfstorm.stream.decoys import count_decoys, decoy_frames, renumbered
 from selfstorm.stream.model import SequenceModel
 from selfstorm.stream.per_frame import Illumination
 from selfstorm.stream.processing_level import Quality
-from selfstorm.stream.split_halves import MIN_BACKGROUND, Part, localize_halves, part_of_model
+from selfstorm.stream.split_halves import Part, localize_halves, part_of_model
 from selfstorm.stream.window import WindowFrames
 
 MAX_PART_PX = 64  # along a side: a larger part says the same of most fields
@@ -54,9 +53,7 @@ class ClaimedWindow:
     iterations: int
 
 
-def check_claims(
-    model: SequenceModel, history: CovarianceHistory, window: ClaimedWindow, quality: Quality
-) -> ClaimSchedule:
+def check_claims(model: SequenceModel, window: ClaimedWindow, quality: Quality) -> ClaimSchedule:
     """Gather evidence on a window, and choose when the next is due.
 
     Without memory for it, the evidence in use is kept.
@@ -65,7 +62,7 @@ def check_claims(
     try:
         smaller = part_of_model(model, part)
         step = _frame_step(window.found, part, model.grid)
-        halves = localize_halves(model, smaller, window.frames, history, window.iterations, quality, part, step)
+        halves = localize_halves(model, smaller, window.frames, window.iterations, quality, part, step)
         decoys = _decoys(model, smaller, window, quality, part)
     except Exception as error:
         if not out_of_memory(error):
@@ -143,8 +140,7 @@ def _decoys(
     rows, columns = part
     emitters = _padded_part(window.emitters, grid, smaller.grid, part)
     smooth = window.background + model.operators.out_of_focus.evaluate(frames.smooth[which])
-    background = smooth[:, rows, columns].clamp(min=MIN_BACKGROUND) * frames.gains[which]
-    light = Illumination(emitters, background, frames.gains[which])
+    light = Illumination.at(frames.gains[which], emitters, smooth[:, rows, columns])
     found = _within(renumbered(window.found, frames.numbers[chosen]), part, grid.pixel_nm)
     return count_decoys(smaller, y[which][:, rows, columns], light, found, quality)
 

@@ -52,18 +52,18 @@ def shows_motion(history: CovarianceHistory) -> bool:
 
 
 def parts_at_newest_frame(
-    model: SequenceModel, history: CovarianceHistory, window: WindowFrames, blocks: FrameBuffer, parts: DrawnParts
+    model: SequenceModel, window: WindowFrames, blocks: FrameBuffer, parts: DrawnParts
 ) -> DrawnParts:
     """Move localisations, maps and frames to the newest frame's time.
 
     Args:
-        model: model with the localisations of the window in its state.
-        history: covariances of the frames so far, whose velocities maps without localisations are moved by.
+        model: model with the localisations of the window in its state, and its history planned: maps without
+            localisations are moved by the velocities of the plan.
         window: frames of the window.
         blocks: the same frames with their emitters.
         parts: what would be drawn as it lay; its density is that of the newest block.
     """
-    grid, now = model.grid, int(window.numbers[-1])
+    grid, history, now = model.grid, model.state.history, int(window.numbers[-1])
     field_nm = grid.height * grid.pixel_nm, grid.width * grid.pixel_nm
     if parts.found is None:
         return _by_plan(history, window, blocks, parts, grid)

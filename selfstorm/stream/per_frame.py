@@ -27,6 +27,7 @@ from selfstorm.stream.model import SequenceModel
 from selfstorm.stream.processing_level import Estimate, Quality
 
 MIN_PHOTONS = 1e-3
+MIN_BACKGROUND = 1e-2  # photons
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,17 @@ class Illumination:
     emitters: Tensor
     background: Tensor
     gains: Tensor
+
+    @classmethod
+    def at(cls, gains: Tensor, emitters: Tensor, background: Tensor) -> Illumination:
+        """Make the light of frames of other brightness.
+
+        Args:
+            gains: (T, 1, 1) brightness of each frame.
+            emitters: (rows, columns) photons in a mean frame.
+            background: (T, H, W) photons at the brightness of a mean frame.
+        """
+        return cls(emitters, background.clamp(min=MIN_BACKGROUND) * gains, gains)
 
 
 @dataclass(frozen=True)

@@ -16,20 +16,18 @@ from selfstorm.reconstruction import Reconstruction
 from selfstorm.stages.covariances import WindowStatistics, statistics_of
 from selfstorm.stages.density import PREVIEW_ITERATIONS, QUICK_ITERATIONS, cold_iterations, density, warmed
 from selfstorm.stages.held_out import MAX_HELD_OUT_PX
-from selfstorm.stream.covariance_history import CovarianceHistory, Selection
+from selfstorm.stream.covariance_history import Selection
 from selfstorm.stream.density_choice import choice_of, selection_of
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.iteration_choice import IterationChoice
 from selfstorm.stream.memory_plan import MAX_TUNING_FRAMES
 from selfstorm.stream.model import SequenceModel, update_psf
 from selfstorm.stream.newest_frame import shows_motion
-from selfstorm.stream.per_frame import (
-    NO_CALLBACKS,
-    ProgressCallbacks,
-)
+from selfstorm.stream.per_frame import NO_CALLBACKS, ProgressCallbacks
 from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.window import WindowFrames
-from selfstorm.stream.window_picture import WindowDensity, draw_window
+from selfstorm.stream.window_light import WindowDensity
+from selfstorm.stream.window_picture import draw_window
 
 Preview = Callable[[Reconstruction], None]
 
@@ -69,35 +67,34 @@ def reconstruct_window(
         # of a known scene a preview waits for nothing that it can do without
         known_scene = model.state.density is not None and model.state.history.plan is not None
         if preview is not None and known_scene:
-            _show_preview(model, window, model.state.history, span, level, callbacks, preview)
+            _show_preview(model, window, span, level, callbacks, preview)
         fit = None
         model = model.with_state(psf_learning=model.state.psf_learning.assessed(model.settings))
         if level.optics:
             model, fit = update_psf(model, window.newest(MAX_TUNING_FRAMES))
         callbacks.mark("optics")
-        history = model.state.history if level.quick else model.state.history.planned()
+        if not level.quick:
+            model = model.with_state(history=model.state.history.planned())
         callbacks.mark("memory")
-        covariance, graphs = model.operators.covariance, model.operators.graphs
-        selection, statistics = _selected(model, history, window, span.stride, level)
+        selection, statistics = _selected(model, window, span.stride, level)
         if not level.quick:
             model = model.with_state(iteration_choice=_choice(model, selection, statistics))
             callbacks.mark("held out")
         if preview is not None and not known_scene:
-            _show_preview(model, window, history, span, level, callbacks, preview)
+            _show_preview(model, window, span, level, callbacks, preview)
         iterations, empty = _iterations(model, window, statistics)
         if level.quick:
             iterations = min(QUICK_ITERATIONS, iterations)
-        m = density(covariance, statistics, iterations, None, graphs)
+        m = density(model.operators.covariance, statistics, iterations, None, model.operators.graphs)
         callbacks.mark("density")
-        known = WindowDensity(m, iterations, history, selection, span.stride, empty)
+        known = WindowDensity(m, iterations, selection, span.stride, empty)
         model, result = draw_window(model, window, known, level, callbacks)
-    return model.with_state(density=m, history=history), replace(result, fit=fit)
+    return model.with_state(density=m), replace(result, fit=fit)
 
 
 def _show_preview(
     model: SequenceModel,
     window: WindowFrames,
-    history: CovarianceHistory,
     span: WindowSpan,
     level: ProcessingLevel,
     callbacks: ProgressCallbacks,
@@ -106,29 +103,29 @@ def _show_preview(
     """Show a first picture, made of the density after few iterations.
 
     Args:
-        model: model of the field, with the PSF and the number of iterations to use.
+        model: model of the field, with the PSF, the averaging plan and the number of iterations to use.
         window: frames of the window.
-        history: covariances of the frames so far, with the averaging plan to use.
         span: position of the window in its stream.
         level: of the refined picture.
         callbacks: callbacks of progress.
         preview: called with the picture.
     """
-    selection, statistics = _selected(model, history, window, span.stride, level)
+    selection, statistics = _selected(model, window, span.stride, level)
     iterations, empty = _iterations(model, window, statistics)
     few = min(PREVIEW_ITERATIONS, iterations)
     # Added to those of the density before, they would be too many where few are confirmed.
     start = warmed(model.state.density) if iterations > 2 * PREVIEW_ITERATIONS else None
     m = density(model.operators.covariance, statistics, few, start, model.operators.graphs)
-    known = WindowDensity(m, few, history, selection, span.stride, empty)
+    known = WindowDensity(m, few, selection, span.stride, empty)
     preview(draw_window(model, window, known, level.preview, callbacks)[1])
     callbacks.mark("preview")
 
 
 def _selected(
-    model: SequenceModel, history: CovarianceHistory, window: WindowFrames, stride: int, level: ProcessingLevel
+    model: SequenceModel, window: WindowFrames, stride: int, level: ProcessingLevel
 ) -> tuple[Selection, WindowStatistics]:
     """Select the covariances of stage A; return them and their statistics."""
+    history = model.state.history
     at_newest = model.settings.motion == "corrected" and shows_motion(history)
     selection = selection_of(history, window.numbers, stride, level, at_newest=at_newest)
     return selection, statistics_of(selection.sums(), window.mean)

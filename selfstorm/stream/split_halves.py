@@ -32,7 +32,6 @@ from selfstorm.stream.processing_level import Quality
 from selfstorm.stream.window import WindowFrames
 
 MIN_HALF_FRAMES = 8
-MIN_BACKGROUND = 1e-2  # photons
 ON_TIMES_BETWEEN = 1.5  # left out between the halves: emitters would shine in both
 MAX_GAP_SHARE = 1 / 8  # of the window
 MAX_WHOLE_OVER_HALF = 8.0  # more is too far to conclude: a claim is then coarser than the truth
@@ -63,7 +62,6 @@ def localize_halves(
     model: SequenceModel,
     smaller: SequenceModel,
     window: WindowFrames,
-    history: CovarianceHistory,
     iterations: int,
     quality: Quality,
     part: Part,
@@ -75,10 +73,9 @@ def localize_halves(
     show the same blinks.
 
     Args:
-        model: Model of the field.
+        model: Model of the field, its history planned.
         smaller: Model of the part (`part_of_model`).
         window: Frames of the window.
-        history: Covariances of the frames so far.
         iterations: Iterations of the density.
         quality: Of the localisations.
         part: Rows and columns of the field to look at.
@@ -95,8 +92,8 @@ def localize_halves(
     halves = [_half(model, window, y, which, part) for which in dealt]
     step = max(min(step, min(map(len, dealt)) // MIN_HALF_FRAMES), 1)
     height, width = (s.stop - s.start for s in part)
-    older = _older_blocks(history, window)
-    found = []
+    history = model.state.history
+    older, found = _older_blocks(history, window), []
     for side, half in enumerate(halves):
         sums = half.sums
         if blocks := older[side::2]:
@@ -191,7 +188,5 @@ def _localized(
     brightness, background = fit_background(mean, imaged, len(half.y), operators.surfaces)
     steady = static_emitters(operators.imaging, mean, brightness * imaged + background, len(half.y), grid.scale)
     chosen = slice(step // 2, None, step)
-    gains = half.gains[chosen]
-    smooth = (background + half.smooth[chosen]).clamp(min=MIN_BACKGROUND)
-    light = Illumination(brightness * m + steady, smooth * gains, gains)
+    light = Illumination.at(half.gains[chosen], brightness * m + steady, background + half.smooth[chosen])
     return localize_frames(model, half.numbers[chosen], half.y[chosen], light, quality)

@@ -11,24 +11,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from selfstorm.calibration.focus import widest_in_focus_nm
 from selfstorm.frames import Array
-from selfstorm.metrics.picture_metrics import PictureEvidence
-from selfstorm.metrics.registry import METRICS
 from selfstorm.metrics.self_consistency import assess_imaged, shows_structure
 from selfstorm.physics.background import fit_background
 from selfstorm.physics.operators import PAD_PX, Grid
-from selfstorm.reconstruction import Reconstruction, State
+from selfstorm.reconstruction import Reconstruction
 from selfstorm.stages.covariances import statistics_of
 from selfstorm.stages.density import QUICK_ITERATIONS, cold_iterations
 from selfstorm.stages.static_emitters import SIGNIFICANT_Z
-from selfstorm.stream.covariance_history import CovarianceHistory
 from selfstorm.stream.density_choice import choice_of, selection_of
 from selfstorm.stream.frame_store import FrameBuffer, WindowSpan, needs_emitters, numbers_of, since, with_slices
 from selfstorm.stream.motion import displaced_map
 from selfstorm.stream.newest_frame import AS_IT_LAY, shows_motion
 from selfstorm.stream.per_frame import ProgressCallbacks
-from selfstorm.stream.picture_notes import notes_on
+from selfstorm.stream.picture_record import Provenance, evidence_on, finite_picture, record
 from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.tiled.sequence import TiledSequence
 from selfstorm.stream.window import WindowFrames, check_enough
@@ -92,7 +88,7 @@ def _picture(
     first: bool,
 ) -> tuple[TiledSequence, Reconstruction]:
     """Make the picture of the density on the board and of the window's frames."""
-    seen, field, settings, mask = model.seen, model.field, model.settings, model.calibration.mask
+    seen, field, settings = model.seen, model.field, model.settings
     if seen is None:
         raise ValueError("no density")
     history, follows = model.state.history, settings.motion == "corrected"
@@ -113,50 +109,16 @@ def _picture(
         at_now = velocity is not None and not empty
         picture, expected = _mean_of(blocks, model.grid, velocity, empty=empty)
         imaged = expected - background
-    psf = model.calibration.psf
-    picture = mask.blank(picture, settings.scale)
-    if not np.isfinite(picture).all():
-        raise FloatingPointError("the reconstruction of this window is not finite")
+    picture = finite_picture(model, picture)
     consistency = assess_imaged(imaged, window.seen, background) if level.measure_quality else None
-    evidence = PictureEvidence(
-        torch.as_tensor(picture),
-        window.mean,
-        expected,
-        background,
-        len(window),
-        model.grid,
-        consistency=consistency,
-        iterations=iterations,
-        held_out=model.state.iteration_choice.verdict,
-        psf_sigma_nm=psf.equivalent_sigma_nm,
-        motion_nm=history.motion_nm(window.first, len(window), settings.pixel_nm),
-        moving_share=0.0 if at_now else 1.0,
-        psf_limit_nm=widest_in_focus_nm(settings.pixel_nm, settings.psf),
-        saturated_share=window.saturated_share,
-        far_correlation=model.state.psf_learning.far_correlation,
-    )
-    metrics = METRICS.measure("picture", evidence, costly=level.measure_quality)
+    explained = window.mean, expected, background
+    shown = torch.as_tensor(picture)
+    evidence = evidence_on(model, window, shown, explained, consistency, iterations, 0.0 if at_now else 1.0)
+    motion = f"moved to frame {int(window.numbers[-1])}" if at_now else AS_IT_LAY
+    made = Provenance(not first, iterations, looked_at, motion, empty, field.notes())
+    result = record(model, window, level, picture, evidence, made)
     callbacks.mark("quality")
-    notes = notes_on(model.calibration, model.state, iterations, empty=empty)
-    notes += METRICS.cautions(metrics, level.estimate, "" if level.name == "full" else level.name)
-    return model, Reconstruction(
-        picture=picture,
-        raw_mean=window.raw_mean,
-        scale=settings.scale,
-        estimate=level.estimate,
-        frames=len(window),
-        looked_at=looked_at,
-        state=_state(history, first),
-        iterations=iterations,
-        optics=str(psf),
-        camera=str(model.calibration.camera),
-        notes=notes + window.notes + history.notes(window.first, settings.pixel_nm) + field.notes(),
-        memory=history.describe(int(window.numbers[0])),
-        motion=f"moved to frame {int(window.numbers[-1])}" if at_now else AS_IT_LAY,
-        psf=psf,
-        metrics=metrics,
-        error_map=None if consistency is None else mask.blank(consistency.error_map),
-    )
+    return model, result
 
 
 def _with_emitters(
@@ -222,9 +184,3 @@ def _mean_of(blocks: FrameBuffer, grid: Grid, velocity: Tensor | None, *, empty:
 def _scaled(picture: Array, brightness: float) -> Array:
     picture *= np.float32(brightness)
     return picture
-
-
-def _state(history: CovarianceHistory, first: bool) -> State:
-    if not first:
-        return "warm"
-    return "cold" if history.since < 0 else "scene changed"

@@ -24,11 +24,9 @@ from selfstorm.stages.density import ahead, ratio
 from selfstorm.stages.emitters import EMITTER_SETTINGS, emitter_maps
 from selfstorm.stages.out_of_focus import FAR_LAGS, KNOT_SPACING_PX
 from selfstorm.stages.saturation import restore_saturated
-from selfstorm.stream.per_frame import MIN_PHOTONS
+from selfstorm.stream.per_frame import MIN_BACKGROUND, MIN_PHOTONS
 from selfstorm.stream.tiled.board import Board
 from selfstorm.stream.tiled.plan import Tile
-
-MIN_BACKGROUND = 1e-2  # photons
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ NAME = "Verdict"
 OUT_OF_FOCUS = "out of focus"
 NOT_BLINKING = "not blinking"
 OF_THE_LIGHT = (NOT_BLINKING, OUT_OF_FOCUS)  # verdicts that no quality of the picture explains
-MAX_FAR_CORRELATION = 0.35  # measured: blinking emitters up to .13, moving stripes .49 to .96
+MAX_FAR_CORRELATION = 0.35  # measured: blinking emitters up to .16 (out of focus .23), moving stripes .49 to .96
 MIN_PREDICTION_SE = 5.0
 GOOD_FIDELITY = 0.75
 BAD_FIDELITY = 0.35
@@ -33,7 +33,7 @@ def verdict(metrics: Mapping[str, float]) -> Finding | None:
         The finding; None for pictures of what blinks in focus that have no localizations: nothing is claimed of them.
     """
     if (far := metrics.get("far_correlation", 0.0)) > MAX_FAR_CORRELATION:
-        why = f"Pixels far apart change together ({far:.2f} of 1): a pattern that moves or flickers, not emitters."
+        why = f"Not blinking: pixels far apart change together ({far:.2f} of 1): a pattern moves or flickers."
         hint = "Only labels that blink or fluctuate can be resolved; the stripes of a demo camera do not blink."
         return Finding(NAME, NOT_BLINKING, "bad", why, hint)
     widest_nm = metrics.get("blinking_nm", metrics.get("psf_sigma_nm", 0.0))

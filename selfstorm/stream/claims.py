@@ -22,8 +22,8 @@ from selfstorm.physics.operators import Grid
 from selfstorm.stream.claim_schedule import ClaimSchedule
 from selfstorm.stream.decoys import count_decoys, decoy_frames, renumbered
 from selfstorm.stream.model import SequenceModel
-from selfstorm.stream.per_frame import Illumination
 from selfstorm.stream.processing_level import Quality
+from selfstorm.stream.searched_frames import Illumination
 from selfstorm.stream.split_halves import Part, localize_halves, part_of_model
 from selfstorm.stream.window import WindowFrames
 

@@ -30,8 +30,9 @@ from selfstorm.psf.patch_layout import PatchLayout
 from selfstorm.psf.profiles import profiles
 from selfstorm.psf.rendering import Windows
 from selfstorm.stream.model import SequenceModel
-from selfstorm.stream.per_frame import Illumination, localize_frames
+from selfstorm.stream.per_frame import localize_frames
 from selfstorm.stream.processing_level import Quality
+from selfstorm.stream.searched_frames import Illumination
 
 MIN_DECOY_FRAMES, MAX_DECOY_FRAMES = 4, 16
 DECOY_LOCALIZATIONS = 400  # enough to count what is false

@@ -9,8 +9,9 @@ from torch import Tensor
 from selfstorm.stages.static_emitters import static_emitters
 from selfstorm.stream.frame_store import FrameBuffer, with_slices
 from selfstorm.stream.model import SequenceModel
-from selfstorm.stream.per_frame import Illumination, ProgressCallbacks, block_without_emitters, localize_block
+from selfstorm.stream.per_frame import ProgressCallbacks, block_without_emitters, localize_block
 from selfstorm.stream.processing_level import Estimate, ProcessingLevel
+from selfstorm.stream.searched_frames import Illumination
 from selfstorm.stream.window import WindowFrames
 from selfstorm.stream.window_light import WindowDensity, WindowLight
 

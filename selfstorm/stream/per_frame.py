@@ -14,46 +14,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from selfstorm.compute.batching import frames_together, free_bytes, retry_on_oom
+from selfstorm.compute.batching import free_bytes, retry_on_oom
 from selfstorm.frames import Array
 from selfstorm.localizations import Localizations, joined
 from selfstorm.psf.emitters import Emitters
-from selfstorm.stages.candidates import candidates
-from selfstorm.stages.emitters import EMITTER_SETTINGS, emitter_maps
-from selfstorm.stages.localization import LOCALIZATION_SETTINGS, localize
 from selfstorm.stream.frame_store import FrameBlock, needs_emitters
 from selfstorm.stream.memory_plan import plan
 from selfstorm.stream.model import SequenceModel
 from selfstorm.stream.processing_level import Estimate, Quality
-
-MIN_PHOTONS = 1e-3
-MIN_BACKGROUND = 1e-2  # photons
-
-
-@dataclass(frozen=True)
-class Illumination:
-    """Light that the emitters of some frames are found in.
-
-    Attributes:
-        emitters: (rows, columns) > 0, photons that a cell of the padded grid emits in a mean frame.
-        background: (T, H, W) photons.
-        gains: (T, 1, 1) brightness of each frame.
-    """
-
-    emitters: Tensor
-    background: Tensor
-    gains: Tensor
-
-    @classmethod
-    def at(cls, gains: Tensor, emitters: Tensor, background: Tensor) -> Illumination:
-        """Make the light of frames of other brightness.
-
-        Args:
-            gains: (T, 1, 1) brightness of each frame.
-            emitters: (rows, columns) photons in a mean frame.
-            background: (T, H, W) photons at the brightness of a mean frame.
-        """
-        return cls(emitters, background.clamp(min=MIN_BACKGROUND) * gains, gains)
+from selfstorm.stream.searched_frames import Illumination, SearchedFrames
 
 
 @dataclass(frozen=True)
@@ -97,69 +66,28 @@ def localize_block(
     if not needs_emitters(block, localizing, prior_frames):
         callbacks.advance(len(block))
         return block
-    grid, operators, compute = model.grid, model.operators, model.compute
-    imaging, psf = operators.imaging, model.calibration.psf
-    prior = light.emitters / grid.crop(light.emitters).mean().clamp(min=1e-12)
-    y, start = block.y.clamp(min=0) + MIN_PHOTONS, light.emitters.mean() * light.gains
-    seen, background, variance = y, light.background, model.calibration.read_variance(y)
-    if variance is not None:
-        y = block.y
-        seen, background = (y + variance).clamp(min=0) + MIN_PHOTONS, light.background + variance
-        variance = model.calibration.read_variance(y, of_fits=True)
+    frames, compute, operators = SearchedFrames.of(model, block, light, quality), model.compute, model.operators
     free = free_bytes(compute.device)
-    compute.planned = plan(imaging, operators.covariance, len(y), compute.limits, free).limits
-
-    def network(y: Tensor, prior: Tensor, start: Tensor, background: Tensor) -> Tensor:
-        return emitter_maps(imaging, y, prior, start, background, EMITTER_SETTINGS[quality])
-
-    def maps_from(begin: int) -> tuple[int, Tensor, Emitters | None]:
-        """Compute the maps of a batch from frame `begin` on.
-
-        Returns:
-            The end of the batch, the sum of its maps, and the candidates for emitters.
-        """
-        part = slice(begin, begin + frames_together(prior.numel(), compute.planned.map_bytes))
-        maps = operators.graphs.run(("emitters", quality), network, seen[part], prior, start[part], background[part])
-        return begin + len(maps), maps.sum(0), candidates(maps, grid) if localizing else None
-
-    def fitted_from(begin: int, waiting: Emitters, start: int) -> tuple[int, Localizations]:
-        """Localise the emitters of one group of frames from frame `begin` on.
-
-        Args:
-            begin: first frame of the group.
-            waiting: candidates, their frames counted from `start`.
-            start: number of their first frame.
-
-        Returns:
-            The end of the group, and its localisations.
-        """
-        stop = group_end(waiting.frame, begin - start, end - start, compute.max_group) + start
-        chosen = waiting.where((waiting.frame >= begin - start) & (waiting.frame < stop - start))
-        if begin > start:
-            chosen = chosen._replace(frame=chosen.frame - (begin - start))
-        group = slice(begin, stop)
-        settings = LOCALIZATION_SETTINGS[quality]
-        fit = localize(y[group], chosen, light.background[group], prior, psf, grid, settings, variance)
-        return stop, _numbered(fit, block.numbers[group])
+    compute.planned = plan(operators.imaging, operators.covariance, len(block), compute.limits, free).limits
 
     def halve(error: Exception) -> bool:
         return compute.halve_limits()
 
-    total, first, end = torch.zeros_like(prior), 0, 0
+    total, first, end = torch.zeros_like(frames.prior), 0, 0
     found: list[Localizations] = []
     waiting: list[Emitters] = []
-    while end < len(y):
+    while end < len(block):
         begin = end
-        end, batch_total, emitters = retry_on_oom(partial(maps_from, begin), halve)
+        end, batch_total, emitters = retry_on_oom(partial(frames.maps_from, begin, localizing=localizing), halve)
         total += batch_total
         if emitters is not None:
             callbacks.mark("emitters")
             waiting.append(emitters._replace(frame=emitters.frame + (begin - first)))
-            if sum(len(some.frame) for some in waiting) < compute.planned.emitters and end < len(y):
+            if sum(len(some.frame) for some in waiting) < compute.planned.emitters and end < len(block):
                 continue
             together, done = Emitters(*(torch.cat(values) for values in zip(*waiting, strict=True))), first
             while done < end:
-                done, fit = retry_on_oom(partial(fitted_from, done, together, first), halve)
+                done, fit = retry_on_oom(partial(frames.fitted_from, done, end, together, first), halve)
                 found.append(fit)
             waiting = []
         callbacks.mark("localisations" if localizing else "emitters")
@@ -172,21 +100,6 @@ def localize_block(
         found=joined(found) if found else None,
         prior_frames=prior_frames,
     )
-
-
-def group_end(frame: Tensor, begin: int, end: int, max_emitters: int | None) -> int:
-    """Return the end of a group of frames that hold at most so many emitters.
-
-    Args:
-        frame: (E,) frame of each emitter.
-        begin: first frame of the group, which is in it however many emitters it holds.
-        end: end of the last group.
-        max_emitters: limit; None for all frames in one group.
-    """
-    if max_emitters is None:
-        return end
-    held = torch.bincount(frame, minlength=end)[begin:end].cumsum(0)
-    return begin + max(1, int((held <= max_emitters).sum()))
 
 
 def localize_frames(
@@ -228,11 +141,6 @@ def block_without_emitters(
         found=found,
         prior_frames=model.state.history.frames,
     )
-
-
-def _numbered(found: Localizations, numbers: Array) -> Localizations:
-    """Return localisations with the stream's numbers for their frames."""
-    return replace(found, frame=torch.as_tensor(numbers, device=found.frame.device)[found.frame])
 
 
 def localizations_of(blocks: Iterable[FrameBlock]) -> Localizations | None:

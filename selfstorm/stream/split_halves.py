@@ -27,8 +27,9 @@ from selfstorm.stream.covariance_history import CovarianceHistory, fingerprints_
 from selfstorm.stream.instrument import FieldOperators
 from selfstorm.stream.model import SequenceModel
 from selfstorm.stream.motion import Block, align_and_sum
-from selfstorm.stream.per_frame import Illumination, localize_frames
+from selfstorm.stream.per_frame import localize_frames
 from selfstorm.stream.processing_level import Quality
+from selfstorm.stream.searched_frames import Illumination
 from selfstorm.stream.window import WindowFrames
 
 MIN_HALF_FRAMES = 8

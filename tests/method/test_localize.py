@@ -29,7 +29,8 @@ from selfstorm.stages.emitters import EMITTER_SETTINGS, emitter_maps
 from selfstorm.stages.localization import LocalizationSettings, localize
 from selfstorm.stages.rendering import fuse, render
 from selfstorm.stream.frame_store import FrameBlock
-from selfstorm.stream.per_frame import Illumination, ProgressCallbacks, localize_block
+from selfstorm.stream.per_frame import ProgressCallbacks, localize_block
+from selfstorm.stream.searched_frames import Illumination
 from selfstorm.stream.settings import Settings
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

@@ -24,7 +24,7 @@ from selfstorm.stages.density import ahead, ratio
 from selfstorm.stages.emitters import EMITTER_SETTINGS, emitter_maps
 from selfstorm.stages.out_of_focus import FAR_LAGS, KNOT_SPACING_PX
 from selfstorm.stages.saturation import restore_saturated
-from selfstorm.stream.per_frame import MIN_BACKGROUND, MIN_PHOTONS
+from selfstorm.stream.searched_frames import MIN_BACKGROUND, MIN_PHOTONS
 from selfstorm.stream.tiled.board import Board
 from selfstorm.stream.tiled.plan import Tile
 

@@ -70,6 +70,7 @@ class Fault:
         header = {
             "state": "warm",
             "grade": "preview" if self.preview else "full",
+            "effort": "preview" if self.preview else "full",
             "published_unix_ns": sent_ns - age_ns,
             **self.header,
             "metrics": values,
@@ -105,13 +106,16 @@ SLOW = WindowCounts(complete=90, published=40, skipped=50)
 RECORDING = {"recording": "D:/cells/run7", "recorded_frames": 128_000, "recording_fits": 98_000}
 REDUCED = {"grade": "reduced", "effort": "emitters"}
 QUICK = {"grade": "quick", "effort": "quick density", "estimate": "density"}
-UNASSESSED = dict.fromkeys(("resolution_nm", "fidelity", "false_share", "agreement"))
+OF_LOCALIZATIONS = ("emitters_per_frame", "photons", "crowding", "claimed_precision_nm", "nena_nm", "precision_ratio")
+UNASSESSED = dict.fromkeys(("resolution_nm", "fidelity", "false_share", "agreement", *OF_LOCALIZATIONS))
+NOT_BLINKING = {"far_correlation": 0.92, "misfit": 0.003}
 
 STATES: dict[str, Fault] = {
     "full": Fault(),
     "reduced": Fault(REDUCED, UNASSESSED),
     "quick": Fault(QUICK, {**UNASSESSED, "misfit": 0.3}),
-    "preview": Fault(preview=True),
+    "not-blinking": Fault(QUICK, {**UNASSESSED, **NOT_BLINKING}),
+    "preview": Fault({"estimate": "density"}, UNASSESSED, preview=True),
     "late": Fault(metrics={"latency_ms": 52_000.0}),
     "replay": Fault(status={"source": "replay:cell_3.ome.tif"}),
     "misfit": Fault(metrics={"misfit": 0.31, "agreement": 0.61, "fidelity": 0.2}),

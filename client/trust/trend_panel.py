@@ -19,7 +19,7 @@ from selfstorm.metrics.metric_table import MetricTable
 COLUMNS, MIN_PLOT_PX = 2, 90
 SKIPPED, PREVIEW, LATENCY = "skipped", "preview", "latency_ms"
 MAX_MARKED, MARK_PX = 30, 5
-PERCENT, MS_PER_S = 100.0, 1000.0
+PERCENT, MS_PER_S, S_PER_MIN = 100.0, 1000.0, 60.0
 
 
 class TrendPanel(QtWidgets.QScrollArea):
@@ -34,6 +34,7 @@ class TrendPanel(QtWidgets.QScrollArea):
         super().__init__()
         self.plots: dict[str, Any] = {}
         self.curves: dict[str, Any] = {}
+        self._axis = "minutes"
         self._shown: tuple[Trend, MetricTable[MetricDescription]] | None = None
         body = QtWidgets.QWidget()
         self.setWidget(body)
@@ -68,39 +69,51 @@ class TrendPanel(QtWidgets.QScrollArea):
             return
         self._shown = trend, metrics
         samples = trend.samples
-        windows = np.array([one.number for one in samples], float)
+        places, self._axis = places_of(samples)
+        for plot in self.plots.values():
+            plot.setLabel("bottom", self._axis)
         for metric in metrics:
             if metric.key in trend.keys or (metric.key == LATENCY and samples):
-                self._show_metric(metric, windows, samples)
-        self._draw(SKIPPED, windows, np.array([one.skipped for one in samples], float))
+                self._show_metric(metric, places, samples)
+        self._draw(SKIPPED, places, np.array([one.skipped for one in samples], float))
 
-    def _show_metric(self, metric: MetricDescription, windows: Array, samples: tuple[TrendPoint, ...]) -> None:
+    def _show_metric(self, metric: MetricDescription, places: Array, samples: tuple[TrendPoint, ...]) -> None:
         if metric.key not in self.plots:
             self._make_plot(metric.key, _title(metric))
             if metric.key == LATENCY:
                 self.curves[PREVIEW] = self.plots[LATENCY].plot()
             self.restyle()
         values = _values([one.metrics.get(metric.key) for one in samples])
-        self._draw(metric.key, windows, values * _factor(metric))
+        self._draw(metric.key, places, values * _factor(metric))
         if metric.key == LATENCY:
-            self._draw(PREVIEW, windows, _values([one.preview_ms for one in samples]) * _factor(metric))
+            self._draw(PREVIEW, places, _values([one.preview_ms for one in samples]) * _factor(metric))
 
     def _make_plot(self, name: str, title: str) -> None:
         row, column = 2 * (len(self.plots) // COLUMNS), len(self.plots) % COLUMNS
         plot = self.plots[name] = plain_plot()
-        plot.setLabel("bottom", "window")
+        plot.setLabel("bottom", self._axis)
         plot.setMinimumHeight(MIN_PLOT_PX)
         self.curves[name] = plot.plot()
         self._grid.addWidget(named_label("caption", title), row, column)
         self._grid.addWidget(plot, row + 1, column)
         self._grid.setRowStretch(row + 1, 1)
 
-    def _draw(self, name: str, windows: Array, values: Array) -> None:
+    def _draw(self, name: str, places: Array, values: Array) -> None:
         known = np.isfinite(values)
-        windows, values = windows[known], values[known]
+        places, values = places[known], values[known]
         # A line needs two points: a few are marked one by one.
-        symbol = "o" if len(windows) <= MAX_MARKED else None
-        self.curves[name].setData(windows, values, symbol=symbol, symbolSize=MARK_PX, symbolPen=None)
+        symbol = "o" if len(places) <= MAX_MARKED else None
+        self.curves[name].setData(places, values, symbol=symbol, symbolSize=MARK_PX, symbolPen=None)
+
+
+def places_of(samples: tuple[TrendPoint, ...]) -> tuple[Array, str]:
+    """Place windows on the axis, and name it.
+
+    Windows of several runs have the same numbers: live ones are placed in time, those of a movie by their order.
+    """
+    if samples and samples[0].at_s > 0:
+        return np.array([one.at_s - samples[0].at_s for one in samples]) / S_PER_MIN, "minutes"
+    return np.array([one.number for one in samples], float), "window"
 
 
 def _title(metric: MetricDescription) -> str:

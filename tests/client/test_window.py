@@ -4,6 +4,7 @@ These tests read what it shows, and what stays where the user put it.
 """
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from PySide6 import QtCore
 from client.picture.contrast_controls import short_number, typed_number
 from client.picture.crosshair import describe_point
 from client.subscriber import Subscriber
+from client.trust.trend_panel import places_of
+from client.trust.trends import TrendPoint
 from daemon.protocol.codec import encode
 from selfstorm.metrics.registry import METRICS
 
@@ -267,6 +270,14 @@ def test_trends_are_drawn_when_they_are_looked_at(showing, publisher):
 
     showing.until(lambda: drawn("latency_ms") == [0.9])
     assert (drawn("preview"), drawn("misfit"), drawn("emitters_per_frame")) == ([0.04], [2.0], [12.0])
+
+
+def test_trends_are_drawn_over_minutes_and_those_of_a_movie_over_windows():
+    live = (TrendPoint(0, 100.0, 0), TrendPoint(1, 130.0, 0), TrendPoint(2, 220.0, 1))
+    places, axis = places_of(live)
+    assert (list(places), axis) == ([0.0, 0.5, 2.0], "minutes")
+    places, axis = places_of(tuple(replace(one, at_s=0.0) for one in live))
+    assert (list(places), axis) == ([0.0, 1.0, 2.0], "window")
 
 
 def test_the_window_stays_on_its_screen_however_many_trends_there_are(showing, publisher):

@@ -20,6 +20,7 @@ class AccumulatedPanel(PicturePanel):
 
     def __init__(self) -> None:
         super().__init__("Accumulated", "fire", axes=False)
+        self.controls.unit.hide()  # that of the super-resolved picture; the title needs its place
         self.badge = Badge(self.view)
         self.hide()
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pyqtgraph as pg
@@ -61,6 +63,18 @@ class Crosshair(QtCore.QObject):
         """Hide the lines until they are switched on again."""
         self._off = off
         self._show(False)
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Hide the lines within a block, as for a picture that is saved."""
+        lines = [line for lines in self.lines for line in lines if line.isVisible()]
+        for line in lines:
+            line.hide()
+        try:
+            yield
+        finally:
+            for line in lines:
+                line.show()
 
     def _show(self, shown: bool) -> None:
         shown = shown and not self._off

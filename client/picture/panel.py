@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pyqtgraph as pg
-from PySide6 import QtCore, QtWidgets
+from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.picture.contrast_controls import ContrastControls
 from client.picture.field import PictureField
@@ -23,6 +23,7 @@ from selfstorm.frames import Array
 
 AXIS_WIDTH_PX = 46
 STALE_OPACITY = 0.45
+BELOW_ALL = -1000
 BARE_MARGINS_PX = (2, 2, 2, 2)
 MARGINS_PX = (2, 8, 10, 2)  # space for the outermost tick labels
 MAX_ZOOM = 500.0  # largest magnification of a field
@@ -46,6 +47,7 @@ class PicturePanel(QtWidgets.QWidget):
         self.plot = pg.PlotWidget(viewBox=ToolViewBox())
         self.view = self.plot.getViewBox()
         self.image = PictureItem(self.view)
+        self._ground = QtWidgets.QGraphicsRectItem()
         self.scale_bar = ScaleBar(self.view)
         self.title = named_label("title", title)
         self.chip = named_label("chip")
@@ -56,6 +58,11 @@ class PicturePanel(QtWidgets.QWidget):
         self.restyle()
 
     def _prepare_plot(self) -> None:
+        self._ground.setBrush(QtGui.QColor("black"))  # a stale picture fades to it, in a light window too
+        self._ground.setPen(QtGui.QPen(QtCore.Qt.PenStyle.NoPen))
+        self._ground.setFlag(QtWidgets.QGraphicsItem.GraphicsItemFlag.ItemIgnoresParentOpacity)
+        self._ground.setZValue(BELOW_ALL)
+        self.view.addItem(self._ground, ignoreBounds=True)
         self.view.addItem(self.image)
         self.plot.hideButtons()
         self.plot.getPlotItem().layout.setContentsMargins(*(MARGINS_PX if self._axes else BARE_MARGINS_PX))
@@ -128,12 +135,14 @@ class PicturePanel(QtWidgets.QWidget):
         """Remove the picture."""
         self.picture, self.field, self.image.pixels = None, None, None
         self.image.update()
+        self._ground.setRect(QtCore.QRectF())
         for side in ("left", "bottom"):
             self.plot.getAxis(side).hide()
         self.scale_bar.hide()
 
     def _set_field(self, field: PictureField) -> None:
         self.field = field
+        self._ground.setRect(0, 0, field.width, field.height)
         for side in self._axes:
             self._label_axis(side, field)
             self.plot.getAxis(side).setVisible(not self._bare)

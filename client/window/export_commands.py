@@ -185,7 +185,8 @@ class ExportCommands(QtCore.QObject):
             pair.sr.unit,
             "; ".join(filter(None, (drawn, *sr.legends))),
         )
-        return view_image(sr, pair, figure)
+        with window.crosshair.hidden():
+            return view_image(sr, pair, figure)
 
     def _sample(self) -> str:
         """Name of the sample: the user's, else that of the recording.

@@ -124,6 +124,26 @@ def test_a_picture_of_what_does_not_blink_is_saved_with_its_verdict_and_remedy(s
     assert "Only labels that blink" in image.text("Description")
 
 
+def test_the_mouse_leaves_no_lines_in_a_saved_view(showing, tmp_path):
+    before = saved_view(showing, tmp_path)
+    view = showing.window.sr.view
+    showing.window.crosshair._point(showing.window.sr.plot, view.mapViewToScene(QtCore.QPointF(0.3, 0.3)))
+    vertical = showing.window.crosshair.lines[0][0]
+    assert vertical.isVisible()
+    assert saved_view(showing, tmp_path) == before
+    assert vertical.isVisible()
+
+
+def test_a_stale_picture_fades_to_black_in_either_theme(showing):
+    sr = showing.window.sr
+    sr.plot.setBackground("white")
+    sr.show_stale("OLD")
+    sr.image.hide()  # what it fades to
+    centre = QtCore.QPointF(sr.field.width / 2, sr.field.height / 3)
+    at = sr.plot.mapFromScene(sr.view.mapViewToScene(centre))
+    assert sr.plot.grab().toImage().pixelColor(at).lightness() < 10
+
+
 def test_a_stale_picture_is_saved_as_bright_as_it_was(showing, tmp_path):
     before = saved_view(showing, tmp_path)
     showing.window.sr.show_stale("OLD")

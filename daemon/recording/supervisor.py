@@ -96,7 +96,8 @@ class RecorderSupervisor:
         self._heard_s = self._restart_due_s = time.monotonic()
         self._child: ChildProcess | None = None
         self._left: IndexCount | None = None  # of a recorder that died, while its lines are counted
-        self._start(["--late"] if late else [])
+        self._late = ["--late"] if late else []
+        self._start(self._late)
 
     def check(self) -> None:
         """Take over its reports; restart it if it died."""
@@ -161,7 +162,8 @@ class RecorderSupervisor:
         self._recorded_before += said["recorded"]
         self._missing_before += said["missing"]
         self._said = said | {"recorded": 0, "missing": 0, "file": "", "in_file": 0, "refused_streams": 0}
-        if self._start(["--stream", said["stream"], "--next-seq", str(said["next_seq"])]):
+        more = ["--stream", said["stream"], "--next-seq", str(said["next_seq"])] if said["stream"] else self._late
+        if self._start(more):
             self._restarts_s.append(now_s)
             text = "the recorder died and was restarted: frames in between are not recorded"
             self._health.event("error", "recorder_lost", text)
@@ -182,17 +184,20 @@ class RecorderSupervisor:
                 self._health.report(recording=said["file"])
 
     def _account(self, *, final: bool = False) -> None:
+        """Close the account: sent since the recording began = recorded + missing + under way.
+
+        What is missing follows from the receiver's count. The recorder's own counts a stream again that comes back
+        after another one, where the recorder before it had the beginning.
+        """
         said, reached = self._said, self._reached()
         self.recorded = self._recorded_before + said["recorded"]
-        missing = self._missing_before + said["missing"]
         final = final or self.stopped
         if final or said["stream"] == reached.stream:
-            # sent since the recording began = recorded + missing + under way
-            under_way = 0 if final else reached.next_seq - said["next_seq"]
+            under_way = 0 if final else max(0, reached.next_seq - said["next_seq"])
+            since = reached.sent - under_way - self.recorded
             if self._sent_before is None:
-                self._sent_before = reached.sent - under_way - self.recorded - missing
-            missing = max(missing, reached.sent - self._sent_before - under_way - self.recorded)
-        self.missing = max(self.missing, missing)
+                self._sent_before = since - self._missing_before - said["missing"]
+            self.missing = max(self.missing, since - self._sent_before)
         self._health.report(
             recorded_frames=self.recorded, recording_missing=self.missing, recording_fits=said["frames_that_fit"]
         )

@@ -13,6 +13,7 @@ from selfstorm.io.movies import MovieFile
 
 SHAPE = (6, 8)
 INFO = StreamInfo(stream="stream-1", source="here", height=6, width=8, dtype="uint16", pixel_nm=120)
+OTHER = INFO.model_copy(update={"stream": "stream-2"})
 
 
 class Rig:
@@ -20,19 +21,27 @@ class Rig:
 
     def __init__(self, publisher, folder):
         self.publisher, self.folder, self.health, self.sent = publisher, folder, Health(run="run"), 0
-        self.supervisor = None
+        self.supervisor, self.info = None, INFO
 
     def record(self, **options):
+        self.start(**options)
+        self.publisher.wait_for_subscribers(1)
+        self.publisher.say("running")  # with the description of the stream
+
+    def start(self, **options):
         self.folder.mkdir(exist_ok=True)
         self.supervisor = RecorderSupervisor(
             self.publisher.endpoint,
             self.folder,
             self.health,
-            lambda: Reached(self.sent, INFO.stream, self.sent),
+            lambda: Reached(self.sent, self.info.stream, self.publisher._next_seq),
             **options,
         )
-        self.publisher.wait_for_subscribers(1)
-        self.publisher.say("running")  # with the description of the stream
+
+    def go_on_with(self, info, next_seq):
+        """Let another stream replace the running one, as a second program on the address does."""
+        self.publisher.begin(info)
+        self.info, self.publisher._next_seq = info, next_seq
 
     def send(self, count, shape=SHAPE):
         for _ in range(count):

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import tifffile
-from recording_rig import INFO, SHAPE, Rig
+from recording_rig import INFO, OTHER, SHAPE, Rig
 
 from daemon.config import CameraSection
 from daemon.protocol.codec import Received
@@ -80,6 +80,32 @@ def test_what_a_killed_recorder_wrote_is_counted_by_its_files(rig):
     rig.until(lambda: "recorder_lost" in rig.codes)
     rig.send(20)
     rig.closes()
+
+
+def test_a_stream_that_comes_back_after_the_recorder_died_is_counted_once(rig):
+    """The recorder that goes on does not know what the one before it recorded of that stream."""
+    rig.record(whole=True)
+    rig.send(10)
+    rig.until(lambda: rig.supervisor.recorded == 10)
+    rig.go_on_with(OTHER, 0)
+    rig.send(1)
+    rig.until(lambda: rig.supervisor.recorded == 11)
+    rig.supervisor._child._process.kill()
+    rig.until(lambda: "recorder_lost" in rig.codes and rig.supervisor._said["file"])
+    rig.go_on_with(INFO, 10)
+    rig.send(5)
+    rig.until(lambda: rig.supervisor.recorded == 16)
+    assert rig.closes().recording_missing == 0
+
+
+def test_a_recording_on_demand_whose_recorder_dies_at_once_misses_no_earlier_frames(rig):
+    rig.send(180)
+    rig.start(late=True)
+    rig.supervisor._child._process.kill()
+    rig.until(lambda: "recorder_lost" in rig.codes and rig.supervisor._said["file"])
+    rig.send(40)
+    rig.until(lambda: rig.supervisor.recorded == 40)
+    assert rig.supervisor.missing == 0
 
 
 @pytest.mark.parametrize("ends", [False, True])

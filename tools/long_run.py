@@ -54,6 +54,7 @@ ROW_S = 60.0
 LOG_CHARACTERS = 3000  # the last ones, where the daemon ended
 START_MS = 600_000
 ACCOUNT_S = 15.0  # until the last frames are counted
+RECORDER_S = 90.0  # until a recorder that was killed at the end records again
 WARM_UP = 0.3  # share of the time before memory is measured first
 
 
@@ -197,12 +198,24 @@ def _row(seconds: float, megabytes: float, status: Status | None) -> str:
     return f"{seconds / 60:5.1f} min {megabytes:5.0f} MB  {status.frames}; {status.windows}; {recording}"
 
 
-def _not_of_recording(movie: GoodFrames, disturbances: Disturbances) -> int:
-    """Count the frames that came before the recording that runs."""
+def _not_of_recording(movie: GoodFrames, disturbances: Disturbances, faults: list[str]) -> int:
+    """Count the frames that came before the recording that runs.
+
+    They are known once no frame is under way. Heartbeats alone do not show that: a recorder that was killed is started
+    again within seconds, or within half a minute on a busy machine, so it has to record a frame of now first.
+    """
     if disturbances.recordings == 1:
         return 0
+    deadline_s = time.monotonic() + RECORDER_S
+    status = first = Status.model_validate(ask(disturbances.control, "status", 10_000))
+    while status.recording and status.recorded_frames == first.recorded_frames:
+        if time.monotonic() > deadline_s:
+            faults.append(f"the recorder wrote nothing for {RECORDER_S:.0f} s after all disturbances had ended")
+            break
+        movie.frames(1)
+        time.sleep(0.5)
+        status = Status.model_validate(ask(disturbances.control, "status", 10_000))
     deadline_s = time.monotonic() + ACCOUNT_S
-    movie.frames(1)  # where the last stream has ended, the recorder begins with this one
     while time.monotonic() < deadline_s:
         movie.frames(0)  # heartbeats: no frame is under way when the account is read
         time.sleep(0.2)
@@ -223,7 +236,7 @@ def _wait_for_accounts(movie: GoodFrames, disturbances: Disturbances, faults: li
     Returns:
         The last account.
     """
-    before = _not_of_recording(movie, disturbances)
+    before = _not_of_recording(movie, disturbances, faults)
     deadline_s = time.monotonic() + ACCOUNT_S
     while True:
         status = Status.model_validate(ask(disturbances.control, "status", 10_000))

@@ -14,9 +14,11 @@ import numpy as np
 from pydantic import ValidationError
 
 from daemon.config import CameraSection, Config, OpticsSection, ReconstructionSection, explained
+from daemon.drive_work import DriveWork
 from daemon.stream_settings import stream_settings
 from selfstorm.errors import InputError
 from selfstorm.frames import Region, StreamInfo
+from selfstorm.io.camera_file import calibrations_folder
 
 MAX_WINDOW_BYTES = 8 * 10**9
 MIN_WINDOW = 8  # frames
@@ -39,6 +41,7 @@ class LiveConfig:
 
     def __init__(self, config: Config) -> None:
         self._lock = threading.Lock()
+        self._drive = DriveWork("calibration of the camera")
         self.current = config
 
     def change(self, changes: Mapping[str, Any], stream: StreamInfo | None) -> dict[str, tuple[Any, Any]]:
@@ -69,7 +72,7 @@ class LiveConfig:
             except ValidationError as error:
                 raise explained(error, "") from None
             if stream is not None:
-                stream_settings(after, stream)
+                self._drive.do(lambda: stream_settings(after, stream), calibrations_folder())
                 _check_region(after.reconstruction.region, stream)
                 _check_memory(after.reconstruction, stream)
             self.current = after

@@ -11,13 +11,13 @@ from datetime import datetime
 from pathlib import Path
 
 from daemon.config import CameraSection
+from daemon.drive_work import DriveWork
 from daemon.health import Health
 from daemon.recording.supervisor import Reached, RecorderSupervisor
 from daemon.transport.child_process import STOP_S
 from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import make_folder
 
-MAX_FOLDER_S = 0.3  # control answers within half a second
 OTHER_FOLDER = "choose another folder to record into"
 
 
@@ -50,7 +50,8 @@ class RecordingController:
         self._late, self._whole = True, False
         self._recorder: RecorderSupervisor | None = None
         self._recorded_in: Path | None = None
-        self._making: threading.Thread | None = None
+        self._drive = DriveWork("recording folder")
+        self._ending: threading.Thread | None = None  # waits for a recorder that was asked to end
 
     def start(self, folder: Path | None = None, *, late: bool = True) -> Path:
         """Request a recording of the raw frames.
@@ -70,7 +71,7 @@ class RecordingController:
                 return self._wanted
         wanted = folder or self._folder / f"recording-{datetime.now():%Y%m%d-%H%M%S-%f}"
         if folder is None:
-            self._make_in_time(wanted)
+            self._drive.do(lambda: make_folder(wanted, OTHER_FOLDER), self._folder)
         else:
             make_folder(wanted, OTHER_FOLDER)
         with self._lock:
@@ -78,31 +79,6 @@ class RecordingController:
         if folder is None:
             self._health.event("info", "recording_started", f"into {wanted}")
         return wanted
-
-    def _make_in_time(self, folder: Path) -> None:
-        """Make a folder in a thread of its own.
-
-        A network drive can hang, and control must not.
-
-        Raises:
-            InputError: it cannot be made, or not in time; nothing is recorded then.
-        """
-        failed: list[InputError] = []
-
-        def make() -> None:
-            try:
-                make_folder(folder, OTHER_FOLDER)
-            except InputError as error:
-                failed.append(error)
-
-        if self._making is None or not self._making.is_alive():
-            self._making = threading.Thread(target=make, name="recording folder", daemon=True)
-            self._making.start()
-            self._making.join(MAX_FOLDER_S)
-        if self._making.is_alive():
-            raise InputError("the drive does not answer", where=folder.parent, hint="check it, and ask again")
-        if failed:
-            raise failed[0]
 
     def stop(self) -> Path | None:
         """Stop recording; an event reports when the recorded files are finished.
@@ -129,16 +105,20 @@ class RecordingController:
     def check(self, endpoint: str) -> None:
         """Start, restart or end the recorder.
 
+        It returns at once: a recorder that writes its last frames, or hangs, is waited for in a thread, because the
+        camera is looked after by the same loop. The next recording begins after that.
+
         Args:
             endpoint: address of the frame stream.
         """
+        if self._ending is not None and self._ending.is_alive():
+            return
         with self._lock:
             wanted, late, whole = self._wanted, self._late, self._whole
         if self._recorder is not None and wanted != self._recorded_in:
-            recorded, folder = self._end(final=False), self._recorded_in
-            self._recorded_in = None
-            self._report_end(recorded, folder)
-            self._health.report(recording="")
+            self._ending = threading.Thread(target=self._end_on_request, name="recording end", daemon=True)
+            self._ending.start()
+            return
         if self._recorder is None and wanted is not None:
             self._recorder = RecorderSupervisor(
                 endpoint,
@@ -154,6 +134,12 @@ class RecordingController:
         if self._recorder is not None:
             self._recorder.check()  # also after it gave up: what comes is missing from the recording
 
+    def _end_on_request(self) -> None:
+        recorded, folder = self._end(final=False), self._recorded_in
+        self._recorded_in = None
+        self._report_end(recorded, folder)
+        self._health.report(recording="")
+
     def _report_end(self, frames: int, folder: Path | None) -> None:
         self._health.event("info", "recording_ended", f"stopped: {frames} frame{'s' * (frames != 1)} in {folder}")
 
@@ -163,6 +149,8 @@ class RecordingController:
         Args:
             timeout_s: time until it is killed; its files are whole up to the last frame that it wrote.
         """
+        if self._ending is not None:
+            self._ending.join(timeout_s)
         self._end(final=True, timeout_s=timeout_s)
 
     def _end(self, *, final: bool, timeout_s: float = STOP_S) -> int:

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save
+from recording_rig import INFO
 from test_movie_out import picture
 from test_worker import CONFIG, window
 
+from daemon import drive_work, live_config
+from daemon.config import Config
 from daemon.control.snapshots import Snapshots
 from daemon.health import Health
 from daemon.ingest.windows import WindowQueue
@@ -19,7 +22,7 @@ from daemon.live_config import LiveConfig
 from daemon.processing.checkpoint_writer import CheckpointWriter
 from daemon.processing.manifest import Manifest
 from daemon.processing.worker import Worker
-from daemon.recording import controller
+from daemon.recording.controller import RecordingController
 from daemon.recording.picture_writer import PictureWriter
 from selfstorm.errors import InputError
 from selfstorm.io import atomic_files
@@ -148,8 +151,8 @@ def test_a_drive_that_hangs_holds_up_neither_snapshots_nor_recordings(tmp_path, 
     original = Path.mkdir
     monkeypatch.setattr(Path, "mkdir", lambda *line, **how: back.wait() and original(*line, **how))
     monkeypatch.setattr("os.path.lexists", lambda path: back.wait() and Path(path).exists())
-    monkeypatch.setattr(controller, "MAX_FOLDER_S", 0.01)
-    snapshots, recording = Snapshots(tmp_path / "x", health), controller.RecordingController(tmp_path / "y", health)
+    monkeypatch.setattr(drive_work, "MAX_DRIVE_S", 0.01)
+    snapshots, recording = Snapshots(tmp_path / "x", health), RecordingController(tmp_path / "y", health)
     snapshots.start()
     one = picture(8, 1)
     path = snapshots.save((one.header, one.picture), None)
@@ -160,8 +163,24 @@ def test_a_drive_that_hangs_holds_up_neither_snapshots_nor_recordings(tmp_path, 
     back.set()
     snapshots.close()
     assert path.exists()
-    recording._making.join()
+    recording._drive._thread.join()
     assert recording.start().is_dir()
+
+
+def test_a_drive_that_hangs_holds_up_no_change_of_settings(monkeypatch):
+    """Settings are checked against the camera's calibration, which lies in a folder that may be on such a drive."""
+    back = threading.Event()
+    original = live_config.stream_settings
+    monkeypatch.setattr(live_config, "stream_settings", lambda *of: back.wait() and original(*of))
+    monkeypatch.setattr(drive_work, "MAX_DRIVE_S", 0.01)
+    live = LiveConfig(Config())
+    for _ in range(2):
+        with pytest.raises(InputError, match="the drive does not answer; check it"):
+            live.change({"reconstruction.stride": 7}, INFO)
+    assert live.current == Config(), "nothing is changed"
+    back.set()
+    live._drive._thread.join()
+    assert live.change({"reconstruction.stride": 7}, INFO) == {"reconstruction.stride": (50, 7)}
 
 
 def test_a_key_file_is_never_replaced_even_when_it_appears_meanwhile(tmp_path, monkeypatch):

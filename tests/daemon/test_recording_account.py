@@ -257,6 +257,29 @@ def test_a_requested_recording_after_one_that_was_given_up_is_a_new_one(rig, tmp
     controller.close()
 
 
+@LINUX
+def test_a_recorder_that_does_not_end_holds_up_neither_the_camera_nor_the_next_recording(rig, tmp_path):
+    """The main loop, which looks after the camera, goes on; the next recording begins when this one has ended."""
+    controller = RecordingController(tmp_path, rig.health)
+    controller.start()
+    controller.check(rig.publisher.endpoint)
+    recorder, process = controller._recorder, controller._recorder._child._process
+    rig.publisher.wait_for_subscribers(1)
+    process.send_signal(signal.SIGSTOP)
+    controller.stop()
+    second = controller.start()
+    for _ in range(3):
+        controller.check(rig.publisher.endpoint)
+    assert process.poll() is None, "it was not waited for"
+    assert controller._recorder in (recorder, None)
+    process.send_signal(signal.SIGCONT)
+    controller._ending.join()
+    controller.check(rig.publisher.endpoint)
+    assert controller._recorded_in == second
+    assert rig.codes.count("recording_ended") == 1
+    controller.close()
+
+
 def test_what_the_user_gives_of_the_camera_is_recorded(rig):
     """A replay has the scale of the run; what the camera reported stays beside it."""
     rig.record(whole=True, camera=CameraSection(pixel_nm=100.5, offset_adu=-3))

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 Array = NDArray[Any]
 PixelType = Literal["uint8", "uint16", "int16", "uint32", "int32", "float32"]
@@ -42,6 +42,16 @@ class Region(NamedTuple):
         return picture[self.y : self.y + self.height, self.x : self.x + self.width]
 
 
+def _cut_text(limit: int) -> BeforeValidator:
+    """Make a driver's text or a path fit into a message.
+
+    Its end is cut, and half a character, as of another code page, is replaced.
+    """
+    return BeforeValidator(
+        lambda text: text[:limit].encode("utf-8", "replace").decode() if isinstance(text, str) else text
+    )
+
+
 class StreamInfo(BaseModel):
     """Description of one unbroken stream of frames.
 
@@ -52,7 +62,7 @@ class StreamInfo(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
 
     stream: str = Field(min_length=8, max_length=64, pattern=r"^[0-9A-Za-z_-]+$")  # it names files
-    source: str = Field(max_length=1024)
+    source: Annotated[str, Field(max_length=1024), _cut_text(1024)]
     height: int = Field(ge=1, le=MAX_SIDE_PX)
     width: int = Field(ge=1, le=MAX_SIDE_PX)
     dtype: PixelType
@@ -61,7 +71,7 @@ class StreamInfo(BaseModel):
     rate_hz: float | None = Field(default=None, gt=0)
     offset_adu: float | None = None
     gain_adu_per_electron: float | None = Field(default=None, gt=0)
-    camera: str = Field(default="", max_length=256)
+    camera: Annotated[str, Field(max_length=256), _cut_text(256)] = ""
     bit_depth: int | None = Field(default=None, ge=1, le=32)
     binning: int = Field(default=1, ge=1, le=64)
     roi_yx: tuple[int, int] = (0, 0)

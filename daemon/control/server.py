@@ -39,8 +39,6 @@ OPTIONS: dict[int, int] = {
     zmq.MAXMSGSIZE: MAX_REQUEST_BYTES,
     zmq.RCVHWM: 100,
     zmq.SNDHWM: 256,  # more replies that a client does not read are dropped
-    zmq.HEARTBEAT_IVL: 2_000,
-    zmq.HEARTBEAT_TIMEOUT: 10_000,
 }
 
 Parts = list[bytes | memoryview]

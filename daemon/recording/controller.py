@@ -15,7 +15,6 @@ from daemon.drive_work import DriveWork
 from daemon.health import Health
 from daemon.recording.supervisor import Reached, RecorderSupervisor
 from daemon.transport.child_process import STOP_S
-from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import make_folder
 
 OTHER_FOLDER = "choose another folder to record into"

@@ -27,6 +27,7 @@ from daemon.keys.store import Keyring
 from daemon.keys.zap_authenticator import ZapAuthenticator, handshakes_only
 from daemon.protocol.codec import encode
 from daemon.protocol.messages import FrameHeader, Heartbeat
+from daemon.protocol.text import printable
 from daemon.sources.camera import CameraFrame
 from daemon.sources.losses import BY_CAUSE, LossCause
 from daemon.transport.context import new_context
@@ -232,7 +233,7 @@ class StreamPublisher:
             lost_in_camera=self._lost[LossCause.IN_CAMERA],
             lost_by_cause={cause.value: count for cause, count in self._lost.items() if cause in BY_CAUSE},
             state=self._state,
-            detail=self._still_detail or self._detail,
+            detail=printable(self._still_detail or self._detail),
             still_s=self._still_s,
         )
 

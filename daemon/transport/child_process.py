@@ -188,8 +188,11 @@ def send_line(**line: Any) -> None:
 
 
 def leave_signals_to_parent() -> None:
-    """Ignore Ctrl-C and Ctrl-Break, which reach every process of a console."""
-    for name in ("SIGINT", "SIGBREAK"):
+    """Ignore what reaches every process of a console: Ctrl-C, Ctrl-Break, Ctrl-Z, and its closing.
+
+    The parent ends the child in order; and where it is suspended, a camera is still read and a laser made safe.
+    """
+    for name in ("SIGINT", "SIGBREAK", "SIGTSTP", "SIGHUP"):
         if (number := getattr(signal, name, None)) is not None:
             signal.signal(number, signal.SIG_IGN)
 
@@ -199,7 +202,7 @@ def stop_requested() -> threading.Event:
 
     It is set too when the parent has ended.
 
-    Ctrl-C and Ctrl-Break are left to the parent.
+    What a console sends to all of its processes is left to the parent.
     """
     leave_signals_to_parent()
     stop = threading.Event()

@@ -41,11 +41,6 @@ OPTIONS: dict[int, int] = {
     zmq.SNDHWM: VIEWER_HIGH_WATER,
     zmq.MAXMSGSIZE: 1024,  # of a viewer's subscription
     zmq.XPUB_VERBOSER: 1,  # report every viewer that comes or goes, not only the first and the last
-    # No ZMTP heartbeats: they abort a subscriber whose queue is full (libzmq 4767). TCP finds viewers that are gone.
-    zmq.TCP_KEEPALIVE: 1,
-    zmq.TCP_KEEPALIVE_IDLE: 10,
-    zmq.TCP_KEEPALIVE_INTVL: 5,
-    zmq.TCP_KEEPALIVE_CNT: 3,
     zmq.LINGER: 500,
 }
 

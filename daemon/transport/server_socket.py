@@ -23,6 +23,13 @@ log = logging.getLogger(__name__)
 
 RETRY_S = 0.2
 HANDSHAKE_MS = 5_000  # a connection that has not introduced itself by then is closed: it takes a file descriptor
+# No ZMTP heartbeats: they abort a client whose queue is full (libzmq 4767). TCP finds clients that are gone.
+KEEPALIVE: dict[int, int] = {
+    zmq.TCP_KEEPALIVE: 1,
+    zmq.TCP_KEEPALIVE_IDLE: 10,
+    zmq.TCP_KEEPALIVE_INTVL: 5,
+    zmq.TCP_KEEPALIVE_CNT: 3,
+}
 
 
 class ServerSocket:
@@ -134,7 +141,7 @@ class ServerSocket:
             )
             socket = stack.enter_context(context.socket(self._kind))
             socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
-            for option, value in self._options.items():  # high-water marks work only before bind
+            for option, value in {**KEEPALIVE, **self._options}.items():  # high-water marks work only before bind
                 socket.setsockopt(option, value)
             handshakes_only(socket)
             socket.setsockopt(zmq.IPV6, int("[" in self._address))

@@ -182,8 +182,9 @@ class Daemon:
         """Its exit code, once it has ended by itself."""
         return self._process.wait(DEADLINE_S)
 
-    def send(self, number):
-        self._process.send_signal(number)
+    def send(self, number, *, group=False):
+        """Send a signal to the daemon alone, or to all of its processes, as a terminal does."""
+        (os.killpg if group else os.kill)(self.pid, number)
 
     def child(self, module):
         """Process id of the child that runs this module, once there is one."""

@@ -2,50 +2,113 @@
 
 import logging
 import os
+import queue
 import signal
 import subprocess
 import sys
 import threading
 import time
+from contextlib import ExitStack, suppress
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import zmq
+from recording_rig import INFO
 from test_worker import CONFIG
 
-from daemon import run_clock
+from daemon import log_queue, run_clock
+from daemon.control import server
 from daemon.control.cropped_view import newest
 from daemon.health import Health
 from daemon.live_config import LiveConfig
 from daemon.log_queue import LogQueue
+from daemon.sources.camera import CameraFrame
+from daemon.sources.stream_publisher import StreamPublisher
 from daemon.stop_signals import StopSignals
 from daemon.transport import publisher
+from daemon.transport.server_socket import KEEPALIVE
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
 
-def drain(pipe):
-    while os.read(pipe, 65_536):
-        pass
+def drain(end):
+    with suppress(OSError):  # of a terminal whose other end is closed
+        while os.read(end, 65_536):
+            pass
+    os.close(end)
 
 
 YEAR_S = 365 * 24 * 3600
 POSIX = pytest.mark.skipif(os.name == "nt", reason="POSIX only")
 
 
-def test_a_blocked_console_delays_no_event_and_the_dropped_lines_are_counted():
-    console, far_end = os.pipe()
-    stream = os.fdopen(far_end, "w", buffering=1)
-    queue = LogQueue(logging.StreamHandler(stream), size=100)
+class Slow:
+    """A console one of whose steps waits, as a window in which somebody marks text."""
+
+    def __init__(self, step):
+        self._step, self._go_on, self._texts = step, threading.Event(), queue.SimpleQueue()
+
+    def write(self, text):
+        if self._step == "write":
+            self._go_on.wait()
+        self._texts.put(text.encode())
+
+    def flush(self):
+        if self._step == "flush":
+            self._go_on.wait()
+
+    def read(self):
+        self._go_on.set()
+        return self._texts.get(timeout=30)
+
+    def go_on(self):
+        self._go_on.set()
+
+    def close(self):
+        """Nothing is open."""
+
+
+class Unread:
+    """A pipe or a terminal that nobody reads."""
+
+    def __init__(self, ends):
+        self._near, far = ends
+        self._stream = os.fdopen(far, "w", buffering=1)
+        self.write, self.flush = self._stream.write, self._stream.flush
+
+    def read(self):
+        return os.read(self._near, 65_536)
+
+    def go_on(self):
+        self._reader = threading.Thread(target=drain, args=(self._near,), daemon=True)
+        self._reader.start()
+
+    def close(self):
+        self._stream.close()
+        self._reader.join()
+
+
+CONSOLES = {
+    "a pipe that nobody reads": lambda: Unread(os.pipe()),
+    "a terminal that is stopped": lambda: Unread(os.openpty()),
+    "a write that waits": lambda: Slow("write"),
+    "a flush that waits": lambda: Slow("flush"),
+}
+
+
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=POSIX if "terminal" in kind else ()) for kind in CONSOLES])
+def test_a_blocked_console_delays_no_event_and_the_dropped_lines_are_counted(kind):
+    console = CONSOLES[kind]()
+    lines = LogQueue(logging.StreamHandler(console), size=100)
     log = logging.getLogger("daemon.health")
-    log.addHandler(queue.handler)
+    log.addHandler(lines.handler)
     log.setLevel(logging.INFO)
     logged = threading.Event()
 
     def events():
         health = Health(run="run")
-        for number in range(5000):
+        for number in range(2000):
             health.event("info", "mark", f"{number}: {'x' * 100}")
         logged.set()
 
@@ -54,13 +117,27 @@ def test_a_blocked_console_delays_no_event_and_the_dropped_lines_are_counted():
         assert logged.wait(30), "events waited for the console"
         text = b""
         while b"lines of the log were dropped" not in text:
-            text += os.read(console, 65_536)
+            text += console.read()
             log.info("one more")
     finally:
-        log.removeHandler(queue.handler)
-        threading.Thread(target=drain, args=(console,), daemon=True).start()
-        queue.close()
-        stream.close()
+        log.removeHandler(lines.handler)
+        console.go_on()
+        lines.close()
+        console.close()
+
+
+@pytest.mark.parametrize("step", ["write", "flush"])
+def test_a_console_that_stays_blocked_does_not_hold_up_the_end_of_the_run(monkeypatch, step):
+    monkeypatch.setattr(log_queue, "FLUSH_S", 0.01)
+    console = Slow(step)
+    lines = LogQueue(logging.StreamHandler(console))
+    lines.handler.emit(logging.LogRecord("daemon", logging.INFO, "", 1, "a line", (), None))
+    closing = threading.Thread(target=lines.close, daemon=True)
+    closing.start()
+    closing.join(30)
+    waited = closing.is_alive()
+    console.go_on()
+    assert not waited
 
 
 @pytest.mark.parametrize("set_to_s", [0, -3600, 3600, 10 * YEAR_S])
@@ -79,41 +156,73 @@ def test_the_newest_picture_is_that_of_the_newest_window_whatever_the_clock_says
     assert newest(pictures, "newest")[0] == kind
 
 
-def test_viewers_that_stand_still_get_no_heartbeats_that_libzmq_would_die_of():
-    """Issue 4767 of libzmq: heartbeats from a publisher to a full subscriber abort the subscriber."""
-    assert zmq.HEARTBEAT_IVL not in publisher.OPTIONS
-    assert publisher.OPTIONS[zmq.TCP_KEEPALIVE] == 1
+@pytest.mark.parametrize("options", [publisher.OPTIONS, server.OPTIONS, KEEPALIVE], ids=["results", "control", "all"])
+def test_clients_that_stand_still_get_no_heartbeats_that_libzmq_would_die_of(options):
+    """Issue 4767 of libzmq: a heartbeat to a client whose queue is full aborts the client."""
+    assert not {zmq.HEARTBEAT_IVL, zmq.HEARTBEAT_TIMEOUT} & set(options)
+    assert KEEPALIVE[zmq.TCP_KEEPALIVE] == 1
 
 
-SLOW_READER = """
+READER = """
 import sys, time, zmq
-socket = zmq.Context().socket(zmq.SUB)
+endpoint, kind, still_s = sys.argv[1], getattr(zmq, sys.argv[2]), float(sys.argv[3])
+socket = zmq.Context().socket(kind)
 socket.setsockopt(zmq.RCVHWM, 1)
-socket.subscribe(b"")
-socket.connect(sys.argv[1])
+socket.linger = 0
+if kind == zmq.SUB:
+    socket.subscribe(b"")
+socket.connect(endpoint)
 end_s = time.monotonic() + 6
 while time.monotonic() < end_s:
+    if kind == zmq.DEALER and socket.poll(0, zmq.POLLOUT):
+        socket.send(b"a request")
     if socket.poll(300):
         socket.recv_multipart()
-    time.sleep(0.3)
+    time.sleep(still_s)
 """
+SERVERS = {
+    "results": (zmq.XPUB, zmq.SUB, publisher.OPTIONS),
+    "control": (zmq.ROUTER, zmq.DEALER, server.OPTIONS),
+}
 
 
 def test_readers_that_stand_still_with_full_queues_survive():
-    """Three of four die here, as in minutes with real pictures, when OPTIONS has HEARTBEAT_IVL 50 and _TIMEOUT 100.
+    """Most readers die here when the options have HEARTBEAT_IVL 50 and _TIMEOUT 100.
 
-    It is libzmq's 'Assertion failed: !_io_error' in the reader (issues 4364 and 4767).
+    It is libzmq's 'Assertion failed: !_io_error' in the reader (issues 4364 and 4767). Some read a message now and
+    then, some stand still for as long as the test takes; frames come from the publisher of a camera process.
     """
-    with zmq.Context() as context, context.socket(zmq.XPUB) as socket:
-        for option, value in publisher.OPTIONS.items():
-            socket.setsockopt(option, value)
-        endpoint = f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}"
-        readers = [subprocess.Popen([sys.executable, "-c", SLOW_READER, endpoint]) for _ in range(4)]
-        while any(reader.poll() is None for reader in readers):
-            socket.send_multipart([b"sr.refined", bytes(100)])
-            if socket.poll(10):
-                socket.recv()  # a subscription
-    assert [reader.returncode for reader in readers] == [0, 0, 0, 0]
+    readers = {}
+
+    def read(name, endpoint, kind):
+        for still_s in (0.3, 0.3, 5.0):
+            line = [sys.executable, "-c", READER, endpoint, kind, str(still_s)]
+            readers[f"{name} {len(readers)}"] = subprocess.Popen(line)
+
+    with ExitStack() as stack:
+        context = stack.enter_context(zmq.Context())
+        frames = stack.enter_context(StreamPublisher("tcp://127.0.0.1:*", threading.Event(), lossless=False))
+        frames.begin(INFO)
+        read("frames", frames.endpoint, "SUB")
+        sockets = []
+        for name, (kind, reads, options) in SERVERS.items():
+            socket = stack.enter_context(context.socket(kind))
+            for option, value in (KEEPALIVE | options).items():
+                socket.setsockopt(option, value)
+            read(name, f"tcp://127.0.0.1:{socket.bind_to_random_port('tcp://127.0.0.1')}", reads.name)
+            sockets.append(socket)
+        results, control = sockets
+        clients = set()
+        while any(reader.poll() is None for reader in readers.values()):
+            frames.send(CameraFrame(np.zeros((6, 8), np.uint16), 0, None))
+            results.send_multipart([b"sr.refined", bytes(100)])
+            if results.poll(5):
+                results.recv()  # a subscription
+            while control.poll(0):
+                clients.add(control.recv_multipart()[0])
+            for client in clients:
+                control.send_multipart([client, bytes(100)])
+    assert {name: reader.returncode for name, reader in readers.items()} == dict.fromkeys(readers, 0)
 
 
 @POSIX

@@ -22,6 +22,7 @@ from daemon.processing.checkpoint_writer import CheckpointWriter
 from daemon.stop_signals import StopSignals
 from daemon.transport import child_process
 from selfstorm import parent_process
+from selfstorm.io.camera_file import calibrations_folder
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = "daemon", "selfstorm", "client"
@@ -64,16 +65,18 @@ def test_a_command_into_a_file_prints_in_any_code_page(spoken, tmp_path, words):
 @posix
 @pytest.mark.parametrize("number", ["SIGHUP", "SIGTERM", "SIGINT"])
 def test_a_signal_to_end_drains_and_finishes_the_files(start, tmp_path, number):
+    """A terminal that is closed, and Ctrl-C, reach the camera process and the recorder too."""
     daemon = start(simulated(), "--save", tmp_path / "out.ome.tif", "--record", "raw")
     daemon.published(1)
-    daemon.send(getattr(signal, number))
+    daemon.send(getattr(signal, number), group=number != "SIGTERM")
     assert daemon.exit_code() == 0, daemon.err
+    assert "recording_incomplete" not in daemon.err
     assert (tmp_path / "out.ome.tif").exists()
     assert not list(tmp_path.glob("*.part"))
     assert "Traceback" not in daemon.err
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGBREAK"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGBREAK", "SIGTSTP", "SIGHUP"])
 def test_a_child_leaves_keys_of_the_console_to_its_parent(monkeypatch, name):
     ignored = {}
     fake = SimpleNamespace(SIG_IGN=signal.SIG_IGN, signal=ignored.__setitem__, **{name: 21})
@@ -149,11 +152,22 @@ def test_the_laser_process_reads_its_orders_once_its_libraries_are_loaded(monkey
     assert steps == (["libraries"] if fails else ["libraries", "orders"])
 
 
-def test_the_secret_key_stays_on_this_machine(monkeypatch):
+@pytest.mark.parametrize(
+    "path",
+    [
+        lambda: Keyring().folder,
+        lambda: Keyring()._pair,
+        lambda: Keyring().allowed_path,
+        calibrations_folder,
+    ],
+    ids=["folder", "secret key", "allowed keys", "calibrations"],
+)
+def test_keys_and_calibrations_stay_on_this_machine(monkeypatch, path):
+    """A roaming profile is copied to servers and to other machines, with the secret key, or 100 MB of maps."""
     monkeypatch.setattr("click.utils.WIN", True)
     monkeypatch.setenv("APPDATA", "roaming")
     monkeypatch.setenv("LOCALAPPDATA", "local")
-    assert Keyring().folder == Path("local") / "selfstorm"
+    assert path().is_relative_to(Path("local") / "selfstorm")
 
 
 class Refusing:

@@ -4,6 +4,7 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import get_args
 
 import msgpack
 import numpy as np
@@ -27,10 +28,12 @@ from daemon.protocol.codec import (
     decode,
 )
 from daemon.protocol.findings import SILENT_AFTER_S
-from daemon.protocol.messages import KINDS, MAX_LISTED_MISSING, VERSION, Event, PictureHeader, Request
+from daemon.protocol.messages import KINDS, MAX_LISTED_MISSING, VERSION, Event, FrameCounts, PictureHeader, Request
 from daemon.protocol.verbs import VERBS, Mark
-from daemon.transport.publisher import MAX_FOREIGN, OPTIONS, RESTART_INTERVAL_S
+from daemon.transport.publisher import MAX_FOREIGN, RESTART_INTERVAL_S
+from daemon.transport.server_socket import KEEPALIVE
 from selfstorm.frames import MAX_SIDE_PX, StreamInfo
+from selfstorm.metrics.metric import MetricDescription
 from selfstorm.metrics.metric_table import MAX_METRICS
 from selfstorm.metrics.registry import METRICS
 
@@ -84,12 +87,27 @@ def test_golden_bytes_of_an_older_major_version_are_rejected_in_one_line(version
     assert "\n" not in str(told.value)
 
 
-KEEPALIVE_S = OPTIONS[zmq.TCP_KEEPALIVE_IDLE] + OPTIONS[zmq.TCP_KEEPALIVE_INTVL] * OPTIONS[zmq.TCP_KEEPALIVE_CNT]
+KEEPALIVE_S = KEEPALIVE[zmq.TCP_KEEPALIVE_IDLE] + KEEPALIVE[zmq.TCP_KEEPALIVE_INTVL] * KEEPALIVE[zmq.TCP_KEEPALIVE_CNT]
 
 
-def limit_of(model, key):
-    """The longest text or list that a key of a message may have."""
-    return next(rule.max_length for rule in model.model_fields[key].metadata if hasattr(rule, "max_length"))
+def limit_of(model, key, rule="max_length"):
+    """The limit that a rule sets to a key of a message: the longest text or list, the highest number, ..."""
+    field = model.model_fields[key]
+    outer = [
+        *field.metadata,
+        *(one for part in get_args(field.annotation) for one in getattr(part, "__metadata__", ())),
+    ]
+    rules = [one for inner in outer for one in (inner, *getattr(inner, "metadata", ()))]
+    return next(value for one in rules if (value := getattr(one, rule, None)) is not None)
+
+
+def port_of(endpoint):
+    """The port of an address in the configuration."""
+    return int(getattr(ServerSection(), endpoint).split(":")[-1])
+
+
+KEY_CHARACTERS = 1 + int(re.search(r",(\d+)\}", limit_of(MetricDescription, "key", "pattern")).group(1))
+COUNT_BITS = (limit_of(FrameCounts, "sent", "lt") - 1).bit_length()
 
 
 def number(pattern):
@@ -98,42 +116,80 @@ def number(pattern):
     return float(found.replace(",", ""))
 
 
-@pytest.mark.parametrize(
-    ("pattern", "value"),
-    [
-        (r"header ([\d,]+) bytes", MAX_HEADER_BYTES),
-        (r"([\d,]+) entries in a map", MAX_ENTRIES),
-        (r"([\d,]+) in a list", MAX_ITEMS),
-        (r"pixels ([\d,]+) bytes", MAX_PIXEL_BYTES),
-        (r"a side ([\d,]+) pixels", MAX_SIDE_PX),
-        (r"jumps by more than ([\d,]+),", LONGEST_GAP),
-        (r"no message for (\d+) s means", SILENT_AFTER_S),
-        (r"machines that are gone after (\d+) s", KEEPALIVE_S),
-        (r"`missing_seqs`, at most (\d+)", MAX_LISTED_MISSING),
-        (r"\{key: float\} = \{\}, at most (\d+)", MAX_METRICS),
-        (r"list of at most (\d+) of \{`key`", MAX_METRICS),
-        (r"more than (\d+) a second \(", REQUESTS_HZ),
-        (r"a second \((\d+) at once\)", REQUESTS_AT_ONCE),
-        (r"answered within the last (\d+) s", KEPT_S),
-        (r"more than ([\d,]+) changes within", MAX_ANSWERS_KEPT),
-        (r"changes within (\d+) s", KEPT_S),
-        (r"more than ([\d,]+) pixels a second", VIEWED_PX_HZ),
-        (r"pixels a second \(([\d,]+) at once", VIEWED_PX_AT_ONCE),
-        (r"`events`: at most (\d+) from", MAX_EVENTS),
-        (r"`text`: at most (\d+) characters", limit_of(Mark, "text")),
-        (r"`refused_of_viewers`; after ([\d,]+) of them", MAX_FOREIGN),
-        (r"binds again, at most every (\d+) s", RESTART_INTERVAL_S),
-        (r"`text` up to ([\d,]+)", limit_of(Event, "text")),
-        (r"`name` text up to (\d+)", limit_of(Event, "code")),
-        (r"`source` text to ([\d,]+)", limit_of(StreamInfo, "source")),
-        (r"`camera` text to (\d+)", limit_of(StreamInfo, "camera")),
-        (r"`notes`, at most (\d+) texts", limit_of(PictureHeader, "notes")),
-        (r"`stage_ms` \{name: float\}, at most (\d+)", limit_of(PictureHeader, "stage_ms")),
-        (r"`id` \(1 to (\d+) characters", limit_of(Request, "id")),
-    ],
-)
+NUMBERS = [
+    (r"header ([\d,]+) bytes", MAX_HEADER_BYTES),
+    (r"([\d,]+) entries in a map", MAX_ENTRIES),
+    (r"([\d,]+) in a list", MAX_ITEMS),
+    (r"pixels ([\d,]+) bytes", MAX_PIXEL_BYTES),
+    (r"a side ([\d,]+) pixels", MAX_SIDE_PX),
+    (r"jumps by more than ([\d,]+),", LONGEST_GAP),
+    (r"no message for (\d+) s means", SILENT_AFTER_S),
+    (r"machines that are gone after (\d+) s", KEEPALIVE_S),
+    (r"`missing_seqs`, at most (\d+)", MAX_LISTED_MISSING),
+    (r"\{key: float\} = \{\}, at most (\d+)", MAX_METRICS),
+    (r"list of at most (\d+) of \{`key`", MAX_METRICS),
+    (r"more than (\d+) a second \(", REQUESTS_HZ),
+    (r"a second \((\d+) at once\)", REQUESTS_AT_ONCE),
+    (r"answered within the last (\d+) s", KEPT_S),
+    (r"more than ([\d,]+) changes within", MAX_ANSWERS_KEPT),
+    (r"changes within (\d+) s", KEPT_S),
+    (r"more than ([\d,]+) pixels a second", VIEWED_PX_HZ),
+    (r"pixels a second \(([\d,]+) at once", VIEWED_PX_AT_ONCE),
+    (r"`events`: at most (\d+) from", MAX_EVENTS),
+    (r"`text`: at most (\d+) characters", limit_of(Mark, "text")),
+    (r"`refused_of_viewers`; after ([\d,]+) of them", MAX_FOREIGN),
+    (r"binds again, at most every (\d+) s", RESTART_INTERVAL_S),
+    (r"`text` up to ([\d,]+)", limit_of(Event, "text")),
+    (r"`name` text up to (\d+)", limit_of(Event, "code")),
+    (r"`source` text to ([\d,]+)", limit_of(StreamInfo, "source")),
+    (r"`camera` text to (\d+)", limit_of(StreamInfo, "camera")),
+    (r"`notes`, at most (\d+) texts", limit_of(PictureHeader, "notes")),
+    (r"`stage_ms` \{name: float\}, at most (\d+)", limit_of(PictureHeader, "stage_ms")),
+    (r"`id` \(1 to (\d+) characters", limit_of(Request, "id")),
+    (r"\((\d+) to 64 of `0-9A-Za-z_-`\)", limit_of(StreamInfo, "stream", "min_length")),
+    (r"\(8 to (\d+) of `0-9A-Za-z_-`\)", limit_of(StreamInfo, "stream")),
+    (r"`count` 0 to 2\^(\d+)-1", COUNT_BITS),
+    (r"`side` 1 to ([\d,]+)\.", MAX_SIDE_PX),
+    (r"`bit_depth` 1 to (\d+) =", limit_of(StreamInfo, "bit_depth", "le")),
+    (r"`binning` 1 to (\d+) =", limit_of(StreamInfo, "binning", "le")),
+    (r"`scale` 1 to (\d+) =", limit_of(PictureHeader, "scale", "le")),
+    (r"`key`: 1 to (\d+) of", KEY_CHARACTERS),
+    (r"`label` text to (\d+)", limit_of(MetricDescription, "label")),
+    (r"`unit` text to (\d+)", limit_of(MetricDescription, "unit")),
+    (r"`digits` 0 to (\d+)", limit_of(MetricDescription, "digits", "le")),
+    (r"`hint` text to (\d+)", limit_of(MetricDescription, "hint")),
+    (r"`unjudged`: at most (\d+) estimates", limit_of(MetricDescription, "unjudged")),
+    (r"results \| the daemon, tcp://127\.0\.0\.1:(\d+)", port_of("results")),
+    (r"control \| the daemon, tcp://127\.0\.0\.1:(\d+)", port_of("control")),
+]
+NO_LIMITS = {
+    "0",
+    "1",
+    "2",
+    "3",
+    "5",
+    NOW,
+    "26",
+    "27",
+    "400",
+    "2119",
+}  # of a list, a section, a version, an RFC, a status
+
+
+@pytest.mark.parametrize(("pattern", "value"), NUMBERS)
 def test_numbers_of_the_text_are_those_of_the_code(pattern, value):
     assert number(pattern) == value
+
+
+def test_every_number_of_the_text_is_compared_with_the_code():
+    """The table of metrics and the example are compared by tests of their own."""
+    text = re.sub(r"```.*?```|^\|.*\|$|https?:\S+", "", TEXT[: TEXT.index("## 6.")], flags=re.DOTALL | re.MULTILINE)
+    text = " ".join(text.split())
+    spans = (found.span() for pattern, _ in NUMBERS for found in re.finditer(pattern, text))
+    known = {place for span in spans for place in range(*span)}
+    numbers = re.finditer(r"(?<![\w.,-])\d[\d,]*(?:\.\d+)?(?![\w-])", text)
+    new = [one for one in numbers if one.start() not in known and one.group().rstrip(",.") not in NO_LIMITS]
+    assert not [text[max(0, one.start() - 30) : one.end() + 20] for one in new]
 
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

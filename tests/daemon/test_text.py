@@ -1,6 +1,7 @@
 """Text from outside, made safe: it is one line, of printable characters, and never too long for a message."""
 
 import logging
+import threading
 
 import pytest
 
@@ -9,6 +10,8 @@ from daemon.health import Health
 from daemon.protocol.codec import encode
 from daemon.protocol.messages import Status
 from daemon.protocol.text import MAX_CHARACTERS, printable
+from daemon.sources.stream_publisher import StreamPublisher
+from selfstorm.frames import StreamInfo
 
 NASTY = ["\x1b[2J\x1b[31mgone", "one\ntwo\rthree", "half \ud800 a character", "\x00\x07", "right \u202e to left"]
 
@@ -43,6 +46,19 @@ def test_events_and_status_carry_no_control_characters(text, caplog):
     assert health.events_since(0)[0].text.isprintable()
     assert all(record.getMessage().isprintable() for record in caplog.records)
     assert (health.status().detail + health.status().source).isprintable()
+
+
+@pytest.mark.parametrize("text", [*NASTY, "x" * 3000, "Kamera \udce9 links"])
+def test_a_driver_may_name_a_camera_in_any_code_page_and_a_file_too(text):
+    """Half a character is what Python makes of a byte that is not UTF-8: of a label on Windows, or of a path."""
+    stop = threading.Event()
+    with StreamPublisher("tcp://127.0.0.1:*", stop, lossless=False) as publisher:
+        info = StreamInfo(stream="stream-1", source=f"replay:{text}.tif", camera=text, height=6, width=8, dtype="uint8")
+        publisher.begin(info)
+        publisher.say("waiting", text)
+        publisher.stand_still(1.0, text)
+        assert encode("info", info)
+        assert publisher._heartbeat().detail.isprintable()
 
 
 @pytest.mark.parametrize("text", NASTY)

@@ -167,13 +167,16 @@ class Means(Log):
 LARGE = 160
 
 
-def large(index, received_ns):
+def large(index, received_ns, side_px=(LARGE, LARGE), length=20, kind=np.uint16):
     """A window of a large field; its frames came so far apart."""
-    info = StreamInfo(stream="stream-1", source="here", height=LARGE, width=LARGE, dtype="uint16")
-    pixels = np.random.default_rng(index).poisson(100, (20, LARGE, LARGE)).astype(np.uint16)
+    height, width = side_px
+    info = StreamInfo(stream="stream-1", source="here", height=height, width=width, dtype=np.dtype(kind).name)
+    pixels = np.random.default_rng(index).poisson(100, (length, height, width)).astype(kind)
+    if kind is np.float32:
+        pixels[0, 0, 0] = np.nan
     first = 10 * index
     frames = tuple(Frame("stream-1", first + k, k, image, None, 0, k * received_ns) for k, image in enumerate(pixels))
-    return Window(index, info, first, first + 19, frames, (), stride=10)
+    return Window(index, info, first, first + length - 1, frames, (), stride=10)
 
 
 def test_the_first_window_of_a_large_field_says_how_long_it_takes_and_shows_the_mean_meanwhile(run, monkeypatch):
@@ -194,6 +197,24 @@ def test_the_first_window_of_a_large_field_says_how_long_it_takes_and_shows_the_
         "not super-resolved: the mean of the camera's frames, until the first density in about 50 s",
     )
     assert np.abs(pixels - np.mean([f.pixels for f in large(0, 1).frames], 0)).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("side_px", "frames", "pixels"),
+    [((32, 512), 60, np.uint16), ((64, 64), 100, np.uint16), ((160, 160), 20, np.float32)],
+    ids=["a strip", "a long window", "frames of floats with what is no number"],
+)
+def test_any_first_window_with_much_work_says_how_long_it_takes(run, monkeypatch, side_px, frames, pixels):
+    clock = SimpleNamespace(perf_counter=iter([0.0, 2.0]).__next__)
+    monkeypatch.setattr("daemon.processing.first_window.time", clock)
+    monkeypatch.setattr(module.Reconstructor, "reconstruct", lambda *_: 1 / 0)  # the wait is told before
+    log = Means()
+    one = large(0, 10**7, side_px, frames, pixels)
+    health, _ = run([one], [log])
+    [event] = [event for event in health.events_since(0) if event.code == "learning"]
+    seconds = 2 * frames * side_px[0] * side_px[1] / (20 * 32 * 32)
+    assert f"takes about {seconds:.0f} s" in event.text
+    assert np.isfinite(log.picture[1]).all()
 
 
 @pytest.mark.parametrize("case", ["a small field", "a slow camera", "lossless"])

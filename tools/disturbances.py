@@ -1,7 +1,7 @@
 """Disturbances of a running daemon, for long runs.
 
-Settings at random, a recorder that is killed or stands still, limits of files, connections, a blocked console, a clock
-that is set forth and back. Linux only (limits of another process).
+Settings at random, a recorder that is killed, stands still or is asked for another recording, limits of files,
+thousands of connections, a blocked console, a clock that is set forth and back. Linux only (limits of another process).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from daemon.control.client import ask
 from selfstorm.errors import InputError
 
 DISTURBED_S = 4.0  # duration of a disturbance
-CONNECTIONS = 300
+CONNECTIONS = 2000
 SETTINGS: dict[str, tuple[object, ...]] = {
     "reconstruction.window": (8, 20, 100, 100_000, 0, -1, 2**40, "x", None),
     "reconstruction.stride": (1, 10, 100_000, 0, 1.5, None),
@@ -87,6 +87,12 @@ class Disturbances:
     """Disturbances of the daemon, each for some seconds.
 
     A thread ends each in time: whoever sends to a daemon without files can be held up for long.
+
+    Attributes:
+        control: address of the daemon's control.
+        done: how often each was done.
+        last: name of the newest.
+        recordings: folders that were recorded into.
     """
 
     def __init__(self, daemon: subprocess.Popen[bytes], ports: Ports, console: Console, clock: Path, seed: int) -> None:
@@ -94,6 +100,7 @@ class Disturbances:
         self._random = random.Random(seed)  # noqa: S311  (no secret is made of it)
         self.control = f"tcp://{HOST}:{ports.control}"
         self.done: Counter[str] = Counter()
+        self.last = ""
         self.recordings, self._folder = 1, "raw"  # the folder of the newest
         limits = (resource.RLIMIT_NOFILE, resource.RLIMIT_FSIZE)
         self._limits = {which: resource.prlimit(daemon.pid, which) for which in limits}
@@ -105,8 +112,11 @@ class Disturbances:
             (self.settings, self.settings, self.settings, self.kill, self.stop, self.connections)
         )
         if self._random.random() < 0.3:
-            what = self._random.choice((self.few_files, self.small_files, self.blocked_console, self.clock))
-        self.done[what.__name__] += 1
+            what = self._random.choice(
+                (self.few_files, self.small_files, self.blocked_console, self.clock, self.another_recording)
+            )
+        self.last = what.__name__
+        self.done[self.last] += 1
         undo = ExitStack()
         with suppress(ProcessLookupError):
             what(undo)
@@ -134,6 +144,12 @@ class Disturbances:
             self.recordings += folder != self._folder  # it may be the one that runs
             self._folder = folder
 
+    def another_recording(self, undo: ExitStack) -> None:
+        """Stop the recording, whose recorder may hang, and begin another one."""
+        with suppress(InputError):
+            ask(self.control, "record-stop", 5000)
+        self.record_again()
+
     def settings(self, undo: ExitStack) -> None:
         """Set a few settings to anything."""
         names = self._random.sample(list(SETTINGS), self._random.randrange(1, 4))
@@ -152,20 +168,22 @@ class Disturbances:
             undo.callback(_quietly, os.kill, pid, signal.SIGCONT)
 
     def connections(self, undo: ExitStack) -> None:
-        """Hold many connections that say nothing."""
-        for _ in range(CONNECTIONS):
-            with suppress(OSError):
+        """Hold thousands of connections that say nothing."""
+        with suppress(OSError):  # few files may be allowed meanwhile: none is accepted then
+            for _ in range(CONNECTIONS):
                 port = self._random.choice((self._ports.results, self._ports.control))
                 undo.enter_context(sockets.create_connection((HOST, port), timeout=1))
 
     def few_files(self, undo: ExitStack) -> None:
         """Allow the daemon hardly more open files than it has."""
         used = sum(1 for _ in Path(f"/proc/{self._daemon.pid}/fd").iterdir())
-        self._limit(resource.RLIMIT_NOFILE, used + self._random.randrange(6), undo)
+        self._limit(self._daemon.pid, resource.RLIMIT_NOFILE, used + self._random.randrange(6), undo)
 
     def small_files(self, undo: ExitStack) -> None:
-        """Let the daemon's files grow no more, as on a full disk."""
-        self._limit(resource.RLIMIT_FSIZE, 1_000_000, undo)
+        """Let the files of the daemon and of the recorder grow no more, as on a full disk."""
+        for pid in (self._daemon.pid, self._recorder()):
+            if pid is not None:
+                self._limit(pid, resource.RLIMIT_FSIZE, 1_000_000, undo)
 
     def blocked_console(self, undo: ExitStack) -> None:
         """Read nothing of the log for a while."""
@@ -177,10 +195,10 @@ class Disturbances:
         set_clock(self._clock, self._random.choice(CLOCK_STEPS_S))
         undo.callback(set_clock, self._clock, 0.0)
 
-    def _limit(self, which: int, value: int, undo: ExitStack) -> None:
+    def _limit(self, pid: int, which: int, value: int, undo: ExitStack) -> None:
         before = self._limits[which]  # not the limit of now, which another disturbance may have lowered
-        resource.prlimit(self._daemon.pid, which, (value, before[1]))
-        undo.callback(_quietly, resource.prlimit, self._daemon.pid, which, before)
+        resource.prlimit(pid, which, (value, before[1]))
+        undo.callback(_quietly, resource.prlimit, pid, which, before)
 
     def _recorder(self) -> int | None:
         for process in Path("/proc").iterdir():

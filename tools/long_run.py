@@ -5,9 +5,9 @@ Its accounts must close, its memory must not grow, and its files must be readabl
     python tools/long_run.py [--minutes 30] [--seed 1]
 
 A daemon records, saves and keeps a checkpoint while this program sends frames between mutated messages (fuzz.py),
-changes settings at random, kills and stops the recorder, lowers the limits of open files and of file sizes, holds
-hundreds of connections, lets the console block, and sets the clock forth and back. PROTOCOL.md's subscriber stands
-still for a minute at a time.
+changes settings at random, kills and stops the recorder and begins other recordings, lowers the limits of open files
+and of file sizes, holds thousands of connections, lets the console block, and sets the clock forth and back.
+PROTOCOL.md's subscriber stands still for a minute at a time.
 Linux only (limits and memory of another process).
 """
 
@@ -28,6 +28,7 @@ from fuzz import HOST, Attack, GoodFrames, Ports, memory_mb
 from mutations import VERBS
 
 from daemon.control.client import ControlClient, ask
+from daemon.file_limit import raise_file_limit
 from daemon.processing.manifest import ManifestLine
 from daemon.protocol.messages import Status
 from selfstorm.errors import InputError
@@ -63,6 +64,7 @@ WARM_UP = 0.3  # share of the time before memory is measured first
 @click.option("--seed", default=1, show_default=True)
 def main(minutes: float, seed: int) -> None:
     """Disturb a daemon and report every fault; exit code 1 if there is one."""
+    raise_file_limit()  # for the connections
     ports, faults = Ports(), []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -122,7 +124,7 @@ def _run(
         faults.append("the daemon did not start")
         return None
     begun_s, first_mb, rounds = time.monotonic(), 0.0, 0
-    slowest_s = 0.0
+    slowest = 0.0, ""
     row_due_s = begun_s
     while (share := (time.monotonic() - begun_s) / (60 * minutes)) < 1 and daemon.poll() is None:
         if rounds % 10 == 0:
@@ -137,7 +139,7 @@ def _run(
         status = None
         with suppress(InputError):
             status = Status.model_validate(control.ask("status"))
-        slowest_s = max(slowest_s, time.monotonic() - asked_s)
+        slowest = max(slowest, (time.monotonic() - asked_s, disturbances.last))
         if status is not None:
             _check_latencies(status, faults)
         if rounds % 20 == 0:
@@ -172,7 +174,7 @@ def _run(
     print(f"{disturbances.recordings} recordings")
     growth_mb = memory_mb(daemon.pid) - first_mb
     print(f"{rounds} rounds, {movie.sent} good frames; memory {growth_mb:+.0f} of {first_mb:.0f} MB; ", end="")
-    print(f"slowest answer of control {slowest_s:.2f} s")
+    print(f"slowest answer of control {slowest[0]:.2f} s, after '{slowest[1]}'")
     if growth_mb > MAX_GROWTH_MB:
         faults.append(f"memory grew by {growth_mb:.0f} MB")
     ask(disturbances.control, "stop", 10_000)

@@ -55,6 +55,26 @@ def stream_settings(config: Config, info: StreamInfo) -> Settings:
     )
 
 
+class KnownSettings:
+    """Settings of the running stream, derived once.
+
+    The drive with the camera's calibration may be gone later.
+    """
+
+    def __init__(self) -> None:
+        self._known: tuple[Config, StreamInfo, Settings] | None = None
+
+    def of(self, config: Config, info: StreamInfo) -> Settings:
+        """Return the settings of a stream.
+
+        Raises:
+            InputError: they cannot be derived.
+        """
+        if self._known is None or self._known[0] is not config or self._known[1] != info:
+            self._known = config, info, stream_settings(config, info)
+        return self._known[2]
+
+
 def _pixels(given: CameraSection, info: StreamInfo, model: str) -> CameraCalibration | None:
     """Return the calibration of the stream's pixels, for a kind of model.
 

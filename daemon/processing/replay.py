@@ -24,6 +24,7 @@ from selfstorm.compute.device import prepare_device
 from selfstorm.errors import InputError
 from selfstorm.frames import Array, Frame, StreamInfo, Window
 from selfstorm.io.recording import RecordingReader
+from selfstorm.io.regular_file import check_regular
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.window import TooFewFramesError
@@ -99,6 +100,7 @@ def repeat_run(manifest: Path) -> Iterator[Repeated]:
 
 
 def _lines(manifest: Path) -> Iterator[ManifestLine]:
+    check_regular(manifest, HINT)
     try:
         with manifest.open(encoding="utf-8") as file:
             for number, text in enumerate(iter(lambda: file.readline(MAX_LINE_CHARACTERS), ""), 1):

@@ -18,7 +18,7 @@ from daemon.processing.reconstructor import PREVIEW, Reconstructor, WindowResult
 from daemon.processing.sinks import Sink, Sinks, WindowOutput
 from daemon.run_clock import unix_ns
 from daemon.stopwatch import Stopwatch
-from daemon.stream_settings import stream_settings
+from daemon.stream_settings import KnownSettings
 from selfstorm.compute.device import describe, prepare_thread
 from selfstorm.errors import InputError, first_line
 from selfstorm.frames import Window
@@ -73,8 +73,9 @@ class Worker(threading.Thread):
         self.abandoned = False
         self._device = describe(device)
         config, chosen = self._config, self._config.reconstruction
+        self._known = KnownSettings()
         self._reconstructor = Reconstructor(
-            lambda info: stream_settings(self._config, info),
+            lambda info: self._known.of(self._config, info),
             device,
             steady=config.lossless or not kind_of(chosen.model).has_levels,
             as_offline=config.lossless,
@@ -147,9 +148,12 @@ class Worker(threading.Thread):
             self._failed(window, "window_empty", EMPTY)
             return
         try:
-            stream_settings(self._config, window.info)
-        except InputError as error:  # only the user can correct it
-            with self._output_lock:
+            self._known.of(self._config, window.info)
+        except InputError as error:
+            if self._health.counts()[1].published:  # a calibration that cannot be read now; frames are recorded still
+                self._failed(window, "window_failed", str(error))
+                return
+            with self._output_lock:  # only the user can correct it
                 self._health.windows(failed=not self.abandoned)
             self.fatal = error
             return

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import stat
 import sys
 import tempfile
 from multiprocessing import resource_tracker
@@ -19,10 +20,14 @@ from typing import Any
 
 import numpy as np
 
+from selfstorm.errors import InputError
 from selfstorm.frames import Array
 from selfstorm.stream.tiled.board import Board
 
 NAMES_OUTLIVE = sys.platform != "win32"
+AWAY = "remove it, or set TMPDIR to a folder of your own"
+NO_MEMORY = "give more (docker: --shm-size), choose a region, or set tile_processes = 0"
+MAX_NOTED = 100_000  # arrays of a daemon that was killed; each change of the field makes a few
 
 
 class _Memory(SharedMemory):
@@ -55,13 +60,17 @@ class SharedArrays:
             remove_leftovers(self._notes)
 
     def allocate(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
-        """Return an array of zeros; the one of that name before is given up."""
+        """Return an array of zeros; the one of that name before is given up.
+
+        Raises:
+            InputError: there is not enough shared memory, or its notes cannot be kept.
+        """
         memory_name = name_of(os.getpid(), self._count)
         self._count += 1
         if NAMES_OUTLIVE:  # noted before it is made: a name that was never used does no harm
-            self._notes.mkdir(mode=0o700, parents=True, exist_ok=True)
+            own_folder(self._notes)
             (self._notes / str(os.getpid())).write_text(str(self._count), encoding="ascii")
-        memory = _Memory(memory_name, create=True, size=max(1, math.prod(shape) * dtype.itemsize))
+        memory = _new_memory(memory_name, max(1, math.prod(shape) * dtype.itemsize))
         self.forget(name)
         self._held[name] = memory
         return memory.array(shape, dtype)
@@ -119,16 +128,46 @@ def notes_folder() -> Path:
     return Path(tempfile.gettempdir()) / f"selfstorm-tiles{user}"
 
 
+def own_folder(notes: Path) -> None:
+    """Make the folder of notes, or check that nobody else can write into it.
+
+    Raises:
+        InputError: it is another user's, a link, or open to others.
+    """
+    try:
+        notes.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = notes.lstat()
+    except OSError as error:
+        raise InputError(f"cannot be made ({error.strerror})", where=notes, hint=AWAY) from None
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & 0o022:
+        raise InputError("is not a folder of this user alone", where=notes, hint=AWAY)
+
+
 def remove_leftovers(notes: Path) -> None:
     """Remove the arrays of daemons that no longer run."""
     for note in notes.glob("[0-9]*"):
-        pid = int(note.name) if note.name.isdecimal() else 0
-        if not pid or _runs(pid):
+        pid = int(note.name) if note.name.isdecimal() and len(note.name) < 10 else 0
+        if not pid or _runs(pid) or not stat.S_ISREG(note.lstat().st_mode):
             continue
         with contextlib.suppress(OSError, ValueError):
-            for number in range(int(note.read_text(encoding="ascii"))):
+            for number in range(min(int(note.read_text(encoding="ascii")), MAX_NOTED)):
                 _remove(name_of(pid, number))
             note.unlink(missing_ok=True)
+
+
+def _new_memory(name: str, size: int) -> _Memory:
+    """Make shared memory, all of it at once.
+
+    A system that lacks it later ends the process that writes there (SIGBUS).
+    """
+    memory = _Memory(name, create=True, size=size)
+    if hasattr(os, "posix_fallocate"):
+        try:
+            os.posix_fallocate(memory._fd, 0, size)  # type: ignore[attr-defined]  # no other way to its file
+        except OSError as error:
+            memory.unlink()
+            raise InputError(f"no shared memory of {size / 2**20:.0f} MB ({error.strerror})", hint=NO_MEMORY) from None
+    return memory
 
 
 def _remove(memory_name: str) -> None:

@@ -32,9 +32,11 @@ def describe(file: Path) -> Iterator[str]:
     Raises InputError where it is none of ours or a movie's.
     """
     from selfstorm.io.localization_table import FORMATS, format_of
+    from selfstorm.io.regular_file import check_regular
 
     if not file.exists():
         raise InputError("no such file", where=file, hint="check the path")
+    check_regular(file, "give a file of selfstorm, or a movie")
     if file.suffix.lower() == CHECKPOINT:
         return _model(file)
     if format_of(file) in FORMATS:

@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import GrowingFile, free_path
+from selfstorm.io.regular_file import check_regular
 
 if TYPE_CHECKING:
     from selfstorm.localizations import Localizations
     from selfstorm.psf.models import Psf
 
 Floats = NDArray[np.float64]
+MAX_NM = 1e9  # of a position; no stage is wider
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,14 +176,31 @@ def read_table(path: Path) -> tuple[LocalizationTable, TableInfo | None]:
     """
     suffix = format_of(path)
     check_format(path.with_suffix(suffix))
+    check_regular(path, "give a table of localizations")
+    found: tuple[LocalizationTable, TableInfo | None]
     if suffix == ".hdf5":
         from selfstorm.io.picasso import read_picasso
 
-        return read_picasso(path)
-    if suffix == ".smlm":
+        found = read_picasso(path)
+    elif suffix == ".smlm":
         from selfstorm.io.smlm import read_smlm
 
-        return read_smlm(path)
-    from selfstorm.io.thunderstorm import read_thunderstorm_table
+        found = read_smlm(path)
+    else:
+        from selfstorm.io.thunderstorm import read_thunderstorm_table
 
-    return read_thunderstorm_table(path), None
+        found = read_thunderstorm_table(path), None
+    _check_places(found[0], path)
+    return found
+
+
+def _check_places(table: LocalizationTable, path: Path) -> None:
+    """Raise InputError where localisations lie nowhere."""
+    nowhere = ~((np.abs(table.y_nm) <= MAX_NM) & (np.abs(table.x_nm) <= MAX_NM) & (table.frame >= -1))
+    if nowhere.any():
+        how_many = f"{int(nowhere.sum())} of {len(table)} rows"
+        raise InputError(
+            f"row {int(np.argmax(nowhere)) + 1} has no frame or no position ({how_many})",
+            where=path,
+            hint="remove the rows with NaN, inf or a negative frame",
+        )

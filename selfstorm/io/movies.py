@@ -32,6 +32,7 @@ from selfstorm.io.ome_zarr import OmeZarrReader
 from selfstorm.io.part_of_movie import PartOfMovie
 from selfstorm.io.reader import Reader, Stamp
 from selfstorm.io.recording import INDEX, RecordingReader
+from selfstorm.io.regular_file import check_regular
 from selfstorm.io.tiff import TiffReader
 from selfstorm.io.vendor import VendorReader, is_vendor
 
@@ -131,8 +132,7 @@ def _reader(path: Path, select: Mapping[str, int | str]) -> Reader:
         path = path.parent
     if path.is_dir():
         return _folder_reader(path, select)
-    if path.exists() and not path.is_file():  # a pipe or a device: opening one can wait for ever
-        raise MovieError("is not a file", where=path, hint="give a movie file, or a folder of one")
+    check_regular(path, "give a movie file, or a folder of one")
     if path.suffix == INDEX:
         path = path.with_suffix(".tif")
     if path.is_file() and path.with_suffix(INDEX).is_file():

@@ -85,8 +85,13 @@ def read_thunderstorm_table(path: Path) -> LocalizationTable:
     Raises InputError naming the faulty file and line.
     """
     _, frame, x, y, sigma, photons, offset, noise, sd, *frames = read_thunderstorm(path).T
-    linked_from = frames[0].astype(np.int64) if frames else None
-    return LocalizationTable(frame.astype(np.int64) - 1, x, y, sigma, photons, offset, noise, sd, sd, linked_from)
+    linked_from = _whole(frames[0]) if frames else None
+    return LocalizationTable(_whole(frame) - 1, x, y, sigma, photons, offset, noise, sd, sd, linked_from)
+
+
+def _whole(numbers: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Convert frame numbers; what is none becomes -1."""
+    return np.where((numbers >= 0) & (numbers < 2**53), numbers, -1).astype(np.int64)
 
 
 def read_thunderstorm(path: Path | str) -> NDArray[np.float64]:

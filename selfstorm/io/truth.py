@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from selfstorm.errors import InputError
+from selfstorm.io.regular_file import check_regular
 
 REQUIRED = ("frame", "y_nm", "x_nm")
 COLUMNS = (*REQUIRED, "photons")
@@ -160,6 +161,7 @@ def _open(path: Path, mode: str, encoding: str = "utf-8") -> IO[str]:
 @contextmanager
 def _reading(path: Path) -> Iterator[IO[str]]:
     """Open a file as text; raise InputError for whatever prevents reading it."""
+    check_regular(path, _HEADER_HINT)
     try:
         with _open(path, "rt", "utf-8-sig") as file:
             yield file

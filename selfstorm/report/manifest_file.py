@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from selfstorm.errors import InputError, first_line
 from selfstorm.frames import StreamInfo
+from selfstorm.io.regular_file import check_regular
 
 SUFFIX = ".manifest.ndjson"
 GIVE = f"give a file that ends in {SUFFIX}"
@@ -87,16 +88,15 @@ def read_manifest(path: Path) -> tuple[RunPart, list[ManifestPart]]:
     Raises:
         InputError: it is no manifest.
     """
+    check_regular(path, GIVE)
     try:
         first, *rest = _parts(path)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"cannot be read ({first_line(error)})", where=path) from None
     except ValueError:
-        raise InputError("is empty", where=path, hint=f"give a file that ends in {SUFFIX}") from None
+        raise InputError("is empty", where=path, hint=GIVE) from None
     if first.run is None:
-        raise InputError(
-            "does not begin with a run", where=f"{path}, line 1", hint=f"give a file that ends in {SUFFIX}"
-        )
+        raise InputError("does not begin with a run", where=f"{path}, line 1", hint=GIVE)
     return first.run, rest
 
 

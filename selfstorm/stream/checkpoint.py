@@ -24,6 +24,7 @@ from selfstorm.calibration.field_moments import FieldMoments
 from selfstorm.errors import InputError, first_line
 from selfstorm.frames import Array
 from selfstorm.io.atomic_files import atomic_write
+from selfstorm.io.regular_file import check_regular
 from selfstorm.physics.camera import Camera
 from selfstorm.physics.camera_maps import CALIBRATED, CameraCalibration
 from selfstorm.physics.masked import FieldMask
@@ -217,6 +218,7 @@ def _density(tensors: dict[str, Tensor], grid: Grid, device: torch.device) -> Te
 
 
 def _read(path: Path) -> tuple[Facts, dict[str, Tensor]]:
+    check_regular(path, "give a checkpoint of selfstorm")
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"is larger than {MAX_BYTES >> 30} GiB", where=path, hint="give a checkpoint of selfstorm")

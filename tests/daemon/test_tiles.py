@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from multiprocessing.shared_memory import SharedMemory
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import torch
 
 from daemon.tiles.pool import TilePool, devices_of
 from daemon.tiles.shared_arrays import NAMES_OUTLIVE, SharedArrays
+from selfstorm.errors import InputError
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
@@ -24,6 +27,7 @@ from selfstorm.stream.settings import Settings
 from selfstorm.stream.tiled.field import TiledField
 
 CPU = torch.device("cpu")
+SHM = Path("/dev/shm")  # noqa: S108  (no file of ours)
 SETTINGS = Settings(
     100.0, Gaussian(110.0), 100.0, 1.0, scale=2, estimate="emitters", quality="fast", model="tiled", tile_px=24
 )
@@ -115,6 +119,52 @@ def test_the_next_start_removes_what_a_killed_daemon_left(tmp_path):
     with pytest.raises(FileNotFoundError):
         SharedMemory(name)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not NAMES_OUTLIVE, reason="no notes are kept on Windows")
+@pytest.mark.parametrize("note", [str(10**15), "9" * 5000, "-5", "x", "", "a folder", "a pipe", "a link"])
+def test_no_note_holds_up_a_start(tmp_path, note):
+    """Others may write into the system's folder for temporary files."""
+    path, kept = tmp_path / "99999999", tmp_path / "kept"
+    kept.write_text("1")
+    make = {"a folder": path.mkdir, "a pipe": lambda: os.mkfifo(path), "a link": lambda: path.symlink_to(kept)}
+    make.get(note, lambda: path.write_text(note))()
+    starting = threading.Thread(target=SharedArrays, args=[tmp_path], daemon=True)
+    starting.start()
+    starting.join(20)
+    assert not starting.is_alive()
+    assert kept.exists()
+
+
+@pytest.mark.skipif(not NAMES_OUTLIVE, reason="no notes are kept on Windows")
+@pytest.mark.parametrize("kind", ["a link", "open to others", "a file", "nothing can be written"])
+def test_notes_are_written_into_a_folder_of_this_user_alone(tmp_path, kind):
+    notes, other = tmp_path / "notes", tmp_path / "other"
+    other.mkdir()
+    if kind == "a link":
+        notes.symlink_to(other)
+    elif kind == "open to others":
+        notes.mkdir()
+        notes.chmod(0o777)
+    else:
+        notes.touch()
+        notes = notes / "below" if kind == "nothing can be written" else notes
+    with pytest.raises(InputError, match=r"is not a folder of this user alone|cannot be made"):
+        SharedArrays(notes).allocate("map", (2, 2), np.dtype(np.uint16))
+    assert not list(other.iterdir())
+
+
+@pytest.mark.skipif(not SHM.is_dir(), reason="needs Linux' shared memory")
+def test_too_little_shared_memory_is_said_and_ends_nothing(tmp_path):
+    """The process that writes into memory that is not there is ended by the system: a container has 64 MB."""
+    there = os.statvfs(SHM)
+    shared = SharedArrays(tmp_path)
+    before = shared.allocate("map", (2, 2), np.dtype(np.uint16))
+    with pytest.raises(InputError, match=r"no shared memory of \d+ MB .*docker: --shm-size"):
+        shared.allocate("map", (there.f_blocks + 1, there.f_frsize), np.dtype(np.uint8))
+    assert not before.any()
+    shared.close()
+    assert not list(SHM.glob(f"selfstorm-{os.getpid()}-*"))
 
 
 def test_an_array_outlives_the_memory_that_was_given_up(tmp_path):

@@ -1,11 +1,13 @@
 """The worker with outputs of a test's own: empty windows, failing windows, failing outputs."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+from daemon import stream_settings
 from daemon.config import Config
 from daemon.health import Health
 from daemon.ingest.windows import WindowQueue
@@ -13,6 +15,7 @@ from daemon.live_config import LiveConfig
 from daemon.processing import worker as module
 from daemon.processing.sinks import Sink
 from daemon.processing.worker import Worker
+from selfstorm.errors import InputError
 from selfstorm.frames import Frame, StreamInfo, Window
 from selfstorm.stream.model_kinds import MODEL_KINDS, ModelKind
 
@@ -139,6 +142,29 @@ def test_an_error_of_any_length_fails_one_window_and_the_next_is_tried(run, monk
     assert (worker.died, health.status().windows.failed, health.status().windows.published) == (False, 1, 1)
     [event] = [event for event in health.events_since(0) if event.code == "window_failed"]
     assert event.text.startswith("window 0: RuntimeError: no memory no memory")
+
+
+@pytest.mark.parametrize("others", [(), (1,), (2,), (1, 2)], ids=["one stream", "second", "third", "both"])
+def test_a_calibration_that_is_gone_later_ends_no_run(run, monkeypatch, others):
+    """Its drive may be: a stream goes on with what it began with, and another one fails window by window."""
+    really, asked = stream_settings.stream_settings, []
+
+    def gone_after_the_first(config, info):
+        asked.append(info)
+        if len(asked) > 1:
+            raise InputError("no calibration of a camera 'Cam'")
+        return really(config, info)
+
+    monkeypatch.setattr(stream_settings, "stream_settings", gone_after_the_first)
+    windows = [window(0), window(1), window(2)]
+    for number in others:
+        other = windows[number].info.model_copy(update={"stream": f"stream-{number + 1}"})
+        windows[number] = replace(windows[number], info=other)
+    log = Log()
+    health, worker = run(windows, [log])
+    assert (worker.fatal, worker.died) == (None, False)
+    counts = health.status().windows
+    assert (counts.published, counts.failed) == (3 - len(others), len(others))
 
 
 def test_a_third_kind_of_model_reaches_the_outputs(run, monkeypatch):

@@ -1,9 +1,11 @@
 """Localisation tables: every format has the same emitters, units and precision, for our reader and for others'."""
 
 import json
+import os
 import random
 import subprocess
 import sys
+import threading
 import zipfile
 from dataclasses import replace
 
@@ -13,9 +15,12 @@ import pytest
 from click.testing import CliRunner
 
 from selfstorm.cli import cli
+from selfstorm.commands.info import describe
 from selfstorm.errors import InputError
 from selfstorm.io.hdf5_superblock import lookup3, mark_closed
 from selfstorm.io.localization_table import LocalizationTable, TableInfo, read_table, table_writer
+from selfstorm.io.truth import read_truth
+from selfstorm.report.run_files import read_run
 
 INFO = TableInfo(48, 64, 100.0, 200, {"movie": "cell.tif", "software": "selfstorm"})
 RNG = np.random.default_rng(5)
@@ -207,3 +212,44 @@ def test_locan_itself_reads_the_tables(tmp_path):
 def test_hdf5s_checksum_is_jenkins():
     assert lookup3(b"Four score and seven years ago") == 0x17770551  # his own example
     assert mark_closed(b"no HDF5") == b"no HDF5"
+
+
+HEADER = "id,frame,x [nm],y [nm],sigma [nm],intensity [photon],offset [photon],bkgstd [photon],uncertainty [nm]"
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e30"])
+@pytest.mark.parametrize("column", ["frame", "x [nm]", "y [nm]"])
+def test_localizations_that_lie_nowhere_are_named(tmp_path, column, value):
+    """Converted or linked, they would end it with a traceback."""
+    row = dict.fromkeys(HEADER.split(","), "5")
+    lines = [HEADER, ",".join(row.values()), ",".join((row | {column: value}).values())]
+    (tmp_path / "found.csv").write_text("\n".join(lines))
+    with pytest.raises(InputError, match=r"row 2 has no frame or no position \(1 of 2 rows\); remove"):
+        read_table(tmp_path / "found.csv")
+
+
+READERS = {
+    "found.csv": read_table,
+    "found.hdf5": read_table,
+    "found.smlm": read_table,
+    "truth.csv": read_truth,
+    "run.manifest.ndjson": read_run,
+    "learned.safetensors": lambda path: list(describe(path)),
+}
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
+@pytest.mark.parametrize("name", READERS)
+def test_a_pipe_is_not_waited_for(tmp_path, name):
+    path, fault = tmp_path / name, []
+    os.mkfifo(path)
+
+    def read():
+        with pytest.raises(InputError, match="is not a file"):
+            READERS[name](path)
+        fault.append("named")
+
+    reading = threading.Thread(target=read, daemon=True)
+    reading.start()
+    reading.join(20)
+    assert fault

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from glob import escape
 from hashlib import blake2b
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def read_live_run(path: Path) -> RunEvidence:
     evidence = with_table(evidence, _saved(path, run, "localizations", lambda file: file.is_file()))
     record = _configured(run, "record")
     if record is not None and stream is not None and windows:
-        recorded = [file for file in (record, path.parent / record.name) if file.is_dir()]
+        recorded = [file for file in (record, path.parent / record.name) if exists(file) and file.is_dir()]
         return with_movie(evidence, recorded[0], account=False) if recorded else evidence
     return evidence
 
@@ -78,8 +79,8 @@ def _saved(manifest: Path, run: RunPart, key: str, fits: Callable[[Path], bool])
         return None
     beside = [manifest.parent / path.name]
     if exists(path.parent):
-        numbered = path.name.split(".")[0]
-        beside += sorted(path.parent.glob(f"{numbered}*{path.suffix}"))
+        numbered = escape(path.name.split(".")[0])
+        beside += sorted(path.parent.glob(f"{numbered}*{escape(path.suffix)}"))
     return next((place for place in (path, *beside) if exists(place) and fits(place)), None)
 
 

@@ -192,3 +192,22 @@ def test_a_report_as_pdf(run):
 @pytest.mark.parametrize(("width_nm", "bar"), [(6400, "1 µm"), (1200, "200 nm"), (51200, "10 µm"), (8000, "2 µm")])
 def test_a_scale_bar_is_a_round_length(width_nm, bar):
     assert length_text(bar_length_nm(width_nm)) == bar
+
+
+@pytest.mark.parametrize("key", ["save", "record", "localizations"])
+@pytest.mark.parametrize("place", ["x" * 5000, "\0", "**", "***.ome.tif", "[.csv", "/", "..", "/dev/zero"])
+def test_any_place_that_a_manifest_names_is_no_traceback(run, key, place):
+    """A report is made of what is there."""
+    first, *rest = run.read_text().splitlines(keepends=True)
+    changed = json.loads(first)
+    changed["run"]["config"] = {key: str(run.parent / place) if place.endswith((".tif", ".csv", "**")) else place}
+    run.write_text("".join([json.dumps(changed) + "\n", *rest]))
+    assert read_run(run).windows
+
+
+def test_a_name_with_brackets_is_found(run):
+    """They are no pattern: OUT-2.ome.tif follows OUT.ome.tif."""
+    saved = run.parent / "cell [2]-2.ome.tif"
+    (run.parent / "out.ome.tif").rename(saved)
+    run.write_text(run.read_text().replace("out.ome.tif", "cell [2].ome.tif"))
+    assert saved in read_run(run).files

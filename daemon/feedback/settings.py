@@ -52,6 +52,8 @@ class FeedbackSettings(Section):
     def _limits(self) -> Self:
         if self.maximum <= self.minimum:
             raise ValueError("maximum must be above minimum")
+        if self.safe > self.minimum:
+            raise ValueError("safe must not be above minimum: the laser has it at every other time")
         if not self.minimum <= self.first() <= self.maximum:
             raise ValueError("start must lie between minimum and maximum")
         return self

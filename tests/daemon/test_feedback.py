@@ -57,6 +57,7 @@ def test_the_density_holds_while_the_sample_bleaches():
     [
         ({"maximum": 0.1}, "maximum must be above minimum"),
         ({"start": 40.0}, "start must lie between"),
+        ({"safe": 30.0}, "safe must not be above minimum"),
         ({"laser": "serial:COM3"}, "laser: write 'micromanager:'"),
         ({"devise": "x"}, "did you mean 'device'"),
         ({"minimum": 0}, "minimum"),

@@ -10,6 +10,17 @@ from typing import Any
 from selfstorm.frames import Array
 from selfstorm.io.localization_table import LocalizationTable
 
+MAX_VALUE = 1e30  # of a metric; no axis can be drawn for much more
+
+
+def drawable(metrics: Mapping[str, object]) -> dict[str, float]:
+    """Return the metrics that are numbers, finite and not beyond `MAX_VALUE`."""
+    return {
+        key: float(value)
+        for key, value in metrics.items()
+        if isinstance(value, int | float) and abs(value) <= MAX_VALUE
+    }
+
 
 @dataclass(frozen=True, slots=True)
 class WindowRecord:

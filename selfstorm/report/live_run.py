@@ -11,7 +11,7 @@ from pathlib import Path
 from selfstorm.frames import StreamInfo
 from selfstorm.io.picture_formats import read_records
 from selfstorm.report.camera_frames import with_movie
-from selfstorm.report.evidence import FrameAccount, LoggedEvent, RunEvidence, WindowRecord
+from selfstorm.report.evidence import FrameAccount, LoggedEvent, RunEvidence, WindowRecord, drawable
 from selfstorm.report.manifest_file import ManifestPart, RunPart, WindowPart, read_manifest
 from selfstorm.report.saved_pictures import counted, exists, with_picture, with_table
 
@@ -64,7 +64,7 @@ def _compared(evidence: RunEvidence, windows: Sequence[WindowPart]) -> RunEviden
 
 def _window_of_manifest(window: WindowPart) -> WindowRecord:
     grade = str(window.effort.get("name", ""))
-    return WindowRecord(window.first_seq, window.last_seq, len(window.seqs), window.metrics, grade)
+    return WindowRecord(window.first_seq, window.last_seq, len(window.seqs), drawable(window.metrics), grade)
 
 
 def _configured(run: RunPart, key: str) -> Path | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,7 +18,7 @@ from selfstorm.io.movies import MovieFile
 from selfstorm.io.ome_tiff import Pictures, read_pictures
 from selfstorm.io.picture_formats import read_records
 from selfstorm.report.camera_frames import NO_FRAMES, with_movie
-from selfstorm.report.evidence import FrameAccount, RunEvidence, WindowRecord
+from selfstorm.report.evidence import FrameAccount, RunEvidence, WindowRecord, drawable
 
 
 def read_saved_pictures(path: Path) -> RunEvidence:
@@ -55,10 +54,9 @@ def window_of(record: Mapping[str, Any]) -> WindowRecord:
     metrics = record.get("metrics")
     given = metrics if isinstance(metrics, dict) else {}
     first, last = (_whole(record.get(f"{edge}_frame", record.get(f"{edge}_seq"))) for edge in ("first", "last"))
-    values = {
-        key: float(value) for key, value in given.items() if isinstance(value, int | float) and math.isfinite(value)
-    }
-    return WindowRecord(first or 0, last or 0, _whole(record.get("frames")), values, str(record.get("grade", "")))
+    return WindowRecord(
+        first or 0, last or 0, _whole(record.get("frames")), drawable(given), str(record.get("grade", ""))
+    )
 
 
 def with_picture(evidence: RunEvidence, path: Path) -> RunEvidence:

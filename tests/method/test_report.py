@@ -211,3 +211,10 @@ def test_a_name_with_brackets_is_found(run):
     (run.parent / "out.ome.tif").rename(saved)
     run.write_text(run.read_text().replace("out.ome.tif", "cell [2].ome.tif"))
     assert saved in read_run(run).files
+
+
+@pytest.mark.parametrize("value", [1e308, -1e31])
+def test_a_metric_that_no_axis_can_show_is_left_out(run, value):
+    run.write_text(run.read_text().replace('"resolution_nm": 61.0', f'"resolution_nm": {value}'))
+    assert "resolution_nm" not in read_run(run).windows[-1].metrics
+    assert reported(run).exit_code == 0

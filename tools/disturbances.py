@@ -145,7 +145,7 @@ class Disturbances:
             self._folder = folder
 
     def another_recording(self, undo: ExitStack) -> None:
-        """Stop the recording, whose recorder may hang, and begin another one."""
+        """End the recording, whose recorder may hang, and begin another."""
         with suppress(InputError):
             ask(self.control, "record-stop", 5000)
         self.record_again()
@@ -180,7 +180,7 @@ class Disturbances:
         self._limit(self._daemon.pid, resource.RLIMIT_NOFILE, used + self._random.randrange(6), undo)
 
     def small_files(self, undo: ExitStack) -> None:
-        """Let the files of the daemon and of the recorder grow no more, as on a full disk."""
+        """Let files of daemon and recorder grow no more, as on a full disk."""
         for pid in (self._daemon.pid, self._recorder()):
             if pid is not None:
                 self._limit(pid, resource.RLIMIT_FSIZE, 1_000_000, undo)

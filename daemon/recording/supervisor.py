@@ -184,10 +184,10 @@ class RecorderSupervisor:
                 self._health.report(recording=said["file"])
 
     def _account(self, *, final: bool = False) -> None:
-        """Close the account: sent since the recording began = recorded + missing + under way.
+        """Account for the frames since the recording began.
 
-        What is missing follows from the receiver's count. The recorder's own counts a stream again that comes back
-        after another one, where the recorder before it had the beginning.
+        sent = recorded + missing + under way, by the receiver's count. The recorder's own counts a stream again that
+        comes back after another one, where the recorder before it had the beginning.
         """
         said, reached = self._said, self._reached()
         self.recorded = self._recorded_before + said["recorded"]

@@ -129,7 +129,7 @@ def notes_folder() -> Path:
 
 
 def own_folder(notes: Path) -> None:
-    """Make the folder of notes, or check that nobody else can write into it.
+    """Make the folder of notes, or check that no other user can write there.
 
     Raises:
         InputError: it is another user's, a link, or open to others.

@@ -188,9 +188,10 @@ def send_line(**line: Any) -> None:
 
 
 def leave_signals_to_parent() -> None:
-    """Ignore what reaches every process of a console: Ctrl-C, Ctrl-Break, Ctrl-Z, and its closing.
+    """Ignore Ctrl-C, Ctrl-Break, Ctrl-Z and a closing console.
 
-    The parent ends the child in order; and where it is suspended, a camera is still read and a laser made safe.
+    They reach every process of a console. The parent ends the child in order; and where the parent is suspended, a
+    camera is still read and a laser made safe.
     """
     for name in ("SIGINT", "SIGBREAK", "SIGTSTP", "SIGHUP"):
         if (number := getattr(signal, name, None)) is not None:

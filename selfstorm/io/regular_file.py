@@ -1,4 +1,4 @@
-"""Files that are read to their end: no pipe and no device, which may have none."""
+"""Regular files: no pipe and no device, which may have no end."""
 
 from __future__ import annotations
 

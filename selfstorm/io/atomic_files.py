@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from selfstorm.errors import InputError
+from selfstorm.io.regular_file import check_regular
 
 PART = ".part"
 REPLACE_S = 1.0
@@ -82,7 +83,11 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path] = (
 
 
 def check_new(path: Path, *, overwrite: bool = False) -> None:
-    """Raise InputError where the name exists and may not be replaced."""
+    """Raise InputError where the name exists and may not be replaced.
+
+    A device or a pipe never is: an administrator's program would replace /dev/null for all.
+    """
+    check_regular(path, "name a file")
     if os.path.lexists(path) and not overwrite:
         raise InputError("exists already", where=path, hint="choose another name, or replace it with --overwrite")
 

@@ -160,7 +160,7 @@ def _folder_reader(folder: Path, select: Mapping[str, int | str]) -> Reader:
         return RecordingReader(recorded)
     if len(images := image_files(folder)) > 1:
         return ImageFilesReader(folder, images, select)
-    stacks = sorted(path for path in folder.iterdir() if path.suffix.lower() in TIFF_SUFFIXES)
+    stacks = sorted(path for path in folder.iterdir() if path.suffix.lower() in TIFF_SUFFIXES and path.is_file())
     first = first_of_sets([path for path in stacks if not continues_another(path, stacks)])
     if len(first) == 1:
         return TiffReader(first[0], select)

@@ -134,3 +134,22 @@ def test_two_files_are_two_files(tmp_path):
         (tmp_path / name).write_bytes(b"")
     assert not same_file(tmp_path / "a.tif", tmp_path / "b.tif")
     assert not same_file(tmp_path / "a.tif", tmp_path / "c.tif")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has neither in folders")
+@pytest.mark.parametrize("kind", ["a pipe", "a link to a pipe", "a link to a device"])
+def test_a_device_or_a_pipe_is_never_replaced(tmp_path, kind):
+    """With an administrator's rights, --overwrite put a file in the place of a device that all programs use."""
+    path, pipe = tmp_path / "out.html", tmp_path / "pipe"
+    os.mkfifo(path if kind == "a pipe" else pipe)
+    if kind != "a pipe":
+        path.symlink_to(pipe if "pipe" in kind else os.devnull)
+
+    def write():
+        with atomic_write(path, overwrite=True) as part:
+            part.write_text("x")
+
+    for replace in (lambda: check_outputs({"-o": path}, overwrite=True), write):
+        with pytest.raises(InputError, match="is not a file"):
+            replace()
+    assert not path.is_file()

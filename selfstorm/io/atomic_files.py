@@ -22,6 +22,7 @@ from selfstorm.io.regular_file import check_regular
 
 PART = ".part"
 REPLACE_S = 1.0
+SHOWN_CHARACTERS = 100  # of a name that is too long
 DOUBLE_ENDINGS = (".manifest.ndjson", ".start.safetensors")
 # The endings of movies and pictures, the longest first: what stands before one is the name of the recording.
 MOVIES = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".zarr", ".nd2", ".czi", ".lif", ".raw", ".dax", ".spe", ".h5")
@@ -50,12 +51,25 @@ def make_folder(folder: Path, hint: str) -> None:
 def check_file(path: Path) -> None:
     """Raise InputError where no file of that name can be.
 
-    Its folder is missing, or it is a folder itself.
+    Its folder is missing, it is a folder itself, or the name is too long.
     """
+    _check_name(path)
     if not path.parent.is_dir():
         raise InputError("no such folder", where=path.parent, hint="create it first")
     if path.is_dir():
         raise InputError("is a folder", where=path, hint="name a file in it")
+
+
+def _check_name(path: Path) -> None:
+    """Raise InputError where the system has no such names, also for the temporary form."""
+    try:
+        temporary_path(path).lstat()
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    except (OSError, ValueError) as error:
+        shown = f"{str(path)[:SHOWN_CHARACTERS]}..."
+        why = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"no file can have this name ({why})", where=shown, hint="choose another one") from None
 
 
 def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path] = (), *, overwrite: bool = False) -> None:
@@ -87,6 +101,7 @@ def check_new(path: Path, *, overwrite: bool = False) -> None:
 
     A device or a pipe never is: an administrator's program would replace /dev/null for all.
     """
+    _check_name(path)
     check_regular(path, "name a file")
     if os.path.lexists(path) and not overwrite:
         raise InputError("exists already", where=path, hint="choose another name, or replace it with --overwrite")

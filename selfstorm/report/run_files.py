@@ -9,7 +9,7 @@ from selfstorm.io.picture_formats import WRITERS, read_records
 from selfstorm.report.evidence import RunEvidence
 from selfstorm.report.live_run import read_live_run
 from selfstorm.report.manifest_file import SUFFIX
-from selfstorm.report.saved_pictures import read_saved_pictures
+from selfstorm.report.saved_pictures import exists, read_saved_pictures
 
 MAX_NAMED = 8  # files
 
@@ -23,7 +23,7 @@ def read_run(path: Path) -> RunEvidence:
     Raises:
         InputError: it is none of these.
     """
-    if not path.exists():
+    if not exists(path):
         raise InputError("no such file", where=path, hint="check the path")
     if path.is_dir() and not (path / "zarr.json").exists():
         path = _in_folder(path)

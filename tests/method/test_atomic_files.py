@@ -8,8 +8,18 @@ import numpy as np
 import pytest
 
 from selfstorm.errors import InputError
-from selfstorm.io.atomic_files import atomic_write, check_outputs, claim_temporary, publish, same_file, stem
+from selfstorm.io.atomic_files import (
+    atomic_write,
+    check_file,
+    check_new,
+    check_outputs,
+    claim_temporary,
+    publish,
+    same_file,
+    stem,
+)
 from selfstorm.io.ome_tiff import OmeTiffWriter
+from selfstorm.report.run_files import read_run
 
 RAW = b"the only copy of a night at the microscope"
 
@@ -153,3 +163,12 @@ def test_a_device_or_a_pipe_is_never_replaced(tmp_path, kind):
         with pytest.raises(InputError, match="is not a file"):
             replace()
     assert not path.is_file()
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 252, "x\0.csv"], ids=["long", "long with .part", "half a name"])
+def test_a_name_that_no_file_can_have_is_refused_in_words(tmp_path, name):
+    for refuse in (check_file, check_new, claim_temporary, lambda path: check_outputs({"-o": path})):
+        with pytest.raises(InputError, match="no file can have this name"):
+            refuse(tmp_path / name)
+    with pytest.raises(InputError, match="no such file"):
+        read_run(tmp_path / name)

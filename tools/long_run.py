@@ -124,7 +124,7 @@ def _run(
         faults.append("the daemon did not start")
         return None
     begun_s, first_mb, rounds = time.monotonic(), 0.0, 0
-    slowest = 0.0, ""
+    slowest = 0.0, 0.0, ""
     row_due_s = begun_s
     while (share := (time.monotonic() - begun_s) / (60 * minutes)) < 1 and daemon.poll() is None:
         if rounds % 10 == 0:
@@ -139,7 +139,7 @@ def _run(
         status = None
         with suppress(InputError):
             status = Status.model_validate(control.ask("status"))
-        slowest = max(slowest, (time.monotonic() - asked_s, disturbances.last))
+        slowest = max(slowest, (time.monotonic() - asked_s, asked_s - begun_s, disturbances.last))
         if status is not None:
             _check_latencies(status, faults)
         if rounds % 20 == 0:
@@ -174,7 +174,7 @@ def _run(
     print(f"{disturbances.recordings} recordings")
     growth_mb = memory_mb(daemon.pid) - first_mb
     print(f"{rounds} rounds, {movie.sent} good frames; memory {growth_mb:+.0f} of {first_mb:.0f} MB; ", end="")
-    print(f"slowest answer of control {slowest[0]:.2f} s, after '{slowest[1]}'")
+    print(f"slowest answer of control {slowest[0]:.2f} s, at {slowest[1] / 60:.1f} min, after '{slowest[2]}'")
     if growth_mb > MAX_GROWTH_MB:
         faults.append(f"memory grew by {growth_mb:.0f} MB")
     ask(disturbances.control, "stop", 10_000)

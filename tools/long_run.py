@@ -51,6 +51,7 @@ MESSAGES_A_ROUND, FRAMES_A_ROUND = 60, 5
 FRAMES_TOGETHER = 60  # without mutated messages between, which begin other streams: windows are completed
 MAX_GROWTH_MB = 80.0
 MAX_LATENCY_MS = 600_000.0
+MAX_ANSWER_S = 0.5  # of control, whatever happens beside it
 ROW_S = 60.0
 LOG_CHARACTERS = 3000  # the last ones, where the daemon ended
 START_MS = 600_000
@@ -175,6 +176,8 @@ def _run(
     growth_mb = memory_mb(daemon.pid) - first_mb
     print(f"{rounds} rounds, {movie.sent} good frames; memory {growth_mb:+.0f} of {first_mb:.0f} MB; ", end="")
     print(f"slowest answer of control {slowest[0]:.2f} s, at {slowest[1] / 60:.1f} min, after '{slowest[2]}'")
+    if slowest[0] > MAX_ANSWER_S:
+        faults.append(f"control took {slowest[0]:.2f} s to answer")
     if growth_mb > MAX_GROWTH_MB:
         faults.append(f"memory grew by {growth_mb:.0f} MB")
     ask(disturbances.control, "stop", 10_000)

@@ -35,7 +35,8 @@ def spoken(tmp_path_factory):
     """A daemon whose files and remarks have letters that cp1252 lacks."""
 
     folder = tmp_path_factory.mktemp("code-page")
-    with Daemon(folder, simulated(), "--save", folder / "σ-中.ome.tif") as daemon:
+    settings = {"folder": str(folder / "σ-中"), **simulated()}
+    with Daemon(folder, settings, "--save", folder / "σ-中.ome.tif") as daemon:
         daemon.started()
         ask(daemon.control, "mark", text="λ → 中文 \u202e µ")
         daemon.published(1)
@@ -46,9 +47,9 @@ def spoken(tmp_path_factory):
     "words",
     [
         ["status", "--daemon", "{address}"],
-        ["status", "--json", "--daemon", "{address}"],
+        ["snapshot", "--daemon", "{address}"],
         ["watch", "--once", "--daemon", "{address}"],
-        ["mark", "λ → 中文", "--daemon", "{address}"],
+        ["record", "start", "--daemon", "{address}"],
     ],
     ids=" ".join,
 )

@@ -61,7 +61,7 @@ def check_file(path: Path) -> None:
 
 
 def _check_name(path: Path) -> None:
-    """Raise InputError where the system has no such names, also for the temporary form."""
+    """Raise InputError where no file can have the name, or the temporary one."""
     try:
         temporary_path(path).lstat()
     except (FileNotFoundError, NotADirectoryError, PermissionError):

@@ -1,7 +1,8 @@
 """Generate reference pages from the code while the documentation is built.
 
 A hook of mkdocs (see mkdocs.yml). A line `<!-- reference: NAME -->` in a page is replaced by the table of that name,
-and with it the line below, which tells readers of the file where the table is.
+and with it the line below, which tells readers of the file where the table is, or all until `<!-- end -->`: short
+tables are kept in the file too. `python tools/docs_reference.py` writes these.
 """
 
 from __future__ import annotations
@@ -20,12 +21,18 @@ from pydantic.fields import FieldInfo
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACEHOLDER = re.compile(r"<!-- reference: (\w+) -->\n\*\(made from the code .*\)\*")
+KEPT = re.compile(r"(<!-- reference: (\w+) -->\n)(.*?)(\n<!-- end -->)", re.DOTALL)
 LEVELS = {"info", "warning", "error"}
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Fill in the generated tables of one page; called by mkdocs."""
-    return PLACEHOLDER.sub(lambda match: TABLES[match[1]](), markdown)
+    return PLACEHOLDER.sub(lambda match: TABLES[match[1]](), with_kept_tables(markdown))
+
+
+def with_kept_tables(markdown: str) -> str:
+    """Bring the tables that a page keeps up to date."""
+    return KEPT.sub(lambda match: f"{match[1]}{TABLES[match[2]]()}{match[4]}", markdown)
 
 
 def settings() -> str:
@@ -150,3 +157,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "events": events,
     "command_line": command_line,
 }
+
+if __name__ == "__main__":
+    for path in sorted((ROOT / "docs" / "reference").glob("*.md")):
+        path.write_text(with_kept_tables(path.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")

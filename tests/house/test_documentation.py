@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import docs_reference
 import pytest
 
 from daemon.sources.kinds import KINDS
@@ -25,6 +26,12 @@ def site(tmp_path_factory):
 
 def page(site, name):
     return (site / name / "index.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["metrics", "sources"])
+def test_tables_that_pages_keep_are_up_to_date(name):
+    kept = (ROOT / "docs" / "reference" / f"{name}.md").read_text(encoding="utf-8")
+    assert kept == docs_reference.with_kept_tables(kept), "run: python tools/docs_reference.py"
 
 
 def test_every_metric_source_and_command_is_in_the_reference(site):

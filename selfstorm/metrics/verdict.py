@@ -20,6 +20,7 @@ MIN_PREDICTION_SE = 5.0
 GOOD_FIDELITY = 0.75
 BAD_FIDELITY = 0.35
 MAX_FALSE_SHARE = 0.4
+MAX_SATURATED_SHARE = 0.02  # of the pixel values: halves saturate alike, so that they agree on what it distorts
 MIN_MOTION_NM = 50.0
 CROWDED = 1.5
 
@@ -52,6 +53,10 @@ def verdict(metrics: Mapping[str, float]) -> Finding | None:
     fidelity = metrics.get("fidelity")
     if fidelity is None:
         return Finding(NAME, "unknown", "none", TOO_FEW_FRAMES, "Record more frames, or choose a longer window.")
+    if (share := metrics.get("saturated", 0.0)) > MAX_SATURATED_SHARE:
+        why = f"{100 * share:.1f} % of the pixel values are saturated, which distorts both halves alike."
+        level: Level = "bad" if fidelity < BAD_FIDELITY else "warning"
+        return Finding(NAME, "saturated", level, why, "Lower the laser power, the exposure or the camera's gain.")
     if fidelity >= GOOD_FIDELITY:
         return Finding(NAME, "good", "good", f"Two halves of the frames agree; expected fidelity {fidelity:.2f} of 1.")
     return _cause(metrics, "bad" if fidelity < BAD_FIDELITY else "warning")

@@ -231,6 +231,8 @@ def test_the_picture_of_a_pattern_says_that_nothing_blinks_at_every_level():
         ({"far_correlation": 0.9}, "not blinking", "bad"),
         ({"far_correlation": 0.1}, "good", "good"),
         ({"false_share": 0.6}, "unreliable", "bad"),
+        ({"saturated": 0.03}, "saturated", "warning"),
+        ({"saturated": 0.01}, "good", "good"),
         ({"fidelity": 0.6}, "too few blinks", "warning"),
         ({"fidelity": 0.2}, "too few blinks", "bad"),
         ({"fidelity": 0.6, "crowding": 2.0}, "crowded", "warning"),

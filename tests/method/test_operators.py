@@ -165,6 +165,17 @@ def test_a_background_with_an_edge_bends_and_structure_does_not():
     assert torch.equal(background, wide)
 
 
+def test_a_steady_tube_is_no_background():
+    y, x = np.mgrid[:60, :60] - 29.5
+    along, across = (y + 0.6 * x) / 1.17, (0.6 * y - x) / 1.17
+    tube = torch.tensor(20 + 300 * np.exp(-((across - 4 * np.sin(along / 12)) ** 2) / 18), dtype=LIKE.dtype)
+    blinks = torch.tensor(np.exp(-((y - 3) ** 2 + (x - 5) ** 2) / 20), dtype=LIKE.dtype)
+    surfaces = Surfaces.of(60, 60, LIKE)
+    _, background = fit_background(tube + 20 * blinks, blinks, 100, surfaces)
+    _, wide = fit_of_knots(tube + 20 * blinks, blinks, surfaces.wide)
+    assert torch.equal(background, wide)
+
+
 @pytest.mark.parametrize("psf", [Gaussian(110.0), Airy(1.4, 680.0)], ids=lambda psf: type(psf).__name__)
 def test_blocks_multiplied_at_once_are_those_multiplied_one_by_one(psf, monkeypatch):
     """As on a graphics card, where each product is a launch: the same numbers, in as many launches for any field."""

@@ -23,7 +23,8 @@ class PictureEvidence:
 
     Args:
         picture: (s*H, s*W) of the field.
-        mean: (H, W) photons, the mean frame.
+        mean: (H, W) photons, the mean frame that is explained: of a density, at equal brightness of all frames.
+        seen: (H, W) photons, the mean frame as it was taken.
         expected: (H, W) photons, the mean frame as the model explains it.
         background: (H, W) photons, the smooth part of `expected`.
         frames: Frames of the window.
@@ -46,6 +47,7 @@ class PictureEvidence:
 
     picture: Tensor
     mean: Tensor
+    seen: Tensor
     expected: Tensor
     background: Tensor
     frames: int
@@ -90,7 +92,7 @@ def below_offset(evidence: PictureEvidence) -> float:
 
     In photons, of the darkest hundredth of the mean frame; 0 where it lies above.
     """
-    values = evidence.mean.flatten()[:: -(-evidence.mean.numel() // MAX_QUANTILE_PIXELS)]
+    values = evidence.seen.flatten()[:: -(-evidence.seen.numel() // MAX_QUANTILE_PIXELS)]
     darkest = values.kthvalue(1 + len(values) // 100).values
     return max(-float(darkest), 0.0)
 

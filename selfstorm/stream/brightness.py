@@ -12,6 +12,7 @@ from torch import Tensor
 from selfstorm.compute.device import precise
 
 BLOCK_PX = 8
+MIN_GAIN = 0.05  # a dimmer frame is noise, which equal brightness would multiply
 MEDIAN_FRAMES = 50  # more of them find the dim pixels no better
 
 
@@ -68,7 +69,7 @@ def gains_of(fits: Tensor) -> Tensor:
     seen = (spread > 0) & (level.min() > 0)  # without light there is no change of it to see
     trust = 2 * agreement / (1 + agreement)
     gains = torch.where(seen, 1 + trust * 0.5 * (first + second), 1.0)
-    return gains.clamp(min=1e-3)[:, None, None]
+    return gains.clamp(min=MIN_GAIN)[:, None, None]
 
 
 def median_of(frames: Tensor) -> Tensor:

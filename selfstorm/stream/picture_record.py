@@ -99,6 +99,7 @@ def evidence_on(
     return PictureEvidence(
         picture,
         mean,
+        window.seen,
         expected,
         background,
         len(window),

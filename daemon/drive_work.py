@@ -13,6 +13,10 @@ MAX_DRIVE_S = 0.3  # control answers within half a second
 Result = TypeVar("Result")
 
 
+class DriveHangsError(InputError):
+    """A drive does not answer in time."""
+
+
 class DriveWork:
     """Does one piece of work at a time, in a thread of its own.
 
@@ -34,7 +38,8 @@ class DriveWork:
             where: place on the drive, for the error.
 
         Raises:
-            InputError: the drive does not answer, now or still; the work may be done later, and its result is lost.
+            DriveHangsError: the drive does not answer, now or still; the work may be done later, and its result is
+                lost.
         """
         done: list[Result] = []
         failed: list[Exception] = []
@@ -50,7 +55,7 @@ class DriveWork:
             self._thread.start()
             self._thread.join(MAX_DRIVE_S)
         if self._thread.is_alive():
-            raise InputError("the drive does not answer", where=where, hint="check it, and ask again")
+            raise DriveHangsError("the drive does not answer", where=where, hint="check it, and ask again")
         if failed:
             raise failed[0]
         return done[0]

@@ -8,7 +8,9 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 
+from daemon.drive_work import DriveHangsError, DriveWork
 from daemon.keys.store import THIS_MACHINE, AllowedClient, Keyring
 from selfstorm.errors import InputError
 
@@ -34,6 +36,7 @@ class AllowList:
     def __init__(self, keyring: Keyring, address: str, report: Callable[[str], None]) -> None:
         self._keyring, self._report = keyring, report
         self._lock = threading.Lock()
+        self._drive = DriveWork("keyring")
         self._refused: Counter[str] = Counter()
         self._seen: tuple[int, ...] | None = None
         self._by_key: dict[str, AllowedClient] = {}
@@ -45,7 +48,8 @@ class AllowList:
         if public == self.pair.public:
             return self._own
         with self._lock:
-            self._read_again()
+            with suppress(DriveHangsError):  # the clients that were allowed before are, until it answers
+                self._drive.do(self._read_again, self._keyring.folder)
             return self._by_key.get(public)
 
     def refuse(self, why: str) -> None:

@@ -17,13 +17,15 @@ from daemon.config import Config
 from daemon.control.snapshots import Snapshots
 from daemon.health import Health
 from daemon.ingest.windows import WindowQueue
-from daemon.keys.store import AllowedClient, write
+from daemon.keys.allow_list import AllowList
+from daemon.keys.store import AllowedClient, Keyring, write
 from daemon.live_config import LiveConfig
 from daemon.processing.checkpoint_writer import CheckpointWriter
 from daemon.processing.manifest import Manifest
 from daemon.processing.worker import Worker
 from daemon.recording.controller import RecordingController
 from daemon.recording.picture_writer import PictureWriter
+from daemon.transport.client_socket import new_pair
 from selfstorm.commands.info import describe
 from selfstorm.errors import InputError
 from selfstorm.io import atomic_files
@@ -182,6 +184,26 @@ def test_a_drive_that_hangs_holds_up_no_change_of_settings(monkeypatch):
     back.set()
     live._drive._thread.join()
     assert live.change({"reconstruction.stride": 7}, INFO) == {"reconstruction.stride": (50, 7)}
+
+
+def test_a_drive_that_hangs_with_the_keyring_holds_up_no_request(tmp_path, monkeypatch):
+    """Who was allowed is, until it answers; then what changed meanwhile counts."""
+    monkeypatch.setattr(drive_work, "MAX_DRIVE_S", 0.01)
+    ring, back = Keyring(tmp_path), threading.Event()
+    ring.make_pair()
+    keys = [new_pair()[0] for _ in range(2)]
+    ring.allow("laptop", keys[0], "view")
+    allowed = AllowList(ring, "tcp://0.0.0.0:1", print)
+    while allowed.of(keys[0]) is None:  # the first reading may take longer than that
+        allowed._drive._thread.join()
+    original = ring.allowed_state
+    monkeypatch.setattr(ring, "allowed_state", lambda: back.wait(20) and original())
+    ring.allow("tablet", keys[1], "view")
+    assert [allowed.of(key) is not None for key in keys] == [True, False]
+    back.set()
+    allowed._drive._thread.join()
+    while allowed.of(keys[1]) is None:
+        allowed._drive._thread.join()
 
 
 def test_a_key_file_is_never_replaced_even_when_it_appears_meanwhile(tmp_path, monkeypatch):

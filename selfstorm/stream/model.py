@@ -111,7 +111,7 @@ def learn_calibration(settings: Settings, first_window: Array) -> tuple[Calibrat
     height, width = first_window.shape[1:]
     if min(height, width) < MIN_SIDE_PX:
         raise InputError(f"a field of {width} x {height} pixels", hint=f"give at least {MIN_SIDE_PX} on each side")
-    raw = first_window = _finite(first_window)
+    raw = first_window = finite_frames(first_window)
     mask = FieldMask.found_in(first_window)
     clipped = mask.clipped(first_window)
     pixels = settings.pixels
@@ -121,9 +121,7 @@ def learn_calibration(settings: Settings, first_window: Array) -> tuple[Calibrat
         check_fixed_pattern(first_window, pixels)
         first_window = pixels.photons(first_window)
     first_window = mask.filled(first_window)
-    darkest = float(np.quantile(first_window.mean(0), 0.01))
-    level = np.concatenate([levels(part - darkest) for part in _parts(first_window)])
-    dark = dark_among(first_window, level)
+    level, dark = _dark(first_window)
     without_light = _where(first_window, dark)
     first_window, level = _where(first_window, ~dark), level[~dark]
     calm = _where(first_window, ~flashes(level, level))
@@ -143,17 +141,40 @@ def learn_calibration(settings: Settings, first_window: Array) -> tuple[Calibrat
     psf = (unknown_psf(settings.psf, OUT_OF_FOCUS) if lost else find_psf(moments, settings.pixel_nm, settings.psf)).psf
     far = far_correlation(photons[:, *mask.clear_part])
     learning = PsfLearning(moments, len(calm), settings.psf, holds_first_window=True, focus=focus, far_correlation=far)
-    # Frames are ingested in parts, and the first part may hold nothing but dark ones.
-    light = LightLevels()
-    if dark.any():
-        lit_levels = levels(converted.photons(good))[-MAX_LEVELS:]
-        light = LightLevels(lit_levels, dark=float(np.median(levels(converted.photons(without_light)))))
-    state = FieldState(psf_learning=learning, light=light)
+    state = FieldState(psf_learning=learning, light=_light_levels(converted, good, without_light))
     clipping = saturation_level(good if pixels is None else raw[:, ~pixels.bad])
     return Calibration(psf, camera, hot, clipping, mask, pixels), state
 
 
-def _finite(frames: Array) -> Array:
+def light_levels(camera: Camera, first_window: Array) -> LightLevels:
+    """Measure the brightness of lit and of dark frames of a first window.
+
+    Frames are ingested in parts, and the first part may hold nothing but dark ones.
+
+    Args:
+        camera: of the frames.
+        first_window: (T, H, W) ADU.
+    """
+    frames = finite_frames(first_window)
+    _, dark = _dark(frames)
+    return _light_levels(camera, _where(frames, ~dark), _where(frames, dark))
+
+
+def _light_levels(camera: Camera, lit: Array, without_light: Array) -> LightLevels:
+    if not len(without_light):
+        return LightLevels()
+    dark = float(np.median(levels(camera.photons(without_light))))
+    return LightLevels(levels(camera.photons(lit))[-MAX_LEVELS:], dark=dark)
+
+
+def _dark(frames: Array) -> tuple[Array, Array]:
+    """Return the brightness of frames (T, H, W), and which are dark."""
+    darkest = float(np.quantile(frames.mean(0), 0.01))
+    level = np.concatenate([levels(part - darkest) for part in _parts(frames)])
+    return level, dark_among(frames, level)
+
+
+def finite_frames(frames: Array) -> Array:
     """Select the frames without values that are not finite."""
     finite = np.asarray(np.isfinite(frames).all((1, 2))) if frames.dtype.kind == "f" else np.ones(len(frames), bool)
     if not finite.all():

@@ -18,7 +18,6 @@ from selfstorm.stages.density import cold_iterations
 from selfstorm.stages.out_of_focus import OutOfFocusBackground
 from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.frame_store import WindowSpan, pending_frames
-from selfstorm.stream.model import learn_calibration
 from selfstorm.stream.model_protocol import WindowCost
 from selfstorm.stream.per_frame import NO_CALLBACKS, ProgressCallbacks
 from selfstorm.stream.processing_level import ProcessingLevel
@@ -28,11 +27,11 @@ from selfstorm.stream.tiled.board import Board
 from selfstorm.stream.tiled.field import TiledField, TileGroup
 from selfstorm.stream.tiled.frames import FieldFrames
 from selfstorm.stream.tiled.ingest import ingest
+from selfstorm.stream.tiled.learning import learn_field
 from selfstorm.stream.tiled.picture import reconstruct_window
 from selfstorm.stream.tiled.plan import halo_px, planned_bytes, side_that_fits, tiles_of
-from selfstorm.stream.tiled.sequence import MAX_LEARNED_PIXELS, TiledSequence
+from selfstorm.stream.tiled.sequence import TiledSequence
 from selfstorm.stream.tiled.tile import LocalTiles, TileSettings
-from selfstorm.stream.window import MIN_FRAMES
 
 NOT_SAVED = "a tiled model is not saved"
 NO_LOCALIZATIONS = "the tiled model makes no localisations"
@@ -54,8 +53,7 @@ class TiledStream(SequenceStream[TiledSequence]):
         if settings.estimate == "fused":
             raise InputError(NO_LOCALIZATIONS, where="estimate", hint="give 'density' or 'emitters', or another model")
         height, width = first_window.shape[1:]
-        learned_frames = max(MIN_FRAMES, MAX_LEARNED_PIXELS // (height * width))
-        calibration, state = learn_calibration(settings, first_window[:learned_frames])
+        calibration, state = learn_field(settings, first_window)
         grid = Grid(height, width, settings.grid_scale, settings.pixel_nm)
         shared = TileSettings(
             grid, calibration.psf, calibration.camera, calibration.saturation_adu, compute.limits.map_bytes

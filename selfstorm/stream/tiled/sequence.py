@@ -14,9 +14,6 @@ from selfstorm.stream.settings import Settings
 from selfstorm.stream.tiled.field import SeenDensity, TiledField
 from selfstorm.stream.tiled.frames import FieldFrames
 
-# Of the first window: camera and PSF are learned from no more. It is computed with in some six copies.
-MAX_LEARNED_PIXELS = 2**26
-
 
 @dataclass(frozen=True, eq=False)
 class TiledSequence:

@@ -27,6 +27,9 @@ from selfstorm.stages.saturation import restore_saturated
 from selfstorm.stream.searched_frames import MIN_BACKGROUND, MIN_PHOTONS
 from selfstorm.stream.tiled.board import Board
 from selfstorm.stream.tiled.plan import Tile
+from selfstorm.stream.tiled.tile_maps import TileMaps
+
+ITERATED = "before", "step"  # maps beside the density while it is iterated
 
 
 @dataclass(frozen=True)
@@ -70,14 +73,23 @@ class ComputedTile:
         settings: of the field.
         operators: of the tiles on this device.
         board: arrays of the field.
+        maps: of the tiles on this device.
+        number: of the tile among them.
         device: of the tile.
     """
 
     def __init__(
-        self, tile: Tile, settings: TileSettings, operators: TileOperators, board: Board, device: torch.device
+        self,
+        tile: Tile,
+        settings: TileSettings,
+        operators: TileOperators,
+        board: Board,
+        maps: TileMaps,
+        number: int,
+        device: torch.device,
     ) -> None:
         self.tile, self._settings, self._board, self._device = tile, settings, board, device
-        self._operators = operators
+        self._operators, self._maps, self._number = operators, maps, number
         self._cells = tile.cells(settings.grid.scale)
         knots = [
             spline_basis(pixels, torch.zeros(()), KNOT_SPACING_PX)
@@ -112,12 +124,12 @@ class ComputedTile:
 
     def start(self, level: float) -> list[float]:
         """Start from a flat density."""
-        self._m = torch.full_like(self._covariance.norm, level)
-        self._before, self._step = self._m, torch.zeros_like(self._m)
+        for name, value in (("m", level), ("before", level), ("step", 0.0)):
+            self._map(name).fill_(value)
         return []
 
     def step(self, momentum: float) -> list[float]:
-        """Iterate once.
+        """Iterate once, into the place of the density before.
 
         The momentum is that of the whole field: with its own, each tile would be as far as another number of
         iterations, up to 4 % of the maximum away (docs/decisions/0032).
@@ -128,24 +140,25 @@ class ComputedTile:
         Returns:
             Products of this step with the last one, and of the last one with itself, summed over the core.
         """
-        z = ahead(self._m, self._before, torch.tensor(momentum)) if momentum else self._m
+        m, new, step = (self._map(name) for name in ("m", *ITERATED))
+        z = ahead(m, new, torch.tensor(momentum)) if momentum else m
         factor = back_projected_ratio(self._covariance, z, self._data, self._offset, ratio)
-        self._before, self._m = self._m, factor.clamp_(min=0).mul_(z).div_(self._covariance.norm)
-        gradient, last = self._m - z, self._step[self._cells]
-        self._step = gradient
-        return [float((gradient[self._cells] * last).sum()), float((last * last).sum())]
+        torch.div(factor.clamp_(min=0).mul_(z), self._covariance.norm, out=new)
+        gradient, last = torch.sub(new, z, out=factor), step[self._cells]
+        along, power = float((gradient[self._cells] * last).sum()), float((last * last).sum())
+        step.copy_(gradient)
+        return [along, power]
 
     def finish(self) -> list[float]:
         """Write the density, and what the camera sees of it."""
-        del self._before, self._step, self._data
-        self._write("covariances", self._core(self._covariance.forward(self._m)))
-        self._write_map(self._m)
+        del self._data
+        m = self._map("m")
+        self._write("covariances", self._core(self._covariance.forward(m)))
+        self._write_map(m)
         return []
 
     def release(self) -> list[float]:
-        """Free the maps of the window."""
-        for name in ("_m", "_emitters"):
-            self.__dict__.pop(name, None)
+        """Do nothing: the maps of all tiles are freed together."""
         return []
 
     # Statistics of frames
@@ -189,8 +202,9 @@ class ComputedTile:
         It is written summed over camera pixels.
         """
         static = self._imaging.adjoint(self._read("excess")) / self._imaging.norm / self._settings.grid.scale**2
-        self._emitters = brightness * self._m + static
-        self._write_binned(self._emitters)
+        emitters = self._map("emitters")
+        torch.add(brightness * self._map("m"), static, out=emitters)
+        self._write_binned(emitters)
         return []
 
     def maps(self, first: float, end: float, mean: float, start: float, best: float) -> list[float]:
@@ -205,7 +219,7 @@ class ComputedTile:
             start: photons per cell to start from.
             best: 1 for quality 'best', 0 for 'fast'.
         """
-        prior = self._emitters / mean
+        prior = self._map("emitters") / mean
         total, light = torch.zeros_like(prior), torch.zeros_like(self._read("background"))
         together = frames_together(prior.numel(), self._settings.map_bytes)
         quality = EMITTER_SETTINGS["best" if best else "fast"]
@@ -223,7 +237,10 @@ class ComputedTile:
         self._write("light", self._core(light))
         return []
 
-    # Board
+    # Maps and board
+
+    def _map(self, name: str) -> Tensor:
+        return self._maps.of(name, self._number)
 
     def _tensor(self, values: Array) -> Tensor:
         return torch.as_tensor(np.ascontiguousarray(values)).to(self._device)
@@ -282,13 +299,23 @@ class LocalTiles:
     def __init__(self, tiles: tuple[Tile, ...], settings: TileSettings, board: Board, device: torch.device) -> None:
         operators = TileOperators(settings.psf, torch.zeros((), device=device))
         self.tiles = tiles
-        self._computed = [ComputedTile(tile, settings, operators, board, device) for tile in tiles]
+        self._maps = TileMaps([tile.grid(settings.grid).cells for tile in tiles], device)
+        self._computed = [
+            ComputedTile(tile, settings, operators, board, self._maps, number, device)
+            for number, tile in enumerate(tiles)
+        ]
         self._answers: list[list[float]] = []
 
     def ask(self, command: str, *numbers: float) -> None:
         """Carry out a command on every tile."""
         with torch.inference_mode():
             self._answers = [getattr(one, command)(*numbers) for one in self._computed]
+        if command == "step":
+            self._maps.swap("m", ITERATED[0])
+        elif command == "finish":
+            self._maps.free(*ITERATED)
+        elif command == "release":
+            self._maps.free()
 
     def answer(self) -> list[list[float]]:
         """Return the answer of each tile to the last command."""

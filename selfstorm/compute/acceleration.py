@@ -1,7 +1,12 @@
-"""The switch of compiled kernels and CUDA graphs.
+"""Switches of what a graphics card does in another way than a CPU.
 
-Without them operations run one by one; tests check that both make the same pictures (tests/gpu). The switch is per
-thread, and off while a benchmark counts operations, which kernels and graphs would hide.
+Compiled kernels and CUDA graphs: without them operations run one by one; tests check that both make the same pictures
+(tests/gpu). They are off while a benchmark counts operations, which kernels and graphs would hide.
+
+Batches: on a card every operation costs its launch, so that one on many small inputs is faster than many. On a CPU,
+whose caches hold one input at a time, it is slower.
+
+Both switches are per thread.
 """
 
 from __future__ import annotations
@@ -11,6 +16,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 
@@ -63,6 +69,24 @@ def one_by_one(runner: Runner = _PLAIN) -> Iterator[None]:
         yield
     finally:
         _runner.reset(before)
+
+
+_batched_on_cpu: ContextVar[bool] = ContextVar("batched_on_cpu", default=False)
+
+
+@contextmanager
+def batched_on_cpu() -> Iterator[None]:
+    """Compute in a graphics card's batches on a CPU too, to count or test."""
+    before = _batched_on_cpu.set(True)
+    try:
+        yield
+    finally:
+        _batched_on_cpu.reset(before)
+
+
+def in_batches(device: torch.device) -> bool:
+    """Return whether a device computes many small inputs in one operation."""
+    return device.type != "cpu" or _batched_on_cpu.get()
 
 
 def runner() -> Runner | None:

@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from selfstorm.compute.acceleration import in_batches
 from selfstorm.compute.batching import BYTES_PER_NUMBER
 from selfstorm.frames import Array
 
 BLOCK_PX = 32  # measured: the fastest on CPU for long axes; one dense block wins on short ones
 DENSE_PX = 96
-BATCHED_ON_CPU = False  # 2.4 times slower there; tests set it
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class Band:
             axis: -1 or -2.
             product: of (inputs, matrix), which broadcasts over leading axes.
         """
-        if x.device.type == "cpu" and not BATCHED_ON_CPU:
+        if not in_batches(x.device):
             return [
                 product(x.narrow(axis, part.start, part.stop - part.start), matrix) for part, matrix in self._blocks
             ]

@@ -163,34 +163,46 @@ def whitened(sums: Sums, memory: Tensor | None = None) -> tuple[Tensor, Tensor, 
         explained = (inside * (now**2 - uncertainty)).sum()
         ratio = (inside * following * now).sum() / explained
         memory = precise(torch.where(explained > 0, ratio, 0.0))
-    phi = MEMORY_TRUST * memory.clamp(0.0, 1.0)
-    alpha = 2 * phi / (1 + phi**2)
+    alpha = _memory_share(memory)
     return (now - alpha * following) * inside, uncertainty * (1 + alpha**2 / 2), inside, memory
 
 
-def contrast(sums: Sums, memory: Tensor | None = None, floor: Tensor | None = None) -> Tensor:
+def covariances_without_memory(sums: Sums, memory: Tensor) -> Tensor:
+    """Return the covariances of `whitened` for a known memory: (lags, H, W)."""
+    now, following = sums.now / sums.freedom, sums.following / sums.freedom
+    return (now - _memory_share(memory) * following) * inside_field(LAGS, sums.power)
+
+
+def _memory_share(memory: Tensor) -> Tensor:
+    """Return alpha, the share of the next frame's covariance to subtract."""
+    phi = MEMORY_TRUST * memory.clamp(0.0, 1.0)
+    return 2 * phi / (1 + phi**2)
+
+
+def contrast(covariance: Tensor, floor: Tensor) -> Tensor:
     """Scale covariances over all lags to about constant noise: (H, W).
 
     The noise of a covariance grows with it where emitters blink and is constant elsewhere. Dividing by the measured
     noise instead would move the structure: its flanks would count for more on the side where it was not before.
 
     Args:
-        sums: over the frames.
-        memory: rho_1, if more is known of it than from these sums.
-        floor: the constant noise; None: measured.
+        covariance: (lags, H, W), whitened.
+        floor: the constant noise (`noise_floor`).
     """
-    total = whitened(sums, memory)[0].sum(0)
-    floor = noise_floor(sums) if floor is None else floor
+    total = covariance.sum(0)
     return total / (total.abs() + floor).sqrt()
 
 
-def noise_floor(sums: Sums) -> Tensor:
-    """Measure the noise of the covariance over all lags.
+def noise_floor(uncertainty: Tensor) -> Tensor:
+    """Return the noise of covariances over all lags.
+
+    Args:
+        uncertainty: (lags, H, W), their variances (`whitened`).
 
     Returns:
-        Its standard error at the median pixel, a scalar.
+        The standard error at the median pixel, a scalar.
     """
-    return whitened(sums)[1].sum(0).median().sqrt().clamp(min=TINY)
+    return uncertainty.sum(0).median().sqrt().clamp(min=TINY)
 
 
 def _standard_errors(covariance: Tensor, uncertainty: Tensor, inside: Tensor) -> Tensor:

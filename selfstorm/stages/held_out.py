@@ -8,14 +8,16 @@ those that fit noise spoil it. Measurements: docs/decisions/0019.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from selfstorm.physics.operators import Operator
+from selfstorm.compute.acceleration import in_batches
+from selfstorm.compute.cuda_graphs import Graphs
+from selfstorm.physics.operators import Grid, Operator
 from selfstorm.stages.covariances import Sums, statistics_of, whitened
 from selfstorm.stages.density import Iterate, continue_from, flat_start, shifted_data
 
@@ -62,7 +64,12 @@ class HeldOut:
 
 
 def choose_iterations(
-    operator: Operator, halves: Halves, mean: Tensor, ceiling: int, carried: int | None = None
+    operator: Operator,
+    halves: Halves,
+    mean: Tensor,
+    ceiling: int,
+    carried: int | None = None,
+    graphs: Graphs | None = None,
 ) -> HeldOut:
     """Choose the iterations with which two halves best predict each other.
 
@@ -72,15 +79,15 @@ def choose_iterations(
         mean: (H, W) photons.
         ceiling: The largest number allowed.
         carried: The number in use, kept unless another predicts clearly better.
+        graphs: CUDA graphs of the operator, in which to record the iterations; None to run them directly.
     """
     counts = [*(count for count in COUNTS if count < ceiling), ceiling]
     tiles: dict[int, Tensor] = {}
     gains: dict[int, float] = {}
     best, best_z = counts[0], 0.0
-    for count, (gain, z) in zip(counts, _predictions(operator, halves, mean, counts), strict=False):
-        tiles[count] = F.avg_pool2d(gain[None, None], TILE_PX, ceil_mode=True, count_include_pad=False)[0, 0].flatten()
-        total, spread = torch.stack([gain.sum(), z]).tolist()
-        gains[count] = total
+    predictions = _predictions(operator, halves, mean, counts, graphs)
+    for count, (total, spread, of_tiles) in zip(counts, predictions, strict=False):
+        tiles[count], gains[count] = of_tiles, total
         if count != best and not total > gains[best]:
             break  # past the best: more iterations predict worse and worse, or the iteration diverges (NaN)
         best, best_z = count, spread
@@ -110,6 +117,12 @@ def most_significant_part(covariance: Tensor, side_px: int) -> tuple[slice, slic
     return slice(top, top + height), slice(left, left + width)
 
 
+def grid_of_part(grid: Grid) -> Grid:
+    """Return the grid of the part that held-out frames are compared in."""
+    height, width = (min(pixels, MAX_HELD_OUT_PX) for pixels in (grid.height, grid.width))
+    return Grid(height, width, grid.scale, grid.pixel_nm)
+
+
 def _loss(tiles: dict[int, Tensor], best: int, count: int) -> float:
     """Compute the loss of a number of iterations against the best one.
 
@@ -122,15 +135,16 @@ def _loss(tiles: dict[int, Tensor], best: int, count: int) -> float:
 
 
 def _predictions(
-    operator: Operator, halves: Halves, mean: Tensor, counts: Sequence[int]
-) -> Iterator[tuple[Tensor, Tensor]]:
+    operator: Operator, halves: Halves, mean: Tensor, counts: Sequence[int], graphs: Graphs | None
+) -> Iterator[tuple[float, float, Tensor]]:
     """Predict each half of the frames by the other, by number of iterations.
 
-    Yields:
-        For each number of iterations, the (H, W) gain over no prediction, and the z-score of the prediction, a scalar.
+    A CPU computes a prediction when it is asked for, a graphics card all of them: most of their time would be launches,
+    and every look at one a wait.
 
-    With the prediction s of a covariance c of variance v, its brightness k = sum(s c / v) / sum(s s / v) fitted, the
-    gain is (c^2 - (c - k s)^2) / v, and sum(s c / v) / sqrt(sum(s s / v)) has a variance of 1 where c is noise.
+    Yields:
+        For each number of iterations: the gain over no prediction, summed over the field; the z-score of the
+        prediction; and the (tiles,) mean gain of each tile, on the host.
     """
     memory = whitened(halves[0] + halves[1])[3]
     statistics = [statistics_of(half, mean, memory) for half in halves]
@@ -138,11 +152,54 @@ def _predictions(
     others = [whitened(half, memory) for half in halves[::-1]]
     target = torch.stack([covariance for covariance, *_ in others])
     weight = torch.stack([inside / variance.clamp(min=TINY) for _, variance, inside, _ in others])
-    state = Iterate.first(torch.stack([flat_start(operator, one) for one in statistics]))
+    inputs = torch.stack([flat_start(operator, one) for one in statistics]), data, offset, target, weight, operator.norm
+
+    def predicted(*inputs: Tensor) -> Tensor:
+        return torch.stack(list(_predicted(operator, counts, *inputs)))
+
+    every: Iterable[Tensor] = _predicted(operator, counts, *inputs)
+    if in_batches(mean.device):
+        of_card = predicted(*inputs) if graphs is None else graphs.run(("held out", *counts), predicted, *inputs)
+        every = of_card.cpu()
+    for found in every:
+        yield float(found[0]), float(found[1]), found[2:]
+
+
+def _predicted(
+    operator: Operator,
+    counts: Sequence[int],
+    start: Tensor,
+    data: Tensor,
+    offset: Tensor,
+    target: Tensor,
+    weight: Tensor,
+    norm: Tensor,
+) -> Iterator[Tensor]:
+    """Iterate, comparing with the other half after each of some numbers.
+
+    With the prediction s of a covariance c of variance v, its brightness k = sum(s c / v) / sum(s s / v) fitted, the
+    gain is (c^2 - (c - k s)^2) / v, and sum(s c / v) / sqrt(sum(s s / v)) has a variance of 1 where c is noise.
+
+    Args:
+        operator: density to covariances.
+        counts: numbers of iterations, rising.
+        start: (2, rows, columns), densities of both halves.
+        data: (2, lags, H, W), their covariances with the offset added.
+        offset: (2, lags, 1, 1).
+        target: (2, lags, H, W), covariances of the other half.
+        weight: of the same, 1 / variance.
+        norm: (rows, columns), of the operator.
+
+    Yields:
+        (2 + tiles,): gain over the field, z-score, mean gain of each tile.
+    """
+    state = Iterate.first(start)
     for count in counts:
-        state = continue_from(state, operator, data, offset, operator.norm, count - state.number)
+        state = continue_from(state, operator, data, offset, norm, count - state.number)
         seen = operator.forward(state.m)
         shared, power = (each.sum((1, 2, 3), keepdim=True) for each in (weight * seen * target, weight * seen * seen))
         brightness = (shared / power.clamp(min=TINY)).clamp(min=0)
-        gain = weight * brightness * seen * (2 * target - brightness * seen)
-        yield gain.sum((0, 1)) / 2, (shared / power.clamp(min=TINY).sqrt()).sum() / math.sqrt(2)
+        gain = (weight * brightness * seen * (2 * target - brightness * seen)).sum((0, 1)) / 2
+        z = (shared / power.clamp(min=TINY).sqrt()).sum() / math.sqrt(2)
+        tiles = F.avg_pool2d(gain[None, None], TILE_PX, ceil_mode=True, count_include_pad=False)
+        yield torch.cat([gain.sum()[None], z[None], tiles.flatten()])

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from selfstorm.stages.covariances import TINY, Sums, contrast, noise_floor, whitened
+from selfstorm.stages.covariances import TINY, Sums, contrast, covariances_without_memory, noise_floor, whitened
 from selfstorm.stream.motion import Block, align_and_sum, velocities
 
 SPANS = (1, 2, 3, 4, 6, 8, 12)
@@ -56,11 +56,10 @@ def choose_averaging_plan(blocks: Sequence[Block]) -> AveragingPlan:
         return AveragingPlan("still", ALL_BLOCKS)
     *earlier, newest = blocks
     found = velocities(earlier)
-    scores = _scores(newest, earlier, None)
+    kinds: tuple[tuple[Motion, Tensor | None], ...] = ("still", None), ("rigid", found.rigid), ("local", found.local)
+    (_, scores), *moving = _scores(newest, earlier, kinds)
     plan, best = AveragingPlan("still", max(scores, key=lambda span: scores[span])), max(scores.values())
-    kinds: tuple[tuple[Motion, Tensor], ...] = ("rigid", found.rigid), ("local", found.local)
-    for motion, velocity in kinds:
-        scores = _scores(newest, earlier, velocity)
+    for motion, scores in moving:
         top = max(scores.values())
         if top > best + MIN_GAIN:
             plan, best = (
@@ -73,30 +72,40 @@ def choose_averaging_plan(blocks: Sequence[Block]) -> AveragingPlan:
     return AveragingPlan(plan.motion, plan.blocks, found.rigid if plan.motion == "rigid" else found.local)
 
 
-def _scores(newest: Block, earlier: Sequence[Block], velocity: Tensor | None) -> dict[int, float]:
+def _scores(
+    newest: Block, earlier: Sequence[Block], kinds: Sequence[tuple[Motion, Tensor | None]]
+) -> list[tuple[Motion, dict[int, float]]]:
     """Compute how well the blocks before predict the newest one.
 
     Returns:
-        For each number of blocks before it, the correlation of their average with the newest block.
+        For each kind of motion, by number of blocks before the newest, the correlation of their average with it.
     """
-    scores: dict[int, Tensor] = {}
-    total: Sums | None = None
-    for span, block in enumerate(reversed(earlier), 1):
-        sums = align_and_sum([block], velocity, newest.middle)
-        total = sums if total is None else total + sums
-        if span == len(earlier):
-            scores[ALL_BLOCKS] = predictive_correlation(newest.sums, total)
-        elif span in SPANS:
-            scores[span] = predictive_correlation(newest.sums, total)
-    return dict(zip(scores, torch.stack(list(scores.values())).tolist(), strict=True))
+    floor = noise_floor(whitened(newest.sums)[1])
+    spans: list[int] = []
+    scores: list[Tensor] = []
+    for _, velocity in kinds:
+        spans, total = [], None
+        for number, block in enumerate(reversed(earlier), 1):
+            sums = align_and_sum([block], velocity, newest.middle)
+            total = sums if total is None else total + sums
+            if number == len(earlier) or number in SPANS:
+                spans.append(ALL_BLOCKS if number == len(earlier) else number)
+                scores.append(predictive_correlation(newest.sums, total, floor))
+    found = torch.stack(scores).view(len(kinds), -1).tolist()  # the host waits once
+    return [(motion, dict(zip(spans, row, strict=True))) for (motion, _), row in zip(kinds, found, strict=True)]
 
 
-def predictive_correlation(new: Sums, earlier: Sums) -> Tensor:
+def predictive_correlation(new: Sums, earlier: Sums, floor: Tensor) -> Tensor:
     """Correlate new covariances with earlier ones; returns a scalar.
 
     Both are whitened first: their noise is the same everywhere.
+
+    Args:
+        new: to predict.
+        earlier: to predict from.
+        floor: noise of the new ones (`noise_floor`).
     """
-    scale, floor = whitened(earlier)[3], noise_floor(new)
-    a, b = (contrast(sums, scale, floor) for sums in (new, earlier))
+    known, _, _, memory = whitened(earlier)
+    a, b = (contrast(each, floor) for each in (covariances_without_memory(new, memory), known))
     a, b = a - a.mean(), b - b.mean()
     return (a * b).sum() / (a.square().sum() * b.square().sum()).sqrt().clamp(min=TINY)

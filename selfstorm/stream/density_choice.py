@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from selfstorm.compute.batching import out_of_memory
+from selfstorm.compute.cuda_graphs import Graphs
 from selfstorm.frames import Array
-from selfstorm.physics.operators import Grid, LaggedCovariance
-from selfstorm.psf.models import Psf
+from selfstorm.physics.operators import LaggedCovariance
 from selfstorm.stages.covariances import WindowStatistics
 from selfstorm.stages.density import cold_iterations
 from selfstorm.stages.held_out import MAX_HELD_OUT_PX, most_significant_part
@@ -43,9 +45,8 @@ def choice_of(
     choice: IterationChoice,
     selection: Selection,
     statistics: WindowStatistics,
-    psf: Psf,
-    grid: Grid,
-    operator: LaggedCovariance | None = None,
+    operator: Callable[[], LaggedCovariance],
+    graphs: Graphs | None = None,
 ) -> IterationChoice:
     """Choose the number of iterations by held-out frames, where it is due.
 
@@ -55,20 +56,18 @@ def choice_of(
         choice: the choice so far.
         selection: covariances of the window.
         statistics: of the same.
-        psf: of the microscope.
-        grid: of the field.
-        operator: density to covariances of the whole field; None to use a part of at most MAX_HELD_OUT_PX.
+        operator: returns the operator of that part (`held_out.grid_of_part`), called where it is due.
+        graphs: CUDA graphs of that operator.
     """
     halves = selection.halves() if choice.due else None
     mean, ceiling = statistics.mean, cold_iterations(statistics.frames)
     if halves is None:
         return choice.without_check()
-    if operator is None:
+    if max(mean.shape) > MAX_HELD_OUT_PX:
         part = most_significant_part(statistics.covariance, MAX_HELD_OUT_PX)
         halves, mean = (halves[0].part(*part), halves[1].part(*part)), mean[part]
-        operator = LaggedCovariance(psf, Grid(mean.shape[0], mean.shape[1], grid.scale, grid.pixel_nm), mean)
     try:
-        return choice.for_window(operator, halves, mean, ceiling)
+        return choice.for_window(operator(), halves, mean, ceiling, graphs)
     except Exception as error:
         if not out_of_memory(error):
             raise

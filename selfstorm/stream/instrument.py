@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from selfstorm.physics.camera_maps import CameraCalibration
 from selfstorm.physics.masked import FieldMask
 from selfstorm.physics.operators import Grid, Imaging, LaggedCovariance
 from selfstorm.psf.models import Psf
+from selfstorm.stages.held_out import grid_of_part
 from selfstorm.stages.out_of_focus import OutOfFocusBackground
 
 
@@ -89,6 +91,7 @@ class Calibration:
 class FieldOperators:
     """Operators of one PSF on one field, with their recorded CUDA graphs."""
 
+    psf: Psf
     grid: Grid
     imaging: Imaging
     covariance: LaggedCovariance
@@ -105,4 +108,10 @@ class FieldOperators:
         like = torch.zeros((), dtype=torch.float32, device=device)
         imaging, covariance = Imaging(psf, grid, like), LaggedCovariance(psf, grid, like)
         surfaces = Surfaces.of(grid.height, grid.width, like)
-        return cls(grid, imaging, covariance, OutOfFocusBackground(psf, grid, like), surfaces, Graphs())
+        return cls(psf, grid, imaging, covariance, OutOfFocusBackground(psf, grid, like), surfaces, Graphs())
+
+    @cached_property
+    def of_held_out(self) -> LaggedCovariance:
+        """Operator of the part that held-out frames are compared in."""
+        part = grid_of_part(self.grid)
+        return self.covariance if part == self.grid else LaggedCovariance(self.psf, part, self.covariance.norm)

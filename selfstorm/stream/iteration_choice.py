@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from selfstorm.compute.cuda_graphs import Graphs
 from selfstorm.physics.operators import Operator
 from selfstorm.stages.held_out import Halves, HeldOut, choose_iterations
 
@@ -48,7 +49,9 @@ class IterationChoice:
         """Return the choice for the next window after one without held-out frames."""
         return replace(self, windows=self.windows + 1)
 
-    def for_window(self, operator: Operator, halves: Halves, mean: Tensor, ceiling: int) -> IterationChoice:
+    def for_window(
+        self, operator: Operator, halves: Halves, mean: Tensor, ceiling: int, graphs: Graphs | None = None
+    ) -> IterationChoice:
         """Return the choice for the next window.
 
         Args:
@@ -56,9 +59,11 @@ class IterationChoice:
             halves: Of the frames that its density is made from.
             mean: (H, W) photons.
             ceiling: The largest number allowed.
+            graphs: CUDA graphs of the operator.
         """
         carried = None if self.verdict is None else self.iterations(ceiling)
-        return IterationChoice(choose_iterations(operator, halves, mean, ceiling, carried), self.windows + 1)
+        verdict = choose_iterations(operator, halves, mean, ceiling, carried, graphs)
+        return IterationChoice(verdict, self.windows + 1)
 
     def nothing_blinks(self, peak_z: Tensor) -> bool:
         """Return whether there is no evidence of emitters.

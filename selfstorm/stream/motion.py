@@ -17,8 +17,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from selfstorm.compute.acceleration import in_batches
 from selfstorm.physics.operators import Grid
-from selfstorm.stages.covariances import Sums, contrast, whitened
+from selfstorm.stages.covariances import Sums, contrast, covariances_without_memory, noise_floor, whitened
 
 MAX_BLOCKS = 8  # that velocities are found in
 MAX_MOTION_PX = 0.3125  # from one block to the next
@@ -28,6 +29,7 @@ EDGE_PX = 8  # more than anything moves within the blocks
 # Neighbours move together: votes are pooled and blurred over so many pixels.
 POOL_PX = 4
 POOL_SIGMA_PX = 5.0
+MAX_BATCH_BYTES = 2**28  # of spectra, of the velocities that a graphics card tries at once
 VOTE_SHARPNESS = 6.0  # of the softmax over candidates
 
 
@@ -102,7 +104,7 @@ def velocities(blocks: Sequence[Block]) -> Velocities:
     step = newest - blocks[-2].middle
     blocks = [block for block in blocks[-MAX_BLOCKS:] if newest - block.middle < (MAX_BLOCKS + 1) * step]
     memory = whitened(align_and_sum(blocks, None, newest))[3]
-    maps = torch.stack([contrast(block.sums, memory) for block in blocks])
+    maps = torch.stack([_contrast(block.sums, memory) for block in blocks])
     height, width = maps.shape[1:]
     ages = torch.tensor([newest - block.middle for block in blocks], device=maps.device, dtype=maps.dtype)
     fy = torch.fft.fftfreq(height + 2 * EDGE_PX, device=maps.device)[:, None]
@@ -114,20 +116,33 @@ def velocities(blocks: Sequence[Block]) -> Velocities:
         torch.exp(-2j * torch.pi * candidates[:, None, None, None] * ages[:, None, None] * f) for f in (fy, fx)
     )
     inner_y, inner_x = (slice(n // 10, n - n // 10) for n in (height, width))
+    rows, columns = _candidates_together(spectra)
     agreement, votes = [], []
-    for turn_y in along_y:
-        turned = spectra * turn_y
-        for turn_x in along_x:
-            placed = torch.fft.irfft2(turned * turn_x, s=(height + 2 * EDGE_PX, width + 2 * EDGE_PX))
-            placed = placed[:, EDGE_PX:-EDGE_PX, EDGE_PX:-EDGE_PX]
-            inner = placed[:, inner_y, inner_x]
-            agreement.append((inner.sum(0).square() / len(inner) - inner.square().sum(0)).sum())
-            like, older = placed[-2:].mean(0), placed[:-1]
-            vote = (like * older - 0.5 * older**2).sum(0)
-            votes.append(F.avg_pool2d(vote[None, None], POOL_PX, ceil_mode=True, count_include_pad=False)[0, 0])
-    peak = _peak(torch.stack(agreement).view(STEPS, STEPS), candidates)
+    for turns_y in along_y.split(rows):
+        turned = (spectra * turns_y)[:, None]
+        for turns_x in along_x.split(columns):
+            placed = torch.fft.irfft2(turned * turns_x, s=(height + 2 * EDGE_PX, width + 2 * EDGE_PX)).flatten(0, 1)
+            placed = placed[..., EDGE_PX:-EDGE_PX, EDGE_PX:-EDGE_PX]
+            inner = placed[..., inner_y, inner_x]
+            agreement.append((inner.sum(1).square() / len(blocks) - inner.square().sum(1)).sum((1, 2)))
+            like, older = placed[:, -2:].mean(1, keepdim=True), placed[:, :-1]
+            vote = (like * older - 0.5 * older**2).sum(1)
+            votes.append(F.avg_pool2d(vote[:, None], POOL_PX, ceil_mode=True, count_include_pad=False)[:, 0])
+    peak = _peak(torch.cat(agreement).view(STEPS, STEPS), candidates)
     rigid = peak[:, None, None].expand(2, height, width)
-    return Velocities(rigid, _local(torch.stack(votes), candidates, (height, width)))
+    return Velocities(rigid, _local(torch.cat(votes), candidates, (height, width)))
+
+
+def _contrast(sums: Sums, memory: Tensor) -> Tensor:
+    return contrast(covariances_without_memory(sums, memory), noise_floor(whitened(sums)[1]))
+
+
+def _candidates_together(spectra: Tensor) -> tuple[int, int]:
+    """Return the number of velocities along y and along x in one batch."""
+    if not in_batches(spectra.device):
+        return 1, 1
+    count = MAX_BATCH_BYTES // (spectra.numel() * spectra.element_size())
+    return max(1, min(count // STEPS, STEPS)), max(1, min(count, STEPS))
 
 
 def _peak(values: Tensor, candidates: Tensor) -> Tensor:
@@ -135,17 +150,18 @@ def _peak(values: Tensor, candidates: Tensor) -> Tensor:
 
     Between candidates it is interpolated by a parabola along each axis.
     """
-    device, (values, candidates) = candidates.device, (values.cpu(), candidates.cpu())
-    i, j = divmod(int(values.argmax()), STEPS)
+    *rows, steps = torch.cat([values, candidates[None]]).tolist()  # the host waits once
+    top = max(map(max, rows))
+    i, j = next((i, j) for i, row in enumerate(rows) for j, value in enumerate(row) if not value < top)
     found = []
-    for line, k in ((values[:, j], i), (values[i], j)):
+    for line, k in (([row[j] for row in rows], i), (rows[i], j)):
         between = 0.0
         if 0 < k < STEPS - 1:
-            left, top, right = (float(v) for v in line[k - 1 : k + 2])
-            curvature = left - 2 * top + right
+            left, middle, right = line[k - 1 : k + 2]
+            curvature = left - 2 * middle + right
             between = 0.5 * (left - right) / curvature if curvature < 0 else 0.0
-        found.append(float(candidates[k]) + between * float(candidates[1] - candidates[0]))
-    return torch.tensor(found, dtype=candidates.dtype).to(device)
+        found.append(steps[k] + between * (steps[1] - steps[0]))
+    return candidates.new_tensor(found)
 
 
 def _local(votes: Tensor, candidates: Tensor, field: tuple[int, int]) -> Tensor:

@@ -15,7 +15,6 @@ from selfstorm.metrics.self_consistency import shows_structure
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.stages.covariances import WindowStatistics, statistics_of
 from selfstorm.stages.density import PREVIEW_ITERATIONS, QUICK_ITERATIONS, cold_iterations, density, warmed
-from selfstorm.stages.held_out import MAX_HELD_OUT_PX
 from selfstorm.stream.covariance_history import Selection
 from selfstorm.stream.density_choice import choice_of, selection_of
 from selfstorm.stream.frame_store import WindowSpan
@@ -141,5 +140,6 @@ def _iterations(model: SequenceModel, window: WindowFrames, statistics: WindowSt
 
 def _choice(model: SequenceModel, selection: Selection, statistics: WindowStatistics) -> IterationChoice:
     """Choose the number of iterations by held-out frames, where it is due."""
-    operator = model.operators.covariance if max(statistics.mean.shape) <= MAX_HELD_OUT_PX else None
-    return choice_of(model.state.iteration_choice, selection, statistics, model.calibration.psf, model.grid, operator)
+    operators = model.operators
+    known = model.state.iteration_choice
+    return choice_of(known, selection, statistics, lambda: operators.of_held_out, operators.graphs)

@@ -10,7 +10,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from selfstorm.stages.covariances import contrast, sums_of
+from selfstorm.stages.covariances import contrast, noise_floor, sums_of, whitened
 
 NEAR_PX = 4  # within a PSF's reach of it a shift of a map is still like the map
 MATCH_Z = 4.0  # frames of one scene match by more; by chance by less than 3
@@ -24,10 +24,10 @@ MIN_SCENE_FRAMES = 8  # of a new scene: it is detected in them and as many befor
 CHANGE_RATIO = 3.0  # of the variance between the means before and after a change to the variance within
 
 
-def scene_match_z(one: Tensor, other: Tensor) -> float:
+def scene_match_z(one: Tensor, other: Tensor) -> Tensor:
     """Compute the z-score of the match of two maps (H, W).
 
-    The unshifted match is compared with that of all shifts.
+    The unshifted match is compared with that of all shifts. Returns a scalar, 0 where a field has no far ones.
 
     Two scenes match by chance, because both are empty here and bright there. Shifts show by how much.
     """
@@ -35,9 +35,10 @@ def scene_match_z(one: Tensor, other: Tensor) -> float:
     products = torch.fft.irfft2(transforms[0] * transforms[1].conj(), s=one.shape)
     far = _far_shifts(*one.shape, one.device)
     if not len(far):
-        return 0.0
+        return one.new_zeros(())
     chance = products.flatten()[far]
-    return float((products[0, 0] - chance.mean()) / chance.std().clamp(min=1e-20))
+    match: Tensor = (products[0, 0] - chance.mean()) / chance.std().clamp(min=1e-20)
+    return match
 
 
 @lru_cache(maxsize=4)
@@ -63,8 +64,9 @@ def first_of_scene(frames: Tensor) -> int:
     sums = c.cumsum(0)[: len(before)].square().sum((1, 2))
     between = sums * count / (before * (count - before))
     within = ((c * c).sum() - between) / max(count - 2, 1)
-    best = (between / within.clamp(min=1e-20)).argmax()
-    number, found, noise = torch.stack([best.to(between.dtype), between[best], within[best]]).tolist()
+    best = (between / within.clamp(min=1e-20)).argmax(keepdim=True)
+    # not indexed: an index on a device is waited for
+    number, found, noise = torch.cat([best.to(between.dtype), between.gather(0, best), within.gather(0, best)]).tolist()
     return int(number) + 1 if found > CHANGE_RATIO * noise else 0
 
 
@@ -80,10 +82,12 @@ def detect_scene_change(expected: Tensor, frames: Tensor) -> bool:
     if len(frames) < MIN_HALVES_FRAMES:
         return False
     middle = len(frames) // 2
-    one, other = (
-        contrast(sums_of(half - half.mean(0), None, len(half))) for half in (frames[:middle], frames[middle:])
-    )
-    alike = scene_match_z(one, other)
-    if alike <= MATCH_Z:
-        return False
-    return scene_match_z(expected.sum(0).clamp(min=0).sqrt(), one + other) < SAME_SCENE_SHARE * alike - MATCH_SD
+    one, other = (_contrast(half) for half in (frames[:middle], frames[middle:]))
+    matches = scene_match_z(one, other), scene_match_z(expected.sum(0).clamp(min=0).sqrt(), one + other)
+    alike, known = map(float, torch.stack(matches).tolist())
+    return alike > MATCH_Z and known < SAME_SCENE_SHARE * alike - MATCH_SD
+
+
+def _contrast(frames: Tensor) -> Tensor:
+    covariance, uncertainty, _, _ = whitened(sums_of(frames - frames.mean(0), None, len(frames)))
+    return contrast(covariance, noise_floor(uncertainty))

@@ -1,6 +1,6 @@
 """`selfstorm batch --on`: clusters of two workers give this machine's pictures; a worker that is killed loses nothing.
 
-They come with the extras `ray` and `dask`; a job of the continuous integration runs this file with both.
+They come with the extras `cluster` and `dask`; a job of the continuous integration runs this file with both.
 """
 
 import contextlib
@@ -97,7 +97,7 @@ def dask_cluster(start, folder):
 
 def ray_cluster(start, folder):
     if find_spec("ray") is None or find_spec("grpc") is None:
-        pytest.skip('pip install "selfstorm[ray]"')
+        pytest.skip('pip install "selfstorm[cluster]"')
     port = free_port()
     client = ("--ray-client-server-port", port, "--port", free_port())
     quiet = ("--include-dashboard=false", "--disable-usage-stats", f"--temp-dir={folder / 'ray'}")
@@ -175,10 +175,10 @@ def test_what_is_no_cluster_is_a_sentence(on):
         run_tasks(str, ["a"], 1, on)
 
 
-@pytest.mark.parametrize(("scheme", "module"), [("ray", "ray"), ("dask", "distributed")])
-def test_without_its_library_a_cluster_names_what_to_install(monkeypatch, scheme, module):
+@pytest.mark.parametrize(("scheme", "module", "extra"), [("ray", "ray", "cluster"), ("dask", "distributed", "dask")])
+def test_without_its_library_a_cluster_names_what_to_install(monkeypatch, scheme, module, extra):
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(InputError, match=rf"selfstorm\[{scheme}\]"):
+    with pytest.raises(InputError, match=rf"selfstorm\[{extra}\]"):
         list(run_tasks(str, ["a"], 1, f"{scheme}://127.0.0.1:1"))
 
 

@@ -15,7 +15,7 @@ from selfstorm.compute.device import prepare_thread
 from selfstorm.physics.background import fit_background
 from selfstorm.physics.operators import Grid, Imaging, LaggedCovariance
 from selfstorm.psf.models import Airy, Gaussian
-from selfstorm.stages.covariances import Sums, statistics_of, sums_of, trend
+from selfstorm.stages.covariances import Sums, noise_floor, statistics_of, sums_of, trend, whitened
 from selfstorm.stages.density import density, warmed
 from selfstorm.stages.emitters import EMITTER_SETTINGS, emitter_maps
 from selfstorm.stages.out_of_focus import OutOfFocusBackground, far_covariance
@@ -57,7 +57,7 @@ def test_no_stage_looks_at_what_it_computes(psf):
         emitters = brightness * m + static_emitters(imaging, y.mean(0), background, FRAMES, grid.scale)
         light = background + haze.evaluate(smooth)
         maps = emitter_maps(imaging, y, emitters, emitters.mean() * gains, light, EMITTER_SETTINGS["fast"])
-        callbacks = predictive_correlation(sums, sums)
+        callbacks = predictive_correlation(sums, sums, noise_floor(whitened(sums)[1]))
     assert maps.shape == (FRAMES, *grid.cells)
     assert {maps.dtype, m.dtype, gains.dtype} == {torch.float32}
     assert (callbacks.shape, statistics.memory.shape) == ((), ())

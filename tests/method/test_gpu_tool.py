@@ -62,7 +62,13 @@ def test_all_steps_run_in_a_bare_environment(bare, tmp_path):
     assert (run["side_px"], run["rate_hz"], run["missing"]) == (24, 100.0, 0)
     table = (tmp_path / "table.txt").read_text()
     assert table in done.stdout
-    for figure in ("16 px, preview after", "24 px, refined after", "emitters: ", "live 24 px at 100 frames/s: "):
+    for figure in (
+        "16 px, preview after",
+        "24 px, refined after",
+        "24 px in tiles, refined after",
+        "emitters: ",
+        "live 24 px at 100 frames/s: ",
+    ):
         assert figure in table, table
     assert "skipped" in logs["tests.log"]
     assert "no plot: matplotlib is not installed" in logs["stages.log"]

@@ -68,8 +68,6 @@ def test_an_estimate_that_a_metric_does_not_apply_to_is_not_judged():
         ("latency_ms", 83.2, "83 ms"),
         ("latency_ms", 2900.0, "2.9 s"),
         ("misfit", 0.123, "12.3 %"),
-        ("saturated", 4e-6, "<0.01 %"),
-        ("saturated", 0.0, "0.00 %"),
         ("resolution_nm", 47.4, "47 nm"),
         ("agreement", 0.98765, "0.988"),
         ("emitters_per_frame", 12.345, "12.3"),

@@ -6,7 +6,7 @@ import torch
 from benchmarks.tally import Tally
 
 from selfstorm.calibration.differentiable_psf import Covariance, Optics
-from selfstorm.physics import band_matrices
+from selfstorm.compute.acceleration import batched_on_cpu
 from selfstorm.physics.background import SplineSurface, Surfaces, fit_background, fit_of_knots
 from selfstorm.physics.multiplicative import multiplicative_step
 from selfstorm.physics.operators import LAGS, Grid, Imaging, LaggedCovariance, inside_field
@@ -177,7 +177,7 @@ def test_a_steady_tube_is_no_background():
 
 
 @pytest.mark.parametrize("psf", [Gaussian(110.0), Airy(1.4, 680.0)], ids=lambda psf: type(psf).__name__)
-def test_blocks_multiplied_at_once_are_those_multiplied_one_by_one(psf, monkeypatch):
+def test_blocks_multiplied_at_once_are_those_multiplied_one_by_one(psf):
     """As on a graphics card, where each product is a launch: the same numbers, in as many launches for any field."""
     launches = []
     for height, width in ((130, 161), (100, 300), (100, 420)):
@@ -193,10 +193,8 @@ def test_blocks_multiplied_at_once_are_those_multiplied_one_by_one(psf, monkeypa
             return imaging.forward(x), imaging.adjoint(y), covariance.forward(x[0]), covariance.adjoint(z)
 
         apart = products()
-        monkeypatch.setattr(band_matrices, "BATCHED_ON_CPU", True)
-        with Tally() as tally:
+        with Tally() as tally, batched_on_cpu():
             together = products()
-        monkeypatch.setattr(band_matrices, "BATCHED_ON_CPU", False)
         assert all(torch.equal(one, other) for one, other in zip(apart, together, strict=True))
         launches.append(tally.launches)
     assert launches[2] <= launches[1] + 8

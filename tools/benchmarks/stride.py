@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Self
@@ -21,15 +20,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.stages import SETTINGS, TILE_PX, tile_of
 from benchmarks.tally import Tally
+from selfstorm.compute.acceleration import batched_on_cpu
 from selfstorm.compute.batching import DEVICE_EMITTERS, DEVICE_MAP_BYTES, BatchLimits
 from selfstorm.compute.device import describe, prepare_device, synchronize
 from selfstorm.frames import Array
-from selfstorm.physics import band_matrices
 from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.frame_store import WindowSpan
+from selfstorm.stream.model_kinds import new_model
+from selfstorm.stream.model_protocol import StreamModel
 from selfstorm.stream.per_frame import ProgressCallbacks
 from selfstorm.stream.processing_level import Estimate
-from selfstorm.stream.unrolled_stream import UnrolledStream
 from selfstorm.stream.warm_up import warm_up
 
 WINDOW, STRIDE = 100, 25
@@ -68,7 +68,9 @@ def movie(side_px: int, strides: int, window: int = WINDOW) -> Array:
     return np.tile(tile, (1, copies, copies))[:, :side_px, :side_px]
 
 
-def stride_costs(raw: Array, estimate: Estimate, device: torch.device, window: int = WINDOW) -> list[StepCost]:
+def stride_costs(
+    raw: Array, estimate: Estimate, device: torch.device, window: int = WINDOW, kind: str = "unrolled"
+) -> list[StepCost]:
     """Measure and count the last stride of a movie.
 
     Args:
@@ -76,10 +78,11 @@ def stride_costs(raw: Array, estimate: Estimate, device: torch.device, window: i
         estimate: of the picture.
         device: to measure; batches are those of a graphics card.
         window: frames.
+        kind: of the model.
     """
     limits = BatchLimits.on(device) if device.type != "cpu" else BatchLimits(DEVICE_MAP_BYTES, DEVICE_EMITTERS)
     compute = Compute(device, limits)
-    model = UnrolledStream.learned_from(replace(SETTINGS, estimate=estimate), raw[:window], compute)
+    model = new_model(replace(SETTINGS, estimate=estimate, model=kind), raw[:window], compute)
     strides = (len(raw) - window) // STRIDE
     for number in range(strides):
         _stride(model, raw, number, window)
@@ -91,7 +94,7 @@ def stride_costs(raw: Array, estimate: Estimate, device: torch.device, window: i
     times = _differences(model.copy(), raw, strides, window, clock)
     with _HostClock() as host:
         on_host = _differences(model.copy(), raw, strides, window, lambda: (1e3 * host.seconds,))
-    with Tally(as_gpu=True) as tally, _as_gpu():
+    with Tally(as_gpu=True) as tally, batched_on_cpu():
         counts = _differences(
             model.copy(), raw, strides, window, lambda: (tally.launches, tally.waits, tally.bytes / 1e6)
         )
@@ -101,16 +104,6 @@ def stride_costs(raw: Array, estimate: Estimate, device: torch.device, window: i
     ):
         costs.append(StepCost(name, phase, ms, host_ms, int(launches), int(waits), megabytes))
     return costs
-
-
-@contextmanager
-def _as_gpu() -> Iterator[None]:
-    """Multiply band matrices as on a graphics card, all equal blocks at once."""
-    band_matrices.BATCHED_ON_CPU = True
-    try:
-        yield
-    finally:
-        band_matrices.BATCHED_ON_CPU = False
 
 
 class _HostClock(TorchDispatchMode):
@@ -151,7 +144,7 @@ class _HostClock(TorchDispatchMode):
 
 
 def _differences(
-    model: UnrolledStream, raw: Array, number: int, window: int, read: Callable[[], tuple[float, ...]]
+    model: StreamModel, raw: Array, number: int, window: int, read: Callable[[], tuple[float, ...]]
 ) -> list[tuple[str, str, tuple[float, ...]]]:
     """Run a stride.
 
@@ -163,15 +156,16 @@ def _differences(
     last = read()
     _stride(model, raw, number, window, lambda step: marks.append((step, read())), lambda: shown.append(len(marks)))
     found = []
+    phases = (PREVIEW, REFINED)[-len(shown) :]  # a tiled model has no preview
     for position, (step, now) in enumerate(marks):
-        phase = PREVIEW if position < shown[0] else REFINED if position < shown[1] else "after"
+        phase = next((name for name, end in zip(phases, shown, strict=True) if position < end), "after")
         found.append((step, phase, tuple(b - a for a, b in zip(last, now, strict=True))))
         last = now
     return found
 
 
 def _stride(
-    model: UnrolledStream,
+    model: StreamModel,
     raw: Array,
     number: int,
     window: int,
@@ -218,9 +212,10 @@ def rows(costs: list[StepCost]) -> list[list[str]]:
 @click.option("--side", type=click.IntRange(16, 4096), default=512, show_default=True, help="Camera pixels.")
 @click.option("--window", type=click.IntRange(25, 400), default=WINDOW, show_default=True, help="Frames.")
 @click.option("--estimate", type=click.Choice(["density", "emitters", "fused"]), default="fused", show_default=True)
+@click.option("--model", "kind", type=click.Choice(["unrolled", "tiled"]), default="unrolled", show_default=True)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or mps.")
-@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Writes stride_SIDE.json here.")
-def main(side: int, window: int, estimate: Estimate, device: str, output: Path | None) -> None:
+@click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="Writes stride_MODEL_SIDE.json.")
+def main(side: int, window: int, estimate: Estimate, kind: str, device: str, output: Path | None) -> None:
     """Measure and count one live stride of a SIDE x SIDE field."""
     from benchmarks.report import aligned
 
@@ -228,15 +223,23 @@ def main(side: int, window: int, estimate: Estimate, device: str, output: Path |
     begin = time.perf_counter()
     warm_up(torch_device)
     click.echo(f"{describe(torch_device)}, kernels compiled in {time.perf_counter() - begin:.1f} s")
-    costs = stride_costs(movie(side, SETTLED_STRIDES, window), estimate, torch_device, window)
+    costs = stride_costs(movie(side, SETTLED_STRIDES, window), estimate, torch_device, window, kind)
     click.echo("\n".join(aligned(rows(costs))))
     peak = torch.cuda.max_memory_allocated(torch_device) if torch_device.type == "cuda" else None
     if output is not None:
-        record = {"side_px": side, "estimate": estimate, "device": describe(torch_device), "peak_bytes": peak}
+        record = {
+            "side_px": side,
+            "model": kind,
+            "estimate": estimate,
+            "device": describe(torch_device),
+            "peak_bytes": peak,
+        }
         sums = {phase: asdict(total(costs, *phases)) for phase, phases in _UNTIL.items()}
         steps = [asdict(cost) for cost in costs]
-        path = output / f"stride_{side}.json"
-        path.write_text(json.dumps(record | {"until": sums, "steps": steps}, indent=1) + "\n", encoding="utf-8")
+        path = output / f"stride_{kind}_{side}.json"
+        path.write_text(
+            json.dumps(record | {"peak_bytes": peak, "until": sums, "steps": steps}, indent=1) + "\n", encoding="utf-8"
+        )
 
 
 _UNTIL = {PREVIEW: (PREVIEW,), REFINED: (PREVIEW, REFINED), "after": (PREVIEW, REFINED, "after")}

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -30,6 +30,7 @@ WAITING |= {"bincount", "repeat_interleave"}
 TO_HOST = {"cpu", "numpy", "tolist", "__array__"}  # of a tensor; on a CPU these dispatch nothing
 WRITE_ONLY = {"copy_", "fill_", "zero_"}  # they do not read what they overwrite
 PICKING = {"index", "index_select", "gather"}  # they read no more than they write
+ON_HOST = "_tally_on_host"  # mark of a tensor that was fetched
 NO_WORK = re.compile(r"(new_)?empty|detach|alias|lift_fresh|resize_|set_|_unsafe_view")
 
 
@@ -44,7 +45,8 @@ class Tally:
     def __init__(self, *, as_gpu: bool = False) -> None:
         self._as_gpu = as_gpu
         self._products = FlopCounterMode(display=False, custom_mapping=_transforms())
-        self._traffic, self._to_host = _Traffic(), _ToHost()
+        self._traffic = _Traffic()
+        self._to_host = _ToHost(self._traffic)
         self._stack = ExitStack()
 
     @property
@@ -109,6 +111,14 @@ class _Traffic(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.bytes = self.launches = self.waits = 0
 
+    @contextmanager
+    def paused(self, on_host: bool) -> Iterator[None]:
+        """Count nothing of what runs on the host."""
+        counts = self.bytes, self.launches, self.waits
+        yield
+        if on_host:
+            self.bytes, self.launches, self.waits = counts
+
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -140,21 +150,37 @@ class _Traffic(TorchDispatchMode):
 
 
 class _ToHost(TorchFunctionMode):
-    """Counter of tensors that are fetched to the host."""
+    """Counter of tensors that are fetched to the host.
 
-    def __init__(self) -> None:
+    What is computed of them there is neither a launch nor a wait, until it is sent to a device again.
+
+    Args:
+        traffic: counter of the device's operations.
+    """
+
+    def __init__(self, traffic: _Traffic) -> None:
         super().__init__()
-        self.waits = 0
+        self.waits, self._traffic = 0, traffic
 
     def __torch_function__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        fetched = getattr(function, "__name__", "") in TO_HOST
-        self.waits += fetched
-        if not fetched:
-            return function(*args, **(kwargs or {}))
-        with torch._C.DisableTorchFunction():  # one fetch, whatever it calls
-            return function(*args, **(kwargs or {}))
+        name, kwargs = getattr(function, "__name__", ""), kwargs or {}
+        inputs = _tensors((args, kwargs))
+        on_host = bool(inputs) and all(getattr(z, ON_HOST, False) for z in inputs)
+        if name == "to" and on_host and any(isinstance(z, torch.device | Tensor) for z in args[1:]):
+            return function(*args, **kwargs).detach().clone()
+        fetched = name in TO_HOST
+        self.waits += fetched and not on_host
+        if not (fetched or on_host):
+            return function(*args, **kwargs)
+        with torch._C.DisableTorchFunction(), self._traffic.paused(on_host):  # one fetch, whatever it calls
+            out = function(*args, **kwargs)
+            if fetched and out is inputs[0]:  # a CPU has nothing to copy: mark another tensor than that of the device
+                out = out.detach()
+        for z in _tensors(out):
+            setattr(z, ON_HOST, True)
+        return out
 
 
 def _is_view(function: Any) -> bool:

@@ -6,6 +6,7 @@ Pictures are the density or the sum of the frames' emitter maps; nothing is loca
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,10 +15,11 @@ from torch import Tensor
 from selfstorm.frames import Array
 from selfstorm.metrics.self_consistency import assess_imaged, shows_structure
 from selfstorm.physics.background import fit_background
-from selfstorm.physics.operators import PAD_PX, Grid
+from selfstorm.physics.operators import PAD_PX, Grid, LaggedCovariance
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.stages.covariances import statistics_of
 from selfstorm.stages.density import QUICK_ITERATIONS, cold_iterations
+from selfstorm.stages.held_out import grid_of_part
 from selfstorm.stages.static_emitters import SIGNIFICANT_Z
 from selfstorm.stream.density_choice import choice_of, selection_of
 from selfstorm.stream.frame_store import FrameBuffer, WindowSpan, needs_emitters, numbers_of, since, with_slices
@@ -62,7 +64,7 @@ def reconstruct_window(
         statistics = statistics_of(selection.sums(), window.mean)
         choice = state.iteration_choice
         if not level.quick:
-            choice = choice_of(choice, selection, statistics, model.calibration.psf, model.grid)
+            choice = choice_of(choice, selection, statistics, partial(_operator_of_part, model, window.mean))
             callbacks.mark("held out")
         iterations = choice.iterations(cold_iterations(statistics.frames))
         if level.quick:
@@ -179,6 +181,10 @@ def _mean_of(blocks: FrameBuffer, grid: Grid, velocity: Tensor | None, *, empty:
         total += displaced_map(block.total, by, grid)
         light += len(block) * block.background.cpu()
     return (grid.crop(total) / len(numbers)).numpy(), (light / len(numbers)).to(blocks[0].smooth.device)
+
+
+def _operator_of_part(model: TiledSequence, like: Tensor) -> LaggedCovariance:
+    return LaggedCovariance(model.calibration.psf, grid_of_part(model.grid), like)
 
 
 def _scaled(picture: Array, brightness: float) -> Array:

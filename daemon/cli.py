@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 
+from daemon.cluster.command import cluster
 from daemon.config import ServerSection, load
 from daemon.control.commands import COMMANDS, account
 from daemon.control.options import control_command
@@ -231,7 +232,7 @@ def check(config: str | None, source: str | None, record: Path | None) -> int:
     return int(problems > 0)
 
 
-for command in (*COMMANDS, hold_density, keys):
+for command in (*COMMANDS, cluster, hold_density, keys):
     cli.add_command(command)
 
 

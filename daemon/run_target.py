@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config import Config, load, load_defaults
+from daemon.sources.kinds import KINDS
 from selfstorm.errors import InputError, MovieError
 
 INSTALLED = Path(__file__).parent / "configs"
@@ -29,7 +30,7 @@ def configuration(target: str, overrides: Mapping[str, Any]) -> Config:
     path = Path(target)
     if path.suffix.lower() == ".toml":
         return load(path, overrides)
-    shipped = {file.stem: file for file in _folder().glob("*.toml")}
+    shipped = {file.stem: file for file in _folder().glob("*.toml") if file.stem in KINDS}
     if target in shipped:
         return load(shipped[target], overrides, anchor=Path())
     if path.exists():

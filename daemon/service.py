@@ -105,7 +105,7 @@ class Service:
             snapshots=self._snapshots,
             model=self._worker,
             stream=self._stream,
-            stop_service=self._stop.set,
+            stop_service=self.stop,
         )
         self._control = ControlServer(config.server.control, self.health, handler, allow_list)
 
@@ -156,6 +156,10 @@ class Service:
             return None
         return AllowList(Keyring(server.keys), reachable, lambda why: self.health.event("warning", "key_refused", why))
 
+    def stop(self) -> None:
+        """Request a stop, from any thread."""
+        self._stop.set()
+
     def run(self, started: Callable[[], None] = lambda: None) -> Status:
         """Run until the source ends, the duration is over, or a stop request.
 
@@ -168,7 +172,7 @@ class Service:
         Raises:
             InputError: an error in the user's input, found at the start or later; everything is closed by then.
         """
-        with StopSignals(self._stop.set):
+        with StopSignals(self.stop):
             cleanup: list[Callable[[], None]] = []
             try:
                 return self._run(cleanup, started)

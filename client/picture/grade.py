@@ -11,8 +11,7 @@ def grade_text(pair: PicturePair) -> str:
     """Name how the picture was computed; empty where a file does not say."""
     if pair.sr.preview:
         return "PREVIEW"
-    absent = pair.sr.file.absent if pair.sr.file else frozenset()
-    return pair.sr.header.grade.upper() if pair.sr.header.estimate and "grade" not in absent else ""
+    return pair.sr.header.grade.upper() if pair.sr.header.estimate else ""
 
 
 def grade_level(pair: PicturePair) -> Level:

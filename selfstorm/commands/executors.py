@@ -62,7 +62,7 @@ def _on_threads(work: Callable[[Task], Result], tasks: Sequence[Task], workers: 
 
 
 def _on_ray(work: Callable[[Task], Result], tasks: Sequence[Task], address: str) -> Outcomes[Task, Result]:
-    ray = _library("ray", "ray")
+    ray = _library("ray", "cluster")
     try:
         client = ray.init(address=f"ray://{address}", log_to_driver=False)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:

@@ -66,8 +66,6 @@ class MetricDescription(BaseModel):
             return duration_text(value)
         number = 100 * value if self.unit == "%" else value
         shown = f"{number:.3g}" if self.digits is None else f"{number:.{self.digits}f}"
-        if self.digits and number > 0 and not float(shown):
-            shown = f"<{10**-self.digits:.{self.digits}f}"  # a warning of 0.00 % would puzzle
         return f"{shown} {self.unit}" if self.unit else shown
 
     def level(self, value: float, before: Level = "none") -> Level:

@@ -72,7 +72,7 @@ def record(on: bool) -> ControlRequest:
             folder = PureWindowsPath(str(daemon.record_start()))  # reads paths of POSIX too
             return f"recording to {folder.parent.name}/{folder.name}"
         daemon.record_stop()
-        return "recording stopped; an event says how many frames are where"
+        return "recording stopped; the Events tab says how many frames are in which folder, once all are written"
 
     return ControlRequest("Record" if on else "Stop recording", do)
 

@@ -54,7 +54,7 @@ SETTINGS = (
         "Estimate",
         "choice",
         choices=(
-            ("density", "density (fastest)"),
+            ("density", "density (fastest, without a verdict)"),
             ("emitters", "emitters"),
             ("fused", "fused (emitters and localizations)"),
         ),
@@ -71,7 +71,7 @@ SETTINGS = (
         "reconstruction.motion",
         "A moving sample",
         "choice",
-        choices=(("corrected", "at the newest frame"), ("as-it-lay", "as it lay in each frame")),
+        choices=(("corrected", "at the newest frame"), ("as-it-lay", "as it was in each frame")),
     ),
     SettingField("Picture", "reconstruction.tuning_steps", "Fine-tuning steps per window", "whole"),
     SettingField("Picture", "reconstruction.tile_px", "Side of a tile (camera pixels)", "whole", "by the memory"),

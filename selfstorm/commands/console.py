@@ -5,6 +5,7 @@ A user's mistake is one line and exit code 2, never a traceback.
 
 from __future__ import annotations
 
+import errno
 import io
 import sys
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from selfstorm.errors import InputError
 
 USER_ERROR = 2
 INTERRUPTED = 130
+SHOWN_CHARACTERS = 100  # of a name that is too long
 # Other distributions use these import names too; the one installed later overwrites files of the earlier.
 SHARED_NAMES = ("daemon", "client")
 
@@ -41,6 +43,10 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> None:
         fail(error.format_message())
     except InputError as error:
         fail(*map(str, error.each))
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        fail(f"{str(error.filename)[:SHOWN_CHARACTERS]}...: {error.strerror}; give the name of a file")
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from threading import Condition
 
 import click
@@ -16,12 +17,17 @@ from selfstorm.errors import InputError
 
 @click.command()
 @click.option("--number", type=int, default=0)
-def command(number):
+@click.option("--file", type=click.Path(path_type=Path), default=".")
+def command(number, file):
     if number < 0:
         raise InputError("a negative\nnumber", where="--number", hint="give 0 or more")
+    file.exists()
 
 
-@pytest.mark.parametrize(("arguments", "code"), [([], 0), (["--number", "-1"], 2), (["--number", "x"], 2), (["-q"], 2)])
+WRONG = [["--number", "-1"], ["--number", "x"], ["-q"], ["--file", "x" * 300], ["--file", "movies/" + "x" * 10_000]]
+
+
+@pytest.mark.parametrize(("arguments", "code"), [([], 0), *((words, 2) for words in WRONG)])
 def test_a_mistake_is_one_line_and_exit_code_2(arguments, code, capsys):
     with pytest.raises(SystemExit) as left:
         run(command, arguments)

@@ -191,6 +191,7 @@ class Means(Log):
 
 
 LARGE = 160
+PROBES_S = 0.0, 9.0, 0.0, 1.0, 0.0, 2.0  # the first also loads libraries; half a part; a part
 
 
 def large(index, received_ns, side_px=(LARGE, LARGE), length=20, kind=np.uint16):
@@ -206,7 +207,7 @@ def large(index, received_ns, side_px=(LARGE, LARGE), length=20, kind=np.uint16)
 
 
 def test_the_first_window_of_a_large_field_says_how_long_it_takes_and_shows_the_mean_meanwhile(run, monkeypatch):
-    clock = SimpleNamespace(perf_counter=iter([0.0, 2.0]).__next__)
+    clock = SimpleNamespace(perf_counter=iter(PROBES_S).__next__)
     monkeypatch.setattr("daemon.processing.first_window.time", clock)
     log = Means()
     monkeypatch.setattr(Log, "result", lambda self, output: self.steps.append(f"result {output.window.index}"))
@@ -214,7 +215,7 @@ def test_the_first_window_of_a_large_field_says_how_long_it_takes_and_shows_the_
     assert not worker.died
     assert [step for step in log.steps if "preview" not in step] == ["start", "mean", "result 0", "result 1", "close"]
     [event] = [event for event in health.events_since(0) if event.code == "learning"]
-    assert "takes about 50 s" in event.text  # 25 times the part that took two seconds
+    assert "takes about 50 s" in event.text  # 25 times the part that took two seconds, half of which took one
     assert "A region, a shorter window or a lower scale takes less" in event.text
     header, pixels = log.picture
     assert (header.shape, header.scale, header.grade, header.estimate) == ((LARGE, LARGE), 1, "preview", "mean")
@@ -231,7 +232,7 @@ def test_the_first_window_of_a_large_field_says_how_long_it_takes_and_shows_the_
     ids=["a strip", "a long window", "frames of floats with what is no number"],
 )
 def test_any_first_window_with_much_work_says_how_long_it_takes(run, monkeypatch, side_px, frames, pixels):
-    clock = SimpleNamespace(perf_counter=iter([0.0, 2.0]).__next__)
+    clock = SimpleNamespace(perf_counter=iter(PROBES_S).__next__)
     monkeypatch.setattr("daemon.processing.first_window.time", clock)
     monkeypatch.setattr(module.Reconstructor, "reconstruct", lambda *_: 1 / 0)  # the wait is told before
     log = Means()
@@ -245,7 +246,7 @@ def test_any_first_window_with_much_work_says_how_long_it_takes(run, monkeypatch
 
 @pytest.mark.parametrize("case", ["a small field", "a slow camera", "lossless"])
 def test_no_mean_is_shown_where_the_first_window_takes_less_than_a_stride(run, monkeypatch, case):
-    clock = SimpleNamespace(perf_counter=iter([0.0, 2.0]).__next__)
+    clock = SimpleNamespace(perf_counter=iter(PROBES_S).__next__)
     monkeypatch.setattr("daemon.processing.first_window.time", clock)
     log = Means()
     monkeypatch.setattr(Log, "result", lambda self, output: self.steps.append(f"result {output.window.index}"))

@@ -108,6 +108,7 @@ QFrame#indicator { background: $base; border: 1px solid $line; border-radius: 4p
 QLabel#title, QLabel#heading, QLabel#value, QLabel#banner, QLabel#chip { font-weight: bold; }
 QLabel#heading, QLabel#message, QLabel#caption, QLabel#dim { color: $dim; }
 QLabel#caption { font-size: 8pt; }
+QLabel#large { font-size: 26pt; font-weight: bold; }
 QLabel#recording { color: $bad; font-weight: bold; padding: 0 10px; }
 QLabel#notes { color: $warning; }
 QLabel#message { padding: 24px; }

@@ -21,6 +21,7 @@ TRUST_MAP = (
     "Shows where two halves of the frames, each reconstructed alone, agree least: do not trust fine detail there; "
     "for the part of the field that was compared last"
 )
+FOCUS = "PSF width, photons, density and background in large figures, readable from the microscope"
 ACCUMULATED = "All frames of the scene in one picture, drift-corrected; it sharpens for minutes"
 TIME = "The last windows in one picture, coloured by time; static structures are white"
 SECOND_SCREEN = "Fill the screen with the picture and its verdict; Esc returns"
@@ -89,6 +90,7 @@ ACTIONS = (
     ActionSpec("View", "accumulated", "Show accumulated picture", ("A",), checked=True, tip=ACCUMULATED),
     ActionSpec("View", "error_map", "Show error map", ("E",), checked=False, needs="error map", tip=ERROR_MAP),
     ActionSpec("View", "trust_map", "Show trust map", ("T",), checked=False, needs="trust map", tip=TRUST_MAP),
+    ActionSpec("View", "focus", "Focus and photons", ("H",), checked=False, tip=FOCUS),
     ActionSpec("View", "lock", "Lock contrast", ("K",), checked=False, begins_group=True),
     ActionSpec("View", "invert", "Invert colours", ("I",), checked=False),
     ActionSpec("View", "light", "Light theme", checked=False, begins_group=True),

@@ -26,6 +26,7 @@ from client.state import ViewerState
 from client.timeline.playhead import position
 from client.timeline.time_bar import TimeBar
 from client.trust.event_list import EventList
+from client.trust.focus_dock import FocusDock
 from client.trust.freshness import past_text, stale_reason
 from client.trust.indicators import indicators, sentence
 from client.trust.sentences import empty_text
@@ -95,7 +96,8 @@ class ViewerWindow(QtWidgets.QMainWindow):
         self.links = [LinkedViews(leader=self.sr.view, follower=one.view) for one in (self.raw, self.accumulated)]
         self.crosshair = Crosshair((self.sr.plot, self.raw.plot, self.accumulated.plot))
         self.profile_line, self.region_box = ProfileLine(self.sr.view), RegionBox(self.sr.view)
-        self.facts, self.events, self.trends = PictureFacts(), EventList(), TrendPanel()
+        self.facts, self.events, self.trends, self.focus = PictureFacts(), EventList(), TrendPanel(), FocusDock()
+        self.addDockWidget(QtCore.Qt.DockWidgetArea.BottomDockWidgetArea, self.focus)
         self.profile = ProfilePanel([self.menu_actions[name] for name in ("copy_profile", "save_profile")])
         region_actions = ("send_region", "whole_field", "save_region")
         self.region = RegionPanel([self.menu_actions[name] for name in region_actions])
@@ -177,8 +179,8 @@ class ViewerWindow(QtWidgets.QMainWindow):
             return
         apply_theme(application, name)
         draw_icons(self.menu_actions)
-        parts = (self.grip, self.time_bar, self.sr, self.raw, self.accumulated, self.events, self.trends, self.profile)
-        for part in parts:
+        pictures, trends = (self.sr, self.raw, self.accumulated), (self.trends, self.focus, self.profile)
+        for part in (self.grip, self.time_bar, *pictures, self.events, *trends):
             part.restyle()
 
     def show_state(self, state: ViewerState, now: float) -> None:
@@ -197,6 +199,7 @@ class ViewerWindow(QtWidgets.QMainWindow):
         unread = f" ({self.events.unread})" if self.events.unread else ""
         self.tabs.setTabText(self.tabs.indexOf(self.events), f"Events{unread}")
         self.trends.show_trend(state.trend, state.metrics)
+        self.focus.show_trend(state.trend, state.metrics)
         show_daemon(self.menu_actions, state, self.drawn_region)
         self.grip.setEnabled(state.shown is not None)
         self._enable()

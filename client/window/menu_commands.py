@@ -57,6 +57,8 @@ class Commands(QtCore.QObject):
         ):
             window.menu_actions[name].toggled.connect(lambda on, tool=tool, tab=tab: self._show_tool(on, tool, tab))
         window.menu_actions["second_screen"].toggled.connect(window.second_screen.switch)
+        window.menu_actions["focus"].toggled.connect(window.focus.setVisible)
+        window.focus.closed.connect(lambda: window.menu_actions["focus"].setChecked(False))
         self._synchronise_switches()
 
     def _file(self) -> dict[str, Callable[..., object]]:

@@ -117,10 +117,11 @@ class Metric(MetricDescription):
 
     Args:
         measure: The function, or 'module:name'. It is given a `PictureEvidence` or, of a delivery, a `Delivery`, and
-            returns None where it cannot tell.
+            returns None where it cannot tell. None for a metric that one picture alone does not show: the engine adds
+            it, by the pictures before.
     """
 
-    measure: Measure | str
+    measure: Measure | str | None = None
 
 
 def duration_text(milliseconds: float) -> str:

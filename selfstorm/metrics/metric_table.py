@@ -65,7 +65,7 @@ class MetricRegistry(MetricTable[Metric]):
             The values by key, less those that cannot be measured here or are not finite.
         """
         chosen = (metric for metric in self if metric.of == of and (costly or not metric.costly))
-        values = {metric.key: _function(metric)(evidence) for metric in chosen}
+        values = {one.key: _function(one.measure)(evidence) for one in chosen if one.measure is not None}
         return {key: float(value) for key, value in values.items() if value is not None and math.isfinite(value)}
 
 
@@ -74,9 +74,9 @@ def _in_a_sentence(label: str) -> str:
     return " ".join(word if word.isupper() else word.lower() for word in label.split())
 
 
-def _function(metric: Metric) -> Measure:
-    if not isinstance(metric.measure, str):
-        return metric.measure
-    module, _, name = metric.measure.partition(":")
+def _function(measure: Measure | str) -> Measure:
+    if not isinstance(measure, str):
+        return measure
+    module, _, name = measure.partition(":")
     function: Measure = getattr(import_module(module), name)
     return function

@@ -39,6 +39,7 @@ class PictureEvidence:
         moving_share: Share of that distance in the frames as the picture draws them; 0 where it follows the motion.
         psf_limit_nm: Width of the widest PSF in focus; None where it is not known.
         blinking_nm: Width of what blinks where none of it is in focus; None elsewhere.
+        width_nm: Width of what blinks in the newest frames that show it; None before any do.
         saturated_share: Share of the pixel values that are saturated.
         drift_nm: (y, x) of the sample against its first frames; None where it is not followed.
         typical: Localisation of the window; None where there is none.
@@ -62,6 +63,7 @@ class PictureEvidence:
     moving_share: float = 1.0
     psf_limit_nm: float | None = None
     blinking_nm: float | None = None
+    width_nm: float | None = None
     saturated_share: float = 0.0
     drift_nm: tuple[float, float] | None = None
     typical: TypicalLocalization | None = None
@@ -146,6 +148,11 @@ def blinking_nm(evidence: PictureEvidence) -> float | None:
 def far_correlation(evidence: PictureEvidence) -> float | None:
     """Return how much pixels far apart change together."""
     return evidence.far_correlation
+
+
+def width_nm(evidence: PictureEvidence) -> float | None:
+    """Return the width of what blinks, a standard deviation in nm."""
+    return evidence.width_nm
 
 
 def motion_nm(evidence: PictureEvidence) -> float | None:

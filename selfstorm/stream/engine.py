@@ -16,6 +16,7 @@ import numpy as np
 from selfstorm.frames import Array
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.stream.compute_resources import Compute
+from selfstorm.stream.focus_history import FocusHistory
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.memory_plan import ingested_together
 from selfstorm.stream.misfit_guard import MAX_JUMPS, MisfitGuard
@@ -83,6 +84,7 @@ class StreamEngine:
     def __init__(self, make_model: MakeModel, model: StreamModel | None = None) -> None:
         self._make_model, self.model = make_model, model
         self.compute: Compute | None = None
+        self._focus = FocusHistory()
         self._start()
 
     def _start(self) -> None:
@@ -91,7 +93,11 @@ class StreamEngine:
         self._guard = MisfitGuard()
 
     def restart(self) -> None:
-        """Drop the model: the next window makes another."""
+        """Drop the model and its run: the next window makes another."""
+        self._focus = FocusHistory()
+        self._drop_model()
+
+    def _drop_model(self) -> None:
         self.model = None
         self._start()
 
@@ -110,6 +116,7 @@ class StreamEngine:
         if self.model is not None:
             self.model = self.model.copy()
             self.model.start_stream()
+        self._focus = FocusHistory()  # another acquisition may be of another colour
         self._last_number, self._left_out = -1, self._left_out[:0]
 
     def new_numbers(self, window: EngineWindow) -> Array:
@@ -155,7 +162,7 @@ class StreamEngine:
             to_come = len(new) - first - len(some)
             model.ingest(window.read(some), replace(window.span, numbers=some, to_come=to_come))
         callbacks.mark("watch")
-        result = model.picture(window.span, choose_level(model), callbacks, preview)
+        result = self._focus.compare(model.picture(window.span, choose_level(model), callbacks, preview))
         alarm = self._guard.reject(result)
         if not alarm:
             self.model = model
@@ -164,7 +171,7 @@ class StreamEngine:
         reset = self._guard.jumps >= MAX_JUMPS
         if reset:
             alarm = f"{alarm}, {MAX_JUMPS} times in a row"
-            self.restart()
+            self._drop_model()
         else:
             self._end(window, learned=False)
         notes = (f"{alarm[0].upper()}{alarm[1:]}; {MISFIT_CAUTION}", *result.notes)

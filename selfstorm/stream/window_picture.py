@@ -150,6 +150,7 @@ def _recorded(
         localizations=parts.found,
         claims=state.claims.evidence,
         blinking_nm=focus.blinking_sigma_nm if focus is not None and focus.lost else None,
+        width_nm=None if focus is None else focus.blinking_sigma_nm,
         drift_nm=state.accumulation.drift_nm,
         typical=typical_localization(parts.found, repeated=level.measure_quality),
     )

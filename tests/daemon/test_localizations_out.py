@@ -181,6 +181,16 @@ def test_saturation_and_a_lost_focus_are_reported_when_they_begin(health):
     assert "350 nm wide" in reported[1][1]
 
 
+def test_a_focus_that_moves_is_reported_once_until_it_is_back(health):
+    check = LightCheck(health)
+    for defocus in (1.0, 1.2, 1.12, 1.16, None, 1.2, 1.08, 1.2):
+        result = SimpleNamespace(metrics={"saturated": 0.0} | ({} if defocus is None else {"defocus": defocus}))
+        check.result(SimpleNamespace(made=SimpleNamespace(result=result)))
+    reported = events(health)
+    assert [code for code, _ in reported] == ["focus_moved", "focus_moved"]
+    assert "1.20 times as wide as at its sharpest in this run: the focus has moved. Refocus" in reported[0][1]
+
+
 @posix
 def test_the_table_of_a_daemon_that_is_killed_can_be_read(tmp_path):
     settings = simulated(localizations=str(tmp_path / "out.hdf5"))

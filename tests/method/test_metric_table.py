@@ -105,7 +105,7 @@ def test_delivery_is_measured_by_the_functions_the_table_names():
 
 
 def test_every_function_that_the_table_names_exists():
-    for metric in METRICS:
+    for metric in (one for one in METRICS if one.measure is not None):
         with pytest.raises(AttributeError):  # called, and nothing of it is there
             MetricRegistry((metric,)).measure(metric.of, object())
 

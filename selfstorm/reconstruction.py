@@ -46,7 +46,7 @@ class Reconstruction:
         unit: unit of a pixel of the picture.
         trust_map: (H, W) float32, where two halves of the frames agree (selfstorm.metrics.split_halves); NaN where they
             were not compared, None where they never were.
-        accumulation: sums over all frames of the scene so far; None where they are not kept.
+        accumulation: sums over all frames of the scene so far; None live, and where they are not kept.
     """
 
     picture: Array

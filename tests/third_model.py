@@ -43,6 +43,9 @@ class MeanStream:
         self.last_number = int(span.numbers[-1])
         self.frames_learned += len(raw)
 
+    def accumulate(self):
+        return None
+
     def picture(self, span, level=None, callbacks=None, preview=None):
         frames = [frame for number, frame in self.frames.items() if number >= span.first]
         mean = np.mean(frames, 0, dtype=np.float64).astype(np.float32)

@@ -12,6 +12,7 @@ from pathlib import Path
 from daemon.health import Health
 from daemon.processing.sinks import Sink, WindowOutput
 from selfstorm.io.atomic_files import check_file, free_path
+from selfstorm.stream.accumulation import Accumulation
 from selfstorm.stream.model_protocol import StreamModel
 
 INTERVAL_S = 5.0
@@ -44,12 +45,12 @@ class CheckpointWriter(Sink):
         """Start the thread that writes."""
         self._thread.start()
 
-    def result(self, output: WindowOutput) -> None:
+    def learned(self, output: WindowOutput, sums: Accumulation | None) -> None:
         """Keep the model of a window that it learned from.
 
         The model is never changed again, only replaced.
         """
-        if output.made.learned and output.model is not None:
+        if output.model is not None:
             window = output.window
             with self._changed:
                 self._model, self._continues = output.model, output.continues

@@ -24,6 +24,7 @@ from selfstorm.compute.device import launch_s
 from selfstorm.errors import InputError, first_line
 from selfstorm.frames import Array, StreamInfo, Window
 from selfstorm.reconstruction import Reconstruction
+from selfstorm.stream.accumulation import Accumulation
 from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.engine import EngineWindow, Outcome, StreamEngine
 from selfstorm.stream.frame_store import WindowSpan
@@ -100,6 +101,7 @@ class Reconstructor:
         self.continues_checkpoint = False
         self._level = PREVIEW
         self._failed_models = 0
+        self._accumulation_s = 0.0
         self._workload: Workload
 
     @property
@@ -162,6 +164,17 @@ class Reconstructor:
         except Exception:
             self._engine.skip(engine_window)
             raise
+
+    def accumulate(self) -> Accumulation | None:
+        """Add the last window to the accumulated picture, once its own is out.
+
+        The time that it takes is counted as that of the next window.
+        """
+        start, clock = self.compute.clock.now(), self.compute.clock
+        try:
+            return self._engine.accumulate()
+        finally:
+            self._accumulation_s = clock.seconds(start, clock.now())
 
     def _follow(self, window: Window) -> None:
         """Prepare the engine for a window.
@@ -245,12 +258,13 @@ class Reconstructor:
 
     def _workload_of(self, model: StreamModel, window: Window, new: int) -> Workload:
         cost = model.cost(window.first_seq)
+        between_s = stride_s(window) * self._budget()
         return Workload(
             new=new,
             unseen=cost.pending_frames,
             iterations=cost.iterations,
             stride=window.stride,
-            stride_s=stride_s(window) * self._budget(),
+            stride_s=max(between_s / 2, between_s - self._accumulation_s),
             psf_update_due=cost.psf_update_due,
             claims_due=cost.claims_due,
         )

@@ -2,7 +2,7 @@
 
 Adding one takes a class and a line in `Service`.
 
-worker ──► mean, preview, result, accumulated, failed, config_changed, model_reset, close ──► publisher
+worker ──► mean, preview, result, learned, accumulated, failed, config_changed, model_reset, close ──► publisher
                                                                        ├─► picture file (--save)
                                                                        ├─► accumulated pictures (--accumulated)
                                                                        ├─► table of localisations (--localizations)
@@ -22,6 +22,7 @@ from daemon.protocol.messages import PictureHeader
 from daemon.transport.publisher import Picture, Publisher
 from selfstorm.errors import first_line
 from selfstorm.frames import Array, Window
+from selfstorm.stream.accumulation import Accumulation
 from selfstorm.stream.model_protocol import StreamModel
 
 
@@ -70,6 +71,12 @@ class Sink:
 
     def result(self, output: WindowOutput) -> None:
         """Take the final picture of a window."""
+
+    def learned(self, output: WindowOutput, sums: Accumulation | None) -> None:
+        """Take the model that has learned from a window, and the scene's sums.
+
+        It comes after the window's picture, which waits for nothing that is not in it.
+        """
 
     def accumulated(self, picture: Picture) -> None:
         """Take the picture of all frames of a scene, at most once a second."""
@@ -137,6 +144,10 @@ class Sinks(Sink):
     def result(self, output: WindowOutput) -> None:
         """Hand a refined picture to all outputs."""
         self._each("result", output)
+
+    def learned(self, output: WindowOutput, sums: Accumulation | None) -> None:
+        """Hand a model and its sums to all outputs."""
+        self._each("learned", output, sums)
 
     def accumulated(self, picture: Picture) -> None:
         """Hand an accumulated picture to all outputs."""

@@ -183,7 +183,8 @@ class Worker(threading.Thread):
         with self._output_lock:
             if not self.abandoned:
                 self._hand_out(output, made, stopwatch, latencies)
-        self._hand_out_accumulated(output)
+        if made.learned:
+            self._hand_out_learned(output)
 
     def _hand_out(
         self, output: WindowOutput, made: WindowResult, stopwatch: Stopwatch, latencies: dict[str, float]
@@ -208,20 +209,25 @@ class Worker(threading.Thread):
             stopwatch.milliseconds,
         )
 
-    def _hand_out_accumulated(self, output: WindowOutput) -> None:
-        """Hand out the accumulated picture, after its window's own."""
-        accumulation, now_s = output.made.result.accumulation, time.monotonic()
-        if accumulation is None or not output.made.learned or now_s < self._accumulated_s + ACCUMULATED_INTERVAL_S:
-            return
-        self._accumulated_s = now_s
+    def _hand_out_learned(self, output: WindowOutput) -> None:
+        """Accumulate a window, and hand out what was learned from it.
+
+        The accumulated picture is drawn at most once a second.
+        """
+        sums, picture, now_s = None, None, time.monotonic()
         try:
-            picture = accumulated_of(output.header, accumulation)
-        except Exception as error:  # the sums remain, and the next may succeed
+            sums = self._reconstructor.accumulate()
+            if sums is not None and now_s >= self._accumulated_s + ACCUMULATED_INTERVAL_S:
+                self._accumulated_s = now_s
+                picture = accumulated_of(output.header, sums)
+        except Exception as error:  # the sums so far remain, and the next may succeed
             what = f"{type(error).__name__}: {first_line(error)}"
             self._health.event("warning", "accumulated_failed", f"window {output.window.index}: {what}")
-            return
         with self._output_lock:
-            if picture is not None and not self.abandoned:
+            if self.abandoned:
+                return
+            self._sinks.learned(output, sums)
+            if picture is not None:
                 self._sinks.accumulated(picture)
 
     def _show_first(self, window: Window) -> None:

@@ -25,14 +25,13 @@ class AccumulatedWriter(PictureStack):
         super().__init__(path, health)
         self._newest: tuple[PictureHeader, Accumulation] | None = None
 
-    def result(self, output: WindowOutput) -> None:
+    def learned(self, output: WindowOutput, sums: Accumulation | None) -> None:
         """Keep the sums of a window, and write those of the scene before."""
-        now = output.made.result.accumulation
-        if now is None or not output.made.learned:
+        if sums is None:
             return
-        if self._newest is not None and not _goes_on(self._newest[1], now):
+        if self._newest is not None and not _goes_on(self._newest[1], sums):
             self._write_scene()
-        self._newest = output.header, now
+        self._newest = output.header, sums
 
     def close(self) -> None:
         """Write the last scene, and finish the file under its final name."""

@@ -15,6 +15,7 @@ from selfstorm.baselines.self_storm_2024 import PaperModel, PaperSettings, norma
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
 from selfstorm.reconstruction import NO_UNIT, Reconstruction
+from selfstorm.stream.accumulation import Accumulation
 from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.model_protocol import WindowCost
@@ -97,6 +98,10 @@ class SelfStormStream:
     def memory_shortage(self, frames: int) -> str:
         """Return nothing: its memory is not planned."""
         return ""
+
+    def accumulate(self) -> Accumulation | None:
+        """Accumulate nothing: there are no localisations."""
+        return None
 
     def fingerprint(self) -> str:
         """Return no name: weights are not hashed."""

@@ -41,7 +41,7 @@ class PictureEvidence:
         blinking_nm: Width of what blinks where none of it is in focus; None elsewhere.
         width_nm: Width of what blinks in the newest frames that show it; None before any do.
         saturated_share: Share of the pixel values that are saturated.
-        drift_nm: (y, x) of the sample against its first frames; None where it is not followed.
+        drift_nm: (y, x) of the sample one stride before, against its first frames; None where it is not followed.
         typical: Localisation of the window; None where there is none.
         far_correlation: Of changes far apart; None where noise hides it.
     """
@@ -174,12 +174,12 @@ def motion_left_nm(evidence: PictureEvidence) -> float | None:
 
 
 def drift_y_nm(evidence: PictureEvidence) -> float | None:
-    """Return the drift along y against the first frames, nm."""
+    """Return the drift along y one stride before, nm."""
     return None if evidence.drift_nm is None else evidence.drift_nm[0]
 
 
 def drift_x_nm(evidence: PictureEvidence) -> float | None:
-    """Return the drift along x against the first frames, nm."""
+    """Return the drift along x one stride before, nm."""
     return None if evidence.drift_nm is None else evidence.drift_nm[1]
 
 

@@ -31,6 +31,7 @@ from selfstorm.physics.masked import FieldMask
 from selfstorm.physics.operators import Grid
 from selfstorm.psf.models import psf_from_dict, psf_to_dict
 from selfstorm.stream.accumulation_state import accumulation_from, accumulation_tensors
+from selfstorm.stream.after_picture import accumulated
 from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.covariance_history import CovarianceHistory
 from selfstorm.stream.field_state import FieldState
@@ -175,6 +176,7 @@ def _check_pixels(path: Path, origin: str, pixels: CameraCalibration | None) -> 
 
 def _tensors_of(model: SequenceModel) -> dict[str, Tensor]:
     """Return what was learned as tensors on the CPU."""
+    model = accumulated(model)
     moments = model.state.psf_learning.up_to_date().moments.state()
     tensors = {f"moments.{name}": torch.tensor(values) for name, values in moments.items()}
     tensors["hot"] = torch.tensor(model.calibration.hot_pixels)

@@ -3,7 +3,8 @@
 One model learns from window to window, and is rolled back where a window does not fit.
 
 frames ──► a copy of the model ingests them ──► picture ──► misfit guard ──► the copy is the model
-                                                                 `──► or is dropped, and its frames left out
+                                              |                  `──► or is dropped, and its frames left out
+                                              `──► once it is out: the accumulated picture
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from selfstorm.frames import Array
 from selfstorm.reconstruction import Reconstruction
+from selfstorm.stream.accumulation import Accumulation
 from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.focus_history import FocusHistory
 from selfstorm.stream.frame_store import WindowSpan
@@ -176,6 +178,16 @@ class StreamEngine:
             self._end(window, learned=False)
         notes = (f"{alarm[0].upper()}{alarm[1:]}; {MISFIT_CAUTION}", *result.notes)
         return Outcome(replace(result, state="rolled back", notes=notes), model, False, alarm, reset)
+
+    def accumulate(self) -> Accumulation | None:
+        """Add the last window that was learned from to the accumulated picture.
+
+        It is called when the window's own picture is out. Where it is not, the next window does it first.
+
+        Returns:
+            The sums over all frames of the scene; None where they are not kept.
+        """
+        return None if self.model is None else self.model.accumulate()
 
     def skip(self, window: EngineWindow) -> None:
         """Continue after a window that could not be reconstructed.

@@ -19,6 +19,7 @@ from selfstorm.stream.frame_selection import LightLevels, Rejected
 from selfstorm.stream.frame_store import FrameBuffer
 from selfstorm.stream.iteration_choice import IterationChoice
 from selfstorm.stream.motion_correction import RecentLocalizations
+from selfstorm.stream.new_emitters import NewEmitters
 from selfstorm.stream.psf_learning import PsfLearning
 
 
@@ -36,6 +37,7 @@ class FieldState:
         buffer: the frames that windows may still ask for.
         recent: localisations that show how the sample moves.
         accumulation: sums over all frames of the scene.
+        new_emitters: emitters of the last window that are not in the sums yet.
         rejected: number and reason of the frames among them that are left out.
         light: brightness of the last frames.
         psf_learning: statistics and schedule of the PSF's updates.
@@ -49,6 +51,7 @@ class FieldState:
     buffer: FrameBuffer = ()
     recent: RecentLocalizations = field(default_factory=RecentLocalizations)
     accumulation: Accumulation = field(default_factory=Accumulation)
+    new_emitters: NewEmitters | None = None
     rejected: Rejected = ()
     light: LightLevels = field(default_factory=LightLevels)
     psf_learning: PsfLearning = field(default_factory=PsfLearning)

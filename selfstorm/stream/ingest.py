@@ -22,6 +22,7 @@ from selfstorm.stages.covariances import TREND_FRAMES, statistics_of, sums_of, t
 from selfstorm.stages.density import density
 from selfstorm.stages.out_of_focus import far_covariance
 from selfstorm.stages.saturation import restore_saturated
+from selfstorm.stream.after_picture import accumulated
 from selfstorm.stream.brightness import frame_gains
 from selfstorm.stream.covariance_history import CovarianceHistory, fingerprints_of
 from selfstorm.stream.frame_selection import DARK, select_valid_frames
@@ -46,6 +47,7 @@ def ingest(model: SequenceModel, raw: Array, span: WindowSpan) -> SequenceModel:
     Returns:
         The model that has seen these frames too.
     """
+    model = accumulated(model)
     if model.calibration.camera.origin == ASSUMED and (again := _learned_again(model, raw, span)) is not None:
         model = again
     state, compute = model.state, model.compute

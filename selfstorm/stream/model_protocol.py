@@ -12,6 +12,7 @@ from typing import Protocol, Self
 
 from selfstorm.frames import Array
 from selfstorm.reconstruction import Reconstruction
+from selfstorm.stream.accumulation import Accumulation
 from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.per_frame import NO_CALLBACKS, ProgressCallbacks
@@ -120,6 +121,16 @@ class StreamModel(Protocol):
             level: less than the settings ask for, to save time.
             callbacks: callbacks of progress.
             preview: called with a first picture as soon as there is one.
+        """
+        ...
+
+    def accumulate(self) -> Accumulation | None:
+        """Add the last window to the accumulated picture.
+
+        It is called once the window's own picture is out.
+
+        Returns:
+            The sums over all frames of the scene; None where they are not kept.
         """
         ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
 
@@ -160,7 +160,9 @@ def reconstruct_movie(
         one = EngineWindow(WindowSpan(there, start, stride), movie.frame_shape, movie.read)
         try:
             work = partial(engine.reconstruct, one, callbacks=ProgressCallbacks(advance))
-            yield start, retry_on_oom(work, lambda error: _halve_limits(engine)).result
+            outcome = retry_on_oom(work, lambda error: _halve_limits(engine))
+            sums = engine.accumulate() if outcome.learned else None
+            yield start, replace(outcome.result, accumulation=sums)
         except (TooFewFramesError, FloatingPointError) as error:
             engine.skip(one)
             yield start, FailedWindow(str(error))

@@ -24,7 +24,7 @@ def in_photons(result: Reconstruction, excess_noise: float) -> Reconstruction:
     """
     if excess_noise == 1:
         return result
-    found, accumulation, error_map = result.localizations, result.accumulation, result.error_map
+    found, error_map = result.localizations, result.error_map
     metrics = {
         key: value * (excess_noise if METRICS[key].unit == PHOTONS else 1) for key, value in result.metrics.items()
     }
@@ -34,7 +34,6 @@ def in_photons(result: Reconstruction, excess_noise: float) -> Reconstruction:
         localizations=None if found is None else _localizations_in_photons(found, excess_noise),
         metrics=metrics,
         error_map=None if error_map is None else error_map * error_map.dtype.type(excess_noise),
-        accumulation=None if accumulation is None else replace(accumulation, excess_noise=excess_noise),
     )
 
 

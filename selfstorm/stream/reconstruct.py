@@ -15,6 +15,7 @@ from selfstorm.metrics.self_consistency import shows_structure
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.stages.covariances import WindowStatistics, statistics_of
 from selfstorm.stages.density import PREVIEW_ITERATIONS, QUICK_ITERATIONS, cold_iterations, density, warmed
+from selfstorm.stream.after_picture import accumulated
 from selfstorm.stream.covariance_history import Selection
 from selfstorm.stream.density_choice import choice_of, selection_of
 from selfstorm.stream.frame_store import WindowSpan
@@ -57,7 +58,7 @@ def reconstruct_window(
         TooFewFramesError: too few of the frames are valid.
         FloatingPointError: the picture is not finite.
     """
-    level = level or model.settings.level
+    level, model = level or model.settings.level, accumulated(model)
     with torch.inference_mode():
         window = WindowFrames.of(model.state, span)
         callbacks.mark("window")

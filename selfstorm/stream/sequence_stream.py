@@ -8,6 +8,7 @@ from typing import Generic, Self, TypeVar
 
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
+from selfstorm.stream.accumulation import Accumulation
 from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.model import SequenceModel
 from selfstorm.stream.settings import Settings
@@ -56,6 +57,10 @@ class SequenceStream(Generic[Learned]):
     def start_stream(self) -> None:
         """Go on with another stream of the same field."""
         self.learned = replace(self.learned, state=self.learned.state.for_next_stream())
+
+    def accumulate(self) -> Accumulation | None:
+        """Accumulate nothing."""
+        return None
 
     def leave_out(self, numbers: Iterable[int], reason: str) -> None:
         """Leave frames out of all windows to come."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,6 +14,8 @@ from selfstorm.compute.batching import free_bytes
 from selfstorm.frames import Array
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.stages.density import cold_iterations, iterate
+from selfstorm.stream.accumulation import Accumulation
+from selfstorm.stream.after_picture import accumulated
 from selfstorm.stream.checkpoint import fingerprint, load_checkpoint, save_checkpoint
 from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.frame_store import WindowSpan, pending_frames
@@ -65,6 +68,25 @@ class UnrolledStream(SequenceStream[SequenceModel]):
         show = None if preview is None else lambda result: preview(in_photons(result, excess_noise))
         self.learned, result = reconstruct_window(self.learned, span, level, callbacks, show)
         return in_photons(result, excess_noise)
+
+    def start_stream(self) -> None:
+        """Go on with another stream of the same field."""
+        self.learned = accumulated(self.learned)
+        super().start_stream()
+
+    def accumulate(self) -> Accumulation | None:
+        """Add the last window to the accumulated picture.
+
+        Raises:
+            Exception: Its emitters cannot be added; the sums go on without them.
+        """
+        before, self.learned = self.learned, self.learned.with_state(new_emitters=None)
+        self.learned = accumulated(before)
+        if self.settings.estimate != "fused":
+            return None
+        pixels = self.learned.calibration.pixels
+        sums = self.learned.state.accumulation
+        return sums if pixels is None else replace(sums, excess_noise=pixels.excess_noise)
 
     def cost(self, first: int) -> WindowCost:
         """Return the work that the window from frame `first` on still takes."""

@@ -1,6 +1,6 @@
 """Picture of a window: the order of its steps.
 
-Light of the mean frame, emitters (B, C), drawing, claims, accumulated picture, record.
+Light of the mean frame, emitters (B, C), drawing, claims, record. The accumulated picture waits until it is out.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from torch import Tensor
 from selfstorm.metrics.self_consistency import assess, resampled
 from selfstorm.metrics.typical_localization import typical_localization
 from selfstorm.reconstruction import Reconstruction
-from selfstorm.stages.rendering import cells_together
-from selfstorm.stream.accumulation import Accumulation, DrawingSettings, accumulate, newly_localized
+from selfstorm.stream.accumulation import newly_localized
 from selfstorm.stream.claim_schedule import ClaimSchedule
-from selfstorm.stream.claims import ClaimedWindow, check_claims, most_localized_part
+from selfstorm.stream.claims import ClaimedWindow, check_claims
 from selfstorm.stream.emitter_search import EmitterSearch, search_emitters, wanted_of
 from selfstorm.stream.frame_store import FrameBuffer
 from selfstorm.stream.model import SequenceModel
+from selfstorm.stream.new_emitters import NewEmitters
 from selfstorm.stream.per_frame import ProgressCallbacks, localizations_of
 from selfstorm.stream.picture_record import Provenance, evidence_on, finite_picture, record
 from selfstorm.stream.processing_level import ProcessingLevel
@@ -63,10 +63,10 @@ def draw_window(
     callbacks.mark("drawing")
     claims = _claims(model, window, known, light, search, drawing, level)
     callbacks.mark("claims")
+    new_emitters = None
     if search is not None and (new := newly_localized(window.blocks, search.blocks)):
-        model = model.with_state(accumulation=_accumulated(model, new, search.emitters, claims, len(window)))
-    model = model.with_state(claims=claims)
-    callbacks.mark("drawing")
+        new_emitters = _new_emitters(model, new, search.emitters, claims, len(window))
+    model = model.with_state(claims=claims, new_emitters=new_emitters)
     if claims.nothing_real:
         drawing = drawing.emptied()
     looked_at = 0 if search is None else search.looked_at
@@ -92,28 +92,21 @@ def _claims(
     return check_claims(model, claimed, level.quality)
 
 
-def _accumulated(
-    model: SequenceModel, new: FrameBuffer, emitters: Tensor, claims: ClaimSchedule, frames: int
-) -> Accumulation:
-    """Add new frames to the accumulated picture, if emitters are real.
+def _new_emitters(
+    model: SequenceModel, blocks: FrameBuffer, density: Tensor, claims: ClaimSchedule, frames: int
+) -> NewEmitters:
+    """Collect what is accumulated once the picture is out.
 
     Args:
         model: model before the window's claims.
-        new: frames whose emitters were found for the first time.
-        emitters: (rows, columns) density that they were found with.
+        blocks: frames whose emitters were found for the first time.
+        density: (rows, columns) density that they were found with.
         claims: what is known of the window's emitters.
         frames: frames behind that density.
     """
-    accumulation, grid = model.state.accumulation, model.grid
-    if claims.evidence is not None and claims.evidence is not model.state.claims.evidence:
-        accumulation = accumulation.with_check(claims.evidence.resolution_nm, claims.evidence.one_density_nm)
-    found = localizations_of(new)
-    if claims.nothing_real or found is None:
-        return accumulation
-    if accumulation.spans is None:
-        accumulation = accumulation.counting_in(most_localized_part(found, grid), grid.pixel_nm)
-    cells = cells_together(model.compute.planned.map_bytes)
-    return accumulate(accumulation, new, emitters, DrawingSettings(grid, model.settings.scale, frames, cells))
+    checked = claims.evidence if claims.evidence is not model.state.claims.evidence else None
+    checked_nm = None if checked is None else (checked.resolution_nm, checked.one_density_nm)
+    return NewEmitters(blocks, density, frames, checked_nm, real=not claims.nothing_real)
 
 
 def _recorded(
@@ -156,5 +149,4 @@ def _recorded(
     )
     known_scene = state.density is not None
     made = Provenance(known_scene, known.iterations, looked_at, parts.motion, known.empty, parts.notes)
-    result = record(model, window, level, shown, evidence, made, drawing.found)
-    return replace(result, accumulation=state.accumulation if settings.estimate == "fused" else None)
+    return record(model, window, level, shown, evidence, made, drawing.found)

@@ -192,8 +192,7 @@ def test_a_checkpoint_that_cannot_be_written_is_said_and_the_status_names_it_no_
     writer.start()
     info = SimpleNamespace(source="here", stream="stream-1")
     window = SimpleNamespace(info=info, last_seq=9)
-    made = SimpleNamespace(learned=True)
-    writer.result(SimpleNamespace(made=made, model=Refusing(error), window=window, continues=False))
+    writer.learned(SimpleNamespace(model=Refusing(error), window=window, continues=False), None)
     writer.close()
     [event] = [one for one in health.events_since(0) if one.code == "checkpoint_stopped"]
     assert event.text.endswith("; the stream goes on")

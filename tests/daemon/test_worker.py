@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from third_model import MeanStream
 
 from daemon import stream_settings
 from daemon.config import Config
@@ -175,6 +176,25 @@ def test_a_third_kind_of_model_reaches_the_outputs(run, monkeypatch):
     assert (worker.died, worker.fatal) == (False, None)
     assert log.steps == ["start", "result 0", "result 1", "close"]
     assert health.status().windows.published == 2
+
+
+def test_the_accumulated_picture_is_made_after_the_windows_own_is_out(run, monkeypatch):
+    monkeypatch.setitem(MODEL_KINDS, "mean", ModelKind("third_model:MeanStream"))
+    config = CONFIG.model_copy(update={"reconstruction": CONFIG.reconstruction.model_copy(update={"model": "mean"})})
+    log = Log()
+    log.learned = lambda output, sums: log.steps.append(f"learned {output.window.index}")
+
+    def accumulate(self):
+        log.steps.append("accumulate")
+        if self.windows == 1:
+            raise RuntimeError("no memory")
+
+    monkeypatch.setattr(MeanStream, "accumulate", accumulate)
+    health, _ = run([window(0), window(1)], [log], config=config)
+    assert log.steps[1:-1] == [step for n in (0, 1) for step in (f"result {n}", "accumulate", f"learned {n}")]
+    assert health.status().windows.published == 2
+    [event] = [event for event in health.events_since(0) if event.code == "accumulated_failed"]
+    assert event.text == "window 0: RuntimeError: no memory"
 
 
 def test_a_model_of_no_known_kind_is_refused_in_words():

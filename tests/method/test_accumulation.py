@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from streams import CPU, learned, movie_windows
+from streams import CPU, learned, movie_windows, reconstruct
 from test_drift import left_nm, recording
 
 from selfstorm import simulate
@@ -209,6 +209,23 @@ def test_the_engine_accumulates_every_frame_once():
     pictures = results[-1].picture, results[-1].accumulation.picture()
     window, accumulated = (score_picture(one, movie.emitters[:, 1:3], 25.0).pearson for one in pictures)
     assert accumulated > window
+
+
+def test_a_window_is_accumulated_once_its_picture_is_out_or_with_the_next():
+    movie = simulate(100, height=SIDE, width=SIDE, density=2.0, seed=3)
+    settings = Settings(100.0, scale=4, quality="fast", tuning_steps=0)
+    at_once, later = (learned(settings, movie.frames[:50]) for _ in range(2))
+    for model in (at_once, later):
+        for number in range(2):
+            picture = reconstruct(model, movie.frames[50 * number : 50 * (number + 1)])
+            assert model.learned.state.accumulation.frames == (0, 50)[number]
+            if model is at_once:
+                model.accumulate()
+                assert model.learned.state.accumulation.frames == 50 * (number + 1)
+        assert "drift_y_nm" in picture.metrics
+    sums = at_once.accumulate(), later.accumulate()
+    assert [one.frames for one in sums] == [100, 100]
+    np.testing.assert_array_equal(*(one.picture() for one in sums))
 
 
 def test_a_checkpoint_goes_on_with_the_accumulated_picture():

@@ -52,6 +52,8 @@ MB, GB = 1e6, 1e9
     metavar="OUT.csv|.hdf5|.smlm",
     help="Table for ThunderSTORM, Picasso, or as SMLM file.",
 )
+@click.option("--linked", is_flag=True, help="Count an emitter in consecutive frames once in that table.")
+@click.option("--max-dark", type=click.IntRange(0, 100), default=0, show_default=True, help="Frames it may be dark.")
 @click.option("--error-map", type=click.Path(path_type=Path), metavar="OUT.tif", help="Residual of the mean frame.")
 @click.option(
     "--trust-map",
@@ -116,6 +118,8 @@ def reconstruct(
     stride: int | None,
     estimate: Any,
     localizations: Path | None,
+    linked: bool,
+    max_dark: int,
     error_map: Path | None,
     trust_map: Path | None,
     accumulated: Path | None,
@@ -160,16 +164,18 @@ def reconstruct(
     _check_model(kind_of(model), paths, start_from, estimate)
     if microscope.camera not in (None, "none") and not kind_of(model).calibrates:
         raise click.UsageError("--camera is for our own model alone.")
+    if linked and localizations is None:
+        raise click.UsageError("--linked belongs to --localizations.")
     if tile_px is not None and model != "tiled":
         raise click.UsageError("--tile-px belongs to --model tiled.")
     paths.check([movie] if movie.is_file() else [])
-    psf = microscope.psf()
     torch_device = prepare_device(device)
     with choice.open(movie) as file:
         for note in file.notes:
             click.echo(f"note: {note}", err=True)
         paths.check([*file.paths, *filter(None, [start_from])])
         pixel_nm = microscope.pixel_nm_or(file.pixel_nm, movie)
+        psf = microscope.psf(pixel_nm)
         frames = MovieFrames(file)
         length = frames.length if window == "all" else _window_frames(window)
         stride = stride or length
@@ -199,7 +205,7 @@ def reconstruct(
         click.echo(f"device: {describe(torch_device)}{needed}")
         info = TableInfo(file.height, file.width, pixel_nm, frames.length, provenance(movie))
         with (
-            ReconstructionFiles(paths, info, settings.scale) as files,
+            ReconstructionFiles(paths, info, settings.scale, max_dark if linked else None) as files,
             progress(windows * length, "reconstructing", "frames") as add_frames,
         ):
             made = reconstruct_movie(frames, engine, length, stride, add_frames)
@@ -219,7 +225,7 @@ def reconstruct(
         engine.model.save(save_model, f"{movie}: {len(frames.numbers)} frames", overwrite=overwrite)
         click.echo(f"wrote the learned model to {save_model}")
     if localizations is not None:
-        click.echo(f"wrote {files.rows} localizations to {localizations}")
+        click.echo(f"wrote {files.rows} {'emitters' if linked else 'localizations'} to {localizations}")
     if error_map is not None:
         click.echo(f"wrote the error map to {error_map}")
     if trust_map is not None:

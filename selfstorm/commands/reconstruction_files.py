@@ -9,13 +9,14 @@ import shlex
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from selfstorm.commands.drift_file import DriftFile
+from selfstorm.commands.linked_table import LinkedTable
 from selfstorm.io.atomic_files import check_outputs, stem
 from selfstorm.io.localization_table import (
     LocalizationTable,
@@ -103,13 +104,16 @@ class ReconstructionFiles:
         paths: paths of the files to write.
         info: the movie.
         scale: SR cells along a camera pixel.
+        max_dark: frames that an emitter of the table may be dark and count once; None to count every localisation.
 
     Attributes:
         scenes: What the accumulated pictures are of, in words; complete once the files are closed.
     """
 
-    def __init__(self, paths: OutputPaths, info: TableInfo, scale: int) -> None:
+    def __init__(self, paths: OutputPaths, info: TableInfo, scale: int, max_dark: int | None = None) -> None:
         self._paths, self._info, self._scale = paths, info, scale
+        self._max_dark = max_dark
+        self._linked: LinkedTable | None = None
         self._open = ExitStack()
         self._table: TableWriter | None = None
         self._errors: PictureFile | None = None
@@ -128,7 +132,10 @@ class ReconstructionFiles:
                 picture_writer(paths.pictures, pixel_nm / self._scale, overwrite=overwrite)
             )
             if paths.localizations is not None:
-                self._table = opened.enter_context(table_writer(paths.localizations, self._info, overwrite=overwrite))
+                info = replace(self._info, linked=self._max_dark is not None)
+                self._table = opened.enter_context(table_writer(paths.localizations, info, overwrite=overwrite))
+                if self._max_dark is not None:
+                    self._linked = LinkedTable(self._table, self._max_dark)
             if paths.error_map is not None:
                 self._errors = opened.enter_context(picture_writer(paths.error_map, pixel_nm, overwrite=overwrite))
             if paths.trust_map is not None:
@@ -142,6 +149,8 @@ class ReconstructionFiles:
         try:
             if kind is None and self._accumulation is not None:
                 self._write_scene(self._accumulation)
+            if kind is None and self._linked is not None:
+                self._linked.write()
         except BaseException:
             self._open.__exit__(*sys.exc_info())
             raise
@@ -173,8 +182,8 @@ class ReconstructionFiles:
             self._accumulation = now
         if result.localizations is not None and result.psf is not None:
             new = result.localizations.where(result.localizations.frame >= self._tabled_frames)
-            if self._table is not None:
-                self._table.append(LocalizationTable.of(new, result.psf))
+            if (table := self._linked or self._table) is not None:
+                table.append(LocalizationTable.of(new, result.psf))
             if self._drift is not None:
                 self._drift.add(new)
             self._tabled_frames = last + 1

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tifffile
 from click.testing import CliRunner
 
+from selfstorm import simulate
 from selfstorm.cli import cli
 from selfstorm.io.localization_table import LocalizationTable, TableInfo, read_table, table_writer
 from selfstorm.metrics.nena import nena_nm
@@ -118,3 +120,37 @@ def test_emitters_that_never_stay_show_no_precision():
     assert nena_nm(frame, rng.uniform(0, SIZE_NM, (len(frame), 2)), 10.0) is None
     assert nena_nm(frame[:30], np.zeros((30, 2)), 10.0) is None
     assert nena_nm(frame[:0], np.zeros((0, 2)), 10.0) is None
+
+
+def test_a_reconstruction_links_across_its_windows_as_a_conversion_does(tmp_path):
+    movie = simulate(24, height=20, width=20, density=1.0, on_frames=4.0, photons=3_000.0, seed=2)
+    tifffile.imwrite(tmp_path / "movie.tif", movie.frames)
+    plain, together, after = (tmp_path / name for name in ("plain.csv", "together.csv", "after.csv"))
+    given = ["--pixel-nm", "100", "--psf-sigma-nm", "110", "--window", "12", "--scale", "2", "--quality", "fast"]
+
+    def ran(*arguments):
+        done = CliRunner().invoke(cli, [*map(str, arguments)])
+        assert done.exit_code == 0, done.output
+        return done.output
+
+    movie_path = tmp_path / "movie.tif"
+    common = [movie_path, *given, "--tuning-steps", "0", "--device", "cpu", "--overwrite"]
+    ran("reconstruct", *common, "--localizations", plain)
+    said = ran("reconstruct", *common, "--localizations", together, "--linked", "--max-dark", "1")
+    ran("convert", plain, after, "--linked", "--max-dark", "1")
+    linked_rows, rows = read_table(together)[0], read_table(plain)[0]
+    assert f"wrote {len(linked_rows)} emitters" in said
+    assert linked_rows.frames.sum() == len(rows) > len(linked_rows)
+    crossing = (linked_rows.frame < 12) & (linked_rows.frame + linked_rows.frames > 12)
+    assert crossing.any()
+    afterwards = read_table(after)[0]
+    assert (linked_rows.frame.tolist(), linked_rows.frames.tolist()) == (
+        afterwards.frame.tolist(),
+        afterwards.frames.tolist(),
+    )
+    assert linked_rows.x_nm == pytest.approx(afterwards.x_nm, abs=1.5)  # a table states precisions to .01 nm
+
+
+def test_linking_without_a_table_is_refused():
+    done = CliRunner().invoke(cli, ["reconstruct", "movie.tif", "--linked"])
+    assert "--linked belongs to --localizations" in done.output

@@ -108,6 +108,8 @@ def finetune(
 
 
 def _finetune(psf: Psf, frames: Tensor, pixel_nm: float, budget: Budget, clock: Callable[[], float]) -> FitReport:
+    if not psf.tunes:
+        return FitReport(psf, "not possible", "a sampled PSF has no parameters to tune")
     if len(frames) < MIN_FRAMES or not bool(torch.isfinite(frames).all()):
         return FitReport(psf, "not possible", f"learning the optics needs {MIN_FRAMES} good frames")
     second = (torch.arange(len(frames)) // BLOCK_FRAMES) % 2 == 1

@@ -23,6 +23,13 @@ OPTIONS = (
     click.option("--na", type=click.FloatRange(0.05, 1.8), help="Numerical aperture, with --wavelength-nm."),
     click.option("--wavelength-nm", type=click.FloatRange(200, 2000), help="Emission wavelength, with --na."),
     click.option("--psf-sigma-nm", type=click.FloatRange(10, 5000), help="Width of a Gaussian PSF."),
+    click.option(
+        "--psf",
+        "psf_file",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="PSF from beads: SMAP's _3dcal.mat or uiPSF's .h5, in focus.",
+    ),
     click.option("--offset-adu", type=float, help="Camera offset; else estimated."),
     click.option("--gain", type=click.FloatRange(1e-3, 1e4), help="ADU per photon; else estimated."),
     click.option(
@@ -42,6 +49,7 @@ class Microscope:
     na: float | None = None
     wavelength_nm: float | None = None
     psf_sigma_nm: float | None = None
+    psf_file: Path | None = None
     offset_adu: float | None = None
     gain: float | None = None
     camera: str | None = None
@@ -83,19 +91,25 @@ class Microscope:
             click.echo(f"note: {error}; going on without it", err=True)
             return None
 
-    def psf(self) -> Psf | None:
-        """Make the PSF of --na with --wavelength-nm, or --psf-sigma-nm.
+    def psf(self, pixel_nm: float) -> Psf | None:
+        """Make the PSF of --na with --wavelength-nm, --psf-sigma-nm or --psf.
 
-        Raises UsageError where they contradict.
+        Raises UsageError where they contradict, InputError where a file cannot be used.
         """
         from selfstorm.psf.models import Airy, Gaussian
 
         na, wavelength_nm = self.na, self.wavelength_nm
         if (na is None) != (wavelength_nm is None):
             raise click.UsageError("--na and --wavelength-nm belong together: give both or neither.")
+        if sum(one is not None for one in (self.psf_sigma_nm, na, self.psf_file)) > 1:
+            raise click.UsageError(
+                "the optics are given twice: give --psf-sigma-nm, --na with --wavelength-nm, or --psf."
+            )
+        if self.psf_file is not None:
+            from selfstorm.io.psf_files import read_psf
+
+            return read_psf(self.psf_file, pixel_nm)
         if self.psf_sigma_nm is not None:
-            if na is not None:
-                raise click.UsageError("the optics are given twice: give --psf-sigma-nm or --na with --wavelength-nm.")
             return Gaussian(self.psf_sigma_nm)
         return Airy(na, wavelength_nm) if na is not None and wavelength_nm is not None else None
 

@@ -37,6 +37,7 @@ class Airy:
 
     kind: ClassVar[str] = "airy"
     has_twin: ClassVar[bool] = False
+    tunes: ClassVar[bool] = True
 
     na: float
     wavelength_nm: float

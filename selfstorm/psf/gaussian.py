@@ -38,6 +38,7 @@ class Gaussian:
 
     kind: ClassVar[str] = "gaussian"
     has_twin: ClassVar[bool] = False
+    tunes: ClassVar[bool] = True
     nominal_parameters: ClassVar[int] = 0
 
     sigma_nm: float
@@ -129,6 +130,7 @@ class Ellipse:
 
     kind: ClassVar[str] = "ellipse"
     has_twin: ClassVar[bool] = False
+    tunes: ClassVar[bool] = True
     nominal_parameters: ClassVar[int] = 0
 
     long_nm: float

@@ -25,10 +25,12 @@ class PsfKind(Protocol):
         kind: its name in files.
         has_twin: whether another PSF of its kind has the same autocorrelation, so that the second moments of a field
             cannot distinguish them.
+        tunes: whether it can be fine-tuned, as it is or as another kind (models.tunable).
     """
 
     kind: ClassVar[str]
     has_twin: ClassVar[bool]
+    tunes: ClassVar[bool]
 
     @property
     def origin(self) -> str:

@@ -18,6 +18,7 @@ from selfstorm.frames import Array
 from selfstorm.psf.airy import Airy
 from selfstorm.psf.gaussian import Ellipse, Gaussian
 from selfstorm.psf.pupil import Pupil
+from selfstorm.psf.sampled import Sampled
 from selfstorm.psf.separable import Integral, Mode
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "Gaussian",
     "Psf",
     "Pupil",
+    "Sampled",
     "Tunable",
     "pixel_kernels",
     "psf_from_dict",
@@ -39,8 +41,8 @@ MIN_REACH_NM, MAX_REACH_NM = 1, 1e5  # of a description from outside
 MIN_REACH_PX = 2
 
 Tunable = Gaussian | Ellipse | Pupil  # kind.TunablePsf
-Psf = Tunable | Airy  # kind.PsfKind
-KINDS: dict[str, type[Psf]] = {kind.kind: kind for kind in (Gaussian, Ellipse, Airy, Pupil)}
+Psf = Tunable | Airy | Sampled  # kind.PsfKind
+KINDS: dict[str, type[Psf]] = {kind.kind: kind for kind in (Gaussian, Ellipse, Airy, Pupil, Sampled)}
 
 
 def psf_to_dict(psf: Psf) -> dict[str, Any]:
@@ -71,7 +73,12 @@ def tunable(psf: Psf) -> Tunable:
     """Return the same PSF with parameters that vary smoothly.
 
     An Airy PSF becomes a pupil without aberrations.
+
+    Raises:
+        ValueError: it has no parameters.
     """
+    if isinstance(psf, Sampled):
+        raise ValueError("a sampled PSF has no parameters")
     return Pupil.unaberrated(psf.na, psf.wavelength_nm, psf.origin) if isinstance(psf, Airy) else psf
 
 
@@ -82,7 +89,8 @@ def tuning_starts(psf: Psf) -> list[list[float]]:
     """
     if isinstance(psf, Airy):
         return [Pupil.unaberrated(psf.na, psf.wavelength_nm, psf.origin).defocused().parameters()]
-    return [one.parameters() for one in ((psf, psf.turned()) if psf.has_twin else (psf,))]
+    same = tunable(psf)
+    return [one.parameters() for one in ((same, same.turned()) if same.has_twin else (same,))]
 
 
 def pixel_kernels(mode: Mode, scale: int, pixel_nm: float, reach_px: int) -> tuple[Array, Array]:

@@ -56,6 +56,7 @@ class Pupil:
 
     kind: ClassVar[str] = "pupil"
     has_twin: ClassVar[bool] = True  # turned by 180 degrees
+    tunes: ClassVar[bool] = True
     nominal_parameters: ClassVar[int] = 1  # the aperture: defocus must not pass for a small one
 
     na: float

@@ -97,8 +97,8 @@ def benchmark(
     if movie is not None:
         if truth is None:
             raise click.UsageError("there is nothing to score MOVIE against: give its --truth.")
-        psf = microscope.psf()
         raw, emitters, known, pixel_nm = _read(movie, truth, frames, microscope)
+        psf = microscope.psf(pixel_nm)
         settings = Settings(pixel_nm, psf, microscope.offset_adu, microscope.gain, int(scale))
     else:
         if truth is not None or microscope != Microscope():

@@ -70,7 +70,7 @@ class FeedbackLoop:
         tell: Callable[[str], None],
     ) -> None:
         self._settings, self._client, self._switch, self._tell = settings, client, switch, tell
-        self._value, self._changed_s = settings.first(), time.monotonic()
+        self._value, self._lean, self._changed_s = settings.first(), 0.0, time.monotonic()
         self._picture: tuple[str, int] | None = None
         self._on, self._remark = False, ""
 
@@ -136,7 +136,10 @@ class FeedbackLoop:
         if count is None:
             self._once(f"the laser stays at {self._value:.4g}", f"emitters are not counted at '{picture.effort}'")
             return
-        decision = decide(self._settings, self._value, Measurement(count, picture.metrics.get("crowding")))
+        measured = Measurement(count, picture.metrics.get("crowding"))
+        decision = decide(self._settings, self._value, measured, self._lean)
+        if self._switch is not None:  # in a dry run nothing follows from it
+            self._lean = decision.lean
         if decision.value != self._value:
             self._change(decision)
         elif decision.limit:

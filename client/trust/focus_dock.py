@@ -79,6 +79,8 @@ class TrendTile(QtWidgets.QWidget):
         self.plot: Any = plain_plot()
         self.plot.setLabel("bottom", "window")
         self.plot.setMinimumHeight(MIN_PLOT_PX)
+        policy = QtWidgets.QSizePolicy.Policy
+        self.plot.setSizePolicy(policy.Expanding, policy.Ignored)  # the picture keeps its height
         self.curve = self.plot.plot()
         column = QtWidgets.QVBoxLayout(self)
         for part in (self.caption, self.value, self.change):

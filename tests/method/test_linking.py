@@ -125,7 +125,7 @@ def test_emitters_that_never_stay_show_no_precision():
 def test_a_reconstruction_links_across_its_windows_as_a_conversion_does(tmp_path):
     movie = simulate(24, height=20, width=20, density=1.0, on_frames=4.0, photons=3_000.0, seed=2)
     tifffile.imwrite(tmp_path / "movie.tif", movie.frames)
-    plain, together, after = (tmp_path / name for name in ("plain.csv", "together.csv", "after.csv"))
+    plain, together, after = (tmp_path / name for name in ("plain.hdf5", "together.hdf5", "after.hdf5"))
     given = ["--pixel-nm", "100", "--psf-sigma-nm", "110", "--window", "12", "--scale", "2", "--quality", "fast"]
 
     def ran(*arguments):
@@ -148,7 +148,7 @@ def test_a_reconstruction_links_across_its_windows_as_a_conversion_does(tmp_path
         afterwards.frame.tolist(),
         afterwards.frames.tolist(),
     )
-    assert linked_rows.x_nm == pytest.approx(afterwards.x_nm, abs=1.5)  # a table states precisions to .01 nm
+    assert linked_rows.x_nm == pytest.approx(afterwards.x_nm, abs=0.1)
 
 
 def test_linking_without_a_table_is_refused():

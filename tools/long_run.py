@@ -124,6 +124,7 @@ def _run(
     if not attack.frames.poll(START_MS):
         faults.append("the daemon did not start")
         return None
+    control.ask("status")  # it was connected before the daemon listened: connecting again takes up to seconds
     begun_s, first_mb, rounds = time.monotonic(), 0.0, 0
     slowest = 0.0, 0.0, ""
     row_due_s = begun_s

@@ -5,7 +5,9 @@ A user's mistake is one line and exit code 2, never a traceback.
 
 from __future__ import annotations
 
+import atexit
 import errno
+import gc
 import io
 import sys
 from collections.abc import Sequence
@@ -24,6 +26,7 @@ SHARED_NAMES = ("daemon", "client")
 
 def run(command: click.Command, arguments: Sequence[str] | None = None) -> None:
     """Run a click command and end the process with its exit code."""
+    atexit.register(gc.freeze)  # the interpreter would search torch's objects for cycles once more: 1 s
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")  # the code page of a file or a pipe may not know µ or σ

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-CAMERA_S, RECORDER_S, WINDOW_S, CLOSE_S = 2.5, 3.5, 4.0, 4.5  # after the stop
+CAMERA_S, RECORDER_S, WINDOW_S, CLOSE_S = 2.0, 3.0, 3.5, 4.0  # after the stop
 MIN_WAIT_S = 0.1  # what is asked to end may at least answer
 
 

@@ -11,7 +11,7 @@ from unittest.mock import MagicMock
 
 import pytest
 import tifffile
-from daemon_process import Daemon, account_closes, simulated, wait_until
+from daemon_process import Daemon, account_closes, posix, runs, simulated, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -158,7 +158,8 @@ def test_a_stop_request_does_not_wait_for_a_camera_process_that_starts():
     assert "stopped" in wait_ready(Silent(), 1e9, stop)["error"]
 
 
-def test_a_stop_does_not_wait_for_a_micromanager_that_hangs_and_closes_the_files(emulator, tmp_path):
+@pytest.mark.parametrize("recorder_hangs", [False, pytest.param(True, marks=posix)])
+def test_a_stop_does_not_wait_for_what_hangs_and_closes_the_files(emulator, tmp_path, recorder_hangs):
     with emulator.lock:
         emulator.camera.start()
         emulator.camera.shoot(4)
@@ -170,6 +171,9 @@ def test_a_stop_does_not_wait_for_a_micromanager_that_hangs_and_closes_the_files
             return daemon.status().recorded_frames >= 1
 
         wait_until(some_came)
+        recorder = daemon.child("daemon.recording.recorder")
+        if recorder_hangs:
+            os.kill(recorder, signal.SIGSTOP)
         emulator.stall()
         ask(daemon.control, "stop", timeout_ms=10_000)
         assert daemon.exit_code() == 0
@@ -177,6 +181,7 @@ def test_a_stop_does_not_wait_for_a_micromanager_that_hangs_and_closes_the_files
         assert account_closes(status)
         assert status.recorded_frames + status.recording_missing == status.frames.sent
         assert "Traceback" not in daemon.err
+        assert not runs(recorder)
     [movie] = (tmp_path / "raw").glob("*.tif")
     with tifffile.TiffFile(movie) as file:
         assert len(file.pages) == status.recorded_frames

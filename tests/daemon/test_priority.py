@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from daemon_process import Daemon, free_ports, posix, simulated, wait_until
+from daemon_process import Daemon, free_ports, posix, simulated
 
 from daemon.priority import NICE
 from daemon.sources.section import SourceSection
@@ -15,21 +15,15 @@ ACQUISITION = {"frames": 3}
 
 @posix
 @pytest.mark.parametrize("below_normal", [True, False])
-def test_the_daemon_and_its_child_processes_run_below_normal_beside_micromanager(tmp_path, below_normal):
+def test_daemon_camera_process_and_recorder_run_below_normal_beside_micromanager(tmp_path, below_normal):
     [port] = free_ports(1)
     source = {"uri": f"micromanager:127.0.0.1:{port}", "below_normal_priority": below_normal}
     with Daemon(tmp_path, simulated() | {"source": source, "record": str(tmp_path)}) as daemon:
         daemon.started()
-        pids = wait_until(lambda: len(found := family(daemon.pid)) >= 2 and found)
+        pids = [daemon.pid, daemon.child("daemon.sources"), daemon.child("daemon.recording.recorder")]
         nice = {os.getpriority(os.PRIO_PROCESS, pid) for pid in pids}
     ours = os.getpriority(os.PRIO_PROCESS, 0)  # other tests run the daemon in this process, and it stays lowered
     assert nice == {max(ours, NICE) if below_normal else ours}
-
-
-def family(pid):
-    """A process and its children."""
-    children = subprocess.run(["/bin/ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True).stdout
-    return [pid, *map(int, children.split())]
 
 
 @posix

@@ -39,8 +39,7 @@ class SlidingWindows:
     """Cuts one stream into windows of frames.
 
     Windows have `length` frames, one begins every `stride`; both are counted in seq, not in arrivals. A window is
-    complete
-    once the stream has passed its last frame; frames that never came are listed in it.
+    complete once the stream has passed its last frame; frames that never came are listed in it.
 
     Args:
         info: description of the stream.

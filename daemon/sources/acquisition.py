@@ -33,8 +33,7 @@ class AcquisitionSection(Section):
     """[source.acquisition]: an acquisition started in Micro-Manager.
 
     Micro-Manager's settings are changed for it alone, and put back at the end. interval_ms: between two frames; 0
-    leaves
-    the pace to the camera.
+    leaves the pace to the camera.
     """
 
     frames: Annotated[int, Field(ge=1)]

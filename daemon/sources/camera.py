@@ -95,8 +95,7 @@ class Resume:
         sent: frames so far, in all streams.
         left: state that the last process left.
         leave: (left, debt) -> None, replaces the state that this process leaves, should it be killed; debt describes
-            the
-            settings of the microscope that must still be put back, empty for none.
+            the settings of the microscope that must still be put back, empty for none.
     """
 
     number: int = 0

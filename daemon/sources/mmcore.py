@@ -41,8 +41,7 @@ class MMCoreSection(Section):
     """[source.mmcore]: the Micro-Manager core in process.
 
     properties: "Device-Property" = value, set after loading. buffer_mb: memory of the core's "sequence buffer", for
-        frames
-    that are not fetched yet.
+    frames that are not fetched yet.
     """
 
     exposure_ms: Annotated[float, Field(gt=0, le=60_000)] = 20.0

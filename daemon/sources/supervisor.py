@@ -3,10 +3,8 @@
 It notices that the process died or hangs, reports that, and restarts it.
 
 A user's mistake, which no restart corrects, ends the daemon with the error of the camera process. A fault that may
-pass
-is waited out: sources that depend on nothing outside this machine are given up after some restarts, a microscope
-never,
-for Micro-Manager may be closed over lunch and a camera switched off over night.
+pass is waited out: sources that depend on nothing outside this machine are given up after some restarts, a microscope
+never, for Micro-Manager may be closed over lunch and a camera switched off over night.
 """
 
 from __future__ import annotations

@@ -35,17 +35,20 @@ class LeftImages:
     Args:
         clock: seconds that pass.
         core_clock: of the core's computer.
+
+    Attributes:
+        images: in the buffer, when it was asked last.
     """
 
     def __init__(self, clock: Callable[[], float], core_clock: CoreClock) -> None:
         self._clock, self._core_clock = clock, core_clock
         self._followed: Tail | None = None  # whose images are known
         self._newest: tuple[int, float | None] | None = None  # number and time of the last one found here
-        self._images, self._asked_s = -1, clock()
+        self.images, self._is_known, self._asked_s = 0, False, clock()
 
     def followed(self, tail: Tail) -> None:
         """Learn which sequence was followed last: its images are not missed."""
-        self._followed, self._images = tail, -1
+        self._followed, self._is_known = tail, False
 
     def missed(self, core: Any) -> MissedSequence | None:
         """Return a sequence that was missed, and whose images are left.
@@ -54,13 +57,14 @@ class LeftImages:
             core: pycromanager's Core; no sequence runs on it.
         """
         unwatched = self._clock() - self._asked_s > UNWATCHED_S
-        images, before = int(core.get_remaining_image_count()), self._images
-        self._images, self._asked_s = images, self._clock()
-        if not images or (images == before and not unwatched):
+        images = int(core.get_remaining_image_count())
+        same, first = self._is_known and images == self.images, not self._is_known
+        self.images, self._is_known, self._asked_s = images, True, self._clock()
+        if not images or (same and not unwatched):
             return None
         buffer = ImageBuffer(core)
         newest = self._look(buffer)
-        if newest is None or not self._is_new(newest.stamp, unread_before=before in (-1, images)):
+        if newest is None or not self._is_new(newest.stamp, unread_before=first or same):
             return None
         return MissedSequence(buffer, newest)
 
@@ -73,7 +77,7 @@ class LeftImages:
             image = buffer.image(0)
         except ImagesChangedError:
             return None
-        return None if image is None else SeenImage(self._core_clock.stamp(image, self._clock()), 0, sent_s)
+        return None if image is None else SeenImage(self._core_clock.stamp(image, 0, self._clock()), 0, sent_s)
 
     def _is_new(self, stamp: ImageTimes, *, unread_before: bool) -> bool:
         known, tail = self._newest, self._followed

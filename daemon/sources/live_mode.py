@@ -76,7 +76,7 @@ class LiveMode:
             elif (found := self._running() or self._missed()) is None:
                 if self._broken_off is not None:
                     unseen, self._broken_off = self._broken_off, None
-                if unseen is not None and (count := unseen.at_the_end(self._clock())):
+                if unseen is not None and (count := unseen.at_the_end(self._clock(), self._left.images)):
                     yield Lost(count, LossCause.RESTARTED)
                 unseen, idle_s = None, self._clock()
                 yield Waiting(why)
@@ -108,7 +108,7 @@ class LiveMode:
             sequence.go_on_with(broken_off)
             return sequence
         sequence.tail.usual_period_s = self._period_s
-        seen = found.newest or (unseen.tail.next_seen if unseen is not None else None)
+        seen = found.newest or (unseen.tail.end.next_seen if unseen is not None else None)
         if seen is not None:
             sequence.began_with(seen)
         return sequence

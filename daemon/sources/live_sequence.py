@@ -115,6 +115,8 @@ class LiveSequence:
             elif tail.caught_up:
                 yield from self._poll()
             else:  # a better moment for a hole
+                if tail.saves_looks:
+                    tail.counted(self._buffer.images(), self._clock())
                 self._stop.wait(min(POLL_S, tail.period_s / 4))
                 yield None
             yield from self._pass_on()  # images may have been given up, too
@@ -158,7 +160,7 @@ class LiveSequence:
         if image is None:
             tail.gone()
         else:
-            stamp = self._core_clock.stamp(image, answered_s)
+            stamp = self._core_clock.stamp(image, distance, answered_s)
             same_sequence = tail.found(stamp, image, distance, sent_s)
             self._account.found(stamp, distance, sent_s)
             if same_sequence and sent_s > self._until_s and not tail.in_doubt:  # it had ended, so no image came since
@@ -191,7 +193,7 @@ class LiveSequence:
 
     def _settle(self) -> Iterator[SourceEvent]:
         """Find the newest image and count the rest, after images are gone."""
-        if self._buffer.images() == 0:
+        if (images := self._buffer.images()) == 0:
             if self._stopped:
                 yield from self._end_emptied()
                 return
@@ -200,8 +202,9 @@ class LiveSequence:
             yield None
             return
         self._stopped = False
+        self._tail.counted_in_doubt(images, self._clock())
         try:
-            found, images, within_s = self._newest_and_count()
+            found, images, within_s = self._newest_and_count(images)
         except ImagesChangedError as error:
             yield from self._end_changed(error.image, 0)
             return
@@ -214,20 +217,25 @@ class LiveSequence:
         yield from self._follow(found)
         yield None
 
-    def _newest_and_count(self) -> tuple[_Found, int, float]:
+    def _newest_and_count(self, images: int) -> tuple[_Found, int, float]:
         """Find the newest image, and count the images with it.
 
         It is repeated where an image came in between.
 
+        Args:
+            images: in the buffer a moment ago.
+
         Returns:
             The image, the number of images, and the time that both together took.
         """
-        images = self._buffer.images()
         for _ in range(COUNTS):
             before, begun_s = images, self._clock()
-            found, images = self._look(0), self._buffer.images()
+            found, answered_s, images = self._look(0), self._clock(), self._buffer.images()
             within_s = self._clock() - begun_s
-            if found.image is None or not found.same_sequence or self._tail.in_doubt or images == before:
+            if found.image is None or not found.same_sequence or self._tail.in_doubt:
+                break
+            if images == before:
+                self._tail.end.still_s = answered_s
                 break
         return found, images, within_s
 
@@ -257,11 +265,13 @@ class LiveSequence:
         running, images = self._buffer.is_running(), self._buffer.images()
         now_s = self._clock()
         until_s = self._until_s if running else min(self._until_s, now_s)
-        if image is not None and tail.unreadable(self._core_clock.stamp(image, now_s), distance, self._sent_s):
-            until_s = min(until_s, tail.next_began_s or now_s)
+        if image is not None and tail.unreadable(
+            self._core_clock.stamp(image, distance, now_s), distance, self._sent_s
+        ):
+            until_s = min(until_s, tail.end.next_began_s or now_s)
             self.unseen = UnseenFrames(tail, until_s)
         elif not running and self._buffer.capacity() != self._capacity:  # made again, for another sequence
-            tail.next_images = images
+            tail.end.next_images = images
             self.unseen = UnseenFrames(tail, min(until_s, now_s - images * tail.period_s))
         elif not (running or self._taken):
             tail.counted(images, now_s, last=True)
@@ -280,7 +290,7 @@ class LiveSequence:
         self._tail.give_up_all(LossCause.RESTARTED)
         yield from self._pass_on()
         yield Waiting(RESTARTED)
-        began_s = self._tail.next_began_s
+        began_s = self._tail.end.next_began_s
         self.unseen = UnseenFrames(self._tail, min(self._until_s, math.inf if began_s is None else began_s))
         self._over = True
 

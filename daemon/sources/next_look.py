@@ -51,6 +51,11 @@ class NextLook:
         """Time between two images, 0 while unknown."""
         return self._arrivals.period_s
 
+    @property
+    def wasted(self) -> float:
+        """Looks beyond those that are allowed for the images that they brought."""
+        return self.looks + 1 - MAX_LOOKS_PER_FRAME * (self.fetched + 1) - SPARE_LOOKS
+
     def took(self, sent_s: float, answered_s: float) -> None:
         """Record the duration of a call, with all queries that belong to it."""
         self._took_s.append(answered_s - sent_s)
@@ -70,6 +75,10 @@ class NextLook:
         if camera_ms is not None:
             self._arrivals.stamped(number, camera_ms)
 
+    def numbers_began_again(self) -> None:
+        """Forget when images came, by numbers that are not used any more."""
+        self._arrivals = Arrivals()
+
     def newest_was(self, number: int, sent_s: float) -> None:
         """Learn that a call sent at this time found this number to be the newest."""
         self._arrivals.newest_was(number, sent_s)
@@ -88,7 +97,7 @@ class NextLook:
         low, high = (newest, newest) if self._overrated else self._arrivals.bounds(at_s, newest)
         self._expected = low
         self._limit_backlog(low, newest)
-        wasted = self.looks + 1 - MAX_LOOKS_PER_FRAME * (self.fetched + 1) - SPARE_LOOKS
+        wasted = self.wasted
         waited_s = max((low - self._order.next_missing) * self.period_s, at_s - newest_s)
         # Where too many looks were wasted, the camera is less steady than its bounds say: they are widened for a while.
         margin = min(1 + int(wasted / WASTED_LOOKS), MAX_MARGIN) if wasted > 0 else 0
@@ -102,6 +111,8 @@ class NextLook:
         missing = self._order.next_missing
         if missing > newest:
             return None
+        if wasted > 0 and newest not in self._order.kept:  # it or a newer one is found, and both are missing
+            return 0
         if wasted <= 0:
             return max(0, (low + high) // 2 - missing)
         if waited_s > HOLE_S:

@@ -14,11 +14,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from itertools import pairwise
+from statistics import fmean
 from typing import NamedTuple
 
 RESTART_MIN_S, RESTART_SHARE = 0.2, 0.9
 UNWATCHED_S = 0.5
 MIN_DISAGREEMENT, WALK = 2, 1.2  # images by which numbers and time of a camera that is unsteady may differ
+MIN_STEPS, SIGMAS = 8, 5  # of a camera's steps, to bound them by their standard deviation
 MIN_SPAN, STAMPS = 4, 128  # images between those that the time between two is measured by, and their number
 MAX_UNSTEADINESS = 1.5  # of the time between two images, as a ratio
 STEADY_SPAN = 32  # until that time is good for many images
@@ -78,6 +81,7 @@ class SequenceIdentity:
         self._times: deque[tuple[int, float]] = deque(maxlen=STAMPS)  # (number, time) of images
         self._known_is_gone = False
         self._compares = True  # the next image with the last one
+        self._renumbered = False  # and the frames before number 0 are counted
 
     @property
     def known_number(self) -> int:
@@ -111,6 +115,8 @@ class SequenceIdentity:
         Returns:
             Number of frames; None while that time is not known.
         """
+        if self._renumbered:
+            return 0
         if self.clock_began_s is None or not (period_s := self._measured(STEADY_SPAN if steady else MIN_SPAN)):
             return None
         before = self._ran_s / period_s - newest - 1
@@ -215,19 +221,40 @@ class SequenceIdentity:
         ahead = self._ahead(stamp)
         return round(ahead) if ahead > self._uncertainty(stamp) else 0
 
+    def numbers_began_again(self) -> None:
+        """Forget the images of numbers that are not used any more."""
+        self._times.clear()
+        self._renumbered = True
+
     def _ahead(self, stamp: ImageTimes) -> float:
         """Return the frames by which time is ahead of number, since the last."""
         number, taken_s = self._times[-1]
         return ((stamp.taken_s or 0.0) - taken_s) / self.period_s - (stamp.number - number)
 
     def _uncertainty(self, stamp: ImageTimes) -> float:
-        """Bound those of an unsteady camera.
+        """Bound those of a camera that is as unsteady as its known images.
 
         The time between two images may have been measured over few of them.
         """
-        (first, _), (last, _) = min(self._times), max(self._times)
-        images = stamp.number - self._times[-1][0]
-        return max_disagreement(images) + abs(images) * max_disagreement(last - first) / (last - first)
+        times = sorted(self._times)
+        (first, _), (last, _) = times[0], times[-1]
+        images, walk = abs(stamp.number - self._times[-1][0]), _walk(times, self.period_s)
+        return MIN_DISAGREEMENT + walk * (math.sqrt(images) + images / math.sqrt(last - first))
+
+
+def _walk(times: list[tuple[int, float]], period_s: float) -> float:
+    """Bound the step of a camera, in frame times.
+
+    Args:
+        times: number and time of images, in order.
+        period_s: time between two images.
+    """
+    steps = [
+        ((later_s - time_s) / period_s - (later - number)) ** 2 / (later - number)
+        for (number, time_s), (later, later_s) in pairwise(times)
+        if later > number
+    ]
+    return min(WALK, SIGMAS * math.sqrt(fmean(steps))) if len(steps) >= MIN_STEPS else WALK
 
 
 def max_disagreement(images: int) -> float:

@@ -16,10 +16,11 @@ from typing import Any
 from daemon.sources.frame_order import FrameOrder
 from daemon.sources.losses import LossCause
 from daemon.sources.next_look import NextLook
-from daemon.sources.sequence_identity import ImageTimes, SeenImage, SequenceIdentity, max_disagreement
+from daemon.sources.removed_images import RemovedImages
+from daemon.sources.sequence_end import SequenceEnd
+from daemon.sources.sequence_identity import UNWATCHED_S, ImageTimes, SeenImage, SequenceIdentity
 
 QUIET_PERIODS, QUIET_S = 3, 0.03
-UNCERTAIN = 4
 MAX_VERIFYING_LOOKS, MAX_ARRIVING = 6, 8  # to fetch an image again, and images that come in during each of them
 
 
@@ -33,30 +34,25 @@ class Tail:
     Attributes:
         newest: highest number that is known; None before the first image.
         newest_s: time at which it came.
-        next_began_s: time at which the next sequence, or its numbers, began; None while unknown.
-        next_images: images of that sequence so far.
-        next_seen: the image of it that showed that it had begun.
+        end: evidence of how it ended, and of the next sequence.
         usual_period_s: time between two images until it is known of this sequence; 0 while unknown.
     """
 
     def __init__(self, first: int | None, capacity: int = 0) -> None:
-        self._capacity = capacity
         self._order = FrameOrder(first)
         self._next_look = NextLook(self._order)
         self.newest: int | None = None
         self.newest_s = 0.0
         self._identity = SequenceIdentity()
         self._newest_in_doubt, self._arriving, self._verifying_looks = 0, 0, 0
+        self._took_s, self._newest_is_old = 0.0, False  # of the last call, and it may be that since it was sent
         self._verified = False  # that none has come since the images were counted
-        self._oldest: int | None = first  # that was in the buffer when it was counted last
+        self._removed = RemovedImages(first, capacity)
         self._images = 0  # in the buffer when `newest` was
-        self.next_began_s: float | None = None
-        self.next_images = 0
-        self.next_seen: SeenImage | None = None
+        self.end = SequenceEnd(capacity)
         self.usual_period_s = 0.0
         self._search_newest = True
         self._emptied = 1
-        self._slack, self._cause = 2, LossCause.AT_SOURCE  # of the last count, and why images were gone then
 
     @property
     def period_s(self) -> float:
@@ -104,6 +100,11 @@ class Tail:
         """True when all known images were fetched."""
         return self.newest is not None and not self._search_newest and self._order.next_missing > self.newest
 
+    @property
+    def saves_looks(self) -> bool:
+        """True where too many looks brought nothing, and counts show new images."""
+        return self._next_look.wasted > 0
+
     def distance(self, at_s: float) -> int | None:
         """Choose the distance of the next image to fetch.
 
@@ -114,6 +115,8 @@ class Tail:
             The distance from the newest image; None where it is better to wait a moment, or for a new image.
         """
         if self.in_doubt:
+            if self._newest_is_old:
+                return 0
             wanted = max(0, self._newest_in_doubt + self._arriving - self._identity.known_number)
             return min(wanted, self._newest_in_doubt)
         if self.newest is None or self._search_newest:
@@ -122,6 +125,7 @@ class Tail:
 
     def took(self, sent_s: float, answered_s: float) -> None:
         """Record the duration of a call, with all queries that belong to it."""
+        self._took_s = answered_s - sent_s
         self._next_look.took(sent_s, answered_s)
         self._identity.heard(sent_s, answered_s)
 
@@ -141,21 +145,31 @@ class Tail:
         """
         self._next_look.looks += 1
         if self.in_doubt:
-            return self._verify(stamp, distance, sent_s)
+            included = self._verify(stamp, distance, sent_s)
+            if included:
+                self._next_look.fetched += self._order.keep(stamp.number, image)
+            return included is not False
         if self.is_another(stamp, distance, sent_s):
             self.another_began(stamp, distance, sent_s)
             return False
         if self.newest is not None and self._identity.must_verify(stamp):
             self._identity.in_doubt, self._newest_in_doubt = True, stamp.number + distance
+            self._newest_is_old = self._took_s > UNWATCHED_S
+            if self._newest_in_doubt == self.newest and self._identity.includes(stamp):
+                self.end.still_s = sent_s
             self._arriving, self._verifying_looks = 0, 0
             return True
         self._learn(stamp, distance, sent_s)
         self._next_look.fetched += self._order.keep(stamp.number, image)
         return True
 
-    def _verify(self, stamp: ImageTimes, distance: int, sent_s: float) -> bool:
-        """Compare an image that was fetched again with the one before."""
-        self._verifying_looks += 1
+    def _verify(self, stamp: ImageTimes, distance: int, sent_s: float) -> bool | None:
+        """Compare an image that was fetched again with the one before.
+
+        Returns:
+            True where it is one of this sequence, False where it is another one's, None where nothing shows it.
+        """
+        self._verifying_looks, self._newest_is_old = self._verifying_looks + 1, False
         included = False if self.is_another(stamp, distance, sent_s) else self._identity.includes(stamp)
         if included is False:
             self.another_began(stamp, distance, sent_s)
@@ -165,8 +179,10 @@ class Tail:
                 arriving = self._arriving + stamp.number - self._identity.known_number
                 self._arriving = min(max(0, arriving), MAX_ARRIVING)
         else:
-            self._identity.settle()  # and the image is older than the newest one
-        return included is not False
+            if included:
+                self._learn(stamp, distance, sent_s)  # it is older than the newest one
+            self._identity.settle()
+        return included
 
     def began_with(self, seen: SeenImage) -> None:
         """Learn of an image of this sequence that was seen before."""
@@ -180,8 +196,13 @@ class Tail:
         ran_s, began_s = self._identity.clock(stamp, distance, sent_s, self.period_s or self.usual_period_s)
         if skipped := self._identity.skipped(stamp):
             self._order.lose(skipped, LossCause.RESTARTED)
+            self.usual_period_s = self.steady_period_s
+            self._identity.numbers_began_again()
+            self._next_look.numbers_began_again()
         self._identity.passed(stamp)
         grew = self.newest is None or newest > self.newest
+        if newest == self.newest:
+            self.end.still_s = sent_s
         self._next_look.found(stamp.number, stamp.camera_ms, newest, sent_s, grew=grew)
         if self.newest is None or newest >= self.newest:
             if self.newest is not None:
@@ -229,21 +250,10 @@ class Tail:
         return another
 
     def another_began(self, stamp: ImageTimes, distance: int, sent_s: float) -> None:
-        """Learn when another sequence began, and how many images it has.
-
-        The camera's clock began with it, unless only its numbers began again, perhaps after a restart: then the clock
-        began too early, and the time between two images shows when image 0 came.
-        """
-        self.next_seen, period_s = SeenImage(stamp, distance, sent_s), self.steady_period_s
-        self.next_images = stamp.number + distance + 1
-        _, self.next_began_s = self._identity.clock(stamp, distance, sent_s, period_s)
-        if not period_s:
-            return
-        taken_s = sent_s if stamp.received_s is None else stamp.received_s
-        numbers_began_s = max(self.newest_s, taken_s - (stamp.number + 0.5) * period_s)
-        surely_s = (self.next_began_s or 0.0) + max_disagreement(stamp.number) * period_s
-        if self.next_began_s is None or self.next_began_s < self.newest_s - period_s / 2 or numbers_began_s > surely_s:
-            self.next_began_s = numbers_began_s
+        """Learn of an image of another sequence."""
+        period_s = self.steady_period_s
+        _, began_s = self._identity.clock(stamp, distance, sent_s, period_s)
+        self.end.another_began(SeenImage(stamp, distance, sent_s), began_s, self.newest_s, period_s)
 
     def before_numbers(self, *, steady: bool) -> int | None:
         """Estimate the frames before number 0, since the camera's clock began.
@@ -279,6 +289,8 @@ class Tail:
             self._search_newest = images > 0
         elif images < self._images or (self._identity.unwatched and not last):  # or they are another sequence's
             self._search_newest, self._emptied = images > 0, self._emptied + 1
+            self.counted_in_doubt(images, at_s)
+            return
         elif images > self._images:
             self.newest, self.newest_s = self.newest + images - self._images, at_s
             self._next_look.newest_was(self.newest, at_s)
@@ -287,6 +299,16 @@ class Tail:
             # One may have come between the newest image and the count that was paired with it.
             self._search_newest = self._verified = images > 0
         self._images = images
+
+    def counted_in_doubt(self, images: int, at_s: float) -> None:
+        """Learn how many images the buffer holds, which may be another sequence's.
+
+        Args:
+            images: in the buffer.
+            at_s: time of the count.
+        """
+        if self.newest is not None:
+            self.end.counted(self.newest + images - self._images, at_s)
 
     def gone(self) -> None:
         """Learn that there was no image at the chosen distance.
@@ -313,18 +335,15 @@ class Tail:
             Cause of the loss; None where nothing was lost.
         """
         self._images, self._emptied = images, 0
+        self.end.settled()
         if self.newest is None:
             return None
         oldest = self.newest - images + 1  # or later, by those that came in between
         slack = self._next_look.arrived_meanwhile(within_s)
-        removed = 0 if self._oldest is None else oldest - self._oldest
-        cause = None
-        if oldest > self._order.passed + 1 and removed > 0:
-            if removed > self._slack + slack:
-                self._cause = self._cause_of(removed, self._slack + slack)
-            cause = self._cause
-            self._order.give_up(oldest, cause)
-        self._oldest, self._slack = oldest, slack
+        cause = self._removed.counted(oldest, slack, steady=self.period_s > 0)
+        if cause is None or oldest <= self._order.passed + 1:
+            return None
+        self._order.give_up(oldest, cause)
         return cause
 
     def give_up_all(self, cause: LossCause) -> None:
@@ -348,15 +367,4 @@ class Tail:
         period_s = self.steady_period_s
         if self.newest is None or not period_s:
             return 0
-        return max(0, round((until_s - self.newest_s) / period_s - 0.5))
-
-    def _cause_of(self, removed: int, slack: int) -> LossCause:
-        """Infer the cause from the number of images that are gone.
-
-        A full buffer is emptied at once; another program takes images one by one.
-        """
-        if self._capacity < UNCERTAIN * slack or not self.period_s:  # too small to distinguish them, or unknown
-            return LossCause.AT_SOURCE
-        beyond = removed % self._capacity
-        full = removed >= self._capacity - slack and min(beyond, self._capacity - beyond) <= slack
-        return LossCause.AT_SOURCE if full else LossCause.TAKEN
+        return self.end.unseen(self.newest, self.newest_s, period_s, until_s)

@@ -36,15 +36,22 @@ class UnseenFrames(NamedTuple):
             distance: at which it was found.
             found_s: time at which it was.
         """
-        if self.tail.next_began_s is None:
-            self.tail.another_began(stamp, distance, found_s)
-        return self.tail.unseen(min(self.tail.next_began_s or found_s, self.until_s))
+        tail = self.tail
+        if tail.end.next_began_s is None:
+            tail.another_began(stamp, distance, found_s)
+        return tail.unseen(min(tail.end.next_began_s or found_s, self.until_s)) + tail.end.next_before_numbers
 
-    def at_the_end(self, now_s: float) -> int:
+    def at_the_end(self, now_s: float, images: int) -> int:
         """Estimate the frames where no sequence runs now.
 
         Those of a sequence that began after this one, and has stopped as well, are among them.
+
+        Args:
+            now_s: time.
+            images: in the buffer.
         """
+        if self.tail.end.next_seen is not None:
+            self.tail.end.next_images = max(self.tail.end.next_images, images)
         return self.with_the_next(now_s) + self.tail.waiting
 
     def with_the_next(self, now_s: float) -> int:
@@ -52,7 +59,8 @@ class UnseenFrames(NamedTuple):
 
         The known images of the one that began after it are among them: they cannot be read any more.
         """
-        return self.tail.unseen(min(now_s, self.until_s)) + self.tail.next_images
+        tail = self.tail
+        return tail.unseen(min(now_s, self.until_s)) + tail.end.next_before_numbers + tail.end.next_images
 
 
 class SequenceStart(NamedTuple):

@@ -8,7 +8,10 @@ from test_live_mode_simulated import MAX_LOOKS_PER_FRAME, SPARE_LOOKS, follow, l
 
 from daemon.sources.arrivals import Arrivals
 from daemon.sources.camera import Lost
+from daemon.sources.core_clock import CoreClock
+from daemon.sources.image_buffer import BufferedImage
 from daemon.sources.losses import LossCause
+from daemon.sources.sequence_end import SequenceEnd
 from daemon.sources.sequence_identity import ImageTimes
 from daemon.sources.tail import Tail
 
@@ -141,3 +144,33 @@ def test_a_camera_s_clock_that_is_slower_than_its_images_is_not_one_of_ms(clock_
         arrivals.newest_was(number, number * 0.01)
         arrivals.stamped(number, number * clock_ms)
     assert arrivals.period_s == pytest.approx(period_s, rel=0.05)
+
+
+def test_a_count_that_could_not_be_settled_shows_how_far_a_sequence_had_come():
+    end = SequenceEnd(capacity=100)
+    assert end.unseen(10, newest_s=1.0, period_s=0.01, until_s=2.0) == 100
+    end.counted(30, at_s=1.9)
+    assert end.unseen(10, newest_s=1.0, period_s=0.01, until_s=1.9) == 20
+    assert end.unseen(10, newest_s=1.0, period_s=0.01, until_s=2.0) == 30  # it may have gone on until then
+    assert end.unseen(40, newest_s=1.0, period_s=0.01, until_s=2.0) == 100  # it was emptied since
+    assert SequenceEnd(capacity=10).unseen(10, newest_s=1.0, period_s=0.01, until_s=1.5) == 50
+
+
+def test_a_camera_that_gave_no_image_when_one_was_due_had_stopped():
+    end = SequenceEnd(capacity=100)
+    end.still_s = 1.015
+    assert end.unseen(10, newest_s=1.0, period_s=0.01, until_s=2.0) == 100
+    end.still_s = 1.025
+    assert end.unseen(10, newest_s=1.0, period_s=0.01, until_s=2.0) == 0
+
+
+def test_the_core_s_clock_is_not_misled_by_images_that_waited_in_the_buffer():
+    clock = CoreClock()
+    assert clock.stamp(image(0, received_s=100.0), 0, answered_s=1.0).received_s == pytest.approx(1.0)
+    for number in range(1, 200):  # half a second late, each found behind many others
+        late = clock.stamp(image(number, 100.0 + number * 0.01), 50, answered_s=1.5 + number * 0.01)
+        assert late.received_s == pytest.approx(1.0 + number * 0.01)
+
+
+def image(number, received_s):
+    return BufferedImage(number, number * 10.0, received_s, {}, None)

@@ -81,6 +81,7 @@ class LiveSequence:
         self._sent_s = self._ran_s  # of the last call for an image
         self._over = False
         self._taken = False  # by another program
+        self._emptied = False  # while images were counted, maybe by a restart: they are counted once more
         self._account = account
         self.unseen: UnseenFrames | None = None
 
@@ -209,7 +210,7 @@ class LiveSequence:
             yield from self._end_changed(error.image, 0)
             return
         taken = False
-        if found.image is not None and found.same_sequence and not self._tail.in_doubt:
+        if found.image is not None and found.same_sequence and not (self._tail.in_doubt or self._emptied):
             taken = self._tail.settled(images, within_s) is LossCause.TAKEN
         if taken and not self._taken:
             self._taken = True
@@ -237,6 +238,7 @@ class LiveSequence:
             if images == before:
                 self._tail.end.still_s = answered_s
                 break
+        self._emptied = images < before and not self._emptied
         return found, images, within_s
 
     def _watch_for_stop(self) -> None:

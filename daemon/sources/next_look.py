@@ -76,7 +76,7 @@ class NextLook:
             self._arrivals.stamped(number, camera_ms)
 
     def numbers_began_again(self) -> None:
-        """Forget when images came, by numbers that are not used any more."""
+        """Forget when images came: their numbers may have begun again."""
         self._arrivals = Arrivals()
 
     def newest_was(self, number: int, sent_s: float) -> None:

@@ -209,22 +209,23 @@ class SequenceIdentity:
         self.in_doubt = self._compares = False
         self.unwatched = self._known_is_gone = known_is_gone
 
-    def skipped(self, stamp: ImageTimes) -> int:
+    def skipped(self, stamp: ImageTimes) -> int | None:
         """Estimate the frames of a pause that no number shows.
 
         No known image was left after it. The buffer was emptied, and its numbers began again: the camera's clock ran
         on while they did not.
+
+        Returns:
+            Number of frames; None where there was no such pause.
         """
         gone, self._known_is_gone = self._known_is_gone, False
         if not (gone and self._times and self.period_s) or stamp.taken_s is None:
-            return 0
+            return None
         ahead = self._ahead(stamp)
-        return round(ahead) if ahead > self._uncertainty(stamp) else 0
-
-    def numbers_began_again(self) -> None:
-        """Forget the images of numbers that are not used any more."""
-        self._times.clear()
-        self._renumbered = True
+        skipped = round(ahead) if ahead > self._uncertainty(stamp) else 0
+        self._renumbered |= skipped > 0
+        self._times.clear()  # numbers and times may not go on in step
+        return skipped
 
     def _ahead(self, stamp: ImageTimes) -> float:
         """Return the frames by which time is ahead of number, since the last."""

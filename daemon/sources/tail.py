@@ -43,6 +43,7 @@ class Tail:
         self._next_look = NextLook(self._order)
         self.newest: int | None = None
         self.newest_s = 0.0
+        self._timed: int | None = None  # the newest one, by the camera's clock
         self._identity = SequenceIdentity()
         self._newest_in_doubt, self._arriving, self._verifying_looks = 0, 0, 0
         self._took_s, self._newest_is_old = 0.0, False  # of the last call, and it may be that since it was sent
@@ -194,11 +195,12 @@ class Tail:
         """Learn the newest number and the clocks from an image of this sequence."""
         newest = stamp.number + distance
         ran_s, began_s = self._identity.clock(stamp, distance, sent_s, self.period_s or self.usual_period_s)
-        if skipped := self._identity.skipped(stamp):
-            self._order.lose(skipped, LossCause.RESTARTED)
-            self.usual_period_s = self.steady_period_s
-            self._identity.numbers_began_again()
+        period_s = self.steady_period_s
+        if (skipped := self._identity.skipped(stamp)) is not None:
+            self.usual_period_s = period_s
             self._next_look.numbers_began_again()
+            if skipped:
+                self._order.lose(skipped, LossCause.RESTARTED)
         self._identity.passed(stamp)
         grew = self.newest is None or newest > self.newest
         if newest == self.newest:
@@ -209,7 +211,8 @@ class Tail:
                 self._images += newest - self.newest
                 self._emptied += grew and self._verified  # or it came before they were counted: count once more
             self.newest, self.newest_s = newest, sent_s
-        if grew and began_s is not None:
+        if newest == self.newest and newest != self._timed and began_s is not None:
+            self._timed = newest
             taken_s = self._identity.clock_ran(ran_s, began_s, late=stamp.received_s is None)
             self.newest_s = max(taken_s, sent_s - self.steady_period_s)  # the next one had not come by then
         if distance == 0:

@@ -86,8 +86,9 @@ def test_a_script_that_empties_the_real_buffer_hides_no_frame(stop):
         shots = watched.until(StreamInfo) and watched.until(CameraFrame, 20)
         assert [shot.number for shot in shots] == list(range(20))
         unseen = int(before["ImageNumber"]) - first.number
-        [lost] = [one for one in watched.all if isinstance(one, Lost) and one.cause is LossCause.RESTARTED]
-        assert abs(lost.count - unseen) <= 5
+        causes = {one.cause for one in watched.all if isinstance(one, Lost)}
+        assert causes - {LossCause.IN_CAMERA} == {LossCause.RESTARTED}  # a busy machine holds the camera up, too
+        assert abs(lost_in(watched.all) - unseen) <= 5  # known ones that were not fetched, and an estimate
         watched.close()
         del watched
 

@@ -23,9 +23,14 @@ MIN_IMAGES, MIN_SPAN_S, MIN_SHARE = 16, 0.3, 0.7
 
 
 class Arrivals:
-    """Bounds on the newest number, for one sequence."""
+    """Bounds on the newest number, for one sequence.
 
-    def __init__(self) -> None:
+    Args:
+        usual_s: time between two images until it is measured, 0 while unknown.
+    """
+
+    def __init__(self, usual_s: float = 0.0) -> None:
+        self._usual_s = usual_s
         self._calls: deque[tuple[float, int]] = deque(maxlen=CALLS)
         self._stamps: deque[tuple[int, float]] = deque(maxlen=STAMPS)
         self._period_s: float | None = None  # until the next call or stamp
@@ -47,7 +52,7 @@ class Arrivals:
         It is measured by the camera's clock where there is one, unless images come faster than that says.
         """
         if self._period_s is None:
-            self._period_s = self._measured_s()
+            self._period_s = self._measured_s() or self._usual_s
         return self._period_s
 
     def _measured_s(self) -> float:

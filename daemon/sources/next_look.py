@@ -77,7 +77,7 @@ class NextLook:
 
     def numbers_began_again(self) -> None:
         """Forget when images came: their numbers may have begun again."""
-        self._arrivals = Arrivals()
+        self._arrivals = Arrivals(self._arrivals.period_s)
 
     def newest_was(self, number: int, sent_s: float) -> None:
         """Learn that a call sent at this time found this number to be the newest."""

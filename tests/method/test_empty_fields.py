@@ -42,6 +42,15 @@ def test_an_empty_field_is_not_filled(raw):
     assert found is None or len(found) <= 0.1 * FRAMES
 
 
+@pytest.mark.parametrize("camera", [{}, {"offset_adu": 100.0, "gain_adu_per_electron": 4.0}], ids=["unknown", "given"])
+def test_a_dark_field_is_empty_and_every_figure_is_a_number(camera):
+    raw = np.full((20, 16, 16), 100, np.uint16)
+    picture = reconstruct(learned(Settings(100.0, quality="fast", **camera), raw, CPU), raw)
+    assert not picture.picture.any()
+    assert picture.metrics["misfit"] == 0
+    assert np.isfinite(list(picture.metrics.values())).all()
+
+
 @pytest.mark.parametrize("given", [{}, {"gain_adu_per_electron": 4.0}, {"offset_adu": 100.0}], ids=str)
 @pytest.mark.parametrize("field", ["flat light", "dim light", "amplified"])
 def test_a_camera_that_cannot_be_told_is_as_noisy_as_measured(field, given):

@@ -22,6 +22,7 @@ from selfstorm.errors import InputError
 from selfstorm.frames import Array
 from selfstorm.io.movies import MovieFile
 from selfstorm.metrics.frc import frc_resolution_nm
+from selfstorm.stream.processing_level import Quality
 
 BLOCK_FRAMES = 10
 LONG_BLOCKS = 6  # of a movie
@@ -103,12 +104,13 @@ def draw(mean: Array, whole: Array, claimed: str, halves: Halves, path: Path) ->
 @click.option("--pixel-nm", type=click.FloatRange(1, 10_000), required=True, help="Camera pixel in the sample.")
 @click.option("--block", type=click.IntRange(1), default=BLOCK_FRAMES, show_default=True, help="Frames kept together.")
 @click.option("--scale", type=click.Choice(["2", "4", "8"]), default="8", show_default=True)
+@click.option("--quality", type=click.Choice(["best", "fast"]), default="best", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), default="halves.png", show_default=True)
-def main(movie: Path, pixel_nm: float, block: int, scale: str, output: Path) -> None:
+def main(movie: Path, pixel_nm: float, block: int, scale: str, quality: Quality, output: Path) -> None:
     """Compare reconstructions of two halves of MOVIE, dealt in three ways."""
 
     def reconstruct(frames: Array) -> Result:
-        return selfstorm.reconstruct(frames, pixel_nm, scale=int(scale))
+        return selfstorm.reconstruct(frames, pixel_nm, scale=int(scale), quality=quality)
 
     with MovieFile(movie) as file:
         raw = file.frames()

@@ -83,6 +83,11 @@ def settings_of(core: Any) -> CameraSettings:
     return CameraSettings(str(core.get_camera_device()), float(core.get_exposure()), pixel_um)
 
 
+def library_of(core: Any, camera: str) -> str:
+    """Query the device library of a camera; empty where there is no camera."""
+    return str(core.get_device_library(camera)) if camera else ""
+
+
 def changes(before: CameraField | CameraSettings, after: CameraField | CameraSettings) -> str:
     """Name the properties that differ: 'ROI, width'."""
     names = (name for name, old, new in zip(before._fields, before, after, strict=True) if old != new)

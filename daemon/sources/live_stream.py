@@ -10,7 +10,7 @@ from typing import Any
 
 from daemon.sources.camera import CameraFrame, Lost, SourceEvent, Waiting
 from daemon.sources.camera_clock import CameraClock
-from daemon.sources.field import CameraField, UnusableFieldError, changes, describe, field_of, settings_of
+from daemon.sources.field import CameraField, UnusableFieldError, changes, describe, field_of, library_of, settings_of
 from daemon.sources.image_buffer import BufferedImage
 from daemon.sources.losses import LossCause
 
@@ -27,13 +27,14 @@ class LiveStream:
         self._core, self._source, self._clock = core, source, clock
         self._field: CameraField | None = None
         self._settings, self._asked_s = settings_of(core), clock()
+        self._library = ""  # of the camera
         self._camera_clock = CameraClock()
         self._lost: list[Lost] = []  # before the stream could be described
 
     def lost(self, loss: Lost) -> Iterator[SourceEvent]:
         """Report images before the next one as lost."""
         if loss.cause is LossCause.RESTARTED:  # estimated by the camera's clock already
-            self._camera_clock = CameraClock()
+            self._camera_clock = CameraClock(self._library)
         if self._field is None:
             self._lost.append(loss)
         else:
@@ -53,7 +54,9 @@ class LiveStream:
         if self._field is None or (what := self._changed(field)):
             if self._field is not None:
                 yield Waiting(f"a new stream begins: changed in Micro-Manager: {what}")
-            self._field, self._settings, self._camera_clock = None, settings_of(self._core), CameraClock()
+            self._field, self._settings = None, settings_of(self._core)
+            self._library = library_of(self._core, self._settings.camera)
+            self._camera_clock = CameraClock(self._library)
             try:
                 info = describe(self._core, self._source, field, self._settings)
             except UnusableFieldError as error:

@@ -96,7 +96,8 @@ class MMCore:
         Raises:
             CameraError: the sequence gave no frame.
         """
-        core, expected, stopped, clock = self._core, 0, False, CameraClock()
+        core, expected, stopped = self._core, 0, False
+        clock = CameraClock(core.getDeviceLibrary(core.getCameraDevice()))
         while not self._stop.is_set():
             image = _oldest(core)
             if image is None:

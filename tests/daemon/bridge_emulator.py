@@ -35,6 +35,7 @@ CORE_API = (
     ("getCircularBufferMemoryFootprint", (), "double"),
     ("getCameraDevice", (), "java.lang.String"),
     ("getDeviceName", ("java.lang.String",), "java.lang.String"),
+    ("getDeviceLibrary", ("java.lang.String",), "java.lang.String"),
     ("getExposure", (), "double"),
     ("getPixelSizeUm", (), "double"),
     ("getPixelSizeUm", ("boolean",), "double"),
@@ -326,6 +327,8 @@ class BridgeEmulator:
                 return {"type": "string", "value": camera.label}
             case "getDeviceName":
                 return {"type": "string", "value": "DCam"}
+            case "getDeviceLibrary":
+                return {"type": "string", "value": camera.library}
             case "getExposure":
                 value = camera.exposure_ms
             case "getPixelSizeUm":

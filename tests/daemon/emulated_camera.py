@@ -26,6 +26,7 @@ class Camera:
     buffer_bytes: int = 0  # divided among the images when a sequence starts
     padding: int = 0  # bytes that the camera's own buffer has more than an image
     label: str = "Camera"  # empty where no camera is loaded
+    library: str = "HamamatsuHam"
     state_cache: bool = True  # of the core: off while Micro-Manager's live window is on
     level: int = 0  # added to every pixel
     noise: int = 0  # added to every pixel on average

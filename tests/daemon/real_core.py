@@ -18,6 +18,7 @@ class BridgedCore:
         self.get_circular_buffer_memory_footprint = core.getCircularBufferMemoryFootprint
         self.get_camera_device = core.getCameraDevice
         self.get_device_name = core.getDeviceName
+        self.get_device_library = core.getDeviceLibrary
         self.get_exposure = core.getExposure
         self.get_pixel_size_um = core.getPixelSizeUm
         self.get_image_bit_depth = core.getImageBitDepth

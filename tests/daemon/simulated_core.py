@@ -221,6 +221,9 @@ class SimulatedCore:
     def get_pixel_size_um(self, cached):
         return 0.1
 
+    def get_device_library(self, camera):
+        return "HamamatsuHam"
+
     def get_device_name(self, camera):
         return "DCam"
 

@@ -13,7 +13,7 @@ READ_ONLY = {
     *("connect", "get-constructors", "constructor", "destructor", "pix", "tags"),
     *("isSequenceRunning", "getRemainingImageCount", "getNBeforeLastTaggedImage", "getNumberOfCameraChannels"),
     *("getImageBufferSize", "getBufferTotalCapacity", "getCircularBufferMemoryFootprint"),
-    *("getCameraDevice", "getDeviceName", "getExposure", "getPixelSizeUm", "getImageBitDepth"),
+    *("getCameraDevice", "getDeviceName", "getDeviceLibrary", "getExposure", "getPixelSizeUm", "getImageBitDepth"),
 }
 
 

@@ -14,6 +14,11 @@ def grade_text(pair: PicturePair) -> str:
     return pair.sr.header.grade.upper() if pair.sr.header.estimate else ""
 
 
+def picture_title(pair: PicturePair) -> str:
+    """Name the picture; of a file without a record nothing is known."""
+    return "Picture of a file" if pair.sr.file and "estimate" in pair.sr.file.absent else "Super-resolved"
+
+
 def grade_level(pair: PicturePair) -> Level:
     """Return how serious the grade is."""
     return quality(pair.sr.header).level

@@ -10,7 +10,7 @@ from PySide6 import QtCore, QtWidgets
 
 from client.picture.badge import Badge
 from client.picture.field import PictureField
-from client.picture.grade import grade_explanation, grade_level, grade_text
+from client.picture.grade import grade_explanation, grade_level, grade_text, picture_title
 from client.picture.map_overlay import ERROR, TRUST, MapOverlay
 from client.picture.overview import Overview
 from client.picture.panel import PicturePanel
@@ -112,6 +112,7 @@ class MainView(PicturePanel):
         if pair is None:
             self.badge.show_text("", "white", "", None)
             return
+        self.title.setText(picture_title(pair))
         colour = ON_PICTURE.preview if pair.sr.preview else ON_PICTURE.level(grade_level(pair))
         self.badge.show_text(grade_text(pair), colour, grade_explanation(pair), self.field)
 

@@ -310,6 +310,14 @@ def test_a_picture_of_selfstorm_reconstruct_shows_its_own_record(showing, tmp_pa
     assert "selfstorm reconstruct --trust-map" in showing.window.message.full_text
 
 
+def test_a_file_without_a_record_is_not_called_super_resolved(showing, tmp_path):
+    assert showing.window.sr.title.text() == "Super-resolved"
+    path = showing.answers["Open movie"] = tmp_path / "frames.tif"
+    tifffile.imwrite(path, np.arange(2 * 6 * 7, dtype=np.uint16).reshape(2, 6, 7))
+    showing.do("open")
+    assert showing.window.sr.title.text() == "Picture of a file"
+
+
 def test_a_picture_without_a_record_claims_no_frames_and_no_quality(showing, tmp_path):
     path = showing.answers["Open movie"] = tmp_path / "plain.tif"
     tifffile.imwrite(path, pixels((8, 8)))

@@ -44,14 +44,11 @@ def sample_of(source: str) -> str:
 
 
 def caption(pair: PicturePair, sample: str = "") -> str:
-    """Describe a picture in one line: sample, window, time, grade, verdict.
-
-    A good verdict is left out.
-    """
+    """Describe a picture in one line: sample, window, time, grade, verdict."""
     header = pair.sr.header
     taken = datetime.fromtimestamp(header.published_unix_ns / 1e9) if header.published_unix_ns else None
     judged = picture_verdict(header)
-    verdict = judged.value if judged is not None and judged.serious else ""
+    verdict = f"verdict: {judged.value}" if judged is not None else ""
     time = f"{taken:%Y-%m-%d %H:%M:%S}" if taken else ""
     parts = (sample, f"window {header.window}", time, grade_text(pair), verdict)
     return "  ·  ".join(filter(None, parts))

@@ -120,7 +120,7 @@ def test_a_picture_of_what_does_not_blink_is_saved_with_its_verdict_and_remedy(s
     publisher.send_window(1, metrics={"far_correlation": 0.9})
     showing.until(lambda: showing.shows(1))
     image = saved_view(showing, tmp_path)
-    assert image.text("Title").endswith("FULL  ·  not blinking")
+    assert image.text("Title").endswith("FULL  ·  verdict: not blinking")
     assert "Only labels that blink" in image.text("Description")
 
 

@@ -18,6 +18,7 @@ def plain_plot() -> Any:
     plot.setMouseEnabled(x=False, y=False)
     plot.getPlotItem().layout.setContentsMargins(0, 8, 8, 0)  # room for the outermost tick labels
     plot.getAxis("left").setWidth(AXIS_WIDTH_PX)
+    plot.getAxis("left").setStyle(maxTickLevel=0)  # labels of finer ticks overlap in a low plot
     for side in ("left", "bottom"):
         plot.getAxis(side).enableAutoSIPrefix(False)
     return plot

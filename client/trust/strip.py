@@ -157,7 +157,7 @@ class IndicatorCell(QtWidgets.QFrame):
         self.shape = LevelShape()
         self.value = named_label("value", "–")
         inner = QtWidgets.QGridLayout(self)
-        inner.setContentsMargins(8, 2, 6, 3)
+        inner.setContentsMargins(7, 2, 5, 3)
         inner.setHorizontalSpacing(6)
         inner.setVerticalSpacing(0)
         inner.addWidget(named_label("caption", name), 0, 0, 1, 2)

@@ -108,7 +108,7 @@ METRICS = MetricRegistry(
         ),
         Metric(
             key="false_share",
-            label="False localizations",
+            label="False spots",
             unit="%",
             digits=0,
             better="lower",
@@ -193,15 +193,15 @@ METRICS = MetricRegistry(
         Metric(
             key="defocus",
             label="Focus",
-            unit="times",
             digits=2,
             better="lower",
             warn=1.15,
             bad=1.5,
             margin=0.05,
             meaning="Width of what blinks, over its sharpest in this run; 1 is in focus.",
-            warning="What blinks is {value} as wide as at its sharpest in this run: the focus has moved.",
+            warning="What blinks is {value} times as wide as at its sharpest in this run: the focus has moved.",
             hint="Refocus, and lock the focus. If another sample is wider by itself, reset the model.",
+            costly=True,  # not always known: its indicator comes with its first value
         ),
         Metric(
             key="motion_nm",
@@ -277,14 +277,13 @@ METRICS = MetricRegistry(
         Metric(
             key="precision_ratio",
             label="Precision",
-            unit="times",
             digits=1,
             better="lower",
             warn=1.5,
             bad=3.0,
             margin=0.1,
             meaning="Repeated over claimed precision of the localisations; the claim is too fine where it is above 1.",
-            warning="Positions repeat {value} worse than they claim: the claimed precision is too fine.",
+            warning="Positions repeat {value} times worse than they claim: the claimed precision is too fine.",
             hint="Check the camera's gain and the PSF; let the stage come to rest, or lower the density of emitters.",
             costly=True,
             measure=_PICTURE + "precision_ratio",

@@ -20,7 +20,7 @@ def test_focus_and_photons_are_shown_large_with_their_change(showing, publisher)
     assert tiles["width_nm"].curve.getData()[1].tolist() == [100.0] * 5 + [130.0] * 5
     assert theme().warning in tiles["width_nm"].value.styleSheet()
     assert theme().text in tiles["photons"].value.styleSheet()
-    assert window.strip.cells["Focus"].value.text() == "1.30 times"
+    assert window.strip.cells["Focus"].value.text() == "1.30"
     window.focus.close()
     assert not window.menu_actions["focus"].isChecked()
 

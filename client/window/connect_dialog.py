@@ -45,7 +45,7 @@ class ConnectDialog(QtWidgets.QDialog):
         self.address.addItems(list(self._recent))
         self.address.setMinimumWidth(WIDTH_PX)
         self.key = QtWidgets.QLineEdit()
-        self.key.setPlaceholderText("not needed for a daemon on this machine")
+        self.key.setPlaceholderText("needed where the daemon asks for one; from: selfstorm-daemon keys new")
         self.browse = QtWidgets.QPushButton("Browse…")
         self.browse.clicked.connect(self._browse)
         self.address.currentTextChanged.connect(self._take_recent)

@@ -103,16 +103,17 @@ def camera(status: Status, info: StreamInfo | None = None) -> Finding:
 def missing(status: Status, losses: LossTimes, now: float) -> Finding:
     """Judge frames that never arrived."""
     frames, count = status.frames, missing_frames(status)
-    level = _loss_level(count, frames.sent + frames.lost_at_source, losses.missing_s, now)
+    taken = frames.received + count
+    level = _loss_level(count, taken, losses.missing_s, now)
     if level == "good":
-        return Finding("Missing", f"{count}", level, f"Frames that never arrived, of {frames.sent} sent.")
+        return Finding("Missing", f"{count}", level, f"Frames that never arrived, of {taken} that the camera took.")
     parts = (
         (frames.missing, "in transit: the network or a busy computer"),
         (frames.lost_at_source, loss_of(status.source).place),
         (frames.estimated_lost_in_outages, "while the camera process was away (estimate)"),
     )
     where = ", ".join(f"{lost} {place}" for lost, place in parts if lost)
-    return Finding("Missing", f"{count}", level, f"{count} of {frames.sent} frames never arrived ({where}).")
+    return Finding("Missing", f"{count}", level, f"{count} of {taken} frames never arrived ({where}).")
 
 
 def rejected(status: Status, losses: LossTimes, now: float) -> Finding:

@@ -70,7 +70,7 @@ def test_a_panel_says_all_there_is_to_know():
         "full; model warm",
         "47 nm",
         "0.987",
-        "Missing: 10 of 503 frames never arrived (3 in transit",
+        "Missing: 10 of 510 frames never arrived (3 in transit",
         "WARNING  3 frames were lost  [missing]",
     ):
         assert part in text

@@ -62,6 +62,8 @@ def check_file(path: Path) -> None:
 
 def _check_name(path: Path) -> None:
     """Raise InputError where no file can have the name, or the temporary one."""
+    if not path.name:
+        raise InputError("is a folder", where=path, hint="name a file in it")
     try:
         temporary_path(path).lstat()
     except (FileNotFoundError, NotADirectoryError, PermissionError):

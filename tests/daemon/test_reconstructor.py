@@ -140,9 +140,9 @@ class Device:
     """Has memory for maps of so many frames at a time."""
 
     def __init__(self, monkeypatch, frames):
-        from selfstorm.stream import per_frame as frame_by_frame
+        from selfstorm.stream import searched_frames
 
-        self.frames, self.asked, real = frames, [], frame_by_frame.emitter_maps
+        self.frames, self.asked, real = frames, [], searched_frames.emitter_maps
 
         def emitter_maps(imaging, y, *arguments):
             self.asked.append(len(y))
@@ -150,7 +150,7 @@ class Device:
                 raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
             return real(imaging, y, *arguments)
 
-        monkeypatch.setattr(frame_by_frame, "emitter_maps", emitter_maps)
+        monkeypatch.setattr(searched_frames, "emitter_maps", emitter_maps)
 
 
 EMITTERS = replace(SETTINGS, estimate="emitters")

@@ -111,7 +111,7 @@ def test_what_fitting_takes_is_what_was_counted(raw, monkeypatch):
         groups.append((len(begin.frame), len(y), taken.peak))
         return found
 
-    monkeypatch.setattr("selfstorm.stream.per_frame.localize", spied)
+    monkeypatch.setattr("selfstorm.stream.searched_frames.localize", spied)
     model, _ = picture(raw, estimate="fused")
     emitters, frames, taken = max(groups)
     assert emitters > 1000
@@ -192,7 +192,7 @@ def test_free_memory_is_asked_for_at_the_window(raw, monkeypatch):
     together = []
     real = emitter_maps
     monkeypatch.setattr(
-        "selfstorm.stream.per_frame.emitter_maps",
+        "selfstorm.stream.searched_frames.emitter_maps",
         lambda imaging, y, *more: together.append(len(y)) or real(imaging, y, *more),
     )
     model, _ = picture(raw)
@@ -213,7 +213,7 @@ class NoMemory:
                 raise error
             return real(imaging, y, *more)
 
-        monkeypatch.setattr("selfstorm.stream.per_frame.emitter_maps", maps)
+        monkeypatch.setattr("selfstorm.stream.searched_frames.emitter_maps", maps)
 
 
 def test_offline_goes_on_with_half_as_much_where_memory_ends(raw, monkeypatch):
@@ -254,7 +254,7 @@ def test_groups_of_emitters_are_as_large_as_planned(raw, monkeypatch):
         groups.append((len(y), len(begin.frame)))
         return localize(y, begin, *more)
 
-    monkeypatch.setattr("selfstorm.stream.per_frame.localize", spied)
+    monkeypatch.setattr("selfstorm.stream.searched_frames.localize", spied)
     _, unbounded = picture(raw, BatchLimits(emitters=limit), estimate="fused")
     assert max(count for frames, count in groups if frames > 1) > limit
     whole, groups[:] = sum(count for _, count in groups), []
@@ -277,7 +277,7 @@ def test_where_memory_ends_in_a_group_it_is_halved_and_no_frame_is_lost(raw, mon
         return localize(y, begin, *more)
 
     _, whole = picture(raw, BatchLimits(emitters=400), estimate="fused")
-    monkeypatch.setattr("selfstorm.stream.per_frame.localize", short)
+    monkeypatch.setattr("selfstorm.stream.searched_frames.localize", short)
     model, small = picture(raw, BatchLimits(emitters=400), estimate="fused")
     assert groups
     assert set(small.localizations.frame.tolist()) == set(whole.localizations.frame.tolist())

@@ -3,6 +3,7 @@
 SelfStormError
 ├── InputError               an input cannot be used: a file, an option, a configuration key, an address
 │   ├── MovieError           a movie cannot be read as (T, H, W)
+│   ├── DriveHangsError      a drive does not answer in time                    (daemon.drive_work)
 │   └── SeveralInputErrors   several mistakes at once
 ├── IndexFaultError          bytes that are no entry of an NDTiff index         (selfstorm.io.ndtiff_index)
 │   └── UnsupportedImageError    an entry whose image is no camera frame

@@ -89,6 +89,10 @@ def brighter(core_class):
     """The core, whose demonstration camera sees more light in each sequence than in the one before."""
 
     class Brighter(core_class):
+        def getDeviceLibrary(self, label):
+            """The library of a camera that films on while this process stands still."""
+            return "HamamatsuHam"
+
         def startContinuousSequenceAcquisition(self, interval_ms):
             with SEQUENCES.open("a") as file:
                 file.write(".")

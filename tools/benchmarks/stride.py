@@ -186,6 +186,8 @@ def _stride(
     model.picture(span, None, ProgressCallbacks(mark=mark), preview)
     mark("picture")
     show()
+    model.accumulate()
+    mark("accumulated")
 
 
 def total(costs: list[StepCost], *phases: str) -> StepCost:

@@ -27,7 +27,7 @@ from daemon.log_queue import LogQueue, SupportsWrite, log_through_queue
 from daemon.preflight import check_can_run
 from daemon.priority import lower_priority
 from daemon.protocol.address import DEFAULT, DaemonAddress
-from daemon.run_target import configuration
+from daemon.run_target import configuration, copy_shipped
 from daemon.sources.kinds import usages
 from daemon.sources.section import source_of
 from daemon.stop_signals import StopSignals
@@ -230,6 +230,18 @@ def check(config: str | None, source: str | None, record: Path | None) -> int:
         problems += finding.level == "bad"
     click.echo(f"{problems} problem{'s' * (problems != 1)}")
     return int(problems > 0)
+
+
+@cli.command("copy-config")
+@click.argument("name")
+@click.argument("file", type=click.Path(path_type=Path))
+def copy_config(name: str, file: Path) -> None:
+    """Copy the configuration NAME, such as micromanager, to FILE.
+
+    Change the copy, and give it to `run`. Nothing is replaced.
+    """
+    copy_shipped(name, file)
+    click.echo(f"wrote {file}; change it, then: selfstorm-daemon run {file}")
 
 
 for command in (*COMMANDS, cluster, hold_density, keys):

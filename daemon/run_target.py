@@ -12,6 +12,7 @@ from typing import Any
 from daemon.config import Config, load, load_defaults
 from daemon.sources.kinds import KINDS
 from selfstorm.errors import InputError, MovieError
+from selfstorm.io.atomic_files import atomic_write, check_file, check_new
 
 INSTALLED = Path(__file__).parent / "configs"
 SOURCE_TREE = Path(__file__).parents[1] / "configs"
@@ -40,6 +41,25 @@ def configuration(target: str, overrides: Mapping[str, Any]) -> Config:
     raise InputError(
         "no such configuration or recording", where=target, hint=f"give a .toml file, a movie, or one of: {names}"
     )
+
+
+def copy_shipped(name: str, path: Path) -> None:
+    """Copy a configuration of the program to a file of the user.
+
+    Args:
+        name: Such as 'micromanager'.
+        path: Of the copy; nothing is replaced.
+
+    Raises:
+        InputError: There is no such configuration, or the file cannot be written.
+    """
+    shipped = {file.stem: file for file in _folder().glob("*.toml")}
+    if name not in shipped:
+        raise InputError("no such configuration", where=name, hint=f"choose one of: {', '.join(sorted(shipped))}")
+    check_file(path)
+    check_new(path)
+    with atomic_write(path) as temporary:
+        temporary.write_bytes(shipped[name].read_bytes())
 
 
 def _pace(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:

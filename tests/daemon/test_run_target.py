@@ -1,4 +1,4 @@
-"""A recording that is run without a configuration keeps its own times, or skips no window."""
+"""What `run` is given: recordings at their own times, and copies of shipped configurations."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,8 @@ import tifffile
 
 from daemon.protocol.messages import FrameHeader
 from daemon.recording.recorder import Recording
-from daemon.run_target import configuration
+from daemon.run_target import configuration, copy_shipped
+from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
 FRAMES = np.zeros((3, 6, 8), np.uint16)
@@ -47,3 +48,20 @@ def test_a_movie_without_times_skips_no_window(tmp_path):
 def test_what_is_no_movie_is_refused_by_its_source(tmp_path):
     (tmp_path / "movie.tif").write_bytes(b"no movie")
     assert pace(tmp_path / "movie.tif") == ("rate", False)
+
+
+def test_a_copy_of_a_shipped_configuration_is_run_as_that_is(tmp_path):
+    copy_shipped("simulate", tmp_path / "mine.toml")
+    overrides = {"source.rate_hz": 7.0}
+    assert configuration(str(tmp_path / "mine.toml"), overrides) == configuration("simulate", overrides)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "words"), [("simulated", "new.toml", "simulate"), ("simulate", "old.toml", "exists")]
+)
+def test_no_copy_is_made_of_nothing_or_over_something(tmp_path, name, file, words):
+    (tmp_path / "old.toml").write_text("mine", encoding="utf-8")
+    with pytest.raises(InputError, match=words):
+        copy_shipped(name, tmp_path / file)
+    assert [path.name for path in tmp_path.iterdir()] == ["old.toml"]
+    assert (tmp_path / "old.toml").read_text(encoding="utf-8") == "mine"

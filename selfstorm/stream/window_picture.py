@@ -54,7 +54,8 @@ def draw_window(
     if search is None or level.estimate == "density":
         drawing = draw_density(model, window, known, light)
     else:
-        found = localizations_of(search.blocks)
+        # at a reduced level, only blocks from before it have localisations: those of a part of the frames
+        found = localizations_of(search.blocks) if level.estimate == "fused" else None
         if found is not None:
             model = model.with_state(
                 recent=model.state.recent.with_window(found, window.first, int(window.numbers[-1]))

@@ -59,3 +59,16 @@ def test_a_locked_contrast_fits_every_level(pictures):
 def test_the_unit_is_photons(movie, pictures):
     emitted = sum(emitters[:, -1].sum() for _, emitters in movie) / len(movie)
     assert pictures["full"].picture.sum() == pytest.approx(emitted, rel=0.3)  # faint emitters are missed
+
+
+def test_a_reduced_picture_shows_no_localizations_of_an_earlier_level(raw):
+    """Those of its older frames alone would be judged as if they were the picture's."""
+    stream = learned(KNOWN, raw[:80])
+    stream.ingest(raw[:80], WindowSpan(np.arange(80), 0, 20))
+    full = stream.picture(WindowSpan(np.arange(80), 0, 20))
+    stream.ingest(raw[80:], WindowSpan(np.arange(80, 100), 20, 20))
+    emitters = next(level for level in degradation_ladder(KNOWN.level) if level.estimate == "emitters")
+    reduced = stream.picture(WindowSpan(np.arange(20, 100), 20, 20), emitters)
+    assert (full.localizations is None, reduced.localizations) == (False, None)
+    assert "fidelity" in full.metrics
+    assert not {"fidelity", "resolution_nm", "emitters_per_frame"} & reduced.metrics.keys()

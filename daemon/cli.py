@@ -236,9 +236,9 @@ def check(config: str | None, source: str | None, record: Path | None) -> int:
 @click.argument("name")
 @click.argument("file", type=click.Path(path_type=Path))
 def copy_config(name: str, file: Path) -> None:
-    """Copy the configuration NAME, such as micromanager, to FILE.
+    """Copy the configuration NAME to FILE, to change it.
 
-    Change the copy, and give it to `run`. Nothing is replaced.
+    NAME: micromanager, mmcore, ndtiff, replay, simulate or zmq, as for `run`; or cluster. Nothing is replaced.
     """
     copy_shipped(name, file)
     click.echo(f"wrote {file}; change it, then: selfstorm-daemon run {file}")

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 import tifffile
+from click.testing import CliRunner
 
+from daemon.cli import cli
 from daemon.protocol.messages import FrameHeader
 from daemon.recording.recorder import Recording
-from daemon.run_target import configuration, copy_shipped
+from daemon.run_target import SOURCE_TREE, configuration, copy_shipped
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
@@ -65,3 +67,8 @@ def test_no_copy_is_made_of_nothing_or_over_something(tmp_path, name, file, word
         copy_shipped(name, tmp_path / file)
     assert [path.name for path in tmp_path.iterdir()] == ["old.toml"]
     assert (tmp_path / "old.toml").read_text(encoding="utf-8") == "mine"
+
+
+def test_the_help_names_every_configuration():
+    named = CliRunner().invoke(cli, ["copy-config", "--help"]).output
+    assert all(path.stem in named for path in SOURCE_TREE.glob("*.toml"))

@@ -12,7 +12,7 @@ from typing import Any
 from daemon.config import Config, load, load_defaults
 from daemon.sources.kinds import KINDS
 from selfstorm.errors import InputError, MovieError
-from selfstorm.io.atomic_files import atomic_write, check_file, check_new
+from selfstorm.io.atomic_files import atomic_write
 
 INSTALLED = Path(__file__).parent / "configs"
 SOURCE_TREE = Path(__file__).parents[1] / "configs"
@@ -31,7 +31,7 @@ def configuration(target: str, overrides: Mapping[str, Any]) -> Config:
     path = Path(target)
     if path.suffix.lower() == ".toml":
         return load(path, overrides)
-    shipped = {file.stem: file for file in _folder().glob("*.toml") if file.stem in KINDS}
+    shipped = {name: file for name, file in _shipped().items() if name in KINDS}
     if target in shipped:
         return load(shipped[target], overrides, anchor=Path())
     if path.exists():
@@ -53,11 +53,9 @@ def copy_shipped(name: str, path: Path) -> None:
     Raises:
         InputError: There is no such configuration, or the file cannot be written.
     """
-    shipped = {file.stem: file for file in _folder().glob("*.toml")}
+    shipped = _shipped()
     if name not in shipped:
         raise InputError("no such configuration", where=name, hint=f"choose one of: {', '.join(sorted(shipped))}")
-    check_file(path)
-    check_new(path)
     with atomic_write(path) as temporary:
         temporary.write_bytes(shipped[name].read_bytes())
 
@@ -77,9 +75,10 @@ def _pace(path: Path, given: Mapping[str, Any]) -> dict[str, Any]:
         return {}  # the source says what is wrong with it
 
 
-def _folder() -> Path:
-    """Return the folder of the configurations that are shipped.
+def _shipped() -> dict[str, Path]:
+    """Return the configurations that come with the program, by name.
 
-    It is inside the wheel, or in the source tree.
+    They are inside the wheel, or in the source tree.
     """
-    return INSTALLED if INSTALLED.is_dir() else SOURCE_TREE
+    folder = INSTALLED if INSTALLED.is_dir() else SOURCE_TREE
+    return {file.stem: file for file in folder.glob("*.toml")}

@@ -14,7 +14,6 @@ from selfstorm.stream.emitter_search import EmitterSearch
 from selfstorm.stream.frame_store import FrameBuffer
 from selfstorm.stream.model import SequenceModel
 from selfstorm.stream.newest_frame import DrawnParts, density_parts, parts_at_newest_frame
-from selfstorm.stream.processing_level import Estimate
 from selfstorm.stream.window import WindowFrames
 from selfstorm.stream.window_light import WindowDensity, WindowLight
 
@@ -73,7 +72,6 @@ def draw_emitters(
     light: WindowLight,
     search: EmitterSearch,
     found: Localizations | None,
-    estimate: Estimate,
 ) -> WindowDrawing:
     """Draw the emitters of all frames: their maps, fused with localisations.
 
@@ -83,8 +81,7 @@ def draw_emitters(
         known: Density of the window.
         light: Light of its mean frame.
         search: The frames with their emitters.
-        found: Localisations of the same frames.
-        estimate: 'emitters' for the maps alone, 'fused' with localisations.
+        found: Localisations of the same frames; None for the maps alone.
     """
     blocks, grid, imaging = search.blocks, model.grid, model.operators.imaging
     frames = sum(map(len, blocks))
@@ -94,7 +91,7 @@ def draw_emitters(
     if _follows(model, known):
         parts = parts_at_newest_frame(model, window, blocks, parts)
     picture = grid.crop(parts.total)
-    if estimate == "fused" and parts.found is not None:
+    if parts.found is not None:
         scale, cells = model.settings.scale, cells_together(model.compute.planned.map_bytes)
         drawn = render(parts.found, parts.emitters, grid, parts.frames, scale, cells)
         picture = fuse(drawn, picture, parts.found.crowding, model.settings.pixel_nm / scale, parts.frames)

@@ -60,7 +60,7 @@ def draw_window(
             model = model.with_state(
                 recent=model.state.recent.with_window(found, window.first, int(window.numbers[-1]))
             )
-        drawing = draw_emitters(model, window, known, light, search, found, level.estimate)
+        drawing = draw_emitters(model, window, known, light, search, found)
     callbacks.mark("drawing")
     claims = _claims(model, window, known, light, search, drawing, level)
     callbacks.mark("claims")

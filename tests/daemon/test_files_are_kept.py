@@ -187,7 +187,7 @@ def test_a_drive_that_hangs_holds_up_no_change_of_settings(monkeypatch):
 
 
 def test_a_drive_that_hangs_with_the_keyring_holds_up_no_request(tmp_path, monkeypatch):
-    """Who was allowed is, until it answers; then what changed meanwhile counts."""
+    """Clients that were allowed stay so until it answers; then what changed meanwhile counts."""
     monkeypatch.setattr(drive_work, "MAX_DRIVE_S", 0.01)
     ring, back = Keyring(tmp_path), threading.Event()
     ring.make_pair()

@@ -1,4 +1,4 @@
-"""What `run` is given: recordings at their own times, and copies of shipped configurations."""
+"""Targets of `run`: recordings at their own times, and copies of shipped configurations."""
 
 import numpy as np
 import pytest

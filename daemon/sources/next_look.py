@@ -25,7 +25,7 @@ MAX_MARGIN_OF_HOLE = 4  # up to which a hole is tried once more, as if the bound
 BUSY = 0.88  # share of the time between two images that a call takes; from here on nothing is caught up
 BUSY_BACKLOG_S, MIN_BACKLOG = 0.1, 8
 HOLE_S = 0.3
-LOOKS = 15  # whose usual time is that of a look
+LOOKS, MIN_LOOKS = 15, 7  # whose usual time is that of a look, and from how many on it is known
 
 
 class NextLook:
@@ -149,4 +149,4 @@ class NextLook:
 
     def _is_busy(self) -> bool:
         """Return True if calls take too long to catch up."""
-        return bool(self._took_s) and median(self._took_s) > BUSY * self.period_s > 0
+        return len(self._took_s) >= MIN_LOOKS and median(self._took_s) > BUSY * self.period_s > 0

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-FRAME_MS = 100.0  # by its clock: the camera is never faster than a busy machine's looks
+FRAME_MS = 1000.0  # by its clock: the camera is never faster than a busy machine's looks
 
 
 @dataclass

@@ -60,6 +60,8 @@ def watch(target: DaemonAddress, movie: Path | None, screenshot: Path | None, wi
             shot.save(screenshot)
     finally:
         session.stop()
+        for folder in session.demo.kept:
+            click.echo(f"The demo's recordings are kept in a temporary folder; move what you need: {folder}")
     if shot is not None and code == TIMED_OUT:
         shown = f"only {session.presenter.state.windows} of {windows} windows arrived within {timeout_s:g} s"
         click.echo(f"error: {shown}; the screenshot was saved nevertheless: {screenshot}", err=True)

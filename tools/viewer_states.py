@@ -46,6 +46,8 @@ class Fault:
         metrics: Values of the picture; None removes one.
         status: Fields of the status.
         preview: The refined picture does not come.
+        refined_before: That of the window before came.
+        accumulated_nm: Resolution of the accumulated picture, and of the one after 10 times the frames.
         picture_age_s: Time since the picture came.
         silent_s: Time since the last status came.
         refused: Reason why the connection is refused.
@@ -55,6 +57,8 @@ class Fault:
     metrics: Mapping[str, float | None] = field(default_factory=dict)
     status: Mapping[str, Any] = field(default_factory=dict)
     preview: bool = False
+    refined_before: bool = False
+    accumulated_nm: tuple[float, ...] = ()
     picture_age_s: float = 0.0
     silent_s: float = 0.0
     refused: str = ""
@@ -78,6 +82,15 @@ class Fault:
         state = ViewerState(DEFAULT_RESULTS)
         for message in (run.info.model_copy(update={"source": MICROSCOPE}), run.metrics):
             state = reduce_message(state, Received("info", message), picture_at_s)
+        before = run.pair.window[1] - 1
+        for name, one in (("sr.refined", run.pair.sr), ("raw.mean", run.pair.raw)) if self.refined_before else ():
+            if one is not None:
+                changed = one.header.model_copy(update={"window": before})
+                state = reduce_message(state, Received(name, changed, one.pixels), picture_at_s)
+        for number, nm in enumerate(self.accumulated_nm):
+            record = {"frames": 500 * 10**number, "metrics": {"resolution_nm": nm}, "motion": "drift corrected"}
+            changed = run.pair.sr.header.model_copy(update=record)
+            state = reduce_message(state, Received("accumulated", changed, run.pair.sr.pixels), picture_at_s)
         kind = "sr.preview" if self.preview else "sr.refined"
         for name, one in ((kind, run.pair.sr), ("raw.mean", run.pair.raw), ("quality", run.pair.error)):
             if one is None or (name == "quality" and self.preview):
@@ -116,6 +129,9 @@ STATES: dict[str, Fault] = {
     "quick": Fault(QUICK, {**UNASSESSED, "misfit": 0.3}),
     "not-blinking": Fault(QUICK, {**UNASSESSED, **NOT_BLINKING}),
     "preview": Fault({"estimate": "density"}, UNASSESSED, preview=True),
+    "preview-after": Fault({"estimate": "density"}, UNASSESSED, preview=True, refined_before=True),
+    "accumulated": Fault(accumulated_nm=(72.0, 41.0)),
+    "coarser": Fault(accumulated_nm=(72.0, 95.0)),
     "late": Fault(metrics={"latency_ms": 52_000.0}),
     "replay": Fault(status={"source": "replay:cell_3.ome.tif"}),
     "misfit": Fault(metrics={"misfit": 0.31, "agreement": 0.61, "fidelity": 0.2}),

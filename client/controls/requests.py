@@ -70,7 +70,7 @@ def record(on: bool) -> ControlRequest:
     def do(daemon: Daemon) -> str:
         if on:
             folder = PureWindowsPath(str(daemon.record_start()))  # reads paths of POSIX too
-            return f"recording to {folder.parent.name}/{folder.name}"
+            return f"recording to {folder.parent.name}/{folder.name} begins; ● REC above counts the frames in it"
         daemon.record_stop()
         return "recording stopped; the Events tab says how many frames are in which folder, once all are written"
 

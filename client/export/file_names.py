@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
@@ -21,11 +22,24 @@ def file_stem(picture: Picture, sample: str = "") -> str:
 
     For example '20261127-1712_cell3_1a2b3c_window70'.
     """
+    preview = "-preview" if picture.preview else ""
+    return _stem(picture, sample, f"window{picture.header.window}{preview}")
+
+
+def movie_stem(pairs: Sequence[PicturePair], sample: str = "") -> str:
+    """Name the file of several windows, of the last one's time, without suffix."""
+    first, last = pairs[0].sr, pairs[-1].sr
+    return _stem(last, sample, f"windows{first.header.window}-{last.header.window}")
+
+
+def _stem(picture: Picture, sample: str, windows: str) -> str:
     header = picture.header
     taken = f"{datetime.fromtimestamp(header.published_unix_ns / 1e9):%Y%m%d-%H%M}" if header.published_unix_ns else ""
-    preview = "-preview" if picture.preview else ""
-    parts = (taken, plain(sample)[:MAX_SAMPLE_CHARACTERS], plain(header.run)[:RUN_CHARACTERS])
-    return "_".join((*filter(None, parts), f"window{header.window}{preview}"))
+    if picture.file is not None and "run" in picture.file.absent:  # it has the name of the file in its place
+        run = plain(header.run.partition(".")[0])[:MAX_SAMPLE_CHARACTERS]
+    else:
+        run = plain(header.run)[:RUN_CHARACTERS]
+    return "_".join(filter(None, (taken, plain(sample)[:MAX_SAMPLE_CHARACTERS], run, windows)))
 
 
 def plain(text: str) -> str:

@@ -6,7 +6,7 @@ from client.picture.accumulated import AccumulatedPicture
 from client.picture.badge import Badge
 from client.picture.field import field_of
 from client.picture.panel import PicturePanel
-from client.picture.pictures import PicturePair
+from client.picture.pictures import Picture, PicturePair
 from client.widgets.theme import THEMES
 
 ON_PICTURE = THEMES["dark"]  # the badge has a dark ground in both themes
@@ -22,6 +22,7 @@ class AccumulatedPanel(PicturePanel):
         super().__init__("Accumulated", "fire", axes=False)
         self.controls.unit.hide()  # that of the super-resolved picture; the title needs its place
         self.badge = Badge(self.view)
+        self._described: tuple[Picture | None, str] | None = None
         self.hide()
 
     def show_accumulated(
@@ -41,11 +42,11 @@ class AccumulatedPanel(PicturePanel):
         if pair is None or not shown.covers(pair):
             self.clear()
             return False
-        if shown.picture is not self.picture:
-            field = field_of(pair)
-            self.show_picture(shown.picture, field)
-            coarser = shown.coarser_reason(window_nm)
+        coarser = shown.coarser_reason(window_nm)
+        if (described := (shown.picture, coarser)) != self._described or self.picture is None:
+            self._described = described
+            self.show_picture(shown.picture, field_of(pair))
             colour = ON_PICTURE.level("warning" if coarser else "good")
             tip = "\n".join(filter(None, (coarser, shown.explanation)))
-            self.badge.show_text(shown.text(rate_hz), colour, tip, field)
+            self.badge.show_text(shown.text(rate_hz), colour, tip, self.field)
         return True

@@ -11,7 +11,8 @@ def grade_text(pair: PicturePair) -> str:
     """Name how the picture was computed; empty where a file does not say."""
     if pair.sr.preview:
         return "PREVIEW"
-    return pair.sr.header.grade.upper() if pair.sr.header.estimate else ""
+    stated = pair.sr.header.estimate and not (pair.sr.file and "grade" in pair.sr.file.absent)
+    return pair.sr.header.grade.upper() if stated else ""
 
 
 def picture_title(pair: PicturePair) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from client.state import ViewerState
 from client.trust.freshness import has_ended, past_text, seconds, silence_s, stale_reason
@@ -114,7 +114,8 @@ def note(state: ViewerState) -> str:
     if past := past_text(state):
         return f"You are looking back, {past} before the newest picture. Press End to return to live."
     if state.shown.sr.preview and not state.movie:
-        return "This is a preview; the refined picture of the same window follows."
+        bracketed = f" Values in brackets are of window {before[-1].window}." if (before := _refined(state)) else ""
+        return f"This is a preview; the refined picture of the same window follows.{bracketed}"
     return ""
 
 
@@ -200,7 +201,7 @@ def _verdict(state: ViewerState) -> Finding:
     refined = _refined(state)
     if not refined:
         return Finding("Verdict", NOT_MEASURED, "none", "Known with the first refined picture.")
-    return picture_verdict(refined[-1]) or _unclaimed(refined[-1])
+    return _bracketed(state, refined[-1], picture_verdict(refined[-1]) or _unclaimed(refined[-1]))
 
 
 def _unclaimed(header: PictureHeader) -> Finding:
@@ -214,28 +215,37 @@ def _unclaimed(header: PictureHeader) -> Finding:
     return Finding("Verdict", NOT_MEASURED, "none", why, f"{hint}{fused}.")
 
 
+def _bracketed(state: ViewerState, of: PictureHeader, finding: Finding) -> Finding:
+    """Put the value of an earlier picture in brackets beside a preview, and name its window."""
+    if state.shown is None or not state.shown.sr.preview:
+        return finding
+    value = finding.value if finding.value == NOT_MEASURED else f"({finding.value})"
+    why = f"Of window {of.window}, the refined picture before this preview: {finding.why}"
+    return replace(finding, value=value, why=why)
+
+
 def _refined(state: ViewerState) -> tuple[PictureHeader, ...]:
-    """Return the headers of refined pictures up to the one shown."""
+    """Return the headers of refined pictures up to the one shown, of its run."""
     number = state.history.last if state.playhead.at is None else state.playhead.at
-    return state.trend.last_refined(number, HYSTERESIS_WINDOWS)
+    before = state.trend.last_refined(number, HYSTERESIS_WINDOWS)
+    return tuple(one for one in before if state.shown is None or one.run == state.shown.sr.header.run)
 
 
 def _metrics(state: ViewerState, metrics: tuple[MetricDescription, ...]) -> Iterator[Finding]:
     """Judge metrics of the picture shown.
 
-    Of a preview, its delivery, and the quality of the refined picture before it.
+    Of a preview, its delivery, and the quality of the refined picture before it, in brackets.
     """
     refined = _refined(state)
-    header = state.shown.sr.header if state.shown else None
-    return (_metric(one, refined, header) for one in metrics)
+    return (_metric(one, refined, state) for one in metrics)
 
 
-def _metric(metric: MetricDescription, refined: tuple[PictureHeader, ...], header: PictureHeader | None) -> Finding:
-    if metric.of == "delivery" and header is not None:
-        return metric_finding(metric, header)
+def _metric(metric: MetricDescription, refined: tuple[PictureHeader, ...], state: ViewerState) -> Finding:
+    if metric.of == "delivery" and state.shown is not None:
+        return metric_finding(metric, state.shown.sr.header)
     if not refined:
         return Finding(metric.label, NOT_MEASURED, "none", metric.meaning)
     level: Level = "none"
     for one in refined[:-1]:
         level = metric_finding(metric, one, level).level
-    return metric_finding(metric, refined[-1], level)
+    return _bracketed(state, refined[-1], metric_finding(metric, refined[-1], level))

@@ -11,6 +11,7 @@ from selfstorm.metrics.finding import Finding, Level
 
 SHAPE_PX = 11
 SPACING_PX = 4
+MIN_LINES = 2  # of the sentence: two findings at 1280 pixels
 WORDS = {"good": "good", "warning": "warning", "bad": "bad", "none": "not judged"}
 
 
@@ -120,7 +121,8 @@ class TrustStrip(QtWidgets.QWidget):
 class TrustLine(QtWidgets.QLabel):
     """Sentence in as many lines as it needs.
 
-    It keeps the height that it needed once, so that the picture below does not move with every warning.
+    It is two lines high from the start and keeps the height that it needed once, so that the picture below does not
+    move with every warning.
     """
 
     def __init__(self) -> None:
@@ -143,7 +145,8 @@ class TrustLine(QtWidgets.QLabel):
             self._keep_height()
 
     def _keep_height(self) -> None:
-        self.setMinimumHeight(max(self.minimumHeight(), self.heightForWidth(self.width())))
+        two_lines = MIN_LINES * self.fontMetrics().lineSpacing()
+        self.setMinimumHeight(max(two_lines, self.minimumHeight(), self.heightForWidth(self.width())))
 
 
 class IndicatorCell(QtWidgets.QFrame):

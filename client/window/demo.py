@@ -5,7 +5,6 @@ It is started from the viewer and stopped with it.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import sys
 import tempfile
@@ -28,6 +27,9 @@ class Demo(QtCore.QObject):
 
     Args:
         command: Program and arguments.
+
+    Attributes:
+        kept: Temporary folders that hold what was recorded or saved.
     """
 
     failed = QtCore.Signal(str)
@@ -37,6 +39,7 @@ class Demo(QtCore.QObject):
         self._command = command
         self._process: QtCore.QProcess | None = None
         self._folder: Path | None = None
+        self.kept: list[Path] = []
 
     @property
     def running(self) -> bool:
@@ -87,6 +90,8 @@ class Demo(QtCore.QObject):
     def _clear(self) -> None:
         """Remove its folder, unless something was recorded into it."""
         if self._folder is not None:
-            with contextlib.suppress(OSError):
+            try:
                 self._folder.rmdir()
+            except OSError:
+                self.kept.append(self._folder)
             self._folder = None

@@ -13,8 +13,8 @@ from PySide6 import QtCore, QtGui, QtWidgets
 
 from client.export.csv_export import save_text
 from client.export.drag_export import DragExport, StartDrag
-from client.export.drawn_movie import Drawing
-from client.export.file_names import caption, file_stem, sample_of
+from client.export.drawn_movie import DRAWN_ENDINGS, Drawing
+from client.export.file_names import caption, file_stem, movie_stem, sample_of
 from client.export.measurements import profile_csv, region_csv, trends_csv
 from client.export.movie_export import MovieExport, save_data
 from client.export.png_export import Figure, save_image, view_image
@@ -102,7 +102,9 @@ class ExportCommands(QtCore.QObject):
             return
         used = "fits all windows" if self._window.sr.controls.contrast.auto else "locked"
         pairs = state.history.pairs  # before the dialog: newer windows may come while it is open
-        if path := self._path(f"{SAVE_MOVIE}; contrast of MP4 and GIF: {used}", "-movie.ome.tif", MOVIE):
+        name = f"{movie_stem(pairs, self._sample())}-movie.ome.tif"
+        if chosen := self._ask_save(f"{SAVE_MOVIE}; contrast of MP4 and GIF: {used}", name, MOVIE):
+            path = _without_ome(Path(chosen))
             self._try(lambda: self._begin_movie(path, pairs), f"Saving {path.name} …")
 
     def _begin_movie(self, path: Path, pairs: tuple[PicturePair, ...]) -> None:
@@ -225,3 +227,9 @@ class ExportCommands(QtCore.QObject):
 
     def _shown(self) -> PicturePair | None:
         return self._window.state.shown if self._window.state else None
+
+
+def _without_ome(path: Path) -> Path:
+    """Turn '.ome.mp4', which the dialog makes of '.ome.tif', into '.mp4' unless that file exists."""
+    shorter = path.with_name(f"{path.name.removesuffix(path.suffix).removesuffix('.ome')}{path.suffix}")
+    return shorter if path.suffix.lower() in DRAWN_ENDINGS and not shorter.exists() else path

@@ -109,7 +109,7 @@ def _sample(subscriber: FrameSubscriber, seen: Seen, silent: str) -> Iterator[Fi
 
 def _calibration(config: Config, seen: Seen) -> Iterator[Finding]:
     if config.camera.pixel_nm is not None:
-        yield _plausible(config.camera.pixel_nm, "from the configuration")
+        yield _plausible(config.camera.pixel_nm, "by pixel_nm under [camera]")
     elif seen.info is None:
         return
     elif seen.info.pixel_nm is None:

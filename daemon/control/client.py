@@ -101,6 +101,13 @@ class ControlClient:
         answer = self._answer("view", arguments)
         return answer if isinstance(answer.message, View) else None
 
+    def wait_for_end(self, timeout_s: float) -> bool:
+        """Wait until the daemon closes the connection; return whether it did."""
+        deadline_s = time.monotonic() + timeout_s
+        while self._connection.connected and time.monotonic() < deadline_s:
+            self._connection.poll(POLL_MS)
+        return not self._connection.connected
+
     def _answer(self, verb: str, arguments: dict[str, Any]) -> Received:
         request = Request(id=uuid4().hex, verb=verb, arguments=arguments)
         self._connection.retry()

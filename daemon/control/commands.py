@@ -19,7 +19,7 @@ from selfstorm.errors import InputError
 from selfstorm.metrics.metric_table import MetricTable
 from selfstorm.metrics.registry import METRICS
 
-FINISH_S, POLL_S = 15.0, 0.2  # for the end of a recording
+FINISH_S, POLL_S = 15.0, 0.2  # for the end of a recording, and of the daemon
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")
 
 
@@ -91,6 +91,7 @@ def record(what: str, daemon: DaemonAddress, key: Path | None) -> None:
     """Start or stop recording the raw frames."""
     if what == "start":
         click.echo(f"recording into {ask(daemon.control_address, 'record-start', key=key)['folder']}")
+        click.echo("It begins within about 2 s; 'selfstorm-daemon status' counts its frames.")
         return
     with ControlClient(daemon.control_address, key=key) as client:
         since = client.ask("status")["events"]
@@ -127,6 +128,16 @@ def mark(text: str, daemon: DaemonAddress, key: Path | None) -> None:
     click.echo("marked")
 
 
+@click.command()
+@control_command
+def stop(daemon: DaemonAddress, key: Path | None) -> None:
+    """Let the running daemon finish its waiting windows and end."""
+    with ControlClient(daemon.control_address, key=key) as client:
+        client.ask("stop")
+        ended = client.wait_for_end(FINISH_S)
+    click.echo("stopped" if ended else "stopping: it has not ended yet; its waiting windows are finished first")
+
+
 def _command(verb: str, help_text: str, done: str) -> click.Command:
     """Make the command of a verb without arguments or result."""
 
@@ -153,7 +164,7 @@ COMMANDS = (
     snapshot,
     record,
     mark,
-    _command("stop", "Let the running daemon finish its waiting windows and end.", "stopping"),
+    stop,
 )
 
 

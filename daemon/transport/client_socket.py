@@ -22,6 +22,7 @@ EVENTS = (
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_DISCONNECTED
 )
 MIN_CLOSINGS = 2  # a daemon that is being stopped closes the connection too, once
 
@@ -49,6 +50,7 @@ class Connection:
 
     Attributes:
         fault: reason why this side is refused; empty while it is not, or nothing answers.
+        connected: True from a handshake until the other side closes the connection.
 
     Raises:
         InputError: the address or the key cannot be used.
@@ -66,7 +68,7 @@ class Connection:
         self._refusal = OTHER_SERVER.format(name=self._key.name) if self._key else NO_KEY.format(option=option)
         self._closings = 0
         self._retry_due_s: float | None = None
-        self.fault = ""
+        self.fault, self.connected = "", False
         socket.setsockopt(zmq.IPV6, int("[" in endpoint))
         socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         socket.setsockopt(zmq.RECONNECT_IVL_MAX, MAX_RECONNECT_MS)
@@ -125,7 +127,9 @@ class Connection:
 
     def _handle(self, event: int) -> None:
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-            self.fault, self._closings = "", 0
+            self.fault, self._closings, self.connected = "", 0, True
+        elif event == zmq.EVENT_DISCONNECTED:
+            self.connected = False
         elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             self.fault, self._retry_due_s = REFUSED, time.monotonic() + RETRY_INTERVAL_S
         elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:  # this end noticed it first

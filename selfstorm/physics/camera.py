@@ -31,7 +31,7 @@ class Camera:
 
     offset_adu: float
     gain_adu_per_electron: float
-    origin: str = "given"
+    origin: str = "set, not learned"
 
     def photons(self, raw: Array, out: Array | None = None) -> Array:
         """Convert raw frames to photons.

@@ -41,7 +41,7 @@ class Airy:
 
     na: float
     wavelength_nm: float
-    origin: str = "given"
+    origin: str = "set, not learned"
 
     @property
     def reach_nm(self) -> float:

@@ -42,7 +42,7 @@ class Gaussian:
     nominal_parameters: ClassVar[int] = 0
 
     sigma_nm: float
-    origin: str = "given"
+    origin: str = "set, not learned"
 
     @property
     def reach_nm(self) -> float:
@@ -136,7 +136,7 @@ class Ellipse:
     long_nm: float
     short_nm: float
     angle_deg: float
-    origin: str = "given"
+    origin: str = "set, not learned"
 
     @property
     def reach_nm(self) -> float:

@@ -62,7 +62,7 @@ class Pupil:
     na: float
     wavelength_nm: float
     aberrations: tuple[float, ...]
-    origin: str = "given"
+    origin: str = "set, not learned"
 
     @property
     def reach_nm(self) -> float:

@@ -36,7 +36,7 @@ class Sampled:
 
     step_nm: float
     samples: tuple[tuple[float, ...], ...]
-    origin: str = "given"
+    origin: str = "set, not learned"
 
     def __post_init__(self) -> None:
         side = len(self.samples)

@@ -50,6 +50,25 @@ def test_it_is_amber_with_its_cause_where_it_is_coarser_than_a_window():
     assert state.accumulated.coarser_reason(None) == ""
 
 
+def test_it_is_amber_with_its_cause_where_it_has_become_coarser_than_it_was():
+    state = after(accumulated(1000, 41.0), accumulated(1500, 44.0))
+    assert state.accumulated.coarser_reason(None) == ""
+    state = after(accumulated(1000, 41.0), accumulated(1500, 60.0))
+    assert "60 against 41 nm: the sample has moved" in state.accumulated.coarser_reason(None)
+    assert "after 1,000 frames" in state.accumulated.coarser_reason(70.0)
+
+
+def test_its_badge_follows_the_window_beside_it(showing, publisher):
+    badge = showing.window.accumulated.badge
+    one = accumulated(1200, 41.0)
+    publisher.send(encode("accumulated", one.message, one.pixels))
+    showing.until(lambda: badge.isVisible())
+    assert "Coarser" not in badge.toolTip()
+    publisher.send_window(1, metrics={"resolution_nm": 30.0})
+    showing.until(lambda: showing.shows(1))
+    assert "Coarser than the single window, 41 against 30 nm" in badge.toolTip()
+
+
 def test_it_is_shown_beside_the_window_and_hidden_by_its_action(showing, publisher):
     panel = showing.window.accumulated
     assert not panel.isVisible()

@@ -280,4 +280,7 @@ def test_the_message_of_a_recording_is_short_enough_to_show_its_folder(folder):
         def record_start(self):
             return Path(folder)
 
-    assert requests.record(True).do(Recorder()) == "recording to out/recording-1"
+    assert (
+        requests.record(True).do(Recorder())
+        == "recording to out/recording-1 begins; ● REC above counts the frames in it"
+    )

@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "daemon"))
 
 from daemon_process import posix
 
+from client.trust.strip import TrustLine
 from client.window.demo import Demo
 from daemon.protocol.codec import encode
 from selfstorm.frames import StreamInfo
@@ -98,6 +99,17 @@ def test_a_recording_is_seen_in_the_window_and_its_title(showing, publisher, por
     assert showing.window.strip.recording.text() == "● REC  4,000 frames, 2.10 GB, 33 min of disk left"
 
 
+def test_a_sentence_of_two_lines_moves_nothing_below_it(qtbot):
+    line = TrustLine()
+    qtbot.addWidget(line)
+    line.resize(800, 60)
+    line.show_text("All is well.")
+    height = line.minimumHeight()
+    line.show_text(" ".join(["one finding, and its remedy."] * 6))
+    assert 1.5 * line.fontMetrics().lineSpacing() < line.heightForWidth(800) <= height
+    assert line.minimumHeight() == height
+
+
 def test_a_demo_that_cannot_start_is_said(open_window, qtbot):
     viewer = open_window(demo=Demo((sys.executable, "-c", "raise SystemExit('error: no demo today')")))
     viewer.do("demo")
@@ -113,6 +125,7 @@ def test_a_demo_leaves_nothing_behind_but_what_was_recorded(recorded, qtbot, tmp
     qtbot.waitUntil(lambda: not demo.running, timeout=20_000)
     assert [path.name for path in tmp_path.rglob("*.tif")] == ["cell.tif"] * recorded
     assert any(tmp_path.iterdir()) is recorded
+    assert demo.kept == list(tmp_path.iterdir())
 
 
 KILLED = """

@@ -1,54 +1,20 @@
-"""The trust strip: when a lamp turns, and what it says. Pure."""
+"""The picture in the trust strip: when a lamp turns, and what it says. Pure."""
 
 from dataclasses import replace
 
 import pytest
-from client_stream import STREAM, header, pixels, status
+from client_stream import header, pixels
+from trust_states import ENDPOINT, WELL, lamp, said, seen, verdict, with_picture, with_preview
 
-from client.state import ViewerState, reduce_message, reduce_unreadable
+from client.state import ViewerState, reduce_message
 from client.timeline.playhead import seek
-from client.trust.freshness import past_text, stale_reason
-from client.trust.indicators import indicators, note, sentence
-from client.trust.sentences import empty_text
+from client.trust.freshness import past_text
+from client.trust.indicators import indicators, note
 from daemon.protocol.codec import Received
-from daemon.protocol.findings import RECENT_S, metric_findings
-from daemon.protocol.messages import FrameCounts, MetricDescriptions, WindowCounts
-from selfstorm.frames import StreamInfo
+from daemon.protocol.findings import metric_findings
+from daemon.protocol.messages import FrameCounts, MetricDescriptions
 from selfstorm.metrics.metric import MetricDescription
 from selfstorm.metrics.registry import METRICS
-
-ENDPOINT = "tcp://127.0.0.1:5711"
-CLEAN = {
-    "frames": FrameCounts(sent=9_000, received=9_000, used=9_000),
-    "windows": WindowCounts(complete=90, published=90),
-}
-
-
-def seen(*messages, now=0.0, state=None):
-    state = state or ViewerState(ENDPOINT)
-    for message in messages:
-        kind = "info" if isinstance(message, StreamInfo) else "status"
-        state = reduce_message(state, Received(kind, message), now)
-    return state
-
-
-def said(**other):
-    return status(**(CLEAN | other))
-
-
-def with_picture(known, now=0.0, window=0, **other):
-    for kind in ("sr.refined", "raw.mean"):
-        one = header(kind, window, **other)
-        known = reduce_message(known, Received(kind, one, pixels(one.shape)), now)
-    return known
-
-
-def lamp(state, name, now=0.0):
-    return next(one for one in indicators(state, now) if one.name == name)
-
-
-def verdict(state, now=0.0):
-    return sentence(state, indicators(state, now))
 
 
 def test_all_is_well_and_is_said_so():
@@ -66,56 +32,6 @@ def test_every_lamp_keeps_its_place_whatever_is_known():
     assert [one.name for one in indicators(with_picture(seen(said())), 99.0)] == names
 
 
-@pytest.mark.parametrize(
-    ("state", "level", "word"),
-    [
-        ("running", "good", "Connected"),
-        ("waiting", "warning", "press Live"),
-        ("ended", "warning", "has ended"),
-        ("failed", "bad", "no camera"),
-        ("draining", "good", "finishing"),
-    ],
-)
-def test_the_daemons_state(state, level, word):
-    detail = "no camera" if state == "failed" else ""
-    one = lamp(seen(said(state=state, detail=detail)), "Daemon")
-    assert (one.value, one.level) == (state, level)
-    assert word in one.why
-
-
-def test_silence_is_bad_and_the_rest_is_then_unknown():
-    state = with_picture(seen(said()))
-    assert lamp(state, "Daemon", 9.0).level == "bad"
-    assert "9 s" in lamp(state, "Daemon", 9.0).why
-    assert lamp(state, "Missing", 9.0).level == "none"
-
-
-def test_a_daemon_of_another_protocol_is_bad_and_says_which():
-    state = reduce_unreadable(ViewerState(ENDPOINT), "protocol 2.0, this side speaks 1.1: update the older side")
-    assert lamp(state, "Daemon").level == "bad"
-    assert "update the older side" in lamp(state, "Daemon").why
-
-
-def test_a_camera_that_gives_nothing_is_bad_and_a_slow_one_a_warning():
-    info = StreamInfo(stream=STREAM, source="camera", height=8, width=8, dtype="uint16", rate_hz=100.0)
-    assert lamp(seen(said(rate_hz=0.0)), "Camera").level == "bad"
-    assert lamp(seen(info, said(rate_hz=50.0)), "Camera").level == "warning"
-    assert lamp(seen(info, said(rate_hz=97.0)), "Camera").level == "good"
-
-
-def test_a_window_with_missing_frames_or_an_old_one_is_a_warning():
-    assert lamp(with_picture(seen(said()), frames=97, missing=3), "Window").level == "warning"
-    state = with_picture(seen(said()))
-    assert "OLD" in lamp(seen(said(), now=30.0, state=state), "Window", 30.0).why
-
-
-def test_a_window_that_failed_is_bad_while_it_is_news():
-    state = with_picture(seen(said(), said(windows=WindowCounts(complete=91, published=90, failed=1)), now=5.0))
-    assert lamp(state, "Window", 5.0).level == "bad"
-    later = seen(state.status, now=6.0 + RECENT_S, state=state)
-    assert lamp(later, "Window", 6.0 + RECENT_S).level != "bad"
-
-
 @pytest.mark.parametrize(("latency_ms", "level"), [(80.0, "good"), (6_000.0, "warning"), (52_000.0, "bad")])
 def test_latency_is_that_of_the_picture_shown(latency_ms, level):
     state = with_picture(seen(said()), metrics={"latency_ms": 100.0})
@@ -127,43 +43,6 @@ def test_latency_is_that_of_the_picture_shown(latency_ms, level):
         one = header(kind, 2, metrics={"latency_ms": 40.0}, grade="preview")
         state = reduce_message(state, Received(kind, one, pixels(one.shape)), 0.0)
     assert lamp(state, "Latency").value == "40 ms"  # not of the refined picture before it
-
-
-@pytest.mark.parametrize(("name", "count"), [("Missing", "missing"), ("Rejected", "rejected")])
-def test_a_lost_frame_is_a_warning_for_a_minute_and_many_are_bad(name, count):
-    def counts(lost):
-        rest = {"sent": 9_000, "received": 9_000 - (lost if count == "missing" else 0)}
-        return FrameCounts(**rest, **{count: lost})
-
-    state = seen(said(), said(frames=counts(1)), now=10.0)
-    assert lamp(state, name, 10.0).level == "warning"
-    calm = seen(state.status, now=11.0 + RECENT_S, state=state)
-    assert (lamp(calm, name, 11.0 + RECENT_S).level, lamp(calm, name, 11.0 + RECENT_S).value) == ("good", "1")
-    assert lamp(seen(said(frames=counts(200))), name).level == "bad"
-
-
-def test_missing_frames_name_where_they_were_lost():
-    frames = FrameCounts(sent=1_000, received=990, missing=10, used=990, lost_at_source=7, estimated_lost_in_outages=40)
-    why = lamp(seen(said(frames=frames)), "Missing").why
-    for part in ("10 in transit", "7 in the camera or its buffer", "40 while the camera process was away"):
-        assert part in why
-    replayed = lamp(seen(said(frames=frames, source="replay:cell.tif")), "Missing").why
-    assert "7 missing in the recording" in replayed
-
-
-@pytest.mark.parametrize(("skipped", "level"), [(0, "good"), (5, "good"), (20, "warning"), (60, "bad")])
-def test_skipped_windows_count_by_their_share(skipped, level):
-    windows = WindowCounts(complete=100, published=100 - skipped, skipped=skipped)
-    assert lamp(seen(said(windows=windows)), "Skipped").level == level
-
-
-@pytest.mark.parametrize(
-    ("model", "level"),
-    [("warm", "good"), ("cold", "warning"), ("scene changed", "warning"), ("rolled back", "warning"), ("", "none")],
-)
-def test_the_models_state_comes_from_the_status_or_the_picture(model, level):
-    assert lamp(seen(said(model_state=model)), "Model").level == level
-    assert lamp(with_picture(seen(said()), state=model), "Model").level == level
 
 
 @pytest.mark.parametrize(("misfit", "level"), [(0.01, "good"), (0.15, "warning"), (0.5, "bad")])
@@ -226,43 +105,30 @@ def test_a_preview_is_said_and_never_that_all_is_well():
     assert note(with_picture(state)) == ""
 
 
-def test_before_the_first_picture_nobody_says_that_it_is_well():
-    assert "no picture yet" in verdict(seen(said()))[1]
-
-
-def test_the_misfit_stays_while_a_preview_names_none():
-    state = with_picture(seen(said()), metrics={"misfit": 0.02})
-    for kind in ("sr.preview", "raw.mean"):
-        one = header(kind, 1)
-        state = reduce_message(state, Received(kind, one, pixels(one.shape)), 0.0)
+def test_beside_a_preview_the_values_of_the_refined_picture_before_are_in_brackets():
+    metrics = {"misfit": 0.02, "fidelity": 0.9, "emitters_per_frame": 9.0}
+    known = with_picture(seen(said(model_state="warm")), metrics=metrics)
+    state = with_preview(known, 1, metrics={"misfit": 0.08, "latency_ms": 40.0})
     assert state.newest.sr.preview
-    assert lamp(state, "Misfit").value == "2.0 %"
+    assert (lamp(state, "Misfit").value, lamp(state, "Misfit").level) == ("(2.0 %)", "good")
+    assert lamp(state, "Verdict").value == "(good)"
+    for name in ("Misfit", "Verdict"):
+        assert lamp(state, name).why.startswith("Of window 0, the refined picture before this preview: ")
+    assert (lamp(state, "Window").value, lamp(state, "Latency").value) == ("1", "40 ms")
+    assert note(state).endswith("Values in brackets are of window 0.")
+    assert lamp(known, "Misfit").value == "2.0 %"
 
 
-PAUSED = WindowCounts(complete=9, published=1, skipped=8, skipped_while_paused=8)
+def test_a_preview_after_a_reduced_picture_has_no_verdict_of_that_one():
+    state = with_preview(with_picture(seen(said()), grade="reduced", effort="emitters"), 1)
+    assert lamp(state, "Verdict").explanation.startswith("Of window 0, the refined picture before this preview: Not")
 
 
-def test_a_daemon_that_was_paused_is_no_slow_one():
-    state = with_picture(seen(said()))
-    paused = seen(said(paused=True, windows=PAUSED), now=30.0, state=state)
-    assert stale_reason(paused, 30.0) == "PAUSED: this picture is 30 s old"
-    assert (lamp(paused, "Daemon", 30.0).value, lamp(paused, "Daemon", 30.0).level) == ("paused", "warning")
-    assert "Daemon > Resume" in lamp(paused, "Daemon", 30.0).hint
-    skipped = lamp(paused, "Skipped", 30.0)
-    assert (skipped.value, skipped.level) == ("8", "good")
-    assert "8 more while paused" in skipped.why
-    assert lamp(seen(said(windows=PAUSED), now=40.0, state=paused), "Skipped", 40.0).level == "good"
-    assert lamp(paused, "Window", 30.0).level == "good"
-
-
-def test_the_second_picture_of_a_late_joiner_tells_how_often_they_come():
-    state = with_picture(seen(said(sent_unix_ns=0)), published_unix_ns=0)
-    state = with_picture(state, now=0.5, window=1, published_unix_ns=10_000_000_000)
-    assert state.interval_s == 10.0
-    assert stale_reason(seen(said(sent_unix_ns=0), now=20.0, state=state), 20.0) == ""
-
-
-WELL = {"misfit": 0.01, "latency_ms": 2_900.0}
+def test_the_first_preview_of_a_run_has_no_values_of_the_run_before():
+    known = with_picture(seen(said()), run="before", metrics={"misfit": 0.5})
+    state = seen(said(run="after"), state=with_preview(known, 1, run="after"))
+    assert state.newest.sr.header.run == "after"
+    assert lamp(state, "Misfit").value == lamp(state, "Verdict").value == "–"
 
 
 @pytest.mark.parametrize(("grade", "effort"), [("reduced", "emitters"), ("quick", "quick density")])
@@ -329,14 +195,6 @@ def test_a_preview_is_no_reason_for_caution():
     assert {one.name: one.level for one in judged} == {"Misfit": "none", "Latency": "good"}
 
 
-def test_an_ended_run_is_ended_and_not_disconnected():
-    state = with_picture(seen(said(state="ended", model_state="warm")), metrics=WELL)
-    one = lamp(state, "Daemon", 60.0)
-    assert (one.value, one.level) == ("ended", "warning")
-    assert lamp(state, "Missing", 60.0).value == "0"
-    assert stale_reason(state, 60.0) == "NOT LIVE: the run has ended, this is its last picture"
-
-
 def test_a_metric_without_thresholds_is_shown_but_not_called_good():
     state = with_picture(seen(said()), metrics={"free": 0.2})
     described = MetricDescription(key="free", label="Free")
@@ -389,9 +247,3 @@ def test_looking_back_the_window_is_that_in_view():
         state = with_picture(state, window=window, published_unix_ns=window * 10**9)
     back = replace(state, playhead=seek(state.playhead, state.history, 1))
     assert [lamp(one, "Window").value for one in (state, back)] == ["2", "1"]
-
-
-def test_the_demo_that_starts_is_not_a_daemon_that_is_missing():
-    state = ViewerState(ENDPOINT, demo=True)
-    assert empty_text(state, 0.0) == "The demo is starting.\n\nThe first picture comes within a minute."
-    assert lamp(state, "Daemon").value == "starting"

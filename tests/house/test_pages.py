@@ -35,7 +35,9 @@ COMMANDS = {
     "selfstorm-mcp": mcp_server.serve,
 }
 FENCE = re.compile(r"(?:<!-- not run: ([^>]+) -->\s*)?^( *)```(\w*)\n(.*?)^ *```", re.M | re.S)
-TYPED = re.compile(r"^ *(selfstorm(-\w+)?|python|pip|uv|pyinstaller) \S", re.M)
+TYPED = re.compile(r"^[ $>%]*(selfstorm(-\w+)?|python|pip|uv|uvx|pyinstaller) \S", re.M)
+INDENTED = re.compile(r"^(?: {4}|\t)[ $>%]*(selfstorm(-\w+)?|python|pip|uv|uvx|pyinstaller) \S.*", re.M)
+RUN = ("sh", "python")  # languages of the blocks that are run
 QUOTE = re.compile(r"`((?:selfstorm|selfstorm-daemon|selfstorm-viewer|selfstorm-mcp) [^`\n]+)`")
 TAKES_PROCESSES = ("batch",)  # of its own, which need a main program to start again
 
@@ -62,9 +64,12 @@ def blocks_of(path):
         yield Block(page, text[: found.start(2)].count("\n") + 1, language, lines, reason or "")
 
 
-PATHS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PATHS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "daemon/protocol/PROTOCOL.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 BLOCKS = [block for path in PATHS for block in blocks_of(path)]
-TYPED_BLOCKS = list({one.text: one for one in BLOCKS if one.language in ("sh", "python")}.values())
+TYPED_BLOCKS = list({one.text: one for one in BLOCKS if one.language in RUN}.values())
 LIVE = ("docs/tutorials/python.md", "docs/how-to/control.md")  # they address a running daemon; the second ends it
 QUOTED = sorted(
     {
@@ -117,8 +122,22 @@ def home(tmp_path, monkeypatch):
     return tmp_path
 
 
+def not_run(text):
+    """What is to be typed in a page, in no block that is run."""
+    fenced = [inside for _, _, language, inside in FENCE.findall(text) if language not in RUN]
+    return [one for one in fenced if TYPED.search(one)] + [one[0] for one in INDENTED.finditer(FENCE.sub("", text))]
+
+
+@pytest.mark.parametrize(
+    "text", ["```bash\n{}\n```\n", "```\n$ {}\n```\n", "- item\n\n    {}\n", "```\n{} # a b\n```\n"]
+)
+def test_a_command_that_would_not_be_run_is_found(text):
+    assert not_run(text.format("selfstorm info OUT.ome.tif"))
+    assert not not_run("```sh\nselfstorm info OUT.ome.tif\n```\n")
+
+
 def test_what_is_typed_is_marked_as_such():
-    assert not [str(one) for one in BLOCKS if one.language in ("", "text") and TYPED.search(one.text)]
+    assert not {path.name: found for path in PATHS if (found := not_run(path.read_text(encoding="utf-8")))}
     assert all(len(one.reason) > len("a reason") for one in BLOCKS if one.reason)
 
 

@@ -27,7 +27,7 @@ def file_stem(picture: Picture, sample: str = "") -> str:
 
 
 def movie_stem(pairs: Sequence[PicturePair], sample: str = "") -> str:
-    """Name the file of several windows, of the last one's time, without suffix."""
+    """Name the file of several windows, without suffix, by the last's time."""
     first, last = pairs[0].sr, pairs[-1].sr
     return _stem(last, sample, f"windows{first.header.window}-{last.header.window}")
 

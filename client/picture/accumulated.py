@@ -56,7 +56,7 @@ class AccumulatedPicture:
         return after if resolution is None else f"{resolution:.0f} nm after {after}"
 
     def coarser_reason(self, window_nm: float | None) -> str:
-        """Say why it is coarser than a single window or than it was; empty where it is not.
+        """Say why it is coarser than a window or than it was; empty if it is not.
 
         Args:
             window_nm: Resolution of the window shown; None where it is not known.

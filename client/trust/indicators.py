@@ -216,7 +216,7 @@ def _unclaimed(header: PictureHeader) -> Finding:
 
 
 def _bracketed(state: ViewerState, of: PictureHeader, finding: Finding) -> Finding:
-    """Put the value of an earlier picture in brackets beside a preview, and name its window."""
+    """Put an earlier picture's value in brackets beside a preview."""
     if state.shown is None or not state.shown.sr.preview:
         return finding
     value = finding.value if finding.value == NOT_MEASURED else f"({finding.value})"

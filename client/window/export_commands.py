@@ -230,6 +230,9 @@ class ExportCommands(QtCore.QObject):
 
 
 def _without_ome(path: Path) -> Path:
-    """Turn '.ome.mp4', which the dialog makes of '.ome.tif', into '.mp4' unless that file exists."""
+    """Shorten the '.ome.mp4' that a dialog makes of '.ome.tif'.
+
+    It stays where the shorter name exists: the dialog has not asked whether to replace that file.
+    """
     shorter = path.with_name(f"{path.name.removesuffix(path.suffix).removesuffix('.ome')}{path.suffix}")
     return shorter if path.suffix.lower() in DRAWN_ENDINGS and not shorter.exists() else path

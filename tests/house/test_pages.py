@@ -65,7 +65,7 @@ def blocks_of(path):
 
 
 PATHS = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "daemon/protocol/PROTOCOL.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
 BLOCKS = [block for path in PATHS for block in blocks_of(path)]

@@ -35,6 +35,8 @@ class MetricDescription(BaseModel):
         of: Of the picture itself, or of its delivery (time and losses).
         costly: Measured only at the processing levels that assess the picture.
         unjudged: Estimates for which the value is shown but not judged.
+        explained_by_quality: Whether a reduced quality may be why the value is beyond a threshold; false where the
+            camera and the light alone decide.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True, allow_inf_nan=False)
@@ -54,6 +56,7 @@ class MetricDescription(BaseModel):
     of: Subject = "picture"
     costly: bool = False
     unjudged: Annotated[tuple[Annotated[str, Field(max_length=64)], ...], Field(max_length=16)] = ()
+    explained_by_quality: bool = True
 
     @property
     def title(self) -> str:
@@ -106,7 +109,7 @@ class MetricDescription(BaseModel):
         if level == "good":
             return Finding(self.label, text, level, self.meaning)
         why = self.warning.replace(VALUE, text)
-        if reduced_to and self.of == "picture":
+        if reduced_to and self.of == "picture" and self.explained_by_quality:
             hint = f"Quality was reduced to '{reduced_to}', which may explain it; judge a picture of full quality."
             return Finding(self.label, text, "warning", why, hint)
         return Finding(self.label, text, level, why, self.hint)

@@ -70,6 +70,7 @@ METRICS = MetricRegistry(
             meaning="Share of the pixel values that the camera clipped, which were restored from their neighbours.",
             warning="{value} of the pixel values are saturated and were restored from their neighbours.",
             hint="Lower the laser power, the exposure or the camera's gain.",
+            explained_by_quality=False,
             measure=_PICTURE + "saturated",
         ),
         Metric(
@@ -83,6 +84,7 @@ METRICS = MetricRegistry(
             warning="The darkest pixels are {value} below the camera's offset, where no light can be.",
             hint="Correct offset_adu: the mean of a dark frame shows it.",
             indicator=False,
+            explained_by_quality=False,
             measure=_PICTURE + "below_offset",
         ),
         Metric(
@@ -201,6 +203,7 @@ METRICS = MetricRegistry(
             meaning="Width of what blinks, over its sharpest in this run; 1 is in focus.",
             warning="What blinks is {value} times as wide as at its sharpest in this run: the focus has moved.",
             hint="Refocus, and lock the focus. If another sample is wider by itself, reset the model.",
+            explained_by_quality=False,
             costly=True,  # not always known: its indicator comes with its first value
         ),
         Metric(

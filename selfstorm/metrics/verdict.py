@@ -14,7 +14,8 @@ from selfstorm.metrics.finding import Finding, Level
 NAME = "Verdict"
 OUT_OF_FOCUS = "out of focus"
 NOT_BLINKING = "not blinking"
-OF_THE_LIGHT = (NOT_BLINKING, OUT_OF_FOCUS)  # verdicts that no quality of the picture explains
+SATURATED = "saturated"
+OF_THE_LIGHT = (NOT_BLINKING, OUT_OF_FOCUS, SATURATED)  # verdicts that no quality of the picture explains
 MAX_FAR_CORRELATION = 0.35  # measured: blinking emitters up to .16 (out of focus .23), moving stripes .49 to .96
 MIN_PREDICTION_SE = 5.0
 GOOD_FIDELITY = 0.75
@@ -56,7 +57,7 @@ def verdict(metrics: Mapping[str, float]) -> Finding | None:
     if (share := metrics.get("saturated", 0.0)) > MAX_SATURATED_SHARE:
         why = f"{100 * share:.1f} % of the pixel values are saturated, which distorts both halves alike."
         level: Level = "bad" if fidelity < BAD_FIDELITY else "warning"
-        return Finding(NAME, "saturated", level, why, "Lower the laser power, the exposure or the camera's gain.")
+        return Finding(NAME, SATURATED, level, why, "Lower the laser power, the exposure or the camera's gain.")
     if fidelity >= GOOD_FIDELITY:
         return Finding(NAME, "good", "good", f"Two halves of the frames agree; expected fidelity {fidelity:.2f} of 1.")
     return _cause(metrics, "bad" if fidelity < BAD_FIDELITY else "warning")

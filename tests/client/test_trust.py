@@ -167,6 +167,22 @@ def test_a_misfit_of_a_reduced_picture_is_blamed_on_its_quality():
     assert "optics" not in one.hint
 
 
+@pytest.mark.parametrize(
+    ("metrics", "name", "advice"),
+    [
+        ({"saturated": 0.05}, "Saturated", "Lower the laser power"),
+        ({"defocus": 1.6}, "Focus", "Refocus"),
+        ({"saturated": 0.05, "fidelity": 0.2, "emitters_per_frame": 9.0}, "Verdict", "Lower the laser power"),
+    ],
+)
+def test_what_quality_does_not_explain_keeps_its_advice_in_a_reduced_picture(metrics, name, advice):
+    one = header("sr.refined", 0, metrics=metrics, grade="reduced", effort="emitters")
+    found = next(each for each in metric_findings(METRICS, one) if each.name == name)
+    assert found.level == "bad"
+    assert advice in found.hint
+    assert "Quality was reduced" not in found.hint
+
+
 def test_a_metric_near_its_threshold_does_not_flicker():
     state, levels = seen(said()), []
     for window, misfit in enumerate((0.095, 0.105, 0.095, 0.095, 0.085)):

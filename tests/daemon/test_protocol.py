@@ -53,6 +53,8 @@ def has_all_of(read, told):
     """Whether all that was told was read; keys that are newer than the message have their defaults."""
     if isinstance(told, dict):
         return all(key in read and has_all_of(read[key], value) for key, value in told.items())
+    if isinstance(told, tuple):
+        return len(read) == len(told) and all(map(has_all_of, read, told))
     return read == told
 
 

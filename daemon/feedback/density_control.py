@@ -1,9 +1,11 @@
 """Control law: how a laser follows the number of emitters.
 
-The emitters of a frame are in proportion to the laser's power and to the molecules that are left, which bleach. So the
-power is multiplied: by (aim / measured) ^ GAIN, at most by MAX_FACTOR at a time. That is an integral controller in
-logarithms, which lags behind bleaching, a slope there, by an offset. A lean follows the slope: a factor of every
-change, to which each adds a tenth of the error.
+The emitters of a frame are in proportion to the laser's power and to the molecules that are left, which bleach. So
+every window measures the response, emitters per unit of power, whatever the power was. Its logarithm falls along a
+line while molecules bleach. Level and slope of that line are smoothed over the windows (Holt), and the power becomes
+the aim over the response that they predict for the next ones.
+
+Reference: C. C. Holt, Int. J. Forecasting 20, 5 (2004), reprint of 1957, double exponential smoothing.
 """
 
 from __future__ import annotations
@@ -14,9 +16,10 @@ from typing import Literal
 
 from daemon.feedback.settings import MAX_FACTOR, FeedbackSettings
 
-GAIN = 0.5  # below 1: a count is noisy, and emitters that shine for long were activated before
-LEAN_GAIN, MAX_LEAN = 0.1, 0.1  # of the logarithm, a change
-MAX_LEANING_ERROR = math.log(1.5)  # beyond it the sample is not held yet, and what is missing is no slope
+LEVEL_GAIN, SLOPE_GAIN = 0.5, 0.1  # of what a window differs from its prediction
+MAX_SLOPE = 0.3  # of the logarithm, a window
+JUMP = math.log(1.6)  # beyond it another sample or light is in view, and no trend goes on
+WINDOWS_AHEAD = 1.5  # from the middle of the window measured to the middle of those that the power is for
 NO_EMITTER = 0.5  # counted where a window has none: fewer than one in two frames
 
 Limit = Literal["", "minimum", "maximum"]
@@ -36,6 +39,31 @@ class Measurement:
 
 
 @dataclass(frozen=True, slots=True)
+class Response:
+    """Logarithm of the emitters per unit of power, as a line.
+
+    Attributes:
+        level: at the newest window.
+        slope: a window; negative while molecules bleach.
+    """
+
+    level: float
+    slope: float = 0.0
+
+    def after(self, windows: float) -> float:
+        """Predict the logarithm some windows ahead."""
+        return self.level + windows * self.slope
+
+    def with_window(self, measured: float) -> Response:
+        """Return the line smoothed with the next window's logarithm."""
+        error = measured - self.after(1)
+        if abs(error) > JUMP:
+            return Response(measured)
+        slope = self.slope + SLOPE_GAIN * error
+        return Response(self.after(1) + LEVEL_GAIN * error, min(max(slope, -MAX_SLOPE), MAX_SLOPE))
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """The laser's next value.
 
@@ -43,41 +71,42 @@ class Decision:
         value: of the property.
         why: what was found, in words.
         limit: limit that the value was cut to; empty where it lies between them.
-        lean: logarithm that the next change is multiplied by, to follow bleaching.
+        response: of the sample, for the next decision; None where it could not be measured.
     """
 
     value: float
     why: str
     limit: Limit = ""
-    lean: float = 0.0
+    response: Response | None = None
 
 
-def decide(settings: FeedbackSettings, value: float, measured: Measurement, lean: float = 0.0) -> Decision:
+def decide(
+    settings: FeedbackSettings, value: float, measured: Measurement, response: Response | None = None
+) -> Decision:
     """Decide about the laser after a window.
 
     Args:
         settings: aim and limits.
         value: present value of the property.
         measured: window whose frames were all taken at that value.
-        lean: of the decision before.
+        response: of the decision before.
     """
     aim, found = settings.emitters_per_frame, measured.emitters_per_frame
     why = f"{found:.3g} emitters a frame, {aim:.3g} wanted"
     if measured.crowding is not None and measured.crowding > settings.max_crowding:
         return _within(settings, value / MAX_FACTOR, f"too crowded to be counted (crowding {measured.crowding:.1f})")
-    if abs(found - aim) <= settings.band * aim:
-        return Decision(value, why, lean=lean)
-    error = math.log(aim / max(found, NO_EMITTER))
-    if abs(error) < MAX_LEANING_ERROR:
-        lean = min(max(lean + LEAN_GAIN * error, -MAX_LEAN), MAX_LEAN)
-    factor = math.exp(GAIN * error + lean)
-    return _within(settings, value * min(max(factor, 1 / MAX_FACTOR), MAX_FACTOR), why, lean)
+    newest = math.log(max(found, NO_EMITTER) / value)
+    response = Response(newest) if response is None else response.with_window(newest)
+    factor = math.exp(math.log(aim / value) - response.after(WINDOWS_AHEAD))
+    if abs(factor - 1) <= settings.band:
+        return Decision(value, why, response=response)
+    return _within(settings, value * min(max(factor, 1 / MAX_FACTOR), MAX_FACTOR), why, response)
 
 
-def _within(settings: FeedbackSettings, value: float, why: str, lean: float = 0.0) -> Decision:
-    """Cut a value to the limits, where nothing leans."""
+def _within(settings: FeedbackSettings, value: float, why: str, response: Response | None = None) -> Decision:
+    """Cut a value to the limits."""
     if value <= settings.minimum:
-        return Decision(settings.minimum, why, "minimum")
+        return Decision(settings.minimum, why, "minimum", response)
     if value >= settings.maximum:
-        return Decision(settings.maximum, why, "maximum")
-    return Decision(value, why, lean=lean)
+        return Decision(settings.maximum, why, "maximum", response)
+    return Decision(value, why, response=response)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from daemon.control.client import ControlClient
-from daemon.feedback.density_control import Decision, Measurement, decide
+from daemon.feedback.density_control import Decision, Measurement, Response, decide
 from daemon.feedback.settings import FeedbackSettings
 from daemon.protocol.messages import PictureHeader, Status, View
 from selfstorm.errors import InputError
@@ -70,7 +70,8 @@ class FeedbackLoop:
         tell: Callable[[str], None],
     ) -> None:
         self._settings, self._client, self._switch, self._tell = settings, client, switch, tell
-        self._value, self._lean, self._changed_s = settings.first(), 0.0, time.monotonic()
+        self._value, self._changed_s = settings.first(), time.monotonic()
+        self._response: Response | None = None
         self._picture: tuple[str, int] | None = None
         self._on, self._remark = False, ""
 
@@ -137,9 +138,8 @@ class FeedbackLoop:
             self._once(f"the laser stays at {self._value:.4g}", f"emitters are not counted at '{picture.effort}'")
             return
         measured = Measurement(count, picture.metrics.get("crowding"))
-        decision = decide(self._settings, self._value, measured, self._lean)
-        if self._switch is not None:  # in a dry run nothing follows from it
-            self._lean = decision.lean
+        decision = decide(self._settings, self._value, measured, self._response)
+        self._response = decision.response
         if decision.value != self._value:
             self._change(decision)
         elif decision.limit:

@@ -10,7 +10,7 @@ from bridge_emulator import BridgeEmulator
 from daemon_process import DAEMON, Daemon, Results, as_toml, posix, processes, runs, simulated, wait_until
 
 from daemon.feedback import laser_switch
-from daemon.feedback.density_control import Measurement, decide
+from daemon.feedback.density_control import Measurement, Response, decide
 from daemon.feedback.laser_switch import LaserSwitch
 from daemon.feedback.settings import MAX_FACTOR, FeedbackSettings, load_feedback
 from selfstorm.errors import InputError
@@ -40,20 +40,27 @@ def test_the_laser_stays_within_its_limits_and_says_so(found, start, limit):
     assert (decision.value, decision.limit) == (getattr(SETTINGS, limit), limit)
 
 
-def test_the_density_holds_while_the_sample_bleaches():
+@pytest.mark.parametrize(("molecules", "windows"), [(60_000, 60), (15_000, 16)])
+def test_the_density_holds_while_the_sample_bleaches(molecules, windows):
     """A unit of the laser activates 1 of 10,000 molecules a frame; they shine for 3 frames, and half of them bleach."""
-    rng, left, value, lean, held = np.random.default_rng(5), 60_000.0, SETTINGS.first(), 0.0, []
-    for _ in range(60):
+    rng, left, value, response, held = np.random.default_rng(5), float(molecules), SETTINGS.first(), None, []
+    for _ in range(windows):
         activated = 1e-4 * value * left
         held.append(3 * activated)
         left -= 0.5 * activated * WINDOW
         measured = Measurement(rng.poisson(3 * activated * WINDOW) / WINDOW)
-        decision = decide(SETTINGS, value, measured, lean)
-        value, lean = decision.value, decision.lean
+        decision = decide(SETTINGS, value, measured, response)
+        value, response = decision.value, decision.response
     error = np.asarray(held[10:]) / AIM - 1
-    assert left < 60_000 / 2
+    assert left < molecules / 2
     assert np.abs(error).max() < 0.2
-    assert abs(error.mean()) < 0.07  # .09 without the lean, by which the laser follows the bleaching
+    assert abs(error.mean()) < 0.07  # a law without the slope lags behind the bleaching: .08 and .14
+
+
+def test_another_sample_ends_the_trend():
+    decision = decide(SETTINGS, 4.0, Measurement(AIM * 3), Response(np.log(AIM / 4.0), slope=-0.2))
+    assert decision.value == 4.0 / MAX_FACTOR
+    assert decision.response == Response(pytest.approx(np.log(AIM * 3 / 4.0)))
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def with_movie(evidence: RunEvidence, path: Path, *, account: bool = True) -> Ru
             taken = movie.acquisition
             facts = (
                 ("camera", taken.camera),
-                ("exposure", f"{taken.exposure_ms:g} ms" if taken.exposure_ms else ""),
+                ("exposure", f"{taken.exposure_ms:.4g} ms" if taken.exposure_ms else ""),
                 ("frame rate", f"{taken.rate_hz:.4g} /s" if taken.rate_hz else ""),
             )
             return replace(

@@ -10,7 +10,8 @@ from selfstorm.report.document import Block, Document, FigureBlock, Paragraph, T
 
 # Nothing is loaded or run, whatever a text says.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-MAX_WORD = 24  # characters of a word that is not broken
+MAX_WORD = 30  # characters of a word that is not broken
+MAX_UNBROKEN = 16  # characters of a cell that stays on one line: a level, a value with its unit
 STYLE = """
 @page { size: A4; margin: 16mm 18mm }
 html { background: #eceef1; color: #1b1f24; font: 10.5pt/1.5 "Helvetica Neue", Arial, "Liberation Sans", sans-serif }
@@ -30,9 +31,10 @@ th { text-align: left; border-bottom: .3mm solid #57606a }
 th, td { padding: 1mm 3mm 1mm 0; vertical-align: top }
 th { white-space: nowrap }
 .long { overflow-wrap: anywhere }
+.short { white-space: nowrap }
 td { border-bottom: .15mm solid #d6dbe0 }
 tr { break-inside: avoid }
-.pairs td:first-child { width: 42mm; color: #57606a }
+.pairs td:first-child { width: 48mm; color: #57606a }
 @media print {
   html, body { background: #fff; margin: 0; padding: 0; max-width: none }
 }
@@ -80,8 +82,10 @@ def _row(cells: Iterable[str], tag: str) -> str:
 
 
 def _kind(cell: str) -> str:
-    """Let long words, such as checksums, be broken anywhere."""
-    return ' class="long"' if max(map(len, cell.split()), default=0) > MAX_WORD else ""
+    """Let long words, such as checksums, be broken anywhere, and short cells nowhere."""
+    if max(map(len, cell.split()), default=0) > MAX_WORD:
+        return ' class="long"'
+    return ' class="short"' if len(cell) <= MAX_UNBROKEN else ""
 
 
 def _text(text: str) -> str:

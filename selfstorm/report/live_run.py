@@ -116,11 +116,11 @@ def _settings(run: RunPart, stream: StreamInfo | None) -> Iterator[tuple[str, st
     if stream is not None:
         yield "camera", stream.camera
         yield "field", f"{stream.height} x {stream.width} camera pixels"
-        yield "exposure", f"{stream.exposure_ms:g} ms" if stream.exposure_ms else ""
+        yield "exposure", f"{stream.exposure_ms:.4g} ms" if stream.exposure_ms else ""
         yield "frame rate", f"{stream.rate_hz:.4g} /s" if stream.rate_hz else ""
     for section in ("source", "camera", "optics", "reconstruction"):
         content = run.config.get(section)
         if isinstance(content, dict):
             for key, value in content.items():
                 if value is not None and not isinstance(value, dict | list):
-                    yield f"{section}.{key}", str(value)
+                    yield f"{section}.{key}", str(value).lower() if isinstance(value, bool) else str(value)

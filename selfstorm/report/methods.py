@@ -37,5 +37,5 @@ def methods_paragraph(evidence: RunEvidence) -> str:
     if evidence.table is not None:
         parts.append(f"The table holds {len(evidence.table)} localisations.")
     if evidence.account is not None:
-        parts.append(f"Of {evidence.account.sent} frames {evidence.account.lost} were lost.")
+        parts.append(f"Of {evidence.account.sent} frames {evidence.account.lost or 'none'} were lost.")
     return " ".join(parts)

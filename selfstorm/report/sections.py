@@ -31,7 +31,7 @@ FACTS = (
     ("grade", "processing level"),
     ("motion", "time that it shows"),
     ("memory", "frames that it learned from"),
-    ("state", "what was known of the scene"),
+    ("state", "model before this picture"),
     ("model_hash", "model"),
 )
 

@@ -24,6 +24,7 @@ from selfstorm.localizations import Localizations, joined
 from selfstorm.physics.operators import Grid
 from selfstorm.stages.rendering import BATCH_CELLS, fuse, render
 from selfstorm.stream.covariance_history import fingerprints_of
+from selfstorm.stream.coverage import frames_in_view, per_frame_in_view
 from selfstorm.stream.frame_store import FrameBlock, FrameBuffer, numbers_of
 from selfstorm.stream.live_drift import LiveDrift
 from selfstorm.stream.motion import displaced_map
@@ -39,6 +40,7 @@ class Accumulation:
 
     Attributes:
         drawn: (scale*H, scale*W) localisations; None before the first.
+        seen: Likewise, the number of frames that saw each cell.
         maps: (rows, columns) photons, sum of the emitter maps; None likewise.
         grid: Of the maps; None likewise.
         frames: Number of frames in the sums.
@@ -56,6 +58,7 @@ class Accumulation:
     """
 
     drawn: Tensor | None = None
+    seen: Tensor | None = None
     maps: Tensor | None = None
     grid: Grid | None = None
     frames: int = 0
@@ -128,7 +131,7 @@ class Accumulation:
         Returns:
             (scale*H, scale*W) float32 expected photons per cell and frame; None before the first frames.
         """
-        if self.drawn is None or self.maps is None or self.grid is None:
+        if self.drawn is None or self.seen is None or self.maps is None or self.grid is None:
             return None
         if not self.emitters:
             return torch.zeros_like(self.drawn).cpu().numpy()
@@ -136,7 +139,8 @@ class Accumulation:
             cell_nm = self.grid.pixel_nm * self.grid.height / len(self.drawn)
             crowding = self.drawn.new_tensor([self.crowding])
             maps = self.grid.crop(self.maps) / self.frames
-            picture = fuse(self.drawn, maps, crowding, cell_nm, self.frames)
+            drawn = per_frame_in_view(self.drawn, self.seen, self.frames)
+            picture = fuse(drawn, maps, crowding, cell_nm, self.frames)
             return (picture if self.excess_noise == 1 else picture * self.excess_noise).cpu().numpy()
 
 
@@ -193,8 +197,10 @@ def accumulate(
     drift = so_far.drift.with_localizations(frame, yx_nm)
     by = -drift.curve.at(frame)
     found, there = _inside(found.displaced(torch.as_tensor(by).to(found.y_nm)), grid)
-    prior = _moved_back(emitters, drift, float(numbers_of(blocks).mean()) + offset, grid)
+    numbers = numbers_of(blocks).astype(np.float64) + offset
+    prior = _moved_back(emitters, drift, float(numbers.mean()), grid)
     drawn = render(found, prior, grid, how.prior_frames, how.scale, how.batch_cells)
+    seen = torch.as_tensor(frames_in_view(drift.curve.at(numbers), grid, how.scale)).to(drawn)
     moved = [
         _moved_back(block.total, drift, float(block.numbers.mean()) + offset, grid)
         for block in blocks
@@ -203,9 +209,9 @@ def accumulate(
     maps = torch.stack(moved).sum(0)
     spans = so_far.spans
     if spans is not None:
-        at, numbers = (yx_nm + by)[there], (frame - offset)[there]
+        at, taken = (yx_nm + by)[there], (frame - offset)[there]
         for block in blocks:
-            spans = spans.with_frames(len(block), at[(numbers >= block.numbers[0]) & (numbers <= block.numbers[-1])])
+            spans = spans.with_frames(len(block), at[(taken >= block.numbers[0]) & (taken <= block.numbers[-1])])
     count = so_far.emitters + len(found)
     crowding = so_far.crowding
     if len(found):
@@ -213,6 +219,7 @@ def accumulate(
     return replace(
         so_far,
         drawn=drawn if so_far.drawn is None else so_far.drawn + drawn,
+        seen=seen if so_far.seen is None else so_far.seen + seen,
         grid=grid,
         maps=maps if so_far.maps is None else so_far.maps + maps,
         frames=so_far.frames + sum(map(len, blocks)),

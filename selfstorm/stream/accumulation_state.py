@@ -22,12 +22,13 @@ FACTS = 7
 def accumulation_tensors(accumulation: Accumulation) -> dict[str, Tensor]:
     """Return an accumulation as tensors on the CPU; none where it is empty."""
     one, spans = accumulation, accumulation.spans
-    if one.drawn is None or one.maps is None or spans is None:
+    if one.drawn is None or one.seen is None or one.maps is None or spans is None:
         return {}
     curve, drift = one.drift.curve, one.drift
     facts = (one.frames, one.emitters, one.crowding, one.checks, one.shared_nm2, one.repeats, one.scene)
     parts = {
         "drawn": one.drawn.cpu().clone(),
+        "seen": one.seen.cpu().clone(),
         "maps": one.maps.cpu().clone(),
         "facts": torch.tensor(facts, dtype=torch.float64),
         "curve": torch.tensor(np.column_stack([curve.frame, curve.yx_nm])),
@@ -84,12 +85,14 @@ def _restored(own: Mapping[str, Tensor], grid: Grid, device: torch.device) -> Ac
         0 < len(counts) == len(span_lengths) <= MAX_SPANS and counts.shape[1:] == spans.shape and counts.min() >= 0,
         len(names) <= KEPT_FINGERPRINTS,
         bool((own["drawn"] >= 0).all() and (own["maps"] >= 0).all()),
+        own["seen"].shape == own["drawn"].shape and bool(((own["seen"] >= 0) & (own["seen"] <= frames)).all()),
     )
     if not all(right):
         raise ValueError("parts that do not fit each other")
     drift = LiveDrift(DriftCurve(curve[:, 0], curve[:, 1:]), reference[:, :2], reference[:, 2])
     return Accumulation(
         drawn=own["drawn"].to(device, torch.float32),
+        seen=own["seen"].to(device, torch.float32),
         maps=own["maps"].to(device, torch.float32),
         grid=grid,
         frames=int(frames),

@@ -145,6 +145,19 @@ def test_a_drifting_sample_is_drawn_where_it_was_first():
     np.testing.assert_allclose(one.sum(), one.size, rtol=0.02)  # photons a frame, those of the maps
 
 
+def test_a_place_that_leaves_the_view_is_as_bright_as_the_others():
+    """An emitter near the edge is seen in the first half of the frames, in which it shines as often as another."""
+    so_far, places = Accumulation(), [[400.0, 500.0], [1000.0, 700.0], [600.0, 1200.0], [1520.0, 1100.0]]
+    for number in range(16):
+        at = np.random.default_rng(number).normal((10.0 * number, 0.0), 8.0, (EMITTERS // 4, 4, 2)) + places
+        at = at.reshape(-1, 2)
+        so_far = added(so_far, block(number * STRIDE, at[at[:, 0] < SIDE * 100], number))
+    picture = so_far.picture()
+    leaving, staying = picture[-8:, 38:50].sum(), picture[9:23, 13:27].sum()
+    assert leaving == pytest.approx(staying, rel=0.2)
+    assert so_far.seen.min() < so_far.seen.max() == so_far.frames
+
+
 def test_the_sums_are_of_every_frame_once():
     so_far = many(4)
     assert (so_far.frames, so_far.emitters) == (100, 400)
@@ -248,6 +261,8 @@ def test_a_checkpoint_of_another_magnification_begins_anew():
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("seen", torch.zeros(3, 3)),
+        ("seen", torch.full((4 * SIDE, 4 * SIDE), 51.0)),
         ("maps", torch.zeros(3, 3)),
         ("facts", torch.zeros(3)),
         ("facts", torch.tensor([-1.0, 0, 1, 0, 0, 0, 0])),

@@ -41,6 +41,7 @@ SAMPLE: dict[str, Any] = {
 }
 MOVES: dict[str, tuple[float, float]] = {"still": (0.0, 0.0), "drifting": (0.3, -0.2)}  # nm a frame
 TRUE_CORRELATION = 0.5
+EDGE_PX = 3  # at least what the drift brings into view or out of it, up to 1,000 frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,7 @@ class Moment:
         frames: accumulated so far.
         window: Pearson correlation and FRC in nm of the window's picture.
         accumulated: the same of the accumulated one.
+        inside: Pearson correlation of the accumulated one without the EDGE_PX camera pixels at its edges.
         claimed_nm: resolution that the accumulated picture claims; None where it claims none.
         true_nm: its true resolution; None where it has none.
         drift_left_nm: root mean square error of the drift curve so far.
@@ -63,6 +65,7 @@ class Moment:
     frames: int
     window: tuple[float, float]
     accumulated: tuple[float, float]
+    inside: float
     claimed_nm: float | None
     true_nm: float | None
     drift_left_nm: float
@@ -84,7 +87,7 @@ def follow(sample: str, seed: int, frames: int, side: int, every: int, device: s
     for number, start in enumerate(starts):
         span = WindowSpan(np.arange(start, start + WINDOW), start, STRIDE)
         result = engine.reconstruct(EngineWindow(span, (side, side), lambda numbers: raw[numbers])).result
-        accumulation = result.accumulation
+        accumulation = engine.accumulate()
         picture = None if accumulation is None else accumulation.picture()
         if accumulation is None or picture is None or (number % every and start != starts[-1]):
             continue
@@ -92,9 +95,8 @@ def follow(sample: str, seed: int, frames: int, side: int, every: int, device: s
         first = round(float(curve.frame[0]))  # the frame that the accumulated picture is moved to
         error = curve.yx_nm - (curve.frame - first)[:, None] * drift
         shown = ((result.picture, start + WINDOW - 1), (picture, first))
-        window, long_one = (
-            score_picture(one, movie.emitters_moved_to(at, 0, frames)[:, 1:3], cell_nm) for one, at in shown
-        )
+        truth = [movie.emitters_moved_to(at, 0, frames)[:, 1:3] for _, at in shown]
+        window, long_one = (score_picture(one, at, cell_nm) for (one, _), at in zip(shown, truth, strict=True))
         dyes_nm = movie.filaments.positions_nm(np.arange(movie.filaments.sites), first + 0.5)
         dyes = np.histogram2d(dyes_nm[:, 0], dyes_nm[:, 1], bins=(edges, edges))[0]
         moments.append(
@@ -104,6 +106,7 @@ def follow(sample: str, seed: int, frames: int, side: int, every: int, device: s
                 accumulation.frames,
                 (round(window.pearson, 4), round(window.gt_frc_nm, 1)),
                 (round(long_one.pearson, 4), round(long_one.gt_frc_nm, 1)),
+                round(_inside(picture, truth[1], cell_nm), 4),
                 accumulation.resolution_nm(),
                 crossing_period_nm(picture.astype(np.float64), dyes, cell_nm, TRUE_CORRELATION),
                 float(np.sqrt(((error - error.mean(0)) ** 2).mean())),
@@ -111,6 +114,13 @@ def follow(sample: str, seed: int, frames: int, side: int, every: int, device: s
         )
         click.echo(line(moments[-1]))
     return moments
+
+
+def _inside(picture: Array, emitters_nm: Array, cell_nm: float) -> float:
+    """Return the Pearson correlation without the edges of the field."""
+    edge = EDGE_PX * SCALE
+    part, at_nm = picture[edge:-edge, edge:-edge], emitters_nm - edge * cell_nm
+    return score_picture(part, at_nm, cell_nm).pearson
 
 
 def _new_model(settings: Settings, compute: Compute, first_window: Array) -> StreamModel:
@@ -121,14 +131,26 @@ def line(moment: Moment) -> str:
     """Format a moment as a line of a Markdown table."""
     window, long_one = (f"{pearson:.3f} / {frc:.0f}" for pearson, frc in (moment.window, moment.accumulated))
     claimed, true = ("" if value is None else f"{value:.0f}" for value in (moment.claimed_nm, moment.true_nm))
-    words = (moment.sample, moment.seed, moment.frames, window, long_one, claimed, true, f"{moment.drift_left_nm:.1f}")
+    words = (
+        moment.sample,
+        moment.seed,
+        moment.frames,
+        window,
+        long_one,
+        f"{moment.inside:.3f}",
+        claimed,
+        true,
+        f"{moment.drift_left_nm:.1f}",
+    )
     return "| " + " | ".join(map(str, words)) + " |"
 
 
 def table(moments: list[Moment]) -> str:
     """Format moments as a Markdown table."""
     head = (
-        "| sample | seed | frames | window | accumulated | claimed nm | true nm | drift left, nm |\n" + "|---" * 8 + "|"
+        "| sample | seed | frames | window | accumulated | inside | claimed nm | true nm | drift left, nm |\n"
+        + "|---" * 9
+        + "|"
     )
     return "\n".join([head, *map(line, moments)]) + "\n"
 

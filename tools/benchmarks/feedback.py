@@ -8,15 +8,16 @@ are simulated. Held is the true number of emitters a frame, which the loop never
 
 from __future__ import annotations
 
+import json
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from uuid import uuid4
 
@@ -31,6 +32,7 @@ from daemon.sources.camera import CameraFrame
 from daemon.sources.stream_publisher import StreamPublisher
 from selfstorm.commands.console import run
 from selfstorm.frames import StreamInfo
+from selfstorm.io.atomic_files import atomic_write
 from selfstorm.simulation.spots import GaussianPsf, place
 
 SIDE_PX, PIXEL_NM, SIGMA_NM = 40, 100.0, 130.0
@@ -48,12 +50,14 @@ class BleachingSample:
     Attributes:
         value: the laser's power.
         emitters: true number in every frame so far.
+        powers: the laser's in each of them.
     """
 
     molecules: int
     seed: int
     value: float = 0.0
     emitters: list[int] = field(default_factory=list)
+    powers: list[float] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
@@ -79,6 +83,7 @@ class BleachingSample:
         begins = self._dark & (rng.random(self.molecules) < RATE_PER_UNIT * self.value)
         self._dark &= ~begins
         self._on |= begins
+        self.powers.append(self.value)
         self.emitters.append(int(self._on.sum()))
         y, x = self._yx_nm[self._on].T
         photons = rng.exponential(PHOTONS, len(y))
@@ -139,19 +144,46 @@ def _free_ports() -> list[int]:
         return [probe.getsockname()[1] for probe in (one, other)]
 
 
-@click.command()
-@click.option("--emitters", default=24.0, show_default=True, help="Emitters a frame that are aimed at.")
-@click.option("--molecules", default=40_000, show_default=True)
-@click.option("--frames", default=4000, show_default=True)
-@click.option("--rate-hz", default=10.0, show_default=True)
-@click.option("--window", default=100, show_default=True)
-@click.option("--seed", default=2, show_default=True)
-@click.option("--fixed", type=float, help="Leave the laser at this power, for comparison.")
-def main(
-    emitters: float, molecules: int, frames: int, rate_hz: float, window: int, seed: int, fixed: float | None
-) -> None:
-    """Hold the density of emitters on a simulated sample, and print it."""
+@dataclass(frozen=True, slots=True)
+class Course:
+    """One sample, filmed and held.
+
+    Attributes:
+        seed: of the sample.
+        aim: localisations per frame.
+        published: frame at which each window was published.
+        counted: its localisations per frame.
+        emitters: true number, mean of SMOOTH_FRAMES frames each.
+        powers: the laser's, likewise.
+        left: share of the molecules that did not bleach.
+    """
+
+    seed: int
+    aim: float
+    published: list[int]
+    counted: list[float]
+    emitters: list[float]
+    powers: list[float]
+    left: float
+
+    def errors(self) -> NDArray[np.float64]:
+        """Return the relative errors of the windows since the aim was reached; empty where it never was."""
+        errors = np.asarray(self.counted) / self.aim - 1
+        reached = np.flatnonzero(np.abs(errors) < BAND)
+        return errors[reached[0] :] if len(reached) else errors[:0]
+
+    def held(self) -> NDArray[np.float64]:
+        """Return the true emitters since the aim was reached."""
+        first = self.published[len(self.published) - len(self.errors())] if len(self.errors()) else 0
+        return np.asarray(self.emitters[first // SMOOTH_FRAMES :])
+
+
+def course(
+    seed: int, emitters: float, molecules: int, frames: int, rate_hz: float, window: int, fixed: float | None
+) -> Course:
+    """Film a sample through a daemon, held by the loop."""
     sample, stop = BleachingSample(molecules, seed, value=fixed or 0.0), threading.Event()
+    published: dict[int, tuple[int, float]] = {}
     with ExitStack() as stack:
         publisher = stack.enter_context(StreamPublisher("tcp://127.0.0.1:*", stop, lossless=False))
         address = stack.enter_context(_daemon(publisher.endpoint, window))
@@ -175,41 +207,100 @@ def main(
             follower.start()
             stack.callback(follower.join)
             stack.callback(stop.set)
-        reported: list[tuple[int, float]] = []
         while len(sample.emitters) < frames:
-            count = watched.ask("status")["metrics"].get("emitters_per_frame")
-            if count is not None and (not reported or count != reported[-1][1]):
-                reported.append((len(sample.emitters), count))
+            status = watched.ask("status")
+            count = status["metrics"].get("emitters_per_frame")
+            if count is not None:
+                published.setdefault(status["windows"]["published"], (len(sample.emitters), count))
             time.sleep(POLL_S)
-    _report(np.asarray(sample.emitters[:frames], float), np.asarray(reported), emitters, sample)
+    at, counted = zip(*published.values(), strict=True) if published else ((), ())
+    true, powers = (_smooth(values[:frames]) for values in (sample.emitters, sample.powers))
+    return Course(seed, emitters, list(at), list(counted), true, powers, sample.left)
 
 
-def _report(true: NDArray[np.float64], reported: NDArray[np.float64], aim: float, sample: BleachingSample) -> None:
-    """Print the course and how well the aim was held.
+def _smooth(values: Sequence[float]) -> list[float]:
+    """Return the means of SMOOTH_FRAMES values each."""
+    whole = np.asarray(values[: len(values) // SMOOTH_FRAMES * SMOOTH_FRAMES], float)
+    return [round(float(mean), 2) for mean in whole.reshape(-1, SMOOTH_FRAMES).mean(1)]
 
-    Args:
-        true: emitters in every frame.
-        reported: (K, 2), frame at which a window was published, and its localisations per frame.
-        aim: localisations per frame.
-        sample: at the end.
-    """
-    for frame, count in reported[:: max(1, len(reported) // 25)]:
-        mean = true[max(0, int(frame) - SMOOTH_FRAMES) : int(frame)].mean()
-        click.echo(f"frame {frame:6.0f}  {count:6.1f} localisations a frame, {mean:6.1f} emitters")
-    error = reported[:, 1] / aim - 1
-    reached = np.flatnonzero(np.abs(error) < BAND)
-    if not len(reached):
-        click.echo(f"never within {BAND:.0%} of the aim")
-        return
-    error = error[reached[0] :]
-    held = true[int(reported[reached[0], 0]) :]
-    held = held[: len(held) // SMOOTH_FRAMES * SMOOTH_FRAMES].reshape(-1, SMOOTH_FRAMES).mean(1)
-    click.echo(
-        f"reached at frame {reported[reached[0], 0]:.0f}; then rms error {np.sqrt((error**2).mean()):.0%}, worst "
-        f"{np.abs(error).max():.0%}, {(np.abs(error) < BAND).mean():.0%} of {len(error)} windows within {BAND:.0%}; "
-        f"emitters {held.mean():.1f} +- {held.std():.1f}; {sample.left:.0%} of the molecules left, laser at "
-        f"{sample.value:.1f}"
-    )
+
+def table(courses: Sequence[Course]) -> str:
+    """Format courses as a Markdown table."""
+    lines = [
+        "| seed | windows | within 20 % | rms error | mean error | worst | true emitters | molecules left |",
+        "|" + "---|" * 8,
+    ]
+    for one in courses:
+        errors, held = one.errors(), one.held()
+        if not len(errors):
+            lines.append(f"| {one.seed} | never within {BAND:.0%} |" + " |" * 6)
+            continue
+        within, rms = (np.abs(errors) < BAND).mean(), np.sqrt((errors**2).mean())
+        lines.append(
+            f"| {one.seed} | {len(errors)} | {within:.0%} | {rms:.0%} | {errors.mean():+.0%} | "
+            f"{np.abs(errors).max():.0%} | {held.mean():.1f} +- {held.std():.1f} | {one.left:.0%} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def draw(courses: Sequence[Course], path: Path) -> None:
+    """Draw counts, true emitters and the laser over the frames as PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    for number, one in enumerate(courses):
+        colour, frames = f"C{number}", (np.arange(len(one.emitters)) + 0.5) * SMOOTH_FRAMES
+        left.plot(one.published, one.counted, "o-", ms=3, color=colour, label=f"localisations, seed {one.seed}")
+        left.plot(frames, one.emitters, ":", color=colour, label="emitters, true")
+        right.step(frames, one.powers, where="mid", color=colour, label=f"seed {one.seed}")
+    if courses:
+        left.axhspan(courses[0].aim * (1 - BAND), courses[0].aim * (1 + BAND), color="0.9", label="aim +- 20 %")
+    for axes, what in ((left, "a frame"), (right, "laser")):
+        axes.set_xlabel("frame")
+        axes.set_ylabel(what)
+        axes.set_ylim(0)
+        axes.legend(fontsize=6)
+    figure.savefig(path, dpi=110, format="png")
+
+
+def write(courses: Sequence[Course], output: Path, overwrite: bool) -> None:
+    """Write feedback.json, .md and .png into a folder."""
+    texts = {"json": json.dumps([asdict(one) for one in courses]) + "\n", "md": table(courses)}
+    for kind, text in texts.items():
+        with atomic_write(output / f"feedback.{kind}", overwrite=overwrite) as part:
+            part.write_text(text, encoding="utf-8")
+    with atomic_write(output / "feedback.png", overwrite=overwrite) as part:
+        draw(courses, part)
+
+
+@click.command()
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("docs/benchmarks"), show_default=True)
+@click.option("--emitters", default=24.0, show_default=True, help="Emitters a frame that are aimed at.")
+@click.option("--molecules", default=40_000, show_default=True)
+@click.option("--frames", default=4000, show_default=True)
+@click.option("--rate-hz", default=10.0, show_default=True)
+@click.option("--window", default=100, show_default=True)
+@click.option("--seed", "seeds", type=int, multiple=True, default=(31, 32, 33), show_default=True)
+@click.option("--fixed", type=float, help="Leave the laser at this power, for comparison.")
+@click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run.")
+def main(
+    output: Path,
+    emitters: float,
+    molecules: int,
+    frames: int,
+    rate_hz: float,
+    window: int,
+    seeds: tuple[int, ...],
+    fixed: float | None,
+    overwrite: bool,
+) -> None:
+    """Hold the density of emitters on simulated samples, into .json, .md and .png."""
+    courses = [course(seed, emitters, molecules, frames, rate_hz, window, fixed) for seed in seeds]
+    click.echo(table(courses))
+    write(courses, output, overwrite)
 
 
 if __name__ == "__main__":

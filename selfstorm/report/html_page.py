@@ -82,7 +82,7 @@ def _row(cells: Iterable[str], tag: str) -> str:
 
 
 def _kind(cell: str) -> str:
-    """Let long words, such as checksums, be broken anywhere, and short cells nowhere."""
+    """Break long words, such as checksums, anywhere; short cells nowhere."""
     if max(map(len, cell.split()), default=0) > MAX_WORD:
         return ' class="long"'
     return ' class="short"' if len(cell) <= MAX_UNBROKEN else ""

@@ -167,7 +167,7 @@ class Course:
     left: float
 
     def errors(self) -> NDArray[np.float64]:
-        """Return the relative errors of the windows since the aim was reached; empty where it never was."""
+        """Return relative errors since the aim was reached; empty if never."""
         errors = np.asarray(self.counted) / self.aim - 1
         reached = np.flatnonzero(np.abs(errors) < BAND)
         return errors[reached[0] :] if len(reached) else errors[:0]

@@ -109,7 +109,7 @@ def readings(frames: int, every: int, side: int, seed: int, device: str) -> Iter
 
 
 def _read(kept: list[Array], first: int, numbers: Array) -> Array:
-    """Return frames by their numbers; the first that is kept has number `first`."""
+    """Return frames by their numbers; the first one kept is `first`."""
     return np.stack([kept[number - first] for number in numbers])
 
 

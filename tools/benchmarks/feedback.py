@@ -297,7 +297,7 @@ def main(
     fixed: float | None,
     overwrite: bool,
 ) -> None:
-    """Hold the density of emitters on simulated samples, into .json, .md and .png."""
+    """Hold the density on simulated samples; writes .json, .md and .png."""
     courses = [course(seed, emitters, molecules, frames, rate_hz, window, fixed) for seed in seeds]
     click.echo(table(courses))
     write(courses, output, overwrite)

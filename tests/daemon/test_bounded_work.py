@@ -126,9 +126,9 @@ def threads(monkeypatch):
 
 @pytest.mark.parametrize("sent", [b"", b"GET /metrics", b"GET / HTTP/1.1\r\n"])
 def test_idle_connections_to_the_metrics_take_few_threads_and_are_closed(metrics, threads, monkeypatch, sent):
-    monkeypatch.setattr(prometheus._QuietHandler, "timeout", 2.0)
+    monkeypatch.setattr(prometheus._QuietHandler, "timeout", 0.3)
     with ExitStack() as stack:
-        idle = [stack.enter_context(socket.create_connection(("127.0.0.1", metrics.port))) for _ in range(100)]
+        idle = [stack.enter_context(socket.create_connection(("127.0.0.1", metrics.port))) for _ in range(40)]
         for connection in idle:
             with suppress(OSError):  # closed already
                 connection.sendall(sent)

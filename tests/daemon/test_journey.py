@@ -1,14 +1,13 @@
 """A frame's whole journey: simulated, counted, cut into windows, reconstructed, published, recorded and saved."""
 
 import json
-import signal
 import socket
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tifffile
-from daemon_process import DAEMON, Daemon, Results, account_closes, command, mean_frame, posix, simulated, wait_until
+from daemon_process import DAEMON, Daemon, Results, account_closes, command, mean_frame, simulated, wait_until
 
 from daemon.protocol.messages import Status
 from selfstorm.io.movies import MovieFile
@@ -136,15 +135,3 @@ def test_the_recording_is_every_frame(journey):
         np.testing.assert_array_equal(mean.astype(np.float32), mean_frame(STRIDE, WINDOW))
     lines = next((journey.folder / "raw").glob("*.jsonl")).read_text().splitlines()
     assert [json.loads(line)["number"] for line in lines] == list(range(status.frames.sent))
-
-
-@posix
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_in_order_too(tmp_path, start, number):
-    daemon = start(simulated(save="out.ome.tif"))
-    daemon.published(1)
-    daemon.send(number)
-    assert daemon.exit_code() == 0
-    assert "Traceback" not in daemon.err
-    assert len(read_pictures(tmp_path / "out.ome.tif").pictures) >= 1
-    assert not (tmp_path / "out.ome.tif.part").exists()

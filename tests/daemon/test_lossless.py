@@ -14,7 +14,7 @@ from selfstorm.io.ome_tiff import read_pictures
 from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
 
-FRAMES = 160
+FRAMES, HEIGHT, WIDTH = 160, 24, 28
 DATA = Path(__file__).parents[3] / "shared" / "data"
 LONG = {"window": 140, "stride": 20}  # more than the live daemon takes in at once
 SHORT = {"window": 40, "stride": 120}
@@ -34,7 +34,7 @@ PAPER = {"config": {"camera": {}}, "flags": [], "method": {"scale": 2, "model": 
 @pytest.fixture(scope="module")
 def movie(tmp_path_factory):
     path = tmp_path_factory.mktemp("movie") / "movie.tif"
-    scene = Scene(height=32, width=40, filaments=5, seed=11)
+    scene = Scene(height=HEIGHT, width=WIDTH, filaments=5, seed=11)
     frames = np.stack([pixels for pixels, _ in simulate(scene, frames=FRAMES)])
     tifffile.imwrite(path, frames, photometric="minisblack", metadata=None)
     return path
@@ -80,7 +80,7 @@ def test_live_and_offline_give_the_same_bits(tmp_path, movie, chosen, capfd):
     ours, theirs = (read_pictures(tmp_path / f"{how}.ome.tif") for how in ("live", "offline"))
     window, stride = chosen["method"]["window"], chosen["method"]["stride"]
     windows = (FRAMES - window) // stride + 1
-    assert ours.pictures.shape == (windows, 32 * chosen["method"]["scale"], 40 * chosen["method"]["scale"])
+    assert ours.pictures.shape == (windows, HEIGHT * chosen["method"]["scale"], WIDTH * chosen["method"]["scale"])
     np.testing.assert_array_equal(ours.pictures, theirs.pictures, strict=True)
     tables = [path.read_bytes() for path in sorted(tmp_path.glob("*.csv"))]
     assert len(tables) == 2 * bool(tabled(None, chosen))
@@ -104,12 +104,12 @@ def check_accumulated(folder, scale):
     (picture,) = read_pictures(folder / "accumulated.ome.tif").pictures
     (live_one,) = read_pictures(folder / "live-accumulated.ome.tif").pictures
     np.testing.assert_array_equal(picture, live_one, strict=True)
-    assert picture.shape == (32 * scale, 40 * scale)
+    assert picture.shape == (HEIGHT * scale, WIDTH * scale)
     assert picture.any()
 
 
 def scene(frames, seed):
-    shots = simulate(Scene(height=24, width=28, filaments=5, seed=seed), frames=frames)
+    shots = simulate(Scene(height=HEIGHT, width=WIDTH, filaments=5, seed=seed), frames=frames)
     return np.stack([pixels for pixels, _ in shots])
 
 

@@ -73,7 +73,7 @@ def ended_well(daemon):
     assert windows.complete == windows.published + windows.skipped + windows.failed
     assert windows.skipped >= windows.skipped_at_stop >= 1
     assert f"{windows.skipped_at_stop} not reconstructed: the run was stopped" in account(status)
-    assert "cannot keep up" not in account(status)
+    assert ("cannot keep up" in account(status)) == (windows.skipped > windows.skipped_at_stop)  # on a busy machine
     assert status.recorded_frames + status.recording_missing == status.frames.sent
     assert "windows_abandoned" in daemon.err
     return status

@@ -6,7 +6,7 @@ import inspect
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import click
 
@@ -15,13 +15,15 @@ from selfstorm.io.atomic_files import atomic_write, check_outputs
 
 
 def _scene_options(command: Any) -> Any:
-    """Add an option for every number of a Scene, named like its field."""
+    """Add an option for each number and choice of a Scene."""
     from selfstorm.simulation.scene import Scene
 
-    explained = attribute_texts(Scene)
+    explained, types = attribute_texts(Scene), get_type_hints(Scene)
     for field in reversed(fields(Scene)):
+        kind: Any = click.Choice(get_args(types[field.name])) if isinstance(field.default, str) else None
         if isinstance(field.default, int | float) or field.default is None:
             kind = int if isinstance(field.default, int) else float
+        if kind is not None:
             name = "--" + field.name.replace("_", "-")
             option = click.option(
                 name, type=kind, default=field.default, show_default=True, help=explained.get(field.name)

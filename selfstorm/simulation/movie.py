@@ -1,8 +1,8 @@
 """Live-cell movies with ground truth.
 
-Filaments -> blinking dyes -> photons on the camera -> counts.
-Frame k of a scene is always the same, whichever frames were made before it. `structures.py` has the positions of
-the dyes, `blinking.py` those that are on, `spots.py` their image, `camera.py` the counts.
+Filaments or rulers -> blinking dyes -> photons on the camera -> counts.
+Frame k of a scene is always the same, whichever frames were made before it. `structures.py` and `rulers.py`
+have the positions of the dyes, `blinking.py` those that are on, `spots.py` their image, `camera.py` the counts.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from selfstorm.errors import InputError
 from selfstorm.simulation.blinking import Blinking, activation_rate
 from selfstorm.simulation.camera import CameraMaps, Floats, Pixels, ReadOut
+from selfstorm.simulation.rulers import Rulers
 from selfstorm.simulation.scene import RandomStream, Scene, generator
 from selfstorm.simulation.spots import AiryPsf, GaussianPsf, SeparablePsf, place
-from selfstorm.simulation.structures import Filaments
+from selfstorm.simulation.structures import Filaments, Structure
 
 __all__ = [
     "EMITTER_COLUMNS",
@@ -45,17 +46,17 @@ class Movie:
     Attributes:
         camera: the pixel maps.
         background_photons: (H, W) at the start.
-        filaments: positions of the dyes; a frame shows those in the middle of its exposure, at frame + 0.5.
+        structure: positions of the dyes; a frame shows those in the middle of its exposure, at frame + 0.5.
     """
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
         self.psf = scene.psf()
-        self.filaments = Filaments(scene, self.psf.radius_nm + scene.pixel_nm + _MARGIN_NM)
+        self.structure = _structure(scene, self.psf.radius_nm + scene.pixel_nm + _MARGIN_NM)
         self._camera = ReadOut(scene)
         self.camera = self._camera.maps
         self.background_photons = _background(scene)
-        self._blinking = Blinking(scene, self.filaments.sites, self._activation_rate())
+        self._blinking = Blinking(scene, self.structure.sites, self._activation_rate())
         self._out_of_focus = Movie(scene.out_of_focus()) if scene.haze_density else None
 
     def frames(self, start_frame: int = 0) -> Iterator[tuple[Pixels, Floats]]:
@@ -93,7 +94,7 @@ class Movie:
         for number, (sites, photons) in zip(
             range(start_frame, start_frame + frames), self._blinking.frames(start_frame), strict=False
         ):
-            where = self.filaments.positions_nm(sites, frame + 0.5)
+            where = self.structure.positions_nm(sites, frame + 0.5)
             tables.append(self._listed(number, where, photons * self.illumination(number)))
         return _read_only(np.concatenate([np.empty((0, len(EMITTER_COLUMNS))), *tables]))
 
@@ -117,7 +118,7 @@ class Movie:
     def _sources(self, start_frame: int) -> Iterator[tuple[int, tuple[Floats, Floats]]]:
         """Yield frame, positions (N, 2) in nm and photons (N,) of all emitters."""
         for frame, (sites, photons) in zip(count(start_frame), self._blinking.frames(start_frame), strict=False):
-            yield frame, (self.filaments.positions_nm(sites, frame + 0.5), photons * self.illumination(frame))
+            yield frame, (self.structure.positions_nm(sites, frame + 0.5), photons * self.illumination(frame))
 
     def out_of_focus_photons(self, start_frame: int) -> Iterator[Floats | float]:
         """Yield the photons (H, W) of emitters far out of focus."""
@@ -144,9 +145,9 @@ class Movie:
 
     def _activation_rate(self) -> float:
         """Solve for the activations per frame and dye at the scene's density."""
-        sampled = np.linspace(0, self.filaments.sites - 1, min(self.filaments.sites, _SAMPLED_SITES)).astype(np.intp)
-        inside = _inside(self.filaments.positions_nm(sampled, 0.5), self.scene.field_nm)
-        sites_inside = self.filaments.sites * float(inside.mean())
+        sampled = np.linspace(0, self.structure.sites - 1, min(self.structure.sites, _SAMPLED_SITES)).astype(np.intp)
+        inside = _inside(self.structure.positions_nm(sampled, 0.5), self.scene.field_nm)
+        sites_inside = self.structure.sites * float(inside.mean())
         emitters = self.scene.density * self.scene.field_nm[0] * self.scene.field_nm[1] * 1e-6
         if emitters > _MAX_ON_SHARE * sites_inside:
             raise InputError(
@@ -179,6 +180,10 @@ def simulate(scene: Scene, *, start_frame: int = 0, frames: int | None = None) -
 def _check_start(start_frame: int) -> None:
     if not 0 <= start_frame < 2**53:
         raise InputError(f"{start_frame} is not a frame number", where="start_frame", hint="give a frame number from 0")
+
+
+def _structure(scene: Scene, margin_nm: float) -> Structure:
+    return Filaments(scene, margin_nm) if scene.structure == "filaments" else Rulers(scene, margin_nm)
 
 
 def _inside(yx_nm: Floats, field_nm: tuple[float, float]) -> NDArray[np.bool_]:

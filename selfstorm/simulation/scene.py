@@ -15,6 +15,7 @@ from selfstorm.simulation.spots import AberratedPsf, AiryPsf, GaussianPsf, Separ
 
 PhotonSpread = Literal["exponential", "lognormal"]
 Motion = Literal["bending", "turning", "pulsing", "pausing", "parting"]
+StructureKind = Literal["filaments", "lines", "crossings", "rings"]
 MAX_SITES = 50_000_000
 _OUT_OF_FOCUS_SEED = 2**62  # far from the seeds that users choose
 
@@ -68,6 +69,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "photons": (1, 1e6),
     "photon_spread_relative": (0, 2),
     "on_frames": (0.05, 1_000),
+    "ruler_nm": (10, 1_000),
     "thickness_nm": (0, 1_000),
     "site_spacing_nm": (0.5, 1_000),
     "speed_nm_per_frame": (0, 1_000),
@@ -113,6 +115,8 @@ class Scene:
         photon_spread: distribution of photons over on-periods.
         photon_spread_relative: sd of their logarithm, for 'lognormal' alone.
         on_frames: mean length of an on-period.
+        structure: 'filaments'; or rulers at rest: pairs of 'lines', 'crossings' of two lines, 'rings' of 8 dyes.
+        ruler_nm: distance of a pair of lines, and of crossing ones at their ends; diameter of a ring.
         filaments: number of filaments.
         thickness_nm: diameter of the labelled tube.
         site_spacing_nm: labelled length per dye.
@@ -159,6 +163,8 @@ class Scene:
     photon_spread: PhotonSpread = "exponential"
     photon_spread_relative: float = 0.5
     on_frames: float = 2.5
+    structure: StructureKind = "filaments"
+    ruler_nm: float = 107.0
     filaments: int = 12
     thickness_nm: float = 25.0
     site_spacing_nm: float = 4.0
@@ -190,6 +196,7 @@ class Scene:
             if not (value is None and name in _OPTIONAL):
                 _check(name, value, low_value, high_value)
         _check_choice("photon_spread", self.photon_spread, get_args(PhotonSpread), "a photon distribution")
+        _check_choice("structure", self.structure, get_args(StructureKind), "a structure")
         _check_choice("motion", self.motion, get_args(Motion), "a motion")
         self._check_drift()
         if (self.na is None) != (self.wavelength_nm is None):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,21 @@ _BEND_LENGTH_NM = (3_000.0, 9_000.0)
 _TURN_RADIUS_NM = 80.0
 _PULSE_FRAMES = 400.0  # from rest to rest
 _PAUSE_FRAMES = 100.0  # of motion, then as many of rest
+
+
+class Structure(Protocol):
+    """Dyes of a scene.
+
+    Attributes:
+        margin_nm: by which they surround the field.
+        sites: number of dyes.
+    """
+
+    margin_nm: float
+    sites: int
+
+    def positions_nm(self, sites: NDArray[Any], time_frames: float) -> Floats:
+        """Compute the positions (N, 2) of sites, (y, x) in nm."""
 
 
 class Filaments:

@@ -20,7 +20,7 @@ FRAMES, PRECISION_NM = 600, 15.0
 def recording(drift_nm, a_frame, seed=0):
     """Localisations of dyes on filaments that drift: frame, yx_nm. drift_nm: (T, 2)."""
     rng = np.random.default_rng(seed)
-    filaments = Movie(Scene(height=40, width=40, filaments=6, seed=seed)).filaments
+    filaments = Movie(Scene(height=40, width=40, filaments=6, seed=seed)).structure
     frame = np.repeat(np.arange(len(drift_nm)), rng.poisson(a_frame, len(drift_nm)))
     at = filaments.positions_nm(rng.integers(filaments.sites, size=len(frame)), 0.0)
     inside = ((at > 0) & (at < 4_000)).all(1)

@@ -207,7 +207,7 @@ def nearest_nm(points: Array, others: Array) -> Array:
 
 
 def test_the_stage_drifts_by_its_vector_and_comes_round() -> None:
-    still, moving = (Movie(Scene(seed=8, drift_nm_per_frame=drift)).filaments for drift in ((0.0, 0.0), (0.6, -0.3)))
+    still, moving = (Movie(Scene(seed=8, drift_nm_per_frame=drift)).structure for drift in ((0.0, 0.0), (0.6, -0.3)))
     sites = np.arange(0, still.sites, 17)
     moved = moving.positions_nm(sites, 1000.0) - still.positions_nm(sites, 0.0)
     moved -= np.round((moved - [600, -300]) / moving.world_nm) * moving.world_nm
@@ -216,21 +216,21 @@ def test_the_stage_drifts_by_its_vector_and_comes_round() -> None:
 
 def test_filaments_move_at_their_speed_smoothly_and_for_ever_around_the_field() -> None:
     movie = Movie(Scene(speed_nm_per_frame=0.8, filaments=40, seed=9))
-    sites = np.arange(0, movie.filaments.sites, 23)
+    sites = np.arange(0, movie.structure.sites, 23)
     squares, jumps = [], []
     for time in range(0, 200_000, 1_003):
-        at = [movie.filaments.positions_nm(sites, time + step) for step in (0.0, 1.0, 2.0)]
+        at = [movie.structure.positions_nm(sites, time + step) for step in (0.0, 1.0, 2.0)]
         steps = np.diff(at, axis=0)
         inside = (np.abs(steps) < 100).all((0, 2))  # less those that come back on the other side
         squares.append((steps[0, inside] ** 2).sum(-1).mean())
         jumps.append(np.abs(steps[1] - steps[0])[inside].max())
-        assert (np.abs(at[0]) <= 6_400 + movie.filaments.margin_nm).all()
+        assert (np.abs(at[0]) <= 6_400 + movie.structure.margin_nm).all()
     assert np.sqrt(np.mean(squares)) == pytest.approx(0.8, rel=0.05)
     assert max(jumps) < 0.02
 
 
 def test_each_filament_has_a_velocity_of_its_own() -> None:
-    filaments = Movie(Scene(speed_nm_per_frame=0.8, seed=9)).filaments
+    filaments = Movie(Scene(speed_nm_per_frame=0.8, seed=9)).structure
     middle = np.arange(12) * filaments.sites_each + filaments.sites_each // 2
     velocity = filaments.positions_nm(middle, 1.0) - filaments.positions_nm(middle, 0.0)
     assert velocity.std(0).min() > 0.1
@@ -240,14 +240,14 @@ def test_listed_emitters_sit_on_the_filaments_of_their_frame() -> None:
     scene = Scene(height=30, width=30, filaments=3, speed_nm_per_frame=5, drift_nm_per_frame=(3, 2), seed=3)
     movie = Movie(scene)
     emitters = next(movie.emitters(400))[:, 1:3]
-    sites = np.arange(movie.filaments.sites)
+    sites = np.arange(movie.structure.sites)
     assert len(emitters) > 5
-    assert nearest_nm(emitters, movie.filaments.positions_nm(sites, 400.5)).max() < 1e-6
-    assert nearest_nm(emitters, movie.filaments.positions_nm(sites, 300.5)).max() > 50
+    assert nearest_nm(emitters, movie.structure.positions_nm(sites, 400.5)).max() < 1e-6
+    assert nearest_nm(emitters, movie.structure.positions_nm(sites, 300.5)).max() > 50
 
 
 def test_a_filament_is_as_thick_as_asked() -> None:
-    thin, thick = (Movie(Scene(thickness_nm=t, seed=3)).filaments for t in (0.0, 60.0))
+    thin, thick = (Movie(Scene(thickness_nm=t, seed=3)).structure for t in (0.0, 60.0))
     sites = np.arange(thin.sites)
     offset = thick.positions_nm(sites, 0.5) - thin.positions_nm(sites, 0.5)
     offset = np.linalg.norm(offset - np.round(offset / thin.world_nm) * thin.world_nm, axis=1)
@@ -332,7 +332,7 @@ def test_a_movie_cannot_start_or_last_below_zero(bad: Any) -> None:
 
 @pytest.mark.parametrize("motion", ["turning", "pulsing", "pausing", "parting"])
 def test_other_motions_glide_without_jumps_at_their_mean_speed(motion: str) -> None:
-    filaments = Movie(Scene(speed_nm_per_frame=0.8, motion=motion, seed=9)).filaments
+    filaments = Movie(Scene(speed_nm_per_frame=0.8, motion=motion, seed=9)).structure
     middle = np.arange(12) * filaments.sites_each + filaments.sites_each // 2
     at = np.stack([filaments.positions_nm(middle, float(time)) for time in range(401)])
     steps = np.diff(at, axis=0)

@@ -97,7 +97,7 @@ def follow(sample: str, seed: int, frames: int, side: int, every: int, device: s
         shown = ((result.picture, start + WINDOW - 1), (picture, first))
         truth = [movie.emitters_moved_to(at, 0, frames)[:, 1:3] for _, at in shown]
         window, long_one = (score_picture(one, at, cell_nm) for (one, _), at in zip(shown, truth, strict=True))
-        dyes_nm = movie.filaments.positions_nm(np.arange(movie.filaments.sites), first + 0.5)
+        dyes_nm = movie.structure.positions_nm(np.arange(movie.structure.sites), first + 0.5)
         dyes = np.histogram2d(dyes_nm[:, 0], dyes_nm[:, 1], bins=(edges, edges))[0]
         moments.append(
             Moment(

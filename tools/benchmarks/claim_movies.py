@@ -52,7 +52,7 @@ class ClaimMovie:
         frames = self.frames
         movie = Movie(self.scene)
         shots = [shot for shot, _ in zip(movie.frames(), range(frames), strict=False)]
-        dyes = movie.filaments.positions_nm(np.arange(movie.filaments.sites), frames / 2)
+        dyes = movie.structure.positions_nm(np.arange(movie.structure.sites), frames / 2)
         inside = ((dyes >= 0) & (dyes < self.scene.field_nm)).all(1)
         emitters = np.concatenate([where for _, where in shots])
         return SimulatedClaim(np.stack([pixels for pixels, _ in shots]), emitters, dyes[inside])

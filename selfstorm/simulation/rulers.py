@@ -1,6 +1,7 @@
 """Rulers: structures at rest whose distances are known.
 
-Squares cover the field, each with one ruler, turned by an angle of its own and moved by a part of a pixel.
+Squares cover the field, each with one ruler, turned by an angle and moved by a distance of its own: rulers on a lattice
+would have no light at most frequencies.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from selfstorm.simulation.scene import MAX_SITES, RandomStream, Scene, generator
 Floats = NDArray[np.float64]
 LINE_NM = 500.0
 RING_CORNERS = 8
-_GAP_NM = 400.0  # between neighbouring rulers
+_GAP_NM, _MIN_GAP_NM = 400.0, 100.0  # between neighbouring rulers: in the mean, at least
 
 
 def lines(ruler_nm: float, spacing_nm: float) -> Floats:
@@ -73,7 +74,7 @@ class Rulers:
             )
         rng = generator(scene.seed, RandomStream.STRUCTURE)
         grid = np.stack(np.meshgrid(*(np.arange(n) + 0.5 for n in squares), indexing="ij"), -1).reshape(-1, 2)
-        moved = rng.uniform(-0.5, 0.5, grid.shape) * scene.pixel_nm
+        moved = rng.uniform(-0.5, 0.5, grid.shape) * (_GAP_NM - _MIN_GAP_NM)
         self.centres_nm: Floats = grid * self.world_nm / squares - margin_nm + moved
         self.angles_rad: Floats = rng.uniform(0, 2 * math.pi, len(grid))
         turned = np.einsum("rij,nj->rni", turns(self.angles_rad), shape_nm)

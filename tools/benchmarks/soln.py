@@ -32,7 +32,7 @@ STAYS_ON = (0.5, 0.3, 0.2)  # after one, two and three frames; never after four
 ACTIVE_SHARE = {10: 0.4, 100: 0.12}  # of the emitters in a frame, by the movie's length
 SINGLE_PIXEL_NM, SINGLE_PHOTONS, SINGLE_BACKGROUND, SINGLE_READ_VARIANCE = 100.0, 3_000.0, 500.0, 300.0
 SINGLE_FRAMES = 20
-MAX_DARK = 10  # frames between two of an emitter
+MAX_DARK = 5  # frames between two of an emitter
 # RMSMD in nm, by frames and distance of neighbours in nm.
 BOUND = {10: {40: 4.4, 30: 5.2, 20: 10.9}, 100: {40: 3.1, 30: 3.0, 20: 3.5}}
 SINGLE_BOUND = {0.5: 8.9, 1: 9.7, 2: 13.5, 4: 18.3, 8: 24.9}  # by emitters per square micron

@@ -1,6 +1,7 @@
-"""`python -m benchmarks.dense`: localisations of a dense movie beside ADCG's.
+"""`python -m benchmarks.dense`: ADCG and ours on one dense movie.
 
-The same frames, PSF, camera and, for ADCG, the background of the other baselines. ADCG sees every frame alone.
+Localisations are scored. Both get the same frames, PSF and camera; ADCG also the background of the other baselines,
+and sees every frame alone.
 """
 
 from __future__ import annotations

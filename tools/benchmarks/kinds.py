@@ -64,7 +64,7 @@ class VaryingPsfMovie(Movie):
 
 
 class EdgeMovie(Movie):
-    """A movie across the edge of a cell, whose background is ten times as bright."""
+    """A movie across the edge of a cell ten times as bright as beside it."""
 
     def __init__(self, scene: Scene) -> None:
         super().__init__(scene)

@@ -104,7 +104,7 @@ def shots(
     read_variance: float,
     rng: np.random.Generator,
 ) -> Array:
-    """Expose the camera to the emitters (N, 2) of every frame: (T, H, W) uint16 photons."""
+    """Expose frames (T, H, W) to emitters (N, 2) each, in uint16 photons."""
     psf = AiryPsf(NA, WAVELENGTH_NM)
     frames = []
     for yx in where:
@@ -115,7 +115,7 @@ def shots(
 
 
 def localized(raw: Array, pixel_nm: float) -> Array:
-    """Localise emitters with optics and camera given: rows of `selfstorm.reconstruct`."""
+    """Localise emitters, optics and camera given: a table of `Result`."""
     made = selfstorm.reconstruct(
         raw,
         pixel_nm,

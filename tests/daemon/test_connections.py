@@ -40,6 +40,7 @@ for make in (new_context, lambda: FrameSubscriber("tcp://127.0.0.1:9"), socket._
 print(json.dumps(ends))
 """
 FILES = 100  # 1,024 on a usual system
+WAITING = 40  # connections that take every file that gets free, as those of a recorder that dies
 LIMITED = (
     sys.executable,
     "-c",
@@ -62,13 +63,19 @@ def limited(request, tmp_path):
 
 
 def use_up_files(stack, daemon, address):
-    """Open connections that say nothing until the daemon has no file left."""
+    """Open connections that say nothing until the daemon has no file left, and those that get free are taken too."""
     host, port = address.removeprefix("tcp://").split(":")
+
+    def connect():
+        with suppress(TimeoutError):
+            stack.enter_context(closing(socket.create_connection((host, int(port)), timeout=0.2)))
+
     deadline_s = time.monotonic() + DEADLINE_S
     while open_files(daemon.pid) < FILES:
         assert time.monotonic() < deadline_s, f"{open_files(daemon.pid)} files"
-        with suppress(TimeoutError):
-            stack.enter_context(closing(socket.create_connection((host, int(port)), timeout=0.2)))
+        connect()
+    for _ in range(WAITING):
+        connect()
 
 
 def open_files(pid):

@@ -16,7 +16,7 @@ import zmq
 
 from daemon.protocol.codec import MalformedMessageError, Received, decode
 from daemon.protocol.key_file import KeyFile
-from daemon.transport.client_socket import Connection
+from daemon.transport.client_socket import Connection, client_context
 from selfstorm.errors import InputError
 
 POLL_MS = 100
@@ -134,7 +134,7 @@ class Subscriber:
 
     def _listen(self) -> None:
         try:
-            with zmq.Context() as context, context.socket(zmq.SUB) as socket:
+            with client_context() as context, context.socket(zmq.SUB) as socket:
                 socket.linger = 0
                 socket.rcvhwm = QUEUE_MESSAGES  # holds only when set before connecting
                 socket.subscribe(b"")

@@ -9,6 +9,7 @@ import zmq
 from daemon.check.probes import ok, problem, warning
 from daemon.sources.micromanager import port_of
 from daemon.sources.section import SourceSection
+from daemon.transport.context import new_context
 from selfstorm.metrics.finding import Finding
 
 ANSWER_MS = 2000
@@ -19,7 +20,7 @@ def bridge(source: SourceSection) -> Iterator[Finding]:
     """Greet the server on the port that the source names."""
     port = port_of(source)
     tick = f"start Micro-Manager, tick Tools > Options > 'Run server on port {port}', and restart it"
-    with zmq.Context() as context, context.socket(zmq.REQ) as hello:
+    with new_context() as context, context.socket(zmq.REQ) as hello:
         hello.setsockopt(zmq.LINGER, 0)
         hello.connect(f"tcp://127.0.0.1:{port}")
         hello.send_json({"command": "connect", "debug": False})

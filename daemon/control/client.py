@@ -19,7 +19,7 @@ import zmq
 from daemon.protocol.codec import MalformedMessageError, Received, decode, encode
 from daemon.protocol.key_file import KeyFile
 from daemon.protocol.messages import Reply, Request, View
-from daemon.transport.client_socket import Connection
+from daemon.transport.client_socket import Connection, client_context
 from selfstorm.errors import InputError
 
 ANSWER_MS = 2000
@@ -48,7 +48,7 @@ class ControlClient:
     ) -> None:
         self._endpoint, self._timeout_ms = endpoint, timeout_ms
         self._leaving = leaving or threading.Event()
-        self._context = zmq.Context()
+        self._context = client_context()
         self._socket = self._context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.SNDTIMEO, timeout_ms)  # after a refused key there is no connection to send to

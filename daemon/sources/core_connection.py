@@ -16,6 +16,7 @@ from typing import Any
 
 import zmq
 
+from daemon.transport.context import new_context
 from selfstorm.errors import InputError
 
 CONNECT_MS = 5000
@@ -123,7 +124,7 @@ def is_open(port: int) -> bool:
 
 @contextmanager
 def _request_socket(port: int) -> Iterator[zmq.Socket[bytes]]:
-    with zmq.Context() as context, context.socket(zmq.REQ) as request:
+    with new_context() as context, context.socket(zmq.REQ) as request:
         request.setsockopt(zmq.LINGER, 0)
         request.connect(f"tcp://127.0.0.1:{port}")
         yield request
@@ -131,13 +132,16 @@ def _request_socket(port: int) -> Iterator[zmq.Socket[bytes]]:
 
 def _release(port: int, codes: list[str]) -> None:
     deadline = time.monotonic() + RELEASE_S
-    with _request_socket(port) as request:
-        for code in codes:
-            request.send_json({"command": "destructor", "hash-code": code})
-            if not request.poll(max(0, int(1000 * (deadline - time.monotonic())))):
-                log.warning("Micro-Manager did not answer on port %d: it keeps that port open", port)
-                return
-            request.recv()
+    try:
+        with _request_socket(port) as request:
+            for code in codes:
+                request.send_json({"command": "destructor", "hash-code": code})
+                if not request.poll(max(0, int(1000 * (deadline - time.monotonic())))):
+                    log.warning("Micro-Manager did not answer on port %d: it keeps that port open", port)
+                    return
+                request.recv()
+    except OSError as error:  # no file left for a connection
+        log.warning("Micro-Manager cannot be asked on port %d (%s): it keeps that port open", port, error.strerror)
 
 
 def _close_first_bridge(port: int) -> None:

@@ -14,6 +14,7 @@ from daemon.tiles.process_tiles import ProcessTiles, Tell
 from daemon.tiles.setup import Setup
 from daemon.tiles.shared_arrays import SharedArrays
 from daemon.transport.child_process import ChildProcess
+from selfstorm.errors import InputError
 from selfstorm.frames import Array
 from selfstorm.stream.tiled.board import Board
 from selfstorm.stream.tiled.plan import Tile
@@ -38,13 +39,19 @@ class TilePool:
         self.groups: list[ProcessTiles] = []
 
     def board(self) -> Board:
-        """Return a board that all processes share; the first starts them."""
+        """Return a board that all processes share; the first starts them.
+
+        Raises:
+            InputError: the system cannot start so many processes.
+        """
         if not self.groups:
             threads = max(1, (os.cpu_count() or 1) // len(self._devices))
-            self.groups = [
-                ProcessTiles(number, device, threads, self._tell, self._announce_all)
-                for number, device in enumerate(self._devices)
-            ]
+            try:
+                for number, device in enumerate(self._devices):
+                    self.groups.append(ProcessTiles(number, device, threads, self._tell, self._announce_all))
+            except InputError:
+                self._end_processes()  # all are started again with the next window
+                raise
         return Board(self._allocate)
 
     def groups_of(
@@ -59,11 +66,15 @@ class TilePool:
 
     def close(self) -> None:
         """End the processes and free the arrays."""
+        self._end_processes()
+        self._arrays.close()
+
+    def _end_processes(self) -> None:
         for group in self.groups:
             group.ask_to_stop()
         for group in self.groups:
             group.stop()
-        self._arrays.close()
+        self.groups = []
 
     def _allocate(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:
         array = self._arrays.allocate(name, shape, dtype)

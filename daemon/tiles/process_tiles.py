@@ -17,6 +17,7 @@ import torch
 
 from daemon.tiles.setup import Setup
 from daemon.transport.child_process import ChildProcess, wait_said
+from selfstorm.errors import InputError
 from selfstorm.stream.tiled.board import Board
 from selfstorm.stream.tiled.field import TilesLostError
 from selfstorm.stream.tiled.plan import Tile
@@ -122,11 +123,19 @@ class ProcessTiles:
         return self._ready and (self._in_window or command in STATELESS)
 
     def _lose(self, why: str) -> None:
-        """Start another process; the window under way goes on without."""
-        self._tell(f"the process of tiles {self._number} {why}; it is started again")
+        """Start another process; the window under way goes on without.
+
+        Where none can be started, that is tried again with the next window.
+        """
         self._child.stop(0.0)
         self._ready, self._in_window = False, False
-        self._child = self._started()
+        lost = f"the process of tiles {self._number} {why}"
+        try:
+            self._child = self._started()
+        except InputError as error:
+            self._tell(f"{lost}; {error}")
+            return
+        self._tell(f"{lost}; it is started again")
         self._announce(self._child)
         if self._setup is not None:
             self._child.tell(setup=self._setup.model_dump())

@@ -27,6 +27,7 @@ from selfstorm.stream.tiled.board import Board
 NAMES_OUTLIVE = sys.platform != "win32"
 AWAY = "remove it, or set TMPDIR to a folder of your own"
 NO_MEMORY = "give more (docker: --shm-size), choose a region, or set tile_processes = 0"
+FULL = "make space there, or set TMPDIR to another folder"
 MAX_NOTED = 100_000  # arrays of a daemon that was killed; each change of the field makes a few
 
 
@@ -69,11 +70,19 @@ class SharedArrays:
         self._count += 1
         if NAMES_OUTLIVE:  # noted before it is made: a name that was never used does no harm
             own_folder(self._notes)
-            (self._notes / str(os.getpid())).write_text(str(self._count), encoding="ascii")
+            self._note()
         memory = _new_memory(memory_name, max(1, math.prod(shape) * dtype.itemsize))
         self.forget(name)
         self._held[name] = memory
         return memory.array(shape, dtype)
+
+    def _note(self) -> None:
+        """Note how many names were used."""
+        note = self._notes / str(os.getpid())
+        try:
+            note.write_text(str(self._count), encoding="ascii")
+        except OSError as error:
+            raise InputError(f"cannot be written ({error.strerror})", where=note, hint=FULL) from None
 
     def memory_name(self, name: str) -> str:
         """Return the name by which another process attaches to an array."""
@@ -160,13 +169,15 @@ def _new_memory(name: str, size: int) -> _Memory:
 
     A system that lacks it later ends the process that writes there (SIGBUS).
     """
-    memory = _Memory(name, create=True, size=size)
-    if hasattr(os, "posix_fallocate"):
-        try:
+    memory = None
+    try:
+        memory = _Memory(name, create=True, size=size)
+        if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(memory._fd, 0, size)  # type: ignore[attr-defined]  # no other way to its file
-        except OSError as error:
+    except OSError as error:
+        if memory is not None:
             memory.unlink()
-            raise InputError(f"no shared memory of {size / 2**20:.0f} MB ({error.strerror})", hint=NO_MEMORY) from None
+        raise InputError(f"no shared memory of {size / 2**20:.0f} MB ({error.strerror})", hint=NO_MEMORY) from None
     return memory
 
 

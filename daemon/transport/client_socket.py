@@ -13,6 +13,7 @@ import zmq
 from zmq.utils.monitor import recv_monitor_message
 
 from daemon.protocol.key_file import NEW_KEY_HINT, KeyFile, load_key_file
+from daemon.transport.context import new_context
 from selfstorm.errors import InputError
 
 RETRY_INTERVAL_S = 2.0
@@ -34,6 +35,7 @@ OTHER_SERVER = (
     "the connection with key '{name}' was closed: the daemon there is not the one that this key was made for, or it "
     "listens without keys"
 )
+CLOSE_FILES = "close other programs, or raise the limit of open files (ulimit -n)"
 NO_KEY = "the daemon needs a key: {option}; on its machine 'selfstorm-daemon keys new NAME' makes one"
 
 
@@ -138,6 +140,18 @@ class Connection:
             self._closings += 1
             if self._closings >= MIN_CLOSINGS:
                 self.fault = self._refusal
+
+
+def client_context() -> zmq.Context[zmq.Socket[bytes]]:
+    """Make the context of a connection to a daemon.
+
+    Raises:
+        InputError: this process may open too few files.
+    """
+    try:
+        return new_context()
+    except OSError as error:
+        raise InputError(f"no connection can be opened ({error.strerror})", hint=CLOSE_FILES) from None
 
 
 def load_key(path: Path) -> KeyFile:

@@ -17,7 +17,7 @@ from rich.live import Live
 
 from daemon.protocol.codec import MalformedMessageError, decode
 from daemon.stop_signals import StopSignals
-from daemon.transport.client_socket import Connection
+from daemon.transport.client_socket import Connection, client_context
 from daemon.watch.account import Account, take, take_unreadable
 from daemon.watch.panel import START, WatchView, event_line, plain_line
 
@@ -86,7 +86,7 @@ class Listener:
 
 @contextmanager
 def _connected(endpoint: str, key: Path | None) -> Iterator[tuple[zmq.Socket[bytes], Connection]]:
-    with zmq.Context() as context, context.socket(zmq.SUB) as socket:
+    with client_context() as context, context.socket(zmq.SUB) as socket:
         socket.linger = 0
         socket.rcvhwm = QUEUE_MESSAGES  # holds only when set before connecting
         for topic in TOPICS:

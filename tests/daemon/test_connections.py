@@ -20,23 +20,33 @@ from daemon.transport.client_socket import new_pair
 
 SOCKETS_WITH_FEW_FILES = """
 import json, os, resource, zmq
+from daemon.control.client import ControlClient
 from daemon.health import Health
+from daemon.sources.core_connection import hello
 from daemon.transport.context import new_context
 from daemon.transport.frame_subscriber import FrameSubscriber
 from daemon.transport.server_socket import ServerSocket
+from daemon.watch.terminal import _connected
+from selfstorm.errors import InputError
+
+def subscriber(): FrameSubscriber("tcp://127.0.0.1:9")
+def control(): ControlClient("tcp://127.0.0.1:9")
+def watch(): _connected("tcp://127.0.0.1:9", None).__enter__()
+def micromanager(): hello(9).__enter__()
+
 socket = ServerSocket("test", Health(run=""), "tcp://127.0.0.1:*", zmq.ROUTER, {}, lambda socket: None)
 ends = {}
-for make in (new_context, lambda: FrameSubscriber("tcp://127.0.0.1:9"), socket._session):
+for make in (new_context, subscriber, socket._session, control, watch, micromanager):
     for more in range(24):
         if not (child := os.fork()):
             files = len(os.listdir("/proc/self/fd")) - 1
             resource.setrlimit(resource.RLIMIT_NOFILE, (files + more, 4096))
             try:
                 make()
-            except OSError:
+            except (OSError, InputError):
                 os._exit(1)
             os._exit(0)
-        ends.setdefault(make.__qualname__, []).append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+        ends.setdefault(make.__name__, []).append(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 print(json.dumps(ends))
 """
 FILES = 100  # 1,024 on a usual system
@@ -118,7 +128,7 @@ def test_a_socket_that_finds_too_few_files_is_an_error_and_no_abort():
     program = [sys.executable, "-c", SOCKETS_WITH_FEW_FILES]
     done = subprocess.run(program, capture_output=True, text=True, timeout=90, check=True)
     ends = json.loads(done.stdout)
-    assert len(ends) == 3
+    assert len(ends) == 6
     for name, codes in ends.items():
         assert set(codes) == {0, 1}, (name, codes, done.stderr)
         assert codes == sorted(codes, reverse=True), name

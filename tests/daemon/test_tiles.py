@@ -11,9 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from daemon_process import wait_until
 
+from daemon.tiles import process_tiles
 from daemon.tiles.pool import TilePool, devices_of
 from daemon.tiles.shared_arrays import NAMES_OUTLIVE, SharedArrays
+from daemon.transport.child_process import ChildProcess
 from selfstorm.errors import InputError
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import simulate
@@ -24,7 +27,7 @@ from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.model_kinds import new_model
 from selfstorm.stream.offline import ArrayFrames
 from selfstorm.stream.settings import Settings
-from selfstorm.stream.tiled.field import TiledField
+from selfstorm.stream.tiled.field import TiledField, TilesLostError
 
 CPU = torch.device("cpu")
 SHM, MINE = Path("/dev/shm"), f"selfstorm-{os.getpid()}-*"  # noqa: S108  (no file of ours)
@@ -99,6 +102,62 @@ def test_a_process_that_is_killed_costs_its_tiles_of_one_window(raw, pool, said,
     assert np.corrcoef(made[3].picture.ravel(), whole[3].ravel())[0, 1] > 0.999
 
 
+@pytest.fixture
+def light(monkeypatch):
+    """Processes that only wait for their input, in place of those that compute."""
+    monkeypatch.setattr(process_tiles, "ChildProcess", lambda *_: ChildProcess("json.tool", []))
+
+
+@pytest.fixture
+def few_files():
+    """A limit of open files for this process, while it is called with True."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def limit(on):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]) if on else before)
+
+    yield limit
+    limit(False)
+
+
+def test_a_process_that_cannot_be_started_again_is_tried_with_every_window(light, few_files):
+    said = []
+    group = process_tiles.ProcessTiles(0, "cpu", 1, said.append, lambda _: None)
+    os.kill(group.pid, signal.SIGTERM)
+    wait_until(lambda: group._child.ending)
+    few_files(True)
+    for _ in range(2):
+        group.ask("begin")
+        with pytest.raises(TilesLostError):
+            group.answer()
+    few_files(False)
+    group.ask("begin")
+    group.stop()
+    assert len(said) == 3
+    assert all("no process can be started (Too many open files)" in text for text in said[:2])
+    assert said[2].endswith("it is started again")
+
+
+def test_no_process_is_left_where_one_of_several_cannot_be_started(light, few_files, tmp_path, monkeypatch):
+    begun = []
+
+    class SecondFails(process_tiles.ProcessTiles):
+        def __init__(self, number, *more):
+            few_files(number == 1)
+            super().__init__(number, *more)
+            begun.append(self)
+
+    monkeypatch.setattr("daemon.tiles.pool.ProcessTiles", SecondFails)
+    pool = TilePool(["cpu", "cpu"], print, tmp_path)
+    with pytest.raises(InputError, match="no process can be started"):
+        pool.board()
+    assert len(begun) == 1
+    assert begun[0]._child.ending
+    few_files(False)
+    pool.close()
+
+
 @pytest.mark.skipif(not NAMES_OUTLIVE, reason="Windows frees shared memory with the last process that holds it")
 def test_the_next_start_removes_what_a_killed_daemon_left(tmp_path):
     program = (
@@ -165,6 +224,24 @@ def test_too_little_shared_memory_is_said_and_ends_nothing(tmp_path):
     assert not before.any()
     shared.close()
     assert set(SHM.glob(MINE)) == of_others
+
+
+@pytest.mark.skipif(not NAMES_OUTLIVE, reason="no notes are kept on Windows")
+@pytest.mark.parametrize("lacking", ["files", "space for the notes"])
+def test_shared_memory_that_cannot_be_made_or_noted_is_said(tmp_path, few_files, monkeypatch, lacking):
+    shared = SharedArrays(tmp_path)
+    shared.allocate("map", (2, 2), np.dtype(np.uint16))  # starts the process that watches over the memory
+    if lacking == "files":
+        monkeypatch.setattr(SharedArrays, "_note", lambda _: None)
+        few_files(True)
+    else:
+        monkeypatch.setattr("daemon.tiles.shared_arrays.os.getpid", lambda: "full")
+        (tmp_path / "full").symlink_to("/dev/full")
+    with pytest.raises(InputError, match=r"Too many open files|cannot be written \(No space left"):
+        shared.allocate("more", (2, 2), np.dtype(np.uint16))
+    few_files(False)
+    monkeypatch.undo()
+    shared.close()
 
 
 def test_an_array_outlives_the_memory_that_was_given_up(tmp_path):

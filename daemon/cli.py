@@ -241,7 +241,8 @@ def copy_config(name: str, file: Path) -> None:
     NAME: micromanager, mmcore, ndtiff, replay, simulate or zmq, as for `run`; or cluster. Nothing is replaced.
     """
     copy_shipped(name, file)
-    click.echo(f"wrote {file}; change it, then: selfstorm-daemon run {file}")
+    verb = "cluster start" if name == "cluster" else "run"
+    click.echo(f"wrote {file}; change it, then: selfstorm-daemon {verb} {file}")
 
 
 for command in (*COMMANDS, cluster, hold_density, keys):

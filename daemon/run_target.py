@@ -5,6 +5,7 @@ It is a configuration file, the name of a shipped one, or a recording to replay.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from daemon.sources.kinds import KINDS
 from selfstorm.errors import InputError, MovieError
 from selfstorm.io.atomic_files import atomic_write
 
+CONFIG = ".toml"
 INSTALLED = Path(__file__).parent / "configs"
 SOURCE_TREE = Path(__file__).parents[1] / "configs"
 
@@ -29,7 +31,7 @@ def configuration(target: str, overrides: Mapping[str, Any]) -> Config:
         InputError: Nothing of that name is there, or it is no valid configuration.
     """
     path = Path(target)
-    if path.suffix.lower() == ".toml":
+    if path.suffix.lower() == CONFIG:
         return load(path, overrides)
     shipped = {name: file for name, file in _shipped().items() if name in KINDS}
     if target in shipped:
@@ -48,7 +50,7 @@ def copy_shipped(name: str, path: Path) -> None:
 
     Args:
         name: Such as 'micromanager'.
-        path: Of the copy; nothing is replaced.
+        path: Of the copy, with the ending .toml; nothing is replaced.
 
     Raises:
         InputError: There is no such configuration, or the file cannot be written.
@@ -56,6 +58,10 @@ def copy_shipped(name: str, path: Path) -> None:
     shipped = _shipped()
     if name not in shipped:
         raise InputError("no such configuration", where=name, hint=f"choose one of: {', '.join(sorted(shipped))}")
+    if path.suffix.lower() != CONFIG:
+        raise InputError("would not be read as a configuration", where=path, hint=f"let its name end in {CONFIG}")
+    if os.path.lexists(path):
+        raise InputError("exists already", where=path, hint="choose another name")
     with atomic_write(path) as temporary:
         temporary.write_bytes(shipped[name].read_bytes())
 

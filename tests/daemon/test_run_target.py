@@ -59,7 +59,13 @@ def test_a_copy_of_a_shipped_configuration_is_run_as_that_is(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "file", "words"), [("simulated", "new.toml", "simulate"), ("simulate", "old.toml", "exists")]
+    ("name", "file", "words"),
+    [
+        ("simulated", "new.toml", "choose one of: .*simulate"),
+        ("simulate", "old.toml", "exists already; choose another name$"),
+        ("simulate", "mine", r"let its name end in \.toml"),
+        ("simulate", "none/new.toml", "no such folder"),
+    ],
 )
 def test_no_copy_is_made_of_nothing_or_over_something(tmp_path, name, file, words):
     (tmp_path / "old.toml").write_text("mine", encoding="utf-8")
@@ -67,6 +73,15 @@ def test_no_copy_is_made_of_nothing_or_over_something(tmp_path, name, file, word
         copy_shipped(name, tmp_path / file)
     assert [path.name for path in tmp_path.iterdir()] == ["old.toml"]
     assert (tmp_path / "old.toml").read_text(encoding="utf-8") == "mine"
+
+
+def test_what_is_written_is_run_by_the_command_that_is_named(tmp_path):
+    for path in SOURCE_TREE.glob("*.toml"):
+        copy = tmp_path / path.name
+        said = CliRunner().invoke(cli, ["copy-config", path.stem, str(copy)]).output.strip()
+        verb = ["cluster", "start"] if path.stem == "cluster" else ["run"]
+        assert said.endswith(f"selfstorm-daemon {' '.join(verb)} {copy}")
+        assert "CONFIG" in CliRunner().invoke(cli, [*verb, "--help"]).output.upper()
 
 
 def test_the_help_names_every_configuration():

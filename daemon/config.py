@@ -5,7 +5,6 @@ No other module reads configuration from disk.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
@@ -17,6 +16,7 @@ from daemon.protocol.address import MAX_PORT
 from daemon.protocol.faults import plain
 from daemon.sources.kinds import KINDS
 from daemon.sources.section import SourceSection, options_keys, source_keys
+from daemon.toml_file import read_toml
 from selfstorm.errors import InputError, together
 from selfstorm.frames import Region
 from selfstorm.io.camera_names import CALIBRATION_NAME, NO_CALIBRATION
@@ -194,14 +194,7 @@ def load(path: Path, overrides: Mapping[str, Any], anchor: Path | None = None) -
     Raises:
         InputError: The file cannot be read or is no valid configuration.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise InputError("no such file", where=path, hint="examples are in configs/") from None
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", where=path) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"is not TOML: {error}", where=path, hint="correct that line") from None
+    raw = read_toml(path, "examples are in configs/")
     _anchor(raw, path.parent if anchor is None else anchor)
     return _validated(raw, overrides, path)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from daemon.config_base import Section, nearest_key
+from daemon.toml_file import read_toml
 from selfstorm.errors import InputError
 
 HERE = "auto"
@@ -58,12 +58,7 @@ def load_cluster(path: Path) -> ClusterConfig:
     Raises:
         InputError: the file cannot be read or is no valid configuration.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot be read ({error.strerror})", where=path, hint="configs/cluster.toml is one") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"is not TOML: {error}", where=path, hint="correct that line") from None
+    raw = read_toml(path, "configs/cluster.toml is one")
     try:
         config = ClusterConfig.model_validate(raw)
     except ValidationError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -11,7 +10,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from daemon.config import explained
 from daemon.config_base import Section
-from selfstorm.errors import InputError
+from daemon.toml_file import read_toml
 
 LASER = re.compile(r"micromanager:([0-9]{1,5})?|mmcore:.+")
 MAX_FACTOR = 2.0  # by which one change may raise or lower the laser
@@ -69,13 +68,8 @@ def load_feedback(path: Path) -> FeedbackSettings:
     Raises:
         InputError: the file cannot be read, or a setting is missing or wrong.
     """
+    raw = read_toml(path, "an example is in docs/how-to/hold-the-density.md")
     try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
         return FeedbackSettings.model_validate(raw)
-    except OSError as error:
-        hint = "an example is in docs/how-to/hold-the-density.md"
-        raise InputError(f"cannot be read ({error.strerror})", where=path, hint=hint) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"is not TOML: {error}", where=path, hint="correct that line") from None
     except ValidationError as error:
         raise explained(error, path, FeedbackSettings) from None

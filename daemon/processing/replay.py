@@ -126,6 +126,7 @@ def _start(manifest: Path, run: RunLine) -> Path | None:
     if not run.checkpoint:
         return None
     path = manifest.parent / Path(run.checkpoint).name
+    check_regular(path, HINT)
     if not path.exists() or sha256(path.read_bytes()).hexdigest() != run.checkpoint_sha256:
         raise InputError("the model that the run started from is missing or has changed", where=path)
     return path

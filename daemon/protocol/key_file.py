@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from daemon.protocol.faults import first_fault
 from selfstorm.errors import InputError
+from selfstorm.io.regular_file import read_regular
 
 MAX_BYTES = 2**20
 Z85 = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ.-:+=^!/*?&<>()[]{}@%$#"
@@ -59,12 +60,9 @@ Model = TypeVar("Model", bound=KeyModel)
 def read_model(path: Path, kind: type[Model], hint: str) -> Model:
     """Read a file of keys. Raises InputError, which never quotes a secret."""
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
+        text = read_regular(path, hint, MAX_BYTES)
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", where=path, hint=hint) from None
-    if len(text) > MAX_BYTES:
-        raise InputError(f"has more than {MAX_BYTES:,} bytes: no key is that long", where=path, hint=hint)
     try:
         return kind.model_validate_json(text)
     except ValidationError as error:

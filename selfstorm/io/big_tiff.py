@@ -89,6 +89,7 @@ class BigTiff:
             self._file.add(HEADER)
         except OSError:
             self._file.close()
+            path.unlink(missing_ok=True)  # a full disk; nothing is in it
             raise
         self._link, self._first_directory = FIRST_LINK, 0
         self.pages = 0

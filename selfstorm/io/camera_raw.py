@@ -22,6 +22,7 @@ from selfstorm.io.axes import Selection, movie_axis
 from selfstorm.io.left_out_pages import ranges
 from selfstorm.io.picasso import yaml_documents
 from selfstorm.io.reader import AcquisitionInfo, Stamp, check_field
+from selfstorm.io.regular_file import read_regular
 
 SPE_HEADER = 4100  # bytes
 SPE_TYPES = {0: "<f4", 1: "<i4", 2: "<i2", 3: "<u2", 5: "<f8", 6: "u1", 8: "<u4"}
@@ -122,9 +123,6 @@ HINT = "save it again as TIFF, or correct the file that describes it"
 
 def _picasso(path: Path) -> RawLayout:
     sidecar = path.with_suffix(".yaml")
-    with sidecar.open("rb") as file:
-        if len(file.read(MAX_SIDECAR + 1)) > MAX_SIDECAR:
-            raise ValueError(f"{sidecar.name} is too large")
     facts = {key: value for document in reversed(yaml_documents(path)) for key, value in document.items()}
     order = str(facts["Byte Order"]).strip("'\"")
     if order not in ("<", ">"):
@@ -138,8 +136,7 @@ def _picasso(path: Path) -> RawLayout:
 
 def _dax(path: Path) -> RawLayout:
     sidecar = path.with_suffix(".inf")
-    with sidecar.open(encoding="latin-1") as file:
-        text = file.read(MAX_SIDECAR)
+    text = read_regular(sidecar, HINT, MAX_SIDECAR).decode("latin-1")
 
     def stated(pattern: str) -> tuple[str, ...]:
         found = re.search(pattern, text, re.IGNORECASE)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from selfstorm.errors import InputError
+from selfstorm.io.regular_file import read_regular
 
 MAX_BYTES = 1_000_000
 NUMBER = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
@@ -65,9 +66,7 @@ def read_camera_settings(path: Path, camera: str | None = None) -> ForeignCamera
         InputError: the file has none, or several.
     """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise InputError("is too large for camera settings", where=path, hint="give the settings' own file")
-        text = path.read_text(encoding="utf-8", errors="replace")
+        text = read_regular(path, "give the settings' own file", MAX_BYTES).decode("utf-8", "replace")
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror})", where=path) from None
     try:

@@ -111,6 +111,8 @@ def _metadata(path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
 
     Both are {} where there are none.
     """
+    if not path.is_file():
+        return {}, {}
     try:
         text = path.read_text(encoding="utf-8", errors="replace").rstrip().rstrip(",")
     except OSError:

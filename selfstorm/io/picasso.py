@@ -22,12 +22,14 @@ from selfstorm.errors import InputError, first_line
 from selfstorm.io.atomic_files import atomic_write, check_new, claim_temporary, publish
 from selfstorm.io.hdf5_superblock import mark_closed
 from selfstorm.io.localization_table import LocalizationTable, TableInfo, TableWriter, side_files
+from selfstorm.io.regular_file import read_regular
 
 DTYPE = np.dtype(
     [("frame", "<u4")]
     + [(name, "<f4") for name in ("x", "y", "photons", "sx", "sy", "bg", "lpx", "lpy", "background_sd")]
 )
 CHUNK_ROWS = 4096
+MAX_YAML_BYTES = 2**20
 LINKED_DTYPE = np.dtype([*DTYPE.descr, ("n", "<u4")])  # as Picasso's own link names it
 FRAME_DIGITS = 20  # room in the metadata for a number of frames that grows
 HINT = 'pip install "selfstorm[engine]"'
@@ -170,13 +172,17 @@ def read_picasso(path: Path) -> tuple[LocalizationTable, TableInfo]:
 def yaml_documents(path: Path) -> list[dict[str, Any]]:
     """Read NAME.yaml, as written here or by Picasso."""
     documents: list[dict[str, Any]] = []
-    for text in path.with_suffix(".yaml").read_text(encoding="utf-8").split("\n---"):
+    for text in _yaml_text(path.with_suffix(".yaml")).split("\n---"):
         try:
             documents.append(json.loads(text))
         except ValueError:
             pairs = (line.partition(":") for line in text.splitlines() if ":" in line and not line.startswith(" "))
             documents.append({key.strip(): _number(value.strip()) for key, _, value in pairs})
     return documents
+
+
+def _yaml_text(path: Path) -> str:
+    return read_regular(path, "give Picasso's own .yaml file", MAX_YAML_BYTES).decode("utf-8")
 
 
 def _number(text: str) -> Any:

@@ -12,6 +12,7 @@ from selfstorm.io import ome_tiff
 from selfstorm.io.ome_tiff import RECORD_KEYS, OmeTiffWriter
 from selfstorm.io.ome_zarr_writer import OmeZarrWriter
 from selfstorm.io.picture_file import PictureFile
+from selfstorm.io.regular_file import read_regular
 
 WRITERS: dict[str, Callable[..., PictureFile]] = {
     ".tif": OmeTiffWriter,
@@ -45,7 +46,7 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     if path.is_file():
         return ome_tiff.read_records(path)
     try:
-        records = json.loads((path / "zarr.json").read_bytes())["attributes"]["selfstorm"]["records"]
+        records = json.loads(read_regular(path / "zarr.json", "give pictures"))["attributes"]["selfstorm"]["records"]
         return records if all(RECORD_KEYS & set(record) for record in records) else []
-    except (OSError, ValueError, LookupError, TypeError):
+    except (InputError, OSError, ValueError, LookupError, TypeError):
         return []

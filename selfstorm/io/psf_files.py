@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from selfstorm.errors import InputError, first_line
 from selfstorm.frames import Array
+from selfstorm.io.regular_file import check_regular
 from selfstorm.psf.sampled import MAX_SIDE, MIN_SIDE, Sampled
 
 COEFFICIENTS = 64  # of a cell, of x^i y^j z^k at i + 4 j + 16 k
@@ -49,6 +50,7 @@ def read_psf(path: Path, pixel_nm: float) -> Sampled:
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         raise InputError("is no PSF calibration", where=path, hint="give SMAP's _3dcal.mat or uiPSF's .h5")
+    check_regular(path, "give a PSF calibration")
     try:
         size = path.stat().st_size
     except OSError as error:

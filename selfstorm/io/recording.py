@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from selfstorm.errors import MovieError
 from selfstorm.frames import Array, StreamInfo
 from selfstorm.io.reader import AcquisitionInfo, Stamp, check_field
+from selfstorm.io.regular_file import check_regular
 
 INDEX = ".jsonl"
 DESCRIPTION, STRIP_OFFSETS, STRIP_BYTE_COUNTS = 270, 273, 279
@@ -96,6 +97,8 @@ class _Part:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        for file in (path, path.with_suffix(INDEX)):
+            check_regular(file, "copy the recording again")
         self._file: IO[bytes] = path.open("rb", buffering=0)
         try:
             description, offsets = _pages(self._file, path)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from selfstorm.errors import InputError
 
+MAX_TEXT_BYTES = 2**26  # of a configuration or a description
+
 
 def check_regular(path: Path, hint: str) -> None:
     """Refuse what is there and is neither a file nor a folder.
@@ -18,3 +20,18 @@ def check_regular(path: Path, hint: str) -> None:
             raise InputError("is not a file", where=path, hint=hint)
     except (OSError, ValueError):  # a name that no file can have, which its reader refuses
         return
+
+
+def read_regular(path: Path, hint: str, max_bytes: int = MAX_TEXT_BYTES) -> bytes:
+    """Read a small file that a user or another program wrote.
+
+    Raises:
+        InputError: it is a pipe or a device, or too large.
+        OSError: it cannot be read.
+    """
+    check_regular(path, hint)
+    with path.open("rb") as file:
+        content = file.read(max_bytes + 1)
+    if len(content) > max_bytes:
+        raise InputError(f"has more than {max_bytes:,} bytes", where=path, hint=hint)
+    return content

@@ -13,6 +13,7 @@ from selfstorm.errors import MovieError
 from selfstorm.io import ome_xml
 from selfstorm.io.left_out_pages import Index, LeftOut, keep_usual
 from selfstorm.io.page_layout import TOGETHER, Layout
+from selfstorm.io.regular_file import read_regular
 from selfstorm.io.tiff_layout_chain import lay_out_chain
 from selfstorm.io.tiff_open import open_tiff
 from selfstorm.io.tiff_pages import page_table
@@ -32,12 +33,16 @@ def ome_root(file: tifffile.TiffFile, path: Path) -> Any:
         return root
     companion = path.parent / Path(master.replace("\\", "/")).name
     try:
-        text = companion.read_text(encoding="utf-8") if companion.suffix == ".ome" else _description(companion)
+        text = _companion(companion) if companion.suffix == ".ome" else _description(companion)
     except (OSError, ValueError) as error:
         raise MovieError(
             f"has its metadata in {companion.name}, which cannot be read ({error})", where=path, hint=TOGETHER
         ) from None
     return ome_xml.parse(text, companion)
+
+
+def _companion(path: Path) -> str:
+    return read_regular(path, TOGETHER).decode("utf-8")
 
 
 def _description(path: Path) -> str:

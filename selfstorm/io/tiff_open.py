@@ -10,6 +10,7 @@ from pathlib import Path
 import tifffile
 
 from selfstorm.errors import InputError, MovieError, first_line
+from selfstorm.io.regular_file import check_regular
 
 COPY_AGAIN = "copy it again from where it came from"
 MAX_REASON = 200  # characters
@@ -21,6 +22,7 @@ def open_tiff(path: Path) -> tifffile.TiffFile:
         raise MovieError("no such file", where=path, hint="check the path")
     if path.is_dir():
         raise MovieError("is a folder", where=path, hint="give the TIFF file in it")
+    check_regular(path, "give a TIFF file")
     with as_movie_error(path):
         file = tifffile.TiffFile(path)
         try:

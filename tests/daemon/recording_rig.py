@@ -43,9 +43,9 @@ class Rig:
         self.publisher.begin(info)
         self.info, self.publisher._next_seq = info, next_seq
 
-    def send(self, count, shape=SHAPE):
+    def send(self, count):
         for _ in range(count):
-            pixels = np.full(shape, self.sent, np.uint16)
+            pixels = np.full(SHAPE, self.sent, np.uint16)
             self.publisher.send(CameraFrame(pixels, self.sent, None))
             self.sent += 1
         self.publisher.say("running")

@@ -5,9 +5,6 @@ parts doubled or left out. The mutations are the same in every run.
 """
 
 import json
-import os
-import socket
-import threading
 import tracemalloc
 import warnings
 
@@ -342,43 +339,3 @@ def test_a_manifest_with_numbers_of_no_run_is_refused(numbers):
     assert ManifestLine.model_validate({"window": line})
     with pytest.raises(ValidationError):
         ManifestLine.model_validate({"window": line | numbers})
-
-
-def listen(path):
-    with socket.socket(socket.AF_UNIX) as one:
-        one.bind(str(path))
-
-
-UNENDING = {
-    "a pipe": lambda path: os.mkfifo(path),
-    "a link to a pipe": lambda path: (os.mkfifo(path.with_name("pipe")), path.symlink_to("pipe")),
-    "a device": lambda path: path.symlink_to("/dev/zero"),
-    "a socket": listen,
-}
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
-@pytest.mark.parametrize("kind", UNENDING)
-def test_what_could_be_read_for_ever_is_no_movie(tmp_path, monkeypatch, kind):
-    monkeypatch.chdir(tmp_path)  # a socket's path may have 107 characters
-    UNENDING[kind](tmp_path.relative_to(tmp_path) / "movie.tif")
-    with pytest.raises(InputError, match="is not a file"):
-        MovieFile(tmp_path / "movie.tif")
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
-@pytest.mark.parametrize("kind", UNENDING)
-def test_a_folder_with_what_could_be_read_for_ever_is_read_around_it(tmp_path, monkeypatch, kind):
-    monkeypatch.chdir(tmp_path)
-    UNENDING[kind](tmp_path.relative_to(tmp_path) / "a.tif")
-    tifffile.imwrite(tmp_path / "b.tif", np.zeros((3, 8, 8), np.uint16), photometric="minisblack")
-    lengths = []
-
-    def read():
-        with MovieFile(tmp_path) as movie:
-            lengths.append(movie.length)
-
-    reading = threading.Thread(target=read, daemon=True)
-    reading.start()
-    reading.join(20)
-    assert lengths == [3]

@@ -307,20 +307,26 @@ def test_the_file_is_named_before_the_first_report_is_due(tmp_path, capfd):
     assert (last["file"], last["in_file"]) == (str(*tmp_path.glob("*.tif")), 1)
 
 
-@pytest.mark.parametrize("kind", ["another shape", "a number past 2**63"])
-def test_a_frame_that_does_not_fit_is_missing_and_the_recording_is_readable(rig, kind):
+MISFITS = [  # described as, pixels, the camera's number
+    ({}, np.zeros((4, 4), np.uint16), 5),
+    ({"height": 4, "width": 4}, np.zeros((4, 4), np.uint16), 5),
+    ({"dtype": "uint8"}, np.zeros(SHAPE, np.uint8), 5),
+    ({}, np.zeros(SHAPE, np.uint16), 2**63),
+]
+
+
+def test_frames_that_do_not_fit_are_missing_and_the_recording_is_readable(rig):
     rig.record(whole=True)
-    rig.send(5)
-    if kind == "another shape":
-        rig.send(1, shape=(4, 4))
-    else:
-        pixels = np.zeros(SHAPE, np.uint16)
-        rig.publisher.send(CameraFrame(pixels, 2**63, None))
+    for described, pixels, number in MISFITS:
+        rig.send(5)
+        rig.publisher._info = INFO.model_copy(update=described)  # as another program may send it
+        rig.publisher.send(CameraFrame(pixels, number, None))
+        rig.publisher._info = INFO
         rig.sent += 1
-    rig.send(5)
-    rig.until(lambda: rig.supervisor.recorded == 10)
+    rig.send(1)
+    rig.until(lambda: rig.supervisor.recorded == 21)
     status = rig.closes()
-    assert (status.recorded_frames, status.recording_missing) == (10, 1)
+    assert (status.recorded_frames, status.recording_missing) == (21, len(MISFITS))
 
 
 def test_a_recording_that_is_stopped_before_it_reports_misses_what_came(rig):

@@ -58,13 +58,14 @@ class OutputFile(Sink, Generic[Writer]):
             try:
                 writer.close()
             except (OSError, InputError) as error:
-                self._give_up(error, f" as {writer.part}")
+                self._give_up(error, f"; what was written is kept as {writer.part}")
 
-    def _give_up(self, error: OSError | InputError, where: str = "") -> None:
+    def _give_up(self, error: OSError | InputError, kept: str = "") -> None:
         self._failed = True
-        self._health.output_ended(self.name, str(error))
-        text = f"{self._path}: {error}; what was written is kept{where}"
-        self._health.event("error", f"{self.name}_stopped", text)
+        why = str(error) if isinstance(error, InputError) else f"{self._path}: {error.strerror or error}"
+        self._health.output_ended(self.name, why)
+        kept = kept or ("; what was written before is kept" if self._writer is not None else "")
+        self._health.event("error", f"{self.name}_stopped", f"{why}{kept}")
 
     def _next_path(self) -> Path:
         path = self._free_path()

@@ -3,7 +3,8 @@
 from types import SimpleNamespace
 
 import numpy as np
-from daemon_process import Daemon, Results, free_ports, simulated, wait_until
+import pytest
+from daemon_process import Daemon, Results, free_ports, posix, simulated, wait_until
 
 from daemon.control.snapshots import Snapshots
 from daemon.health import Health
@@ -93,6 +94,31 @@ def test_a_file_has_the_last_accumulated_picture_of_every_scene(tmp_path):
     writer.close()
     saved = read_pictures(tmp_path / "out.ome.tif").pictures
     assert [float(page.mean()) for page in saved] == [200, 50, 20]  # the model was reset last
+
+
+@posix
+@pytest.mark.parametrize(("room", "freed"), [(0, False), (100, False), (1500, False), (1500, True)])
+def test_a_full_disk_ends_the_accumulated_pictures_in_words_and_keeps_the_scenes_before(tmp_path, room, freed):
+    resource = pytest.importorskip("resource")
+    health, before = Health(run="run"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    writer = AccumulatedWriter(tmp_path / "out.ome.tif", health)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        for scene in range(4):
+            writer.learned(*summed(scene, 10 + scene))
+        if freed:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        writer.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    told = [event.text for event in health.events_since(0) if event.code == "accumulated_stopped"]
+    assert all("File too large" in text and "Errno" not in text for text in told)
+    assert "File too large" in health.status().outputs_ended["accumulated"]
+    names = [path.name for path in tmp_path.iterdir()]
+    assert names == ([] if room < 1000 else ["out.ome.tif"] if freed else ["out.ome.tif.part"])
+    assert told[-1].endswith("kept as " + str(tmp_path / "out.ome.tif.part")) == (names == ["out.ome.tif.part"])
+    for path in tmp_path.iterdir():
+        assert [float(page.mean()) for page in read_pictures(path).pictures] == [10.0]
 
 
 def test_accumulated_pictures_write_over_nothing_and_none_are_no_file(tmp_path):

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from daemon.event_gathering import EventGatherer
 from daemon.protocol.messages import Event, FrameCounts, Status, WindowCounts
-from daemon.protocol.text import printable
 from daemon.stopwatch import Latencies
+from selfstorm.printable import printable
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import click
 
 from daemon.cluster.config import load_cluster
 from daemon.cluster.watched_daemon import Report
-from daemon.protocol.text import printable
+from selfstorm.printable import printable
 
 config_argument = click.argument("config", type=click.Path(path_type=Path))
 

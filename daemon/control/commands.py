@@ -14,10 +14,10 @@ from daemon.control.options import control_command
 from daemon.protocol.address import DaemonAddress
 from daemon.protocol.findings import metric_findings, quality, run_findings
 from daemon.protocol.messages import MetricDescriptions, Status
-from daemon.protocol.text import printable
 from selfstorm.errors import InputError
 from selfstorm.metrics.metric_table import MetricTable
 from selfstorm.metrics.registry import METRICS
+from selfstorm.printable import printable
 
 FINISH_S, POLL_S = 15.0, 0.2  # for the end of a recording, and of the daemon
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, for programs.")

@@ -27,12 +27,12 @@ from daemon.keys.store import Keyring
 from daemon.keys.zap_authenticator import ZapAuthenticator, handshakes_only
 from daemon.protocol.codec import encode
 from daemon.protocol.messages import FrameHeader, Heartbeat
-from daemon.protocol.text import printable
 from daemon.sources.camera import CameraFrame
 from daemon.sources.losses import BY_CAUSE, LossCause
 from daemon.transport.context import new_context
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
+from selfstorm.printable import printable
 
 log = logging.getLogger(__name__)
 Parameters = ParamSpec("Parameters")

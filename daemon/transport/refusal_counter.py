@@ -6,7 +6,7 @@ The first, tenth, hundredth, ... of each reason is an event.
 from __future__ import annotations
 
 from daemon.health import Health
-from daemon.protocol.text import printable
+from selfstorm.printable import printable
 
 MAX_REASONS = 20
 MAX_REASON_CHARACTERS = 200

@@ -16,6 +16,7 @@ from importlib.metadata import distributions
 import click
 
 from selfstorm.errors import InputError
+from selfstorm.printable import printable
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -70,5 +71,5 @@ def _conflicting_distributions() -> dict[str, list[str]]:
 def fail(*mistakes: str) -> None:
     """Print each mistake on one line of standard error and exit with code 2."""
     for mistake in mistakes:
-        click.echo(f"error: {' '.join(mistake.split())}", err=True)
+        click.echo(f"error: {printable(' '.join(mistake.split()))}", err=True)
     sys.exit(USER_ERROR)

@@ -11,6 +11,7 @@ from selfstorm.commands.movie_options import MovieChoice, movie_options
 from selfstorm.commands.output_options import overwrite_option
 from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import check_outputs
+from selfstorm.printable import printable
 
 BLOCK_ROWS = 100_000
 
@@ -70,7 +71,7 @@ def _convert_movie(source: Path, target: Path, choice: MovieChoice, pixel_nm: fl
             for index in indices:
                 writer.add(movie.frame(index), records[index] if kept else None)
         for note in movie.notes:
-            click.echo(f"note: {note}", err=True)
+            click.echo(f"note: {printable(note)}", err=True)
         return f"{movie.length} frames of {movie.height}x{movie.width}"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from selfstorm.errors import InputError, MovieError
+from selfstorm.printable import printable
 
 CHECKPOINT = ".safetensors"
 METRICS = ("agreement", "resolution_nm", "misfit")
@@ -23,7 +24,7 @@ def info(file: Path) -> None:
     Of what selfstorm wrote it shows the movie, command, model and metrics that it was made from.
     """
     for line in describe(file):
-        click.echo(line)
+        click.echo(printable(line))
 
 
 def describe(file: Path) -> Iterator[str]:
@@ -62,12 +63,14 @@ def _pictures(file: Path, records: list[dict[str, Any]]) -> Iterator[str]:
         yield f"picture {index}: frames {first}-{end}{_metrics(record)}"
         if record.get("verdict"):
             yield f"verdict: {record['verdict']}"
-    for note in last.get("notes") or ():
-        yield f"note: {note}"
+    notes = last.get("notes")
+    yield from (f"note: {note}" for note in (notes if isinstance(notes, list) else ()))
 
 
 def _metrics(record: dict[str, Any]) -> str:
     metrics = record.get("metrics") or {key: record.get(key) for key in METRICS}
+    if not isinstance(metrics, dict):  # another program's
+        return ""
     known = {key: value for key, value in metrics.items() if isinstance(value, int | float)}
     return "".join(f", {key} {value:.4g}" for key, value in known.items())
 
@@ -115,7 +118,9 @@ def _model(file: Path) -> Iterator[str]:
     try:
         with safe_open(file, "np") as opened:
             facts = json.loads((opened.metadata() or {})["facts"])
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        if not isinstance(facts, dict):
+            raise ValueError("its description is none")
+    except (OSError, SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise InputError(f"is no saved model of selfstorm ({error})", where=file) from None
     yield f"{file}: model learned from {facts.get('frames')} frames"
     yield from (f"{key}: {facts[key]}" for key in sorted(facts) if key not in ("frames", "format"))

@@ -10,6 +10,7 @@ import click
 
 from selfstorm.commands.option_group import Command, grouped_options
 from selfstorm.errors import InputError
+from selfstorm.printable import printable
 
 if TYPE_CHECKING:
     from selfstorm.io.movies import MovieFile
@@ -88,7 +89,7 @@ class Microscope:
         except InputError as error:
             if self.camera is not None:
                 raise
-            click.echo(f"note: {error}; going on without it", err=True)
+            click.echo(f"note: {printable(error)}; going on without it", err=True)
             return None
 
     def psf(self, pixel_nm: float) -> Psf | None:

@@ -1,13 +1,16 @@
 """A stream that a test sends, and the recorder that a daemon would run beside it."""
 
+import threading
 import time
 
 import numpy as np
+import pytest
 from daemon_process import DEADLINE_S
 
 from daemon.health import Health
 from daemon.recording.supervisor import Reached, RecorderSupervisor
 from daemon.sources.camera import CameraFrame
+from daemon.sources.stream_publisher import StreamPublisher
 from selfstorm.frames import StreamInfo
 from selfstorm.io.movies import MovieFile
 
@@ -76,3 +79,15 @@ class Rig:
         assert status.recorded_frames + status.recording_missing == self.sent
         assert ("recording_incomplete" in self.codes) == (status.recording_missing > 0)
         return status
+
+
+@pytest.fixture
+def rig(tmp_path):
+    stop = threading.Event()
+    with StreamPublisher("tcp://127.0.0.1:*", stop, lossless=False) as publisher:
+        publisher.begin(INFO)
+        made = Rig(publisher, tmp_path / "recording")
+        yield made
+        stop.set()
+        if made.supervisor is not None:
+            made.supervisor.stop(final=True)

@@ -20,7 +20,6 @@ ENDED_ALL = [  # what once left no picture, for long or for ever
     {"reconstruction.stride": 100_000},
     {"reconstruction.window": 100_000, "reconstruction.stride": 1},
     {"reconstruction.region": [0, 0, 3, 3]},
-    {"optics.psf_sigma_nm": None, "optics.na": 0.001, "optics.wavelength_nm": 2000.0},
 ]
 
 

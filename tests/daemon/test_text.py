@@ -3,15 +3,19 @@
 import logging
 import threading
 
+import numpy as np
 import pytest
 
 from daemon.control.commands import account
 from daemon.health import Health
 from daemon.protocol.codec import encode
 from daemon.protocol.messages import Status
-from daemon.protocol.text import MAX_CHARACTERS, printable
 from daemon.sources.stream_publisher import StreamPublisher
+from selfstorm.cli import cli
+from selfstorm.commands import console
 from selfstorm.frames import StreamInfo
+from selfstorm.io.ome_tiff import OmeTiffWriter
+from selfstorm.printable import MAX_CHARACTERS, printable
 
 NASTY = ["\x1b[2J\x1b[31mgone", "one\ntwo\rthree", "half \ud800 a character", "\x00\x07", "right \u202e to left"]
 
@@ -65,3 +69,37 @@ def test_a_driver_may_name_a_camera_in_any_code_page_and_a_file_too(text):
 def test_a_command_prints_no_control_characters_of_another_daemon(text):
     status = Status(run="run", version="1", state="running", detail=text.replace("\ud800", ""), source="x\x1b[2J")
     assert all(line.isprintable() for line in account(status).split("\n"))
+
+
+def printed(capsys, *words):
+    with pytest.raises(SystemExit) as left:
+        console.run(cli, list(map(str, words)))
+    return left.value.code, "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_info_prints_no_control_characters_of_a_file(tmp_path, capsys, text):
+    text = text.replace("\ud800", "")
+    record = {"window": 0, "notes": [text], "verdict": text, "command": text, "metrics": {"misfit": 1.0, text: 2.0}}
+    with OmeTiffWriter(tmp_path / "out.ome.tif", 25.0) as writer:
+        writer.add(np.ones((4, 4), np.float32), record)
+    code, said = printed(capsys, "info", tmp_path / "out.ome.tif")
+    assert code == 0
+    assert said.count("\n") == 5
+    assert said.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("text", NASTY)
+def test_an_error_prints_no_control_characters_of_a_name(tmp_path, capsys, text):
+    code, said = printed(capsys, "info", tmp_path / text.translate({0: None, 0xD800: 0xDCE9}))
+    assert (code, said.count("\n")) == (2, 1)
+    assert said.replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("key", ["notes", "metrics", "verdict", "first_seq"])
+@pytest.mark.parametrize("value", [7, "x", [1], {"a": [None]}, None])
+def test_info_of_a_record_of_another_program_is_no_traceback(tmp_path, capsys, key, value):
+    with OmeTiffWriter(tmp_path / "out.ome.tif", 25.0) as writer:
+        writer.add(np.ones((4, 4), np.float32), {"window": 0, key: value})
+    code, said = printed(capsys, "info", tmp_path / "out.ome.tif")
+    assert (code, "picture 0" in said) == (0, True)

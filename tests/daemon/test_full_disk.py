@@ -73,6 +73,19 @@ def test_wherever_the_limit_cuts_the_recording_is_whole(tmp_path, room):
     assert room // 2400 <= whole(tmp_path) <= room // 2100
 
 
+@posix
+def test_a_disk_that_is_full_from_the_start_leaves_no_empty_file(tmp_path):
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, before[1]))
+    try:
+        error = recorded(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert error.strerror == "File too large"
+    assert list(tmp_path.iterdir()) == []
+
+
 def added_until_full(writer):
     """Number of pictures that the writer took before it raised."""
     saved = 0

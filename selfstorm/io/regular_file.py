@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from selfstorm.errors import InputError
@@ -31,7 +32,6 @@ def read_regular(path: Path, hint: str, max_bytes: int = MAX_TEXT_BYTES) -> byte
     """
     check_regular(path, hint)
     with path.open("rb") as file:
-        content = file.read(max_bytes + 1)
-    if len(content) > max_bytes:
-        raise InputError(f"has more than {max_bytes:,} bytes", where=path, hint=hint)
-    return content
+        if os.fstat(file.fileno()).st_size > max_bytes:
+            raise InputError(f"has more than {max_bytes:,} bytes", where=path, hint=hint)
+        return file.read()

@@ -196,6 +196,7 @@ def test_the_table_of_a_daemon_that_is_killed_can_be_read(tmp_path):
     settings = simulated(localizations=str(tmp_path / "out.hdf5"))
     settings["reconstruction"]["estimate"] = "fused"
     with Daemon(tmp_path, settings) as daemon:
+        daemon.started()
         wait_until(lambda: daemon.status().localizations_written)
         daemon.send(signal.SIGKILL)
     table, info = read_table(tmp_path / "out.hdf5.part")

@@ -143,6 +143,8 @@ def test_a_child_process_that_cannot_even_be_killed_is_left_to_the_system(monkey
     assert held.kill.called
     assert len(waits_s) == 2
     process.wait()
+    child._listener.join()
+    process.stdout.close()  # or it is told of in another test, when it is collected
 
 
 def test_a_stop_request_does_not_wait_for_a_camera_process_that_starts():

@@ -96,8 +96,17 @@ def test_an_error_prints_no_control_characters_of_a_name(tmp_path, capsys, text)
     assert said.replace("\n", "").isprintable()
 
 
-@pytest.mark.parametrize("key", ["notes", "metrics", "verdict", "first_seq"])
-@pytest.mark.parametrize("value", [7, "x", [1], {"a": [None]}, None])
+OTHERS = [
+    ("notes", 7),
+    ("metrics", 7),
+    ("metrics", "x"),
+    ("metrics", [1]),
+    ("verdict", {"a": [None]}),
+    ("first_seq", None),
+]
+
+
+@pytest.mark.parametrize(("key", "value"), OTHERS)
 def test_info_of_a_record_of_another_program_is_no_traceback(tmp_path, capsys, key, value):
     with OmeTiffWriter(tmp_path / "out.ome.tif", 25.0) as writer:
         writer.add(np.ones((4, 4), np.float32), {"window": 0, key: value})

@@ -63,7 +63,7 @@ class ProcessTiles:
 
     def wait_ready(self, timeout_s: float) -> bool:
         """Wait for a process that starts; return whether it is ready."""
-        if not self._ready:
+        if not self._ready and not self._child.ending:  # one that has ended is not waited for at every command
             said = wait_said(self._child, timeout_s)
             self._ready = said is not None and "ready" in said
         return self._ready

@@ -143,6 +143,22 @@ def test_a_laser_process_that_was_killed_is_replaced_to_make_it_safe(emulator):
     assert power(emulator) == 0
 
 
+@posix
+def test_a_laser_process_that_cannot_be_replaced_leaves_the_laser_to_the_user(emulator):
+    resource = pytest.importorskip("resource")
+    switch, before = switch_of(emulator), resource.getrlimit(resource.RLIMIT_NOFILE)
+    ordered(switch, emulator, 3.0)
+    os.kill(laser_process(), signal.SIGKILL)
+    free = os.dup(0)
+    os.close(free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free, before[1]))
+    try:
+        with pytest.raises(InputError, match=r"laser may still be on.*Too many open files.*BY HAND"):
+            switch.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
 def test_a_laser_that_cannot_be_set_is_an_error_before_anything_is_armed(emulator):
     with pytest.raises(InputError, match="Laser405-Poer cannot be set to 0"):
         switch_of(emulator, property="Poer")

@@ -121,7 +121,7 @@ def few_files():
     limit(False)
 
 
-def test_a_process_that_cannot_be_started_again_is_tried_with_every_window(light, few_files):
+def test_a_process_that_cannot_be_started_again_is_tried_with_every_window(light, few_files, monkeypatch):
     said = []
     group = process_tiles.ProcessTiles(0, "cpu", 1, said.append, lambda _: None)
     os.kill(group.pid, signal.SIGTERM)
@@ -129,7 +129,9 @@ def test_a_process_that_cannot_be_started_again_is_tried_with_every_window(light
     few_files(True)
     for _ in range(2):
         group.ask("begin")
-        with pytest.raises(TilesLostError):
+        with monkeypatch.context() as patched, pytest.raises(TilesLostError):
+            patched.setattr(process_tiles, "wait_said", lambda *_: pytest.fail("it waits for a process that has ended"))
+            group.ask("step")
             group.answer()
     few_files(False)
     group.ask("begin")

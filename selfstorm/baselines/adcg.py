@@ -30,8 +30,8 @@ _UNITS = np.array([100.0, 100.0, 1_000.0])  # of y and x in nm and photons, so t
 
 
 @dataclass(frozen=True)
-class Optics:
-    """Expected light of emitters in a frame.
+class PixelPsf:
+    """A PSF integrated over the pixels of a frame.
 
     Attributes:
         psf: point-spread function.
@@ -60,7 +60,7 @@ class Optics:
         return (at[0], self.modes(at[0], 0)), (at[1], self.modes(at[1], 1))
 
 
-def adcg(frame: Floats, background: Floats, optics: Optics, min_gain_nats: float = MIN_GAIN_NATS) -> Floats:
+def adcg(frame: Floats, background: Floats, optics: PixelPsf, min_gain_nats: float = MIN_GAIN_NATS) -> Floats:
     """Find the emitters of a frame.
 
     Args:
@@ -86,7 +86,7 @@ def adcg(frame: Floats, background: Floats, optics: Optics, min_gain_nats: float
     return emitters[emitters[:, 2] > MIN_PHOTONS]
 
 
-def _best_point(frame: Floats, background: Floats, emitters: Floats, optics: Optics) -> Floats:
+def _best_point(frame: Floats, background: Floats, emitters: Floats, optics: PixelPsf) -> Floats:
     """Return the grid's emitter (3,) along which the loss falls fastest."""
     (y_nm, rows), (x_nm, columns) = optics.grid
     expected = background + _light(emitters, optics)
@@ -97,7 +97,7 @@ def _best_point(frame: Floats, background: Floats, emitters: Floats, optics: Opt
     return np.array([y_nm[y], x_nm[x], max(photons, MIN_PHOTONS)])
 
 
-def _fitted(emitters: Floats, frame: Floats, background: Floats, optics: Optics, steps: int) -> tuple[Floats, float]:
+def _fitted(emitters: Floats, frame: Floats, background: Floats, optics: PixelPsf, steps: int) -> tuple[Floats, float]:
     """Fit positions and photons of all emitters together.
 
     Returns:
@@ -115,7 +115,7 @@ def _fitted(emitters: Floats, frame: Floats, background: Floats, optics: Optics,
     return found.x.reshape(-1, 3) * _UNITS, float(found.fun)
 
 
-def _loss_and_slope(emitters: Floats, frame: Floats, background: Floats, optics: Optics) -> tuple[float, Floats]:
+def _loss_and_slope(emitters: Floats, frame: Floats, background: Floats, optics: PixelPsf) -> tuple[float, Floats]:
     """Compute the loss, and its slope (N, 3) by y, x and photons."""
     (y_nm, x_nm, photons), weights = emitters.T, optics.psf.weights
     rows, columns = optics.modes(y_nm, 0), optics.modes(x_nm, 1)
@@ -131,7 +131,7 @@ def _loss_and_slope(emitters: Floats, frame: Floats, background: Floats, optics:
     return _loss(frame, expected), np.stack(slopes, 1)
 
 
-def _light(emitters: Floats, optics: Optics) -> Floats:
+def _light(emitters: Floats, optics: PixelPsf) -> Floats:
     y_nm, x_nm, photons = emitters.T
     rows, columns = optics.modes(y_nm, 0), optics.modes(x_nm, 1)
     return np.asarray(np.einsum("n,r,nrh,nrw->hw", photons, optics.psf.weights, rows, columns, optimize=True))

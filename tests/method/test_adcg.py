@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from selfstorm.baselines.adcg import Optics, _loss_and_slope, adcg
+from selfstorm.baselines.adcg import PixelPsf, _loss_and_slope, adcg
 from selfstorm.simulation.spots import AiryPsf, GaussianPsf, place
 
 SHAPE, PIXEL_NM = (14, 12), 100.0
 BACKGROUND = np.full(SHAPE, 20.0)
-OPTICS = Optics(GaussianPsf(110.0), PIXEL_NM, SHAPE)
+OPTICS = PixelPsf(GaussianPsf(110.0), PIXEL_NM, SHAPE)
 
 
 def frame(emitters, seed=1):
@@ -31,7 +31,7 @@ def test_background_alone_has_no_emitters():
 
 @pytest.mark.parametrize("psf", [GaussianPsf(110.0), AiryPsf(1.4, 670.0)])
 def test_the_slope_of_the_loss_is_its_derivative(psf):
-    optics, seen = Optics(psf, PIXEL_NM, SHAPE), frame([[500.0, 600.0, 900.0]])
+    optics, seen = PixelPsf(psf, PIXEL_NM, SHAPE), frame([[500.0, 600.0, 900.0]])
     emitters = np.array([[450.0, 620.0, 700.0], [1_250.0, 110.0, 400.0]])
     slope = _loss_and_slope(emitters, seen, BACKGROUND, optics)[1]
     for index in np.ndindex(emitters.shape):

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 import selfstorm
-from selfstorm.baselines.adcg import MIN_GAIN_NATS, Optics, adcg
+from selfstorm.baselines.adcg import MIN_GAIN_NATS, PixelPsf, adcg
 from selfstorm.baselines.classical import MIN_PHOTONS, smooth_background
 from selfstorm.commands.console import run
 from selfstorm.frames import Array
@@ -32,7 +32,7 @@ def score_text(name: str, rows: Array, true: Array, seconds: float) -> str:
 
 def localized_by_adcg(photons: Array, scene: Scene, min_gain_nats: float) -> Array:
     """Localise every frame (T, H, W) alone: rows of frame, y_nm, x_nm."""
-    optics = Optics(scene.psf(), scene.pixel_nm, scene.shape)
+    optics = PixelPsf(scene.psf(), scene.pixel_nm, scene.shape)
     background = smooth_background(torch.from_numpy(photons)).clamp(min=MIN_PHOTONS).numpy().astype(float)
     tables = [adcg(frame.clip(0).astype(float), background, optics, min_gain_nats) for frame in photons]
     return np.concatenate([np.column_stack([np.full(len(rows), n), rows]) for n, rows in enumerate(tables)])

@@ -76,7 +76,7 @@ class EdgeMovie(Movie):
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class LightKind:
     """A kind of movie.
 
     Attributes:
@@ -93,18 +93,18 @@ class Kind:
 
 
 KINDS = {
-    "plain": Kind(),
-    "drifting": Kind({"drift_nm_per_frame": (0.5, 0.3)}),
-    "beam": Kind({"height": 96, "width": 200}, BeamMovie, 100),
-    "pixels-160": Kind({"pixel_nm": 160.0}),
-    "saturated": Kind(saturated_share=SATURATED_SHARE),
-    "depth": Kind({"haze_density": 2.0, "haze_photons": 800.0, "haze_blur_nm": 200.0}),
-    "edge": Kind(movie=EdgeMovie),
-    "varying-psf": Kind(movie=VaryingPsfMovie),
+    "plain": LightKind(),
+    "drifting": LightKind({"drift_nm_per_frame": (0.5, 0.3)}),
+    "beam": LightKind({"height": 96, "width": 200}, BeamMovie, 100),
+    "pixels-160": LightKind({"pixel_nm": 160.0}),
+    "saturated": LightKind(saturated_share=SATURATED_SHARE),
+    "depth": LightKind({"haze_density": 2.0, "haze_photons": 800.0, "haze_blur_nm": 200.0}),
+    "edge": LightKind(movie=EdgeMovie),
+    "varying-psf": LightKind(movie=VaryingPsfMovie),
 }
 
 
-def filmed(kind: Kind, seed: int) -> tuple[Movie, Array]:
+def filmed(kind: LightKind, seed: int) -> tuple[Movie, Array]:
     """Film a kind of movie: itself and its frames (T, H, W) in ADU."""
     options: dict[str, Any] = {"height": SIDE_PX, "width": SIDE_PX, "density": DENSITY, **kind.scene}
     movie = kind.movie(Scene(na=NA, wavelength_nm=WAVELENGTH_NM, seed=seed, **options))

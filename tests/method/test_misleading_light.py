@@ -2,14 +2,14 @@
 
 import numpy as np
 import pytest
-from benchmarks.kinds import KINDS, Kind, filmed
+from benchmarks.kinds import KINDS, LightKind, filmed
 
 SMALL = {"height": 16, "width": 24}
 
 
 def small(name, frames=8, **scene):
     kind = KINDS[name]
-    return filmed(Kind(SMALL | dict(kind.scene) | SMALL | scene, kind.movie, frames, kind.saturated_share), 3)
+    return filmed(LightKind(SMALL | dict(kind.scene) | SMALL | scene, kind.movie, frames, kind.saturated_share), 3)
 
 
 @pytest.mark.parametrize("name", KINDS)

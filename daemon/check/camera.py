@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from daemon.check.pixel_size import CALIBRATE, plausible
 from daemon.check.probes import ok, problem, warning
 from daemon.config import Config
 from daemon.ingest.sequence_ledger import Ledger
@@ -19,8 +20,6 @@ from selfstorm.frames import StreamInfo
 from selfstorm.metrics.finding import Finding
 
 START_S, FIRST_FRAME_S, SAMPLE_S = 120.0, 15.0, 2.0
-MIN_PIXEL_NM, MAX_PIXEL_NM = 20.0, 500.0
-CALIBRATE = "calibrate it in Micro-Manager (Devices > Pixel Size Calibration), or set pixel_nm under [camera]"
 
 
 @dataclass
@@ -109,21 +108,10 @@ def _sample(subscriber: FrameSubscriber, seen: Seen, silent: str) -> Iterator[Fi
 
 def _calibration(config: Config, seen: Seen) -> Iterator[Finding]:
     if config.camera.pixel_nm is not None:
-        yield _plausible(config.camera.pixel_nm, "by pixel_nm under [camera]")
+        yield plausible(config.camera.pixel_nm, "by pixel_nm under [camera]")
     elif seen.info is None:
         return
     elif seen.info.pixel_nm is None:
         yield problem("pixel size", "not calibrated: neither the source nor the configuration gives it", CALIBRATE)
     else:
-        yield _plausible(seen.info.pixel_nm, "from the source")
-
-
-def _plausible(pixel_nm: float, origin: str) -> Finding:
-    what = f"{pixel_nm:g} nm, {origin}"
-    if MIN_PIXEL_NM <= pixel_nm <= MAX_PIXEL_NM:
-        return ok("pixel size", what)
-    return warning(
-        "pixel size",
-        f"{what}: with the objectives of single-molecule imaging it is {MIN_PIXEL_NM:g} to {MAX_PIXEL_NM:g} nm",
-        CALIBRATE,
-    )
+        yield plausible(seen.info.pixel_nm, "from the source")

@@ -9,9 +9,10 @@ from statistics import median
 from typing import Any
 
 from daemon.check.bridge import bridge
+from daemon.check.pixel_size import CALIBRATE, plausible
 from daemon.check.probes import ok, problem, warning
 from daemon.sources.core_connection import attach, core_class, detach
-from daemon.sources.field import UnusableFieldError, check_camera, field_of
+from daemon.sources.field import UnusableFieldError, check_camera, field_of, settings_of
 from daemon.sources.image_buffer import BufferedImage, ImageBuffer, ImagesChangedError
 from daemon.sources.micromanager import port_of
 from daemon.sources.next_look import BUSY
@@ -81,6 +82,8 @@ def examine_core(core: Any) -> Iterator[Finding]:
     yield _sequence(running, looks)
     if looks is not None:
         yield _rate(looks, running)
+    if not running:  # else the camera's frames say it
+        yield _pixel_size(settings_of(core).pixel_um * 1e3)
 
 
 def _look(core: Any) -> Looks | None:
@@ -122,6 +125,12 @@ def _sequence(running: bool, looks: Looks | None) -> Finding:
             'let it save them, and follow its data set: uri = "ndtiff:DIR"',
         )
     return ok(NAME, "live mode, or an acquisition that leaves the images in the buffer, is running")
+
+
+def _pixel_size(pixel_nm: float) -> Finding:
+    if pixel_nm > 0:
+        return plausible(pixel_nm, "from Micro-Manager")
+    return warning("pixel size", "not calibrated in Micro-Manager", CALIBRATE)
 
 
 def _rate(looks: Looks, running: bool) -> Finding:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Collection
+
+from daemon.sources.frame_time import frame_time_s
 
 CALLS = 32
 STAMPS = 256
@@ -57,7 +58,7 @@ class Arrivals:
 
     def _measured_s(self) -> float:
         calls = [(number, sent_s) for sent_s, number in self._calls]
-        stamps_s, calls_s = _period_s(self._stamps), _period_s(calls)
+        stamps_s, calls_s = frame_time_s(self._stamps), frame_time_s(calls)
         if not (stamps_s and calls):
             return calls_s
         (first, first_s), (last, last_s) = calls[0], calls[-1]
@@ -83,10 +84,3 @@ class Arrivals:
         one, other = math.floor((at_s - least) / period_s), math.floor((at_s - most) / period_s)
         low = max(known, min(one, other))
         return low, max(low, one, other)
-
-
-def _period_s(points: Collection[tuple[int, float]]) -> float:
-    if len(points) < 2:
-        return 0.0
-    (first, first_s), (last, last_s) = min(points), max(points)
-    return max(last_s - first_s, 0.0) / (last - first) if last > first else 0.0

@@ -38,6 +38,7 @@ class LeftImages:
 
     Attributes:
         images: in the buffer, when it was asked last.
+        unreadable: those of them that were missed, and are of another camera than the one that is chosen now.
     """
 
     def __init__(self, clock: Callable[[], float], core_clock: CoreClock) -> None:
@@ -45,6 +46,7 @@ class LeftImages:
         self._followed: Tail | None = None  # whose images are known
         self._newest: tuple[int, float | None] | None = None  # number and time of the last one found here
         self.images, self._is_known, self._asked_s = 0, False, clock()
+        self.unreadable, self._capacity = 0, 0
 
     def followed(self, tail: Tail) -> None:
         """Learn which sequence was followed last: its images are not missed."""
@@ -59,11 +61,15 @@ class LeftImages:
         unwatched = self._clock() - self._asked_s > UNWATCHED_S
         images = int(core.get_remaining_image_count())
         same, first = self._is_known and images == self.images, not self._is_known
+        more, self.unreadable = images > self.images, 0
         self.images, self._is_known, self._asked_s = images, True, self._clock()
         if not images or (same and not unwatched):
             return None
         buffer = ImageBuffer(core)
-        newest = self._look(buffer)
+        newest, capacity = self._look(buffer), buffer.capacity()
+        if newest is None and not first and (more or capacity != self._capacity):  # no program has only taken some
+            self.unreadable = images
+        self._capacity = capacity
         if newest is None or not self._is_new(newest.stamp, unread_before=first or same):
             return None
         return MissedSequence(buffer, newest)

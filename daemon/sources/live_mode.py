@@ -78,6 +78,8 @@ class LiveMode:
                     unseen, self._broken_off = self._broken_off, None
                 if unseen is not None and (count := unseen.at_the_end(self._clock(), self._left.images)):
                     yield Lost(count, LossCause.RESTARTED)
+                if self._left.unreadable:
+                    yield Lost(self._left.unreadable, LossCause.CHANGED)
                 unseen, idle_s = None, self._clock()
                 yield Waiting(why)
                 self._stop.wait(TICK_S)

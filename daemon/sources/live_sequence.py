@@ -23,6 +23,8 @@ POLL_S, MAX_POLL_S, POLL_SHARE = 0.003, 0.02, 0.25  # between two questions, and
 WATCH_S = 0.02  # between two questions whether the sequence runs
 RUNNING_S = 0.1
 COUNTS = 3
+SILENT_S, SILENT_PERIODS = 1.5, 4  # without a frame, until that is said
+SILENT = "live mode: the camera runs, and gives no frame: it waits for a trigger, or has failed"
 RESTARTED = "live mode was restarted, or its buffer emptied: frames between are estimated by the camera's clock"
 CHANGED = "the camera, its region or its pixel type was changed in Micro-Manager: images that were left cannot be read"
 TAKEN = (
@@ -78,7 +80,7 @@ class LiveSequence:
         self._tail = Tail(first, self._capacity)
         self._until_s = math.inf
         self._stopped, self._ran_s = False, clock()
-        self._sent_s = self._ran_s  # of the last call for an image
+        self._sent_s = self._passed_s = self._ran_s  # of the last call for an image, and of the last frame
         self._over = False
         self._taken = False  # by another program
         self._emptied = False  # while images were counted, maybe by a restart: they are counted once more
@@ -189,6 +191,9 @@ class LiveSequence:
             return
         if self._clock() - self._ran_s > WATCH_S:
             self._watch_for_stop()
+        period_s = tail.steady_period_s
+        if period_s and not self._stopped and self._clock() - self._passed_s > max(SILENT_S, SILENT_PERIODS * period_s):
+            yield Waiting(SILENT)
         self._stop.wait(min(max(POLL_S, tail.period_s * POLL_SHARE), MAX_POLL_S))
         yield None
 
@@ -251,6 +256,7 @@ class LiveSequence:
             if isinstance(item, Lost):
                 yield from self.stream.lost(item)
             else:
+                self._passed_s = self._clock()
                 yield from self.stream.taken(item)
 
     def _end_changed(self, image: BufferedImage | None, distance: int) -> Iterator[SourceEvent]:

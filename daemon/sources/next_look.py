@@ -25,6 +25,9 @@ MAX_MARGIN_OF_HOLE = 4  # up to which a hole is tried once more, as if the bound
 BUSY = 0.88  # share of the time between two images that a call takes; from here on nothing is caught up
 BUSY_BACKLOG_S, MIN_BACKLOG = 0.1, 8
 HOLE_S = 0.3
+MARK_S, MARKS = 0.1, 20  # between two marks of how far the numbers were, and their number
+MIN_LONG_S = 0.3  # over which a camera must be too fast, or its images only came at once
+MAX_LATE = 8  # images by which a new one may be behind its prediction; else the camera has paused
 LOOKS, MIN_LOOKS = 15, 7  # whose usual time is that of a look, and from how many on it is known
 
 
@@ -43,7 +46,9 @@ class NextLook:
         self._order = order
         self._arrivals = Arrivals()
         self._took_s: deque[float] = deque(maxlen=LOOKS)
+        self._marks: deque[tuple[float, int]] = deque(maxlen=MARKS)  # time and newest number
         self.looks, self.fetched = 0, 0
+        self._newest = -1
         self._expected, self._overrated = 0, False  # the newest number, and whether it was less: the camera pauses
 
     @property
@@ -81,7 +86,13 @@ class NextLook:
 
     def newest_was(self, number: int, sent_s: float) -> None:
         """Learn that a call sent at this time found this number to be the newest."""
+        if number > self._newest:
+            if number < self._arrivals.bounds(sent_s, self._newest)[0] - MAX_LATE:
+                self._arrivals = Arrivals(self._arrivals.period_s)
+            self._newest = number
         self._arrivals.newest_was(number, sent_s)
+        if not self._marks or sent_s - self._marks[-1][0] >= MARK_S:
+            self._marks.append((sent_s, number))
 
     def distance(self, newest: int, newest_s: float, at_s: float) -> int | None:
         """Choose the distance of the next image to fetch.
@@ -148,5 +159,9 @@ class NextLook:
         return None
 
     def _is_busy(self) -> bool:
-        """Return True if calls take too long to catch up."""
-        return len(self._took_s) >= MIN_LOOKS and median(self._took_s) > BUSY * self.period_s > 0
+        """Return True if calls take too long to catch up, now and for some time."""
+        if len(self._took_s) < MIN_LOOKS or not self.period_s:
+            return False
+        (first_s, first), (last_s, last) = self._marks[0], self._marks[-1]
+        slowest_s = median(self._took_s) / BUSY  # time between two images of a camera that is too fast
+        return self.period_s < slowest_s and MIN_LONG_S <= last_s - first_s < slowest_s * (last - first)

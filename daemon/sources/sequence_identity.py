@@ -18,6 +18,8 @@ from itertools import pairwise
 from statistics import fmean
 from typing import NamedTuple
 
+from daemon.sources.frame_time import frame_time_s
+
 RESTART_MIN_S, RESTART_SHARE = 0.2, 0.9
 UNWATCHED_S = 0.5
 MIN_DISAGREEMENT, WALK = 2, 1.2  # images by which numbers and time of a camera that is unsteady may differ
@@ -64,17 +66,32 @@ class SeenImage(NamedTuple):
     sent_s: float
 
 
+class CameraClockReading(NamedTuple):
+    """Reading of the camera's clock.
+
+    Attributes:
+        newest: number of the newest image then.
+        ran_s: time that the clock showed.
+        began_s: time at which the clock began, by ours.
+    """
+
+    newest: int
+    ran_s: float
+    began_s: float
+
+
 class SequenceIdentity:
     """Identity of one sequence.
 
     Attributes:
-        clock_began_s: time at which the camera's clock began, by ours; None while unknown.
+        first_clock: the camera's clock when it was first known; None while unknown.
         in_doubt: the images must not be used until one of a known number was fetched again.
     """
 
     def __init__(self) -> None:
-        self.clock_began_s: float | None = None
+        self.first_clock: CameraClockReading | None = None
         self.in_doubt = False
+        self._clock_began_s: float | None = None  # by our clock
         self._ran_s = 0.0  # of the camera's clock
         self._heard_s = 0.0  # when the buffer answered last
         self.unwatched = False  # for so long that another sequence may have begun
@@ -103,13 +120,12 @@ class SequenceIdentity:
         similar = not period_s or 1 / MAX_UNSTEADINESS < usual_s / period_s < MAX_UNSTEADINESS
         return usual_s if similar and not self._measured(STEADY_SPAN) else period_s
 
-    def before_numbers(self, newest: int, *, steady: bool) -> int | None:
+    def before_numbers(self, *, steady: bool) -> int | None:
         """Estimate the frames that the camera took before number 0.
 
-        They are those since its clock began.
+        They are those since its clock began, as it was first known: later, the camera may have paused.
 
         Args:
-            newest: number of the newest image.
             steady: wait until the time between two images is known well.
 
         Returns:
@@ -117,14 +133,15 @@ class SequenceIdentity:
         """
         if self._renumbered:
             return 0
-        if self.clock_began_s is None or not (period_s := self._measured(STEADY_SPAN if steady else MIN_SPAN)):
+        if self.first_clock is None or not (period_s := self._measured(STEADY_SPAN if steady else MIN_SPAN)):
             return None
-        before = self._ran_s / period_s - newest - 1
+        newest, ran_s, _ = self.first_clock
+        before = ran_s / period_s - newest - 1
         return round(before) if before > max_disagreement(newest) else 0
 
     def _measured(self, min_span: int) -> float:
-        (first, first_s), (last, last_s) = min(self._times, default=(0, 0.0)), max(self._times, default=(0, 0.0))
-        return max(0.0, last_s - first_s) / (last - first) if last - first >= min_span else 0.0
+        numbers = [number for number, _ in self._times]
+        return frame_time_s(self._times) if numbers and max(numbers) - min(numbers) >= min_span else 0.0
 
     def heard(self, sent_s: float, answered_s: float) -> None:
         """Learn that the buffer has answered a call.
@@ -149,9 +166,9 @@ class SequenceIdentity:
 
     def clock_began_again(self, began_s: float | None) -> bool:
         """Return True if the camera's clock began again while nothing was seen."""
-        if began_s is None or self.clock_began_s is None or not self.unwatched:
+        if began_s is None or self._clock_began_s is None or not self.unwatched:
             return False
-        return began_s - self.clock_began_s > max(RESTART_MIN_S, RESTART_SHARE * self._ran_s)
+        return began_s - self._clock_began_s > max(RESTART_MIN_S, RESTART_SHARE * self._ran_s)
 
     def disagrees(self, stamp: ImageTimes) -> bool:
         """Return True if an image's number and time do not fit the last one's."""
@@ -175,6 +192,10 @@ class SequenceIdentity:
             return taken_s == stamp.taken_s
         return abs(self._ahead(stamp)) <= self._uncertainty(stamp) if self.period_s else None
 
+    def knows(self, number: int) -> bool:
+        """Return True if the time of the image with this number is known."""
+        return any(number == known for known, _ in self._times)
+
     def passed(self, stamp: ImageTimes) -> None:
         """Learn that an image belongs to this sequence."""
         self.unwatched = self.in_doubt = False
@@ -182,20 +203,21 @@ class SequenceIdentity:
             self._times.append((stamp.number, stamp.taken_s))
             self._compares = True
 
-    def clock_ran(self, ran_s: float, began_s: float, *, late: bool) -> float:
+    def clock_ran(self, reading: CameraClockReading, *, late: bool) -> float:
         """Learn the camera's clock.
 
         Args:
-            ran_s: time that it shows at the newest image.
-            began_s: time at which it began.
+            reading: of the clock.
             late: that was taken from a call, which may have taken long to get there.
 
         Returns:
             The time of the newest image.
         """
-        if late and self.clock_began_s is not None:
-            began_s = max(began_s, self.clock_began_s)
-        self._ran_s, self.clock_began_s = ran_s, began_s
+        self.first_clock = self.first_clock or reading
+        _, ran_s, began_s = reading
+        if late and self._clock_began_s is not None:
+            began_s = max(began_s, self._clock_began_s)
+        self._ran_s, self._clock_began_s = ran_s, began_s
         return began_s + ran_s
 
     def settle(self, *, known_is_gone: bool = False) -> None:

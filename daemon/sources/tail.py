@@ -14,14 +14,14 @@ from collections.abc import Container, Iterator
 from typing import Any
 
 from daemon.sources.frame_order import FrameOrder
+from daemon.sources.images_in_doubt import ImagesInDoubt
 from daemon.sources.losses import LossCause
 from daemon.sources.next_look import NextLook
 from daemon.sources.removed_images import RemovedImages
 from daemon.sources.sequence_end import SequenceEnd
-from daemon.sources.sequence_identity import UNWATCHED_S, ImageTimes, SeenImage, SequenceIdentity
+from daemon.sources.sequence_identity import UNWATCHED_S, CameraClockReading, ImageTimes, SeenImage, SequenceIdentity
 
 QUIET_PERIODS, QUIET_S = 3, 0.03
-MAX_VERIFYING_LOOKS, MAX_ARRIVING = 6, 8  # to fetch an image again, and images that come in during each of them
 
 
 class Tail:
@@ -45,8 +45,8 @@ class Tail:
         self.newest_s = 0.0
         self._timed: int | None = None  # the newest one, by the camera's clock
         self._identity = SequenceIdentity()
-        self._newest_in_doubt, self._arriving, self._verifying_looks = 0, 0, 0
-        self._took_s, self._newest_is_old = 0.0, False  # of the last call, and it may be that since it was sent
+        self._images_in_doubt = ImagesInDoubt(self._identity)
+        self._took_s = 0.0  # of the last call
         self._verified = False  # that none has come since the images were counted
         self._removed = RemovedImages(first, capacity)
         self._images = 0  # in the buffer when `newest` was
@@ -63,7 +63,8 @@ class Tail:
     @property
     def began_s(self) -> float | None:
         """Time at which the camera's clock began, by ours; None while unknown."""
-        return self._identity.clock_began_s
+        clock = self._identity.first_clock
+        return None if clock is None else clock.began_s
 
     @property
     def kept(self) -> Container[int]:
@@ -116,10 +117,7 @@ class Tail:
             The distance from the newest image; None where it is better to wait a moment, or for a new image.
         """
         if self.in_doubt:
-            if self._newest_is_old:
-                return 0
-            wanted = max(0, self._newest_in_doubt + self._arriving - self._identity.known_number)
-            return min(wanted, self._newest_in_doubt)
+            return self._images_in_doubt.distance
         if self.newest is None or self._search_newest:
             return 0
         return self._next_look.distance(self.newest, self.newest_s, at_s)
@@ -154,11 +152,10 @@ class Tail:
             self.another_began(stamp, distance, sent_s)
             return False
         if self.newest is not None and self._identity.must_verify(stamp):
-            self._identity.in_doubt, self._newest_in_doubt = True, stamp.number + distance
-            self._newest_is_old = self._took_s > UNWATCHED_S
-            if self._newest_in_doubt == self.newest and self._identity.includes(stamp):
+            newest = stamp.number + distance
+            self._images_in_doubt.begin(newest, newest_is_old=self._took_s > UNWATCHED_S)
+            if newest == self.newest and self._identity.includes(stamp):
                 self.end.still_s = sent_s
-            self._arriving, self._verifying_looks = 0, 0
             return True
         self._learn(stamp, distance, sent_s)
         self._next_look.fetched += self._order.keep(stamp.number, image)
@@ -170,16 +167,11 @@ class Tail:
         Returns:
             True where it is one of this sequence, False where it is another one's, None where nothing shows it.
         """
-        self._verifying_looks, self._newest_is_old = self._verifying_looks + 1, False
-        included = False if self.is_another(stamp, distance, sent_s) else self._identity.includes(stamp)
+        another = self.is_another(stamp, distance, sent_s)
+        included = self._images_in_doubt.compare(stamp, distance, another=another)
         if included is False:
             self.another_began(stamp, distance, sent_s)
-        elif included is None and self._verifying_looks < MAX_VERIFYING_LOOKS:  # another one was found in its place
-            self._newest_in_doubt = stamp.number + distance
-            if self._verifying_looks > 1:  # the first one shows what came since the last answer, which may be long ago
-                arriving = self._arriving + stamp.number - self._identity.known_number
-                self._arriving = min(max(0, arriving), MAX_ARRIVING)
-        else:
+        elif included or self._images_in_doubt.is_given_up:
             if included:
                 self._learn(stamp, distance, sent_s)  # it is older than the newest one
             self._identity.settle()
@@ -213,7 +205,9 @@ class Tail:
             self.newest, self.newest_s = newest, sent_s
         if newest == self.newest and newest != self._timed and began_s is not None:
             self._timed = newest
-            taken_s = self._identity.clock_ran(ran_s, began_s, late=stamp.received_s is None)
+            taken_s = self._identity.clock_ran(
+                CameraClockReading(newest, ran_s, began_s), late=stamp.received_s is None
+            )
             self.newest_s = max(taken_s, sent_s - self.steady_period_s)  # the next one had not come by then
         if distance == 0:
             self._search_newest = False
@@ -250,6 +244,8 @@ class Tail:
         another = self.is_another(stamp, distance, sent_s) or disagrees
         if another:
             self.another_began(stamp, distance, sent_s)
+        elif self.includes(stamp):
+            self._learn(stamp, distance, sent_s)
         return another
 
     def another_began(self, stamp: ImageTimes, distance: int, sent_s: float) -> None:
@@ -267,7 +263,7 @@ class Tail:
         Returns:
             Number of frames; None while that time is not known.
         """
-        return None if self.newest is None else self._identity.before_numbers(self.newest, steady=steady)
+        return None if self.newest is None else self._identity.before_numbers(steady=steady)
 
     @property
     def steady_period_s(self) -> float:

@@ -88,6 +88,7 @@ class SimulatedCore:
         self.popped, self._told_bytes = 0, 0
         self.answers = []
         self._memory_bytes = self.capacity * self.format.bytes
+        self._held_until_s, self._held_ms = 0.0, []
 
     # the script
 
@@ -140,6 +141,14 @@ class SimulatedCore:
         """The process that looks gets no time."""
         self.stall_until = max(self.stall_until, self.now + seconds)
 
+    def hold_back(self, seconds):
+        """The camera's driver keeps its images, and delivers them at once afterwards."""
+        self._held_until_s = self.now + seconds
+
+    def pause(self, seconds):
+        """The camera waits for a trigger; its clock goes on."""
+        self._next_frame_s += seconds
+
     def _remove(self, count=None):
         """Remove the oldest images, or all; those of a sequence that has ended may be the last it had."""
         del self._buffer[:count]
@@ -165,14 +174,21 @@ class SimulatedCore:
         self.now = end
 
     def _shoot(self):
+        now_ms = (self.now - self.sequences[-1].began_s) * 1000
+        self._next_frame_s += (1 + self.jitter * self._draw.uniform(-1, 1)) / self.rate_hz
+        self._held_ms.append(now_ms)
+        if self.now >= self._held_until_s:
+            for camera_ms in self._held_ms:
+                self._insert(now_ms if self.whole_ms else camera_ms)
+            self._held_ms.clear()
+
+    def _insert(self, camera_ms):
         sequence = self.sequences[-1]
         if len(self._buffer) >= self.capacity:
             self._remove()
-        camera_ms = (self.now - sequence.began_s) * 1000
         self._buffer.append((len(self.sequences) - 1, sequence.number, camera_ms, self.now))
         sequence.first_s = min(sequence.first_s, self.now)
         sequence.taken, sequence.number = sequence.taken + 1, sequence.number + 1
-        self._next_frame_s += (1 + self.jitter * self._draw.uniform(-1, 1)) / self.rate_hz
 
     def _call(self, kind, answer, shows_images=None):
         self.calls += 1

@@ -253,9 +253,15 @@ def test_a_micromanager_without_a_camera(emulator, micromanager_says):
     assert "no camera is loaded -> load a configuration with a camera" in said
 
 
-def test_a_micromanager_that_does_nothing(emulator, micromanager_says):
-    [(_, level, said)] = micromanager_says()
+@pytest.mark.parametrize(
+    ("pixel_um", "pixel_level", "pixel_said"),
+    [(0.1, "good", "100 nm"), (1.0, "warning", "1000 nm"), (0.0, "warning", "not calibrated")],
+)
+def test_a_micromanager_that_does_nothing(pixel_um, pixel_level, pixel_said, emulator, micromanager_says):
+    emulator.camera.pixel_um = pixel_um
+    [(_, level, said), pixel] = micromanager_says()
     assert (level, "neither live mode nor an acquisition is running" in said) == ("good", True)
+    assert (pixel[:2], pixel_said in pixel[2]) == (("pixel size", pixel_level), True)
 
 
 def test_a_look_is_timed_and_says_what_frame_rate_can_be_followed(emulator, micromanager_says):

@@ -10,9 +10,10 @@ import pytest
 from simulated_core import Format, SimulatedCore, Stop
 from unknowable import unknowable_frames
 
-from daemon.sources.camera import CameraFrame, Lost
+from daemon.sources.camera import CameraFrame, Lost, Waiting
 from daemon.sources.image_buffer import MAX_FAULTS, ImageBuffer
 from daemon.sources.live_mode import LiveMode
+from daemon.sources.live_sequence import SILENT
 from daemon.sources.losses import LossCause
 from selfstorm.frames import StreamInfo
 
@@ -115,6 +116,39 @@ def test_a_camera_faster_than_the_bridge_is_skipped_evenly(rate_hz, look_s, lag_
     assert account.rate_hz(3.0 + lag_s + 3.0, 3.0 + lag_s + 4.0) >= min(0.95 * rate_hz, bridge_hz)
     steps = [after - before for before, after in pairwise(late)]
     assert max(steps) <= 4 * rate_hz * look_s + 4
+
+
+@pytest.mark.parametrize("whole_ms", [False, True])
+@pytest.mark.parametrize(
+    ("rate_hz", "look_s", "from_s", "seconds", "bursts"),
+    [(20, 0.006, 0.6, 3.0, 0.0), (40, 0.015, 0.6, 2.0, 0.03), (100, 0.006, 0.6, 1.0, 0.0), (60, 0.01, 2.0, 1.0, 0.03)],
+)
+@pytest.mark.parametrize("happens", [SimulatedCore.hold_back, SimulatedCore.pause])
+def test_images_that_come_at_once_or_after_a_pause_are_all_fetched_once(
+    happens, rate_hz, look_s, from_s, seconds, bursts, whole_ms
+):
+    core = SimulatedCore(rate_hz, latency(3, look_s, bursts=bursts), capacity=2000, whole_ms=whole_ms)
+    core.at(0.05, core.start)
+    core.at(from_s, happens, core, seconds)
+    core.at(from_s + seconds + 3.0, core.stop)
+    account = follow(core, from_s + seconds + 6.0)
+    assert set(account.lost) <= ({LossCause.IN_CAMERA} if happens is SimulatedCore.pause else set())
+    assert [number for _, number in account.sent] == list(range(account.true))
+    assert account.streams == 1
+    assert core.looks <= MAX_LOOKS_PER_FRAME * len(account.sent) + SPARE_LOOKS
+
+
+@pytest.mark.parametrize(("rate_hz", "after_s"), [(100, 1.5), (2, 2.0)])
+def test_a_camera_that_runs_and_gives_no_frame_is_said_within_2_s_or_4_frames(rate_hz, after_s):
+    core, said_s = SimulatedCore(rate_hz, latency(1, 0.001)), []
+    core.at(0.05, core.start)
+    core.at(6.0, core.pause, 4.0)
+    for event in LiveMode(core, "micromanager:", Stop(core, 12.0), lambda: core.now).events():
+        if event == Waiting(SILENT):
+            said_s.append(core.now)
+    last_s = 0.05 + int((6.0 - 0.05) * rate_hz) / rate_hz
+    assert min(said_s) == pytest.approx(last_s + after_s, abs=0.1)
+    assert max(said_s) <= 10.1 + 1 / rate_hz
 
 
 @pytest.mark.parametrize(("rate_hz", "look_s", "allowed"), [(25, 0.002, 10), (94, 0.001, 6.5), (465, 0.001, 5.5)])
@@ -238,6 +272,31 @@ def test_what_was_left_in_the_buffer_is_not_fetched_twice(again):
     account = follow(core, 6.0)
     assert len(account.sent) == account.true
     assert (account.lost, account.streams, core.overread) == ({}, 1, 0)
+
+
+@pytest.mark.parametrize("other", OTHERS[:2])
+def test_images_of_a_sequence_that_was_missed_and_cannot_be_read_any_more_are_counted(other):
+    core = SimulatedCore(77, latency(5, 0.002), capacity=600)
+    core.at(0.05, core.start)
+    core.at(2.0, core.stop)
+    core.at(2.5, core.stall, 2.0)
+    core.at(2.6, core.switch, other)
+    core.at(2.7, core.start)
+    core.at(4.0, core.switch, OTHERS[2])
+    account = follow(core, 6.0)
+    assert account.lost == {LossCause.CHANGED: core.sequences[1].taken}
+    assert account.told == account.true
+
+
+@pytest.mark.parametrize("images", [0, 40])
+def test_images_that_another_program_takes_while_nothing_runs_are_not_counted_again(images):
+    core = SimulatedCore(77, latency(5, 0.002), capacity=600)
+    core.at(0.05, core.start)
+    core.at(2.0, core.stop)
+    core.at(2.5, core.switch, OTHERS[2])
+    core.at(3.0, core._remove, 150 - images)
+    account = follow(core, 6.0)
+    assert (account.lost, account.told) == ({}, account.true)
 
 
 # Seeds that no choice was made on, and those at which earlier versions failed.

@@ -9,6 +9,7 @@ from test_live_mode_simulated import MAX_LOOKS_PER_FRAME, SPARE_LOOKS, follow, l
 from daemon.sources.arrivals import Arrivals
 from daemon.sources.camera import Lost
 from daemon.sources.core_clock import CoreClock
+from daemon.sources.frame_time import frame_time_s
 from daemon.sources.image_buffer import BufferedImage
 from daemon.sources.losses import LossCause
 from daemon.sources.sequence_end import SequenceEnd
@@ -82,6 +83,14 @@ def test_a_camera_clock_that_began_again_unseen_is_another_sequence():
     assert not buffer.tail.found(ImageTimes(40, 410.0), 40, 0, buffer.now + 2.0)
 
 
+def test_an_image_that_cannot_be_read_shows_how_far_its_sequence_had_come():
+    buffer = Buffer(Tail(0, 1000), range(30))
+    buffer.follow()
+    assert not buffer.tail.unreadable(ImageTimes(90, 900.0), 3, buffer.now + 0.6)
+    buffer.tail.give_up_all(LossCause.CHANGED)
+    assert list(buffer.tail.ready()) == [Lost(64, LossCause.CHANGED)]
+
+
 def test_frames_after_the_last_one_seen_are_estimated_by_the_camera_s_clock():
     tail = Tail(0, 1000)
     for number in range(20):
@@ -144,6 +153,21 @@ def test_a_camera_s_clock_that_is_slower_than_its_images_is_not_one_of_ms(clock_
         arrivals.newest_was(number, number * 0.01)
         arrivals.stamped(number, number * clock_ms)
     assert arrivals.period_s == pytest.approx(period_s, rel=0.05)
+
+
+@pytest.mark.parametrize("images", [2, 4, 5, 30, 200])
+@pytest.mark.parametrize("whole_ms", [False, True])
+def test_the_time_between_two_images_is_measured_over_all_of_a_steady_camera(images, whole_ms):
+    times = [(number, round(number * 0.0117, 3) if whole_ms else number * 0.0117) for number in range(images)]
+    assert frame_time_s(times[::-1]) == pytest.approx(times[-1][1] / (images - 1))
+
+
+def test_images_that_waited_and_came_at_once_do_not_change_the_time_between_two():
+    waited = [(number, max(number, 60) * 0.01 if 20 <= number < 60 else number * 0.01) for number in range(120)]
+    paused = [(number, number * 0.01 + (2.0 if number >= 60 else 0.0)) for number in range(120)]
+    for times in (waited, waited[25:], paused, paused[40:]):
+        assert frame_time_s(times) == pytest.approx(0.01, rel=0.1)
+    assert frame_time_s([]) == frame_time_s([(3, 1.0)]) == frame_time_s([(3, 1.0)] * 40) == 0
 
 
 def test_a_count_that_could_not_be_settled_shows_how_far_a_sequence_had_come():

@@ -25,8 +25,8 @@ MAX_MARGIN_OF_HOLE = 4  # up to which a hole is tried once more, as if the bound
 BUSY = 0.88  # share of the time between two images that a call takes; from here on nothing is caught up
 BUSY_BACKLOG_S, MIN_BACKLOG = 0.1, 8
 HOLE_S = 0.3
-MARK_S, MARKS = 0.1, 20  # between two marks of how far the numbers were, and their number
-MIN_LONG_S = 0.3  # over which a camera must be too fast, or its images only came at once
+MARK_S, MARKS = 0.05, 40  # between two marks of how far the numbers were, and their number
+MIN_LONG_S = 0.1  # over which a camera must be too fast, or its images only came at once
 MAX_LATE = 8  # images by which a new one may be behind its prediction; else the camera has paused
 LOOKS, MIN_LOOKS = 15, 7  # whose usual time is that of a look, and from how many on it is known
 

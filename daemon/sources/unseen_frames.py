@@ -39,7 +39,9 @@ class UnseenFrames(NamedTuple):
         tail = self.tail
         if tail.end.next_began_s is None:
             tail.another_began(stamp, distance, found_s)
-        return tail.unseen(min(tail.end.next_began_s or found_s, self.until_s)) + tail.end.next_before_numbers
+        unseen = tail.unseen(min(tail.end.next_began_s or found_s, self.until_s)) + tail.end.next_before_numbers
+        went_back = stamp.number + distance + 1 < tail.end.next_images  # one after the next is found
+        return unseen + tail.end.next_images * went_back
 
     def at_the_end(self, now_s: float, images: int) -> int:
         """Estimate the frames where no sequence runs now.

@@ -100,6 +100,22 @@ def test_images_that_another_program_takes(running):
     assert (outcome.same_stream, outcome.restarts) == (True, 0)
 
 
+def test_a_buffer_that_overflows(running):
+    with fault(running) as outcome:
+        for capacity in (60, 100_000):
+            with running.scope.at_work() as camera:
+                running.scope.new_level(camera)
+                camera.capacity = capacity
+                camera.start()
+            if capacity == 60:
+                wait_until(lambda: running.scope.emulator.camera.looked_at)
+                with running.scope.at_work() as camera:
+                    camera.shoot(150)
+                assert outcome.told("lost_at_source", "in the camera's buffer: they came faster than they were taken")
+    assert "taken_by_another" not in outcome.losses()
+    assert (outcome.same_stream, outcome.restarts) == (False, 0)
+
+
 def test_numbers_that_begin_again(running):
     with fault(running) as outcome, running.scope.at_work() as camera:
         running.scope.new_level(camera)
@@ -108,11 +124,28 @@ def test_numbers_that_begin_again(running):
     assert (outcome.same_stream, outcome.restarts) == (False, 0)
 
 
+@contextmanager
+def images_left(scope):
+    """The camera, stopped, with images that were not fetched."""
+    scope.emulator.stall()
+    wait_until(lambda: scope.emulator.camera.unseen >= 12)
+    with scope.at_work() as camera:
+        camera.live = False
+        yield camera
+    scope.emulator.go_on()
+
+
 def test_another_region_of_the_camera(running):
-    with fault(running) as outcome, running.scope.at_work() as camera:
-        running.scope.new_level(camera)
-        camera.roi, camera.height = f"0-0-{SIDE}-{SIDE + 8}", SIDE + 8
-        camera.start()
+    with fault(running) as outcome:
+        with images_left(running.scope) as camera:
+            camera.label = "Second"
+        assert outcome.told(
+            "camera_changed", "could not be read any more: the camera, its region or its pixel type was"
+        )
+        with running.scope.at_work() as camera:
+            running.scope.new_level(camera)
+            camera.roi, camera.height = f"0-0-{SIDE}-{SIDE + 8}", SIDE + 8
+            camera.start()
     assert outcome.told("stream_begins", f"{SIDE} x {SIDE + 8} px")
     assert (outcome.same_stream, outcome.restarts) == (False, 0)
     shapes = [one.message.shape for one in running.results.pictures("raw.mean")]

@@ -15,6 +15,7 @@ from daemon.sources.losses import LossCause
 from daemon.sources.sequence_end import SequenceEnd
 from daemon.sources.sequence_identity import ImageTimes
 from daemon.sources.tail import Tail
+from daemon.sources.unseen_frames import UnseenFrames
 
 PERIOD_S = 0.01
 
@@ -96,6 +97,15 @@ def test_frames_after_the_last_one_seen_are_estimated_by_the_camera_s_clock():
     for number in range(20):
         tail.found(ImageTimes(number, number * PERIOD_S * 1000), number, 0, 5.0 + number * PERIOD_S)
     assert tail.unseen(5.0 + 19 * PERIOD_S + 1.0) == pytest.approx(1.0 / PERIOD_S, abs=1)
+
+
+@pytest.mark.parametrize(("first", "counted"), [(3, 201), (250, 0)])
+def test_a_sequence_that_began_and_ended_before_the_next_one_is_counted_by_the_image_that_showed_it(first, counted):
+    buffer = Buffer(Tail(0, 1000), range(30))
+    buffer.follow()
+    buffer.tail.another_began(ImageTimes(200, 2000.0), 0, buffer.now + 3.0)
+    unseen = UnseenFrames(buffer.tail, until_s=buffer.tail.newest_s)
+    assert unseen.before(ImageTimes(first, first * 10.0), 0, buffer.now + 3.1) == counted
 
 
 def test_the_newest_number_is_predicted_from_earlier_calls():

@@ -19,6 +19,7 @@ from daemon.protocol.messages import Status
 from daemon.sources.camera import Resume
 from daemon.sources.kinds import KINDS
 from daemon.sources.live_mode import PRESS_LIVE
+from daemon.sources.live_sequence import SILENT
 from daemon.sources.losses import LossCause
 from daemon.sources.micromanager import MicroManager
 from daemon.sources.section import SourceSection
@@ -63,7 +64,7 @@ def printed():
     waiting = next(source.events()).detail.replace(str(port), "4827")
     windows = SimpleNamespace(complete=100, skipped=20, skipped_while_paused=0, skipped_at_stop=0)
     slow = skipped(SimpleNamespace(windows=windows), LossTimes(), now=0.0).why
-    return [waiting, slow, *faults, *(call.args[2] for call in health.event.call_args_list)]
+    return [waiting, SILENT, slow, *faults, *(call.args[2] for call in health.event.call_args_list)]
 
 
 def child_of(exit_code):
@@ -84,7 +85,7 @@ def test_a_message_of_the_manual_is_one_that_the_product_prints(printed, quoted)
 
 
 def test_every_cause_of_a_loss_has_a_line_in_the_manual(printed):
-    assert len(printed) >= 4 + len(LossCause) + 3
+    assert len(printed) >= 5 + len(LossCause) + 3
     assert [one for one in printed if "frames" in one and not any(matches(quoted, one) for quoted in QUOTED)] == []
 
 

@@ -26,7 +26,7 @@ BUSY = 0.88  # share of the time between two images that a call takes; from here
 BUSY_BACKLOG_S, MIN_BACKLOG = 0.1, 8
 HOLE_S = 0.3
 MARK_S, MARKS = 0.05, 40  # between two marks of how far the numbers were, and their number
-MIN_LONG_S = 0.1  # over which a camera must be too fast, or its images only came at once
+MIN_MARKED_S = 0.1  # for which a camera must be too fast, or its images only came at once
 MAX_LATE = 8  # images by which a new one may be behind its prediction; else the camera has paused
 LOOKS, MIN_LOOKS = 15, 7  # whose usual time is that of a look, and from how many on it is known
 
@@ -82,7 +82,8 @@ class NextLook:
 
     def numbers_began_again(self) -> None:
         """Forget when images came: their numbers may have begun again."""
-        self._arrivals = Arrivals(self._arrivals.period_s)
+        self._arrivals, self._newest = Arrivals(self._arrivals.period_s), -1
+        self._marks.clear()
 
     def newest_was(self, number: int, sent_s: float) -> None:
         """Learn that a call sent at this time found this number to be the newest."""
@@ -160,8 +161,8 @@ class NextLook:
 
     def _is_busy(self) -> bool:
         """Return True if calls take too long to catch up, now and for some time."""
-        if len(self._took_s) < MIN_LOOKS or not self.period_s:
+        if len(self._took_s) < MIN_LOOKS or not (self.period_s and self._marks):
             return False
         (first_s, first), (last_s, last) = self._marks[0], self._marks[-1]
         slowest_s = median(self._took_s) / BUSY  # time between two images of a camera that is too fast
-        return self.period_s < slowest_s and MIN_LONG_S <= last_s - first_s < slowest_s * (last - first)
+        return self.period_s < slowest_s and MIN_MARKED_S <= last_s - first_s < slowest_s * (last - first)

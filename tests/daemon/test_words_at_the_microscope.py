@@ -10,6 +10,7 @@ import pytest
 from daemon_process import free_ports
 
 from daemon.cli import cli
+from daemon.config import Config
 from daemon.ingest.loss_events import Losses
 from daemon.ingest.receiver import FrameReceiver
 from daemon.processing.worker import Worker
@@ -96,4 +97,5 @@ def test_the_steps_of_the_readme_are_commands_of_the_product():
     assert {command for command, *_ in commands} <= set(cli.commands)
     assert {target for command, *targets in commands for target in targets if command == "run"} <= set(KINDS)
     assert all(step in steps for step in ("Run server on port 4827", "Press *Live*"))
+    assert f"in `{Config().folder}`, where the daemon was started" in steps
     assert PRESS_LIVE.endswith("press Live in Micro-Manager")

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from benchmarks.command import benchmark
-from benchmarks.stages import Ceilings, StageCost
+from benchmarks.roofline import Ceilings, StageCost
 from benchmarks.tally import Tally
 from click.testing import CliRunner
 from skimage.io import imread

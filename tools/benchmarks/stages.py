@@ -1,14 +1,12 @@
-"""Time of every stage of a window, compared with the device's limits.
+"""Time of every stage of a window, and its work, counted (benchmarks.tally).
 
-Work is counted (benchmarks.tally), ceilings are measured in the same run: a copy for the memory, a matrix
-product for arithmetic. No stage can be faster than the slower of bytes / copy and operations / product allow.
+What a device could do at best is in benchmarks.roofline.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, cast
 
@@ -16,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.roofline import MeasuredWindow, StageCost, StageFigures, ceilings_of, times
 from benchmarks.tally import Tally
 from selfstorm.baselines.self_storm_2024 import PaperModel, PaperSettings, normalise, picture, train
 from selfstorm.calibration.differentiable_psf import parameters
 from selfstorm.calibration.finetuning_loss import Half, Loss
 from selfstorm.compute.batching import BatchLimits, frames_together, free_bytes
 from selfstorm.compute.cuda_graphs import Graphs
-from selfstorm.compute.device import synchronize
 from selfstorm.frames import Array
 from selfstorm.physics.camera import calibrate
 from selfstorm.psf.models import Gaussian
@@ -46,137 +44,6 @@ SCENE: dict[str, Any] = {"density": 5.0, "photons": 1200.0, "on_frames": 1.5, "s
 PSF = Gaussian(110.0)
 SETTINGS = Settings(100.0, PSF, 100.0, 4.0, quality="fast", tuning_steps=0)
 FEW, MORE = 2, 8  # iterations
-REPEATS = 5
-LARGE = {"cuda": (2**28, 8192), "mps": (2**26, 4096), "cpu": (2**25, 1024)}  # numbers copied, side of the product
-
-
-@dataclass(frozen=True, slots=True)
-class Ceilings:
-    """Measured limits of a device.
-
-    Attributes:
-        copy_bytes_s: bytes per second of a copy, reading and writing counted.
-        product_flops_s: float32 operations per second of a matrix product.
-    """
-
-    copy_bytes_s: float
-    product_flops_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class StageCost:
-    """Time and work of one unit of a stage, such as an iteration.
-
-    Attributes:
-        side_px: of the field.
-        stage: name.
-        unit: name.
-        seconds: measured.
-        flops: counted operations.
-        bytes: counted bytes read and written.
-        launches: counted kernels, as a graphics card would run it.
-        waits: counted times that the host waits for the device.
-        least_bytes: bytes if each input were read once and each output written once; 0 where a stage does not say.
-    """
-
-    side_px: int
-    stage: str
-    unit: str
-    seconds: float
-    flops: float
-    bytes: float
-    launches: float = 0.0
-    waits: float = 0.0
-    least_bytes: float = 0.0
-
-    def limit_seconds(self, ceilings: Ceilings) -> float:
-        """Return the seconds at the slower of both ceilings."""
-        return max(self.flops / ceilings.product_flops_s, self.bytes / ceilings.copy_bytes_s)
-
-    def share(self, ceilings: Ceilings) -> float:
-        """Return the share of the device's best speed, 0..1.
-
-        It may exceed 1: data that fit a cache are read faster than from memory.
-        """
-        return self.limit_seconds(ceilings) / self.seconds
-
-    def least_share(self, ceilings: Ceilings) -> float:
-        """Return the share of the speed at the least bytes, 0..1."""
-        limit_s = max(self.flops / ceilings.product_flops_s, self.least_bytes / ceilings.copy_bytes_s)
-        return limit_s / self.seconds
-
-
-@dataclass(frozen=True, slots=True)
-class MeasuredWindow:
-    """Seconds of whole windows.
-
-    Attributes:
-        side_px: of the field.
-        frames: of the window.
-        first_picture_s: from the first window's frames to its density, including making the model.
-        cold_s: likewise to its refined picture.
-        stride_s: one more stride of 25 frames.
-        emitters_hz: frames per second through stage B alone, fast.
-        paper_s: the published model on the first window, one epoch and its picture; None if not measured.
-        planned_bytes: of device memory.
-        peak_bytes: of device memory used, on CUDA.
-    """
-
-    side_px: int
-    frames: int
-    first_picture_s: float
-    cold_s: float
-    stride_s: float
-    emitters_hz: float
-    paper_s: float | None
-    planned_bytes: int
-    peak_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class StageFigures:
-    """Figures of one run.
-
-    Attributes:
-        ceilings: of the device.
-        stages: cost of each stage and field.
-        windows: cost of whole windows of each field.
-    """
-
-    ceilings: Ceilings
-    stages: tuple[StageCost, ...]
-    windows: tuple[MeasuredWindow, ...]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the figures for JSON, with those that follow from them."""
-        stages = [
-            {
-                **asdict(cost),
-                "limit_seconds": cost.limit_seconds(self.ceilings),
-                "share": cost.share(self.ceilings),
-                "least_share": cost.least_share(self.ceilings),
-            }
-            for cost in self.stages
-        ]
-        return {"ceilings": asdict(self.ceilings), "stages": stages, "windows": [asdict(cost) for cost in self.windows]}
-
-    def table(self) -> list[list[str]]:
-        """Return a header and a row per stage."""
-        rows = [["stage", "field", "time ms", "Mflop", "MB", "least MB", "limit ms", "share", "bound by"]]
-        for cost in self.stages:
-            limit = cost.limit_seconds(self.ceilings)
-            memory = cost.bytes / self.ceilings.copy_bytes_s >= limit
-            numbers = [1e3 * cost.seconds, cost.flops / 1e6, cost.bytes / 1e6, cost.least_bytes / 1e6, 1e3 * limit]
-            rows.append(
-                [
-                    f"{cost.stage}, a {cost.unit}",
-                    f"{cost.side_px} px",
-                    *(f"{number:.3g}" for number in numbers),
-                    f"{cost.share(self.ceilings):.0%}",
-                    "memory" if memory else "arithmetic",
-                ]
-            )
-        return rows
 
 
 def measure(
@@ -201,16 +68,6 @@ def measure(
         windows.append(window_cost(raw, frames, device, with_paper=side_px == sides_px[0]))
         say(f"{side_px} px: {STRIDE / windows[-1].stride_s:.3g} frames/s, stage B {windows[-1].emitters_hz:.3g}")
     return StageFigures(ceilings, tuple(stages), tuple(windows))
-
-
-def ceilings_of(device: torch.device) -> Ceilings:
-    """Measure the ceilings of a device, the best of some tries."""
-    numbers, side = LARGE[device.type]
-    there, here = torch.zeros(numbers, device=device), torch.ones(numbers, device=device)
-    copy_s = min(_times(lambda: there.copy_(here), device))
-    a, b = torch.ones(side, side, device=device), torch.ones(side, side, device=device)
-    product_s = min(_times(lambda: a @ b, device))
-    return Ceilings(2 * 4 * numbers / copy_s, 2 * side**3 / product_s)
 
 
 def stage_costs(raw: Array, device: torch.device) -> Iterator[StageCost]:
@@ -272,7 +129,7 @@ def window_cost(raw: Array, frames: int, device: torch.device, *, with_paper: bo
         y = torch.as_tensor(model.learned.calibration.photons(raw[:frames])).to(device)
         batch = y[: _frames_together(model.learned, len(y))].clamp(min=1.0)
         run = _captured(EMITTERS, Sample(PSF, operators.imaging, operators.covariance, batch), operators.graphs)
-        fast_s = min(_times(lambda: run(EMITTER_SETTINGS["fast"].iterations), device, 2))
+        fast_s = min(times(lambda: run(EMITTER_SETTINGS["fast"].iterations), device, 2))
     return MeasuredWindow(
         side_px,
         frames,
@@ -350,7 +207,7 @@ def _cost(work: Callable[[], object], device: torch.device) -> Cost:
 
     The best time of some calls, then counted in one more.
     """
-    seconds = min(_times(work, device))
+    seconds = min(times(work, device))
     with Tally() as tally:
         work()
     return seconds, float(tally.flops), float(tally.bytes), float(tally.launches), float(tally.waits)
@@ -359,16 +216,3 @@ def _cost(work: Callable[[], object], device: torch.device) -> Cost:
 def _per_iteration(few: Cost, more: Cost, frames: int) -> Cost:
     seconds, *counted = ((b - a) / (MORE - FEW) / frames for a, b in zip(few, more, strict=True))
     return cast(Cost, (max(seconds, 1e-9), *counted))  # on a busy machine the difference may be negative
-
-
-def _times(work: Callable[[], object], device: torch.device, repeats: int = REPEATS) -> list[float]:
-    """Return the seconds of each of some calls, after one to warm up."""
-    work()
-    took = []
-    for _ in range(repeats):
-        synchronize(device)
-        begin = time.perf_counter()
-        work()
-        synchronize(device)
-        took.append(time.perf_counter() - begin)
-    return took

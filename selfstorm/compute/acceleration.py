@@ -40,6 +40,10 @@ class Runner(Protocol):
         """Run a function that would have been a graph on a graphics card."""
         ...
 
+    def fetched(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Fetch tensors that a graphics card would send to the host at once."""
+        ...
+
 
 class _Plain:
     """Runs every operation as it is."""
@@ -51,6 +55,9 @@ class _Plain:
 
     def captured(self, function: Callable[..., Any], inputs: tuple[Tensor, ...]) -> Any:
         return function(*inputs)
+
+    def fetched(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return tuple(z.cpu() for z in tensors)
 
 
 _PLAIN = _Plain()

@@ -21,6 +21,8 @@ MAX_QUANTILE_PIXELS = 2**18  # of larger fields every n-th pixel is taken
 class PictureEvidence:
     """A picture and what it was made from, for metrics to measure.
 
+    Tensors are on the host but for the localisations.
+
     Args:
         picture: (s*H, s*W) of the field.
         mean: (H, W) photons, the mean frame that is explained: of a density, at equal brightness of all frames.

@@ -64,9 +64,14 @@ def assess(
         seen: (H, W) photons, the mean frame.
         background: (H, W) photons, of the mean frame where it is known; it may have edges.
     """
+    return assess_imaged(imaged_again(picture, around, imaging, grid), seen, background)
+
+
+def imaged_again(picture: Tensor, around: Tensor, imaging: Imaging, grid: Grid) -> Tensor:
+    """Image a picture with the microscope, (H, W); see `assess`."""
     cells = around.clone()
     grid.crop(cells).copy_(resampled(picture, grid.height * grid.scale))
-    return assess_imaged(imaging.forward(cells), seen, background)
+    return imaging.forward(cells)
 
 
 def assess_imaged(imaged: Tensor, seen: Tensor, background: Tensor | None = None) -> SelfConsistency:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.compute.batching import BYTES_PER_NUMBER
+from selfstorm.compute.device import precise
 from selfstorm.compute.scatter import add_at
 from selfstorm.errors import InputError
 from selfstorm.localizations import Localizations
@@ -116,7 +117,7 @@ def fuse(picture: Tensor, maps: Tensor, crowding: Tensor, cell_nm: float, frames
     if not len(crowding):
         return picture
     light = F.interpolate(maps[None, None], size=picture.shape, mode="area")[0, 0]
-    crowded = 1 - 1 / float(crowding.median().clamp(min=1)) ** 2
+    crowded = 1 - 1 / precise(crowding.median().clamp(min=1)) ** 2
     ratio = _coarse_light(light, AMPLITUDE_NM / cell_nm) / _coarse_light(picture, AMPLITUDE_NM / cell_nm)
     out = picture * ratio**crowded
     out = out / out.mean().clamp(min=1e-20) + crowded * MAPS_SHARE_FRAMES / frames * light / light.mean()

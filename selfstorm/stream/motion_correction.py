@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from selfstorm.compute.fetch import fetch
 from selfstorm.compute.neighbours import tree_of
 from selfstorm.localizations import Localizations
 from selfstorm.stream.registration import HISTORY_FRAMES, Registration, displacement, register
@@ -64,8 +65,7 @@ class RecentLocalizations:
             now: number of its newest frame.
         """
         kept = (self.frame < first) & (self.frame > now - HISTORY_FRAMES)
-        frame = found.frame.cpu().numpy().astype(np.float64)
-        yx_nm = torch.stack([found.y_nm, found.x_nm], -1).cpu().numpy().astype(np.float64)
+        frame, yx_nm = _places(found)
         return RecentLocalizations(
             np.concatenate([self.frame[kept], frame])[-MAX_RECENT:],
             np.concatenate([self.yx_nm[kept], yx_nm])[-MAX_RECENT:],
@@ -95,8 +95,7 @@ class MotionCorrection:
         found = found.where(found.frame >= first)
         if self.registration is None or not len(found):
             return found
-        frame = found.frame.cpu().numpy().astype(np.float64)
-        yx_nm = torch.stack([found.y_nm, found.x_nm], -1).cpu().numpy().astype(np.float64)
+        frame, yx_nm = _places(found)
         by = torch.as_tensor(self.registration.displacements_nm(frame, yx_nm, self.now)).to(found.y_nm)
         return found.displaced(by)
 
@@ -245,3 +244,9 @@ def _uncertain(targets: Floats, gain: Floats) -> float:
     error = np.sqrt(np.bincount(where, gain**2))
     worse = (np.bincount(where, gain) < -MAX_LOSS_Z * error) & (count >= MIN_IN_PLACE)
     return float(count[worse].sum() / max(int(count[count >= MIN_IN_PLACE].sum()), 1))
+
+
+def _places(found: Localizations) -> tuple[Floats, Floats]:
+    """Fetch the frames (E,) and the positions (E, 2) nm of localisations."""
+    frame, yx_nm = fetch(found.frame, torch.stack([found.y_nm, found.x_nm], -1))
+    return frame.numpy().astype(np.float64), yx_nm.numpy().astype(np.float64)

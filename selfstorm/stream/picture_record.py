@@ -6,7 +6,7 @@ A field in one piece and one in tiles are recorded alike.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from torch import Tensor
@@ -74,11 +74,27 @@ class Provenance:
     notes: tuple[str, ...]
 
 
+class MeanLight(NamedTuple):
+    """Mean frame of a window and what explains it, (H, W) photons each.
+
+    Attributes:
+        mean: The mean frame that is explained.
+        seen: The mean frame as it was taken.
+        expected: The mean frame as the model explains it.
+        background: Its smooth part.
+    """
+
+    mean: Tensor
+    seen: Tensor
+    expected: Tensor
+    background: Tensor
+
+
 def evidence_on(
     model: FieldModel,
     window: WindowFrames,
     picture: Tensor,
-    explained: tuple[Tensor, Tensor, Tensor],
+    light: MeanLight,
     consistency: SelfConsistency | None,
     iterations: int,
     moving_share: float,
@@ -88,20 +104,16 @@ def evidence_on(
     Args:
         model: Model of the field.
         window: Frames of the window.
-        picture: (s*H, s*W) of the field.
-        explained: (H, W) photons each: mean frame, the same as the model explains it, and its background.
+        picture: (s*H, s*W) of the field, on the host as all that follows.
+        light: mean frame and what explains it.
         consistency: Picture against the mean frame; None at levels that do not assess it.
         iterations: Iterations of the density.
         moving_share: Share of the motion in the frames as they are drawn.
     """
-    mean, expected, background = explained
     pixel_nm, psf = model.settings.pixel_nm, model.calibration.psf
     return PictureEvidence(
         picture,
-        mean,
-        window.seen,
-        expected,
-        background,
+        *light,
         len(window),
         model.grid,
         consistency=consistency,

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from selfstorm.metrics.self_consistency import assess, resampled
-from selfstorm.metrics.typical_localization import typical_localization
+from selfstorm.compute.fetch import fetch
+from selfstorm.metrics.self_consistency import assess_imaged, imaged_again, resampled
+from selfstorm.metrics.typical_localization import typical_columns, typical_localization
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.stream.accumulation import newly_localized
 from selfstorm.stream.claim_schedule import ClaimSchedule
@@ -20,7 +21,7 @@ from selfstorm.stream.frame_store import FrameBuffer
 from selfstorm.stream.model import SequenceModel
 from selfstorm.stream.new_emitters import NewEmitters
 from selfstorm.stream.per_frame import ProgressCallbacks, localizations_of
-from selfstorm.stream.picture_record import Provenance, evidence_on, finite_picture, record
+from selfstorm.stream.picture_record import MeanLight, Provenance, evidence_on, finite_picture, record
 from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.window import WindowFrames
 from selfstorm.stream.window_drawing import WindowDrawing, draw_density, draw_emitters
@@ -129,24 +130,27 @@ def _recorded(
         level: Extent of the processing.
     """
     settings, calibration, state, grid = model.settings, model.calibration, model.state, model.grid
-    picture = resampled(drawing.picture, grid.height * settings.scale)
-    shown = finite_picture(model, picture.cpu().numpy())
-    consistency = None
-    if level.measure_quality:
-        total, seen = drawing.parts.total, drawing.parts.seen
-        consistency = assess(picture, total, model.operators.imaging, grid, seen, drawing.background)
     drawing = drawing.outside(calibration.mask, settings.pixel_nm)
     parts, focus = drawing.parts, state.psf_learning.focus
-    explained = drawing.mean, drawing.expected, drawing.background
+    picture = resampled(drawing.picture, grid.height * settings.scale)
+    imaged = picture.new_zeros(0)
+    if level.measure_quality:
+        imaged = imaged_again(picture, parts.total, model.operators.imaging, grid)
+    columns = typical_columns(parts.found, repeated=level.measure_quality)
+    of_frames = drawing.mean, window.seen, drawing.expected, drawing.background
+    picture, imaged, seen, columns, *on_host = fetch(picture, imaged, parts.seen, columns, *of_frames)
+    light = MeanLight(*on_host)
+    shown = finite_picture(model, picture.numpy())
+    consistency = assess_imaged(imaged, seen, light.background) if level.measure_quality else None
     moving_share = 0.0 if parts.corrected else parts.frames / len(window)
     evidence = replace(
-        evidence_on(model, window, picture, explained, consistency, known.iterations, moving_share),
+        evidence_on(model, window, picture, light, consistency, known.iterations, moving_share),
         localizations=parts.found,
         claims=state.claims.evidence,
         blinking_nm=focus.blinking_sigma_nm if focus is not None and focus.lost else None,
         width_nm=None if focus is None else focus.blinking_sigma_nm,
         drift_nm=state.accumulation.drift_nm,
-        typical=typical_localization(parts.found, repeated=level.measure_quality),
+        typical=typical_localization(columns.numpy()),
     )
     known_scene = state.density is not None
     made = Provenance(known_scene, known.iterations, looked_at, parts.motion, known.empty, parts.notes)

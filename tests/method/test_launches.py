@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from benchmarks.stride import movie, stride_costs, total
 from benchmarks.tally import Tally
 
 from selfstorm.compute.compiled import CompiledOp
 from selfstorm.compute.cuda_graphs import Graphs
+from selfstorm.compute.fetch import fetch
 
 WINDOW, STRIDES = 50, 2
 # Bounds are a few per cent above what was counted (docs/decisions/0028), so that a step that is put back before the
@@ -32,6 +34,8 @@ def test_what_computes_is_a_launch_and_what_the_host_asks_for_is_a_wait():
     for on_host in (lambda: float(z.cpu().sum()), lambda: (z.cpu() + 1).nonzero(), lambda: z.cpu().numpy()):  # there
         assert counted(on_host) == (0, 1)
     assert counted(lambda: bool(z.cpu().to(z.device).sum() > 3))[1] == 2
+    assert counted(lambda: fetch(z, z + 1, z * 2)) == (2, 1)  # one wait for all
+    assert counted(lambda: F.interpolate(z.view(1, 1, 3, 4), scale_factor=2, mode="bilinear"))[0] == 1
     repeats = torch.ones(12, dtype=torch.long)
     assert counted(lambda: z.repeat_interleave(repeats))[1] == 1
     assert counted(lambda: z.repeat_interleave(repeats, output_size=12))[1] == 0

@@ -30,6 +30,8 @@ WAITING |= {"bincount", "repeat_interleave"}
 TO_HOST = {"cpu", "numpy", "tolist", "__array__"}  # of a tensor; on a CPU these dispatch nothing
 WRITE_ONLY = {"copy_", "fill_", "zero_"}  # they do not read what they overwrite
 PICKING = {"index", "index_select", "gather"}  # they read no more than they write
+AS_ONE = {"interpolate"}  # one kernel of a card, which a counter would see taken apart
+MIXED = {"__getitem__", "__setitem__", "copy_"}
 ON_HOST = "_tally_on_host"  # mark of a tensor that was fetched
 NO_WORK = re.compile(r"(new_)?empty|detach|alias|lift_fresh|resize_|set_|_unsafe_view")
 
@@ -103,6 +105,10 @@ class Tally:
             self._traffic.launches, self._traffic.waits = launches + len(inputs) + 2, waits
         return out
 
+    def fetched(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Hand over tensors; count one wait for all."""
+        return self._to_host.fetched(tensors)
+
 
 class _Traffic(TorchDispatchMode):
     """Counter of launches, waits and bytes of every operation."""
@@ -118,6 +124,14 @@ class _Traffic(TorchDispatchMode):
         yield
         if on_host:
             self.bytes, self.launches, self.waits = counts
+
+    def as_one(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        """Count a function as one kernel that reads its inputs and writes its output once."""
+        with self.paused(on_host=True):
+            out = function(*args, **kwargs)
+        self.launches += 1
+        self.bytes += sum(map(_bytes, [*_tensors((args, kwargs)), *_tensors(out)]))
+        return out
 
     def __torch_dispatch__(
         self, function: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
@@ -167,9 +181,13 @@ class _ToHost(TorchFunctionMode):
     ) -> Any:
         name, kwargs = getattr(function, "__name__", ""), kwargs or {}
         inputs = _tensors((args, kwargs))
-        on_host = bool(inputs) and all(getattr(z, ON_HOST, False) for z in inputs)
+        # a device's tensor may be computed with one of the host only as a place to copy to, or by an index
+        decisive = inputs[:1] if name in MIXED else [z for z in inputs if z.ndim] or inputs
+        on_host = any(getattr(z, ON_HOST, False) for z in decisive)
         if name == "to" and on_host and any(isinstance(z, torch.device | Tensor) for z in args[1:]):
             return function(*args, **kwargs).detach().clone()
+        if name in AS_ONE and not on_host:
+            return self._traffic.as_one(function, args, kwargs)
         fetched = name in TO_HOST
         self.waits += fetched and not on_host
         if not (fetched or on_host):
@@ -178,9 +196,21 @@ class _ToHost(TorchFunctionMode):
             out = function(*args, **kwargs)
             if fetched and out is inputs[0]:  # a CPU has nothing to copy: mark another tensor than that of the device
                 out = out.detach()
-        for z in _tensors(out):
-            setattr(z, ON_HOST, True)
-        return out
+        return _marked(out)
+
+    def fetched(self, tensors: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Mark tensors as fetched, with one wait."""
+        self.waits += not all(getattr(z, ON_HOST, False) for z in tensors)
+        with torch._C.DisableTorchFunction(), self._traffic.paused(on_host=True):
+            fetched: tuple[Tensor, ...] = _marked(tuple(z.detach() for z in tensors))
+        return fetched
+
+
+def _marked(out: Any) -> Any:
+    """Mark the tensors of a result as the host's."""
+    for z in _tensors(out):
+        setattr(z, ON_HOST, True)
+    return out
 
 
 def _is_view(function: Any) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from selfstorm.compute.fetch import fetch
 from selfstorm.frames import Array
 from selfstorm.metrics.self_consistency import assess_imaged, shows_structure
 from selfstorm.physics.background import fit_background
@@ -26,7 +27,7 @@ from selfstorm.stream.frame_store import FrameBuffer, WindowSpan, needs_emitters
 from selfstorm.stream.motion import displaced_map
 from selfstorm.stream.newest_frame import AS_IT_LAY, shows_motion
 from selfstorm.stream.per_frame import ProgressCallbacks
-from selfstorm.stream.picture_record import Provenance, evidence_on, finite_picture, record
+from selfstorm.stream.picture_record import MeanLight, Provenance, evidence_on, finite_picture, record
 from selfstorm.stream.processing_level import ProcessingLevel
 from selfstorm.stream.tiled.sequence import TiledSequence
 from selfstorm.stream.window import WindowFrames, check_enough
@@ -112,10 +113,11 @@ def _picture(
         picture, expected = _mean_of(blocks, model.grid, velocity, empty=empty)
         imaged = expected - background
     picture = finite_picture(model, picture)
-    consistency = assess_imaged(imaged, window.seen, background) if level.measure_quality else None
-    explained = window.mean, expected, background
+    imaged, *of_frames = fetch(imaged, window.mean, window.seen, expected, background)
+    light = MeanLight(*of_frames)
+    consistency = assess_imaged(imaged, light.seen, light.background) if level.measure_quality else None
     shown = torch.as_tensor(picture)
-    evidence = evidence_on(model, window, shown, explained, consistency, iterations, 0.0 if at_now else 1.0)
+    evidence = evidence_on(model, window, shown, light, consistency, iterations, 0.0 if at_now else 1.0)
     motion = f"moved to frame {int(window.numbers[-1])}" if at_now else AS_IT_LAY
     made = Provenance(not first, iterations, looked_at, motion, empty, field.notes())
     result = record(model, window, level, picture, evidence, made)

@@ -24,7 +24,7 @@ Result = TypeVar("Result", bound="Tensor | tuple[Tensor, ...]")
 Function = Callable[..., Result]
 Capture = Callable[[Function[Any], tuple[Tensor, ...]], Function[Any]]
 
-MAX_GRAPHS = 8
+MAX_GRAPHS = 16
 MAX_GRAPH_BYTES = 64 * 2**20  # of the result: above, an operation takes longer than its launch
 
 

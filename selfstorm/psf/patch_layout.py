@@ -5,15 +5,20 @@ A window is a square of camera pixels: a core, and a margin wide enough for a wh
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import torch
 from torch import Tensor
 
+from selfstorm.compute.acceleration import in_batches
 from selfstorm.compute.compiled import CompiledOp
 from selfstorm.psf.canvas import CORE_PX, Canvas, Squares, square_places
 from selfstorm.psf.emitters import Emitters
 from selfstorm.psf.profiles import Profiles
 
 SLOTS = 8
+FAR_PX = 1e6  # corner of the windows that a layout is rounded up by
+MAX_GRAPH_WINDOWS = 2048  # of more, an operation takes longer than its launch
 
 
 def tiles(frame: Tensor, y_px: Tensor, x_px: Tensor, pad_px: int, rows: int, columns: int) -> Tensor:
@@ -82,37 +87,124 @@ _tiles, _first_of_tile, _opens_window = CompiledOp(tiles), CompiledOp(first_of_t
 _slots, _corners = CompiledOp(slots), CompiledOp(corners)
 
 
+@dataclass(frozen=True)
+class WindowPlaces:
+    """Places of windows on a canvas.
+
+    Attributes:
+        corner_y: (windows,) first row from the field's corner, float32.
+        corner_x: (windows,) first column from the field's corner, float32.
+        squares: the windows.
+    """
+
+    corner_y: Tensor
+    corner_x: Tensor
+    squares: Squares
+
+    @property
+    def tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """All that differs between as many windows on the same canvas."""
+        return self.corner_y, self.corner_x, self.squares.starts, self.squares.places
+
+    def of(self, corner_y: Tensor, corner_x: Tensor, starts: Tensor, places: Tensor) -> WindowPlaces:
+        """Return the places of as many other windows on the same canvas."""
+        return WindowPlaces(corner_y, corner_x, replace(self.squares, starts=starts, places=places))
+
+
 class PatchLayout:
     """Emitters sorted into windows of SLOTS slots.
 
     Values (E,) become (windows, SLOTS), with 0 in empty slots. The layout is made for the positions given; they may
     move by a pixel or two before light is cut off.
+
+    Args:
+        canvas: of the windows.
+        tables: profiles of the PSF in a window.
+        emitters: to lay out.
+        kept: (E,) bool, true for the first emitters and for no others, which alone are laid out; None for all.
     """
 
-    def __init__(self, canvas: Canvas, tables: Profiles, emitters: Emitters) -> None:
+    def __init__(self, canvas: Canvas, tables: Profiles, emitters: Emitters, kept: Tensor | None = None) -> None:
         rows = (canvas.field[0] + 2 * canvas.pad_px) // CORE_PX + 1
         columns = (canvas.field[1] + 2 * canvas.pad_px) // CORE_PX + 1
         tile = _tiles(emitters.frame, emitters.y_px, emitters.x_px, canvas.pad_px, rows, columns)
+        beyond = canvas.shape[0] * rows * columns
+        if kept is not None:
+            tile = torch.where(kept, tile, beyond)
         tile, order = torch.sort(tile, stable=True)
-        # of the emitters in a tile, every SLOTS-th opens a window; no size is asked for but that of the result
+        # of the emitters in a tile, every SLOTS-th opens a window; no size is asked for but those of the result
         first = _first_of_tile(tile).cummax(0).values
         opened = _opens_window(first).cumsum(0)
+        self.emitters, count = _sizes(opened, None if kept is None else tile < beyond)
+        self.count = rounded_up(count) if in_batches(tile.device) and count <= MAX_GRAPH_WINDOWS else count
+        tile, order, first, opened = (each[: self.emitters] for each in (tile, order, first, opened))
         self._slot = torch.empty_like(order).scatter_(0, order, _slots(first, opened))
-        self.count = int(opened[-1]) if len(order) else 0
-        owner = tile.new_empty(self.count).scatter_(0, opened - 1, tile)
+        owner = tile.new_zeros(self.count).scatter_(0, opened - 1, tile)
         _, height, width = canvas.shape
         margin = canvas.pad_px + tables.halo
-        self.corner_y, self.corner_x, starts, places = _corners(
+        corner_y, corner_x, starts, places = _corners(
             owner, rows, columns, margin, canvas.before, height, width, tables.side
         )
-        self.squares = Squares(tables.side, canvas.shape, starts, places)
+        if self.count > count:  # seen from so far away, empty slots are at the first pixel, outside the field
+            corner_y[count:], corner_x[count:] = FAR_PX, FAR_PX
+        self.places = WindowPlaces(corner_y, corner_x, Squares(tables.side, canvas.shape, starts, places))
 
-    def spread(self, values: Tensor) -> Tensor:
-        """Distribute values (E,) over the slots: (windows, SLOTS)."""
-        out = values.new_zeros(self.count * SLOTS)
-        out[self._slot] = values
-        return out.view(self.count, SLOTS)
+    def spread(self, *values: Tensor) -> tuple[Tensor, ...]:
+        """Distribute values (E,) over the slots: (windows, SLOTS) each."""
+        out = values[0].new_zeros((len(values), self.count * SLOTS))
+        out[:, self._slot] = torch.stack(values)
+        return out.view(len(values), self.count, SLOTS).unbind()
 
-    def collect(self, slots: Tensor) -> Tensor:
-        """Collect the values of the slots (windows, SLOTS): (E,)."""
-        return slots.flatten()[self._slot]
+    def collect(self, *slots: Tensor) -> tuple[Tensor, ...]:
+        """Collect the values of the slots (windows, SLOTS): (E,) each."""
+        return torch.stack(slots).flatten(1).index_select(1, self._slot).unbind()
+
+
+def rounded_up(count: int) -> int:
+    """Return a number of windows of 4 binary digits, by at most an eighth larger.
+
+    Layouts of about as many emitters then have the same shapes, and one CUDA graph.
+    """
+    step = 1 << max(0, count.bit_length() - 4)
+    return -(-count // step) * step
+
+
+def _sizes(opened: Tensor, kept: Tensor | None) -> tuple[int, int]:
+    """Return the number of emitters and of their windows; the host waits.
+
+    Args:
+        opened: (E,) windows opened up to each emitter.
+        kept: (E,) bool, true for the first emitters; None for all.
+    """
+    if not len(opened):
+        return 0, 0
+    if kept is None:
+        return len(opened), int(opened[-1])
+    emitters, windows = torch.stack([kept.sum(), (opened * kept).max()]).tolist()
+    return emitters, windows
+
+
+def laid_out(
+    canvas: Canvas, tables: Profiles, emitters: Emitters, keep: Tensor
+) -> tuple[Emitters, Tensor, PatchLayout]:
+    """Select emitters and lay them out.
+
+    A graphics card is waited for once: the sizes of both are asked for together.
+
+    Args:
+        canvas: of the windows.
+        tables: profiles of the PSF in a window.
+        emitters: to select from.
+        keep: (E,) bool.
+
+    Returns:
+        The emitters where keep is true, their indices and their layout.
+    """
+    if not in_batches(keep.device):
+        chosen = keep.nonzero()[:, 0]
+        emitters = emitters.where(chosen)
+        return emitters, chosen, PatchLayout(canvas, tables, emitters)
+    kept, chosen = torch.sort(keep.byte(), descending=True, stable=True)
+    emitters = emitters.where(chosen)
+    layout = PatchLayout(canvas, tables, emitters, kept.bool())
+    return Emitters(*(values[: layout.emitters] for values in emitters)), chosen[: layout.emitters], layout

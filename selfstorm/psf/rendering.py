@@ -12,7 +12,7 @@ from torch import Tensor
 from selfstorm.compute.compiled import CompiledOp
 from selfstorm.psf.canvas import Canvas
 from selfstorm.psf.emitters import Emitters
-from selfstorm.psf.patch_layout import PatchLayout
+from selfstorm.psf.patch_layout import WindowPlaces
 from selfstorm.psf.profiles import Profiles
 
 
@@ -37,9 +37,9 @@ class Windows:
     Values are (windows, SLOTS); the sum over the modes is part of the matrix products.
     """
 
-    def __init__(self, tables: Profiles, layout: PatchLayout, y_px: Tensor, x_px: Tensor) -> None:
-        self.squares = layout.squares
-        rows, columns = tables.rows(y_px - layout.corner_y[:, None], x_px - layout.corner_x[:, None])
+    def __init__(self, tables: Profiles, places: WindowPlaces, y_px: Tensor, x_px: Tensor) -> None:
+        self.squares = places.squares
+        rows, columns = tables.rows(y_px - places.corner_y[:, None], x_px - places.corner_x[:, None])
         # (windows, SLOTS, R, orders, side)
         self.rows, self.columns = rows, columns
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -96,10 +97,18 @@ class Sums:
             self.power + other.power,
         )
 
+    @property
+    def maps(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The sums without the number of their frames."""
+        return self.now, self.following, self.power
+
+    def of(self, maps: Iterable[Tensor]) -> Sums:
+        """Return other sums over as many frames."""
+        return Sums(self.frames, self.freedom, *maps)
+
     def part(self, rows: slice, columns: slice) -> Sums:
         """Return the sums over the same frames of a part of the field."""
-        maps = (each[..., rows, columns] for each in (self.now, self.following, self.power))
-        return Sums(self.frames, self.freedom, *maps)
+        return self.of(each[..., rows, columns] for each in self.maps)
 
 
 def sums_of(c: Tensor, before: Tensor | None, window: int) -> Sums:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from selfstorm.compute.compiled import CompiledOp
 from selfstorm.physics.operators import Grid
+from selfstorm.psf.canvas import Canvas
+from selfstorm.psf.patch_layout import WindowPlaces
+from selfstorm.psf.profiles import Profiles
+from selfstorm.psf.rendering import Windows
 
 OVER_RELAXATION = 1.5
 MOMENTUM = 0.7
 MAX_STEP_PX = 0.15
 PRIOR_FLOOR = 0.1
+CURVATURE_EVERY = 8  # steps: the surrogates change slowly
 
 
 def prior_slopes(density: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
@@ -108,4 +115,43 @@ def moved(
     return n, y, x, drift_y, drift_x
 
 
-compiled_slopes_at, compiled_residual, compiled_moved = CompiledOp(slopes_at), CompiledOp(residual), CompiledOp(moved)
+_slopes_at, _residual, _moved = CompiledOp(slopes_at), CompiledOp(residual), CompiledOp(moved)
+
+
+def fitted(
+    steps: int,
+    tables: Profiles,
+    canvas: Canvas,
+    scale: int,
+    places: WindowPlaces,
+    start: Sequence[Tensor],
+    light: Sequence[Tensor],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Make over-relaxed steps of the separable surrogates.
+
+    Args:
+        steps: number of steps.
+        tables: profiles of the PSF in a window.
+        canvas: of the frames.
+        scale: SR cells along a camera pixel.
+        places: of the windows.
+        start: y, x and photons of the emitters, (windows, SLOTS) each.
+        light: background, min_expected, inside and y of `residual`; slopes of the prior along y and x, and their
+            curvature.
+
+    Returns:
+        y, x and photons, (windows, SLOTS) each.
+    """
+    y, x, n = start
+    *frames, slope_y, slope_x, prior_curve = light
+    drift_y, drift_x = torch.zeros_like(y), torch.zeros_like(x)
+    for step in range(steps):
+        model = Windows(tables, places, y, x)
+        ratio, slope = _residual(model.add(n), *frames)
+        if step % CURVATURE_EVERY == 0:
+            curve_n, curve_y, curve_x = model.curvatures(n, ratio)
+        pulls = model.gradients(slope)
+        slopes = _slopes_at(slope_y, slope_x, y, x, canvas.pad_px, scale)
+        pulled = *pulls, curve_n, curve_y, curve_x, *slopes, prior_curve
+        n, y, x, drift_y, drift_x = _moved(n, y, x, drift_y, drift_x, *pulled, canvas.pad_px, *canvas.field)
+    return y, x, n

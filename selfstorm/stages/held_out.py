@@ -146,35 +146,22 @@ def _predictions(
         For each number of iterations: the gain over no prediction, summed over the field; the z-score of the
         prediction; and the (tiles,) mean gain of each tile, on the host.
     """
-    memory = whitened(halves[0] + halves[1])[3]
-    statistics = [statistics_of(half, mean, memory) for half in halves]
-    data, offset = (torch.stack(parts) for parts in zip(*map(shifted_data, statistics), strict=True))
-    others = [whitened(half, memory) for half in halves[::-1]]
-    target = torch.stack([covariance for covariance, *_ in others])
-    weight = torch.stack([inside / variance.clamp(min=TINY) for _, variance, inside, _ in others])
-    inputs = torch.stack([flat_start(operator, one) for one in statistics]), data, offset, target, weight, operator.norm
+    one, other = halves
 
-    def predicted(*inputs: Tensor) -> Tensor:
-        return torch.stack(list(_predicted(operator, counts, *inputs)))
+    def predicted(mean: Tensor, *maps: Tensor) -> Tensor:
+        return torch.stack(list(_predicted(operator, (one.of(maps[:3]), other.of(maps[3:])), mean, counts)))
 
-    every: Iterable[Tensor] = _predicted(operator, counts, *inputs)
+    every: Iterable[Tensor] = _predicted(operator, halves, mean, counts)
     if in_batches(mean.device):
-        of_card = predicted(*inputs) if graphs is None else graphs.run(("held out", *counts), predicted, *inputs)
-        every = of_card.cpu()
+        inputs = mean, *one.maps, *other.maps
+        frames = [(half.frames, half.freedom) for half in halves]
+        name = "held out", *counts, *frames
+        every = (predicted(*inputs) if graphs is None else graphs.run(name, predicted, *inputs)).cpu()
     for found in every:
         yield float(found[0]), float(found[1]), found[2:]
 
 
-def _predicted(
-    operator: Operator,
-    counts: Sequence[int],
-    start: Tensor,
-    data: Tensor,
-    offset: Tensor,
-    target: Tensor,
-    weight: Tensor,
-    norm: Tensor,
-) -> Iterator[Tensor]:
+def _predicted(operator: Operator, halves: Halves, mean: Tensor, counts: Sequence[int]) -> Iterator[Tensor]:
     """Iterate, comparing with the other half after each of some numbers.
 
     With the prediction s of a covariance c of variance v, its brightness k = sum(s c / v) / sum(s s / v) fitted, the
@@ -182,20 +169,22 @@ def _predicted(
 
     Args:
         operator: density to covariances.
+        halves: sums over frames that share none, in photons squared.
+        mean: (H, W) photons.
         counts: numbers of iterations, rising.
-        start: (2, rows, columns), densities of both halves.
-        data: (2, lags, H, W), their covariances with the offset added.
-        offset: (2, lags, 1, 1).
-        target: (2, lags, H, W), covariances of the other half.
-        weight: of the same, 1 / variance.
-        norm: (rows, columns), of the operator.
 
     Yields:
         (2 + tiles,): gain over the field, z-score, mean gain of each tile.
     """
-    state = Iterate.first(start)
+    memory = whitened(halves[0] + halves[1])[3]
+    statistics = [statistics_of(half, mean, memory) for half in halves]
+    data, offset = (torch.stack(parts) for parts in zip(*map(shifted_data, statistics), strict=True))
+    others = [whitened(half, memory) for half in halves[::-1]]
+    target = torch.stack([covariance for covariance, *_ in others])
+    weight = torch.stack([inside / variance.clamp(min=TINY) for _, variance, inside, _ in others])
+    state = Iterate.first(torch.stack([flat_start(operator, one) for one in statistics]))
     for count in counts:
-        state = continue_from(state, operator, data, offset, norm, count - state.number)
+        state = continue_from(state, operator, data, offset, operator.norm, count - state.number)
         seen = operator.forward(state.m)
         shared, power = (each.sum((1, 2, 3), keepdim=True) for each in (weight * seen * target, weight * seen * seen))
         brightness = (shared / power.clamp(min=TINY)).clamp(min=0)

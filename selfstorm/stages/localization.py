@@ -10,12 +10,12 @@ spot projected out).
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from selfstorm.compute.batching import BYTES_PER_NUMBER
+from selfstorm.compute.cuda_graphs import Graphs
 from selfstorm.compute.device import precise
 from selfstorm.errors import InputError
 from selfstorm.localizations import Localizations
@@ -23,18 +23,18 @@ from selfstorm.physics.operators import Grid
 from selfstorm.psf.canvas import CORE_PX, Canvas
 from selfstorm.psf.emitters import Emitters
 from selfstorm.psf.models import Psf
-from selfstorm.psf.patch_layout import PatchLayout
+from selfstorm.psf.patch_layout import MAX_GRAPH_WINDOWS, PatchLayout, laid_out
 from selfstorm.psf.profiles import HALO_PX, profiles
 from selfstorm.psf.rendering import Patches, Windows
 from selfstorm.stages.candidates import candidates
 from selfstorm.stages.emitters import sample_maps
-from selfstorm.stages.fit_steps import compiled_moved, compiled_residual, compiled_slopes_at, prior_slopes
+from selfstorm.stages.fit_steps import fitted, prior_slopes
+from selfstorm.stages.localization_settings import LOCALIZATION_SETTINGS, LocalizationSettings
 from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
 MIN_PHOTONS = 20.0
 MIN_SPLIT_PHOTONS = 60.0
 PRIOR_WIDTH_NM = 40.0  # length over which the slope of the density holds
-CURVATURE_EVERY = 8  # steps: the surrogates change slowly
 SPLIT_PX = (0.25, 1.2)  # minimum and maximum distance of a new pair from its middle
 ANGLES = 8
 MIN_BACKGROUND_SHARE = 0.2  # of the background: lower bound of the model under a spot's negative lobes
@@ -42,38 +42,6 @@ CROWD_POWER = 4  # in a crowd, a pair is a priori likelier than a single emitter
 
 
 CANVASES, PATCH_BYTES, MODE_BYTES = 8, 90, 600  # allocated at once: per frame, per patch pixel, per mode
-
-
-@dataclass(frozen=True, slots=True)
-class LocalizationSettings:
-    """Settings of the joint fit.
-
-    Attributes:
-        first: steps of the first fit.
-        again: steps of the fits after a split.
-        settle: steps after pruning.
-        rounds: of splitting.
-        min_ratio: twice the log-likelihood ratio below which an emitter is dropped.
-        split_z: standard errors of the score above which an emitter is split.
-        min_pair_ratio: twice the log-likelihood ratio that keeps it split where it is alone; less in crowds.
-        prior_weight: of the density's slope.
-    """
-
-    first: int = 9
-    again: int = 11
-    settle: int = 3
-    rounds: int = 2
-    min_ratio: float = 20.0
-    split_z: float = 2.0
-    min_pair_ratio: float = 15.0
-    prior_weight: float = 0.5
-
-
-# measured on the public benchmark: 18-22 and 32-39 ms a frame of 64 x 64 pixels and 225 emitters, on one CPU thread
-LOCALIZATION_SETTINGS = {
-    "fast": LocalizationSettings(),
-    "best": LocalizationSettings(first=15, again=14, settle=4, rounds=3),
-}
 
 
 def localize(
@@ -85,6 +53,7 @@ def localize(
     grid: Grid,
     settings: LocalizationSettings | None = None,
     read_variance: Tensor | None = None,
+    graphs: Graphs | None = None,
 ) -> Localizations:
     """Localise the emitters of some frames with sub-pixel precision.
 
@@ -99,6 +68,7 @@ def localize(
         grid: of the field.
         settings: of the fit; None: 'fast'.
         read_variance: (H, W) photons^2, of each pixel beside its light's; None for none.
+        graphs: CUDA graphs of this PSF on this grid; None for none.
 
     Raises:
         InputError: the shapes do not belong together.
@@ -109,7 +79,7 @@ def localize(
     if background.shape not in (y.shape, field):
         raise InputError(f"a background of shape {tuple(background.shape)} for frames of {tuple(y.shape)}")
     slopes, settings = prior_slopes(density, grid), settings or LOCALIZATION_SETTINGS["fast"]
-    return JointFit(y, background.expand(y.shape), slopes, psf, grid, settings, read_variance).run(start)
+    return JointFit(y, background.expand(y.shape), slopes, psf, grid, settings, read_variance, graphs).run(start)
 
 
 class JointFit:
@@ -131,8 +101,9 @@ class JointFit:
         grid: Grid,
         settings: LocalizationSettings,
         read_variance: Tensor | None = None,
+        graphs: Graphs | None = None,
     ) -> None:
-        self.grid, self.settings = grid, settings
+        self.grid, self.settings, self.graphs = grid, settings, graphs
         light = background.clamp(min=1e-2)
         if read_variance is not None:
             y, background = y + read_variance, light + read_variance
@@ -156,54 +127,64 @@ class JointFit:
         settings = self.settings
         e = self.prune(self.fit(start, settings.first))
         for _ in range(settings.rounds):
-            pairs, of = self.split(e)
-            e = self.prune(self.merge(self.fit(pairs, settings.again), of))
+            pairs, of, layout = self.split(e)
+            e = self.prune(*self.merge(self.fit(pairs, settings.again, layout), of))
         return self._measured(e)
 
-    def fit(self, e: Emitters, steps: int) -> Emitters:
-        """Make over-relaxed steps of the separable surrogates."""
+    def fit(self, e: Emitters, steps: int, layout: PatchLayout | None = None) -> Emitters:
+        """Make over-relaxed steps of the separable surrogates.
+
+        Args:
+            e: emitters.
+            steps: number of steps.
+            layout: of e, where it is known.
+        """
         if not len(e.frame):
             return e
-        layout = PatchLayout(self.canvas, self.fit_tables, e)
-        y, x, n = (layout.spread(values) for values in e[1:])
-        drift_y, drift_x = torch.zeros_like(y), torch.zeros_like(x)
-        for step in range(steps):
-            model = Windows(self.fit_tables, layout, y, x)
-            ratio, residual = compiled_residual(model.add(n), self.background, self.min_expected, self.inside, self.y)
-            if step % CURVATURE_EVERY == 0:
-                curve_n, curve_y, curve_x = model.curvatures(n, ratio)
-            pulls = model.gradients(residual)
-            slopes = compiled_slopes_at(*self.slopes, y, x, self.grid.pad_px, self.grid.scale)
-            pulled = *pulls, curve_n, curve_y, curve_x, *slopes, self.prior_curve
-            n, y, x, drift_y, drift_x = compiled_moved(
-                n, y, x, drift_y, drift_x, *pulled, self.canvas.pad_px, *self.canvas.field
-            )
-        return Emitters(e.frame, *(layout.collect(values) for values in (y, x, n)))
+        layout = layout or self._layout(e)
+        places = layout.places
 
-    def prune(self, e: Emitters) -> Emitters:
+        def stepped(*inputs: Tensor) -> tuple[Tensor, ...]:
+            windows = places.of(*inputs[:4])
+            return fitted(steps, self.fit_tables, self.canvas, self.grid.scale, windows, inputs[4:7], inputs[7:])
+
+        light = self.background, self.min_expected, self.inside, self.y, *self.slopes, self.prior_curve
+        inputs = *places.tensors, *layout.spread(*e[1:]), *light
+        if self.graphs is not None and layout.count <= MAX_GRAPH_WINDOWS:
+            y, x, n = self.graphs.run(("fit", steps), stepped, *inputs)
+        else:
+            y, x, n = stepped(*inputs)
+        return Emitters(e.frame, *layout.collect(y, x, n))
+
+    def prune(self, e: Emitters, layout: PatchLayout | None = None) -> Emitters:
         """Drop emitters that the likelihood does not need; fit the rest again.
 
         Twice the log-likelihood ratio, the others fixed, must exceed min_ratio.
+
+        Args:
+            e: emitters.
+            layout: of e, where it is known.
         """
         if not len(e.frame):
             return e
         patches = Patches(self.canvas, self.patch_tables, e)
         own = e.photons[:, None, None] * patches.spot(0, 0)
-        expected = patches.of(self.expected(e))
+        expected = patches.of(self.expected(e, layout))
         rest = torch.maximum(expected - own, (0.05 * precise(self.light.mean())).to(own.dtype))
         gain = patches.of(self.y) * torch.log(expected / rest) - (expected - rest)
         ratio = 2 * (patches.of(self.inside) * gain).sum((1, 2))
         keep = (ratio > self.settings.min_ratio) & (e.photons > MIN_PHOTONS)
-        return self.fit(e.where(keep), self.settings.settle)
+        e, _, layout = laid_out(self.canvas, self.fit_tables, e, keep)
+        return self.fit(e, self.settings.settle, layout)
 
-    def split(self, e: Emitters) -> tuple[Emitters, Tensor]:
+    def split(self, e: Emitters) -> tuple[Emitters, Tensor, PatchLayout | None]:
         """Split emitters whose residuals are those of two.
 
         Returns:
-            Emitters, the second halves last, and the indices of their first halves.
+            Emitters, the second halves last; the indices of their first halves; and the layout of all.
         """
         if not len(e.frame):
-            return e, e.frame
+            return e, e.frame, None
         patches = Patches(self.canvas, self.patch_tables, e)
         expected = self.expected(e)
         weight = patches.of(self.inside / expected).flatten(1)
@@ -223,14 +204,15 @@ class JointFit:
         bend = score.gather(1, best[:, None])[:, 0] / variance.gather(1, best[:, None])[:, 0]
         apart = (2 * bend / e.photons).clamp(min=0).sqrt().clamp(*SPLIT_PX)
         pair = (z > self.settings.split_z) & (e.photons > MIN_SPLIT_PHOTONS)
-        of = pair.nonzero()[:, 0]
         dy, dx = apart * c[best] * pair, apart * s[best] * pair
         halved = torch.where(pair, e.photons / 2, e.photons)
         one = Emitters(e.frame, *self.canvas.clamp(e.y_px + dy, e.x_px + dx), halved)
-        two = Emitters(e.frame, *self.canvas.clamp(e.y_px - dy, e.x_px - dx), halved).where(of)
-        return Emitters(*(torch.cat(values) for values in zip(one, two, strict=True))), of
+        two = Emitters(e.frame, *self.canvas.clamp(e.y_px - dy, e.x_px - dx), halved)
+        both = Emitters(*(torch.cat(values) for values in zip(one, two, strict=True)))
+        pairs, chosen, layout = laid_out(self.canvas, self.fit_tables, both, torch.cat([torch.ones_like(pair), pair]))
+        return pairs, chosen[len(pair) :] - len(pair), layout
 
-    def merge(self, e: Emitters, of: Tensor) -> Emitters:
+    def merge(self, e: Emitters, of: Tensor) -> tuple[Emitters, PatchLayout | None]:
         """Merge pairs that fit little better than one emitter in their middle.
 
         A score test over many directions finds pairs in noise, and neither half can be dropped while the other stays.
@@ -238,9 +220,12 @@ class JointFit:
         Args:
             e: emitters.
             of: indices of those whose second halves are the last of e.
+
+        Returns:
+            What remains, and its layout; None where nothing was merged.
         """
         if not len(of):
-            return e
+            return e, None
         first = len(e.frame) - len(of)
         one, two = e.where(of), e.where(torch.arange(first, len(e.frame), device=of.device))
         photons = one.photons + two.photons
@@ -265,13 +250,22 @@ class JointFit:
         y, x, n = e.y_px.clone(), e.x_px.clone(), e.photons.clone()
         for values, merged in zip((y, x, n), middle[1:], strict=True):
             values[of] = torch.where(apart, values[of], merged)
-        return Emitters(e.frame, y, x, n).where(keep)
+        e, _, layout = laid_out(self.canvas, self.fit_tables, Emitters(e.frame, y, x, n), keep)
+        return e, layout
 
-    def expected(self, e: Emitters) -> Tensor:
-        """Return the photons expected on the canvas."""
-        layout = PatchLayout(self.canvas, self.fit_tables, e)
-        y, x, n = (layout.spread(values) for values in e[1:])
-        return self._over_background(Windows(self.fit_tables, layout, y, x).add(n))
+    def _layout(self, e: Emitters) -> PatchLayout:
+        return PatchLayout(self.canvas, self.fit_tables, e)
+
+    def expected(self, e: Emitters, layout: PatchLayout | None = None) -> Tensor:
+        """Return the photons expected on the canvas.
+
+        Args:
+            e: emitters.
+            layout: of e, where it is known.
+        """
+        layout = layout or self._layout(e)
+        y, x, n = layout.spread(*e[1:])
+        return self._over_background(Windows(self.fit_tables, layout.places, y, x).add(n))
 
     def _over_background(self, spots: Tensor) -> Tensor:
         """Add the background to spots; the sum is kept > 0.
@@ -284,12 +278,13 @@ class JointFit:
     def _measured(self, e: Emitters) -> Localizations:
         """Return the localisations of emitters in the field, with precision."""
         height, width = self.canvas.field
-        e = e.where((e.y_px >= 0) & (e.y_px < height) & (e.x_px >= 0) & (e.x_px < width))
         e = e.where(torch.argsort(e.frame, stable=True))
+        shown = (e.y_px >= 0) & (e.y_px < height) & (e.x_px >= 0) & (e.x_px < width)
+        e, _, layout = laid_out(self.canvas, self.fit_tables, e, shown)
         none = e.y_px.new_zeros(0)
         if not len(e.frame):
             return Localizations(e.frame, none, none, none, none.reshape(0, 2), none, none, none)
-        expected = self.expected(e)
+        expected = self.expected(e, layout)
         ratio = self.inside / expected
         patches = Patches(self.canvas, self.patch_tables, e)
         shared, own = patches.information(e.photons, ratio)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from selfstorm.compute.batching import CPU_MAP_BYTES, batches, frames_together
 from selfstorm.compute.compiled import CompiledOp
+from selfstorm.compute.cuda_graphs import Graphs
 from selfstorm.compute.device import precise
 from selfstorm.physics.background import SplineSurface
 from selfstorm.physics.operators import Grid, Imaging
@@ -56,6 +57,7 @@ class OutOfFocusBackground:
         background: Tensor,
         varies: Tensor,
         map_bytes: int = CPU_MAP_BYTES,
+        graphs: Graphs | None = None,
     ) -> Tensor:
         """Fit the smooth background of every frame.
 
@@ -67,15 +69,23 @@ class OutOfFocusBackground:
             background: (H, W) photons of a mean frame.
             varies: a scalar, photons^2, variance of the background from frame to frame (far_covariance).
             map_bytes: of a batch.
+            graphs: CUDA graphs of the same PSF and grid; None for none.
 
         Returns:
             (T, rows, columns) weights of splines, at equal brightness.
         """
         binned = F.avg_pool2d(emitters[None, None], self._scale)[0, 0] * self._scale**2
-        return self.fit_binned(y, gains, binned, background, varies, map_bytes)
+        return self.fit_binned(y, gains, binned, background, varies, map_bytes, graphs)
 
     def fit_binned(
-        self, y: Tensor, gains: Tensor, binned: Tensor, background: Tensor, varies: Tensor, map_bytes: int
+        self,
+        y: Tensor,
+        gains: Tensor,
+        binned: Tensor,
+        background: Tensor,
+        varies: Tensor,
+        map_bytes: int,
+        graphs: Graphs | None = None,
     ) -> Tensor:
         """Fit with emitters summed over camera pixels of the padded grid.
 
@@ -87,10 +97,10 @@ class OutOfFocusBackground:
         mean = torch.maximum(mean, 0.5 * background.min()).clamp(min=MIN_PHOTONS)
         steadiness = (2 * precise(background.mean()) / varies.clamp(min=1e-6)).clamp(min=MIN_STEADINESS_PX)
         positive = y.clamp(min=0) + MIN_PHOTONS
-        parts = [
-            self._fit(positive[part], binned.mean() * gains[part], mean * gains[part], weight, steadiness)
-            for part in batches(len(y), binned, map_bytes)
-        ]
+        parts = []
+        for part in batches(len(y), binned, map_bytes):
+            inputs = positive[part], binned.mean() * gains[part], mean * gains[part], weight, steadiness
+            parts.append(self._fit(*inputs) if graphs is None else graphs.run("out of focus", self._fit, *inputs))
         return torch.cat(parts) / gains
 
     @property

@@ -7,15 +7,16 @@ frames best from the blocks before it (docs/decisions/0008).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from selfstorm.compute.cuda_graphs import Graphs
 from selfstorm.stages.covariances import TINY, Sums, contrast, covariances_without_memory, noise_floor, whitened
-from selfstorm.stream.motion import Block, align_and_sum, velocities
+from selfstorm.stream.motion import Block, Velocities, align_and_sum, of_blocks, velocities
 
 SPANS = (1, 2, 3, 4, 6, 8, 12)
 MIN_BLOCKS = 4  # to find velocities in all but the newest, and score them on the newest
@@ -44,20 +45,18 @@ class AveragingPlan:
     velocity: Tensor | None = None
 
 
-def choose_averaging_plan(blocks: Sequence[Block]) -> AveragingPlan:
+def choose_averaging_plan(blocks: Sequence[Block], graphs: Graphs | None = None) -> AveragingPlan:
     """Choose the plan that best predicts the newest block from those before.
 
     For this choice, velocities are found without the newest block, so that it is not predicted from itself.
 
     Args:
         blocks: oldest first; with fewer than 4, all of them are averaged as they are.
+        graphs: CUDA graphs; None for none.
     """
     if len(blocks) < MIN_BLOCKS:
         return AveragingPlan("still", ALL_BLOCKS)
-    *earlier, newest = blocks
-    found = velocities(earlier)
-    kinds: tuple[tuple[Motion, Tensor | None], ...] = ("still", None), ("rigid", found.rigid), ("local", found.local)
-    (_, scores), *moving = _scores(newest, earlier, kinds)
+    (_, scores), *moving = _scores(blocks, velocities(blocks[:-1], graphs), graphs)
     plan, best = AveragingPlan("still", max(scores, key=lambda span: scores[span])), max(scores.values())
     for motion, scores in moving:
         top = max(scores.values())
@@ -68,31 +67,36 @@ def choose_averaging_plan(blocks: Sequence[Block]) -> AveragingPlan:
             )
     if plan.motion == "still":
         return plan
-    found = velocities(blocks)
+    found = velocities(blocks, graphs)
     return AveragingPlan(plan.motion, plan.blocks, found.rigid if plan.motion == "rigid" else found.local)
 
 
-def _scores(
-    newest: Block, earlier: Sequence[Block], kinds: Sequence[tuple[Motion, Tensor | None]]
-) -> list[tuple[Motion, dict[int, float]]]:
+def _scores(blocks: Sequence[Block], found: Velocities, graphs: Graphs | None) -> list[tuple[Motion, dict[int, float]]]:
     """Compute how well the blocks before predict the newest one.
 
     Returns:
         For each kind of motion, by number of blocks before the newest, the correlation of their average with it.
     """
-    floor = noise_floor(whitened(newest.sums)[1])
-    spans: list[int] = []
-    scores: list[Tensor] = []
-    for _, velocity in kinds:
-        spans, total = [], None
+    every = len(blocks) - 1
+    counts = [number for number in range(1, every + 1) if number == every or number in SPANS]
+
+    def correlations(blocks: Sequence[Block], rigid: Tensor, local: Tensor) -> Tensor:
+        *earlier, newest = blocks
+        floor = noise_floor(whitened(newest.sums)[1])
+        return torch.stack([torch.stack(list(of(v, earlier, newest, floor))) for v in (None, rigid, local)])
+
+    def of(velocity: Tensor | None, earlier: Sequence[Block], newest: Block, floor: Tensor) -> Iterator[Tensor]:
+        total = None
         for number, block in enumerate(reversed(earlier), 1):
             sums = align_and_sum([block], velocity, newest.middle)
             total = sums if total is None else total + sums
-            if number == len(earlier) or number in SPANS:
-                spans.append(ALL_BLOCKS if number == len(earlier) else number)
-                scores.append(predictive_correlation(newest.sums, total, floor))
-    found = torch.stack(scores).view(len(kinds), -1).tolist()  # the host waits once
-    return [(motion, dict(zip(spans, row, strict=True))) for (motion, _), row in zip(kinds, found, strict=True)]
+            if number in counts:
+                yield predictive_correlation(newest.sums, total, floor)
+
+    rows = of_blocks("scores", correlations, blocks, graphs, found.rigid, found.local).tolist()  # the host waits once
+    spans = [ALL_BLOCKS if number == every else number for number in counts]
+    kinds: tuple[Motion, ...] = "still", "rigid", "local"
+    return [(kind, dict(zip(spans, row, strict=True))) for kind, row in zip(kinds, rows, strict=True)]
 
 
 def predictive_correlation(new: Sums, earlier: Sums, floor: Tensor) -> Tensor:

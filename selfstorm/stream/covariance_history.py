@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from selfstorm.compute.cuda_graphs import Graphs
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
 from selfstorm.physics.operators import LAGS
@@ -117,13 +118,13 @@ class CovarianceHistory:
         """Return whether frames before that number are in the sums."""
         return bool(self.blocks) and self.blocks[0].first < number
 
-    def planned(self) -> CovarianceHistory:
+    def planned(self, graphs: Graphs | None = None) -> CovarianceHistory:
         """Return the history with a plan for the whole blocks it has now."""
         whole = self.whole()
         newest = whole[-1].first if whole else -1
         if self.plan is not None and newest == self.planned_for:
             return self
-        return replace(self, plan=choose_averaging_plan(whole), planned_for=newest)
+        return replace(self, plan=choose_averaging_plan(whole, graphs), planned_for=newest)
 
     def everything(self) -> Selection:
         """Select all blocks, unmoved."""

@@ -86,8 +86,8 @@ def expected_spots(found: Localizations, frames: int, grid: Grid, psf: Psf, like
     if not len(found):
         return like.new_zeros((frames, grid.height, grid.width))
     layout = PatchLayout(canvas, tables, emitters)
-    y, x, photons = (layout.spread(values) for values in emitters[1:])
-    drawn = Windows(tables, layout, y, x).add(photons)
+    y, x, photons = layout.spread(*emitters[1:])
+    drawn = Windows(tables, layout.places, y, x).add(photons)
     rows, columns = (slice(canvas.before, canvas.before + side) for side in canvas.field)
     return drawn[:, rows, columns].clamp(min=0)
 

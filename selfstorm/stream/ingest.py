@@ -191,4 +191,5 @@ def _smooth_light(model: SequenceModel, y: Tensor, gains: Tensor, z: Tensor, c: 
         z.mean(0), operators.imaging.forward(rough), len(z), operators.surfaces, operators.graphs
     )
     map_bytes = model.compute.limits.map_bytes
-    return operators.out_of_focus.fit(y, gains, brightness * rough, background, far_covariance(c), map_bytes)
+    light = brightness * rough, background, far_covariance(c)
+    return operators.out_of_focus.fit(y, gains, *light, map_bytes, operators.graphs)

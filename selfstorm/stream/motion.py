@@ -8,16 +8,19 @@ So a block costs one interpolation, and stage A uses one set of statistics howev
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.compute.acceleration import in_batches
+from selfstorm.compute.cuda_graphs import Graphs
+from selfstorm.compute.device import precise
 from selfstorm.physics.operators import Grid
 from selfstorm.stages.covariances import Sums, contrast, covariances_without_memory, noise_floor, whitened
 
@@ -31,6 +34,8 @@ POOL_PX = 4
 POOL_SIGMA_PX = 5.0
 MAX_BATCH_BYTES = 2**28  # of spectra, of the velocities that a graphics card tries at once
 VOTE_SHARPNESS = 6.0  # of the softmax over candidates
+
+Result = TypeVar("Result", bound="Tensor | tuple[Tensor, ...]")
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +53,31 @@ class Block:
     middle: float
     sums: Sums
     fingerprints: frozenset[int] = frozenset()
+
+
+def of_blocks(
+    name: Hashable, function: Callable[..., Result], blocks: Sequence[Block], graphs: Graphs | None, *inputs: Tensor
+) -> Result:
+    """Compute a function of blocks, on a graphics card as one graph.
+
+    Args:
+        name: of the function and of all else that its result depends on.
+        function: of blocks and of the inputs.
+        blocks: the same in number, frames and distances as those of other calls, where a graph is to serve again.
+        graphs: CUDA graphs; None for none.
+        inputs: tensors beside the blocks'.
+    """
+    last = blocks[-1].middle
+    kept = [(block.sums.frames, block.sums.freedom, last - block.middle) for block in blocks]
+    maps = [each for block in blocks for each in block.sums.maps]
+
+    def of_maps(*tensors: Tensor) -> Result:
+        of_each = zip(blocks, *(tensors[part : len(maps) : 3] for part in range(3)), strict=True)
+        return function([replace(block, sums=block.sums.of(given)) for block, *given in of_each], *tensors[len(maps) :])
+
+    if graphs is None:
+        return of_maps(*maps, *inputs)
+    return graphs.run((name, *kept), of_maps, *maps, *inputs)
 
 
 @dataclass(frozen=True)
@@ -91,7 +121,7 @@ def align_and_sum(blocks: Sequence[Block], velocity: Tensor | None, number: floa
     return reduce(add, parts)
 
 
-def velocities(blocks: Sequence[Block]) -> Velocities:
+def velocities(blocks: Sequence[Block], graphs: Graphs | None = None) -> Velocities:
     """Estimate velocities by voting among 121 candidates.
 
     Rigid: at this velocity the blocks, moved to the newest one's time, correlate best away from the edges. Local: the
@@ -99,14 +129,27 @@ def velocities(blocks: Sequence[Block]) -> Velocities:
 
     Args:
         blocks: oldest first, at least two.
+        graphs: CUDA graphs; None for none.
     """
     newest = blocks[-1].middle
     step = newest - blocks[-2].middle
     blocks = [block for block in blocks[-MAX_BLOCKS:] if newest - block.middle < (MAX_BLOCKS + 1) * step]
+    ages = blocks[0].sums.power.new_tensor([newest - block.middle for block in blocks])
+    return Velocities(*of_blocks("velocities", _velocities, blocks, graphs, ages))
+
+
+def _velocities(blocks: Sequence[Block], ages: Tensor) -> tuple[Tensor, Tensor]:
+    """Estimate velocities, rigid and local.
+
+    Args:
+        blocks: oldest first, at least two.
+        ages: (blocks,) frames from each to the newest.
+    """
+    newest = blocks[-1].middle
+    step = newest - blocks[-2].middle
     memory = whitened(align_and_sum(blocks, None, newest))[3]
     maps = torch.stack([_contrast(block.sums, memory) for block in blocks])
     height, width = maps.shape[1:]
-    ages = torch.tensor([newest - block.middle for block in blocks], device=maps.device, dtype=maps.dtype)
     fy = torch.fft.fftfreq(height + 2 * EDGE_PX, device=maps.device)[:, None]
     fx = torch.fft.rfftfreq(width + 2 * EDGE_PX, device=maps.device)
     blur = torch.exp(-2 * (torch.pi * BLUR_PX) ** 2 * (fy**2 + fx**2))
@@ -130,7 +173,7 @@ def velocities(blocks: Sequence[Block]) -> Velocities:
             votes.append(F.avg_pool2d(vote[:, None], POOL_PX, ceil_mode=True, count_include_pad=False)[:, 0])
     peak = _peak(torch.cat(agreement).view(STEPS, STEPS), candidates)
     rigid = peak[:, None, None].expand(2, height, width)
-    return Velocities(rigid, _local(torch.cat(votes), candidates, (height, width)))
+    return rigid, _local(torch.cat(votes), candidates, (height, width))
 
 
 def _contrast(sums: Sums, memory: Tensor) -> Tensor:
@@ -150,18 +193,15 @@ def _peak(values: Tensor, candidates: Tensor) -> Tensor:
 
     Between candidates it is interpolated by a parabola along each axis.
     """
-    *rows, steps = torch.cat([values, candidates[None]]).tolist()  # the host waits once
-    top = max(map(max, rows))
-    i, j = next((i, j) for i, row in enumerate(rows) for j, value in enumerate(row) if not value < top)
-    found = []
-    for line, k in (([row[j] for row in rows], i), (rows[i], j)):
-        between = 0.0
-        if 0 < k < STEPS - 1:
-            left, middle, right = line[k - 1 : k + 2]
-            curvature = left - 2 * middle + right
-            between = 0.5 * (left - right) / curvature if curvature < 0 else 0.0
-        found.append(steps[k] + between * (steps[1] - steps[0]))
-    return candidates.new_tensor(found)
+    top = values.flatten().argmax(keepdim=True)
+    at = torch.cat([top // STEPS, top % STEPS])[:, None]
+    values, steps = precise(values), precise(candidates)
+    lines = torch.cat([values.index_select(1, at[1]).T, values.index_select(0, at[0])])
+    left, middle, right = (lines.gather(1, (at + aside).clamp(0, STEPS - 1)) for aside in (-1, 0, 1))
+    curvature = left - 2 * middle + right
+    inner = (at > 0) & (at < STEPS - 1) & (curvature < 0)
+    between = torch.where(inner, 0.5 * (left - right) / curvature, 0.0)
+    return (steps[at] + between * (steps[1] - steps[0]))[:, 0].to(candidates.dtype)
 
 
 def _local(votes: Tensor, candidates: Tensor, field: tuple[int, int]) -> Tensor:

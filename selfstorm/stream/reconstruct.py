@@ -74,7 +74,7 @@ def reconstruct_window(
             model, fit = update_psf(model, window.newest(MAX_TUNING_FRAMES))
         callbacks.mark("optics")
         if not level.quick:
-            model = model.with_state(history=model.state.history.planned())
+            model = model.with_state(history=model.state.history.planned(model.operators.graphs))
         callbacks.mark("memory")
         selection, statistics = _selected(model, window, span.stride, level)
         if not level.quick:

@@ -13,7 +13,8 @@ from selfstorm.localizations import Localizations
 from selfstorm.psf.emitters import Emitters
 from selfstorm.stages.candidates import candidates
 from selfstorm.stages.emitters import EMITTER_SETTINGS, emitter_maps
-from selfstorm.stages.localization import LOCALIZATION_SETTINGS, localize
+from selfstorm.stages.localization import localize
+from selfstorm.stages.localization_settings import LOCALIZATION_SETTINGS
 from selfstorm.stream.frame_store import FrameBlock
 from selfstorm.stream.model import SequenceModel
 from selfstorm.stream.processing_level import Quality
@@ -125,12 +126,15 @@ class SearchedFrames:
         """
         model = self.model
         stop = group_end(waiting.frame, begin - start, end - start, model.compute.max_group) + start
-        chosen = waiting.where((waiting.frame >= begin - start) & (waiting.frame < stop - start))
+        chosen = waiting
+        if (begin, stop) != (start, end):
+            chosen = waiting.where((waiting.frame >= begin - start) & (waiting.frame < stop - start))
         if begin > start:
             chosen = chosen._replace(frame=chosen.frame - (begin - start))
         y, background = self.y[begin:stop], self.background[begin:stop]
         settings, psf = LOCALIZATION_SETTINGS[self.quality], model.calibration.psf
-        fit = localize(y, chosen, background, self.prior, psf, model.grid, settings, self.variance)
+        graphs = model.operators.graphs
+        fit = localize(y, chosen, background, self.prior, psf, model.grid, settings, self.variance, graphs)
         numbers = torch.as_tensor(self.numbers[begin:stop], device=fit.frame.device)
         return stop, replace(fit, frame=numbers[fit.frame])
 

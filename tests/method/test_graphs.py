@@ -1,16 +1,22 @@
 """CUDA graphs without CUDA: a stand-in records and replays as a graph does; what cannot be one runs as it is."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import torch
 from streams import learned, movie_windows
 
-from selfstorm.compute.acceleration import one_by_one
+from selfstorm.compute.acceleration import batched_on_cpu, one_by_one
 from selfstorm.compute.cuda_graphs import MAX_GRAPHS, Graphs
+from selfstorm.physics.operators import Grid
+from selfstorm.psf.emitters import Emitters
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
+from selfstorm.stages.covariances import sums_of
+from selfstorm.stages.localization import localize
+from selfstorm.stream.averaging_plan import choose_averaging_plan
+from selfstorm.stream.motion import Block, velocities
 from selfstorm.stream.settings import Settings
 
 
@@ -112,3 +118,46 @@ def test_pictures_are_the_same_with_graphs_and_without(monkeypatch):
         pictures.append(np.stack([result.picture for result in movie_windows(raw, model, 40, 20)]))
     assert recorder.replayed > recorder.captured > 1
     np.testing.assert_array_equal(*pictures)
+
+
+def test_emitters_laid_out_and_fitted_as_on_a_card_are_those_of_a_cpu():
+    generator, frames, side = np.random.default_rng(3), 6, 20
+    grid, frame = Grid(side, side, 4, 100.0), np.sort(generator.integers(0, frames, 90))
+    y_px, x_px = generator.uniform(-1, side + 1, (2, len(frame))).astype(np.float32)
+    start = Emitters(*map(torch.as_tensor, (frame, y_px, x_px, np.full(len(frame), 300.0, np.float32))))
+    y = torch.as_tensor(generator.poisson(14.0, (frames, side, side)).astype(np.float32))
+    y[:, 5:9, 6:10] += 60.0
+    inputs = y, start, torch.full_like(y, 10.0), torch.ones(grid.cells), Gaussian(110.0), grid
+    recorder = Recorder()
+    graphs = on_cpu(recorder)
+    with torch.inference_mode():
+        plain = localize(*inputs)
+        with batched_on_cpu():
+            as_on_card = [localize(*inputs, graphs=graphs) for _ in range(2)]
+    assert len(plain) > 10
+    assert recorder.replayed >= 7  # every fit, the second time
+    for found in as_on_card:
+        for field in fields(plain):
+            torch.testing.assert_close(getattr(found, field.name), getattr(plain, field.name), rtol=0, atol=0)
+
+
+def test_an_averaging_plan_by_graphs_is_the_same_and_one_of_other_distances_another_graph():
+    def block(number, middle):
+        c = torch.randn(25, 24, 20, generator=torch.Generator().manual_seed(number))
+        return Block(25 * number, middle, sums_of(c, None, 25))
+
+    even = [block(number, 25.0 * number) for number in range(6)]
+    recorder = Recorder()
+    graphs = on_cpu(recorder)
+    with torch.inference_mode():
+        plain = velocities(even)
+        for _ in range(2):
+            found = velocities(even, graphs)
+            assert torch.equal(found.rigid, plain.rigid)
+            assert torch.equal(found.local, plain.local)
+            assert choose_averaging_plan(even, graphs).blocks == choose_averaging_plan(even).blocks
+        captured = recorder.captured
+        late = [*even[:-1], block(5, 140.0)]
+        assert torch.equal(velocities(late, graphs).local, velocities(late).local)
+    assert recorder.captured == captured + 1
+    assert recorder.replayed >= 3

@@ -26,7 +26,8 @@ from selfstorm.stages.candidates import candidates
 from selfstorm.stages.covariances import window_statistics
 from selfstorm.stages.density import cold_iterations, density
 from selfstorm.stages.emitters import EMITTER_SETTINGS, emitter_maps
-from selfstorm.stages.localization import LocalizationSettings, localize
+from selfstorm.stages.localization import localize
+from selfstorm.stages.localization_settings import LocalizationSettings
 from selfstorm.stages.rendering import fuse, render
 from selfstorm.stream.frame_store import FrameBlock
 from selfstorm.stream.per_frame import ProgressCallbacks, localize_block

@@ -161,7 +161,7 @@ class PatchLayout:
 
 
 def rounded_up(count: int) -> int:
-    """Return a number of windows of 4 binary digits, by at most an eighth larger.
+    """Return a number of 4 binary digits, at most an eighth larger.
 
     Layouts of about as many emitters then have the same shapes, and one CUDA graph.
     """

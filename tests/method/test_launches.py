@@ -13,8 +13,8 @@ from selfstorm.compute.fetch import fetch
 WINDOW, STRIDES = 50, 2
 # Bounds are a few per cent above what was counted (docs/decisions/0028), so that a step that is put back before the
 # picture, or a loop over emitters or frames, is seen.
-MAX_LAUNCHES = {"preview": 880, "refined": 5_200}
-MAX_WAITS = {"preview": 9, "refined": 60}
+MAX_LAUNCHES = {"preview": 650, "refined": 2_250}
+MAX_WAITS = {"preview": 3, "refined": 25}
 
 
 def counted(work, **keywords):

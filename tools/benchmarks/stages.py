@@ -1,6 +1,6 @@
-"""Time of every stage of a window, and its work, counted (benchmarks.tally).
+"""Time of every stage of a window, and its work, counted.
 
-What a device could do at best is in benchmarks.roofline.
+The counter is benchmarks.tally, what a device could do at best benchmarks.roofline.
 """
 
 from __future__ import annotations

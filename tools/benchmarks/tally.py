@@ -126,7 +126,7 @@ class _Traffic(TorchDispatchMode):
             self.bytes, self.launches, self.waits = counts
 
     def as_one(self, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-        """Count a function as one kernel that reads its inputs and writes its output once."""
+        """Count a function as one kernel: inputs read, output written once."""
         with self.paused(on_host=True):
             out = function(*args, **kwargs)
         self.launches += 1

@@ -127,8 +127,11 @@ class JointFit:
         settings = self.settings
         e = self.prune(self.fit(start, settings.first))
         for _ in range(settings.rounds):
-            pairs, of, layout = self.split(e)
-            e = self.prune(*self.merge(self.fit(pairs, settings.again, layout), of))
+            first = len(e.frame)
+            pairs, chosen, layout = self._kept(*self.split(e))
+            merged = self.merge(self.fit(pairs, settings.again, layout), chosen[first:] - first)
+            e, _, layout = self._kept(*merged)
+            e = self.prune(e, layout)
         return self._measured(e)
 
     def fit(self, e: Emitters, steps: int, layout: PatchLayout | None = None) -> Emitters:
@@ -167,24 +170,27 @@ class JointFit:
         """
         if not len(e.frame):
             return e
+        e, _, layout = self._kept(e, self._needed(e, layout))
+        return self.fit(e, self.settings.settle, layout)
+
+    def _needed(self, e: Emitters, layout: PatchLayout | None) -> Tensor:
+        """Return which emitters the likelihood needs: (E,) bool."""
         patches = Patches(self.canvas, self.patch_tables, e)
         own = e.photons[:, None, None] * patches.spot(0, 0)
         expected = patches.of(self.expected(e, layout))
         rest = torch.maximum(expected - own, (0.05 * precise(self.light.mean())).to(own.dtype))
         gain = patches.of(self.y) * torch.log(expected / rest) - (expected - rest)
         ratio = 2 * (patches.of(self.inside) * gain).sum((1, 2))
-        keep = (ratio > self.settings.min_ratio) & (e.photons > MIN_PHOTONS)
-        e, _, layout = laid_out(self.canvas, self.fit_tables, e, keep)
-        return self.fit(e, self.settings.settle, layout)
+        return (ratio > self.settings.min_ratio) & (e.photons > MIN_PHOTONS)
 
-    def split(self, e: Emitters) -> tuple[Emitters, Tensor, PatchLayout | None]:
+    def split(self, e: Emitters) -> tuple[Emitters, Tensor]:
         """Split emitters whose residuals are those of two.
 
         Returns:
-            Emitters, the second halves last; the indices of their first halves; and the layout of all.
+            First halves of all emitters, then their second halves; and which of them to keep, (2 E,) bool.
         """
         if not len(e.frame):
-            return e, e.frame, None
+            return e, e.frame.bool()
         patches = Patches(self.canvas, self.patch_tables, e)
         expected = self.expected(e)
         weight = patches.of(self.inside / expected).flatten(1)
@@ -209,10 +215,9 @@ class JointFit:
         one = Emitters(e.frame, *self.canvas.clamp(e.y_px + dy, e.x_px + dx), halved)
         two = Emitters(e.frame, *self.canvas.clamp(e.y_px - dy, e.x_px - dx), halved)
         both = Emitters(*(torch.cat(values) for values in zip(one, two, strict=True)))
-        pairs, chosen, layout = laid_out(self.canvas, self.fit_tables, both, torch.cat([torch.ones_like(pair), pair]))
-        return pairs, chosen[len(pair) :] - len(pair), layout
+        return both, torch.cat([torch.ones_like(pair), pair])
 
-    def merge(self, e: Emitters, of: Tensor) -> tuple[Emitters, PatchLayout | None]:
+    def merge(self, e: Emitters, of: Tensor) -> tuple[Emitters, Tensor]:
         """Merge pairs that fit little better than one emitter in their middle.
 
         A score test over many directions finds pairs in noise, and neither half can be dropped while the other stays.
@@ -222,10 +227,10 @@ class JointFit:
             of: indices of those whose second halves are the last of e.
 
         Returns:
-            What remains, and its layout; None where nothing was merged.
+            Emitters, and which of them remain, (E,) bool.
         """
         if not len(of):
-            return e, None
+            return e, torch.ones_like(e.frame, dtype=torch.bool)
         first = len(e.frame) - len(of)
         one, two = e.where(of), e.where(torch.arange(first, len(e.frame), device=of.device))
         photons = one.photons + two.photons
@@ -250,8 +255,11 @@ class JointFit:
         y, x, n = e.y_px.clone(), e.x_px.clone(), e.photons.clone()
         for values, merged in zip((y, x, n), middle[1:], strict=True):
             values[of] = torch.where(apart, values[of], merged)
-        e, _, layout = laid_out(self.canvas, self.fit_tables, Emitters(e.frame, y, x, n), keep)
-        return e, layout
+        return Emitters(e.frame, y, x, n), keep
+
+    def _kept(self, e: Emitters, keep: Tensor) -> tuple[Emitters, Tensor, PatchLayout]:
+        """Select emitters; return them, their indices and their layout."""
+        return laid_out(self.canvas, self.fit_tables, e, keep)
 
     def _layout(self, e: Emitters) -> PatchLayout:
         return PatchLayout(self.canvas, self.fit_tables, e)
@@ -280,7 +288,7 @@ class JointFit:
         height, width = self.canvas.field
         e = e.where(torch.argsort(e.frame, stable=True))
         shown = (e.y_px >= 0) & (e.y_px < height) & (e.x_px >= 0) & (e.x_px < width)
-        e, _, layout = laid_out(self.canvas, self.fit_tables, e, shown)
+        e, _, layout = self._kept(e, shown)
         none = e.y_px.new_zeros(0)
         if not len(e.frame):
             return Localizations(e.frame, none, none, none, none.reshape(0, 2), none, none, none)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from selfstorm.compute.batching import BYTES_PER_NUMBER, BatchLimits, frames_together
-from selfstorm.compute.cuda_graphs import MAX_GRAPH_BYTES, MAX_GRAPHS
+from selfstorm.compute.cuda_graphs import MAX_GRAPH_BYTES
 from selfstorm.physics.operators import LAGS, Grid, Imaging, LaggedCovariance
 from selfstorm.psf.models import Gaussian
 from selfstorm.stages.pipeline import STAGES
@@ -22,6 +22,7 @@ from selfstorm.stream.settings import Settings
 COUNTED_WITHIN = 1.4
 # Of the free memory: other programs, the gaps of the caching allocator and a second process of ours need some too.
 FREE_SHARE = 0.7
+LARGE_GRAPHS = 8  # of those that are kept; the others hold little
 HISTORY_FRAMES = 16 * (2 * len(LAGS) + 1)  # the covariance history: blocks, each of two maps per lag and a power
 # New frames take some twelve times their bytes, as float32, while they are ingested: no computer has that for a long
 # window of a large field. Fewer than these would change their trend, and with it the picture.
@@ -133,7 +134,7 @@ def graph_bytes(batch: Batch) -> int:
     if not frames:
         return 0
     captured = replace(batch, frames=frames)
-    return MAX_GRAPHS * max(stage.bytes(captured) for stage in STAGES if stage.captured)
+    return LARGE_GRAPHS * max(stage.bytes(captured) for stage in STAGES if stage.captured)
 
 
 def _batch(

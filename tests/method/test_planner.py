@@ -169,7 +169,7 @@ def test_room_is_left_for_graphs_but_a_window_fits_without(monkeypatch):
     needed = plan(imaging, covariance, 100, most, None).peak
     batch = Batch(imaging, covariance, 100, most.emitters, 100, most.map_bytes)
     graphs = planner.graph_bytes(batch)
-    assert 0 < graphs < planner.MAX_GRAPHS * 6 * planner.MAX_GRAPH_BYTES
+    assert 0 < graphs < planner.LARGE_GRAPHS * 6 * planner.MAX_GRAPH_BYTES
     tight = plan(imaging, covariance, 100, most, round(needed / planner.FREE_SHARE) + 1)
     assert tight.limits.map_bytes < most.map_bytes
     assert plan(imaging, covariance, 100, most, round((needed + graphs) / planner.FREE_SHARE) + 1).limits == most

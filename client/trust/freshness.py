@@ -36,6 +36,8 @@ def stale_reason(state: ViewerState, now: float) -> str:
     """Say why the newest picture is not live; empty where it is."""
     if state.newest is None or state.movie:
         return ""
+    if state.connection_refused:
+        return "NOT LIVE: the daemon refuses this viewer"
     quiet_s = silence_s(state, now)
     if quiet_s and not has_ended(state):
         return f"STALE: daemon silent for {seconds(quiet_s)}"

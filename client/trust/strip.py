@@ -183,6 +183,8 @@ class IndicatorCell(QtWidgets.QFrame):
         self.finding = finding
         self.value.setText(finding.value)
         self.setToolTip(f"{finding.name}, {WORDS[finding.level]}. {finding.explanation}")
+        if self.underMouse() and QtWidgets.QToolTip.isVisible():  # it is being read
+            QtWidgets.QToolTip.showText(QtGui.QCursor.pos(), self.toolTip(), self)
         self.setAccessibleName(f"{finding.name}: {finding.value}, {WORDS[finding.level]}")
 
 

@@ -61,7 +61,7 @@ def new(name: str, control: bool, output: Path | None, server_key: str | None, k
     server = ring.make_pair().public
     write(file, KeyFile(name=name, public=public, secret=secret, server=server), replace=False)
     ring.allow(name, public, _role(control))
-    click.echo(f"with {file} {name} may {_may(_role(control))}: copy it to the other machine safely, and run there:")
+    click.echo(f"with {file} {name} may {_may(_role(control))}: copy it safely to where it is used, and run there:")
     click.echo(f"    selfstorm-viewer --daemon {HERE} --key {file.name}")
     addresses = f'results = "tcp://0.0.0.0:{PORT}" and control = "tcp://0.0.0.0:{PORT + 1}"'
     click.echo(f"This daemon is reached there with {addresses} under [server].")

@@ -3,7 +3,7 @@ import pytest
 from client_stream import STREAM, event, header, pixels, status
 
 from client.presenter import reduce_batch
-from client.state import MAX_EVENTS, ViewerState, reduce_message, reduce_unreadable
+from client.state import MAX_EVENTS, ViewerState, reduce_connection_refused, reduce_message, reduce_unreadable
 from client.subscriber import Arrival, Inbox
 from client.trust.freshness import picture_age_s, seconds, silence_s, stale_reason
 from client.trust.sentences import empty_text, event_line, picture_lines, unreadable_line
@@ -119,6 +119,11 @@ def test_silence_makes_the_picture_stale_and_is_said():
     state = after(said(), *pair(0), now=10.0)
     assert stale_reason(state, 11.9) == ""
     assert stale_reason(state, 17.0) == "STALE: daemon silent for 7 s"
+
+
+def test_a_refused_viewer_is_not_called_a_silent_daemon():
+    state = reduce_connection_refused(after(said(), *pair(0), now=10.0), "the key was revoked")
+    assert stale_reason(state, 17.0) == "NOT LIVE: the daemon refuses this viewer"
 
 
 def test_pictures_alone_are_no_heartbeat():

@@ -1,7 +1,7 @@
 """The strip of indicators: readable whole on every screen."""
 
 import pytest
-from PySide6 import QtWidgets
+from PySide6 import QtCore, QtWidgets
 
 from client.trust.indicators import Indicators
 from client.trust.strip import TrustStrip
@@ -91,6 +91,18 @@ def test_cells_that_are_no_longer_shown_are_gone_at_once(window):
     window.show_findings(Indicators((), (Finding("File", "movie.tif", "good"),)), "")
     assert not [cell for cell in before if cell.isVisible()]
     assert list(strip.cells) == ["File"]
+
+
+def test_a_tip_that_is_being_read_follows_its_indicator(window):
+    def judged(window_number):
+        finding = Finding("Verdict", "good", "good", f"Of window {window_number}.")
+        return window.show_findings(Indicators((finding,), ()), "").cells["Verdict"]
+
+    cell = judged(8)
+    cell.setAttribute(QtCore.Qt.WidgetAttribute.WA_UnderMouse)
+    QtWidgets.QToolTip.showText(cell.mapToGlobal(cell.rect().center()), cell.toolTip(), cell)
+    judged(9)
+    assert QtWidgets.QToolTip.text() == "Verdict, good. Of window 9."
 
 
 def groups(indicators):

@@ -17,6 +17,7 @@ from typing import Any
 import click
 import numpy as np
 
+from benchmarks.outputs import prepare_output
 from selfstorm.commands.console import run
 from selfstorm.frames import Array
 from selfstorm.io.atomic_files import atomic_write
@@ -191,6 +192,7 @@ def main(
     output: Path, seeds: tuple[int, ...], frames: int, side: int, every: int, device: str, overwrite: bool
 ) -> None:
     """Score accumulated pictures over time, into .json, .md and .png."""
+    prepare_output(output, "accumulated", overwrite=overwrite)
     moments = [
         moment for seed in seeds for sample in MOVES for moment in follow(sample, seed, frames, side, every, device)
     ]

@@ -18,6 +18,7 @@ from typing import Any
 import click
 import numpy as np
 
+from benchmarks.outputs import prepare_output
 from selfstorm.calibration.photon_transfer import EmRegister, PhotonTransfer, photon_transfer
 from selfstorm.calibration.pixel_moments import PixelMoments
 from selfstorm.commands.console import run
@@ -167,6 +168,7 @@ def main(
     output: Path, seeds: tuple[int, ...], side: int, frames: int, stack: int, device: str, overwrite: bool
 ) -> None:
     """Calibrate simulated cameras and score their pictures."""
+    prepare_output(output, "camera", endings=("json", "md"), overwrite=overwrite)
     errors, scores = list[MapErrors](), list[CameraScore]()
     for seed in seeds:
         more_errors, more_scores = compare(seed, side, frames, stack, device)

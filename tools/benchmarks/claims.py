@@ -18,6 +18,7 @@ import numpy as np
 
 import selfstorm
 from benchmarks.claim_movies import ClaimMovie, SimulatedClaim, claim_movies
+from benchmarks.outputs import prepare_output
 from selfstorm.commands.console import run
 from selfstorm.metrics.frc import crossing_period_nm
 from selfstorm.metrics.ground_truth import FINE_NM, render, score_localizations, score_picture
@@ -194,7 +195,7 @@ def report(rows: Sequence[ClaimRow], seed: int) -> str:
         (
             "# Claims beside the truth",
             "",
-            f"Made by `cd tools; python -m benchmarks.claims --seed {seed} -o ../docs/benchmarks`. Movies: "
+            f"Made by `cd tools; python -m benchmarks.claims --seed {seed} -o ../docs/benchmarks --overwrite`. Movies: "
             "`tools/benchmarks/claim_movies.py`. *Pearson* is with the emitters that shone, *structure* with all dyes.",
             "",
             "![claims over truth](claims.png)",
@@ -229,12 +230,13 @@ def measured(movies: Iterable[ClaimMovie], tell: Callable[[str], None]) -> list[
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of structures and noise.")
 @click.option("--role", type=click.Choice(["all", "tuning", "held out"]), default="all", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=Path(), show_default=True, metavar="DIR")
-def main(seed: int, role: str, output: Path) -> None:
+@click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run.")
+def main(seed: int, role: str, output: Path, overwrite: bool) -> None:
     """Compare claims with the truth; writes claims.json, .md and .png."""
+    prepare_output(output, "claims", overwrite=overwrite)
     movies = [movie for movie in claim_movies(seed) if role in ("all", movie.role)]
     rows = measured(movies, click.echo)
     click.echo("\n".join(summary(rows)))
-    output.mkdir(parents=True, exist_ok=True)
     record = {"seed": seed, "movies": [asdict(row) for row in rows]}
     (output / "claims.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     (output / "claims.md").write_text(report(rows, seed), encoding="utf-8")

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from benchmarks.outputs import prepare_output
 from selfstorm.commands.microscope_options import Microscope, microscope_options
-from selfstorm.io.atomic_files import atomic_write, check_outputs, make_folder
+from selfstorm.io.atomic_files import atomic_write
 
 if TYPE_CHECKING:
     from selfstorm.frames import Array
@@ -77,11 +78,11 @@ def benchmark(
             raise click.UsageError("--stream and --stages simulate their own movies.")
         if stages:
             sides_px = _sides(sides)
-            _prepare(output, "stages", overwrite=overwrite)
+            prepare_output(output, "stages", overwrite=overwrite)
             _stages(output, sides_px, frames or STAGES_FRAMES, device)
         if stream:
             sides_px, rates_hz = _sides(sides), _rates(rates)
-            _prepare(output, "stream", overwrite=overwrite)
+            prepare_output(output, "stream", overwrite=overwrite)
             _stream(output, sides_px, rates_hz, seconds, device)
         return
     from benchmarks.comparison import chosen_methods, run
@@ -92,7 +93,7 @@ def benchmark(
     from selfstorm.stream.settings import Settings
 
     names = chosen_methods(methods)
-    _prepare(output, "benchmark", *(path for path in (movie, truth) if path), overwrite=overwrite)
+    prepare_output(output, "benchmark", *(path for path in (movie, truth) if path), overwrite=overwrite)
     torch_device = prepare_device(device)
     if movie is not None:
         if truth is None:
@@ -121,16 +122,6 @@ def benchmark(
         write_figure(part, results, emitters[:, 1:3], field_nm)
     click.echo("\n" + "\n".join(aligned(table(results, len(raw)))))
     click.echo(f"\nwrote benchmark.json, benchmark.md and benchmark.png into {output}")
-
-
-def _prepare(output: Path, stem: str, *inputs: Path, overwrite: bool) -> None:
-    """Create the output folder, before anything is measured.
-
-    An earlier benchmark in it is not replaced without --overwrite.
-    """
-    make_folder(output, "choose another -o")
-    files = {f"-o {output}, {end}": output / f"{stem}.{end}" for end in ("json", "md", "png")}
-    check_outputs(files, inputs, overwrite=overwrite)
 
 
 def _sides(sides: str) -> tuple[int, ...]:

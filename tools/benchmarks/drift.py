@@ -21,6 +21,7 @@ import click
 import numpy as np
 
 from benchmarks.drift_tables import DriftCase, DriftTable, Floats, simulated
+from benchmarks.outputs import prepare_output
 from selfstorm.commands.console import run
 from selfstorm.io.atomic_files import atomic_write
 from selfstorm.stream.drift import estimate_drift
@@ -157,6 +158,7 @@ def table_of(scores: list[DriftScore]) -> str:
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run.")
 def main(output: Path, seeds: tuple[int, ...], peers: str | None, overwrite: bool) -> None:
     """Score drift correction on simulated tables; writes drift.json and .md."""
+    prepare_output(output, "drift", endings=("json", "md"), overwrite=overwrite)
     scores = []
     for case in CASES:
         for seed in seeds:

@@ -25,6 +25,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.outputs import prepare_output
 from daemon.control.client import ControlClient
 from daemon.feedback.loop import FeedbackLoop
 from daemon.feedback.settings import FeedbackSettings
@@ -298,6 +299,7 @@ def main(
     overwrite: bool,
 ) -> None:
     """Hold the density on simulated samples; writes .json, .md and .png."""
+    prepare_output(output, "feedback", overwrite=overwrite)
     courses = [course(seed, emitters, molecules, frames, rate_hz, window, fixed) for seed in seeds]
     click.echo(table(courses))
     write(courses, output, overwrite)

@@ -20,6 +20,7 @@ from selfstorm.api import Result
 from selfstorm.commands.console import run
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
+from selfstorm.io.atomic_files import check_outputs
 from selfstorm.io.movies import MovieFile
 from selfstorm.metrics.frc import frc_resolution_nm
 from selfstorm.stream.processing_level import Quality
@@ -106,8 +107,10 @@ def draw(mean: Array, whole: Array, claimed: str, halves: Halves, path: Path) ->
 @click.option("--scale", type=click.Choice(["2", "4", "8"]), default="8", show_default=True)
 @click.option("--quality", type=click.Choice(["best", "fast"]), default="best", show_default=True)
 @click.option("-o", "--output", type=click.Path(path_type=Path), default="halves.png", show_default=True)
-def main(movie: Path, pixel_nm: float, block: int, scale: str, quality: Quality, output: Path) -> None:
+@click.option("--overwrite", is_flag=True, help="Replace the picture of an earlier run.")
+def main(movie: Path, pixel_nm: float, block: int, scale: str, quality: Quality, output: Path, overwrite: bool) -> None:
     """Compare reconstructions of two halves of MOVIE, dealt in three ways."""
+    check_outputs({"-o": output}, [movie], overwrite=overwrite)
 
     def reconstruct(frames: Array) -> Result:
         return selfstorm.reconstruct(frames, pixel_nm, scale=int(scale), quality=quality)

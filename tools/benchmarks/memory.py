@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 import numpy as np
 
+from benchmarks.outputs import prepare_output
 from selfstorm.commands.console import run
 from selfstorm.frames import Array
 from selfstorm.io.atomic_files import atomic_write
@@ -133,6 +134,7 @@ def _new_model(settings: Settings, compute: Compute, first_window: Array) -> Str
 @click.option("--overwrite", is_flag=True, help="Replace the file of an earlier run.")
 def main(output: Path, minutes: float, rate_hz: float, side: int, seed: int, device: str, overwrite: bool) -> None:
     """Read the memory of minutes of accumulation, into memory.md."""
+    prepare_output(output, "memory", endings=("md",), overwrite=overwrite)
     frames, every = int(minutes * 60 * rate_hz), round(60 * rate_hz / WINDOW) * WINDOW
     click.echo(HEAD)
     lines = [HEAD]

@@ -17,6 +17,7 @@ from typing import Any
 import click
 import numpy as np
 
+from benchmarks.outputs import prepare_output
 from selfstorm.commands.console import run
 from selfstorm.frames import Array
 from selfstorm.io.atomic_files import atomic_write
@@ -135,6 +136,7 @@ def draw(scores: list[NowScore], path: Path) -> None:
 @click.option("--overwrite", is_flag=True, help="Replace the files of an earlier run.")
 def main(output: Path, seeds: tuple[int, ...], samples: tuple[str, ...], device: str, overwrite: bool) -> None:
     """Score pictures of moving samples; writes now.json, .md and .png."""
+    prepare_output(output, "now", overwrite=overwrite)
     scores = []
     for sample in samples:
         for seed in seeds:

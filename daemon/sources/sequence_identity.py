@@ -96,6 +96,7 @@ class SequenceIdentity:
         self._heard_s = 0.0  # when the buffer answered last
         self.unwatched = False  # for so long that another sequence may have begun
         self._times: deque[tuple[int, float]] = deque(maxlen=STAMPS)  # (number, time) of images
+        self._frame_time: tuple[int, float] | None = None  # images spanned, time between two; until these change
         self._known_is_gone = False
         self._compares = True  # the next image with the last one
         self._renumbered = False  # and the frames before number 0 are counted
@@ -140,8 +141,11 @@ class SequenceIdentity:
         return round(before) if before > max_disagreement(newest) else 0
 
     def _measured(self, min_span: int) -> float:
-        numbers = [number for number, _ in self._times]
-        return frame_time_s(self._times) if numbers and max(numbers) - min(numbers) >= min_span else 0.0
+        if self._frame_time is None:
+            numbers = [number for number, _ in self._times] or [0]
+            self._frame_time = max(numbers) - min(numbers), frame_time_s(self._times)
+        span, time_s = self._frame_time
+        return time_s if span >= min_span else 0.0
 
     def heard(self, sent_s: float, answered_s: float) -> None:
         """Learn that the buffer has answered a call.
@@ -201,7 +205,7 @@ class SequenceIdentity:
         self.unwatched = self.in_doubt = False
         if stamp.taken_s is not None:
             self._times.append((stamp.number, stamp.taken_s))
-            self._compares = True
+            self._frame_time, self._compares = None, True
 
     def clock_ran(self, reading: CameraClockReading, *, late: bool) -> float:
         """Learn the camera's clock.
@@ -247,6 +251,7 @@ class SequenceIdentity:
         skipped = round(ahead) if ahead > self._uncertainty(stamp) else 0
         self._renumbered |= skipped > 0
         self._times.clear()  # numbers and times may not go on in step
+        self._frame_time = None
         return skipped
 
     def _ahead(self, stamp: ImageTimes) -> float:

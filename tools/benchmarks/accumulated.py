@@ -29,7 +29,6 @@ from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.engine import EngineWindow, StreamEngine
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.model_kinds import new_model
-from selfstorm.stream.model_protocol import StreamModel
 from selfstorm.stream.settings import Settings
 
 WINDOW, STRIDE, SCALE = 100, 25, 8
@@ -81,7 +80,7 @@ def follow(sample: str, seed: int, frames: int, side: int, every: int, device: s
     movie = Movie(scene)
     raw = np.stack([pixels for pixels, _ in islice(movie.frames(0), frames)])
     settings = Settings(scene.pixel_nm, scale=SCALE, quality="fast", tuning_steps=0)
-    engine = StreamEngine(partial(_new_model, settings, Compute(prepare_device(device))))
+    engine = StreamEngine(partial(new_model, settings, compute=Compute(prepare_device(device))))
     cell_nm, moments = scene.pixel_nm / SCALE, []
     edges = np.arange(side * SCALE + 1) * cell_nm
     starts = range(0, frames - WINDOW + 1, STRIDE)
@@ -122,10 +121,6 @@ def _inside(picture: Array, emitters_nm: Array, cell_nm: float) -> float:
     edge = EDGE_PX * SCALE
     part, at_nm = picture[edge:-edge, edge:-edge], emitters_nm - edge * cell_nm
     return score_picture(part, at_nm, cell_nm).pearson
-
-
-def _new_model(settings: Settings, compute: Compute, first_window: Array) -> StreamModel:
-    return new_model(settings, first_window, compute)
 
 
 def line(moment: Moment) -> str:

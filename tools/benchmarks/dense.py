@@ -12,7 +12,7 @@ import click
 import numpy as np
 import torch
 
-import selfstorm
+from benchmarks.given_optics import localized, reconstruct_given
 from selfstorm.baselines.adcg import MIN_GAIN_NATS, PixelPsf, adcg
 from selfstorm.baselines.classical import MIN_PHOTONS, smooth_background
 from selfstorm.commands.console import run
@@ -21,6 +21,9 @@ from selfstorm.metrics.ground_truth import score_localizations
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import Movie
 from selfstorm.simulation.scene import Scene
+from selfstorm.stream.processing_level import Quality
+
+QUALITIES: tuple[Quality, ...] = "fast", "best"
 
 
 def score_text(name: str, rows: Array, true: Array, seconds: float) -> str:
@@ -50,22 +53,10 @@ def main(density: float, photons: float, side: int, frames: int, min_gain: float
     scene = Scene(height=side, width=side, density=density, photons=photons, seed=seed)
     shots = [shot for shot, _ in zip(Movie(scene).frames(), range(frames), strict=False)]
     raw, true = np.stack([pixels for pixels, _ in shots]), np.concatenate([rows for _, rows in shots])[:, :3]
-    for quality in ("fast", "best"):
+    for quality in QUALITIES:
         start = time.perf_counter()
-        made = selfstorm.reconstruct(
-            raw,
-            scene.pixel_nm,
-            psf=Gaussian(scene.psf_sigma_nm),
-            offset_adu=scene.offset_adu,
-            gain_adu_per_electron=scene.gain_adu_per_electron,
-            scale=4,
-            quality="fast" if quality == "fast" else "best",
-            tuning_steps=0,
-            device="cpu",
-        )
-        found = made.localizations
-        rows = np.empty((0, 3)) if found is None else np.stack([found[key] for key in ("frame", "y_nm", "x_nm")], 1)
-        click.echo(score_text(quality, rows, true, time.perf_counter() - start))
+        made = reconstruct_given(raw, scene, Gaussian(scene.psf_sigma_nm), quality, scale=4)
+        click.echo(score_text(quality, localized(made), true, time.perf_counter() - start))
     start = time.perf_counter()
     measured = ((raw - scene.offset_adu) / scene.gain_adu_per_electron).astype(np.float32)
     rows = localized_by_adcg(measured, scene, min_gain)

@@ -16,6 +16,7 @@ import click
 import numpy as np
 
 import selfstorm
+from benchmarks.given_optics import claimed_resolution
 from selfstorm.api import Result
 from selfstorm.commands.console import run
 from selfstorm.errors import InputError
@@ -118,8 +119,7 @@ def main(movie: Path, pixel_nm: float, block: int, scale: str, quality: Quality,
     with MovieFile(movie) as file:
         raw = file.frames()
     whole = reconstruct(raw)
-    resolution_nm = whole.metrics.get("resolution_nm")
-    claimed = "no resolution" if resolution_nm is None else f"{resolution_nm:.0f} nm"
+    claimed = claimed_resolution(whole)
     click.echo(f"the picture of all frames claims {claimed}")
     for number, (dealt, second) in enumerate(ways_of_dealing(len(raw), block).items()):
         halves = compare_halves(dealt, second, raw, reconstruct)

@@ -14,7 +14,7 @@ import click
 import numpy as np
 from numpy.typing import NDArray
 
-import selfstorm
+from benchmarks.given_optics import claimed_resolution, first_frames, localized, reconstruct_given
 from selfstorm.commands.console import run
 from selfstorm.frames import Array
 from selfstorm.metrics.ground_truth import score_localizations, score_picture
@@ -23,6 +23,7 @@ from selfstorm.psf.models import Airy
 from selfstorm.simulation.movie import Movie
 from selfstorm.simulation.scene import Scene
 from selfstorm.simulation.spots import AberratedPsf, place
+from selfstorm.stream.processing_level import Quality
 
 Floats = NDArray[np.float64]
 NA, WAVELENGTH_NM, SIDE_PX, FRAMES, DENSITY = 1.4, 670.0, 40, 300, 5.0
@@ -108,44 +109,32 @@ def filmed(kind: LightKind, seed: int) -> tuple[Movie, Array]:
     """Film a kind of movie: itself and its frames (T, H, W) in ADU."""
     options: dict[str, Any] = {"height": SIDE_PX, "width": SIDE_PX, "density": DENSITY, **kind.scene}
     movie = kind.movie(Scene(na=NA, wavelength_nm=WAVELENGTH_NM, seed=seed, **options))
-    raw = np.stack([pixels for (pixels, _), _ in zip(movie.frames(), range(kind.frames), strict=False)])
+    raw = first_frames(movie, kind.frames)
     top = np.quantile(raw, 1 - kind.saturated_share, method="lower")
     return movie, np.minimum(raw, top.astype(raw.dtype))
 
 
-def scored(name: str, seed: int, quality: str) -> str:
+def scored(name: str, seed: int, quality: Quality) -> str:
     """Reconstruct a movie of a kind, and write its scores in a line."""
     kind = KINDS[name]
     movie, raw = filmed(kind, seed)
-    scene = movie.scene
-    made = selfstorm.reconstruct(
-        raw,
-        scene.pixel_nm,
-        psf=Airy(NA, WAVELENGTH_NM),
-        offset_adu=scene.offset_adu,
-        gain_adu_per_electron=scene.gain_adu_per_electron,
-        quality="best" if quality == "best" else "fast",
-        tuning_steps=0,
-        device="cpu",
-    )
+    made = reconstruct_given(raw, movie.scene, Airy(NA, WAVELENGTH_NM), quality)
     lying = movie.emitters_moved_to(kind.frames - 1, 0, kind.frames)
     shone = np.concatenate([rows for rows, _ in zip(movie.emitters(), range(kind.frames), strict=False)])
     score = score_picture(made.picture, lying[:, 1:3], made.pixel_nm)
-    found = made.localizations
-    rows = np.empty((0, 3)) if found is None else np.stack([found[key] for key in ("frame", "y_nm", "x_nm")], 1)
+    rows = localized(made)
     jaccard = score_localizations(rows, shone[:, :3]).jaccard
-    judged, resolution_nm = verdict(made.metrics), made.metrics.get("resolution_nm")
-    claims = "no resolution" if resolution_nm is None else f"{resolution_nm:.0f} nm"
+    judged = verdict(made.metrics)
     said = "" if judged is None else f", verdict: {judged.value}"
     measured = f"Pearson {score.pearson:.3f}, FRC {score.gt_frc_nm:.0f} nm, J {jaccard:.2f} of {len(rows)}"
-    return f"{name}, seed {seed}: {measured}; claims {claims}{said}"
+    return f"{name}, seed {seed}: {measured}; claims {claimed_resolution(made)}{said}"
 
 
 @click.command()
 @click.argument("kinds", type=click.Choice(list(KINDS)), nargs=-1, required=True)
 @click.option("--quality", type=click.Choice(["best", "fast"]), default="fast", show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
-def main(kinds: tuple[str, ...], quality: str, seed: int) -> None:
+def main(kinds: tuple[str, ...], quality: Quality, seed: int) -> None:
     """Score pictures of movies of some KINDS."""
     for name in kinds:
         click.echo(scored(name, seed, quality))

@@ -28,7 +28,6 @@ from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.engine import EngineWindow, StreamEngine
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.model_kinds import new_model
-from selfstorm.stream.model_protocol import StreamModel
 from selfstorm.stream.settings import Settings
 
 WINDOW, SCALE = 50, 4
@@ -96,7 +95,7 @@ def readings(frames: int, every: int, side: int, seed: int, device: str) -> Iter
         quality="fast",
         tuning_steps=0,
     )
-    engine = StreamEngine(partial(_new_model, settings, Compute(prepare_device(device))))
+    engine = StreamEngine(partial(new_model, settings, compute=Compute(prepare_device(device))))
     movie = (pixels for pixels, _ in Movie(scene).frames(0))
     before: list[Array] = []
     for end in range(WINDOW, frames + 1, WINDOW):
@@ -118,10 +117,6 @@ def _reading(frames: int, so_far: Accumulation) -> Reading:
     so_far.picture()  # as it is published
     memory = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
     return Reading(frames, memory, so_far.emitters, so_far.resolution_nm(), so_far.drift_nm or (0.0, 0.0))
-
-
-def _new_model(settings: Settings, compute: Compute, first_window: Array) -> StreamModel:
-    return new_model(settings, first_window, compute)
 
 
 @click.command()

@@ -29,7 +29,6 @@ from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.engine import EngineWindow, StreamEngine
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.model_kinds import new_model
-from selfstorm.stream.model_protocol import StreamModel
 from selfstorm.stream.settings import Motion, Settings
 
 WINDOW, STRIDE, FRAMES, FIRST = 100, 25, 300, 250
@@ -84,16 +83,12 @@ def score_motion(sample: str, seed: int, device: str) -> NowScore:
     results: dict[Motion, Reconstruction] = {}
     for motion in ("as-it-lay", "corrected"):
         settings = Settings(movie.scene.pixel_nm, scale=8, quality="fast", motion=motion)
-        engine = StreamEngine(partial(_new_model, settings, compute))
+        engine = StreamEngine(partial(new_model, settings, compute=compute))
         for start in range(0, FRAMES - WINDOW + 1, STRIDE):
             span = WindowSpan(np.arange(start, start + WINDOW), start, STRIDE)
             results[motion] = engine.reconstruct(EngineWindow(span, raw.shape[1:], lambda numbers: raw[numbers])).result
     lay, now = (_scored(results[motion], truth, movie) for motion in ("as-it-lay", "corrected"))
     return NowScore(sample, seed, results["corrected"].motion, lay, now)
-
-
-def _new_model(settings: Settings, compute: Compute, first_window: Array) -> StreamModel:
-    return new_model(settings, first_window, compute)
 
 
 def _scored(result: Reconstruction, truth: Array, movie: Movie) -> tuple[float, float]:

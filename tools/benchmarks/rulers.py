@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
-import selfstorm
+from benchmarks.given_optics import claimed_resolution, first_frames, reconstruct_given
 from selfstorm.api import Result
 from selfstorm.commands.console import run
 from selfstorm.frames import Array
@@ -23,9 +23,10 @@ from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import Movie
 from selfstorm.simulation.rulers import LINE_NM, RING_CORNERS, Rulers, turns
 from selfstorm.simulation.scene import Scene
+from selfstorm.stream.processing_level import Quality
 
 Floats = NDArray[np.float64]
-SIDE_PX, FRAMES, SCALE = 48, 400, 8
+SIDE_PX, FRAMES = 48, 400
 RAYLEIGH_SADDLE = 0.735
 SPACINGS_NM = (30.0, 40.0, 50.0, 60.0, 80.0, 100.0, 120.0)
 RING_NM, CROSSING_NM = 107.0, 240.0
@@ -33,21 +34,10 @@ STEP_NM, END_NM = 2.5, 50.0  # of profiles; left out at both ends of a line
 BAND_NM = 20.0  # of a crossing's distance
 
 
-def reconstruct(scene: Scene, frames: int, quality: str) -> tuple[Result, Rulers]:
+def reconstruct(scene: Scene, frames: int, quality: Quality) -> tuple[Result, Rulers]:
     """Reconstruct a movie of rulers."""
     movie = Movie(scene)
-    raw: Array = np.stack([pixels for (pixels, _), _ in zip(movie.frames(), range(frames), strict=False)])
-    made = selfstorm.reconstruct(
-        raw,
-        scene.pixel_nm,
-        psf=Gaussian(scene.psf_sigma_nm),
-        offset_adu=scene.offset_adu,
-        gain_adu_per_electron=scene.gain_adu_per_electron,
-        scale=SCALE,
-        quality="best" if quality == "best" else "fast",
-        tuning_steps=0,
-        device="cpu",
-    )
+    made = reconstruct_given(first_frames(movie, frames), scene, Gaussian(scene.psf_sigma_nm), quality)
     return made, Rulers(scene, movie.structure.margin_nm)
 
 
@@ -126,13 +116,7 @@ def smallest(distances_nm: Floats, resolved: NDArray[np.bool_]) -> str:
     return f"smallest distance resolved: {kept[0]:.0f} nm" if len(kept) else "none is resolved"
 
 
-def claimed(made: Result) -> str:
-    """Write the resolution that a picture claims."""
-    resolution_nm = made.metrics.get("resolution_nm")
-    return "claims no resolution" if resolution_nm is None else f"claims {resolution_nm:.0f} nm"
-
-
-def measure_lines(scene: Scene, frames: int, quality: str) -> Iterator[str]:
+def measure_lines(scene: Scene, frames: int, quality: Quality) -> Iterator[str]:
     """Reconstruct pairs of lines at every distance."""
     shares = []
     for distance in SPACINGS_NM:
@@ -141,30 +125,30 @@ def measure_lines(scene: Scene, frames: int, quality: str) -> Iterator[str]:
         resolved = ratios <= RAYLEIGH_SADDLE
         shares.append(resolved.mean())
         pairs = f"{resolved.sum()} of {len(ratios)} pairs (valley {np.median(ratios):.2f})"
-        yield f"{distance:.0f} nm apart: {pairs}; {claimed(made)}"
+        yield f"{distance:.0f} nm apart: {pairs}; claims {claimed_resolution(made)}"
     yield smallest(np.array(SPACINGS_NM), np.array(shares) > 0.5)
 
 
-def measure_depth(scene: Scene, frames: int, quality: str) -> Iterator[str]:
+def measure_depth(scene: Scene, frames: int, quality: Quality) -> Iterator[str]:
     """Reconstruct pairs of lines among others out of focus."""
     yield from measure_lines(replace(scene, haze_density=1.5, haze_photons=800.0, haze_blur_nm=200.0), frames, quality)
 
 
-def measure_crossings(scene: Scene, frames: int, quality: str) -> Iterator[str]:
+def measure_crossings(scene: Scene, frames: int, quality: Quality) -> Iterator[str]:
     """Reconstruct crossings, and measure them along their length."""
     made, rulers = reconstruct(replace(scene, structure="crossings", ruler_nm=CROSSING_NM), frames, quality)
     bands = np.array(list(crossing_saddles(made.picture, made.pixel_nm, rulers)))[::-1]
     for low, ratio in bands:
         yield f"{low:.0f} to {low + BAND_NM:.0f} nm apart: valley {ratio:.2f}"
-    yield f"{smallest(bands[:, 0], bands[:, 1] <= RAYLEIGH_SADDLE)}; {claimed(made)}"
+    yield f"{smallest(bands[:, 0], bands[:, 1] <= RAYLEIGH_SADDLE)}; claims {claimed_resolution(made)}"
 
 
-def measure_rings(scene: Scene, frames: int, quality: str) -> Iterator[str]:
+def measure_rings(scene: Scene, frames: int, quality: Quality) -> Iterator[str]:
     """Reconstruct rings of eight dyes."""
     made, rulers = reconstruct(replace(scene, structure="rings", ruler_nm=RING_NM), frames, quality)
     holes, corners = ring_saddles(made.picture, made.pixel_nm, rulers, RING_NM)
     open_rings = f"{(holes <= RAYLEIGH_SADDLE).sum()} of {len(holes)} are open (middle {np.median(holes):.2f})"
-    yield f"rings of {RING_NM:.0f} nm: {open_rings}; between corners {corners:.2f}; {claimed(made)}"
+    yield f"rings of {RING_NM:.0f} nm: {open_rings}; between corners {corners:.2f}; claims {claimed_resolution(made)}"
 
 
 MEASURES = {
@@ -181,7 +165,7 @@ MEASURES = {
 @click.option("--density", type=click.FloatRange(0.01, 100), default=1.5, show_default=True, help="Per square micron.")
 @click.option("--quality", type=click.Choice(["best", "fast"]), default="fast", show_default=True)
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
-def main(structure: str, frames: int, density: float, quality: str, seed: int) -> None:
+def main(structure: str, frames: int, density: float, quality: Quality, seed: int) -> None:
     """Measure which distances of rulers are resolved.
 
     'depth' are lines among others 200 nm wide, out of focus.

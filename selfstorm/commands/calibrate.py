@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 
+from selfstorm.commands.console import print_note
 from selfstorm.commands.output_options import overwrite_option
 from selfstorm.errors import InputError
 
@@ -138,7 +139,7 @@ def sequence(movie: Path, plot: Path | None, overwrite: bool) -> None:
     click.echo(f"offset: {found.camera.offset_adu:.5g} +- {found.offset_error_adu:.2g} ADU")
     click.echo(f"gain: {found.camera.gain_adu_per_electron:.4g} +- {found.gain_error_adu:.2g} ADU per photon")
     if not found.measured:
-        click.echo(f"note: {found.camera.origin}", err=True)
+        print_note(found.camera.origin)
     if plot is not None:
         write_sequence_plot(plot, found, overwrite=overwrite)
         click.echo(f"wrote the plot to {plot}")

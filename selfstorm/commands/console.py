@@ -68,6 +68,11 @@ def _conflicting_distributions() -> dict[str, list[str]]:
     return {name: sorted(others) for name, names in owners.items() if (others := names - {"selfstorm"})}
 
 
+def print_note(text: str) -> None:
+    """Print a remark on a line of standard error, made harmless."""
+    click.echo(f"note: {printable(text)}", err=True)
+
+
 def fail(*mistakes: str) -> None:
     """Print each mistake on one line of standard error and exit with code 2."""
     for mistake in mistakes:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
+from selfstorm.commands.console import print_note
 from selfstorm.commands.movie_options import MovieChoice, movie_options
 from selfstorm.commands.output_options import overwrite_option
 from selfstorm.errors import InputError
 from selfstorm.io.atomic_files import check_outputs
-from selfstorm.printable import printable
 
 BLOCK_ROWS = 100_000
 
@@ -71,7 +71,7 @@ def _convert_movie(source: Path, target: Path, choice: MovieChoice, pixel_nm: fl
             for index in indices:
                 writer.add(movie.frame(index), records[index] if kept else None)
         for note in movie.notes:
-            click.echo(f"note: {printable(note)}", err=True)
+            print_note(note)
         return f"{movie.length} frames of {movie.height}x{movie.width}"
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from selfstorm.commands.console import print_note
 from selfstorm.commands.option_group import Command, grouped_options
 from selfstorm.errors import InputError
-from selfstorm.printable import printable
 
 if TYPE_CHECKING:
     from selfstorm.io.movies import MovieFile
@@ -89,7 +89,7 @@ class Microscope:
         except InputError as error:
             if self.camera is not None:
                 raise
-            click.echo(f"note: {printable(error)}; going on without it", err=True)
+            print_note(f"{error}; going on without it")
             return None
 
     def psf(self, pixel_nm: float) -> Psf | None:

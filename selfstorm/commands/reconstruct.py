@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from selfstorm.commands.console import print_note
 from selfstorm.commands.microscope_options import Microscope, microscope_options
 from selfstorm.commands.movie_options import MovieChoice, movie_options
 from selfstorm.commands.output_options import overwrite_option
 from selfstorm.commands.progress import progress
 from selfstorm.commands.reconstruction_files import OutputPaths, ReconstructionFiles, default_output, provenance
 from selfstorm.errors import InputError
-from selfstorm.printable import printable
 from selfstorm.stream.model_kinds import MODEL_KINDS, ModelKind, kind_of, load_model, new_model
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def reconstruct(
     torch_device = prepare_device(device)
     with choice.open(movie) as file:
         for note in file.notes:
-            click.echo(f"note: {printable(note)}", err=True)
+            print_note(note)
         paths.check([*file.paths, *filter(None, [start_from])])
         pixel_nm = microscope.pixel_nm_or(file.pixel_nm, movie)
         psf = microscope.psf(pixel_nm)
@@ -220,7 +220,7 @@ def reconstruct(
     if result.fit is not None:
         click.echo(f"fine-tuning of the optics {result.fit}")
     for note in (*failed, *result.notes, *_doubts(result, pixel_nm)):
-        click.echo(f"note: {printable(note)}", err=True)
+        print_note(note)
     click.echo(f"wrote {paths.pictures}")
     if save_model is not None and engine.model is not None:
         engine.model.save(save_model, f"{movie}: {len(frames.numbers)} frames", overwrite=overwrite)

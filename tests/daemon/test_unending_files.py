@@ -1,4 +1,4 @@
-"""What may have no end, a pipe or a device, is never waited for: in place of any file that is read, or beside one."""
+"""Refuse a pipe or a device, which may have no end, in place of any file that is read, or beside one."""
 
 import os
 import socket
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has n
 
 
 def ended(read, *arguments):
-    """What a read returns or raises; fails where it has no end."""
+    """Return what a read returns or raises; fail where it has no end."""
     results = []
 
     def run():

@@ -123,7 +123,7 @@ def home(tmp_path, monkeypatch):
 
 
 def not_run(text):
-    """What is to be typed in a page, in no block that is run."""
+    """List what a page says to type and no block runs."""
     fenced = [inside for _, _, language, inside in FENCE.findall(text) if language not in RUN]
     return [one for one in fenced if TYPED.search(one)] + [one[0] for one in INDENTED.finditer(FENCE.sub("", text))]
 

@@ -21,13 +21,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
 from selfstorm.compute.neighbours import tree_of
+from selfstorm.stream.oriented_grid import GRID_NM, ORIENTATIONS, OrientedPlaces, smooth
 
 Floats = NDArray[np.float64]
 
@@ -40,11 +40,8 @@ RIGID_PASSES = ((50.0, 100.0), (100.0, 80.0), (200.0, 80.0), (200.0, 80.0), (200
 RADIUS_SDS = 1.6  # the radius in units of the Gaussian that weights pairs by their distance, times .6
 WEIGHT_SHARE = 0.6
 MIN_AGE_DIFFERENCE = 2  # an emitter that stays on is one measurement
-GRID_NM = 150.0
-ORIENTATIONS = 6
 # Coarse to fine: standard deviations along and across a structure, nm. Where both are equal, orientations are pooled.
 SCALES_NM = ((1500.0, 1500.0), (1000.0, 200.0), (300.0, 120.0))
-ORIENTATION_BLUR = (0.15, 0.7, 0.15)
 # Weight of the coarser estimate for each order, in units of the mean information of a localisation.
 RIDGES = (4.0, 32.0)
 OVER_RELAXATION = 1.2
@@ -167,10 +164,10 @@ def register(frame: Floats, yx_nm: Floats, now: int, *, rigid: bool) -> Registra
         if rigid:
             motion = motion + step.reshape(ORDERS, 2)
         else:
-            place = _Places(at, angle, cells)
+            place = OrientedPlaces(at, angle, cells)
             gathered = place.gather(equations)
             for along, across in SCALES_NM:
-                step = _solved(_smooth(gathered, along, across), ridges, step)
+                step = _solved(smooth(gathered, along, across), ridges, step)
             coefficients = coefficients + OVER_RELAXATION * step
             motion = place.at(coefficients).reshape(-1, ORDERS, 2)
         at = yx_nm + displacement(motion, now - frame)
@@ -293,63 +290,3 @@ def _solved(equations: Floats, ridges: Floats, prior: Floats) -> Floats:
     right = equations[..., column:] + ridges * prior
     solved: Floats = np.linalg.solve(matrix + np.diag(ridges), right[..., None])[..., 0]
     return solved
-
-
-class _Places:
-    """Places of localisations on the grid of positions and orientations."""
-
-    def __init__(self, at: Floats, angle: Floats, cells: tuple[int, ...]) -> None:
-        self.shape = (ORIENTATIONS, *cells)
-        rows, columns = cells
-        yx = (at / GRID_NM).clip(0, np.array(cells) - 1.001)
-        corner = yx.astype(int)
-        turn = angle / np.pi * ORIENTATIONS % ORIENTATIONS
-        bin_ = turn.astype(int)
-        ways_y, ways_x, ways_t = ((1 - part, part) for part in (*(yx - corner).T, turn - bin_))
-        self.corners = [
-            (
-                ((bin_ + t) % ORIENTATIONS * rows + corner[:, 0] + i) * columns + corner[:, 1] + j,
-                ways_t[t] * ways_y[i] * ways_x[j],
-            )
-            for t in (0, 1)
-            for i in (0, 1)
-            for j in (0, 1)
-        ]
-
-    def gather(self, values: Floats) -> Floats:
-        """Add values (E, C) up on the grid, (orientations, rows, columns, C)."""
-        size = int(np.prod(self.shape))
-        parts = [sum(np.bincount(place, share * column, size) for place, share in self.corners) for column in values.T]
-        return np.stack(parts, -1).reshape(*self.shape, -1)
-
-    def at(self, values: Floats) -> Floats:
-        """Interpolate values of the grid, (E, C)."""
-        flat = values.reshape(-1, values.shape[-1])
-        return np.asarray(sum(flat[place] * share[:, None] for place, share in self.corners))
-
-
-def _smooth(gathered: Floats, along: float, across: float) -> Floats:
-    """Smooth equations (orientations, rows, columns, C) along structures."""
-    if along == across:
-        pooled = gathered.sum(0)
-        sd = along / GRID_NM
-        pooled = gaussian_filter(pooled, (sd, sd, 0), mode="constant") * (2 * np.pi * sd**2)
-        return np.broadcast_to(pooled, gathered.shape)
-    kernels = _kernels(along, across)
-    rows, columns = gathered.shape[1:3]
-    reach = kernels.shape[1] // 2
-    size = rows + 2 * reach, columns + 2 * reach
-    spectrum = np.fft.rfft2(gathered, s=size, axes=(1, 2)) * np.fft.rfft2(kernels, s=size, axes=(1, 2))[..., None]
-    whole = np.fft.irfft2(spectrum, s=size, axes=(1, 2))[:, reach : reach + rows, reach : reach + columns]
-    before, own, after = ORIENTATION_BLUR
-    return np.asarray(before * np.roll(whole, 1, 0) + own * whole + after * np.roll(whole, -1, 0))
-
-
-@lru_cache(maxsize=8)
-def _kernels(along: float, across: float) -> Floats:
-    """Make a Gaussian of peak 1 along each orientation, (orientations, n, n)."""
-    reach = int(np.ceil(2.5 * along / GRID_NM))
-    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1] * GRID_NM
-    angle = np.pi * np.arange(ORIENTATIONS)[:, None, None] / ORIENTATIONS
-    s, t = y * np.sin(angle) + x * np.cos(angle), x * np.sin(angle) - y * np.cos(angle)
-    return np.asarray(np.exp(-0.5 * (s / along) ** 2 - 0.5 * (t / across) ** 2))

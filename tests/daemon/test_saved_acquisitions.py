@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from bridge_emulator import Studio
 from daemon_process import wait_until
+from emulated_interfaces import Studio
 from watched import live, shoot
 
 from daemon.sources import growing, ndtiff, saved_acquisitions

@@ -16,7 +16,6 @@ from selfstorm.errors import InputError
 from selfstorm.io import camera_file
 from selfstorm.io.camera_file import calibration_of, read_calibration, save_calibration
 from selfstorm.io.camera_names import SensorField
-from selfstorm.io.camera_settings import read_camera_settings
 from selfstorm.io.ome_tiff import OmeTiffWriter
 from selfstorm.physics.bad_pixels import BadPixels
 from selfstorm.physics.camera_maps import BAD_PIXEL_VARIANCE, CameraCalibration, uniform_calibration
@@ -183,64 +182,6 @@ def test_effective_photons_of_an_em_camera_have_poisson_noise():
     assert photons.mean() * maps.excess_noise == pytest.approx(50, rel=0.02)
 
 
-THUNDERSTORM = (
-    'x {"cameraSettings": {"offset": 414.0, "isEmGain": true, "photons2ADU": 3.6, "gain": 100.0, "pixelSize": 80.0}} y'
-)
-MACRO = (
-    'run("Camera setup", "readoutnoise=1.8 offset=170.0 quantumefficiency=0.9 isemgain=false '
-    'photons2adu=2.5 pixelsize=110");'
-)
-PICASSO = """Cameras:
-  Zyla:   # room 3
-    Baseline: 90
-    Pixelsize: 130
-    Sensitivity:
-      540 MHz:
-        12-bit (low noise): 0.25
-        16-bit: 0.46
-      200 MHz: 0.5
-  Other:
-    Sensitivity: 1
-"""
-SMAP = "p.offset=398.6;\nconversion = 5 % e/ADU\nEMon=1\nemgain: 300\ncam_pixelsize_um = 0.1\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "camera", "expected"),
-    [
-        (THUNDERSTORM, None, (414.0, 100 / 3.6, 100.0, 80.0)),
-        (MACRO, None, (170.0, 0.4, 1.0, 110.0)),
-        (PICASSO, "Zyla/540 MHz/12-bit (low noise)", (90.0, 4.0, 1.0, 130.0)),
-        (PICASSO, "Other", (100.0, 1.0, 1.0, None)),
-        (SMAP, None, (398.6, 60.0, 300.0, 100.0)),
-        (SMAP.replace("EMon=1", "EMon=0"), None, (398.6, 0.2, 1.0, 100.0)),
-    ],
-    ids=["thunderstorm", "macro", "picasso", "picasso one", "smap", "smap without em"],
-)
-def test_settings_of_other_programs_are_read(tmp_path, text, camera, expected):
-    path = tmp_path / "settings"
-    path.write_text(text, encoding="utf-8")
-    found = read_camera_settings(path, camera)
-    assert (found.offset_adu, found.gain_adu_per_electron, found.em_gain, found.pixel_nm) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(
-    ("text", "fault"),
-    [
-        ("nothing", "no camera settings"),
-        (PICASSO, "several cameras"),
-        ("Cameras:\n  A:\n    Sensitivity:\n      x: 1\n      y: 2\n", "readout mode"),
-        ("offset = 100\nconversion = 0", "electrons per ADU"),
-        ('{"cameraSettings": {"offset": 1', "cannot be used"),
-    ],
-)
-def test_settings_that_cannot_be_used_are_refused(tmp_path, text, fault):
-    path = tmp_path / "settings"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(InputError, match=fault):
-        read_camera_settings(path)
-
-
 def run(*arguments):
     result = CliRunner().invoke(cli, [str(one) for one in arguments])
     if result.exception is not None and not isinstance(result.exception, SystemExit):
@@ -291,7 +232,9 @@ def test_the_sequence_alone_gives_scalars_with_error_bars(folder):
 
 
 def test_stored_settings_stand_for_all_pixels(folder):
-    (folder / "protocol.txt").write_text(THUNDERSTORM, encoding="utf-8")
+    (folder / "protocol.txt").write_text(
+        '{"cameraSettings": {"offset": 414.0, "isEmGain": true, "photons2ADU": 3.6, "gain": 100.0, "pixelSize": 80.0}}'
+    )
     assert "ThunderSTORM" in run("calibrate", "settings", folder / "protocol.txt", "--serial", "ixon").output
     maps = calibration_of("ixon", SensorField("", (3, 4), (5, 6), 2))
     assert isinstance(maps, CameraCalibration)

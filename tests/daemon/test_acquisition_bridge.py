@@ -11,8 +11,6 @@ from watched import READ_ONLY
 from daemon.sources.camera import CameraFrame
 from selfstorm.frames import StreamInfo
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed socket <zmq.Socket:ResourceWarning")
-
 CHANNEL = {"channel_group": "Channel", "channel": "Cy5"}
 
 

@@ -32,9 +32,6 @@ from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 from selfstorm.metrics.finding import Finding
 
-# pyjavaz leaves closing the socket of a bridge that ends to the garbage collector; nothing of ours is excused.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed socket <zmq.Socket:ResourceWarning")
-
 
 @pytest.fixture
 def found(tmp_path, monkeypatch):

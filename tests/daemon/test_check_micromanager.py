@@ -9,9 +9,6 @@ from daemon.check.core import micromanager
 from daemon.check.probes import line
 from daemon.sources.section import source_of
 
-# pyjavaz leaves closing the socket of a bridge that ends to the garbage collector; nothing of ours is excused.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed socket <zmq.Socket:ResourceWarning")
-
 
 @pytest.fixture
 def micromanager_says(emulator):

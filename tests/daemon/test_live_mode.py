@@ -16,9 +16,6 @@ from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 
-# pyjavaz leaves closing the socket of a bridge that ends to the garbage collector; nothing of ours is excused.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed socket <zmq.Socket:ResourceWarning")
-
 
 def test_pycromanager_follows_live_mode_over_the_bridge(emulator, watch):
     live(emulator, frames=1)

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-import pytest
 from daemon_process import free_ports, wait_until
 from watched import live, shoot
 
@@ -12,8 +11,6 @@ from daemon.protocol.messages import Heartbeat
 from daemon.sources.section import SourceSection
 from daemon.transport.child_process import ChildProcess
 from daemon.transport.frame_subscriber import FrameSubscriber
-
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed socket <zmq.Socket:ResourceWarning")
 
 
 def test_a_camera_process_without_micromanager_says_what_it_waits_for_and_ends_with_its_input(capfd):

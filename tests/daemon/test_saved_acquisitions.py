@@ -14,7 +14,6 @@ pytest.importorskip("ndstorage.ndtiff_dataset")
 from test_ndtiff import Writer
 
 FRAMES = np.arange(3 * 6 * 8, dtype=np.uint16).reshape(3, 6, 8)
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed socket <zmq.Socket:ResourceWarning")
 
 
 @pytest.fixture(autouse=True)

@@ -26,6 +26,7 @@ from daemon.sources.micromanager import MicroManager
 from daemon.sources.section import SourceSection
 from daemon.sources.supervisor import SILENCE_S, CameraSupervisor
 from daemon.transport.child_process import ChildProcess
+from daemon.transport.client_socket import NO_KEY, REFUSED
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,7 +66,7 @@ def printed():
     waiting = next(source.events()).detail.replace(str(port), "4827")
     windows = SimpleNamespace(complete=100, skipped=20, skipped_while_paused=0, skipped_at_stop=0)
     slow = skipped(SimpleNamespace(windows=windows), LossTimes(), now=0.0).why
-    return [waiting, SILENT, slow, *faults, *(call.args[2] for call in health.event.call_args_list)]
+    return [waiting, SILENT, slow, NO_KEY, REFUSED, *faults, *(call.args[2] for call in health.event.call_args_list)]
 
 
 def child_of(exit_code):

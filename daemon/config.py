@@ -51,8 +51,12 @@ class CameraSection(Section):
 
     They are needed where the camera does not report them, or reports wrong ones.
 
-    calibration: name of a calibration of each pixel (selfstorm calibrate camera), or 'none'; where it is not given, one
-    that is named like the camera is used, unless offset or gain are given here.
+    Attributes:
+        pixel_nm: side of a camera pixel in the sample.
+        offset_adu: mean count of a pixel in the dark.
+        gain_adu_per_electron: counts for an electron.
+        calibration: name of a calibration of each pixel (selfstorm calibrate camera), or 'none'; where it is not given,
+            one that is named like the camera is used, unless offset or gain are given here.
     """
 
     pixel_nm: Annotated[float, Field(gt=1, le=10_000)] | None = None
@@ -69,7 +73,13 @@ class CameraSection(Section):
 
 
 class OpticsSection(Section):
-    """[optics]: the PSF, learned from the frames where nothing is given."""
+    """[optics]: the PSF, learned from the frames where nothing is given.
+
+    Attributes:
+        psf_sigma_nm: standard deviation of a Gaussian PSF.
+        na: numerical aperture of the objective.
+        wavelength_nm: wavelength of the emitted light.
+    """
 
     psf_sigma_nm: Annotated[float, Field(ge=10, le=5000)] | None = None
     na: Annotated[float, Field(gt=0, le=1.8)] | None = None
@@ -92,13 +102,22 @@ class OpticsSection(Section):
 class ReconstructionSection(Section):
     """[reconstruction]: windows of frames, and what is made of them.
 
-    A window has `window` frames, and a new one begins every `stride` frames.
-
-    motion: 'corrected' shows a moving sample at the time of a window's newest frame, 'as-it-lay' adds its frames up as
-    they are. region: [y, x, height, width] in camera pixels, the part of the field that is reconstructed. budget: share
-    of the time between two windows that may be spent, to leave the machine to others. tile_px: longest side of a tile
-    of the model 'tiled', by the device's memory if not given. tile_processes: processes that compute its tiles; one a
-    device where there are several, and none besides the daemon elsewhere, if not given.
+    Attributes:
+        window: frames that a picture is made from.
+        stride: frames from the start of a window to the start of the next.
+        scale: pixels of the picture along a camera pixel.
+        estimate: contents of the picture: the density alone, emitters found in it, or localizations fused with it.
+        quality: more ('best') or fewer iterations.
+        model: 'tiled' for fields larger than the device's memory, 'paper' as published.
+        tile_px: longest side of a tile of the model 'tiled', by the device's memory if not given.
+        tile_processes: processes that compute its tiles; one a device where there are several, and none besides the
+            daemon elsewhere, if not given.
+        tuning_steps: gradient steps of fine-tuning the PSF a window; 0 for none.
+        motion: 'corrected' shows a moving sample at the time of a window's newest frame, 'as-it-lay' adds its frames up
+            as they are.
+        region: [y, x, height, width] in camera pixels, the part of the field that is reconstructed.
+        budget: share of the time between two windows that may be spent, to leave the machine to others.
+        device: processor of the reconstruction; 'auto' takes CUDA, else MPS, else the CPU.
     """
 
     window: Annotated[int, Field(ge=8, le=100_000)] = 100
@@ -136,7 +155,11 @@ class ServerSection(Section):
 
     Beyond loopback only those can connect whose keys the daemon knows.
 
-    keys: folder of the keyring, the user's own if not given. metrics_port: for Prometheus; none where it is not set.
+    Attributes:
+        results: address of pictures, status and events.
+        control: address of commands.
+        keys: folder of the keyring, the user's own if not given.
+        metrics_port: port for Prometheus; none where it is not set.
     """
 
     results: Endpoint = "tcp://127.0.0.1:5711"
@@ -148,10 +171,20 @@ class ServerSection(Section):
 class Config(Section):
     """The whole configuration.
 
-    record: folder for raw frames. save: file for the pictures. accumulated: file for the picture of all frames of each
-    scene. localizations: file for the localizations, .csv, .hdf5 or .smlm. checkpoint: file that keeps what the model
-    has learned for the next run. folder: for snapshots and recordings that are requested while it runs. lossless: the
-    source waits for the reconstruction, no window is skipped.
+    Attributes:
+        source: of the frames.
+        camera: its properties.
+        optics: the PSF.
+        reconstruction: from frames to pictures.
+        server: addresses.
+        record: folder for raw frames.
+        save: file for the pictures.
+        accumulated: file for the picture of all frames of each scene.
+        localizations: file for the localizations, .csv, .hdf5 or .smlm.
+        checkpoint: file that keeps what the model has learned for the next run.
+        folder: folder for snapshots and recordings that are requested while it runs.
+        duration_s: time after which the run ends by itself.
+        lossless: the source waits for the reconstruction, no window is skipped.
     """
 
     source: SourceSection = Field(default_factory=SourceSection)  # made when wanted: its scene takes scipy

@@ -1,13 +1,14 @@
-"""Generate reference pages from the code while the documentation is built.
+"""Write the tables of docs/reference from the code.
 
-A hook of mkdocs (see mkdocs.yml). A line `<!-- reference: NAME -->` in a page is replaced by the table of that name,
-and with it the line below, which tells readers of the file where the table is, or all until `<!-- end -->`: short
-tables are kept in the file too. `python tools/docs_reference.py` writes these.
+A table stands between `<!-- reference: NAME -->` and `<!-- end -->`; tests/house/test_documentation.py holds them equal
+to the code.
 """
 
 from __future__ import annotations
 
 import ast
+import dataclasses
+import inspect
 import re
 import types
 import typing
@@ -16,43 +17,77 @@ from pathlib import Path
 from typing import Any
 
 import click
+import griffe
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from daemon.sources.kinds import KINDS, resolve
+
 ROOT = Path(__file__).resolve().parent.parent
-PLACEHOLDER = re.compile(r"<!-- reference: (\w+) -->\n\*\(made from the code .*\)\*")
-KEPT = re.compile(r"(<!-- reference: (\w+) -->\n)(.*?)(\n<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- reference: (\w+) -->\n)(.*?)(\n<!-- end -->)", re.DOTALL)
 LEVELS = {"info", "warning", "error"}
+HELP_WIDTH = 100
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Fill in the generated tables of one page; called by mkdocs."""
-    return PLACEHOLDER.sub(lambda match: TABLES[match[1]](), with_kept_tables(markdown))
-
-
-def with_kept_tables(markdown: str) -> str:
-    """Bring the tables that a page keeps up to date."""
-    return KEPT.sub(lambda match: f"{match[1]}{TABLES[match[2]]()}{match[4]}", markdown)
+def with_tables(markdown: str) -> str:
+    """Bring the tables of a page up to date."""
+    return TABLE.sub(lambda match: f"{match[1]}{TABLES[match[2]]()}{match[4]}", markdown)
 
 
 def settings() -> str:
-    """List every key of the configuration with its type, range and default."""
+    """List every key of the configuration, its type and meaning."""
     from daemon.config import Config
+    from daemon.feedback.settings import FeedbackSettings
+    from selfstorm.simulation.scene import Scene
 
-    return "\n".join(_section("", Config))
+    kinds = (options for kind in KINDS.values() for options in kind.options)
+    models = [
+        *_sections("", Config),
+        *((f"source.{options.name}", resolve(options.model)) for options in kinds if options.name != "simulate"),
+    ]
+    pages = [_section("Top level" if not path else f"`[{path}]`", model, _keys(model)) for path, model in models]
+    pages.append(_section("`[source.simulate]`", Scene, _scene_keys()))
+    pages.append(_section("The file of `selfstorm-daemon hold-density`", FeedbackSettings, _keys(FeedbackSettings)))
+    return "\n\n".join(pages)
 
 
-def _section(path: str, model: type[BaseModel]) -> Iterator[str]:
-    yield f"## {f'`[{path}]`' if path else 'Top level'}\n"
-    yield (model.__doc__ or "").replace("\n    ", "\n").strip() + "\n"
-    plain = {name: field for name, field in model.model_fields.items() if _submodel(field) is None}
-    if plain:
-        yield "| key | type | default |\n|---|---|---|"
-        yield from (f"| `{name}` | {_type_text(field)} | {_default_text(field)} |" for name, field in plain.items())
-        yield ""
+def _sections(path: str, model: type[BaseModel]) -> Iterator[tuple[str, type[BaseModel]]]:
+    yield path, model
     for name, field in model.model_fields.items():
         if submodel := _submodel(field):
-            yield from _section(f"{path}.{name}".lstrip("."), submodel)
+            yield from _sections(f"{path}.{name}".lstrip("."), submodel)
+
+
+def _section(title: str, model: type, keys: Iterator[tuple[str, str, str]]) -> str:
+    """Write one section; its keys are (name, type, default)."""
+    text, meanings = _documented(model)
+    rows = [f"| `{name}` | {kind} | {default} | {meanings[name]} |" for name, kind, default in keys]
+    return "\n".join([f"## {title}\n", f"{text}\n", "| key | type | default | meaning |", "|---|---|---|---|", *rows])
+
+
+def _documented(model: type) -> tuple[str, dict[str, str]]:
+    """Return the text of a class, and the meanings of its attributes."""
+    parts = {part.kind.value: part.value for part in griffe.parse_google(griffe.Docstring(inspect.getdoc(model) or ""))}
+    meanings = {one.name: _upper_first(" ".join(one.description.split())) for one in parts["attributes"]}
+    return _upper_first(parts["text"].split("]: ")[-1]), meanings
+
+
+def _upper_first(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _keys(model: type[BaseModel]) -> Iterator[tuple[str, str, str]]:
+    for name, field in model.model_fields.items():
+        if _submodel(field) is None:
+            yield name, _type_text(field), _default_text(field)
+
+
+def _scene_keys() -> Iterator[tuple[str, str, str]]:
+    from selfstorm.simulation.scene import Scene
+
+    kinds = typing.get_type_hints(Scene)
+    for field in dataclasses.fields(Scene):
+        yield field.name, _plain(kinds[field.name]), _shown(field.default)
 
 
 def _submodel(field: FieldInfo) -> type[BaseModel] | None:
@@ -83,16 +118,15 @@ def _plain(annotation: Any) -> str:
 
 
 def _default_text(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    default = field.get_default(call_default_factory=True)
+    return "required" if field.is_required() else _shown(field.get_default(call_default_factory=True))
+
+
+def _shown(default: Any) -> str:
     return "–" if default is None else f"`{default}`"
 
 
 def sources() -> str:
     """List every kind of source and what it can lose."""
-    from daemon.sources.kinds import KINDS
-
     rows = ["| source | frames wait on disk | what it can lose |", "|---|---|---|"]
     for kind in KINDS.values():
         rows.append(f"| `{kind.usage}` | {'yes' if kind.stored else 'no'} | {kind.loss.sentence.format(count='N')} |")
@@ -141,13 +175,18 @@ def command_line() -> str:
     from daemon.cli import cli as daemon
     from selfstorm.cli import cli as offline
 
-    pages = []
-    for name, group in (("selfstorm", offline), ("selfstorm-daemon", daemon)):
-        pages.append(f"## {name}\n")
-        for command in sorted(group.commands):
-            context = click.Context(group.commands[command], info_name=f"{name} {command}")
-            pages.append(f"### {name} {command}\n\n```text\n{group.commands[command].get_help(context)}\n```\n")
-    return "\n".join(pages)
+    programs = {"selfstorm": offline, "selfstorm-daemon": daemon}
+    return "\n\n".join(page for name, group in programs.items() for page in _help_of(name, group, None))
+
+
+def _help_of(name: str, command: click.Command, parent: click.Context | None) -> Iterator[str]:
+    """Write the help of a command, and below a group that of its commands."""
+    context = command.make_context(name, [], parent, resilient_parsing=True, terminal_width=HELP_WIDTH)
+    text = context.command.get_help(context)
+    yield f"{'##' if parent is None else '###'} {context.command_path}\n\n```text\n{text}\n```"
+    if isinstance(command, click.Group):
+        for below in sorted(command.commands):
+            yield from _help_of(below, command.commands[below], context)
 
 
 TABLES: dict[str, Callable[[], str]] = {
@@ -160,4 +199,4 @@ TABLES: dict[str, Callable[[], str]] = {
 
 if __name__ == "__main__":
     for path in sorted((ROOT / "docs" / "reference").glob("*.md")):
-        path.write_text(with_kept_tables(path.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")
+        path.write_text(with_tables(path.read_text(encoding="utf-8")), encoding="utf-8", newline="\n")

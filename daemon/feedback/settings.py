@@ -26,12 +26,19 @@ def _known_laser(uri: str) -> str:
 class FeedbackSettings(Section):
     """A feedback loop: what is held, by which laser, and within which limits.
 
-    emitters_per_frame: localisations per camera frame that are aimed at. band: share of them within which nothing is
-    changed. max_crowding: overlap above which the count no longer says how many there are, and the laser is lowered.
-    laser: 'micromanager:[PORT]', the running Micro-Manager, or 'mmcore:CONFIG.cfg', a core with the laser alone.
-    device, property: the laser's power, as Micro-Manager's device property browser names them. minimum, maximum: of the
-    property while it is held; safe: its value at every other time. start: first value; the minimum unless given.
-    settle_s: time from a change to the first frame that counts. viewer: stop when no viewer receives the pictures.
+    Attributes:
+        emitters_per_frame: localizations per camera frame that are aimed at.
+        band: share of them within which nothing is changed.
+        max_crowding: overlap above which the count no longer says how many there are, and the laser is lowered.
+        laser: 'micromanager:[PORT]', the running Micro-Manager, or 'mmcore:CONFIG.cfg', a core with the laser alone.
+        device: laser, as Micro-Manager's Device Property Browser names it.
+        property: its power, as named there.
+        minimum: least power while the density is held, in the device's own unit.
+        maximum: highest power while the density is held.
+        safe: power at every other time.
+        start: first power; the minimum if not given.
+        settle_s: time from a change to the first frame that counts.
+        viewer: stop when no viewer receives the pictures.
     """
 
     emitters_per_frame: Annotated[float, Field(gt=0, le=1e6)]

@@ -32,8 +32,14 @@ PIXEL_TYPES: dict[int, PixelType] = {1: "uint8", 2: "uint16"}
 class AcquisitionSection(Section):
     """[source.acquisition]: an acquisition started in Micro-Manager.
 
-    Micro-Manager's settings are changed for it alone, and put back at the end. interval_ms: between two frames; 0
-    leaves the pace to the camera.
+    Micro-Manager's settings are changed for it alone, and put back at the end.
+
+    Attributes:
+        frames: number of frames.
+        exposure_ms: exposure of the camera; Micro-Manager's if not given.
+        interval_ms: time between two frames; 0 leaves the pace to the camera.
+        channel_group: group of presets that the channel is one of.
+        channel: preset that is set; Micro-Manager's if not given.
     """
 
     frames: Annotated[int, Field(ge=1)]

@@ -40,8 +40,10 @@ PIXEL_TYPES: dict[int, PixelType] = {1: "uint8", 2: "uint16", 4: "float32"}
 class MMCoreSection(Section):
     """[source.mmcore]: the Micro-Manager core in process.
 
-    properties: "Device-Property" = value, set after loading. buffer_mb: memory of the core's "sequence buffer", for
-    frames that are not fetched yet.
+    Attributes:
+        exposure_ms: exposure of the camera.
+        buffer_mb: memory of the core's "sequence buffer", for frames that are not fetched yet.
+        properties: "Device-Property" = value, set after loading.
     """
 
     exposure_ms: Annotated[float, Field(gt=0, le=60_000)] = 20.0

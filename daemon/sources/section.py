@@ -27,10 +27,18 @@ Options = TypeVar("Options", bound=Section)
 class SourceSection(Section):
     """[source]: the source of the frames.
 
-    frames: stop after so many. key: file of our key, where frames come from another machine. below_normal_priority:
-    leave the processor to an acquisition on this machine. timing, speed, loop: of a replayed recording. select:
-    position in a recording with more axes than time. Tables below it are the options of a kind of source, validated by
-    the model that its kind names.
+    Tables below it are the options of a kind of source, validated by the model that its kind names.
+
+    Attributes:
+        uri: kind and place of the source.
+        key: file of our key, where frames come from another machine.
+        rate_hz: frames per second of a simulated camera, 50 if not given, or of a replayed recording.
+        frames: number of frames after which the source ends.
+        below_normal_priority: leave the processor to an acquisition on this machine.
+        timing: pace of a replayed recording: rate_hz, or as it was recorded, gaps included.
+        speed: factor by which a recording is played faster than recorded.
+        loop: play a recording again from its start, without end.
+        select: position in a recording with more axes than time.
     """
 
     model_config = ConfigDict(extra="allow")

@@ -24,6 +24,7 @@ EVENTS = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_CLOSED
 )
 MIN_CLOSINGS = 2  # a daemon that is being stopped closes the connection too, once
 
@@ -132,6 +133,8 @@ class Connection:
             self.fault, self._closings, self.connected = "", 0, True
         elif event == zmq.EVENT_DISCONNECTED:
             self.connected = False
+        elif event == zmq.EVENT_CLOSED:  # nobody accepts connections there any more: the daemon has ended
+            self.fault, self._closings = "", 0
         elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             self.fault, self._retry_due_s = REFUSED, time.monotonic() + RETRY_INTERVAL_S
         elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:  # this end noticed it first

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from selfstorm.errors import InputError
-from selfstorm.simulation.scene import MAX_SITES, RandomStream, Scene, generator
+from selfstorm.simulation.scene import RandomStream, Scene, check_sites, generator
 
 Floats = NDArray[np.float64]
 LINE_NM = 500.0
@@ -66,12 +65,7 @@ class Rulers:
         square_nm = 2 * float(np.hypot(*shape_nm.T).max()) + _GAP_NM
         squares = np.maximum(self.world_nm // square_nm, 1).astype(int)
         self.sites = int(squares.prod()) * len(shape_nm)
-        if self.sites > MAX_SITES:
-            raise InputError(
-                f"{self.sites} fluorophores are more than the {MAX_SITES} allowed",
-                where="structure",
-                hint="give a larger site_spacing_nm or a smaller field",
-            )
+        check_sites(self.sites, "structure", "give a larger site_spacing_nm or a smaller field")
         rng = generator(scene.seed, RandomStream.STRUCTURE)
         grid = np.stack(np.meshgrid(*(np.arange(n) + 0.5 for n in squares), indexing="ij"), -1).reshape(-1, 2)
         moved = rng.uniform(-0.5, 0.5, grid.shape) * (_GAP_NM - _MIN_GAP_NM)

@@ -33,6 +33,18 @@ class RandomStream(IntEnum):
     CALIBRATION = 7
 
 
+def check_sites(sites: int, where: str, hint: str) -> None:
+    """Raise InputError where a structure has more fluorophores than memory holds.
+
+    Args:
+        sites: number of fluorophores.
+        where: field of the scene that sets it.
+        hint: change that makes it smaller.
+    """
+    if sites > MAX_SITES:
+        raise InputError(f"{sites} fluorophores are more than the {MAX_SITES} allowed", where=where, hint=hint)
+
+
 def generator(seed: int, stream: RandomStream, frame: int = 0) -> np.random.Generator:
     """Make the random numbers of one stream and frame (Philox).
 

@@ -8,8 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from selfstorm.errors import InputError
-from selfstorm.simulation.scene import MAX_SITES, RandomStream, Scene, generator
+from selfstorm.simulation.scene import RandomStream, Scene, check_sites, generator
 
 Floats = NDArray[np.float64]
 _KNOT_NM = 20.0  # spacing of the points of a filament's shape, straight in between (error < 0.1 nm)
@@ -57,12 +56,7 @@ class Filaments:
         length_nm = 1.2 * math.sqrt(float(self.world_nm.prod()))
         self.sites_each = max(2, int(length_nm / self.spacing_nm))
         self.sites = self.sites_each * scene.filaments
-        if self.sites > MAX_SITES:
-            raise InputError(
-                f"{self.sites} fluorophores are more than the {MAX_SITES} allowed",
-                where="filaments",
-                hint="give fewer filaments, a larger site_spacing_nm or a smaller field",
-            )
+        check_sites(self.sites, "filaments", "give fewer filaments, a larger site_spacing_nm or a smaller field")
         rng = generator(scene.seed, RandomStream.STRUCTURE)
         self._knots_nm = _curves(rng, scene.filaments, self.sites_each * self.spacing_nm)
         self._knots_nm += (rng.random((scene.filaments, 2)) * scene.field_nm)[:, None, :]

@@ -49,9 +49,14 @@ def kept(tmp_path):
 
 
 @pytest.fixture
-def address(ring):
-    """A daemon's heartbeat on an address that counts as one beyond loopback."""
-    address = f"tcp://127.0.0.2:{free_port()}"
+def address():
+    """An address that counts as one beyond loopback."""
+    return f"tcp://127.0.0.2:{free_port()}"
+
+
+@pytest.fixture(autouse=True)
+def daemon(ring, address):
+    """A daemon's heartbeat there."""
 
     def publish(socket):
         while not (endpoint.stopping.is_set() or endpoint.restarting):
@@ -64,7 +69,7 @@ def address(ring):
         "publisher", Health(run="run"), address, zmq.XPUB, {zmq.LINGER: 0}, publish, guests, sends_out=True
     )
     endpoint.listen()
-    yield address
+    yield endpoint
     endpoint.stop()
 
 
@@ -94,6 +99,14 @@ def test_a_key_is_admitted_revoked_and_admitted_again_while_the_window_is_open(v
     ring.allow("laptop", key.public, "view")
     viewer.until(viewer.connected)
     assert viewer.state.unreadable == 0
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_a_daemon_that_has_ended_refuses_nothing(viewer, address, daemon, key, kept, keyed):
+    viewer.session.connect(DaemonAddress(address, key=kept(key) if keyed else None))
+    viewer.until(lambda: viewer.indicator("Daemon").value == "refused")
+    daemon.stop()
+    viewer.until(lambda: viewer.indicator("Daemon").value == "waiting")
 
 
 def test_where_the_picture_would_be_stands_why_there_is_none():

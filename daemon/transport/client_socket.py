@@ -133,7 +133,7 @@ class Connection:
             self.fault, self._closings, self.connected = "", 0, True
         elif event == zmq.EVENT_DISCONNECTED:
             self.connected = False
-        elif event == zmq.EVENT_CLOSED:  # nobody accepts connections there any more: the daemon has ended
+        elif event == zmq.EVENT_CLOSED:  # no connection is accepted there any more: the daemon has ended
             self.fault, self._closings = "", 0
         elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
             self.fault, self._retry_due_s = REFUSED, time.monotonic() + RETRY_INTERVAL_S

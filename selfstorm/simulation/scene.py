@@ -34,7 +34,7 @@ class RandomStream(IntEnum):
 
 
 def check_sites(sites: int, where: str, hint: str) -> None:
-    """Raise InputError where a structure has more fluorophores than memory holds.
+    """Raise InputError for more fluorophores than memory holds.
 
     Args:
         sites: number of fluorophores.

@@ -6,6 +6,7 @@ import numpy as np
 
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.stream.model_protocol import WindowCost
+from selfstorm.stream.per_frame import NO_CALLBACKS
 
 
 class MeanStream:
@@ -43,7 +44,7 @@ class MeanStream:
         self.last_number = int(span.numbers[-1])
         self.frames_learned += len(raw)
 
-    def accumulate(self):
+    def accumulate(self, callbacks=NO_CALLBACKS):
         return None
 
     def picture(self, span, level=None, callbacks=None, preview=None):

@@ -124,10 +124,8 @@ class LoadController:
             if better.estimate != chosen.estimate and self._lasts(number, better, demand):
                 chosen = replace(chosen, name=f"{chosen.name}, catching up", ahead=better.estimate)
                 break
-        due = {"optics": chosen.optics and demand.psf_update_due}
-        due["claims"] = chosen.claims and chosen.measure_quality and demand.claims_due
         left_s = MAX_SHARE_TO_STAY * demand.stride_s - self.seconds(chosen, demand)
-        for work in (name for name, is_due in due.items() if is_due):
+        for work in _occasional(chosen, demand):
             cost_s = self._costs[work] * self._iteration_s
             put_off = cost_s > left_s and self._clock() - self._done_s[work] < cost_s / MAX_OCCASIONAL_SHARES[work]
             if put_off:
@@ -176,7 +174,7 @@ class LoadController:
         names = {stage.name: stage.cost_key(level.quality) for stage in TIMED_STAGES}
         for step, took_s in seconds.items():
             name = names.get(step, step)
-            if (step == "optics" and not level.optics) or name not in self._costs:
+            if name not in self._costs or name in MAX_OCCASIONAL_SHARES.keys() - _occasional(level, demand):
                 continue
             if amount := amounts.get(step, 1):
                 known = self._costs[name]
@@ -194,3 +192,12 @@ class LoadController:
         share = MAX_SHARE_TO_STAY if number >= self._step else MAX_SHARE_TO_STEP_UP
         new = replace(demand, new=min(demand.new, demand.stride), unseen=min(demand.unseen, demand.stride))
         return self.seconds(step, new) <= share * demand.stride_s
+
+
+def _occasional(level: ProcessingLevel, demand: Workload) -> tuple[str, ...]:
+    """List the occasional work that a level does where it is due."""
+    due = {
+        "optics": level.optics and demand.psf_update_due,
+        "claims": level.claims and level.measure_quality and demand.claims_due,
+    }
+    return tuple(work for work, is_due in due.items() if is_due)

@@ -168,13 +168,17 @@ class Reconstructor:
     def accumulate(self) -> Accumulation | None:
         """Add the last window to the accumulated picture, once its own is out.
 
-        The time that it takes is counted as that of the next window.
+        The time that it takes is counted as that of the next window, less that of a check of claims, which is due now
+        and then.
         """
-        start, clock = self.compute.clock.now(), self.compute.clock
+        stopwatch = Stopwatch(self.compute.clock)
         try:
-            return self._engine.accumulate()
+            return self._engine.accumulate(ProgressCallbacks(mark=stopwatch.mark))
         finally:
-            self._accumulation_s = clock.seconds(start, clock.now())
+            stopwatch.mark("accumulation")
+            self._accumulation_s = stopwatch.seconds["accumulation"]
+            if self._load is not None:
+                self._load.record_timing(self._level, self._workload, stopwatch.seconds, 0)
 
     def _follow(self, window: Window) -> None:
         """Prepare the engine for a window.

@@ -99,7 +99,7 @@ class SelfStormStream:
         """Return nothing: its memory is not planned."""
         return ""
 
-    def accumulate(self) -> Accumulation | None:
+    def accumulate(self, callbacks: ProgressCallbacks = NO_CALLBACKS) -> Accumulation | None:
         """Accumulate nothing: there are no localisations."""
         return None
 

@@ -29,6 +29,14 @@ class ClaimSchedule:
         """True where background alone shows as many localisations."""
         return self.evidence is not None and self.evidence.decoys.nothing_real
 
+    @property
+    def before_picture(self) -> bool:
+        """True where a check that is due decides whether the picture is shown.
+
+        Of the first picture nothing is known, and nothing was real of those before.
+        """
+        return self.evidence is None or self.nothing_real
+
     def passed(self) -> ClaimSchedule:
         """Return the schedule after a window that was not checked."""
         return replace(self, wait_windows=max(self.wait_windows - 1, 0))

@@ -7,7 +7,7 @@ they cost a small share of the time. The schedule counts windows, so live and of
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -20,40 +20,27 @@ from selfstorm.metrics.claim_evidence import ClaimEvidence, DecoyCount
 from selfstorm.metrics.split_halves import HalvesFound, drift_nm, fidelity, structure_resolution_nm, trust_map
 from selfstorm.physics.operators import Grid
 from selfstorm.stream.claim_schedule import ClaimSchedule
+from selfstorm.stream.claimed_window import ClaimedWindow
 from selfstorm.stream.decoys import count_decoys, decoy_frames, renumbered
 from selfstorm.stream.model import SequenceModel
-from selfstorm.stream.processing_level import Quality
 from selfstorm.stream.searched_frames import Illumination
 from selfstorm.stream.split_halves import Part, localize_halves, part_of_model
-from selfstorm.stream.window import WindowFrames
 
 MAX_PART_PX = 64  # along a side: a larger part says the same of most fields
 MAX_TIME_SHARE = 0.1  # of all time
 MIN_CHECKED = 6_000  # localisations of the frames in which the halves' emitters are looked for, in any case
 
 
-@dataclass(frozen=True)
-class ClaimedWindow:
-    """A window whose emitters were found.
+def with_checked_claims(model: SequenceModel, window: ClaimedWindow) -> tuple[SequenceModel, ClaimEvidence | None]:
+    """Return a model with the evidence gathered on a window, and the evidence.
 
-    Attributes:
-        frames: The frames.
-        emitters: (rows, columns) photons, what the emitters were looked for in.
-        background: (H, W) photons, of the mean frame.
-        found: The localisations.
-        stride: Frames until the next window.
-        iterations: Of the density.
+    Without memory for it, the evidence in use is kept, and None is returned.
     """
-
-    frames: WindowFrames
-    emitters: Tensor
-    background: Tensor
-    found: Localizations
-    stride: int
-    iterations: int
+    claims, before = check_claims(model, window), model.state.claims
+    return model.with_state(claims=claims), None if claims.evidence is before.evidence else claims.evidence
 
 
-def check_claims(model: SequenceModel, window: ClaimedWindow, quality: Quality) -> ClaimSchedule:
+def check_claims(model: SequenceModel, window: ClaimedWindow) -> ClaimSchedule:
     """Gather evidence on a window, and choose when the next is due.
 
     Without memory for it, the evidence in use is kept.
@@ -62,8 +49,8 @@ def check_claims(model: SequenceModel, window: ClaimedWindow, quality: Quality) 
     try:
         smaller = part_of_model(model, part)
         step = _frame_step(window.found, part, model.grid)
-        halves = localize_halves(model, smaller, window.frames, window.iterations, quality, part, step)
-        decoys = _decoys(model, smaller, window, quality, part)
+        halves = localize_halves(model, smaller, window.frames, window.iterations, window.quality, part, step)
+        decoys = _decoys(model, smaller, window, part)
     except Exception as error:
         if not out_of_memory(error):
             raise
@@ -129,9 +116,7 @@ def most_localized_part(found: Localizations, grid: Grid) -> Part:
     return slice(top * steps[0], top * steps[0] + sides[0]), slice(left * steps[1], left * steps[1] + sides[1])
 
 
-def _decoys(
-    model: SequenceModel, smaller: SequenceModel, window: ClaimedWindow, quality: Quality, part: Part
-) -> DecoyCount:
+def _decoys(model: SequenceModel, smaller: SequenceModel, window: ClaimedWindow, part: Part) -> DecoyCount:
     """Count decoys in some frames of a part of the field."""
     frames, grid = window.frames, model.grid
     chosen = decoy_frames(len(frames), len(window.found))
@@ -142,7 +127,7 @@ def _decoys(
     smooth = window.background + model.operators.out_of_focus.evaluate(frames.smooth[which])
     light = Illumination.at(frames.gains[which], emitters, smooth[:, rows, columns])
     found = _within(renumbered(window.found, frames.numbers[chosen]), part, grid.pixel_nm)
-    return count_decoys(smaller, y[which][:, rows, columns], light, found, quality)
+    return count_decoys(smaller, y[which][:, rows, columns], light, found, window.quality)
 
 
 def _padded_part(padded: Tensor, grid: Grid, smaller: Grid, part: Part) -> Tensor:

@@ -4,7 +4,7 @@ One model learns from window to window, and is rolled back where a window does n
 
 frames ──► a copy of the model ingests them ──► picture ──► misfit guard ──► the copy is the model
                                               |                  `──► or is dropped, and its frames left out
-                                              `──► once it is out: the accumulated picture
+                                              `──► once it is out: claims that are due, the accumulated picture
 """
 
 from __future__ import annotations
@@ -179,15 +179,19 @@ class StreamEngine:
         notes = (f"{alarm[0].upper()}{alarm[1:]}; {MISFIT_CAUTION}", *result.notes)
         return Outcome(replace(result, state="rolled back", notes=notes), model, False, alarm, reset)
 
-    def accumulate(self) -> Accumulation | None:
-        """Add the last window that was learned from to the accumulated picture.
+    def accumulate(self, callbacks: ProgressCallbacks = NO_CALLBACKS) -> Accumulation | None:
+        """Check the last window's claims where due, and accumulate it.
 
-        It is called when the window's own picture is out. Where it is not, the next window does it first.
+        It is a window that was learned from. It is called when the window's own picture is out. Where it is not, the
+        next window does it first.
+
+        Args:
+            callbacks: callbacks of progress.
 
         Returns:
             The sums over all frames of the scene; None where they are not kept.
         """
-        return None if self.model is None else self.model.accumulate()
+        return None if self.model is None else self.model.accumulate(callbacks)
 
     def skip(self, window: EngineWindow) -> None:
         """Continue after a window that could not be reconstructed.

@@ -124,10 +124,13 @@ class StreamModel(Protocol):
         """
         ...
 
-    def accumulate(self) -> Accumulation | None:
-        """Add the last window to the accumulated picture.
+    def accumulate(self, callbacks: ProgressCallbacks = NO_CALLBACKS) -> Accumulation | None:
+        """Check the last window's claims where due, and accumulate it.
 
         It is called once the window's own picture is out.
+
+        Args:
+            callbacks: callbacks of progress.
 
         Returns:
             The sums over all frames of the scene; None where they are not kept.

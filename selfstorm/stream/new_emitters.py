@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from selfstorm.metrics.claim_evidence import ClaimEvidence
+from selfstorm.stream.claimed_window import ClaimedWindow
 from selfstorm.stream.frame_store import FrameBuffer
 
 
@@ -17,12 +19,12 @@ class NewEmitters:
         blocks: Frames whose emitters were found for the first time.
         density: (rows, columns) density of emitters that they were found with.
         frames: Frames behind that density.
-        checked_nm: Resolution of the window by halves with a density each, and with one, where that was measured anew.
-        real: Whether emitters are more than chance; only then are they added.
+        checked: Evidence that was gathered on this window before its picture; None where none was.
+        claimed: The window, where its claims are checked after its picture.
     """
 
     blocks: FrameBuffer
     density: Tensor
     frames: int
-    checked_nm: tuple[float | None, float | None] | None = None
-    real: bool = True
+    checked: ClaimEvidence | None = None
+    claimed: ClaimedWindow | None = None

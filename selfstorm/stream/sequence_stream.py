@@ -11,6 +11,7 @@ from selfstorm.frames import Array
 from selfstorm.stream.accumulation import Accumulation
 from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.model import SequenceModel
+from selfstorm.stream.per_frame import NO_CALLBACKS, ProgressCallbacks
 from selfstorm.stream.settings import Settings
 from selfstorm.stream.tiled.sequence import TiledSequence
 
@@ -58,7 +59,7 @@ class SequenceStream(Generic[Learned]):
         """Go on with another stream of the same field."""
         self.learned = replace(self.learned, state=self.learned.state.for_next_stream())
 
-    def accumulate(self) -> Accumulation | None:
+    def accumulate(self, callbacks: ProgressCallbacks = NO_CALLBACKS) -> Accumulation | None:
         """Accumulate nothing."""
         return None
 

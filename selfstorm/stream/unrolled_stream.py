@@ -74,14 +74,14 @@ class UnrolledStream(SequenceStream[SequenceModel]):
         self.learned = accumulated(self.learned)
         super().start_stream()
 
-    def accumulate(self) -> Accumulation | None:
-        """Add the last window to the accumulated picture.
+    def accumulate(self, callbacks: ProgressCallbacks = NO_CALLBACKS) -> Accumulation | None:
+        """Check the last window's claims where due, and accumulate it.
 
         Raises:
             Exception: Its emitters cannot be added; the sums go on without them.
         """
         before, self.learned = self.learned, self.learned.with_state(new_emitters=None)
-        self.learned = accumulated(before)
+        self.learned = accumulated(before, callbacks)
         if self.settings.estimate != "fused":
             return None
         pixels = self.learned.calibration.pixels

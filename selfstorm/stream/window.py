@@ -12,7 +12,7 @@ from torch import Tensor
 from selfstorm.errors import SelfStormError
 from selfstorm.frames import Array
 from selfstorm.stream.brightness import frame_gains
-from selfstorm.stream.field_state import FieldState
+from selfstorm.stream.frame_selection import Rejected
 from selfstorm.stream.frame_store import FrameBuffer, WindowSpan, numbers_of, since, with_slices
 
 MIN_FRAMES = 8
@@ -47,7 +47,7 @@ class WindowFrames:
     rejected: tuple[str, ...]
 
     @classmethod
-    def of(cls, state: FieldState, span: WindowSpan) -> WindowFrames:
+    def of(cls, buffer: FrameBuffer, rejected: Rejected, span: WindowSpan) -> WindowFrames:
         """Collect the frames of the window that starts at span.first.
 
         These are all frames ingested since.
@@ -55,16 +55,16 @@ class WindowFrames:
         Raises:
             TooFewFramesError: too few of them are valid.
         """
-        blocks = since(state.buffer, span.first)
-        rejected = tuple(why for number, why in state.rejected if number >= span.first)
+        blocks = since(buffer, span.first)
+        reasons = tuple(why for number, why in rejected if number >= span.first)
         frames = sum(map(len, blocks))
-        check_enough(frames, rejected)
+        check_enough(frames, reasons)
         gains = frame_gains(*(block.y for block in blocks))
         weights = torch.stack([torch.ones_like(gains), 1 / gains]).flatten(1)
         sums = [weights[:, part] @ block.y.flatten(1) for block, part in with_slices(blocks)]
         seen, mean = (torch.stack(sums).sum(0) / frames).view(2, *blocks[0].y.shape[1:])
         smooth = torch.cat([block.smooth for block in blocks])
-        return cls(blocks, span.first, numbers_of(blocks), gains, seen, mean, smooth - smooth.mean(0), rejected)
+        return cls(blocks, span.first, numbers_of(blocks), gains, seen, mean, smooth - smooth.mean(0), reasons)
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -1,23 +1,21 @@
 """Picture of a window: the order of its steps.
 
-Light of the mean frame, emitters (B, C), drawing, claims, record. The accumulated picture waits until it is out.
+Light of the mean frame, emitters (B, C), drawing, record. The accumulated picture and, where pictures are known to show
+something, the check of their claims wait until it is out.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from torch import Tensor
-
 from selfstorm.compute.fetch import fetch
 from selfstorm.metrics.self_consistency import assess_imaged, imaged_again, resampled
 from selfstorm.metrics.typical_localization import typical_columns, typical_localization
 from selfstorm.reconstruction import Reconstruction
 from selfstorm.stream.accumulation import newly_localized
-from selfstorm.stream.claim_schedule import ClaimSchedule
-from selfstorm.stream.claims import ClaimedWindow, check_claims
+from selfstorm.stream.claimed_window import ClaimedWindow
+from selfstorm.stream.claims import with_checked_claims
 from selfstorm.stream.emitter_search import EmitterSearch, search_emitters, wanted_of
-from selfstorm.stream.frame_store import FrameBuffer
 from selfstorm.stream.model import SequenceModel
 from selfstorm.stream.new_emitters import NewEmitters
 from selfstorm.stream.per_frame import ProgressCallbacks, localizations_of
@@ -45,8 +43,8 @@ def draw_window(
         callbacks: Callbacks of progress.
 
     Returns:
-        The model with the emitters found, the localisations that show motion and the evidence for what is claimed; and
-        the picture.
+        The model with the emitters found, the localisations that show motion and what waits until the picture is out;
+        and the picture.
     """
     light, wanted, search = WindowLight.of(model, window, known), wanted_of(level), None
     if wanted is not None:
@@ -63,13 +61,19 @@ def draw_window(
             )
         drawing = draw_emitters(model, window, known, light, search, found)
     callbacks.mark("drawing")
-    claims = _claims(model, window, known, light, search, drawing, level)
-    callbacks.mark("claims")
+    claimed, checked = _claimed(model, window, known, light, search, drawing, level), None
+    if claimed is None:
+        model = model.with_state(claims=model.state.claims.passed())
+    elif model.state.claims.before_picture:
+        model, checked = with_checked_claims(model, claimed)
+        callbacks.mark("claims")
+        claimed = None
     new_emitters = None
-    if search is not None and (new := newly_localized(window.blocks, search.blocks)):
-        new_emitters = _new_emitters(model, new, search.emitters, claims, len(window))
-    model = model.with_state(claims=claims, new_emitters=new_emitters)
-    if claims.nothing_real:
+    if search is not None:
+        new = newly_localized(window.blocks, search.blocks)
+        new_emitters = NewEmitters(new, search.emitters, len(window), checked, claimed)
+    model = model.with_state(new_emitters=new_emitters)
+    if model.state.claims.nothing_real:
         drawing = drawing.emptied()
     looked_at = 0 if search is None else search.looked_at
     result = _recorded(model, window, known, drawing, looked_at, level)
@@ -77,7 +81,7 @@ def draw_window(
     return model, result
 
 
-def _claims(
+def _claimed(
     model: SequenceModel,
     window: WindowFrames,
     known: WindowDensity,
@@ -85,30 +89,14 @@ def _claims(
     search: EmitterSearch | None,
     drawing: WindowDrawing,
     level: ProcessingLevel,
-) -> ClaimSchedule:
-    """Check what is claimed of pictures, where that is due."""
-    found, checked = drawing.found, level.claims and level.measure_quality and model.state.claims.due
-    if not checked or search is None or found is None or not len(found):
-        return model.state.claims.passed()
-    claimed = ClaimedWindow(window, search.emitters, light.background, found, known.stride, known.iterations)
-    return check_claims(model, claimed, level.quality)
-
-
-def _new_emitters(
-    model: SequenceModel, blocks: FrameBuffer, density: Tensor, claims: ClaimSchedule, frames: int
-) -> NewEmitters:
-    """Collect what is accumulated once the picture is out.
-
-    Args:
-        model: model before the window's claims.
-        blocks: frames whose emitters were found for the first time.
-        density: (rows, columns) density that they were found with.
-        claims: what is known of the window's emitters.
-        frames: frames behind that density.
-    """
-    checked = claims.evidence if claims.evidence is not model.state.claims.evidence else None
-    checked_nm = None if checked is None else (checked.resolution_nm, checked.one_density_nm)
-    return NewEmitters(blocks, density, frames, checked_nm, real=not claims.nothing_real)
+) -> ClaimedWindow | None:
+    """Return the window for a check of its claims, where that is due."""
+    found, due = drawing.found, level.claims and level.measure_quality and model.state.claims.due
+    if not due or search is None or found is None or not len(found):
+        return None
+    return ClaimedWindow(
+        window, search.emitters, light.background, found, known.stride, known.iterations, level.quality
+    )
 
 
 def _recorded(

@@ -118,6 +118,14 @@ def test_the_optics_are_looked_at_where_there_is_time_and_now_and_then_where_the
     assert 2 <= sum(rushed) <= 60
 
 
+def test_windows_in_which_nothing_is_due_do_not_make_it_cheap():
+    pace = LoadController(FULL, steady=False, iteration_s=ITERATION_S, clock=Machine().clock)
+    for _ in range(50):
+        pace.record_timing(FULL, DEMAND, {"optics": 0.0, "claims": 0.0}, 0)
+    level = pace.choose_level(replace(DEMAND, psf_update_due=True, claims_due=True, stride_s=2.4))
+    assert (level.optics, level.claims) == (False, False)
+
+
 def test_without_memory_for_more_it_stays_at_the_density():
     pace = LoadController(FULL, steady=False, iteration_s=ITERATION_S)
     pace.at_most("density")

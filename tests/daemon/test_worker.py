@@ -184,7 +184,7 @@ def test_the_accumulated_picture_is_made_after_the_windows_own_is_out(run, monke
     log = Log()
     log.learned = lambda output, sums: log.steps.append(f"learned {output.window.index}")
 
-    def accumulate(self):
+    def accumulate(self, callbacks):
         log.steps.append("accumulate")
         if self.windows == 1:
             raise RuntimeError("no memory")

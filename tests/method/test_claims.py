@@ -28,6 +28,7 @@ from selfstorm.stream.claims import most_localized_part
 from selfstorm.stream.decoys import decoy_frames, matched, noise_excess
 from selfstorm.stream.engine import EngineWindow, StreamEngine
 from selfstorm.stream.frame_store import WindowSpan
+from selfstorm.stream.per_frame import ProgressCallbacks
 from selfstorm.stream.settings import Settings
 from selfstorm.stream.span_counts import SpanCounts
 from selfstorm.stream.split_halves import independent_share
@@ -178,15 +179,38 @@ def test_a_large_field_is_checked_where_most_is_found():
 def test_a_window_is_checked_when_it_is_due_and_its_claims_hold_until_then():
     raw = movie(100)
     engine = StreamEngine(lambda first: learned(SETTINGS, first, CPU))
-    due, claimed = [], []
-    for start in (0, 20, 40):
+    due, claimed, steps = [], [], []
+    callbacks = ProgressCallbacks(mark=steps.append)
+
+    def checked(start):
+        steps.clear()
         span = WindowSpan(np.arange(start, start + 60), start, 20)
         due.append(engine.model is None or engine.model.cost(start).claims_due)
-        claimed.append(
-            engine.reconstruct(EngineWindow(span, raw.shape[1:], lambda numbers: raw[numbers])).result.metrics
-        )
-    assert due == [True, False, False]
-    assert claimed[0]["fidelity"] == claimed[1]["fidelity"] == claimed[2]["fidelity"]
+        window = EngineWindow(span, raw.shape[1:], lambda numbers: raw[numbers])
+        claimed.append(engine.reconstruct(window, callbacks=callbacks).result.metrics["fidelity"])
+        before_picture = "claims" in steps
+        steps.clear()
+        engine.accumulate(callbacks)
+        return before_picture, "claims" in steps
+
+    def schedule(**changes):
+        before = engine.model.learned.state.claims
+        engine.model.learned = engine.model.learned.with_state(claims=replace(before, **changes))
+
+    assert checked(0) == (True, False)
+    assert checked(20) == (False, False)
+    schedule(wait_windows=0)
+    assert checked(40) == (False, True)  # pictures show something: this one does not wait
+    assert due == [True, False, True]
+    assert claimed[0] == claimed[1] == claimed[2]
+    of_third = engine.model.learned.state.claims.evidence
+    assert of_third.fidelity != claimed[2]
+    empty = replace(of_third, decoys=replace(of_third.decoys, decoys=of_third.decoys.found))
+    schedule(evidence=empty, wait_windows=0)
+    again = engine.model.copy()
+    again.picture(WindowSpan(np.arange(40, 100), 40, 20), callbacks=callbacks)
+    assert "claims" in steps  # no picture of what may not be there
+    assert again.learned.state.claims.evidence.fidelity == of_third.fidelity  # the same before a picture and after
 
 
 def test_no_claim_rests_on_frames_that_a_replay_repeats():

@@ -26,7 +26,7 @@ from selfstorm.stages.out_of_focus import FAR_LAGS, KNOT_SPACING_PX
 from selfstorm.stages.saturation import restore_saturated
 from selfstorm.stream.searched_frames import MIN_BACKGROUND, MIN_PHOTONS
 from selfstorm.stream.tiled.board import Board
-from selfstorm.stream.tiled.plan import Tile
+from selfstorm.stream.tiled.plan import Tile, TileAxis
 from selfstorm.stream.tiled.tile_maps import TileMaps
 
 ITERATED = "before", "step"  # maps beside the density while it is iterated
@@ -57,12 +57,22 @@ class TileOperators:
     def __init__(self, psf: Psf, like: Tensor) -> None:
         self._psf, self._like = psf, like
         self._known: dict[Grid, tuple[Imaging, LaggedCovariance]] = {}
+        self._splines: dict[int, Tensor] = {}
 
     def of(self, grid: Grid) -> tuple[Imaging, LaggedCovariance]:
         """Return the operators of a tile's grid."""
         if grid not in self._known:
             self._known[grid] = Imaging(self._psf, grid, self._like), LaggedCovariance(self._psf, grid, self._like)
         return self._known[grid]
+
+    def splines(self, axis: TileAxis) -> Tensor:
+        """Return the rows of a tile in the field's smooth background: (length, knots).
+
+        All tiles of an axis have views of one matrix.
+        """
+        if axis.pixels not in self._splines:
+            self._splines[axis.pixels] = spline_basis(axis.pixels, self._like, KNOT_SPACING_PX)
+        return self._splines[axis.pixels][axis.outer]
 
 
 class ComputedTile:
@@ -91,13 +101,7 @@ class ComputedTile:
         self.tile, self._settings, self._board, self._device = tile, settings, board, device
         self._operators, self._maps, self._number = operators, maps, number
         self._cells = tile.cells(settings.grid.scale)
-        knots = [
-            spline_basis(pixels, torch.zeros(()), KNOT_SPACING_PX)
-            for pixels in (axis.pixels for axis in (tile.y, tile.x))
-        ]
-        self._knots_y, self._knots_x = (
-            one[axis.outer].to(device) for one, axis in zip(knots, (tile.y, tile.x), strict=True)
-        )
+        self._knots_y, self._knots_x = operators.splines(tile.y), operators.splines(tile.x)
 
     @property
     def _imaging(self) -> Imaging:
@@ -281,7 +285,7 @@ def photons_of(
     board: Board, settings: TileSettings, chosen: slice, where: tuple[slice, slice], device: torch.device
 ) -> Tensor:
     """Return a part of some of the chosen frames, (T, h, w) photons."""
-    raw = board["frames"][board["chosen"][chosen]][:, *where]
+    raw = board["frames"][board["chosen"][chosen], *where]  # at once: of whole frames, a copy would be made first
     y = torch.as_tensor(settings.camera.photons(raw)).to(device)
     saturated = raw >= settings.saturation_adu
     if not saturated.any():

@@ -27,16 +27,16 @@ TIMED_STAGES = tuple(stage for stage in STAGES if stage.costs)
 # Launches of the same units, counted (python -m benchmarks.stride). On a graphics card a step takes at least as long as
 # its launches, while an iteration of a small field is part of one.
 INITIAL_LAUNCHES = {
-    "watch": 30,
-    "memory": 4_300,
-    "preview": 210,
-    "quality": 60,
+    "watch": 17,
+    "memory": 30,
+    "preview": 200,
+    "quality": 20,
     "other": 70,
     "emitters fast": 3,
     "emitters best": 6,
-    "localisations fast": 70,
-    "localisations best": 110,
-    "drawing": 170,
+    "localisations fast": 60,
+    "localisations best": 90,
+    "drawing": 150,
 }
 # Initial costs in iterations, measured on 64 x 64 pixels and one core. Stages know their own.
 INITIAL_COSTS = {

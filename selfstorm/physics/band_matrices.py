@@ -182,15 +182,15 @@ def _blocks(kernels: Array, axis: Axis, like: Tensor) -> tuple[Blocks, Blocks]:
         start, stop = seeing.start * scale + first, (seeing.stop - 1) * scale + first + taps
         seen = range(max(start, 0), min(stop, cells))
         down.append((slice(seen.start, seen.stop), matrix(seeing, seen)))
-    for seen in _pieces(cells, count):
+    for seen in _pieces(cells, count, scale):  # of whole pixels, so that all blocks but those at the edges are equal
         earliest, latest = (seen.start - first - taps) // scale + 1, (seen.stop - 1 - first) // scale
         seeing = range(max(earliest, 0), min(latest + 1, pixels))
         up.append((slice(seeing.start, seeing.stop), matrix(seeing, seen).mT))
     return down, up
 
 
-def _pieces(length: int, count: int) -> list[range]:
-    size = -(-length // count)
+def _pieces(length: int, count: int, unit: int = 1) -> list[range]:
+    size = -(-length // (count * unit)) * unit
     return [range(start, min(start + size, length)) for start in range(0, length, size)]
 
 

@@ -59,6 +59,12 @@ def slots(first: Tensor, opened: Tensor) -> Tensor:
     return (opened - 1) * SLOTS + rank % SLOTS
 
 
+def counts(opened: Tensor, tile: Tensor, beyond: int) -> Tensor:
+    """Count emitters and windows in tiles before `beyond`: (2,)."""
+    kept = tile < beyond
+    return torch.stack([kept.sum(), (opened * kept).max()])
+
+
 def corners(
     owner: Tensor, rows: int, columns: int, margin: int, before: int, height: int, width: int, side: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -84,7 +90,7 @@ def corners(
 
 
 _tiles, _first_of_tile, _opens_window = CompiledOp(tiles), CompiledOp(first_of_tile), CompiledOp(opens_window)
-_slots, _corners = CompiledOp(slots), CompiledOp(corners)
+_slots, _counts, _corners = CompiledOp(slots), CompiledOp(counts), CompiledOp(corners)
 
 
 @dataclass(frozen=True)
@@ -135,7 +141,7 @@ class PatchLayout:
         # of the emitters in a tile, every SLOTS-th opens a window; no size is asked for but those of the result
         first = _first_of_tile(tile).cummax(0).values
         opened = _opens_window(first).cumsum(0)
-        self.emitters, count = _sizes(opened, None if kept is None else tile < beyond)
+        self.emitters, count = _sizes(opened, tile, None if kept is None else beyond)
         self.count = rounded_up(count) if in_batches(tile.device) and count <= MAX_GRAPH_WINDOWS else count
         tile, order, first, opened = (each[: self.emitters] for each in (tile, order, first, opened))
         self._slot = torch.empty_like(order).scatter_(0, order, _slots(first, opened))
@@ -169,18 +175,19 @@ def rounded_up(count: int) -> int:
     return -(-count // step) * step
 
 
-def _sizes(opened: Tensor, kept: Tensor | None) -> tuple[int, int]:
+def _sizes(opened: Tensor, tile: Tensor, beyond: int | None) -> tuple[int, int]:
     """Return the number of emitters and of their windows; the host waits.
 
     Args:
         opened: (E,) windows opened up to each emitter.
-        kept: (E,) bool, true for the first emitters; None for all.
+        tile: (E,) of each emitter, rising.
+        beyond: tile from which on emitters are left out; None for all.
     """
     if not len(opened):
         return 0, 0
-    if kept is None:
+    if beyond is None:
         return len(opened), int(opened[-1])
-    emitters, windows = torch.stack([kept.sum(), (opened * kept).max()]).tolist()
+    emitters, windows = _counts(opened, tile, beyond).tolist()
     return emitters, windows
 
 

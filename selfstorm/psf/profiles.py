@@ -39,19 +39,25 @@ class Profiles:
     along_y: Tensor
     along_x: Tensor
 
-    def rows(self, y_px: Tensor, x_px: Tensor) -> tuple[Tensor, Tensor]:
-        """Look up the profiles at positions (*shape) in the window.
+    def rows(self, y_px: Tensor, x_px: Tensor, first_y: Tensor, first_x: Tensor) -> tuple[Tensor, Tensor]:
+        """Look up the profiles at positions (*shape).
+
+        Args:
+            y_px: positions from the field's corner.
+            x_px: likewise.
+            first_y: first rows of the windows from there, which broadcast with the positions.
+            first_x: first columns.
 
         Returns:
             Along y and along x, each (*shape, R, orders, side).
         """
         shape = *y_px.shape, self.modes, self.orders, self.side
-        return _look_up(self.along_y, y_px).view(shape), _look_up(self.along_x, x_px).view(shape)
+        return _look_up(self.along_y, y_px, first_y).view(shape), _look_up(self.along_x, x_px, first_x).view(shape)
 
 
-def look_up(table: Tensor, position_px: Tensor) -> Tensor:
-    """Look up the rows of a table at positions: (positions, columns)."""
-    entry = (position_px * PHASES).long().clamp(0, len(table) - 1)
+def look_up(table: Tensor, position_px: Tensor, first_px: Tensor) -> Tensor:
+    """Look up the rows of a table at positions in windows: (positions, columns)."""
+    entry = ((position_px - first_px) * PHASES).long().clamp(0, len(table) - 1)
     return torch.index_select(table, 0, entry.flatten())
 
 

@@ -28,7 +28,29 @@ def gradients(along: Tensor, columns: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return value_n_y[..., 0], value_n_y[..., 1], slope_x
 
 
-_gradients = CompiledOp(gradients)
+def turned(rows: Tensor, n: Tensor) -> Tensor:
+    """Return n times the profiles, slopes before values.
+
+    Args:
+        rows: (windows, SLOTS, R, 2, side).
+        n: (windows, SLOTS) photons.
+    """
+    return (rows * n[:, :, None, None, None]).flip(3)
+
+
+def photon_curvature(along: Tensor, columns: Tensor) -> Tensor:
+    """Sum the values of profiles, times those along x; see `gradients`."""
+    return (along[:, :, :, 0] * columns[:, :, :, 0]).sum((2, 3)).clamp(min=1e-9)
+
+
+def position_curvatures(along: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """Sum slopes times values, along y and along x; see `gradients`."""
+    curve_y = (along[:, :, :, 1] * columns[:, :, :, 0]).sum((2, 3))
+    return curve_y, (along[:, :, :, 0] * columns[:, :, :, 1]).sum((2, 3))
+
+
+_gradients, _turned = CompiledOp(gradients), CompiledOp(turned)
+_photon_curvature, _position_curvatures = CompiledOp(photon_curvature), CompiledOp(position_curvatures)
 
 
 class Windows:
@@ -39,7 +61,7 @@ class Windows:
 
     def __init__(self, tables: Profiles, places: WindowPlaces, y_px: Tensor, x_px: Tensor) -> None:
         self.squares = places.squares
-        rows, columns = tables.rows(y_px - places.corner_y[:, None], x_px - places.corner_x[:, None])
+        rows, columns = tables.rows(y_px, x_px, places.corner_y[:, None], places.corner_x[:, None])
         # (windows, SLOTS, R, orders, side)
         self.rows, self.columns = rows, columns
 
@@ -64,15 +86,11 @@ class Windows:
         """
         rows, columns = self.rows.abs(), self.columns.abs()
         value = self.squares.added(rows[:, :, :, 0].flatten(1, 2).mT @ columns[:, :, :, 0].flatten(1, 2)) * ratio
-        along = self._times_rows(rows[:, :, :, :1], value)
-        curve_n = (along[:, :, :, 0] * columns[:, :, :, 0]).sum((2, 3)).clamp(min=1e-9)
+        curve_n = _photon_curvature(self._times_rows(rows[:, :, :, :1], value), columns)
         # |slope y| + |slope x|: both derivatives in one product
-        bright = (rows * n[:, :, None, None, None]).flip(3).flatten(1, 3)
+        bright = _turned(rows, n).flatten(1, 3)
         slopes = self.squares.added(bright.mT @ columns.flatten(1, 3)) * ratio
-        along = self._times_rows(rows, slopes)
-        curve_y = (along[:, :, :, 1] * columns[:, :, :, 0]).sum((2, 3))
-        curve_x = (along[:, :, :, 0] * columns[:, :, :, 1]).sum((2, 3))
-        return curve_n, curve_y, curve_x
+        return curve_n, *_position_curvatures(self._times_rows(rows, slopes), columns)
 
     def _times_rows(self, rows: Tensor, z: Tensor) -> Tensor:
         """Multiply every row of every emitter by its window of canvas z.
@@ -90,7 +108,7 @@ class Patches:
         self.tables = tables
         self.first_y, self.first_x = e.y_px.floor().long() - tables.halo, e.x_px.floor().long() - tables.halo
         self.squares = canvas.squares(e.frame, self.first_y, self.first_x, tables.side)
-        self.rows, self.columns = tables.rows(e.y_px - self.first_y, e.x_px - self.first_x)
+        self.rows, self.columns = tables.rows(e.y_px, e.x_px, self.first_y, self.first_x)
 
     def spot(self, order_y: int, order_x: int) -> Tensor:
         """Render spots of one photon, or derivatives: (E, side, side)."""
@@ -98,7 +116,7 @@ class Patches:
 
     def spots(self, others: Emitters) -> Tensor:
         """Render on each window another emitter near it: (E, side, side)."""
-        rows, columns = self.tables.rows(others.y_px - self.first_y, others.x_px - self.first_x)
+        rows, columns = self.tables.rows(others.y_px, others.x_px, self.first_y, self.first_x)
         return (rows[:, :, 0] * others.photons[:, None, None]).mT @ columns[:, :, 0]
 
     def of(self, z: Tensor) -> Tensor:

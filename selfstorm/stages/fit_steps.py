@@ -79,13 +79,14 @@ def moved(
     slope_x: Tensor,
     prior_curve: Tensor,
     pad_px: int,
+    scale: int,
     height: int,
     width: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     """Make one step of the surrogates.
 
     Args:
-        n: photons; this and all other tensors but the last are (windows, SLOTS).
+        n: photons; this and all other tensors but the last three are (windows, SLOTS).
         y: position from the field's corner, pixels.
         x: position from the field's corner, pixels.
         drift_y: last move along y, pixels.
@@ -96,16 +97,18 @@ def moved(
         curve_n: curvature of the surrogate in photons.
         curve_y: curvature in y, per photon.
         curve_x: curvature in x, per photon.
-        slope_y: slope of the prior along y.
-        slope_x: slope of the prior along x.
+        slope_y: (rows, columns) of the padded grid, slope of the prior along y.
+        slope_x: likewise along x.
         prior_curve: a scalar, curvature of the prior.
         pad_px: distance outside the field up to which emitters may be.
+        scale: SR cells along a camera pixel.
         height: of the field.
         width: of the field.
 
     Returns:
         Photons, positions, and the moves along y and x.
     """
+    slope_y, slope_x = slopes_at(slope_y, slope_x, y, x, pad_px, scale)
     move_y = OVER_RELAXATION * (n * pull_y + slope_y) / (curve_y * n + prior_curve) + MOMENTUM * drift_y
     move_x = OVER_RELAXATION * (n * pull_x + slope_x) / (curve_x * n + prior_curve) + MOMENTUM * drift_x
     drift_y, drift_x = move_y.clamp(-MAX_STEP_PX, MAX_STEP_PX), move_x.clamp(-MAX_STEP_PX, MAX_STEP_PX)
@@ -115,7 +118,7 @@ def moved(
     return n, y, x, drift_y, drift_x
 
 
-_slopes_at, _residual, _moved = CompiledOp(slopes_at), CompiledOp(residual), CompiledOp(moved)
+_residual, _moved = CompiledOp(residual), CompiledOp(moved)
 
 
 def fitted(
@@ -151,7 +154,6 @@ def fitted(
         if step % CURVATURE_EVERY == 0:
             curve_n, curve_y, curve_x = model.curvatures(n, ratio)
         pulls = model.gradients(slope)
-        slopes = _slopes_at(slope_y, slope_x, y, x, canvas.pad_px, scale)
-        pulled = *pulls, curve_n, curve_y, curve_x, *slopes, prior_curve
-        n, y, x, drift_y, drift_x = _moved(n, y, x, drift_y, drift_x, *pulled, canvas.pad_px, *canvas.field)
+        pulled = *pulls, curve_n, curve_y, curve_x, slope_y, slope_x, prior_curve
+        n, y, x, drift_y, drift_x = _moved(n, y, x, drift_y, drift_x, *pulled, canvas.pad_px, scale, *canvas.field)
     return y, x, n

@@ -80,12 +80,7 @@ def stride_costs(
         window: frames.
         kind: of the model.
     """
-    limits = BatchLimits.on(device) if device.type != "cpu" else BatchLimits(DEVICE_MAP_BYTES, DEVICE_EMITTERS)
-    compute = Compute(device, limits)
-    model = new_model(replace(SETTINGS, estimate=estimate, model=kind), raw[:window], compute)
-    strides = (len(raw) - window) // STRIDE
-    for number in range(strides):
-        _stride(model, raw, number, window)
+    model, strides = settled_model(raw, estimate, device, window, kind), (len(raw) - window) // STRIDE
 
     def clock() -> tuple[float]:
         synchronize(device)
@@ -94,16 +89,46 @@ def stride_costs(
     times = _differences(model.copy(), raw, strides, window, clock)
     with _HostClock() as host:
         on_host = _differences(model.copy(), raw, strides, window, lambda: (1e3 * host.seconds,))
-    with Tally(as_gpu=True) as tally, batched_on_cpu():
-        counts = _differences(
-            model.copy(), raw, strides, window, lambda: (tally.launches, tally.waits, tally.bytes / 1e6)
+    return [
+        replace(count, ms=ms, host_ms=host_ms)
+        for (_, _, (ms,)), (_, _, (host_ms,)), count in zip(
+            times, on_host, counted(model.copy(), raw, window), strict=True
         )
-    costs = []
-    for (name, phase, (ms,)), (_, _, (host_ms,)), (_, _, (launches, waits, megabytes)) in zip(
-        times, on_host, counts, strict=True
-    ):
-        costs.append(StepCost(name, phase, ms, host_ms, int(launches), int(waits), megabytes))
-    return costs
+    ]
+
+
+def settled_model(
+    raw: Array, estimate: Estimate, device: torch.device, window: int = WINDOW, kind: str = "unrolled"
+) -> StreamModel:
+    """Return the model that has reconstructed all of a movie but its last stride.
+
+    The arguments are those of `stride_costs`.
+    """
+    limits = BatchLimits.on(device) if device.type != "cpu" else BatchLimits(DEVICE_MAP_BYTES, DEVICE_EMITTERS)
+    model = new_model(replace(SETTINGS, estimate=estimate, model=kind), raw[:window], Compute(device, limits))
+    for number in range((len(raw) - window) // STRIDE):
+        _stride(model, raw, number, window)
+    return model
+
+
+def counted(model: StreamModel, raw: Array, window: int = WINDOW) -> list[StepCost]:
+    """Count the last stride of a movie, which the model learns from.
+
+    Args:
+        model: a settled one.
+        raw: (T, H, W) ADU, its movie.
+        window: frames.
+
+    Returns:
+        Steps without their times.
+    """
+    strides = (len(raw) - window) // STRIDE
+    with Tally(as_gpu=True) as tally, batched_on_cpu():
+        counts = _differences(model, raw, strides, window, lambda: (tally.launches, tally.waits, tally.bytes / 1e6))
+    return [
+        StepCost(name, phase, 0.0, 0.0, int(launches), int(waits), megabytes)
+        for name, phase, (launches, waits, megabytes) in counts
+    ]
 
 
 class _HostClock(TorchDispatchMode):

@@ -7,7 +7,7 @@ from PySide6 import QtCore, QtWidgets
 from client.widgets.labels import named_label
 
 MAX_NOTE_CHARACTERS = 200  # characters: the protocol's limit
-EXPLANATION = "A note about this moment. All viewers list it, and the run's manifest keeps it."
+EXPLANATION = "A note about this moment. All viewers list it, and the manifest keeps it where the run saves or records."
 WIDTH_PX = 420
 
 

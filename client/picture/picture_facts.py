@@ -42,5 +42,5 @@ class PictureFacts(QtWidgets.QScrollArea):
         if info is not None and info.stream == header.stream:
             lines += (f"source: {info.source.rstrip(':')}, {info.width} x {info.height} pixels",)
         self.text.setText("\n".join(lines))
-        self.cautions.setText("\n".join(f"CAUTION  {note}" for note in header.notes))
+        self.cautions.setText("\n".join(f"NOTE  {note}" for note in header.notes))
         self.cautions.setVisible(bool(header.notes))

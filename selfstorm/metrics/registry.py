@@ -119,7 +119,7 @@ METRICS = MetricRegistry(
             margin=0.02,
             meaning="Share of localizations with no emitter near, estimated in simulated frames with the same noise.",
             warning="About {value} of the localizations are false.",
-            hint="Lower the density of emitters or the background, or raise the laser.",
+            hint="Lower the density of emitters or the background, or raise the excitation laser.",
             costly=True,
             measure=_PICTURE + "false_share",
         ),

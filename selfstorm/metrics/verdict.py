@@ -25,6 +25,9 @@ MAX_SATURATED_SHARE = 0.02  # of the pixel values: halves saturate alike, so tha
 MIN_MOTION_NM = 50.0
 CROWDED = 1.5
 
+CROWDED_HINT = (
+    "Lower the activation laser or shorten the exposure (dSTORM: or raise the excitation laser), or record more frames."
+)
 TOO_FEW_FRAMES = "Not enough frames or localizations yet to compare two halves of them."
 
 
@@ -45,7 +48,7 @@ def verdict(metrics: Mapping[str, float]) -> Finding | None:
     if "emitters_per_frame" not in metrics:
         return _unconfirmed(metrics)
     if metrics["emitters_per_frame"] == 0:
-        hint = "Check focus and filters, or raise the laser."
+        hint = "Check focus and filters, or raise the excitation laser."
         return Finding(NAME, "empty", "warning", "No emitter stands out from the noise.", hint)
     false_share = metrics.get("false_share", 0.0)
     if false_share > MAX_FALSE_SHARE:
@@ -80,7 +83,7 @@ def _cause(metrics: Mapping[str, float], level: Level) -> Finding:
         return _moving(motion_nm, metrics.get("motion_left_nm", motion_nm), level, expected)
     if crowding > CROWDED:
         why = f"Emitters overlap (crowding {crowding:.1f}); {expected}."
-        return Finding(NAME, "crowded", level, why, "Shorten the exposure or raise the laser, or record more frames.")
+        return Finding(NAME, "crowded", level, why, CROWDED_HINT)
     why = f"Too few blinks sample the structure; {expected}."
     return Finding(NAME, "too few blinks", level, why, "Record more frames or choose a longer window.")
 

@@ -47,7 +47,7 @@ def test_the_super_resolved_picture_is_the_large_one(showing):
 
 def test_the_picture_says_what_it_is(showing):
     assert "model warm" in showing.window.facts.text.text()
-    assert showing.window.facts.cautions.text() == "CAUTION  the gain was guessed"
+    assert showing.window.facts.cautions.text() == "NOTE  the gain was guessed"
     assert showing.window.facts.cautions.isVisible()
 
 

@@ -20,8 +20,8 @@ def hold_density(settings: Path, arm: bool, daemon: DaemonAddress, key: Path | N
     """Hold the density of emitters by an activation laser, until Ctrl-C.
 
     FEEDBACK.toml names the laser, its limits and its safe value. When the daemon, the last viewer or this program is
-    lost, the laser goes to its safe value within 2 s. Where Micro-Manager itself stands still nothing can set it: switch
-    the laser off by hand. This does not replace an interlock.
+    lost, the laser goes to its safe value within 2 s. Where Micro-Manager itself stands still nothing can set it:
+    switch the laser off by hand. This does not replace an interlock.
     """
     from daemon.control.client import ControlClient
     from daemon.feedback.laser_switch import LaserSwitch

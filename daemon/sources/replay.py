@@ -46,12 +46,15 @@ class Replay:
             yield self._describe()
             for note in movie.notes:
                 yield Note(f"{movie.path.name}: {note}")
-            pace, numbering, played, unread = Pacer(section.rate_hz, self._stop), Numbering(), 0, 0
+            pace, numbering, played = Pacer(section.rate_hz, self._stop), Numbering(), 0
+            unread = unnumbered = 0  # frames in a row; those without a number are lost with the gap that they leave
             for step in count() if section.loop else range(movie.length):
                 lap, index = divmod(step, movie.length)
+                unnumbered += 1
                 try:
                     stamp = movie.stamp(index)
-                    number, lost = numbering.next(stamp.number)
+                    number, lost = numbering.next(stamp.number, unnumbered - 1)
+                    unnumbered = 0
                     if number < self._resume_at:
                         yield None
                         continue
@@ -61,14 +64,17 @@ class Replay:
                 except MovieError as error:
                     yield Note(f"frame {index} is left out: {error}")
                     unread += 1
-                    yield Lost(1)
+                    if not unnumbered:
+                        yield Lost(lost + 1)
                     if unread == movie.length:
-                        return  # nothing in it can be read
+                        break  # nothing in it can be read
                     continue
                 unread = 0
                 if lost:
                     yield Lost(lost)
                 yield CameraFrame(pixels, number, timeline.camera_ms(lap, stamp) if timeline else stamp.camera_ms)
+            if unnumbered:
+                yield Lost(unnumbered)
 
     def _describe(self) -> StreamInfo:
         movie, taken = self._movie, self._movie.acquisition

@@ -29,6 +29,6 @@ class Numbering:
         if self._last is not None and shown <= self._last + missing:
             self._shift += self._last + 1 + missing - shown
             shown = self._last + 1 + missing
-        lost = 0 if self._last is None else shown - self._last - 1
+        lost = missing if self._last is None else shown - self._last - 1
         self._last = shown
         return shown, lost

@@ -164,6 +164,48 @@ def test_a_frame_that_cannot_be_used_is_lost_at_the_source(tmp_path):
     assert replayed(tmp_path / "m.tif", loop=True)[2] == []
 
 
+def test_a_gap_before_a_frame_that_cannot_be_used_is_counted_too(tmp_path):
+    movie = FRAMES.astype(np.float32)
+    movie[3, 2, 2] = np.nan  # the first frame after two that are missing
+    recording(tmp_path, frames=movie)
+    _, happened, shots = replayed(tmp_path)
+    assert [shot.number for shot in shots] == [100 + seq for seq in SEQS if seq != 5]
+    assert [one for one in happened if isinstance(one, Lost)] == [Lost(3), Lost(3)]
+
+
+@pytest.mark.parametrize("unread", [(0, 1), (2,), (3,), (5, 6), (9,), (11,)])
+def test_a_frame_whose_number_cannot_be_read_is_counted_once(tmp_path, monkeypatch, unread):
+    recording(tmp_path)
+    unreadable(unread, monkeypatch)
+    for loop in (False, True):
+        sent = lost = last = 0
+        for one in replayed(tmp_path, loop=loop)[1]:
+            lost += one.count if isinstance(one, Lost) else 0
+            if isinstance(one, CameraFrame):
+                sent, last = sent + 1, one.number
+                assert sent + lost == one.number - 99
+        assert loop or (sent + lost, last) == (17, 115 if 11 in unread else 116)
+
+
+def test_a_movie_of_which_no_number_can_be_read_is_lost_whole(tmp_path, monkeypatch):
+    recording(tmp_path)
+    unreadable(range(12), monkeypatch)
+    _, happened, shots = replayed(tmp_path, loop=True)
+    assert (sum(one.count for one in happened if isinstance(one, Lost)), shots) == (12, [])
+
+
+def unreadable(indices, monkeypatch):
+    """Some frames' numbers cannot be read, as where their metadata is damaged."""
+    read = MovieFile.stamp
+
+    def stamp(movie, index):
+        if index in indices:
+            raise MovieError(f"the metadata of image {index} is damaged")
+        return read(movie, index)
+
+    monkeypatch.setattr(MovieFile, "stamp", stamp)
+
+
 def test_frames_that_a_file_lacks_are_lost_and_counted_and_the_others_keep_their_numbers(tmp_path):
     with tifffile.TiffWriter(tmp_path / "m.tif") as writer:
         for index, frame in enumerate(FRAMES):

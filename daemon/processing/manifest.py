@@ -39,6 +39,7 @@ PACKAGES = ("selfstorm", "torch", "numpy", "scipy", "pyzmq")
 
 MAX_SPAN = 1_000_000  # frames of a window
 Seqs = Annotated[list[Count], Field(max_length=MAX_SPAN)]
+CameraNumber = Annotated[int, Field(gt=-(2**63), lt=2**63)]
 
 
 class Line(BaseModel):
@@ -101,13 +102,14 @@ class WindowLine(Line):
         before: numbers of frames before the window that were ingested with it.
         stride: frames until the next window.
         region: reconstructed part of the field in camera pixels; None for all of it.
-        number_less_seq: the camera's frame number less seq.
+        numbers: the camera's numbers of `before`, then of `seqs`; they have gaps where frames were lost at the source.
         effort: processing level.
         learned: the model learned from the window.
         model_hash: names the model; empty where it has no name.
         picture_hash: of the refined picture, bit for bit.
         metrics: of the refined picture.
         misfit: in files older than `metrics`.
+        number_less_seq: in files older than `numbers`, the camera's number of the first frame less its seq.
     """
 
     index: Count
@@ -118,18 +120,21 @@ class WindowLine(Line):
     before: Seqs
     stride: Annotated[int, Field(ge=1, le=MAX_SPAN)]
     region: Region | None = None
-    number_less_seq: Annotated[int, Field(gt=-(2**63), lt=2**63)]
+    numbers: Annotated[list[CameraNumber], Field(max_length=2 * MAX_SPAN)] = Field(default_factory=list)
     effort: ProcessingLevelLine
     learned: bool
     model_hash: str
     picture_hash: str
     metrics: dict[str, float] = Field(default_factory=dict)
     misfit: float | None = None
+    number_less_seq: CameraNumber | None = None
 
     @model_validator(mode="after")
     def _spans_a_window(self) -> Self:
         if not 0 <= self.last_seq - self.first_seq < MAX_SPAN:
             raise ValueError(f"a window of frames {self.first_seq} to {self.last_seq}")
+        if self.number_less_seq is None and len(self.numbers) != len(self.before) + len(self.seqs):
+            raise ValueError(f"{len(self.numbers)} camera numbers of {len(self.before) + len(self.seqs)} frames")
         return self
 
 
@@ -231,7 +236,7 @@ class Manifest(Sink):
             before=[frame.seq for frame in window.before],
             stride=window.stride,
             region=window.region,
-            number_less_seq=window.frames[0].number - window.frames[0].seq,
+            numbers=[frame.number for frame in (*window.before, *window.frames)],
             effort=ProcessingLevelLine(**asdict(made.level)),
             learned=made.learned,
             model_hash=made.model_hash,

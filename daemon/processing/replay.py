@@ -133,12 +133,16 @@ def _start(manifest: Path, run: RunLine) -> Path | None:
 
 
 def _window(line: WindowLine, info: StreamInfo, pixels: Pixels) -> Window:
-    def frame(seq: int) -> Frame:
-        number = seq + line.number_less_seq
+    seqs = (*line.before, *line.seqs)
+    less = line.number_less_seq
+    numbers = line.numbers if less is None else [seq + less for seq in seqs]
+
+    def frame(seq: int, number: int) -> Frame:
         whole = pixels(seq, number)
         return Frame(info.stream, seq, number, whole if line.region is None else line.region.of(whole), None, 0, 0)
 
-    frames, before = (tuple(frame(seq) for seq in seqs) for seqs in (line.seqs, line.before))
+    frames = tuple(map(frame, seqs, numbers))
+    before = len(line.before)
     there = set(line.seqs)
     missing = tuple(seq for seq in range(line.first_seq, line.last_seq + 1) if seq not in there)
     return Window(
@@ -146,9 +150,9 @@ def _window(line: WindowLine, info: StreamInfo, pixels: Pixels) -> Window:
         info,
         line.first_seq,
         line.last_seq,
-        frames,
+        frames[before:],
         missing,
-        before,
+        frames[:before],
         line.stride,
         line.region,
     )

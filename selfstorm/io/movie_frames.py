@@ -42,8 +42,14 @@ class MovieFrames:
         return (self._movie.acquisition.frames or self.length) - len(self.numbers)
 
     def read(self, numbers: Array) -> Array:
-        """Read (T, H, W) ADU of frames that are there."""
+        """Read (T, H, W) ADU of frames that are there.
+
+        Raises:
+            MovieError: one is not, or is damaged.
+        """
         indices = np.searchsorted(self.numbers, numbers)
+        if absent := np.setdiff1d(numbers, self.numbers).tolist():
+            raise MovieError(f"lacks frame {absent[0]}", where=self._movie.path)
         frames = np.empty((len(indices), self._movie.height, self._movie.width), self._movie.dtype)
         for place, index in enumerate(indices.tolist()):
             frames[place] = self._movie.frame(index)

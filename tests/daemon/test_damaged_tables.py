@@ -105,7 +105,7 @@ def test_a_manifest(tmp_path):
         "stride": 5,
     }
     window = WindowLine(
-        **place, number_less_seq=0, effort=level, learned=True, model_hash="", picture_hash="", metrics={}
+        **place, numbers=list(range(10)), effort=level, learned=True, model_hash="", picture_hash="", metrics={}
     )
     lines = [ManifestLine(run=run), ManifestLine(stream=INFO), ManifestLine(window=window)]
     whole = "".join(line.model_dump_json(exclude_none=True) + "\n" for line in lines).encode()
@@ -114,11 +114,21 @@ def test_a_manifest(tmp_path):
     survives(path, whole, lambda: list(repeat_run(path)), examples=120, text=True)
 
 
-@pytest.mark.parametrize("numbers", [{"last_seq": 2**62}, {"first_seq": -(2**62)}, {"stride": 2**62}, {"seqs": [-1]}])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"last_seq": 2**62},
+        {"first_seq": -(2**62)},
+        {"stride": 2**62},
+        {"seqs": [-1]},
+        {"numbers": [2**63]},
+        {"seqs": [1]},
+    ],
+)
 def test_a_manifest_with_numbers_of_no_run_is_refused(numbers):
     level = {"name": "full", "estimate": "density", "quality": "fast", "optics": True, "quick": False}
     line = {"index": 0, "stream": "stream-1", "first_seq": 0, "last_seq": 9, "seqs": [], "before": [], "stride": 10}
-    line |= {"number_less_seq": 0, "effort": level, "learned": True, "model_hash": "", "picture_hash": ""}
+    line |= {"numbers": [], "effort": level, "learned": True, "model_hash": "", "picture_hash": ""}
     assert ManifestLine.model_validate({"window": line})
     with pytest.raises(ValidationError):
         ManifestLine.model_validate({"window": line | numbers})

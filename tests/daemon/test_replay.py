@@ -5,18 +5,25 @@ import re
 import threading
 from contextlib import ExitStack, suppress
 from itertools import islice
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import tifffile
 from daemon_process import DAEMON, Daemon, command, free_ports, simulated, wait_until, write_config
 
+from daemon.config import Config
+from daemon.health import Health
+from daemon.processing import replay as repetition
+from daemon.processing.manifest import Manifest
 from daemon.sources.camera import CameraFrame, Lost, Resume
 from daemon.sources.replay import Replay, Timeline, recorded_frames
 from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError, MovieError
-from selfstorm.frames import StreamInfo
+from selfstorm.frames import Frame, StreamInfo, Window
+from selfstorm.io.movie_frames import MovieFrames
 from selfstorm.io.movies import MovieFile
+from selfstorm.stream.processing_level import ProcessingLevel
 
 FRAMES = np.random.default_rng(7).poisson(100, (12, 9, 13)).astype(np.uint16)
 SEQS = (0, 1, 2, 5, 6, 7, 8, 9, 10, 14, 15, 16)  # two and three frames are missing
@@ -219,6 +226,38 @@ def test_frames_that_a_file_lacks_are_lost_and_counted_and_the_others_keep_their
         frame_of = recorded_frames(SourceSection(uri=f"replay:{tmp_path / 'm.tif'}"), 0, opened)
         for shot in shots:
             np.testing.assert_array_equal(frame_of(shot.number), shot.pixels)
+
+
+def test_a_run_of_a_movie_with_gaps_is_repeated_from_the_same_frames(tmp_path, monkeypatch):
+    recording(tmp_path)
+    info, _, shots = replayed(tmp_path)
+    frames = [Frame(info.stream, seq, shot.number, shot.pixels, None, 0, 0) for seq, shot in enumerate(shots)]
+    window = Window(0, info, 2, 11, tuple(frames[2:]), (), tuple(frames[:2]), 10, None)
+    config = Config.model_validate({"source": {"uri": f"replay:{tmp_path}"}, "save": tmp_path / "out.ome.tif"})
+    manifest = Manifest(config, Health(run="run"), "cpu")
+    level = ProcessingLevel("full", "density", "fast", optics=False, quick=True)
+    made = SimpleNamespace(level=level, learned=True, model_hash="", result=SimpleNamespace(picture=FRAMES[0]))
+    manifest.result(SimpleNamespace(window=window, made=made, header=SimpleNamespace(metrics={})))
+    manifest.close()
+    again = []
+
+    def reconstruct(window, *_, **__):
+        again.append(window)
+        return made
+
+    monkeypatch.setattr(repetition, "Reconstructor", lambda *_, **__: SimpleNamespace(reconstruct=reconstruct))
+    [repeated] = repetition.repeat_run(tmp_path / "out.manifest.ndjson")
+    assert repeated.equal
+    for ours, theirs in ((again[0].frames, window.frames), (again[0].before, window.before)):
+        assert [(frame.seq, frame.number) for frame in ours] == [(frame.seq, frame.number) for frame in theirs]
+        np.testing.assert_array_equal([frame.pixels for frame in ours], [frame.pixels for frame in theirs])
+
+
+def test_a_frame_that_a_movie_lacks_is_no_other_frame(tmp_path):
+    with MovieFile(recording(tmp_path)) as movie, pytest.raises(MovieError, match="lacks frame 3"):
+        MovieFrames(movie).read(np.array([2, 3]))
+    with MovieFile(tmp_path) as movie, pytest.raises(MovieError, match="lacks frame 17"):
+        MovieFrames(movie).read(np.array([17]))
 
 
 def due_s(place, steps=24, **keys):

@@ -29,7 +29,7 @@ from selfstorm.frames import MAX_SIDE_PX
 
 POLL_S = 0.2
 ANSWER_MS = 1200  # of the daemon; the laser's process waits somewhat longer for its orders
-LOOKS = ("running", "waiting")  # states of a daemon that makes pictures, or will
+GOING_ON = ("starting", "waiting", "running")  # states of a daemon that makes pictures, or will
 
 
 class Switch(Protocol):
@@ -112,7 +112,7 @@ class FeedbackLoop:
         return Observation(status, picture)
 
     def _check(self, status: Status) -> None:
-        if status.state not in LOOKS:
+        if status.state not in GOING_ON:
             raise InputError(f"the daemon is {status.state}")
         if self._settings.viewer and status.viewers == 0:
             raise InputError("no viewer receives the pictures", hint="open a viewer, or set viewer = false")

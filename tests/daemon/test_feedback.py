@@ -3,16 +3,18 @@
 import os
 import signal
 import subprocess
+import threading
 
 import numpy as np
 import pytest
 from bridge_emulator import BridgeEmulator
 from daemon_process import DAEMON, Daemon, Results, as_toml, posix, processes, runs, simulated, wait_until
 
-from daemon.feedback import laser_switch
+from daemon.feedback import laser_switch, loop
 from daemon.feedback.density_control import Measurement, Response, decide
 from daemon.feedback.laser_switch import LaserSwitch
 from daemon.feedback.settings import MAX_FACTOR, FeedbackSettings, load_feedback
+from daemon.protocol.messages import Status
 from selfstorm.errors import InputError
 
 LASER = {"device": "Laser405", "property": "Power", "minimum": 0.5, "maximum": 20.0, "safe": 0.0}
@@ -191,6 +193,42 @@ class Feedback:
     def out(self):
         self._out.seek(0)
         return self._out.read()
+
+
+class OneState:
+    """A daemon that is asked for its state until the loop has seen it twice."""
+
+    def __init__(self, state):
+        self._status, self.marks, self.looks, self.stop = (
+            Status(run="r", version="1", state=state),
+            [],
+            0,
+            threading.Event(),
+        )
+
+    def ask(self, verb, **arguments):
+        if verb == "mark":
+            self.marks.append(arguments["text"])
+            return {}
+        self.looks += 1
+        if self.looks == 2:
+            self.stop.set()
+        return self._status.model_dump()
+
+
+@pytest.mark.parametrize("state", ["starting", "waiting", "running"])
+def test_a_daemon_that_makes_no_pictures_yet_is_waited_for(monkeypatch, state):
+    monkeypatch.setattr(loop, "POLL_S", 0.0)
+    daemon, settings = OneState(state), SETTINGS.model_copy(update={"viewer": False})
+    loop.FeedbackLoop(settings, daemon, None, lambda _: None).run(daemon.stop)
+    assert daemon.marks[-1] == "feedback ends: stopped"
+
+
+@pytest.mark.parametrize("state", ["draining", "ended", "failed"])
+def test_a_daemon_that_makes_no_more_pictures_ends_the_loop(state):
+    daemon, settings = OneState(state), SETTINGS.model_copy(update={"viewer": False})
+    with pytest.raises(InputError, match=state):
+        loop.FeedbackLoop(settings, daemon, None, lambda _: None).run(daemon.stop)
 
 
 @posix

@@ -134,14 +134,14 @@ def _draw(
         )
     whole.set_title(panel.title, color=INK, fontsize=8)
     whole.add_patch(Rectangle((left, top), side, side, fill=False, edgecolor=FRAME, linewidth=0.8))
-    _scale_bar(whole, 0, height, width)
+    scale_bar(whole, 0, height, width)
     enlarged.set_xlim(left, left + side)
     enlarged.set_ylim(top + side, top)
-    _scale_bar(enlarged, left, top + side, side)
+    scale_bar(enlarged, left, top + side, side)
     enlarged.text(0.5, -0.03, panel.words, color=INK, fontsize=7, ha="center", va="top", transform=enlarged.transAxes)
 
 
-def _scale_bar(ax: Axes, left_nm: float, bottom_nm: float, width_nm: float) -> None:
+def scale_bar(ax: Axes, left_nm: float, bottom_nm: float, width_nm: float) -> None:
     """Draw a bar of a round length at the bottom left.
 
     It is about a quarter of the width.

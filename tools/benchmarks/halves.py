@@ -16,6 +16,7 @@ import click
 import numpy as np
 
 import selfstorm
+from benchmarks.figure import scale_bar
 from benchmarks.given_optics import claimed_resolution
 from selfstorm.api import Result
 from selfstorm.commands.console import run
@@ -79,7 +80,7 @@ def compare_halves(dealt: str, second: Array, raw: Array, reconstruct: Callable[
     return Halves(dealt, one.picture, other.picture, correlation, frc_nm)
 
 
-def draw(mean: Array, whole: Array, claimed: str, halves: Halves, path: Path) -> None:
+def draw(mean: Array, whole: Array, claimed: str, halves: Halves, pixel_nm: float, path: Path) -> None:
     """Draw mean, whole and halves side by side, as PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -92,10 +93,16 @@ def draw(mean: Array, whole: Array, claimed: str, halves: Halves, path: Path) ->
         (f"half of the frames, {halves.dealt}", halves.first, "inferno"),
         (f"the other half: correlation {halves.correlation:.2f}, FRC {halves.frc_nm:.0f} nm", halves.second, "inferno"),
     )
+    height_nm, width_nm = (side * pixel_nm for side in mean.shape)
     for axes, (title, picture, colours) in zip(figure.subplots(1, len(shown)), shown, strict=True):
         axes.imshow(
-            picture, cmap=colours, vmin=0 if colours == "inferno" else None, vmax=np.quantile(picture, SHOWN_QUANTILE)
+            picture,
+            cmap=colours,
+            vmin=0 if colours == "inferno" else None,
+            vmax=np.quantile(picture, SHOWN_QUANTILE),
+            extent=(0, width_nm, height_nm, 0),
         )
+        scale_bar(axes, 0, height_nm, width_nm)
         axes.set_title(title, fontsize=9)
         axes.set_axis_off()
     figure.savefig(path, dpi=100)
@@ -125,7 +132,7 @@ def main(movie: Path, pixel_nm: float, block: int, scale: str, quality: Quality,
         halves = compare_halves(dealt, second, raw, reconstruct)
         click.echo(f"halves of {dealt} correlate {halves.correlation:.3f}, FRC {halves.frc_nm:.0f} nm")
         if number == 0:
-            draw(raw.mean(0), whole.picture, claimed, halves, output)
+            draw(raw.mean(0), whole.picture, claimed, halves, pixel_nm, output)
 
 
 if __name__ == "__main__":

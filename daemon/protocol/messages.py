@@ -56,6 +56,7 @@ class Heartbeat(Message):
 
     Args:
         next_seq: Frames of the stream sent so far.
+        last_number: The camera's number of the last of them, None before the first.
         lost_at_source: Frames lost before they could be sent, in all.
         lost_in_camera: Of these, inside the camera, estimated from its clock.
         lost_by_cause: Of these, by cause: 'in_camera', 'not_fetched', 'taken', 'changed', 'restarted' (estimated too).
@@ -65,6 +66,7 @@ class Heartbeat(Message):
 
     stream: Name
     next_seq: Count
+    last_number: int | None = None
     lost_at_source: Count = 0
     lost_in_camera: Count = 0
     lost_by_cause: Annotated[dict[Name, Count], Field(max_length=16)] = Field(default_factory=dict)

@@ -60,18 +60,19 @@ def publish(source: SourceSection, endpoint: str, stop: threading.Event, keyring
 
 def _watch(camera: CameraSupervisor, subscriber: FrameSubscriber, stop: threading.Event) -> Iterator[str]:
     heard_s, last = time.monotonic(), ""
-    sent: dict[str, int] = {}  # frames of each stream so far: where a camera process that is started again goes on
+    sent: dict[str, int] = {}  # frames of each stream so far
+    resume_at = 0  # the camera's number of the frame that should come next
     while not stop.is_set():
         beat = _heartbeat(subscriber)
         if beat is not None:
             heard_s, sent[beat.stream] = time.monotonic(), beat.next_seq
+            resume_at = resume_at if beat.last_number is None else beat.last_number + 1
             if (now := _sentence(beat)) != last:
                 last = now
                 yield f"{now}; {beat.next_seq} frames sent, {beat.lost_at_source} lost at the source"
             if beat.state == "ended":
                 return
-        total = sum(sent.values())
-        camera.check(heard_s, total, total)
+        camera.check(heard_s, resume_at, sum(sent.values()))
 
 
 def _heartbeat(subscriber: FrameSubscriber) -> Heartbeat | None:

@@ -80,6 +80,7 @@ class StreamPublisher:
         self.endpoint: str = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self._info: StreamInfo | None = None
         self._next_seq = 0
+        self._last_number: int | None = None
         self._lost: Counter[LossCause] = Counter()
         self._state: Literal["waiting", "running", "ended", "failed"] = "waiting"
         self._detail, self._beat_due_s = "", 0.0
@@ -152,7 +153,7 @@ class StreamPublisher:
         """
         if self._info is not None:
             self._transmit(encode("heartbeat", self._heartbeat()))
-        self._info, self._next_seq, self._lost = info, 0, Counter()
+        self._info, self._next_seq, self._last_number, self._lost = info, 0, None, Counter()
         self._beat_due_s = 0.0  # a frame is of no use before its stream is described
         self.say("running")
 
@@ -171,7 +172,7 @@ class StreamPublisher:
             sent_unix_ns=time.time_ns(),
         )
         if self._transmit(encode("frame", header, frame.pixels)):
-            self._next_seq += 1
+            self._next_seq, self._last_number = self._next_seq + 1, frame.number
 
     @_alone
     def lost(self, count: int, cause: LossCause = LossCause.AT_SOURCE) -> None:
@@ -229,6 +230,7 @@ class StreamPublisher:
         return Heartbeat(
             stream=self._info.stream if self._info else NO_STREAM,
             next_seq=self._next_seq,
+            last_number=self._last_number,
             lost_at_source=self._lost.total(),
             lost_in_camera=self._lost[LossCause.IN_CAMERA],
             lost_by_cause={cause.value: count for cause, count in self._lost.items() if cause in BY_CAUSE},

@@ -13,6 +13,7 @@ import zmq
 from daemon_process import DAEMON, Results, account_closes, command, free_ports, simulated, wait_until, within
 
 from daemon.config import load
+from daemon.sources import publish
 from daemon.sources.camera import CameraFrame
 from daemon.sources.losses import LossCause
 from daemon.sources.section import SourceSection, source_of
@@ -223,6 +224,33 @@ def test_the_example_publisher_feeds_the_daemon(start):
             process.kill()
     assert (status.frames.missing, status.refused) == (0, {})
     assert account_closes(status)
+
+
+def test_a_camera_process_that_the_command_starts_again_goes_on_behind_the_last_frame(monkeypatch):
+    """Not behind the count of the frames: a camera's numbers begin anywhere, and have gaps."""
+    [port], stop, asked = free_ports(1), threading.Event(), []
+
+    class Camera:
+        endpoint = f"tcp://127.0.0.1:{port}"
+
+        def check(self, _heard_s, resume_at, sent):
+            asked.append((resume_at, sent))
+            running.beat()
+
+        def stop(self):
+            pass
+
+    monkeypatch.setattr(publish, "CameraSupervisor", lambda *_, **__: Camera())
+    with publisher(port) as running:
+        begin(running, "first-stream")
+        for number in (100, 101, 105):
+            running.send(CameraFrame(FRAMES[0], number))
+        for said in publish.publish(SourceSection(uri="simulate:"), Camera.endpoint, stop):
+            if "first-st" in said:
+                begin(running, "second-stream")  # of the next process, which has sent no frame yet
+            elif "second-s" in said:
+                stop.set()
+    assert asked[-1] == (106, 3)
 
 
 def test_a_microscope_pc_needs_no_torch():

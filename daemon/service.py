@@ -14,7 +14,7 @@
 
 Draining: the camera is stopped, frames under way are received, waiting windows are reconstructed (live: the newest;
 lossless: all), and files are closed under their final names. A run that is asked to stop ends within 5 s: a window that
-takes longer is given up and counted as skipped.
+takes longer is given up and counted as skipped, and a file whose drive hangs is left unfinished.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from daemon.recording.picture_writer import PictureWriter
 from daemon.recording.supervisor import Reached
 from daemon.sources.remote import ExternalSource
 from daemon.sources.supervisor import CameraSupervisor
-from daemon.stop_deadline import CAMERA_S, CLOSE_S, RECORDER_S, WINDOW_S, StopDeadline
+from daemon.stop_deadline import CAMERA_S, CLOSE_S, FILES_S, RECORDER_S, WINDOW_S, StopDeadline
 from daemon.stop_signals import StopSignals
 from daemon.tiles.pool import TilePool, devices_of
 from daemon.transport.child_process import STOP_S
@@ -81,7 +81,7 @@ class Service:
     def __init__(self, config: Config) -> None:
         self._config = config
         self.health = Health(run=uuid4().hex)
-        self._stop = threading.Event()
+        self._stop, self._deadline = threading.Event(), StopDeadline()
         allow_list = self._allow_list()  # before anything is made on disk
         self._queue = WindowQueue(lossless=config.lossless)
         self._publisher = Publisher(config.server.results, self.health, allow_list)
@@ -111,11 +111,11 @@ class Service:
 
     @property
     def abandoned(self) -> bool:
-        """True where a thread still computes a window that was given up.
+        """True where a thread still computes or writes what was given up.
 
         The program must then be ended without waiting for it.
         """
-        return self._worker.abandoned
+        return self._worker.abandoned or self._snapshots.is_alive()
 
     def _tile_pool(self, device: torch.device) -> TilePool | None:
         """Start the processes of a tiled model, where there are to be any."""
@@ -188,7 +188,7 @@ class Service:
         self._publisher.listen()
         cleanup.append(self._publisher.stop)
         self._snapshots.start()
-        cleanup.append(self._snapshots.close)
+        cleanup.append(self._finish_snapshots)
         self._control.listen()
         cleanup.append(self._control.stop)
         if config.server.metrics_port is not None:
@@ -201,8 +201,8 @@ class Service:
             health.report(state="ended", detail="")
             return health.status()
         cleanup.append(camera.stop)
-        if self._tiles is not None:
-            cleanup.append(self._tiles.close)
+        if (tiles := self._tiles) is not None:
+            cleanup.append(lambda: tiles.close(self._left_s(CLOSE_S)))
         started()
         late = not camera.ends_with_source
         key = load_key(config.source.key) if config.source.key is not None else None
@@ -215,7 +215,7 @@ class Service:
             late=late,
             key=key,
         )
-        cleanup.append(self._recording.close)
+        cleanup.append(lambda: self._recording.close(self._left_s(RECORDER_S)))
         if config.record:
             self._recording.start(config.record, late=late)
             self._recording.check(camera.endpoint)
@@ -283,7 +283,7 @@ class Service:
         Frames under way are received, waiting windows are reconstructed, and files are closed. Where a stop was
         requested, all waits share one deadline.
         """
-        deadline = StopDeadline()
+        deadline = self._deadline = StopDeadline()
         self.health.report(state="draining")
         self._queue.hurry()
         camera.ask_to_stop()
@@ -293,19 +293,29 @@ class Service:
             time.sleep(TICK_S / 10)
         receiver.stop()
         receiver.join()
-        self._recording.close(deadline.left_s(RECORDER_S) if self._stop.is_set() else STOP_S)
-        self._finish_windows(deadline)
+        self._recording.close(self._left_s(RECORDER_S))
+        if not self._ends(self._worker, WINDOW_S):
+            self._worker.abandon(deadline.left_s(FILES_S))
         # A camera that does not answer will not now.
         camera.stop(HUNG_S if receiver.still_s else deadline.left_s(CLOSE_S))
 
-    def _finish_windows(self, stop: StopDeadline) -> None:
-        """Wait for the last windows; where a stop was requested, not for long."""
-        deadline: float | None = None
-        while self._worker.is_alive():
-            self._worker.join(TICK_S)
-            now = time.monotonic()
-            if self._stop.is_set() and deadline is None:
-                deadline = now + stop.left_s(WINDOW_S)
-            if deadline is not None and now > deadline:
-                self._worker.abandon()
-                return
+    def _left_s(self, until_s: float) -> float:
+        """Return the seconds to wait for a child process."""
+        return self._deadline.left_s(until_s) if self._stop.is_set() else STOP_S
+
+    def _ends(self, thread: threading.Thread, until_s: float) -> bool:
+        """Wait until a thread has ended; where a stop was requested, not for long."""
+        deadline_s: float | None = None
+        while thread.is_alive():
+            thread.join(TICK_S)
+            now_s = time.monotonic()
+            if self._stop.is_set() and deadline_s is None:
+                deadline_s = now_s + self._deadline.left_s(until_s)
+            if deadline_s is not None and now_s > deadline_s:
+                return not thread.is_alive()
+        return True
+
+    def _finish_snapshots(self) -> None:
+        self._snapshots.finish()
+        if not self._ends(self._snapshots, FILES_S):
+            self.health.event("error", "snapshot_failed", f"{self._config.folder}: it did not answer before the stop")

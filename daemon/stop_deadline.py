@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-CAMERA_S, RECORDER_S, WINDOW_S, CLOSE_S = 2.0, 3.0, 3.5, 4.0  # after the stop
+CAMERA_S, RECORDER_S, WINDOW_S, CLOSE_S, FILES_S = 2.0, 3.0, 3.5, 4.0, 4.2  # after the stop
 MIN_WAIT_S = 0.1  # what is asked to end may at least answer
 
 
@@ -27,7 +27,7 @@ class StopDeadline:
 
         Args:
             until_s: `CAMERA_S` for the last frames, `RECORDER_S` for the recording, `WINDOW_S` for the last window,
-                `CLOSE_S` for the camera process.
+                `CLOSE_S` for the child processes, `FILES_S` for the files that are written.
         """
         return max(MIN_WAIT_S, self._begun_s + until_s - self._clock())
 

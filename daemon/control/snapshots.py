@@ -30,7 +30,7 @@ class Snapshots(threading.Thread):
         super().__init__(name="snapshots", daemon=True)
         self._folder, self._health = folder, health
         self._names: Counter[str] = Counter()
-        self._waiting: queue.Queue[tuple[Path, Picture] | None] = queue.Queue(MAX_WAITING)
+        self._waiting: queue.Queue[tuple[Path, Picture] | None] = queue.Queue()
 
     def save(
         self, picture: Picture, raw: Picture | None, accumulated: Picture | None = None, before: Picture | None = None
@@ -66,10 +66,9 @@ class Snapshots(threading.Thread):
             self._waiting.put(one)
         return wanted[0][0]
 
-    def close(self) -> None:
-        """Write what is queued, and end."""
+    def finish(self) -> None:
+        """End once what is queued is written; a drive that hangs may hold that up."""
         self._waiting.put(None)
-        self.join()
 
     def run(self) -> None:
         """Write queued snapshots until the thread is closed."""

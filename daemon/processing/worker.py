@@ -51,7 +51,7 @@ class Worker(threading.Thread):
 
     Attributes:
         fatal: error in the user's input that ends the run; None while there is none.
-        abandoned: the outputs were closed while a window was computed, which is given up.
+        abandoned: the windows that are left, or outputs that a drive holds up, were given up.
         died: whether the thread ended by a fault of the program.
     """
 
@@ -70,7 +70,7 @@ class Worker(threading.Thread):
         self._sinks = Sinks(sinks, health)
         self._reset = threading.Event()
         self._output_lock = threading.Lock()
-        self.abandoned = False
+        self.abandoned = self._closed = False
         self._device = describe(device)
         config, chosen = self._config, self._config.reconstruction
         self._known = KnownSettings()
@@ -105,25 +105,44 @@ class Worker(threading.Thread):
                     self._process(window)
             self.died = False
         finally:
-            with self._output_lock:
-                if not self.abandoned:
-                    self._sinks.close()
+            self._close()
 
-    def abandon(self) -> None:
+    def _close(self) -> None:
+        with self._output_lock:
+            if not self._closed:
+                self._sinks.close()
+                self._closed = True
+
+    def abandon(self, timeout_s: float) -> None:
         """Give up the window under way and those that wait, and close the outputs.
 
-        The windows count as skipped. The thread may go on computing; nothing comes of it.
+        The windows count as skipped. The thread may go on computing; nothing comes of it. A drive that hangs holds the
+        outputs up, and the lock with them: their files are then left as they are.
+
+        Args:
+            timeout_s: seconds for the outputs.
         """
-        with self._output_lock:
-            if not self.is_alive():
-                return
-            self.abandoned, self.died = True, False
-            windows = self._health.counts()[1]
-            left = windows.complete - windows.published - windows.skipped - windows.failed
+        deadline_s = time.monotonic() + timeout_s
+        free = self._output_lock.acquire(timeout=timeout_s)
+        if not self._closed:
+            self._give_up()
+        if free:
+            self._output_lock.release()
+        closing = threading.Thread(target=self._close, name="closing", daemon=True)
+        closing.start()
+        closing.join(max(0.0, deadline_s - time.monotonic()))
+        if not self._closed:
+            text = "their drive did not answer before the stop; what was written of them is kept"
+            self._health.event("error", "outputs_unfinished", f"files are unfinished: {text}")
+
+    def _give_up(self) -> None:
+        self.abandoned, self.died = True, False
+        windows = self._health.counts()[1]
+        left = windows.complete - windows.published - windows.skipped - windows.failed
+        if left:
             self._health.windows(skipped=left, skipped_at_stop=left)
             text = f"{left} window{'s' * (left != 1)} not reconstructed: the run was stopped"
             self._health.event("warning", "windows_abandoned", text)
-            self._sinks.close()
 
     def _follow_config(self) -> None:
         """Apply requests since the last window.

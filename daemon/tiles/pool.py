@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from daemon.tiles.process_tiles import ProcessTiles, Tell
 from daemon.tiles.setup import Setup
 from daemon.tiles.shared_arrays import SharedArrays
-from daemon.transport.child_process import ChildProcess
+from daemon.transport.child_process import STOP_S, ChildProcess
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
 from selfstorm.stream.tiled.board import Board
@@ -64,16 +65,21 @@ class TilePool:
             group.set_up(Setup.of(shared, side_px, halo_px, chosen), board)
         return self.groups
 
-    def close(self) -> None:
-        """End the processes and free the arrays."""
-        self._end_processes()
+    def close(self, timeout_s: float = STOP_S) -> None:
+        """End the processes and free the arrays.
+
+        Args:
+            timeout_s: for all processes; those that still compute are then killed.
+        """
+        self._end_processes(timeout_s)
         self._arrays.close()
 
-    def _end_processes(self) -> None:
+    def _end_processes(self, timeout_s: float = STOP_S) -> None:
         for group in self.groups:
             group.ask_to_stop()
+        deadline_s = time.monotonic() + timeout_s
         for group in self.groups:
-            group.stop()
+            group.stop(max(0.0, deadline_s - time.monotonic()))
         self.groups = []
 
     def _allocate(self, name: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Array:

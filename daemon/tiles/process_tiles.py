@@ -115,9 +115,9 @@ class ProcessTiles:
         """Ask the process to end."""
         self._child.ask_to_stop()
 
-    def stop(self) -> None:
-        """End the process and wait for it."""
-        self._child.stop()
+    def stop(self, timeout_s: float) -> None:
+        """End the process and wait for it; kill it after a time."""
+        self._child.stop(timeout_s)
 
     def _takes(self, command: str) -> bool:
         return self._ready and (self._in_window or command in STATELESS)

@@ -59,7 +59,8 @@ def test_the_picture_of_the_scene_before_is_kept_and_saved(tmp_path):
     snapshots = Snapshots(tmp_path, Health(run="run"))
     snapshots.start()
     path = snapshots.save(picture(1, 75), None, publisher.last["accumulated"], publisher.scene_before)
-    snapshots.close()
+    snapshots.finish()
+    snapshots.join()
     name = path.name.removesuffix(".ome.tif")
     for what, frames in (("accumulated", 75), ("accumulated-before", 200)):
         (saved,) = read_pictures(tmp_path / f"{name}-{what}.ome.tif").pictures

@@ -4,17 +4,18 @@ import errno
 import os
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from recording_rig import INFO
 from safetensors.torch import save
 from test_movie_out import picture
-from test_worker import CONFIG, window
+from test_worker import CONFIG, Log, window
 
 from daemon import drive_work, live_config
 from daemon.config import Config
-from daemon.control.snapshots import Snapshots
+from daemon.control.snapshots import MAX_WAITING, Snapshots
 from daemon.health import Health
 from daemon.ingest.windows import WindowQueue
 from daemon.keys.allow_list import AllowList
@@ -25,6 +26,8 @@ from daemon.processing.manifest import Manifest
 from daemon.processing.worker import Worker
 from daemon.recording.controller import RecordingController
 from daemon.recording.picture_writer import PictureWriter
+from daemon.service import Service
+from daemon.stop_deadline import MIN_WAIT_S
 from daemon.transport.client_socket import new_pair
 from selfstorm.commands.info import describe
 from selfstorm.errors import InputError
@@ -135,14 +138,16 @@ def test_every_snapshot_is_a_file_of_its_own(tmp_path):
     one = picture(8, 1)
     paths = [snapshots.save((one.header, one.picture), None) for _ in range(3)]
     snapshots.start()
-    snapshots.close()
+    snapshots.finish()
+    snapshots.join()
     assert len(set(paths)) == 3
     assert all(read_pictures(path).pictures.shape == (1, 8, 8) for path in paths)
     before = [path.read_bytes() for path in paths]
     later = Snapshots(tmp_path, health)
     later.save((one.header, one.picture), None)
     later.start()
-    later.close()
+    later.finish()
+    later.join()
     assert [path.read_bytes() for path in paths] == before
     last = health.events_since(0)[-1]
     assert (last.code, Path(last.text) in paths) == ("snapshot_saved", False)
@@ -164,10 +169,64 @@ def test_a_drive_that_hangs_holds_up_neither_snapshots_nor_recordings(tmp_path, 
             recording.start()
     assert not recording.wanted
     back.set()
-    snapshots.close()
+    snapshots.finish()
+    snapshots.join()
     assert path.exists()
     recording._drive._thread.join()
     assert recording.start().is_dir()
+
+
+def test_a_stop_does_not_wait_for_snapshots_on_a_drive_that_hangs(tmp_path, monkeypatch):
+    back = threading.Event()
+    monkeypatch.setattr("os.path.lexists", lambda path: back.wait() and Path(path).exists())
+    service = object.__new__(Service)
+    service.health, service._stop = Health(run="run"), threading.Event()
+    service._config = SimpleNamespace(folder=tmp_path)
+    service._deadline = SimpleNamespace(left_s=lambda until_s: MIN_WAIT_S)
+    service._stop.set()
+    service._worker, service._snapshots = SimpleNamespace(abandoned=False), Snapshots(tmp_path, service.health)
+    one = picture(8, 1)
+    paths = [service._snapshots.save((one.header, one.picture), None) for _ in range(MAX_WAITING)]
+    service._snapshots.start()
+    service._finish_snapshots()
+    assert [event.code for event in service.health.events_since(0)] == ["snapshot_failed"]
+    assert service.abandoned, "the program does not wait for the thread either"
+    back.set()
+    service._snapshots.join()
+    assert all(path.exists() for path in paths)
+
+
+@pytest.mark.parametrize("step", ["result", "close"])
+def test_a_stop_does_not_wait_for_outputs_on_a_drive_that_hangs(tmp_path, step):
+    """Neither where the drive hangs with a window, nor with the end of a file."""
+    hangs, back, health = threading.Event(), threading.Event(), Health(run="run")
+
+    class Held(Log):
+        pass
+
+    def hold(*_):
+        hangs.set()
+        back.wait()
+
+    held, after, queue = Held(), Log(), WindowQueue(lossless=True)
+    setattr(held, step, hold)
+    worker = Worker(LiveConfig(CONFIG), health, queue, CPU, [held, after])
+    queue.hurry()
+    for number in range(2):
+        health.windows(complete=1)
+        queue.put(window(number))
+    queue.close()
+    worker.start()
+    hangs.wait()
+    worker.abandon(0.05)
+    windows = health.status().windows
+    assert (windows.published, windows.skipped) == ((1, 1) if step == "result" else (2, 0))
+    assert "outputs_unfinished" in [event.code for event in health.events_since(0)]
+    assert (worker.abandoned, worker.died) == (True, False)
+    back.set()
+    worker.join()
+    assert after.steps[-1] == "close", "a drive that comes back in time gets its file"
+    assert health.status().windows == windows
 
 
 def test_a_drive_that_hangs_holds_up_no_change_of_settings(monkeypatch):

@@ -19,7 +19,7 @@ from daemon.control.client import ask
 from daemon.control.commands import account
 from daemon.protocol.messages import Status
 from daemon.service import Service
-from daemon.stop_deadline import CAMERA_S, CLOSE_S, MIN_WAIT_S, RECORDER_S, WINDOW_S, StopDeadline
+from daemon.stop_deadline import CAMERA_S, CLOSE_S, FILES_S, MIN_WAIT_S, RECORDER_S, WINDOW_S, StopDeadline
 from daemon.transport.child_process import STOP_S, ChildProcess, wait_ready
 
 STOP = signal.CTRL_BREAK_EVENT if os.name == "nt" else signal.SIGINT
@@ -104,13 +104,13 @@ def test_a_stop_request_ends_a_daemon_whose_models_find_no_memory(tmp_path):
     assert not list(tmp_path.glob("*.part"))
 
 
-@given(used=st.lists(st.floats(0, 1, allow_subnormal=False), min_size=4, max_size=4))
+@given(used=st.lists(st.floats(0, 1, allow_subnormal=False), min_size=5, max_size=5))
 def test_the_waits_of_a_stop_share_one_deadline(used):
     now = [100.0]
     deadline = StopDeadline(lambda: now[0])
-    for share, until_s in zip(used, (CAMERA_S, RECORDER_S, WINDOW_S, CLOSE_S), strict=True):
+    for share, until_s in zip(used, (CAMERA_S, RECORDER_S, WINDOW_S, FILES_S, CLOSE_S), strict=True):
         now[0] += share * deadline.left_s(until_s)
-    assert now[0] - 100.0 <= CLOSE_S + MIN_WAIT_S < 5.0
+    assert now[0] - 100.0 <= FILES_S + MIN_WAIT_S < 5.0
 
 
 @pytest.mark.parametrize("stopped", [True, False])

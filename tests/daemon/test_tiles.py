@@ -16,7 +16,7 @@ from daemon_process import wait_until
 from daemon.tiles import process_tiles
 from daemon.tiles.pool import TilePool, devices_of
 from daemon.tiles.shared_arrays import NAMES_OUTLIVE, SharedArrays
-from daemon.transport.child_process import ChildProcess
+from daemon.transport.child_process import STOP_S, ChildProcess
 from selfstorm.errors import InputError
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import simulate
@@ -136,7 +136,7 @@ def test_a_process_that_cannot_be_started_again_is_tried_with_every_window(light
                 group.answer()
     few_files(False)
     group.ask("begin")
-    group.stop()
+    group.stop(STOP_S)
     assert len(said) == 3
     assert all("no process can be started (Too many open files)" in text for text in said[:2])
     assert said[2].endswith("it is started again")

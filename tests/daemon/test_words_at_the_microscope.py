@@ -16,7 +16,7 @@ from daemon.ingest.receiver import FrameReceiver
 from daemon.processing.worker import Worker
 from daemon.protocol.findings import skipped
 from daemon.protocol.losses import LossTimes
-from daemon.protocol.messages import Status
+from daemon.protocol.messages import WindowCounts
 from daemon.sources.camera import Resume
 from daemon.sources.kinds import KINDS
 from daemon.sources.live_mode import PRESS_LIVE
@@ -46,14 +46,14 @@ def matches(quoted, sentence):
 @pytest.fixture(scope="module")
 def printed():
     """Every sentence, made by the part of the product that prints it."""
-    health = MagicMock(rate_hz=lambda: 40.0, counts=lambda: (None, Status.model_fields["windows"].annotation()))
+    health = MagicMock(rate_hz=lambda: 40.0, counts=lambda: (None, WindowCounts(complete=2)))
     Losses(health, "micromanager:").report(3, dict.fromkeys(LossCause, 3))
     receiver = object.__new__(FrameReceiver)
     receiver._health = health
     receiver._report_still(MagicMock(still_s=1.3, detail=KINDS["micromanager"].silent_hint))
     worker = object.__new__(Worker)
-    worker._health, worker._sinks, worker._output_lock, worker.is_alive = health, MagicMock(), MagicMock(), lambda: True
-    worker.abandon()
+    worker._health, worker._sinks, worker._output_lock, worker._closed = health, MagicMock(), threading.Lock(), False
+    worker.abandon(1.0)
     supervisor = object.__new__(CameraSupervisor)
     supervisor._source, supervisor._last_words, supervisor._hear = (
         SourceSection(uri="micromanager:"),

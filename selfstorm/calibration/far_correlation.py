@@ -35,7 +35,7 @@ def far_correlation(frames: Array) -> float | None:
     pairs = len(frames) // 2
     if pairs < MIN_PAIRS or min(frames.shape[1:]) < MIN_SIDE_PX:
         return None
-    change = _without(frames.mean(0), frames[1 : 2 * pairs : 2] - frames[: 2 * pairs : 2])
+    change = without_shared(frames.mean(0), frames[1 : 2 * pairs : 2] - frames[: 2 * pairs : 2])
     near, far = _lags(change)
     noise = float(np.square(change).mean()) / math.sqrt(change.size / 2)  # of a covariance, were all changes noise
     if not near.min() > MIN_NEAR_Z * noise:
@@ -48,8 +48,13 @@ def _middle(frames: Array) -> Array:
     return frames[:, top : top + MAX_SIDE_PX, left : left + MAX_SIDE_PX]
 
 
-def _without(mean: Array, change: Array) -> Array:
-    """Subtract the average and the mean frame's share of each change."""
+def without_shared(mean: Array, change: Array) -> Array:
+    """Subtract the average and the mean frame's share of each change.
+
+    Args:
+        mean: (H, W), of the frames.
+        change: (pairs, H, W) from frame to frame.
+    """
     pattern = mean - mean.mean()
     change = change - change.mean((1, 2), keepdims=True)
     share = (change * pattern).sum((1, 2), keepdims=True) / max(float(np.square(pattern).sum()), 1e-12)

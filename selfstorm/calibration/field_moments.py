@@ -67,8 +67,7 @@ class FieldMoments:
         """
         if len(frames) < 2 or min(frames.shape[1:]) < MIN_SIDE_PX:
             return FieldMoments()
-        step = math.ceil((len(frames) - 1) * frames[0].size / min(MAX_PIXELS, len(frames) * MAX_PIXELS_PER_FRAME))
-        first = np.arange(0, len(frames) - 1, step)
+        first = first_of_pairs(frames)
         mean = frames.mean(0, dtype=np.float64)
         min_parts = max(1, min(len(first), MIN_BLOCKS - len(self.pairs)))
         parts = np.array_split(first, max(min_parts, len(first) // BLOCK_PAIRS))
@@ -131,6 +130,19 @@ class FieldMoments:
     def state(self) -> dict[str, Array]:
         """Return the arguments from which the constructor makes the same moments."""
         return {"seconds": self.seconds, "thirds": self.thirds, "pairs": self.pairs}
+
+
+def first_of_pairs(frames: Array) -> Array:
+    """Choose pairs of consecutive frames, all or as many as are fast.
+
+    Args:
+        frames: (T, H, W), T >= 2.
+
+    Returns:
+        (pairs,) index of the first frame of each.
+    """
+    step = math.ceil((len(frames) - 1) * frames[0].size / min(MAX_PIXELS, len(frames) * MAX_PIXELS_PER_FRAME))
+    return np.arange(0, len(frames) - 1, step)
 
 
 def _products(before: Array, after: Array, mean: Array) -> tuple[Array, Array]:

@@ -46,6 +46,8 @@ class PictureEvidence:
         drift_nm: (y, x) of the sample one stride before, against its first frames; None where it is not followed.
         typical: Localisation of the window; None where there is none.
         far_correlation: Of changes far apart; None where noise hides it.
+        psf_variation: By how much what blinks is wider in one part of the field than in another; None where too little
+            blinks.
     """
 
     picture: Tensor
@@ -70,6 +72,7 @@ class PictureEvidence:
     drift_nm: tuple[float, float] | None = None
     typical: TypicalLocalization | None = None
     far_correlation: float | None = None
+    psf_variation: float | None = None
 
 
 def misfit(evidence: PictureEvidence) -> float:
@@ -150,6 +153,11 @@ def blinking_nm(evidence: PictureEvidence) -> float | None:
 def far_correlation(evidence: PictureEvidence) -> float | None:
     """Return how much pixels far apart change together."""
     return evidence.far_correlation
+
+
+def psf_variation(evidence: PictureEvidence) -> float | None:
+    """Return how much wider what blinks is in one part than in another."""
+    return evidence.psf_variation
 
 
 def width_nm(evidence: PictureEvidence) -> float | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from selfstorm.metrics.metric import Metric
 from selfstorm.metrics.metric_table import MetricRegistry
+from selfstorm.metrics.verdict import MAX_PSF_VARIATION, PSF_HINT
 
 _PICTURE = "selfstorm.metrics.picture_metrics:"
 _DELIVERY = "selfstorm.metrics.delivery:"
@@ -205,6 +206,22 @@ METRICS = MetricRegistry(
             hint="Refocus, and lock the focus. If another sample is wider by itself, reset the model.",
             explained_by_quality=False,
             costly=True,  # not always known: its indicator comes with its first value
+        ),
+        Metric(
+            key="psf_variation",
+            label="PSF over the field",
+            unit="%",
+            digits=0,
+            better="lower",
+            warn=MAX_PSF_VARIATION,
+            bad=0.5,
+            margin=0.02,
+            meaning="By how much what blinks is wider in one part of the field than in another, beyond chance.",
+            warning="The PSF differs over the field: what blinks is {value} wider in one part than in another.",
+            hint=PSF_HINT,
+            explained_by_quality=False,
+            costly=True,  # not always known: its indicator comes with its first value
+            measure=_PICTURE + "psf_variation",
         ),
         Metric(
             key="motion_nm",

@@ -15,19 +15,22 @@ NAME = "Verdict"
 OUT_OF_FOCUS = "out of focus"
 NOT_BLINKING = "not blinking"
 SATURATED = "saturated"
-OF_THE_LIGHT = (NOT_BLINKING, OUT_OF_FOCUS, SATURATED)  # verdicts that no quality of the picture explains
+PSF_VARIES = "PSF varies"
+OF_THE_LIGHT = (NOT_BLINKING, OUT_OF_FOCUS, SATURATED, PSF_VARIES)  # verdicts that no quality of the picture explains
 MAX_FAR_CORRELATION = 0.35  # measured: blinking emitters up to .16 (out of focus .23), moving stripes .49 to .96
 MIN_PREDICTION_SE = 5.0
 GOOD_FIDELITY = 0.75
 BAD_FIDELITY = 0.35
 MAX_FALSE_SHARE = 0.4
 MAX_SATURATED_SHARE = 0.02  # of the pixel values: halves saturate alike, so that they agree on what it distorts
+MAX_PSF_VARIATION = 0.15  # measured: up to .09 where one PSF fits all of the field, up to .13 beside haze
 MIN_MOTION_NM = 50.0
 CROWDED = 1.5
 
 CROWDED_HINT = (
     "Lower the activation laser or shorten the exposure (dSTORM: or raise the excitation laser), or record more frames."
 )
+PSF_HINT = "Trust the sharper part. Choose a smaller region, level the sample, or correct the optics."
 TOO_FEW_FRAMES = "Not enough frames or localizations yet to compare two halves of them."
 
 
@@ -57,13 +60,16 @@ def verdict(metrics: Mapping[str, float]) -> Finding | None:
     fidelity = metrics.get("fidelity")
     if fidelity is None:
         return Finding(NAME, "unknown", "none", TOO_FEW_FRAMES, "Record more frames, or choose a longer window.")
+    level: Level = "bad" if fidelity < BAD_FIDELITY else "warning"
     if (share := metrics.get("saturated", 0.0)) > MAX_SATURATED_SHARE:
         why = f"{100 * share:.1f} % of the pixel values are saturated, which distorts both halves alike."
-        level: Level = "bad" if fidelity < BAD_FIDELITY else "warning"
         return Finding(NAME, SATURATED, level, why, "Lower the laser power, the exposure or the camera's gain.")
+    if (varies := metrics.get("psf_variation", 0.0)) > MAX_PSF_VARIATION:
+        why = f"The PSF differs over the field: what blinks is {100 * varies:.0f} % wider in one part than in another."
+        return Finding(NAME, PSF_VARIES, level, why, PSF_HINT)
     if fidelity >= GOOD_FIDELITY:
         return Finding(NAME, "good", "good", f"Two halves of the frames agree; expected fidelity {fidelity:.2f} of 1.")
-    return _cause(metrics, "bad" if fidelity < BAD_FIDELITY else "warning")
+    return _cause(metrics, level)
 
 
 def _unconfirmed(metrics: Mapping[str, float]) -> Finding | None:

@@ -97,6 +97,8 @@ class FieldState:
                 focus=None,
                 far_correlation=None,
                 undetermined=FieldMoments(),
+                parts=(),
+                variation=None,
             ),
         )
 

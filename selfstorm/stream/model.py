@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from selfstorm.calibration.far_correlation import far_correlation
 from selfstorm.calibration.field_moments import FieldMoments
 from selfstorm.calibration.focus import assess_focus
 from selfstorm.calibration.psf_finetuning import FitReport
@@ -135,13 +134,13 @@ def learn_calibration(settings: Settings, first_window: Array) -> tuple[Calibrat
     mask = mask.with_pixels(bright_sources(photons, clipped))
     good = mask.filled(good)
     moments = FieldMoments()
-    moments.add(photons[:, *mask.clear_part])
+    clear = photons[:, *mask.clear_part]
+    moments.add(clear)
     focus = assess_focus(moments, settings.pixel_nm, settings.psf)
     lost = focus is not None and focus.lost
     psf = (unknown_psf(settings.psf, OUT_OF_FOCUS) if lost else find_psf(moments, settings.pixel_nm, settings.psf)).psf
-    far = far_correlation(photons[:, *mask.clear_part])
-    learning = PsfLearning(moments, len(calm), settings.psf, holds_first_window=True, focus=focus, far_correlation=far)
-    state = FieldState(psf_learning=learning, light=_light_levels(converted, good, without_light))
+    learning = PsfLearning(moments, len(calm), settings.psf, holds_first_window=True, focus=focus)
+    state = FieldState(psf_learning=learning.with_changes(clear), light=_light_levels(converted, good, without_light))
     clipping = saturation_level(good if pixels is None else raw[:, ~pixels.bad])
     return Calibration(psf, camera, hot, clipping, mask, pixels), state
 

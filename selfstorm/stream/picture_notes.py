@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from selfstorm.metrics.verdict import MAX_PSF_VARIATION
 from selfstorm.stream.field_state import FieldState
 from selfstorm.stream.instrument import Calibration
 
@@ -23,7 +24,9 @@ def notes_on(calibration: Calibration, state: FieldState, iterations: int, *, em
     if (masked := calibration.mask.masked) is not None:
         share = float(masked.mean())
         notes.append(f"{share:.0%} of the field shows a constant or a steady bright source; nothing is drawn there")
-    verdict, focus = state.iteration_choice.verdict, state.psf_learning.focus
+    verdict, focus, variation = state.iteration_choice.verdict, state.psf_learning.focus, state.psf_learning.variation
+    if variation is not None and variation.relative > MAX_PSF_VARIATION:
+        notes.append(f"{variation}")
     if focus is not None and focus.lost:
         notes.append(f"{focus}; the picture is empty")
     elif empty:

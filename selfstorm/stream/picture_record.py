@@ -110,7 +110,7 @@ def evidence_on(
         iterations: Iterations of the density.
         moving_share: Share of the motion in the frames as they are drawn.
     """
-    pixel_nm, psf = model.settings.pixel_nm, model.calibration.psf
+    pixel_nm, psf, variation = model.settings.pixel_nm, model.calibration.psf, model.state.psf_learning.variation
     return PictureEvidence(
         picture,
         *light,
@@ -125,6 +125,7 @@ def evidence_on(
         psf_limit_nm=widest_in_focus_nm(pixel_nm, model.settings.psf),
         saturated_share=window.saturated_share,
         far_correlation=model.state.psf_learning.far_correlation,
+        psf_variation=None if variation is None else variation.relative,
     )
 
 

@@ -15,6 +15,9 @@ from selfstorm.calibration.field_moments import FieldMoments
 from selfstorm.calibration.focus import Focus, assess_focus
 from selfstorm.calibration.psf_finetuning import TUNED, Budget, FitReport, finetune
 from selfstorm.calibration.psf_selection import find_psf
+from selfstorm.calibration.psf_variation import MAX_BLOCKS, PsfVariation, compare_widths, part_moments
+from selfstorm.frames import Array
+from selfstorm.metrics.verdict import MAX_FAR_CORRELATION
 from selfstorm.psf.models import Psf
 from selfstorm.stream.settings import Settings
 
@@ -37,6 +40,8 @@ class PsfLearning:
         focus: what the newest frames that determine it show of the focus; None before any do.
         undetermined: moments of the frames since then.
         far_correlation: of changes far apart in the newest frames that show it; None before any do.
+        parts: moments of the parts of the field, of the newest blocks of frames.
+        variation: widths of what blinks in these parts; None where too little blinks.
     """
 
     moments: FieldMoments = field(default_factory=FieldMoments)
@@ -49,6 +54,8 @@ class PsfLearning:
     focus: Focus | None = None
     undetermined: FieldMoments = field(default_factory=FieldMoments)
     far_correlation: float | None = None
+    parts: tuple[Array, ...] = ()
+    variation: PsfVariation | None = None
 
     @property
     def out_of_focus(self) -> bool:
@@ -78,13 +85,23 @@ class PsfLearning:
         """Return the same with all frames in the moments."""
         if not self.waiting:
             return self
-        moments, undetermined, far = copy(self.moments), copy(self.undetermined), self.far_correlation
+        learning = replace(self, moments=copy(self.moments), undetermined=copy(self.undetermined), waiting=())
         for photons in self.waiting:
             frames = photons.cpu().numpy()
-            undetermined.join(moments.add(frames))
-            newest = far_correlation(frames)
-            far = far if newest is None else newest
-        return replace(self, moments=moments, undetermined=undetermined, waiting=(), far_correlation=far)
+            learning.undetermined.join(learning.moments.add(frames))
+            learning = learning.with_changes(frames)
+        return learning
+
+    def with_changes(self, frames: Array) -> PsfLearning:
+        """Return the same with what changes far apart and in each part.
+
+        Args:
+            frames: (T, H, W) photons, newer than all before.
+        """
+        far, parts = far_correlation(frames), (*self.parts, *part_moments(frames))[-MAX_BLOCKS:]
+        far = self.far_correlation if far is None else far
+        pattern = far is not None and far > MAX_FAR_CORRELATION  # no width of emitters
+        return replace(self, far_correlation=far, parts=parts, variation=None if pattern else compare_widths(parts))
 
     def assessed(self, settings: Settings) -> PsfLearning:
         """Return the same with the focus of the newest frames.
@@ -97,7 +114,9 @@ class PsfLearning:
             return learning
         moments = learning.undetermined
         learning = replace(learning, focus=focus, undetermined=FieldMoments())
-        return replace(learning, moments=moments, refit_due=True) if self.out_of_focus and not focus.lost else learning
+        if focus.lost or not self.out_of_focus:
+            return learning
+        return replace(learning, moments=moments, refit_due=True, parts=(), variation=None)
 
     def due(self, settings: Settings) -> bool:
         """Return whether a fit or a fine-tuning of the PSF is due."""

@@ -82,7 +82,7 @@ class Accumulation:
         """Return the accumulation for another stream, whose frames count from 0."""
         knots = self.drift.curve.frame
         offset = int(knots[-1]) + 1 if len(knots) else self.offset
-        return replace(self, offset=offset, drift=replace(self.drift, interrupted=True))
+        return replace(self, offset=offset, drift=self.drift.for_next_stream())
 
     def counting_in(self, part: tuple[slice, slice], pixel_nm: float) -> Accumulation:
         """Count localisations in a part of the field, its rows and columns."""

@@ -4,6 +4,9 @@ New localisations are set against a sample of all earlier ones, each moved back 
 of the whole recording, so the curve does not walk away at random, and it is bounded, so a stride costs the same after
 a minute and after an hour. A stride is looked for where the drift so far leads, and the newest part of the curve is
 smoothed anew with it (`selfstorm.stream.drift_smoothing`).
+
+The first window alone does not tell where the sample was in its first frame. While localisations are few, all of them
+are kept and measured anew together, as those of a whole recording are, whenever there are a quarter more.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from selfstorm.stream.drift_pairs import SHIFT_RADIUS_NM, shift_between
 
 Floats = NDArray[np.float64]
 
+MIN_START, START_GROWTH = 3_000, 1.25  # localisations that the curve is measured anew from, and when
 MAX_REFERENCE = 10_000  # localisations that new ones are set against
 MIN_REFERENCE = 100
 MIN_SEGMENT = 60  # localisations
@@ -43,15 +47,49 @@ def _no_measurements() -> DriftMeasurements:
 
 
 @dataclass(frozen=True, eq=False)
+class EarlyLocalizations:
+    """All localisations so far, while they are few.
+
+    Attributes:
+        frame: (E,) numbers of their frames, ascending.
+        yx_nm: (E, 2) positions, as they were found.
+        measured: Number of those that the curve was last measured from.
+    """
+
+    frame: Floats = field(default_factory=lambda: np.zeros(0))
+    yx_nm: Floats = field(default_factory=_no_points)
+    measured: int = 0
+
+    def joined(self, frame: Floats, yx_nm: Floats) -> EarlyLocalizations:
+        """Add those of new frames."""
+        return replace(self, frame=np.append(self.frame, frame), yx_nm=np.concatenate([self.yx_nm, yx_nm]))
+
+    def measure_if_due(self) -> DriftMeasurements | None:
+        """Measure the drift of all of them, where a quarter more have come.
+
+        None otherwise, and where they are too few.
+        """
+        due = len(self.frame) >= START_GROWTH * self.measured
+        return measure_drift(self.frame, self.yx_nm) if due else None
+
+    def after_measurement(self) -> EarlyLocalizations | None:
+        """Return them for the next one; None where their pairs are enough."""
+        tree = tree_of(self.yx_nm)
+        enough = len(self.frame) >= MIN_START or tree.count_neighbors(tree, SHIFT_RADIUS_NM) >= 2 * MAX_PAIRS
+        return None if enough else replace(self, measured=len(self.frame))
+
+
+@dataclass(frozen=True, eq=False)
 class LiveDrift:
     """A drift curve, and the localisations that continue it.
 
     Attributes:
-        curve: Drift so far, against the first frames.
+        curve: Drift so far, from where the first frames were drawn.
         reference_nm: (R, 2) localisations, moved back by the drift.
         priority: (R,) the lowest of all localisations so far stay in the sample.
         recent: The newest measurements, without those before the stream was interrupted.
         interrupted: True where frames of another stream come next.
+        early: The localisations that the curve is measured anew from; None where it only goes on.
     """
 
     curve: DriftCurve = field(default_factory=lambda: DriftCurve(np.zeros(0), _no_points()))
@@ -59,11 +97,16 @@ class LiveDrift:
     priority: Floats = field(default_factory=lambda: np.zeros(0))
     recent: DriftMeasurements = field(default_factory=_no_measurements)
     interrupted: bool = False
+    early: EarlyLocalizations | None = None
 
     @property
     def newest_nm(self) -> Floats:
-        """Where the sample is, (2,), against the first frames."""
-        return self.curve.yx_nm[-1] if len(self.curve.yx_nm) else np.zeros(2)
+        """Where the sample is, (2,), against the first frame."""
+        return self.curve.yx_nm[-1] - self.curve.yx_nm[0] if len(self.curve.yx_nm) else np.zeros(2)
+
+    def for_next_stream(self) -> LiveDrift:
+        """Return the drift for another stream, whose frames come next."""
+        return replace(self, interrupted=True, early=None)
 
     def with_localizations(self, frame: Floats, yx_nm: Floats) -> LiveDrift:
         """Find the drift of new frames.
@@ -74,27 +117,33 @@ class LiveDrift:
         """
         if not len(frame):
             return self
-        if not len(self.curve.frame):
-            recent, curve = self._started(frame, yx_nm)
-        else:
+        early = self.early if len(self.curve.frame) else EarlyLocalizations()
+        if early is not None:
+            early = early.joined(frame, yx_nm)
+            measured = early.measure_if_due()
+            if measured is not None:
+                return self._measured_anew(early, measured)
+        if len(self.curve.frame):
             recent = self._continued(frame, yx_nm)
-            curve = self._with(recent.curve(frame[0], frame[-1]))
-        curve = _thinned(curve)
-        priority = np.concatenate([self.priority, np.random.default_rng(int(frame[0])).random(len(frame))])
+            curve = _thinned(self._with(recent.curve(frame[0], frame[-1])))
+        else:
+            recent, curve = _no_measurements(), DriftCurve(frame.mean(keepdims=True), np.zeros((1, 2)))
         reference = np.concatenate([self.reference_nm, yx_nm - curve.at(frame)])
-        if len(reference) > MAX_REFERENCE:
-            kept = np.sort(np.argpartition(priority, MAX_REFERENCE)[:MAX_REFERENCE])
-            reference, priority = reference[kept], priority[kept]
-        return LiveDrift(curve, reference, priority, _newest(recent, MAX_RECENT))
+        sample = _sample(reference, np.append(self.priority, _priority(frame)))
+        return LiveDrift(curve, *sample, recent, early=early)
 
-    def _started(self, frame: Floats, yx_nm: Floats) -> tuple[DriftMeasurements, DriftCurve]:
-        """Measure the first localisations, against the first of their frames."""
-        measured = measure_drift(frame, yx_nm)
-        if measured is None:
-            return _no_measurements(), DriftCurve(frame.mean(keepdims=True), np.zeros((1, 2)))
-        curve = measured.curve(frame[0], frame[-1])
-        start = curve.yx_nm[0]
-        return replace(measured, yx_nm=measured.yx_nm - start), DriftCurve(curve.frame, curve.yx_nm - start)
+    def _measured_anew(self, early: EarlyLocalizations, measured: DriftMeasurements) -> LiveDrift:
+        """Return the drift as measured from all localisations so far.
+
+        Those drawn already stay where they are, in the mean.
+        """
+        frame = early.frame
+        curve, drawn = measured.curve(frame[0], frame[-1]), frame[: len(self.priority)]
+        by = (self.curve.at(drawn) - curve.at(drawn)).mean(0) if len(drawn) else -curve.yx_nm[0]
+        curve = DriftCurve(curve.frame, curve.yx_nm + by)
+        recent = _newest(replace(measured, yx_nm=measured.yx_nm + by), MAX_RECENT)
+        sample = _sample(early.yx_nm - curve.at(frame), _priority(frame))
+        return LiveDrift(curve, *sample, recent, early=early.after_measurement())
 
     def _continued(self, frame: Floats, yx_nm: Floats) -> DriftMeasurements:
         """Measure new localisations in segments, after those so far."""
@@ -146,6 +195,19 @@ class LiveDrift:
         return DriftCurve(
             np.append(self.curve.frame[kept], newest.frame), np.concatenate([self.curve.yx_nm[kept], newest.yx_nm])
         )
+
+
+def _priority(frame: Floats) -> Floats:
+    """Draw the order in which localisations leave the sample, (E,)."""
+    return np.random.default_rng(int(frame[0])).random(len(frame))
+
+
+def _sample(reference_nm: Floats, priority: Floats) -> tuple[Floats, Floats]:
+    """Keep the localisations of lowest priority, and their priorities."""
+    if len(priority) <= MAX_REFERENCE:
+        return reference_nm, priority
+    kept = np.sort(np.argpartition(priority, MAX_REFERENCE)[:MAX_REFERENCE])
+    return reference_nm[kept], priority[kept]
 
 
 def _newest(measured: DriftMeasurements, count: int) -> DriftMeasurements:

@@ -33,7 +33,7 @@ from selfstorm.stream.settings import Settings
 WINDOW, SCALE = 50, 4
 NA, WAVELENGTH_NM = 1.4, 670.0
 DRIFT_NM = (0.006, -0.003)  # a frame
-HEAD = "| frames | minutes | memory, MiB | localisations | claimed nm | drift y, x nm |\n|" + "---|" * 6
+HEAD = "| frames | minutes | memory, MiB | localisations | claimed nm | drift y, x nm | true y, x nm |\n|" + "---|" * 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,8 @@ class Reading:
         memory_mib: resident memory of the process.
         emitters: localisations in the accumulated picture.
         claimed_nm: resolution that it claims; None where it claims none.
-        drift_nm: where the sample was found, (y, x).
+        drift_nm: where the sample was found, (y, x), against the first frame of the accumulated picture.
+        true_nm: where it is, likewise.
     """
 
     frames: int
@@ -53,14 +54,16 @@ class Reading:
     emitters: int
     claimed_nm: float | None
     drift_nm: tuple[float, float]
+    true_nm: tuple[float, float]
 
     def line(self, rate_hz: float) -> str:
         """Format as a line of a Markdown table."""
         claimed = "" if self.claimed_nm is None else f"{self.claimed_nm:.0f}"
-        minutes, (y_nm, x_nm) = self.frames / rate_hz / 60, self.drift_nm
+        minutes = self.frames / rate_hz / 60
+        drift, true = (f"{y_nm:.0f}, {x_nm:.0f}" for y_nm, x_nm in (self.drift_nm, self.true_nm))
         return (
             f"| {self.frames} | {minutes:.0f} | {self.memory_mib:.0f} | {self.emitters} | {claimed} | "
-            f"{y_nm:.0f}, {x_nm:.0f} |"
+            f"{drift} | {true} |"
         )
 
 
@@ -116,7 +119,9 @@ def _read(kept: list[Array], first: int, numbers: Array) -> Array:
 def _reading(frames: int, so_far: Accumulation) -> Reading:
     so_far.picture()  # as it is published
     memory = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-    return Reading(frames, memory, so_far.emitters, so_far.resolution_nm(), so_far.drift_nm or (0.0, 0.0))
+    y_nm, x_nm = ((so_far.frames - 1) * speed for speed in DRIFT_NM)
+    drift = so_far.drift_nm or (0.0, 0.0)
+    return Reading(frames, memory, so_far.emitters, so_far.resolution_nm(), drift, (y_nm, x_nm))
 
 
 @click.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from daemon.sources.camera import CameraError
 from daemon.sources.growing import GrowingDataSet
 from selfstorm.errors import InputError
 from selfstorm.io.ndtiff import data_folder
@@ -32,8 +33,15 @@ class DataSets:
         return f"for an acquisition to be saved in {self._place} (as NDTiff)"
 
     def newest(self) -> Path | None:
-        """Return the newest folder with data; None while there is none."""
-        return self._newest_of(self._over)
+        """Return the newest folder with data; None while there is none.
+
+        Raises:
+            CameraError: the folder cannot be read now.
+        """
+        try:
+            return self._newest_of(self._over)
+        except InputError as error:  # it could be read at the start, and may be again
+            raise CameraError(str(error)) from None
 
     def _newest_of(self, over: set[Path]) -> Path | None:
         found = [*self._itself(), *(folder for folder in self._all() if folder not in over)]

@@ -12,7 +12,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from selfstorm.errors import MovieError
 from selfstorm.frames import Array
 from selfstorm.io.axes import Selection
 from selfstorm.io.micromanager_tags import received_unix_ms
@@ -52,13 +51,15 @@ class GrowingDataSet:
     Attributes:
         folder: of the data set.
         finished: its writer has closed it, and all of it was given.
+        overdue: what has been awaited for long, as where a network drive shows it late; else empty.
 
     Raises:
         MovieError: by `images`, where the data set is damaged.
+        OSError: by `images`, where it cannot be read now.
     """
 
     def __init__(self, folder: Path, select: Selection) -> None:
-        self.folder, self.finished = folder, False
+        self.folder, self.finished, self.overdue = folder, False, ""
         self._index, self._images = Index(folder), Images(folder)
         self._select, self._chosen = select, ImageSelector(select, folder)
         self._grown: Iterator[Entry] = iter(())
@@ -100,12 +101,12 @@ class GrowingDataSet:
             tags = self._images.tags(entry) if self._images.size(entry.file) >= entry.end else None
             if tags is None:  # metadata is written after the pixels: where it is whole, they are
                 self._awaited = entry
-                self._be_patient(f"image {self.count - 1} is in the index and not in {entry.file}")
+                self._await(f"image {self.count - 1} is in the index and not in {entry.file}")
                 return
             if not self._given:
                 self._begin_unix_ms = received_unix_ms(tags)
             stamp = image_stamp(tags, self._given, self._begin_unix_ms, self._select)
-            self._given += 1
+            self._given, self.overdue = self._given + 1, ""
             missing = self._missing_before(entry)
             self._before, self._between = entry, []
             yield Image(self._images.pixels(entry), tags, stamp, missing)
@@ -123,6 +124,14 @@ class GrowingDataSet:
             return False
         another = any(path.name not in self._files for path in self.folder.glob("*.tif"))
         return not another and self._images.size(last.file) - last.end <= SLACK_BYTES
+
+    def abandon(self) -> int:
+        """Skip the images that were not given yet, and count those of the movie."""
+        left = 0
+        while (entry := self._awaited or self._entry()) is not None:
+            self._awaited = None
+            left += self._chosen.admits(entry)
+        return left
 
     def skip(self) -> None:
         """Skip all images that are in the index so far."""
@@ -146,7 +155,7 @@ class GrowingDataSet:
             self._grown = self._index.grown()
             entry = next(self._grown, None)
         if entry is not None:
-            self._last, self._grew_s = entry, time.monotonic()
+            self._last, self._grew_s, self.overdue = entry, time.monotonic(), ""
             self._files.add(entry.file)
         return entry
 
@@ -160,12 +169,12 @@ class GrowingDataSet:
             self._complete_since_s = None
             written = self._last is None or self._images.size(self._last.file) == EXTENDED_BYTES
             if not written and self._index.rest.strip(b"\0"):
-                self._be_patient(f"its index ends in the middle of entry {self.count}")
+                self._await(f"its index ends in the middle of entry {self.count}")
         elif self._complete_since_s is None:
             self._complete_since_s = now
         else:
             self.finished = now - self._complete_since_s > SETTLE_S
 
-    def _be_patient(self, fault: str) -> None:
+    def _await(self, what: str) -> None:
         if time.monotonic() - self._grew_s > PATIENCE_S:
-            raise MovieError(fault, where=self.folder, hint=COPY_AGAIN)
+            self.overdue = f"{self.folder.name}: {what}; if it is complete, {COPY_AGAIN}"

@@ -88,10 +88,10 @@ class NDTiff:
             skip: number of images that were sent already.
         """
         info: StreamInfo | None = None
-        numbering, seen_s, reported = Numbering(), time.monotonic(), False
+        numbering, seen_s, reported, newer = Numbering(), time.monotonic(), "", False
         while not (self._stop.is_set() or data_set.finished):
             for image in data_set.images():
-                seen_s, reported = time.monotonic(), False
+                seen_s, reported = time.monotonic(), ""
                 if image is None:
                     yield None
                     continue
@@ -109,11 +109,15 @@ class NDTiff:
                 self._sent += 1
                 yield CameraFrame(image.pixels, number, image.stamp.camera_ms)
             quiet = time.monotonic() - seen_s > QUIET_S
-            if quiet and not reported:
-                reported = True
-                yield Waiting(f"for the next image of {data_set.folder.name} ({data_set.count} so far)")
-            if quiet and self._sets.newest() not in (None, data_set.folder):
+            if quiet and newer:  # and nothing more was saved by the time it was found
+                if (left := data_set.abandon() - skip) > 0:
+                    yield Lost(left)
                 return
+            awaited = data_set.overdue or f"for the next image of {data_set.folder.name} ({data_set.count} so far)"
+            if quiet and awaited != reported:
+                reported = awaited
+                yield Waiting(awaited)
+            newer = quiet and self._sets.newest() not in (None, data_set.folder)
             self._stop.wait(TICK_S if quiet else POLL_S)
             yield None
 

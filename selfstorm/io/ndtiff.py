@@ -125,7 +125,7 @@ class Images:
     def _read(self, entry: Entry, at: int, count: int) -> bytearray:
         if entry.file != self._name or self._file is None:
             self.close()
-            self._file, self._name = self._open(entry.file), entry.file
+            self._file, self._name = (self._folder / entry.file).open("rb", buffering=0), entry.file
         self._file.seek(at)
         data, filled = bytearray(count), 0
         while filled < count and (read := self._file.readinto(memoryview(data)[filled:])):  # type: ignore[attr-defined]
@@ -137,13 +137,6 @@ class Images:
                 hint=COPY_AGAIN,
             )
         return data
-
-    def _open(self, name: str) -> IO[bytes]:
-        path = self._folder / name
-        try:
-            return path.open("rb", buffering=0)
-        except OSError as error:
-            raise MovieError(f"cannot be read ({error.strerror})", where=path, hint=COPY_AGAIN) from None
 
 
 class ImageSelector:

@@ -12,11 +12,12 @@ import pytest
 from daemon_process import DAEMON, DEADLINE_S, Daemon, free_ports, simulated, wait_until, within, write_config
 
 from daemon.sources import growing, ndtiff
-from daemon.sources.camera import CameraFrame, Lost, Resume, Waiting
+from daemon.sources.camera import CameraError, CameraFrame, Lost, Resume, Waiting
+from daemon.sources.data_sets import DataSets
 from daemon.sources.growing import GrowingDataSet
 from daemon.sources.ndtiff import NDTiff
 from daemon.sources.section import SourceSection
-from selfstorm.errors import InputError, MovieError
+from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 from selfstorm.io.movies import MovieFile
 
@@ -252,13 +253,60 @@ def test_of_several_channels_one_must_be_chosen(tmp_path):
         ("acq_NDTiffStack.tif", 0, "image 0 is in the index and not in"),
     ],
 )
-def test_a_data_set_that_stays_cut_is_said_to_be(tmp_path, monkeypatch, name, size, says):
+def test_what_a_drive_does_not_show_yet_is_named_and_waited_for(tmp_path, monkeypatch, name, size, says):
     folder = Writer(tmp_path).put(FRAMES).finish()
     file = folder / name
-    os.truncate(file, size if size >= 0 else file.stat().st_size + size)
+    whole = file.read_bytes()
+    os.truncate(file, size if size >= 0 else len(whole) + size)
     monkeypatch.setattr(growing, "PATIENCE_S", 0.3)
-    with pytest.raises(MovieError, match=says):
-        to_its_end(folder)
+    shots = []
+    for one in followed(folder):
+        if isinstance(one, CameraFrame):
+            shots.append(one)
+        elif isinstance(one, Waiting) and says in one.detail:
+            file.write_bytes(whole)
+    np.testing.assert_array_equal(frames_of(shots), FRAMES)
+
+
+def test_a_folder_that_cannot_be_read_for_a_while_is_tried_again(tmp_path, monkeypatch):
+    happening = followed(tmp_path)
+    assert isinstance(next(happening), Waiting)
+    monkeypatch.setattr(Path, "iterdir", lambda _: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    with pytest.raises(CameraError, match="Input/output error"):
+        next(happening)
+
+
+def going_on_with(writer):
+    """A source that follows a data set, in the folder of several, as one before it did."""
+    left = {"data_set": str(writer.folder), "sent_before": 0}
+    source = NDTiff(SourceSection(uri=f"ndtiff:{writer.folder.parent}"), threading.Event(), Resume(left=left))
+    return [one for one in source.events() if one is not None and not isinstance(one, Waiting)]
+
+
+def test_images_saved_while_a_newer_data_set_is_found_still_come(tmp_path, monkeypatch):
+    first, newest = Writer(tmp_path).put(FRAMES[:3]), DataSets.newest
+    second: list[Path] = []
+
+    def newest_then(sets):
+        if not second:
+            first.put(FRAMES[3:5])
+            second.append(Writer(tmp_path).put(FRAMES[5:]).finish())
+        return newest(sets)
+
+    monkeypatch.setattr(DataSets, "newest", newest_then)
+    happened = going_on_with(first)
+    np.testing.assert_array_equal(frames_of(happened), FRAMES)
+    first.finish()
+
+
+def test_an_image_that_is_never_whole_is_lost_with_the_newer_data_set(tmp_path):
+    first, second = Writer(tmp_path).put(FRAMES[:5]), Writer(tmp_path).put(FRAMES[5:])
+    file = first.finish() / "acq_NDTiffStack.tif"
+    os.truncate(file, file.stat().st_size - 60)
+    second.finish()
+    happened = going_on_with(first)
+    np.testing.assert_array_equal(frames_of(happened), np.delete(FRAMES, 4, axis=0))
+    assert [happened.index(one) for one in happened if one == Lost(1)] == [5]
 
 
 def test_a_mistake_is_one_line_of_the_daemon(tmp_path, capfd):

@@ -14,12 +14,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any, Self
-from uuid import uuid4
 
 from pydantic import Field, model_validator
 
 from daemon.config_base import Section
 from daemon.sources.camera import TICK_S, CameraFrame, Lost, Pacer, Resume, SourceEvent, Waiting
+from daemon.sources.field import stream_info
 from selfstorm.errors import InputError
 from selfstorm.frames import PixelType, StreamInfo
 
@@ -152,8 +152,7 @@ class Acquisition:
 
     def _describe(self) -> StreamInfo:
         core = self._core
-        camera, exposure_ms = core.get_camera_device(), core.get_exposure()
-        pixel_nm = core.get_pixel_size_um(True) * 1e3  # cached: a new one would query the objective turret
+        camera = core.get_camera_device()
         pixel_type = PIXEL_TYPES.get(core.get_bytes_per_pixel())
         if pixel_type is None or core.get_number_of_components() != 1:
             raise InputError(
@@ -161,20 +160,18 @@ class Acquisition:
             )
         roi = core.get_roi()
         y, x = (roi.y, roi.x) if hasattr(roi, "y") else (roi[1], roi[0])  # a Java rectangle, or a list
-        binning = str(core.get_property(camera, "Binning")) if core.has_property(camera, "Binning") else "1"
-        return StreamInfo(
-            stream=uuid4().hex,
-            source=self._source,
+        return stream_info(
+            self._source,
+            f"{camera} ({core.get_device_name(camera)})",
             height=core.get_image_height(),
             width=core.get_image_width(),
             dtype=pixel_type,
-            pixel_nm=pixel_nm if pixel_nm > 0 else None,
-            exposure_ms=exposure_ms,
-            rate_hz=1000 / (self._wanted.interval_ms or exposure_ms),
-            camera=f"{camera} ({core.get_device_name(camera)})",
+            pixel_um=core.get_pixel_size_um(True),  # cached: a new one would query the objective turret
+            exposure_ms=core.get_exposure(),
             bit_depth=core.get_image_bit_depth(),
-            binning=int(binning.split("x")[0]),
+            binning=str(core.get_property(camera, "Binning")) if core.has_property(camera, "Binning") else "",
             roi_yx=(y, x),
+            interval_ms=self._wanted.interval_ms,
         )
 
 

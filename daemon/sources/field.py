@@ -113,18 +113,63 @@ def describe(core: Any, source: str, field: CameraField, settings: CameraSetting
             "Property Browser"
         )
     x, y = (int(part) for part in (field.roi or "0-0").split("-")[:2])
-    exposure_ms, pixel_nm = settings.exposure_ms, settings.pixel_um * 1e3
-    return StreamInfo(
-        stream=uuid4().hex,
-        source=source,
+    return stream_info(
+        source,
+        f"{camera} ({core.get_device_name(camera)})",
         height=field.height,
         width=field.width,
         dtype=PIXEL_TYPES[field.pixel_type],
-        pixel_nm=pixel_nm if pixel_nm > 0 else None,
-        exposure_ms=exposure_ms,
-        rate_hz=1000 / exposure_ms if exposure_ms > 0 else None,
-        camera=f"{camera} ({core.get_device_name(camera)})",
-        bit_depth=int(core.get_image_bit_depth()) or None,
-        binning=int((field.binning or "1").split("x")[0]),
+        pixel_um=settings.pixel_um,
+        exposure_ms=settings.exposure_ms,
+        bit_depth=int(core.get_image_bit_depth()),
+        binning=field.binning,
         roi_yx=(y, x),
+    )
+
+
+def stream_info(
+    source: str,
+    camera: str,
+    *,
+    height: int,
+    width: int,
+    dtype: PixelType,
+    pixel_um: float,
+    exposure_ms: float,
+    bit_depth: int,
+    binning: str,
+    roi_yx: tuple[int, int],
+    interval_ms: float = 0.0,
+) -> StreamInfo:
+    """Describe a new stream in Micro-Manager's words.
+
+    Micro-Manager gives 0 for a pixel size, an exposure or a bit depth that it does not know.
+
+    Args:
+        source: the source's URI.
+        camera: its label and its device.
+        height: of the images in pixels.
+        width: of the images in pixels.
+        dtype: of the pixels.
+        pixel_um: size of a pixel in the sample.
+        exposure_ms: exposure of the camera.
+        bit_depth: of the camera.
+        binning: '2', or '2x2'; empty where it is not known.
+        roi_yx: corner of the field on the sensor.
+        interval_ms: time between two frames; 0 where the exposure is the pace.
+    """
+    frame_ms = interval_ms or exposure_ms
+    return StreamInfo(
+        stream=uuid4().hex,
+        source=source,
+        height=height,
+        width=width,
+        dtype=dtype,
+        pixel_nm=pixel_um * 1e3 if pixel_um > 0 else None,
+        exposure_ms=exposure_ms,
+        rate_hz=1000 / frame_ms if frame_ms > 0 else None,
+        camera=camera,
+        bit_depth=bit_depth or None,
+        binning=int((binning or "1").split("x")[0]),
+        roi_yx=roi_yx,
     )

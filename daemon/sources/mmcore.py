@@ -16,14 +16,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
-from uuid import uuid4
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
 from daemon.config_base import Section
 from daemon.sources.camera import CameraError, CameraFrame, Lost, Resume, SourceEvent, Waiting
 from daemon.sources.camera_clock import CameraClock
+from daemon.sources.field import stream_info
 from daemon.sources.losses import LossCause
 from daemon.sources.section import SourceSection
 from selfstorm.errors import InputError
@@ -121,7 +121,7 @@ class MMCore:
 
     def _describe(self) -> StreamInfo:
         core = self._core
-        camera, exposure_ms = core.getCameraDevice(), core.getExposure()
+        camera = core.getCameraDevice()
         if not camera:
             raise CameraError(GONE)
         pixel_type = PIXEL_TYPES.get(core.getBytesPerPixel())
@@ -138,19 +138,16 @@ class MMCore:
                 hint='name one of them: "Core-Camera" = "NAME" under [source.mmcore.properties]',
             )
         x, y, width, height = core.getROI()
-        pixel_nm = core.getPixelSizeUm() * 1e3
-        return StreamInfo(
-            stream=uuid4().hex,
-            source=self._section.uri,
+        return stream_info(
+            self._section.uri,
+            f"{camera} ({core.getDeviceName(camera)})",
             height=height,
             width=width,
             dtype=pixel_type,
-            pixel_nm=pixel_nm if pixel_nm > 0 else None,
-            exposure_ms=exposure_ms,
-            rate_hz=1000 / exposure_ms if exposure_ms > 0 else None,
-            camera=f"{camera} ({core.getDeviceName(camera)})",
+            pixel_um=core.getPixelSizeUm(),
+            exposure_ms=core.getExposure(),
             bit_depth=core.getImageBitDepth(),
-            binning=_binning(core, camera),
+            binning=str(core.getProperty(camera, "Binning")) if core.hasProperty(camera, "Binning") else "",
             roi_yx=(y, x),
         )
 
@@ -224,8 +221,3 @@ def _oldest(core: CMMCorePlus) -> tuple[Array, int, float] | None:
 def _one_line(error: Exception) -> str:
     """Join the lines of Micro-Manager's message."""
     return " ".join(str(error).split())
-
-
-def _binning(core: Any, camera: str) -> int:
-    value = str(core.getProperty(camera, "Binning")) if core.hasProperty(camera, "Binning") else "1"
-    return int(value.split("x")[0])

@@ -70,6 +70,15 @@ def test_frames_at_an_interval_are_taken_one_by_one(core, stop):
     assert info.rate_hz == pytest.approx(1000 / 60)
 
 
+def test_a_camera_that_states_no_exposure_is_filmed_all_the_same(core, stop):
+    core.set_exposure(0.0)
+    try:
+        info, *shots = everything(core, stop, frames=3).all
+    finally:
+        core.set_exposure(20.0)
+    assert (info.exposure_ms, info.rate_hz, len(shots)) == (0.0, None, 3)
+
+
 def test_one_that_is_left_early_stops_the_camera_and_puts_everything_back(core, stop):
     watched = Watched(Acquisition(core, "micromanager:", AcquisitionSection(frames=10_000, **CHANNEL), Resume(), stop))
     watched.until(CameraFrame, 3)

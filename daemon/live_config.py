@@ -73,8 +73,9 @@ class LiveConfig:
                 raise explained(error, "") from None
             if stream is not None:
                 self._drive.do(lambda: stream_settings(after, stream), calibrations_folder())
-                _check_region(after.reconstruction.region, stream)
-                _check_memory(after.reconstruction, stream)
+                if _extent(after) != _extent(before):  # else a new camera may be what they do not fit
+                    _check_region(after.reconstruction.region, stream)
+                    _check_memory(after.reconstruction, stream)
             self.current = after
         was, now = values_of(before), values_of(after)
         return {key: (was[key], now[key]) for key in SETTABLE if was[key] != now[key]}
@@ -84,6 +85,10 @@ def values_of(config: Config) -> dict[str, Any]:
     """Return every key that can be changed, with its value."""
     keys = (key.split(".") for key in SETTABLE)
     return {f"{section}.{name}": getattr(getattr(config, section), name) for section, name in keys}
+
+
+def _extent(config: Config) -> tuple[Region | None, int]:
+    return config.reconstruction.region, config.reconstruction.window
 
 
 def _check_key(key: str) -> None:

@@ -153,3 +153,15 @@ def test_a_window_of_100000_frames_is_refused_in_words(side, dtype):
     with pytest.raises(InputError, match=r"a window of 100000 frames .* needs .* GB of memory"):
         live.change({"reconstruction.window": 100_000, "camera.pixel_nm": 100.0}, stream)
     assert live.current == Config()
+
+
+def test_other_settings_change_while_region_and_window_do_not_fit_a_new_camera():
+    chosen = {"window": 100_000, "region": [500, 500, 100, 100]}
+    live = LiveConfig(Config.model_validate({"camera": {"pixel_nm": 100.0}, "reconstruction": chosen}))
+    stream = TINY.model_copy(update={"height": 512, "width": 512})
+    assert live.change({"camera.pixel_nm": 110.0}, stream) == {"camera.pixel_nm": (100.0, 110.0)}
+    with pytest.raises(InputError, match="exceeds the camera's 512 x 512 pixels"):
+        live.change({"reconstruction.window": 90_000}, stream)
+    with pytest.raises(InputError, match="GB of memory"):
+        live.change({"reconstruction.region": None}, stream)
+    live.change({"reconstruction.region": None, "reconstruction.window": 100}, stream)

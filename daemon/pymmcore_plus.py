@@ -49,7 +49,7 @@ class _Taken:
         number: of the frame in its acquisition.
         meta: of pymmcore-plus, 'FrameMetaV1'.
         acquisition: number of the acquisition.
-        dropped: frames before it for which there was no space, in all.
+        dropped: frames before it that were not sent, in all.
     """
 
     pixels: Array
@@ -71,7 +71,7 @@ class FramePublisher:
 
     Attributes:
         sent: frames sent.
-        dropped: frames for which there was no space in the queue.
+        dropped: frames that were not sent: there was no space in the queue, or they could not be described.
 
     Raises:
         InputError: the address cannot be used.
@@ -150,7 +150,8 @@ class FramePublisher:
         self._stop.set()
         self._thread.join(FLUSH_S)
         if self.dropped:
-            log.warning("%d frames were not published: they came faster than they could be sent", self.dropped)
+            why = self._refused or "they came faster than they could be sent"
+            log.warning("%d frames were not published: %s", self.dropped, why)
 
     def _refuse(self, why: str) -> None:
         if why != self._refused:
@@ -167,9 +168,20 @@ class FramePublisher:
                     self._count_dropped(self.dropped)
                     publisher.beat()
                 else:
-                    self._publish(taken)
+                    self._try_to_publish(taken)
             self._count_dropped(self.dropped)
             publisher.say("ended", "the publisher was closed")
+
+    def _try_to_publish(self, taken: _Taken) -> None:
+        """Publish a frame, or count it as dropped: no frame ends the publishing."""
+        try:
+            self._publish(taken)
+        except Exception as error:  # its metadata are another program's
+            self._refuse(f"frames cannot be published: {type(error).__name__}: {error}")
+            with self._free_lock:
+                self.dropped += 1
+        with self._free_lock:
+            self._free_bytes += taken.pixels.nbytes
 
     def _publish(self, taken: _Taken) -> None:
         info = _describe(taken.pixels, taken.meta)
@@ -181,11 +193,9 @@ class FramePublisher:
         self._publisher.send(CameraFrame(taken.pixels, taken.number, taken.meta.get("runner_time_ms")))
         self._publisher.beat()
         self.sent += 1
-        with self._free_lock:
-            self._free_bytes += taken.pixels.nbytes
 
     def _count_dropped(self, dropped: int) -> None:
-        if dropped > self._reported:
+        if self._key and dropped > self._reported:  # a stream counts them: they wait for the first one
             self._publisher.lost(dropped - self._reported)
             self._reported = dropped
 

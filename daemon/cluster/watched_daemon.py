@@ -13,6 +13,7 @@ import time
 from dataclasses import dataclass, replace
 
 from daemon.transport.child_process import ChildProcess
+from selfstorm.errors import InputError
 
 STARTED_S, CHECK_S, STOP_S = 120.0, 0.2, 10.0
 MIN_WAIT_S, MAX_WAIT_S = 1.0, 30.0  # before it is started again: twice as long each time
@@ -76,7 +77,10 @@ class WatchedDaemon:
 
     def _run_once(self) -> str:
         """Run the daemon until it ends; return why it did."""
-        child = ChildProcess("daemon.cluster", [self._config])
+        try:
+            child = ChildProcess("daemon.cluster", [self._config])
+        except InputError as error:
+            return str(error)
         self._report = replace(self._report, state="starting", pid=child.pid, starts=self._report.starts + 1)
         failed = ""
         try:

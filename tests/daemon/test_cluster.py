@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from daemon_process import DAEMON, as_toml, free_ports, simulated, wait_until
 
 from daemon.cli import cli
+from daemon.cluster import watched_daemon
 from daemon.cluster.config import load_cluster
 from daemon.control.client import ask
 from daemon.protocol.messages import Status
@@ -63,6 +64,22 @@ def test_without_ray_a_cluster_names_what_to_install(tmp_path, monkeypatch):
     ended = CliRunner().invoke(cli, ["cluster", "status", str(tmp_path / "cluster.toml")])
     assert isinstance(ended.exception, InputError)
     assert "selfstorm[cluster]" in str(ended.exception)
+
+
+def test_a_daemon_that_cannot_be_started_says_why_and_is_tried_again(monkeypatch):
+    tried = []
+
+    def child(*_):
+        tried.append(1)
+        raise InputError("no process can be started (Cannot allocate memory)")
+
+    monkeypatch.setattr(watched_daemon, "ChildProcess", child)
+    monkeypatch.setattr(watched_daemon, "MIN_WAIT_S", 0.01)
+    daemon = watched_daemon.WatchedDaemon("a.toml", "here")
+    wait_until(lambda: len(tried) > 2)
+    assert daemon.report().why == "no process can be started (Cannot allocate memory)"
+    daemon.stop()
+    assert daemon.report().state == "stopped"
 
 
 @pytest.fixture

@@ -125,6 +125,17 @@ def test_colour_is_not_published_and_said_to_be(published, caplog):
     assert "only gray of 8 or 16 bits" in caplog.text
 
 
+def test_frames_that_cannot_be_described_are_counted_and_the_next_ones_sent(published, caplog):
+    publisher, reader = published.publisher, published.reader
+    for count in range(1, 4):  # more than there is space for
+        publisher.frameReady(PIXELS, None, META | {"exposure_ms": -1.0} if count == 2 else None)
+        wait_until(lambda count=count: publisher.dropped == count)
+    publisher.frameReady(PIXELS, None, META)
+    reader.until(lambda: reader.numbers and reader.beats[-1].lost_at_source == 3)
+    assert (reader.numbers, publisher.sent, publisher.dropped) == ([3], 1, 3)
+    assert "exposure_ms" in caplog.text
+
+
 def test_an_address_that_is_taken_is_said_to_be(published):
     with pytest.raises(InputError, match="cannot listen there"):
         FramePublisher(published.publisher.endpoint)

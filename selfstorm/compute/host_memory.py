@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 
 
 class _MemoryStatus(ctypes.Structure):
@@ -23,6 +24,16 @@ def host_bytes() -> int | None:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     except (AttributeError, ValueError, OSError):
         return _windows_bytes()
+
+
+def return_freed_memory() -> None:
+    """Return memory that was freed to the system, where the C library keeps it.
+
+    glibc keeps gaps between arrays that are still there: some 200 MB where the maps of a large field follow the
+    statistics of its frames. Other libraries have no such function, and nothing is done.
+    """
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)) is not None:
+        trim(0)
 
 
 def _windows_bytes() -> int | None:

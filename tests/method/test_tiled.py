@@ -1,6 +1,9 @@
 """The tiled model: its pictures are those of the whole field, and what it refuses."""
 
+import os
+import platform
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +11,7 @@ import torch
 from click.testing import CliRunner
 
 from selfstorm.cli import cli
+from selfstorm.compute.host_memory import return_freed_memory
 from selfstorm.errors import InputError
 from selfstorm.physics.camera import Camera
 from selfstorm.physics.operators import Grid, LaggedCovariance
@@ -147,6 +151,20 @@ def test_tiles_share_what_grows_with_the_field():
     operators = TileOperators(PSF, torch.zeros(()))
     shared = [operators.splines(axis) for tile in tiles_of((200, 150), 50, 8) for axis in (tile.y, tile.x)]
     assert len({rows.untyped_storage().data_ptr() for rows in shared}) == 2
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library gives memory back by itself")
+def test_memory_between_arrays_that_are_kept_is_given_back():
+    def resident_bytes():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    arrays = [np.ones(8_000) for _ in range(1_000)]
+    kept = arrays[::10]
+    del arrays
+    before = resident_bytes()
+    return_freed_memory()
+    assert resident_bytes() < before - 30e6
+    assert len(kept) == 100
 
 
 def test_the_sides_of_tiles_shrink_with_the_memory():

@@ -107,6 +107,7 @@ class TiledField:
     ) -> None:
         self.grid, self.tiles, self.board, self._groups, self._device = grid, tiles, board, groups, device
         self.lost: list[Tile] = []
+        self._level = TINY
         height, width = grid.height, grid.width
         for name in ("image", "mean", "light"):
             board.reserve(name, (height, width))
@@ -137,16 +138,16 @@ class TiledField:
         return [math.fsum(parts) for parts in zip(*answers, strict=True)]
 
     def begin(self, statistics: WindowStatistics) -> None:
-        """Give the tiles the covariances of a window, and a flat density."""
+        """Give the tiles the covariances of a window."""
         self.lost = []
         data, offset = shifted_data(statistics)
         self.board.put("data", data)
         (response,) = self.call("begin", *offset.flatten().tolist())
         level = float(statistics.covariance.clamp(min=0).sum()) / max(response, TINY)
-        self.call("start", max(level, TINY))
+        self._level = max(level, TINY)
 
-    def density(self, iterations: int, before: SeenDensity | None = None) -> SeenDensity:
-        """Deconvolve the covariances into a density; it stays on the board.
+    def density(self, iterations: int, before: SeenDensity | None = None, *, drawn: bool = True) -> SeenDensity:
+        """Deconvolve the covariances into a density, from a flat one.
 
         The iterations are those of `stages.density`, with the momentum of the whole field. Where tiles are lost, the
         density is 0, and the camera sees what it saw of the density before.
@@ -154,13 +155,16 @@ class TiledField:
         Args:
             iterations: their number.
             before: density of the window before, where there is one.
+            drawn: leave it on the board, for a picture.
         """
+        self.call("start", self._level)  # not in `begin`: what its statistics took is free by now
         momentum = 0.0
         for number in range(iterations):
             along, power = self.call("step", momentum if number > 1 else 0.0)
             momentum = min(max(along / (power + 1e-20), 0.0), MAX_MOMENTUM)
-        self.call("finish")
-        self._blank_lost("map")
+        self.call("finish", float(drawn))
+        if drawn:
+            self._blank_lost("map")
         seen = SeenDensity(self._copy("image"), self._copy("covariances"), self._copy("binned"))
         return self._completed(seen, before) if self.lost else seen
 

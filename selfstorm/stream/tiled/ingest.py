@@ -79,7 +79,7 @@ def _update_history(model: TiledSequence, raw: Array, saturated: Array, span: Wi
     if seen is None:
         knots = torch.zeros((length, *model.out_of_focus.knots))
         field.begin(statistics_of(field.sums(knots, 0, length, length), mean))
-        seen = field.density(ROUGH_ITERATIONS)
+        seen = field.density(ROUGH_ITERATIONS, drawn=False)
         field.release()
     smooth = _smooth_light(model, seen, slice(length - count, length), gains, mean, far)
     knots = torch.cat([*(block.smooth for block in before), smooth])[-length:]

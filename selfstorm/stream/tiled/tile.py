@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.compute.batching import frames_together
+from selfstorm.compute.host_memory import return_freed_memory
 from selfstorm.frames import Array
 from selfstorm.physics.camera import Camera
 from selfstorm.physics.multiplicative import back_projected_ratio
@@ -153,12 +154,18 @@ class ComputedTile:
         step.copy_(gradient)
         return [along, power]
 
-    def finish(self) -> list[float]:
-        """Write the density, and what the camera sees of it."""
+    def finish(self, drawn: float) -> list[float]:
+        """Write what the camera sees of the density.
+
+        Args:
+            drawn: 1 to write the density too.
+        """
         del self._data
         m = self._map("m")
         self._write("covariances", self._core(self._covariance.forward(m)))
-        self._write_map(m)
+        self._write_seen(m)
+        if drawn:
+            self._write_map(m)
         return []
 
     def release(self) -> list[float]:
@@ -238,6 +245,7 @@ class ComputedTile:
             total += emitter_maps(self._imaging, y, prior, start * gains, background, quality).sum(0)
             light += background.sum(0)
         self._write_map(total)
+        self._write_seen(total)
         self._write("light", self._core(light))
         return []
 
@@ -259,9 +267,11 @@ class ComputedTile:
         self._board[name][..., *self.tile.core] = core.cpu().numpy()
 
     def _write_map(self, m: Tensor) -> None:
-        """Write a map of SR cells, binned and imaged by the camera too."""
-        scale = self._settings.grid.scale
-        self._board["map"][*self.tile.field_cells(scale)] = m[self._cells].cpu().numpy()
+        """Write a map of SR cells."""
+        self._board["map"][*self.tile.field_cells(self._settings.grid.scale)] = m[self._cells].cpu().numpy()
+
+    def _write_seen(self, m: Tensor) -> None:
+        """Write a map as the camera sees it, and binned."""
         self._write("image", self._core(self._imaging.forward(m)))
         self._write_binned(m)
 
@@ -312,12 +322,14 @@ class LocalTiles:
 
     def ask(self, command: str, *numbers: float) -> None:
         """Carry out a command on every tile."""
+        if command == "start":
+            return_freed_memory()  # the maps follow, most of all that is needed
+        elif command == "finish":
+            self._maps.free(*ITERATED)
         with torch.inference_mode():
             self._answers = [getattr(one, command)(*numbers) for one in self._computed]
         if command == "step":
             self._maps.swap("m", ITERATED[0])
-        elif command == "finish":
-            self._maps.free(*ITERATED)
         elif command == "release":
             self._maps.free()
 

@@ -27,7 +27,7 @@ def host_bytes() -> int | None:
 
 
 def return_freed_memory() -> None:
-    """Return memory that was freed to the system, where the C library keeps it.
+    """Return freed memory that the C library keeps to the system.
 
     glibc keeps gaps between arrays that are still there: some 200 MB where the maps of a large field follow the
     statistics of its frames. Other libraries have no such function, and nothing is done.

@@ -56,7 +56,7 @@ class Profiles:
 
 
 def look_up(table: Tensor, position_px: Tensor, first_px: Tensor) -> Tensor:
-    """Look up the rows of a table at positions in windows: (positions, columns)."""
+    """Look up rows of a table at positions in windows: (positions, columns)."""
     entry = ((position_px - first_px) * PHASES).long().clamp(0, len(table) - 1)
     return torch.index_select(table, 0, entry.flatten())
 

@@ -100,7 +100,7 @@ def stride_costs(
 def settled_model(
     raw: Array, estimate: Estimate, device: torch.device, window: int = WINDOW, kind: str = "unrolled"
 ) -> StreamModel:
-    """Return the model that has reconstructed all of a movie but its last stride.
+    """Return a model after all strides of a movie but the last.
 
     The arguments are those of `stride_costs`.
     """

@@ -67,7 +67,7 @@ class TileOperators:
         return self._known[grid]
 
     def splines(self, axis: TileAxis) -> Tensor:
-        """Return the rows of a tile in the field's smooth background: (length, knots).
+        """Return a tile's rows of the smooth background: (length, knots).
 
         All tiles of an axis have views of one matrix.
         """

@@ -19,8 +19,9 @@ from typing import Self
 
 from selfstorm.errors import InputError
 from selfstorm.io.regular_file import check_regular
+from selfstorm.io.zarr_folder import check_replaceable
 
-PART = ".part"
+PART, ZARR = ".part", ".zarr"
 REPLACE_S = 1.0
 SHOWN_CHARACTERS = 100  # of a name that is too long
 DOUBLE_ENDINGS = (".manifest.ndjson", ".start.safetensors")
@@ -89,10 +90,14 @@ def check_outputs(outputs: Mapping[str, Path | None], inputs: Iterable[Path] = (
     given = {name: path for name, path in outputs.items() if path is not None}
     read = list(inputs)
     for name, path in given.items():
-        check_file(path)
+        folder = path.suffix.lower() == ZARR and path.is_dir()
+        if not folder:
+            check_file(path)
         if (source := next((one for one in read if same_file(path, one) or _lies_in(path, one)), None)) is not None:
             raise InputError(f"{path} would replace the input {source}", where=name, hint="name another file")
         check_new(path, overwrite=overwrite)
+        if folder:
+            check_replaceable(path)
     for (first, one), (second, other) in combinations(given.items(), 2):
         if same_file(one, other) or same_file(temporary_path(one), other) or same_file(one, temporary_path(other)):
             raise InputError(f"{first} and {second} both name {other}", hint="name two different files")

@@ -8,6 +8,7 @@ Reference: NGFF 0.5, multiscales; Zarr 3, sharding codec.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -20,6 +21,7 @@ from selfstorm.errors import InputError
 from selfstorm.frames import Array
 from selfstorm.io.atomic_files import check_new, temporary_path
 from selfstorm.io.picture_file import PictureFile
+from selfstorm.io.zarr_folder import check_replaceable, name_folder
 
 PICTURES_PER_SHARD = 16
 MIN_COARSE_PX = 128  # a picture smaller than this needs no coarser copy
@@ -36,8 +38,8 @@ class OmeZarrWriter(PictureFile):
 
     def __init__(self, path: Path, pixel_nm: float | None, *, overwrite: bool = False) -> None:
         check_new(path, overwrite=overwrite)
-        if path.is_file():
-            raise InputError("is a file", where=path, hint="name another folder")
+        if os.path.lexists(path):
+            check_replaceable(path)
         self.path, self.part = path, _claim_folder(path)
         self._pixel_nm, self._overwrite, self._count = pixel_nm, overwrite, 0
         self._records: list[dict[str, Any]] = []
@@ -63,12 +65,8 @@ class OmeZarrWriter(PictureFile):
             self.abandon()
             return
         self._flush()
-        if self._overwrite and self.path.exists():
-            if not any((self.path / mark).exists() for mark in ("zarr.json", ".zgroup")):
-                raise InputError("is no OME-Zarr and is not replaced", where=self.path, hint="name another folder")
-            shutil.rmtree(self.path)
         try:
-            self.part.rename(self.path)  # a folder with content is never replaced
+            name_folder(self.part, self.path, overwrite=self._overwrite)
         except OSError as error:
             raise InputError(
                 f"cannot be named ({error.strerror})", where=self.path, hint=f"the new one is kept as {self.part.name}"

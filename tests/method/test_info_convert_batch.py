@@ -113,6 +113,49 @@ def test_a_movie_is_converted_bit_for_bit(made, tmp_path, ending):
         assert (copy.pixel_nm, copy.notes) == (100.0, ())
 
 
+@pytest.mark.parametrize("foreign", [None, "by another program", "notes.txt", "a link"])
+def test_an_ome_zarr_is_replaced_only_where_it_holds_our_pictures_alone(made, tmp_path, foreign):
+    """What is refused is refused before any work."""
+    target = tmp_path / "copy.zarr"
+    line = ("convert", made / "cell.tif", target, "--pixel-nm", 100)
+    run(*line, "--frames", "0:20")
+    if foreign == "by another program":
+        (target / "zarr.json").write_text('{"zarr_format": 3, "node_type": "group", "attributes": {"ome": {}}}')
+    elif foreign == "a link":
+        target.rename(tmp_path / "else.zarr")
+        target.symlink_to(tmp_path / "else.zarr")
+    elif foreign is not None:
+        (target / foreign).write_text("bleached at frame 30")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(InputError, match="exists already"):
+        run(*line)
+    if foreign is None:
+        run(*line, "--overwrite")
+        with MovieFile(target) as copy:
+            assert copy.shape[0] == 40
+    else:
+        with pytest.raises(InputError, match="is not replaced"):
+            run(*line, "--overwrite")
+        assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert not list(tmp_path.glob("*.part")) + list(tmp_path.glob("*.old*"))
+
+
+def test_the_old_ome_zarr_stays_where_the_new_one_cannot_be_named(made, tmp_path, monkeypatch):
+    target = tmp_path / "copy.zarr"
+    run("convert", made / "cell.tif", target, "--pixel-nm", 100)
+    rename = type(target).rename
+
+    def refuse(path, new):
+        if path.name.endswith(PART):
+            raise PermissionError(13, "held open by a viewer")
+        return rename(path, new)
+
+    monkeypatch.setattr(type(target), "rename", refuse)
+    with pytest.raises(InputError, match=r"the new one is kept as copy\.zarr\.part"):
+        run("convert", made / "cell.tif", target, "--pixel-nm", 100, "--frames", "0:20", "--overwrite")
+    assert [len(MovieFile(one).frames()) for one in (target, tmp_path / "copy.zarr.part")] == [40, 20]
+
+
 def test_a_dark_frame_of_an_ome_zarr_is_there(tmp_path):
     movie = frames_of(2, 20, 128)
     movie[7] = 0

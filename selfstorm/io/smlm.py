@@ -14,6 +14,7 @@ import zipfile
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,12 @@ class SmlmWriter(TableWriter):
         rows = np.empty(len(table), _dtype(self._columns))
         for name, _, _, source in self._columns:
             rows[name] = getattr(table, source)
-        if len(rows):
-            self._low = np.fmin(self._low, [rows[name].min() for name, *_ in self._columns])
-            self._high = np.fmax(self._high, [rows[name].max() for name, *_ in self._columns])
+        for number, (name, *_) in enumerate(self._columns):
+            known = rows[name][np.isfinite(rows[name])].astype(
+                np.float64
+            )  # a table that is converted may lack a column
+            self._low[number] = known.min(initial=self._low[number])
+            self._high[number] = known.max(initial=self._high[number])
         try:
             self._file.write(rows.tobytes())
             self._file.flush()
@@ -80,7 +84,7 @@ class SmlmWriter(TableWriter):
         packed = claim_temporary(self.path)
         try:
             with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-                archive.writestr("manifest.json", json.dumps(self._manifest(), indent=1))
+                archive.writestr("manifest.json", json.dumps(self._manifest(), indent=1, allow_nan=False))
                 with self.part.open("rb") as rows, archive.open(TABLE, "w", force_zip64=True) as member:
                     rows.seek(self._begin)
                     shutil.copyfileobj(rows, member)
@@ -97,7 +101,7 @@ class SmlmWriter(TableWriter):
     def _manifest(self) -> dict[str, Any]:
         columns = self._columns
         names = [name for name, *_ in columns]
-        some = self.rows > 0
+        known = self._low <= self._high  # JSON has no number for what is unknown
         return {
             "format_version": "0.2",
             "name": self.path.stem,
@@ -132,8 +136,8 @@ class SmlmWriter(TableWriter):
                     "channel": "default",
                     "rows": self.rows,
                     "offset": dict.fromkeys(names, 0),
-                    "min": dict(zip(names, map(float, self._low), strict=True)) if some else {},
-                    "max": dict(zip(names, map(float, self._high), strict=True)) if some else {},
+                    "min": dict(zip(compress(names, known), self._low[known].tolist(), strict=True)),
+                    "max": dict(zip(compress(names, known), self._high[known].tolist(), strict=True)),
                     "metadata": {
                         "pixel_nm": self._info.pixel_nm,
                         "height": self._info.height,

@@ -57,6 +57,7 @@ class ThunderstormWriter(TableWriter):
         lines = [_ROW % (number, *row) for number, row in enumerate(zip(*values, strict=True), start=self.rows + 1)]
         if table.frames is not None:
             lines = [f"{line[:-1]},{frames}\n" for line, frames in zip(lines, table.frames.tolist(), strict=True)]
+        lines = [line.replace("nan", "NaN").replace("inf", "Infinity") for line in lines]  # as Java reads them
         try:
             self._file.writelines(lines)
             self._file.flush()

@@ -19,7 +19,7 @@ HINT = "name another folder"
 
 
 def check_replaceable(folder: Path) -> None:
-    """Refuse to replace a folder that has anything but pictures of this program.
+    """Refuse to replace a folder with anything but our pictures.
 
     Raises:
         InputError: it is another program's, or there is something else in it.

@@ -1,6 +1,7 @@
 """Localisation tables: every format has the same emitters, units and precision, for our reader and for others'."""
 
 import json
+import math
 import os
 import random
 import subprocess
@@ -11,6 +12,7 @@ from dataclasses import replace
 
 import h5py
 import numpy as np
+import numpy.lib.recfunctions as rfn
 import pytest
 from click.testing import CliRunner
 
@@ -122,6 +124,7 @@ APPENDS = """
 import sys
 from pathlib import Path
 import numpy as np
+import numpy.lib.recfunctions as rfn
 from selfstorm.io.localization_table import LocalizationTable, TableInfo, table_writer
 writer = table_writer(Path(sys.argv[1]), TableInfo(48, 64, 100.0, 1))
 for part in range(10**6):
@@ -160,6 +163,37 @@ def test_the_manifest_of_an_smlm_file_describes_its_table(tmp_path):
     assert size == file["rows"] * sum(np.dtype(kind).itemsize for kind in layout["dtype"])
     assert dict(zip(layout["headers"], layout["units"], strict=True))["uncertainty_x"] == "nm"
     assert file["max"]["x"] == pytest.approx(TABLE.x_nm.max())
+
+
+def of_picasso_itself(path):
+    """A table without the column that Picasso does not write, and one row whose fit gave no precision."""
+    written(path)
+    with h5py.File(path, "r+") as file:
+        locs = file["locs"][()]
+        locs["lpx"][0] = math.nan
+        kept = [name for name in locs.dtype.names if name != "background_sd"]
+        del file["locs"]
+        file["locs"] = rfn.repack_fields(locs[kept])
+    return path
+
+
+def test_unknown_values_of_a_converted_table_make_it_no_other_format(tmp_path):
+    """JSON has no NaN, Java writes it so, and one unknown value hides no others."""
+    source = of_picasso_itself(tmp_path / "picasso.hdf5")
+    run = CliRunner()
+    for target in ("found.smlm", "found.csv"):
+        assert run.invoke(cli, ["convert", str(source), str(tmp_path / target)]).exit_code == 0
+    with zipfile.ZipFile(tmp_path / "found.smlm") as archive:
+        manifest = json.loads(archive.read("manifest.json"), parse_constant=pytest.fail)
+    [file] = manifest["files"]
+    assert "background_sd" not in file["min"]
+    assert file["max"]["uncertainty_x"] == pytest.approx(TABLE.sd_x_nm[1:].max())
+    [first, *_] = (tmp_path / "found.csv").read_text().splitlines()[1:]
+    assert first.split(",")[7:] == ["NaN", "NaN"]
+    for target in ("found.smlm", "found.csv"):
+        table, _ = read_table(tmp_path / target)
+        assert np.isnan(table.background_sd).all()
+        np.testing.assert_allclose(table.x_nm, TABLE.x_nm, atol=0.01)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".hdf5", ".smlm"])

@@ -208,10 +208,15 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _can_localize(self) -> Self:
+    def _can_write_outputs(self) -> Self:
         chosen = self.reconstruction
-        if self.localizations is not None and (chosen.estimate != "fused" or not kind_of(chosen.model).localizes):
+        kind = kind_of(chosen.model)
+        if self.localizations is not None and not kind.can_write("localizations", chosen.estimate):
             raise ValueError('localizations: they come with estimate = "fused" of our own model alone')
+        if self.accumulated is not None and not kind.can_write("accumulated", chosen.estimate):
+            raise ValueError('accumulated: it comes with estimate = "fused" of our own model alone')
+        if self.checkpoint is not None and not kind.can_write("model", chosen.estimate):
+            raise ValueError("checkpoint: it comes with our own model alone")
         return self
 
 

@@ -247,18 +247,14 @@ def _check_model(kind: ModelKind, paths: OutputPaths, start_from: Path | None, e
     """Raise UsageError for outputs that a kind of model does not have."""
     if estimate not in kind.estimates:
         raise click.UsageError(f"This model makes --estimate {' or '.join(kind.estimates)} alone.")
-    if not kind.saves and (start_from or paths.model):
+    if (start_from or paths.model) and not kind.can_write("model", estimate):
         raise click.UsageError("--start-from and --save-model are for our own model alone.")
-    if paths.localizations is not None and (estimate != "fused" or not kind.localizes):
-        raise click.UsageError("--localizations come with --estimate fused of our own model alone.")
-    if paths.accumulated is not None and (estimate != "fused" or not kind.localizes):
-        raise click.UsageError("--accumulated comes with --estimate fused of our own model alone.")
-    if paths.drift is not None and (estimate != "fused" or not kind.localizes):
-        raise click.UsageError("--drift comes with --estimate fused of our own model alone.")
-    if paths.error_map is not None and not kind.localizes:
+    if paths.error_map is not None and not kind.can_write("error_map", estimate):
         raise click.UsageError("--error-map comes with our own model alone: the paper's knows no optics.")
-    if paths.trust_map is not None and (estimate != "fused" or not kind.localizes):
-        raise click.UsageError("--trust-map comes with --estimate fused of our own model alone.")
+    for output in ("localizations", "accumulated", "drift", "trust_map"):
+        if getattr(paths, output) is not None and not kind.can_write(output, estimate):
+            option = f"--{output.replace('_', '-')}"
+            raise click.UsageError(f"{option}: only with --estimate fused of our own model.")
 
 
 def _plan(

@@ -40,6 +40,17 @@ class ModelKind:
     estimates: tuple[str, ...] = ("density", "emitters", "fused")
     calibrates: bool = False
 
+    def can_write(self, output: str, estimate: str) -> bool:
+        """Return whether a run with an estimate has what an output needs.
+
+        Args:
+            output: 'model' (a checkpoint), 'error_map', or one that is made of localisations.
+            estimate: picture of the run.
+        """
+        if output == "model":
+            return self.saves
+        return self.localizes and (output == "error_map" or estimate == "fused")
+
     @property
     def model_class(self) -> type[StreamModel]:
         """Class of the kind."""

@@ -152,10 +152,22 @@ def test_without_localisations_there_is_no_file(tmp_path, health):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("chosen", [{"reconstruction.estimate": "density"}, {"reconstruction.model": "paper"}])
-def test_an_estimate_without_localisations_is_refused_at_the_start(chosen):
-    with pytest.raises(InputError, match=r'localizations: they come with estimate = "fused"'):
-        load_defaults({"localizations": "out.csv", **chosen}, "--localizations")
+@pytest.mark.parametrize(
+    ("output", "chosen"),
+    [
+        ("localizations", {"estimate": "density"}),
+        ("localizations", {"model": "paper"}),
+        ("accumulated", {"estimate": "density"}),
+        ("accumulated", {"model": "paper"}),
+        ("checkpoint", {"model": "paper"}),
+        ("checkpoint", {"model": "tiled", "estimate": "emitters"}),
+    ],
+)
+def test_an_output_that_a_model_or_estimate_does_not_have_is_refused_at_the_start(output, chosen):
+    settings = {f"reconstruction.{key}": value for key, value in chosen.items()}
+    assert load_defaults(settings, "--model")
+    with pytest.raises(InputError, match=f"{output}: (they come|it comes) with .*our own model"):
+        load_defaults({output: "out", **settings}, "--model")
 
 
 def test_a_pixel_size_whose_psf_no_light_has_is_doubted_once(health):

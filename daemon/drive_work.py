@@ -54,7 +54,7 @@ class DriveWork:
             self._thread = threading.Thread(target=run, name=self._name, daemon=True)
             self._thread.start()
             self._thread.join(MAX_DRIVE_S)
-        if self._thread.is_alive():
+        if not done and not failed:  # this work, or an earlier one that has only just ended
             raise DriveHangsError("the drive does not answer", where=where, hint="check it, and ask again")
         if failed:
             raise failed[0]

@@ -16,6 +16,7 @@ from test_worker import CONFIG, Log, window
 from daemon import drive_work, live_config
 from daemon.config import Config
 from daemon.control.snapshots import MAX_WAITING, Snapshots
+from daemon.drive_work import DriveHangsError, DriveWork
 from daemon.health import Health
 from daemon.ingest.windows import WindowQueue
 from daemon.keys.allow_list import AllowList
@@ -243,6 +244,16 @@ def test_a_drive_that_hangs_holds_up_no_change_of_settings(monkeypatch):
     back.set()
     live._drive._thread.join()
     assert live.change({"reconstruction.stride": 7}, INFO) == {"reconstruction.stride": (50, 7)}
+
+
+def test_a_drive_that_comes_back_while_it_is_asked_has_not_done_what_was_asked(tmp_path):
+    """The authenticator of keys would end with the traceback."""
+    drive, alive = DriveWork("this"), iter([True, False])
+    drive._thread = SimpleNamespace(is_alive=lambda: next(alive))
+    with pytest.raises(DriveHangsError):
+        drive.do(lambda: "done", tmp_path)
+    drive._thread = None
+    assert drive.do(lambda: "done", tmp_path) == "done"
 
 
 def test_a_drive_that_hangs_with_the_keyring_holds_up_no_request(tmp_path, monkeypatch):

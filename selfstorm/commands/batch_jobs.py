@@ -22,7 +22,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from selfstorm.commands.console import USER_ERROR
 from selfstorm.commands.executors import run_tasks
 from selfstorm.errors import InputError, first_line
 from selfstorm.io.atomic_files import atomic_write, make_folder, stem
@@ -33,6 +32,7 @@ CODE = "from selfstorm.parent_process import end_with_parent; end_with_parent();
 PROGRAM = (sys.executable, "-c", CODE)  # it ends with a batch that is killed
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # they decide the last bits of a sum
 ATTEMPTS = 3  # of a recording whose process was killed
+NTSTATUS_ERROR = 0xC0000000  # exit codes from here on are errors of Windows, such as an access violation
 MAX_REASON = 400  # characters
 TABLE = "selfstorm_batch"
 MARK = "recording"  # the first word of a table that this module wrote
@@ -155,9 +155,17 @@ def _reconstruct(job: Job, call: Call) -> tuple[int, str]:
             env=call.environment,
         ) as process:
             said = process.stderr.read().strip() if process.stderr is not None else ""
-        if process.returncode in (0, USER_ERROR):
+        if not _was_killed(process.returncode):
             break
     return process.returncode, (said or "killed").splitlines()[-1][:MAX_REASON]
+
+
+def _was_killed(code: int) -> bool:
+    """Return whether the system ended a process.
+
+    A fault of its own would only come again.
+    """
+    return code < 0 or code >= NTSTATUS_ERROR
 
 
 def _failed(job: Job, why: str) -> JobResult:

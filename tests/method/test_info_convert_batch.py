@@ -6,6 +6,8 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -273,6 +275,22 @@ def test_a_worker_that_is_killed_is_started_again(archive, monkeypatch):
     monkeypatch.setattr(batch_jobs, "PROGRAM", (sys.executable, "-c", code))
     (archive / "cell_0.7uM.tif").unlink()
     assert "1 of 1 recordings done" in run("batch", archive, *FAST)
+
+
+@pytest.mark.parametrize(("code", "attempts"), [(0, 1), (1, 1), (2, 1), (-9, 3), (0xC0000005, 3)])
+def test_a_worker_is_started_again_only_where_the_system_ended_it(tmp_path, monkeypatch, code, attempts):
+    """Its own fault would only come again. 0xC0000005 is an access violation of Windows."""
+    process = MagicMock(returncode=code)
+    process.__enter__.return_value = process
+    process.stderr.read.return_value = "why"
+    started = MagicMock(return_value=process)
+    monkeypatch.setattr(batch_jobs.subprocess, "Popen", started)
+    job, call = (
+        SimpleNamespace(movie=tmp_path, pictures=tmp_path),
+        SimpleNamespace(options=(), folder=".", environment={}),
+    )
+    assert batch_jobs._reconstruct(job, call) == (code, "why")
+    assert started.call_count == attempts
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills a process group")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from selfstorm.metrics.metric import Metric
 from selfstorm.metrics.metric_table import MetricRegistry
-from selfstorm.metrics.verdict import MAX_PSF_VARIATION, PSF_HINT
+from selfstorm.metrics.verdict import MAX_FALSE_SHARE, MAX_PSF_VARIATION, MAX_SATURATED_SHARE, PSF_HINT
 
 _PICTURE = "selfstorm.metrics.picture_metrics:"
 _DELIVERY = "selfstorm.metrics.delivery:"
@@ -67,7 +67,7 @@ METRICS = MetricRegistry(
             digits=2,
             better="lower",
             warn=0.0001,
-            bad=0.02,
+            bad=MAX_SATURATED_SHARE,
             meaning="Share of the pixel values that the camera clipped, which were restored from their neighbours.",
             warning="{value} of the pixel values are saturated and were restored from their neighbours.",
             hint="Lower the laser power, the exposure or the camera's gain.",
@@ -116,7 +116,7 @@ METRICS = MetricRegistry(
             digits=0,
             better="lower",
             warn=0.15,
-            bad=0.4,
+            bad=MAX_FALSE_SHARE,
             margin=0.02,
             meaning="Share of localizations with no emitter near, estimated in simulated frames with the same noise.",
             warning="About {value} of the localizations are false.",

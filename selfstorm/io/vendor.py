@@ -47,7 +47,7 @@ class VendorReader:
             raise MovieError(f"needs {error.name or 'another library'}", where=path, hint=HINT) from None
         except Exception as error:  # a vendor's file meets whatever its library raises
             raise _unreadable(path, error) from None
-        axes, self._read, size, self._close, self._times_ms = opened
+        axes, self._read, size, self._close = opened
         try:
             self._index = movie_axis([(AXIS_NAMES.get(name, name), count) for name, count in axes], select, path)
             self._movie = next(at for at, place in enumerate(self._index) if isinstance(place, slice))
@@ -74,8 +74,8 @@ class VendorReader:
         return pixels
 
     def stamp(self, index: int) -> Stamp:
-        """Return a frame's index, and its time where the file states it."""
-        return Stamp(index, self._times_ms(index) if self._times_ms else None)
+        """Return a frame's index; the times of vendors' files are not read."""
+        return Stamp(index, None)
 
     def close(self) -> None:
         """Close the file."""
@@ -87,7 +87,6 @@ Opened = tuple[
     Callable[[tuple[int, ...]], Any],
     PixelSize | None,
     Callable[[], Any],
-    Callable[[int], float | None] | None,
 ]
 
 
@@ -107,7 +106,7 @@ def _open_nd2(path: Path) -> Opened:
 
     voxel = file.voxel_size()
     size = PixelSize(float(voxel.x) * NM_PER_UM, float(voxel.y) * NM_PER_UM)
-    return [*outer, ("C", channels)], read, size, file.close, None
+    return [*outer, ("C", channels)], read, size, file.close
 
 
 def _open_bioio(path: Path) -> Opened:
@@ -128,7 +127,7 @@ def _open_bioio(path: Path) -> Opened:
     with suppress(TypeError, AttributeError):
         pixels = image.physical_pixel_sizes
         size = PixelSize(float(pixels.X) * NM_PER_UM, float(pixels.Y) * NM_PER_UM)
-    return axes, read, size, lambda: None, None
+    return axes, read, size, lambda: None
 
 
 def _unreadable(path: Path, error: Exception) -> MovieError:

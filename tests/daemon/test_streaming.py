@@ -106,7 +106,7 @@ def test_a_killed_run_is_repeated_from_its_manifest_bit_for_bit(run):
         np.testing.assert_array_equal(picture, other)
     assert lines[0]["run"]["config"]["reconstruction"]["window"] == WINDOW
     assert set(lines[0]["run"]["versions"]) >= {"selfstorm", "torch", "numpy", "python"}
-    assert (run.folder / "raw").glob("run-*.manifest.ndjson")
+    assert list((run.folder / "raw").glob("run-*.manifest.ndjson"))
 
 
 @posix

@@ -196,8 +196,10 @@ def replay_run(manifest: Path, save: Path | None) -> int:
     Exit code 1 if one differs.
     """
     from daemon.processing.replay import repeat_run
+    from selfstorm.io.atomic_files import check_outputs
     from selfstorm.io.ome_tiff import OmeTiffWriter
 
+    check_outputs({"--save": save}, [manifest])
     made, equal = 0, 0
     with ExitStack() as open_files:
         writer: OmeTiffWriter | None = None

@@ -136,6 +136,14 @@ def test_what_is_no_manifest_is_refused_in_a_line(tmp_path, capfd):
     assert "Traceback" not in refused.stderr
 
 
+@pytest.mark.parametrize(("save", "why"), [("out.ome.tif", "exists already"), ("no/out.ome.tif", "no such folder")])
+def test_a_file_that_a_repetition_cannot_write_is_refused_before_it_begins(tmp_path, capfd, save, why):
+    (tmp_path / "out.ome.tif").write_text("my thesis")
+    (tmp_path / "no.manifest.ndjson").write_text("no json\n")
+    refused = within([*DAEMON, "replay-run", tmp_path / "no.manifest.ndjson", "--save", tmp_path / save], capfd)
+    assert (refused.returncode, why in refused.stderr) == (2, True), refused.stderr
+
+
 @posix
 def test_after_a_kill_the_first_window_is_warm_again(run, tmp_path):
     with Daemon(tmp_path, settings(), "--checkpoint", run.folder / "model.safetensors") as daemon:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 from selfstorm.compute.device import prepare_device
 from selfstorm.errors import InputError
 from selfstorm.frames import Array
+from selfstorm.io.movie_frames import MovieFrames
 from selfstorm.io.movies import MovieFile
 from selfstorm.localizations import Localizations
 from selfstorm.metrics.finding import Finding
@@ -22,14 +25,20 @@ from selfstorm.psf.models import Psf
 from selfstorm.simulation.movie import simulate as simulated_frames
 from selfstorm.simulation.scene import Scene
 from selfstorm.stream.compute_resources import Compute
-from selfstorm.stream.engine import EngineWindow, StreamEngine
-from selfstorm.stream.frame_store import WindowSpan
-from selfstorm.stream.model_kinds import new_model
+from selfstorm.stream.engine import StreamEngine
+from selfstorm.stream.model_kinds import kind_of, new_model
 from selfstorm.stream.model_protocol import StreamModel
-from selfstorm.stream.offline import ArrayFrames, check_memory, check_windows
+from selfstorm.stream.offline import (
+    ArrayFrames,
+    FailedWindow,
+    FrameSource,
+    check_host_memory,
+    check_memory,
+    check_windows,
+    reconstruct_movie,
+)
 from selfstorm.stream.processing_level import Estimate, Quality
 from selfstorm.stream.settings import Motion, Settings
-from selfstorm.stream.window import TooFewFramesError
 
 LOCALIZATION_COLUMNS = ("y_nm", "x_nm", "photons", "sd_y_nm", "sd_x_nm", "crowding", "background_photons")
 
@@ -116,38 +125,43 @@ def reconstruct(
     Raises:
         InputError: the movie cannot be read or has too few valid frames, or the pixel size is unknown.
     """
-    if isinstance(movie, str | Path):
-        with MovieFile(Path(movie)) as file:
-            raw, stated = file.frames(), file.acquisition
-            pixel_nm = pixel_nm or file.pixel_nm
-        offset_adu = stated.offset_adu if offset_adu is None else offset_adu
-        gain_adu_per_electron = gain_adu_per_electron or stated.gain_adu_per_electron
-    else:
-        raw = np.asarray(movie)
     name = movie if isinstance(movie, str | Path) else "movie"
-    if pixel_nm is None:
-        raise InputError("pixel size unknown", where=name, hint="give pixel_nm")
-    if raw.ndim != 3:
-        raise InputError(f"an array of shape {raw.shape}", where=name, hint="give frames of shape (T, H, W)")
-    check_windows(len(raw), len(raw), len(raw))
-    settings = Settings(
-        pixel_nm, psf, offset_adu, gain_adu_per_electron, scale, estimate, quality, model, tuning_steps, motion
-    )
-    settings = replace(settings, pixels=pixels)
-    compute = Compute(prepare_device(device))
+    with ExitStack() as opened:
+        frames: FrameSource
+        if isinstance(movie, str | Path):
+            file = opened.enter_context(MovieFile(Path(movie)))
+            frames, stated = MovieFrames(file), file.acquisition
+            pixel_nm = file.pixel_nm if pixel_nm is None else pixel_nm
+            offset_adu = stated.offset_adu if offset_adu is None else offset_adu
+            if gain_adu_per_electron is None:
+                gain_adu_per_electron = stated.gain_adu_per_electron
+        else:
+            raw = np.asarray(movie)
+            if raw.ndim != 3:
+                raise InputError(f"an array of shape {raw.shape}", where=name, hint="give frames of shape (T, H, W)")
+            frames = ArrayFrames(raw)
+        if pixel_nm is None:
+            raise InputError("pixel size unknown", where=name, hint="give pixel_nm")
+        if not 0 < pixel_nm < math.inf:
+            raise InputError(f"a pixel of {pixel_nm} nm", where=name, hint="give pixel_nm in nm")
+        length = frames.length
+        check_windows(length, length, length)
+        settings = Settings(
+            pixel_nm, psf, offset_adu, gain_adu_per_electron, scale, estimate, quality, model, tuning_steps, motion
+        )
+        settings = replace(settings, pixels=pixels)
+        compute = Compute(prepare_device(device))
+        if compute.device.type == "cpu" and kind_of(model).localizes:
+            check_host_memory(settings, frames.frame_shape, length)
 
-    def checked_model(first_window: Array) -> StreamModel:
-        learned = new_model(settings, first_window, compute)
-        check_memory(learned, len(raw))
-        return learned
+        def checked_model(first_window: Array) -> StreamModel:
+            learned = new_model(settings, first_window, compute)
+            check_memory(learned, length)
+            return learned
 
-    span = WindowSpan(np.arange(len(raw)), 0, len(raw))
-    try:
-        frames = ArrayFrames(raw)
-        outcome = StreamEngine(checked_model).reconstruct(EngineWindow(span, frames.frame_shape, frames.read))
-    except TooFewFramesError as error:
-        raise InputError(str(error), where=name, hint="give a movie with more valid frames") from error
-    made = outcome.result
+        [(_, made)] = reconstruct_movie(frames, StreamEngine(checked_model), length, length)
+    if isinstance(made, FailedWindow):
+        raise InputError(made.why, where=name, hint="give a movie with more valid frames")
     table = None if made.localizations is None else _table(made.localizations)
     return Result(made.picture, pixel_nm / made.scale, table, made.metrics, made.error_map, made.notes, made.trust_map)
 

@@ -9,9 +9,14 @@ from importlib.resources import files
 import numpy as np
 import pytest
 import tifffile
+from click.testing import CliRunner
 
 import selfstorm
+from selfstorm.cli import cli
 from selfstorm.errors import InputError
+from selfstorm.io.movies import MovieFile
+from selfstorm.io.ome_tiff import read_pictures
+from selfstorm.io.reader import Stamp
 from selfstorm.psf.models import Gaussian
 
 
@@ -54,6 +59,21 @@ def test_a_file_and_its_frames_are_the_same_picture_with_its_table(movie, tmp_pa
     assert 0 < np.median(found["sd_y_nm"]) < 100
 
 
+def test_a_movie_with_lost_frames_is_the_picture_of_the_command_line(movie, tmp_path, monkeypatch):
+    path = tmp_path / "movie.tif"
+    tifffile.imwrite(path, movie.frames[:40], photometric="minisblack", metadata=None)
+    monkeypatch.setattr(MovieFile, "stamp", lambda self, index: Stamp(index + 5 * (index >= 20), None))
+    made = selfstorm.reconstruct(path, 100, device="cpu", **GIVEN)
+    assert made.localizations["frame"].max() > 40
+    options = (
+        "--pixel-nm 100 --psf-sigma-nm 110 --offset-adu 100 --gain 4 --quality fast --scale 2 --window all --device cpu"
+    )
+    line = ["reconstruct", str(path), "-o", str(tmp_path / "out.ome.tif"), *options.split()]
+    done = CliRunner().invoke(cli, line)
+    assert done.exit_code == 0, done.output
+    np.testing.assert_array_equal(read_pictures(tmp_path / "out.ome.tif").pictures[0], made.picture)
+
+
 def test_the_paper_model_has_no_table_and_no_error_map(movie):
     result = selfstorm.reconstruct(movie.frames[:16], 100, model="paper", scale=2, device="cpu")
     assert (result.localizations, result.error_map) == (None, None)
@@ -66,6 +86,7 @@ def test_mistakes_are_said_in_words(movie, tmp_path):
     tifffile.imwrite(path, movie.frames, photometric="minisblack", metadata=None)
     for source, pixel_nm, message in (
         (path, None, "movie.tif: pixel size unknown"),
+        (path, 0, "a pixel of 0 nm"),
         (movie.frames[0], 100, r"shape \(24, 28\)"),
         (movie.frames[:4], 100, "4 frames, at least 8 are needed"),
         (dark, 100, "2 frames can be used"),

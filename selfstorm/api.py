@@ -57,7 +57,7 @@ class Result:
             knows no optics.
         notes: assumptions, and when not to trust the picture.
         trust_map: (H, W) float32, 0..1, where two halves of the frames agree; NaN where they were not compared, None
-            where the picture has no localisations.
+            where the picture has no localizations.
     """
 
     picture: Array
@@ -193,7 +193,7 @@ def evaluate(picture: Array, emitters: Array, *, pixel_nm: float) -> PictureScor
 
 
 def _table(found: Localizations) -> Array:
-    """Convert localisations to a structured array.
+    """Convert localizations to a structured array.
 
     Positions count from the corner of the first camera pixel.
     """

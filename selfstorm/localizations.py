@@ -1,4 +1,4 @@
-"""Table of localisations: emitters' positions, frames, uncertainties."""
+"""Table of localizations: emitters' positions, frames, uncertainties."""
 
 from __future__ import annotations
 

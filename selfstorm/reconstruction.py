@@ -39,7 +39,7 @@ class Reconstruction:
         memory: frames that the density was computed from, in words.
         motion: time that the sample is shown at, in words: 'as it lay', or moved to the newest frame.
         fit: report of fine-tuning; None where it was not due.
-        psf: PSF that the localisations were made with; None where none were made.
+        psf: PSF that the localizations were made with; None where none were made.
         localizations: with the stream's frame numbers; None where none were made.
         metrics: by key, see selfstorm.metrics.registry.METRICS; those that could not be measured are left out.
         error_map: see selfstorm.metrics.self_consistency; None at levels that do not assess it.

@@ -7,7 +7,7 @@ python tools/gpu.py run --device cpu --small --out D    the same steps on tiny f
 The machine needs Python, torch, numpy and scipy, and no network: packages that it lacks are unpacked from .gpu. Every
 step has a time limit of its own, the most telling come first, and what a step has written stays when it is stopped.
 
-A stride is all that a live run computes: statistics, PSF, density, emitters, localisations, live drift, the accumulated
+A stride is all that a live run computes: statistics, PSF, density, emitters, localizations, live drift, the accumulated
 picture, metrics. Linking (`convert --linked`) and reports run on the host alone and are not measured.
 """
 

@@ -10,7 +10,7 @@ from selfstorm.frames import Array
 LEVELS = 1024  # fine enough that a strong gamma shows no steps
 OPAQUE = np.uint32(0xFF000000)
 
-# ImageJ's 'fire', customary in localisation microscopy: 32 even steps, red green blue.
+# ImageJ's 'fire', customary in localization microscopy: 32 even steps, red green blue.
 FIRE = """
     000000 00003d 010060 190082 3100a5 4900c0 6200dc 7a00e3
     9200d2 a200b5 ad0097 b8007a c3005d cf0e40 d92323 e53905

@@ -193,7 +193,7 @@ def account(status: Status, metrics: MetricTable[Any] = METRICS) -> str:
         f" failed {windows.failed}"
         + (f"; {windows.skipped_at_stop} not reconstructed: the run was stopped" if windows.skipped_at_stop else ""),
         _latency(status),
-        f"effort   {status.effort or '-'}; model {status.model_state or '-'}",
+        f"level    {status.effort or '-'}; model {status.model_state or '-'}",
         f"device   {status.device}",
     ]
     if status.metrics:

@@ -31,7 +31,7 @@ class Measurement:
     """One window, as the daemon reports it.
 
     Attributes:
-        emitters_per_frame: localisations per frame.
+        emitters_per_frame: localizations per frame.
         crowding: factor by which overlap inflates the variance of a typical position; None where unknown.
     """
 

@@ -27,21 +27,21 @@ TIMED_STAGES = tuple(stage for stage in STAGES if stage.costs)
 # Launches of the same units, counted (python -m benchmarks.stride). On a graphics card a step takes at least as long as
 # its launches, while an iteration of a small field is part of one.
 INITIAL_LAUNCHES = {
-    "watch": 17,
-    "memory": 30,
+    "ingest": 17,
+    "averaging": 30,
     "preview": 200,
     "quality": 20,
     "other": 70,
     "emitters fast": 3,
     "emitters best": 6,
-    "localisations fast": 60,
-    "localisations best": 90,
+    "localizations fast": 60,
+    "localizations best": 90,
     "drawing": 150,
 }
 # Initial costs in iterations, measured on 64 x 64 pixels and one core. Stages know their own.
 INITIAL_COSTS = {
-    "watch": 2.2,  # a frame
-    "memory": 90.0,  # a window, from here on
+    "ingest": 2.2,  # a frame
+    "averaging": 90.0,  # a window, from here on
     "optics": 200.0,
     "preview": PREVIEW_ITERATIONS + 8.0,
     "quality": 26.0,
@@ -137,16 +137,16 @@ class LoadController:
 
     def max_frames(self, stride_s: float) -> int:
         """Return how many frames can be ingested in the time of one window."""
-        return int(MAX_SHARE_ONCE * stride_s / (self._costs["watch"] * self._iteration_s))
+        return int(MAX_SHARE_ONCE * stride_s / (self._costs["ingest"] * self._iteration_s))
 
     def seconds(self, level: ProcessingLevel, demand: Workload) -> float:
         """Predict the seconds that a window takes at a level."""
         cost = self._costs
-        iterations = demand.new * cost["watch"] + cost["other"]
+        iterations = demand.new * cost["ingest"] + cost["other"]
         iterations += (
             min(QUICK_ITERATIONS, demand.iterations)
             if level.quick
-            else demand.iterations + cost["memory"] + cost["preview"]
+            else demand.iterations + cost["averaging"] + cost["preview"]
         )
         for stage in TIMED_STAGES:
             if level.estimate in stage.estimates:
@@ -170,7 +170,7 @@ class LoadController:
         self._iteration_s += NEWEST_WEIGHT * (
             seconds.get("density", iterations * self._iteration_s) / iterations - self._iteration_s
         )
-        amounts = {"watch": demand.new} | {stage.name: searched for stage in TIMED_STAGES if stage.per_frame}
+        amounts = {"ingest": demand.new} | {stage.name: searched for stage in TIMED_STAGES if stage.per_frame}
         names = {stage.name: stage.cost_key(level.quality) for stage in TIMED_STAGES}
         for step, took_s in seconds.items():
             name = names.get(step, step)

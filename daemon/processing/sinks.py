@@ -5,7 +5,7 @@ Adding one takes a class and a line in `Service`.
 worker ──► mean, preview, result, learned, accumulated, failed, config_changed, model_reset, close ──► publisher
                                                                        ├─► picture file (--save)
                                                                        ├─► accumulated pictures (--accumulated)
-                                                                       ├─► table of localisations (--localizations)
+                                                                       ├─► table of localizations (--localizations)
                                                                        ├─► manifest
                                                                        └─► checkpoint
 """

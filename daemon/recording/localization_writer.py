@@ -28,7 +28,7 @@ class LocalizationWriter(OutputFile[TableWriter]):
     Frames are numbered as in the stream, positions are those in the camera's field. OUT-2 follows when a stream begins,
     since its frames count from 0 again.
 
-    Each frame is written once, by the first window that localises it: what is on disk is never changed. Frames of
+    Each frame is written once, by the first window that localizes it: what is on disk is never changed. Frames of
     windows that were reduced to the density have no localizations; they are counted, with an event.
 
     Args:
@@ -46,7 +46,7 @@ class LocalizationWriter(OutputFile[TableWriter]):
         self._reset_counts()
 
     def _reset_counts(self) -> None:
-        self._seen_to = self._localized_to = -1  # the last frame that a window had, that was localised
+        self._seen_to = self._localized_to = -1  # the last frame that a window had, that was localized
         self._seen = self._localized = 0  # frames
 
     def result(self, output: WindowOutput) -> None:

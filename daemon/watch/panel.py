@@ -89,7 +89,7 @@ def _counters(status: Status) -> Iterator[Row]:
     lost = frames.lost_at_source + frames.missing + frames.rejected + frames.estimated_lost_in_outages
     yield "lost", Text(losses(status), "yellow" if lost else "")
     yield "windows", Text(_windows(status), "yellow" if status.windows.failed else "")
-    yield "effort", Text(f"{printable(status.effort) or '-'}; model {printable(status.model_state) or '-'}")
+    yield "level", Text(f"{printable(status.effort) or '-'}; model {printable(status.model_state) or '-'}")
     if status.device:
         yield "device", Text(printable(status.device))
     if status.recording:

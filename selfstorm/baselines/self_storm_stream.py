@@ -100,7 +100,7 @@ class SelfStormStream:
         return ""
 
     def accumulate(self, callbacks: ProgressCallbacks = NO_CALLBACKS) -> Accumulation | None:
-        """Accumulate nothing: there are no localisations."""
+        """Accumulate nothing: there are no localizations."""
         return None
 
     def fingerprint(self) -> str:

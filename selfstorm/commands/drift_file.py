@@ -17,7 +17,7 @@ HEADER = "frame,y_nm,x_nm"
 
 
 class DriftFile:
-    """Localisations of a recording, and the drift found in them.
+    """Localizations of a recording, and the drift found in them.
 
     Args:
         path: of the file.
@@ -29,7 +29,7 @@ class DriftFile:
         self._found: list[NDArray[Any]] = []
 
     def add(self, found: Localizations) -> None:
-        """Add the localisations of new frames."""
+        """Add the localizations of new frames."""
         columns = (values.cpu().numpy() for values in (found.frame, found.y_nm, found.x_nm))
         self._found.append(np.column_stack([column.astype(np.float64) for column in columns]))
 
@@ -37,7 +37,7 @@ class DriftFile:
         """Write where the sample is in each frame, relative to the first.
 
         Returns:
-            Number of rows; 0, and no file, where localisations are too few to tell.
+            Number of rows; 0, and no file, where localizations are too few to tell.
 
         Raises:
             InputError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""Table of emitters, linked from the localisations of a movie."""
+"""Table of emitters, linked from the localizations of a movie."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BLOCK_ROWS = 100_000
 
 
 class LinkedTable:
-    """Localisations of a movie, linked when all are there.
+    """Localizations of a movie, linked when all are there.
 
     An emitter may go on into the next window, so that nothing is written before.
 
@@ -27,7 +27,7 @@ class LinkedTable:
         self._tables: list[LocalizationTable] = []
 
     def append(self, table: LocalizationTable) -> None:
-        """Add the localisations of new frames."""
+        """Add the localizations of new frames."""
         self._tables.append(table)
 
     def write(self) -> None:

@@ -1,6 +1,6 @@
 """Files of a reconstruction.
 
-Pictures, localisations and error maps, written window by window.
+Pictures, localizations and error maps, written window by window.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ class ReconstructionFiles:
         paths: paths of the files to write.
         info: the movie.
         scale: SR cells along a camera pixel.
-        max_dark: frames that an emitter of the table may be dark and count once; None to count every localisation.
+        max_dark: frames that an emitter of the table may be dark and count once; None to count every localization.
 
     Attributes:
         scenes: What the accumulated pictures are of, in words; complete once the files are closed.
@@ -158,7 +158,7 @@ class ReconstructionFiles:
 
     @property
     def rows(self) -> int:
-        """Localisations written so far."""
+        """Localizations written so far."""
         return self._table.rows if self._table else 0
 
     def add(self, first: int, last: int, result: Reconstruction) -> None:

@@ -19,7 +19,7 @@ from selfstorm.report.manifest_file import SUFFIX
 def report(run: Path, output: Path | None, pdf: bool, overwrite: bool) -> None:
     """Write a report of RUN as one HTML file.
 
-    RUN: the manifest of a live run, pictures that selfstorm wrote, or a folder with one of them. Localisations, camera
+    RUN: the manifest of a live run, pictures that selfstorm wrote, or a folder with one of them. Localizations, camera
     frames and pictures are taken from where the run saved them, or from beside RUN.
     """
     from selfstorm.report.html_page import html_page

@@ -17,7 +17,7 @@ MIN_MAP_BYTES = 2**20
 # What the caches of a CPU hold; with 600 to 3000 emitters at once the time was about the same.
 CPU_MAP_BYTES, CPU_EMITTERS, NEW_FRAMES = 16 * 2**20, 1500, 128
 # On a graphics card small operations cost their launch. Maps of 2 GiB take it 1 ms to read, a launch some 5 us; the
-# emitters of a stride of 512 x 512 pixels are localised in one group, and each group is some 1,700 launches.
+# emitters of a stride of 512 x 512 pixels are localized in one group, and each group is some 1,700 launches.
 DEVICE_MAP_BYTES, DEVICE_EMITTERS = 2 * 2**30, 2**19
 
 
@@ -27,7 +27,7 @@ class BatchLimits:
 
     Attributes:
         map_bytes: memory of the frames whose maps are made together, at MAPS_PER_FRAME maps a frame.
-        emitters: localised together.
+        emitters: localized together.
         new_frames: ingested together.
     """
 

@@ -1,4 +1,4 @@
-"""Tables of localisations, whatever their file format.
+"""Tables of localizations, whatever their file format.
 
 Columns, and writers chosen by the file's ending.
 """
@@ -29,11 +29,11 @@ MAX_NM = 1e9  # of a position; no stage is wider
 
 @dataclass(frozen=True, slots=True)
 class LocalizationTable:
-    """N localisations as columns (N,).
+    """N localizations as columns (N,).
 
     frame: from 0. x_nm, y_nm: from the corner of the first camera pixel. sigma_nm: width of the PSF. photons: of the
     emitter. background_photons: per camera pixel; background_sd: its standard deviation. sd_x_nm, sd_y_nm: precision.
-    frames: how many localisations an emitter was linked from; None where they are not linked.
+    frames: how many localizations an emitter was linked from; None where they are not linked.
     """
 
     frame: NDArray[np.int64]
@@ -58,7 +58,7 @@ class LocalizationTable:
 
     @classmethod
     def of(cls, found: Localizations, psf: Psf) -> LocalizationTable:
-        """Make the table of a window's localisations."""
+        """Make the table of a window's localizations."""
 
         def column(values: Any) -> Floats:
             return np.asarray(values.double().cpu().numpy(), np.float64)
@@ -195,7 +195,7 @@ def read_table(path: Path) -> tuple[LocalizationTable, TableInfo | None]:
 
 
 def _check_places(table: LocalizationTable, path: Path) -> None:
-    """Raise InputError where localisations lie nowhere."""
+    """Raise InputError where localizations lie nowhere."""
     nowhere = ~((np.abs(table.y_nm) <= MAX_NM) & (np.abs(table.x_nm) <= MAX_NM) & (table.frame >= -1))
     if nowhere.any():
         how_many = f"{int(nowhere.sum())} of {len(table)} rows"

@@ -1,4 +1,4 @@
-"""Localisations as Picasso's HDF5.
+"""Localizations as Picasso's HDF5.
 
 A table `locs`, its metadata inside and in NAME.yaml beside it.
 Schnitzbauer et al., Super-resolution microscopy with DNA-PAINT, Nature Protocols 12, 1198 (2017). Frames count from 0.

@@ -1,4 +1,4 @@
-"""Localisations in the SMLM file format 0.2.
+"""Localizations in the SMLM file format 0.2.
 
 A ZIP file with a manifest and a binary table.
 Ouyang et al., ShareLoc, Nature Methods 19, 1331 (2022); specification: imodpasteur/smlm-file-format. Frames count from

@@ -1,4 +1,4 @@
-"""Localisations as ThunderSTORM's CSV, which most programs read.
+"""Localizations as ThunderSTORM's CSV, which most programs read.
 
 Ovesny et al., ThunderSTORM: a comprehensive ImageJ plug-in, Bioinformatics 30, 2389 (2014). Frames count from 1;
 positions are nm from the corner of the first camera pixel.
@@ -32,7 +32,7 @@ _ROW = "%d,%d,%.2f,%.2f,%.1f,%.1f,%.2f,%.2f,%.2f\n"
 
 
 class ThunderstormWriter(TableWriter):
-    """Writer of localisations, window by window; a context manager.
+    """Writer of localizations, window by window; a context manager.
 
     It writes to NAME.part, which close() renames to NAME. After an exception in its block the file stays NAME.part, so
     that a file called NAME is complete.
@@ -98,7 +98,7 @@ def _whole(numbers: NDArray[np.float64]) -> NDArray[np.int64]:
 def read_thunderstorm(path: Path | str) -> NDArray[np.float64]:
     """Read (N, 9) float64 in the order of COLUMNS, N >= 0.
 
-    (N, 10) where the localisations are linked: the last column is `FRAMES`. The last line of a killed run's NAME.part
+    (N, 10) where the localizations are linked: the last column is `FRAMES`. The last line of a killed run's NAME.part
     is left out where it is not whole.
 
     Raises InputError naming the faulty file and line.

@@ -9,13 +9,13 @@ from selfstorm.frames import Array
 
 @dataclass(frozen=True, slots=True)
 class DecoyCount:
-    """Count of localisations in some frames and in their decoys.
+    """Count of localizations in some frames and in their decoys.
 
     Attributes:
-        found: Localisations of the frames themselves.
-        simulated: Localisations in simulated frames with the same emitters.
+        found: Localizations of the frames themselves.
+        simulated: Localizations in simulated frames with the same emitters.
         false: Those of them with no emitter near.
-        decoys: Localisations in frames of background alone.
+        decoys: Localizations in frames of background alone.
         excess: Variance of the noise in the frames, over that of photons.
     """
 
@@ -27,14 +27,14 @@ class DecoyCount:
 
     @property
     def false_share(self) -> float | None:
-        """Estimated share of false localisations; None where none were found."""
+        """Estimated share of false localizations; None where none were found."""
         if not self.found:
             return None
         return min(max(self.false / max(self.simulated, 1), self.decoys / self.found), 1.0)
 
     @property
     def nothing_real(self) -> bool:
-        """True where background alone shows as many localisations."""
+        """True where background alone shows as many localizations."""
         return self.found > 0 and self.decoys >= self.found
 
 
@@ -47,7 +47,7 @@ class ClaimEvidence:
         fidelity: Estimated correlation with the structure; None where there were too few frames to halve.
         drift_nm: Distance between the halves' structures; None where no shift makes them agree better, and likewise.
         trust_map: (H, W) float32 of the field, 0..1, NaN outside the part; None likewise.
-        decoys: Count of false localisations.
+        decoys: Count of false localizations.
         one_density_nm: What the same frames claim when one density is behind both halves; None likewise.
     """
 

@@ -1,4 +1,4 @@
-"""Scores of pictures and localisations against emitter ground truth.
+"""Scores of pictures and localizations against emitter ground truth.
 
 Pictures are compared on a grid of 12.5 nm whose origin is the top-left corner of the first camera pixel, both
 blurred by a Gaussian of 20 nm, after the best global shift is removed (methods differ by half a pixel).
@@ -49,7 +49,7 @@ class PictureScore:
 
 @dataclass(frozen=True, slots=True)
 class LocalizationScore:
-    """Scores of localisations against the truth.
+    """Scores of localizations against the truth.
 
     Attributes:
         jaccard: TP / (TP + FP + FN); 0 where the denominator is, as for the next two.
@@ -132,7 +132,7 @@ def render(yx_nm: Floats, shape: tuple[int, ...], pitch_nm: float, weights: Floa
 
 
 def score_localizations(found: ArrayLike, true: ArrayLike, tolerance_nm: float = 100.0) -> LocalizationScore:
-    """Match localisations to emitters frame by frame and count.
+    """Match localizations to emitters frame by frame and count.
 
     In each frame, of the one-to-one pairings with most pairs within the tolerance, the one with the smallest total
     distance.

@@ -1,4 +1,4 @@
-"""Pairs of localisations and emitters."""
+"""Pairs of localizations and emitters."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Precision of localisations by nearest-neighbour analysis (NeNA).
+"""Precision of localizations by nearest-neighbour analysis (NeNA).
 
-An emitter that stays on is found again in the next frame, off by the errors of both. How often two localisations of
+An emitter that stays on is found again in the next frame, off by the errors of both. How often two localizations of
 consecutive frames lie how far apart is therefore a Rayleigh distribution, on top of the distances to other emitters.
 Those are counted between frames far apart, where few emitters are still the same, and subtracted: in crowded fields
 they are most of all distances.
@@ -31,7 +31,7 @@ def nena_nm(frame: Integers, yx_nm: Floats, claimed_nm: float) -> float | None:
     """Measure the precision by distances between consecutive frames.
 
     Args:
-        frame: (N,) of the localisations, ascending.
+        frame: (N,) of the localizations, ascending.
         yx_nm: (N, 2) positions.
         claimed_nm: Precision to begin from; .25 to 5 times as much is found.
 

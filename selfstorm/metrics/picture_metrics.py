@@ -21,7 +21,7 @@ MAX_QUANTILE_PIXELS = 2**18  # of larger fields every n-th pixel is taken
 class PictureEvidence:
     """A picture and what it was made from, for metrics to measure.
 
-    Tensors are on the host but for the localisations.
+    Tensors are on the host but for the localizations.
 
     Args:
         picture: (s*H, s*W) of the field.
@@ -44,7 +44,7 @@ class PictureEvidence:
         width_nm: Width of what blinks in the newest frames that show it; None before any do.
         saturated_share: Share of the pixel values that are saturated.
         drift_nm: (y, x) of the sample one stride before, against its first frames; None where it is not followed.
-        typical: Localisation of the window; None where there is none.
+        typical: Localization of the window; None where there is none.
         far_correlation: Of changes far apart; None where noise hides it.
         psf_variation: By how much what blinks is wider in one part of the field than in another; None where too little
             blinks.
@@ -112,7 +112,7 @@ def agreement(evidence: PictureEvidence) -> float | None:
 def resolution(evidence: PictureEvidence) -> float | None:
     """Return the resolution of the structure, nm.
 
-    None where it is no finer than the PSF, and for pictures without localisations.
+    None where it is no finer than the PSF, and for pictures without localizations.
     """
     claims = _claims(evidence)
     return None if claims is None else claims.resolution_nm
@@ -125,7 +125,7 @@ def fidelity(evidence: PictureEvidence) -> float | None:
 
 
 def false_share(evidence: PictureEvidence) -> float | None:
-    """Return the share of false localisations, estimated by decoys."""
+    """Return the share of false localizations, estimated by decoys."""
     claims = _claims(evidence)
     return None if claims is None else claims.decoys.false_share
 
@@ -194,23 +194,23 @@ def drift_x_nm(evidence: PictureEvidence) -> float | None:
 
 
 def _claims(evidence: PictureEvidence) -> ClaimEvidence | None:
-    """Return the evidence for claims, where the picture has localisations."""
+    """Return the evidence for claims, where the picture has localizations."""
     return evidence.claims if evidence.localizations is not None and len(evidence.localizations) else None
 
 
 def emitters_per_frame(evidence: PictureEvidence) -> float | None:
-    """Count localisations per frame; None where none were made."""
+    """Count localizations per frame; None where none were made."""
     found = evidence.localizations
     return None if found is None else len(found) / evidence.frames
 
 
 def photons(evidence: PictureEvidence) -> float | None:
-    """Return the photons of a typical localisation."""
+    """Return the photons of a typical localization."""
     return None if evidence.typical is None else evidence.typical.photons
 
 
 def claimed_precision_nm(evidence: PictureEvidence) -> float | None:
-    """Return the precision that a typical localisation claims, nm."""
+    """Return the precision that a typical localization claims, nm."""
     return None if evidence.typical is None else evidence.typical.claimed_nm
 
 

@@ -1,6 +1,6 @@
 """Resolution and fidelity of a picture from two halves of its frames.
 
-Both are of localisations that were made without anything in common but optics and camera, and need no ground truth.
+Both are of localizations that were made without anything in common but optics and camera, and need no ground truth.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BLUR_NM = 20.0  # as of the scores against ground truth
 MAP_BLUR_NM, MAP_CELLS = 90.0, 4  # of the trust map: so many cells are one
 MIN_LOCALIZATIONS = 50  # of a half
 DRIFT_BLUR_NM, MAX_DRIFT_NM = 40.0, 400.0
-MIN_DRIFT_CORRELATION, MIN_DRIFT_GAIN = 0.3, 0.05  # by chance, few localisations correlate best somewhere else
+MIN_DRIFT_CORRELATION, MIN_DRIFT_GAIN = 0.3, 0.05  # by chance, few localizations correlate best somewhere else
 MAX_RESOLUTION_NM = 260.0  # about the width of a PSF: coarser, the picture resolves no more than the camera
 
 Floats = NDArray[np.float64]
@@ -30,7 +30,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class HalvesFound:
-    """Localisations of two halves of the frames.
+    """Localizations of two halves of the frames.
 
     Attributes:
         first: of one half, in the order of its frames, positions from the corner of the part.
@@ -54,7 +54,7 @@ class HalvesFound:
         return cell_of(self.height_nm, self.width_nm)
 
     def counts(self) -> tuple[Floats, Floats]:
-        """Count the localisations of each half on cells."""
+        """Count the localizations of each half on cells."""
         cell_nm = self.cell_nm
         rows, columns = (max(int(side / cell_nm), 4) for side in (self.height_nm, self.width_nm))
         edges = np.arange(rows + 1) * cell_nm, np.arange(columns + 1) * cell_nm
@@ -66,7 +66,7 @@ class HalvesFound:
 
     @property
     def too_few(self) -> bool:
-        """True where a half has too few localisations to be compared."""
+        """True where a half has too few localizations to be compared."""
         return min(len(self.first), len(self.second)) < MIN_LOCALIZATIONS
 
 

@@ -12,16 +12,16 @@ from selfstorm.frames import Array
 from selfstorm.localizations import Localizations
 from selfstorm.metrics.nena import nena_nm
 
-MAX_REPEATED = 8000  # localisations, the newest, whose repetition is measured: within .1 s
+MAX_REPEATED = 8000  # localizations, the newest, whose repetition is measured: within .1 s
 
 
 @dataclass(frozen=True, slots=True)
 class TypicalLocalization:
-    """Medians over the localisations of a window, and how well they repeat.
+    """Medians over the localizations of a window, and how well they repeat.
 
     Attributes:
         crowding: factor by which overlap with neighbours inflates a variance.
-        photons: of a localisation.
+        photons: of a localization.
         claimed_nm: precision that it claims, along one axis.
         nena_nm: precision by nearest-neighbour analysis, along one axis; None where it was not measured, or too few
             emitters stay on for a frame.
@@ -34,7 +34,7 @@ class TypicalLocalization:
 
 
 def typical_columns(found: Localizations | None, *, repeated: bool) -> Tensor:
-    """Return what a typical localisation is measured by, as one column.
+    """Return what a typical localization is measured by, as one column.
 
     Args:
         found: of the window; None where none were made.
@@ -53,7 +53,7 @@ def typical_columns(found: Localizations | None, *, repeated: bool) -> Tensor:
 
 
 def typical_localization(columns: Array) -> TypicalLocalization | None:
-    """Measure the typical localisation by `typical_columns`, fetched."""
+    """Measure the typical localization by `typical_columns`, fetched."""
     if not len(columns):
         return None
     crowding, photons, claimed_nm = (float(value) for value in columns[:3])

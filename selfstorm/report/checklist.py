@@ -2,7 +2,7 @@
 
 Reference:
     Schmied et al., Community-developed checklists for publishing images and image analyses, Nature Methods 21, 170
-    (2024), of QUAREP-LiMi. The items here are its minimal ones, and what localisation microscopy adds.
+    (2024), of QUAREP-LiMi. The items here are its minimal ones, and what localization microscopy adds.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _items(evidence: RunEvidence) -> Iterator[tuple[str, bool, str]]:
     yield "Software, versions, parameters", bool(evidence.versions), "Files and versions; Camera, PSF and settings"
     yield "Every step of processing", bool(evidence.record), "Methods; Camera, PSF and settings"
     yield "Resolution and how it was measured", "resolution_nm" in evidence.metrics, "Quality"
-    yield "Localisation precision", evidence.table is not None, "Localisations"
+    yield "Localization precision", evidence.table is not None, "Localizations"
     yield "Drift and its correction", evidence.table is not None, "Drift"
     yield "Data left out or lost", evidence.account is not None, "Every frame accounted for"
     yield "Camera: offset, gain", bool(evidence.record.get("camera")), "Camera, PSF and settings"

@@ -83,7 +83,7 @@ class RunEvidence:
         camera_mean: (H, W) mean camera image of its frames; None where the raw frames are not there.
         brightness: (2, N) frames, drawn evenly from the movie, and the mean of each in ADU; None likewise.
         pixel_nm: The camera's pixel; None where it is unknown.
-        table: Localisations; None without.
+        table: Localizations; None without.
         account: Of the frames; None where nothing states them.
         events: Oldest first.
         record: Facts on the newest picture, as it was saved.

@@ -35,7 +35,7 @@ def methods_paragraph(evidence: RunEvidence) -> str:
             "later half of the frames, each reconstructed alone."
         )
     if evidence.table is not None:
-        parts.append(f"The table holds {len(evidence.table)} localisations.")
+        parts.append(f"The table holds {len(evidence.table)} localizations.")
     if evidence.account is not None:
         parts.append(f"Of {evidence.account.sent} frames {evidence.account.lost or 'none'} were lost.")
     return " ".join(parts)

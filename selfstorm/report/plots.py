@@ -160,10 +160,10 @@ def drift_png(curve: DriftCurve) -> bytes:
 
 
 def localizations_png(frame: Array, photons: Array, sd_nm: Array, repeated_nm: float | None) -> bytes:
-    """Draw localisations per frame, and histograms of their properties.
+    """Draw localizations per frame, and histograms of their properties.
 
     Args:
-        frame: (N,) of the localisations.
+        frame: (N,) of the localizations.
         photons: (N,).
         sd_nm: (N,) claimed precision.
         repeated_nm: Precision by NeNA; None where it is not known.
@@ -176,8 +176,8 @@ def localizations_png(frame: Array, photons: Array, sd_nm: Array, repeated_nm: f
         over.plot((edges[1:] + edges[:-1]) / 2, counts, color=BLUE)
         over.set_ylim(0)
         over.set_xlabel("frame")
-        over.set_title("Localisations per frame")
-        _histogram(light, photons, "Photons of a localisation")
+        over.set_title("Localizations per frame")
+        _histogram(light, photons, "Photons of a localization")
         _histogram(precision, sd_nm, "Precision (nm)")
         claimed = float(np.nanmedian(sd_nm))
         precision.axvline(claimed, color=INK, linewidth=0.8, label=f"claimed, median {claimed:.1f}")

@@ -1,4 +1,4 @@
-"""Evidence in the pictures and localisations that a run saved."""
+"""Evidence in the pictures and localizations that a run saved."""
 
 from __future__ import annotations
 
@@ -87,13 +87,13 @@ def _of_zarr(path: Path) -> Pictures:
 
 
 def with_table(evidence: RunEvidence, path: Path | None) -> RunEvidence:
-    """Add the localisations of a file, if there is one."""
+    """Add the localizations of a file, if there is one."""
     if path is None:
         return evidence
     try:
         table = read_table(path)[0]
     except InputError as error:
-        return replace(evidence, notes=(*evidence.notes, f"The localisations cannot be read: {error}"))
+        return replace(evidence, notes=(*evidence.notes, f"The localizations cannot be read: {error}"))
     return replace(evidence, table=table if len(table) else None, files=(*evidence.files, path))
 
 
@@ -122,7 +122,7 @@ def _movie_of(path: Path, record: Mapping[str, Any]) -> Path | None:
 
 
 def _table_beside(path: Path, record: Mapping[str, Any]) -> Path | None:
-    """Find the localisations of the command that made the pictures."""
+    """Find the localizations of the command that made the pictures."""
     with suppress(ValueError):
         words = shlex.split(str(record.get("command", "")))
         named = [after for word, after in pairwise(words) if word == "--localizations"]

@@ -20,7 +20,7 @@ from selfstorm.report.evidence import RunEvidence
 from selfstorm.report.methods import CITATION, methods_paragraph
 from selfstorm.report.plots import brightness_png, display_range, drift_png, localizations_png, pictures_png, trends_png
 
-MAX_NENA = 200_000  # localisations, the newest
+MAX_NENA = 200_000  # localizations, the newest
 MAX_EVENTS, MAX_HASH_BYTES = 40, 2**33
 SIGNS = {"good": "✓ good", "warning": "△ warning", "bad": "■ bad", "none": "–"}
 FACTS = (
@@ -42,7 +42,7 @@ def report_of(evidence: RunEvidence, now: datetime | None = None) -> Document:
     sections = (
         DocumentSection("Result", tuple(_result(evidence))),
         DocumentSection("Quality", tuple(_quality(evidence))),
-        DocumentSection("Localisations", tuple(_localizations(evidence))),
+        DocumentSection("Localizations", tuple(_localizations(evidence))),
         DocumentSection("Drift", tuple(_drift(evidence))),
         DocumentSection("Bleaching", tuple(_bleaching(evidence))),
         DocumentSection("Every frame accounted for", tuple(_account(evidence))),
@@ -103,7 +103,7 @@ def _quality(evidence: RunEvidence) -> Iterator[Block]:
     yield Paragraph(
         "Resolution is by Fourier ring correlation of two halves of the frames, the earlier against the later with "
         "the frames between them left out, each reconstructed alone with a density of its own; fidelity and the trust "
-        "map are of the same halves. The share of false localisations is estimated in simulated frames with the same "
+        "map are of the same halves. The share of false localizations is estimated in simulated frames with the same "
         "emitters and noise. The claimed precision is compared with the distances at which emitters are found again "
         "in the next frame (NeNA)."
     )
@@ -130,7 +130,7 @@ def _localizations(evidence: RunEvidence) -> Iterator[Block]:
     newest = slice(-MAX_NENA, None)
     repeated = nena_nm(frame[newest], yx_nm[newest], claimed) if table.frames is None else None
     yield FigureBlock(
-        "Localisations per frame, photons and claimed precision; NeNA: precision with which emitters are found again.",
+        "Localizations per frame, photons and claimed precision; NeNA: precision with which emitters are found again.",
         localizations_png(frame, photons, sd_nm, repeated),
     )
     rows: list[tuple[str, object]] = [
@@ -144,7 +144,7 @@ def _localizations(evidence: RunEvidence) -> Iterator[Block]:
     if repeated is not None:
         said = METRICS["precision_ratio"].finding(repeated / claimed).explanation
         rows.append(("repeated precision", f"{repeated:.1f} nm by NeNA. {said}"))
-    yield pairs("The table of localisations.", rows)
+    yield pairs("The table of localizations.", rows)
 
 
 def _drift(evidence: RunEvidence) -> Iterator[Block]:
@@ -156,12 +156,12 @@ def _drift(evidence: RunEvidence) -> Iterator[Block]:
     yx_nm = np.stack([evidence.table.y_nm, evidence.table.x_nm], 1)[order]
     curve = estimate_drift(evidence.table.frame[order].astype(np.float64), yx_nm)
     if not len(curve.frame):
-        yield Paragraph("There are too few localisations to find a drift.")
+        yield Paragraph("There are too few localizations to find a drift.")
         return
     ends = curve.yx_nm[-1]
     caption = (
-        "Drift of the sample against its first frames, by the localisations themselves: in all "
-        f"{np.hypot(*ends):.0f} nm ({ends[1]:.0f} nm along x, {ends[0]:.0f} nm along y). The table of localisations is "
+        "Drift of the sample against its first frames, by the localizations themselves: in all "
+        f"{np.hypot(*ends):.0f} nm ({ends[1]:.0f} nm along x, {ends[0]:.0f} nm along y). The table of localizations is "
         "not corrected for it."
     )
     yield FigureBlock(caption, drift_png(curve))

@@ -1,1 +1,1 @@
-"""Stages of a reconstruction: density, emitters, localisations, picture."""
+"""Stages of a reconstruction: density, emitters, localizations, picture."""

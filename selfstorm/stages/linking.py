@@ -1,6 +1,6 @@
-"""Link localisations of one emitter in consecutive frames.
+"""Link localizations of one emitter in consecutive frames.
 
-Each pair of frames is matched by mutual nearest neighbours: two localisations are one emitter where each is the nearest
+Each pair of frames is matched by mutual nearest neighbours: two localizations are one emitter where each is the nearest
 to the other, within a radius. Neighbours in another frame are found in one k-d tree of all frames, whose third axis is
 the frame, spread so far that a search never reaches from one frame into another.
 """
@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 RADIUS_SDS = 4.3  # 99 % of the differences of two positions with the same sd lie within
-NO_PRECISION = "remove them, or write the table with the uncertainty of every localisation"
+NO_PRECISION = "remove them, or write the table with the uncertainty of every localization"
 
 
 def link_radius_nm(sd_nm: Floats) -> float:
@@ -29,13 +29,13 @@ def link_radius_nm(sd_nm: Floats) -> float:
 
 
 def link(frame: Integers, yx_nm: Floats, radius_nm: float, max_dark: int = 0) -> Integers:
-    """Find which localisations belong to one emitter.
+    """Find which localizations belong to one emitter.
 
     Args:
-        frame: (N,) of the localisations, in any order.
+        frame: (N,) of the localizations, in any order.
         yx_nm: (N, 2) positions.
         radius_nm: Largest distance from one frame to the next.
-        max_dark: Frames without a localisation that one emitter may have between two with one.
+        max_dark: Frames without a localization that one emitter may have between two with one.
 
     Returns:
         (N,) number of the emitter, from 0.
@@ -58,17 +58,17 @@ def link(frame: Integers, yx_nm: Floats, radius_nm: float, max_dark: int = 0) ->
 
 
 def combine(groups: Integers, table: LocalizationTable) -> LocalizationTable:
-    """Make one row of each emitter's localisations.
+    """Make one row of each emitter's localizations.
 
     The position is their mean, weighted by the inverse variance of each; photons and background are summed, as if the
     emitter's frames had been one exposure; the frame is its first.
 
     Args:
         groups: (N,) number of the emitter, as of `link`.
-        table: N localisations.
+        table: N localizations.
 
     Returns:
-        The emitters, by their first frames, with the number of their localisations in `frames`.
+        The emitters, by their first frames, with the number of their localizations in `frames`.
     """
     count = int(groups.max()) + 1 if len(groups) else 0
 
@@ -105,7 +105,7 @@ def linked(table: LocalizationTable, max_dark: int = 0) -> LocalizationTable:
     """
     unknown = ~((table.sd_x_nm > 0) & (table.sd_y_nm > 0))
     if unknown.any():
-        raise InputError(f"{int(unknown.sum())} of {len(table)} localisations state no precision", hint=NO_PRECISION)
+        raise InputError(f"{int(unknown.sum())} of {len(table)} localizations state no precision", hint=NO_PRECISION)
     yx_nm = np.stack([table.y_nm, table.x_nm], 1)
     return combine(link(table.frame, yx_nm, link_radius_nm(table.sd_nm), max_dark), table)
 

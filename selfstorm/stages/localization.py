@@ -1,4 +1,4 @@
-"""Stage C: candidates -> a table of localisations, a frame at a time.
+"""Stage C: candidates -> a table of localizations, a frame at a time.
 
 All emitters of a batch of frames are fitted together (maximum a posteriori, Poisson likelihood) with
 separable-surrogate step sizes (De Pierro 1995; Erdogan & Fessler 1999): each emitter's curvature includes what it
@@ -55,7 +55,7 @@ def localize(
     read_variance: Tensor | None = None,
     graphs: Graphs | None = None,
 ) -> Localizations:
-    """Localise the emitters of some frames with sub-pixel precision.
+    """Localize the emitters of some frames with sub-pixel precision.
 
     All are fitted at once: a few thousand are best. Emitters in the padding are fitted, and left out of the result.
 
@@ -284,7 +284,7 @@ class JointFit:
         return torch.maximum(spots, self.min_expected, out=spots)
 
     def _measured(self, e: Emitters) -> Localizations:
-        """Return the localisations of emitters in the field, with precision."""
+        """Return the localizations of emitters in the field, with precision."""
         height, width = self.canvas.field
         e = e.where(torch.argsort(e.frame, stable=True))
         shown = (e.y_px >= 0) & (e.y_px < height) & (e.x_px >= 0) & (e.x_px < width)
@@ -336,10 +336,10 @@ def _prepare(sample: Sample) -> Run:
 
 
 LOCALIZATION = Stage(
-    "localisations",
+    "localizations",
     _bytes,
     _prepare,
     batched=True,
-    costs={"localisations fast": 15.0, "localisations best": 27.0},
+    costs={"localizations fast": 15.0, "localizations best": 27.0},
     estimates=("fused",),
 )

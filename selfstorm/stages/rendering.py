@@ -1,4 +1,4 @@
-"""Localisations -> a picture, alone or together with the emitter maps.
+"""Localizations -> a picture, alone or together with the emitter maps.
 
 Each emitter is drawn as its posterior: a Gaussian of its own precision times the density, the prior of emitter
 positions. It is drawn on the SR cells themselves, as samples at their centres with a sum of one: drawn on
@@ -53,12 +53,12 @@ def render(
     scale: int | None = None,
     batch_cells: int = BATCH_CELLS,
 ) -> Tensor:
-    """Draw localisations with their precision, weighted by certainty.
+    """Draw localizations with their precision, weighted by certainty.
 
     Each counts once, doubtful ones less. Pictures of several batches can be added up.
 
     Args:
-        found: localisations.
+        found: localizations.
         density: (rows, columns) on the padded grid.
         grid: of the density.
         frames: number of frames that the density was learned from.
@@ -102,7 +102,7 @@ def fuse(picture: Tensor, maps: Tensor, crowding: Tensor, cell_nm: float, frames
 
     In a crowd emitters are missed, but none of their light is: the picture is multiplied by the maps' light over its
     own, both blurred by 150 nm, to the power beta = 1 - 1 / median(crowding)^2, and beta * 12 / frames of the maps are
-    added, since more is missed in few frames. Sparse data remain pure localisations.
+    added, since more is missed in few frames. Sparse data remain pure localizations.
 
     Args:
         picture: (H, W) cells of cell_nm.

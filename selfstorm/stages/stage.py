@@ -22,7 +22,7 @@ class Batch:
         imaging: A.
         covariance: F.
         frames: whose maps are made together.
-        emitters: localised together.
+        emitters: localized together.
         new_frames: ingested together, in batches.
         map_bytes: memory of the maps of such a batch.
     """

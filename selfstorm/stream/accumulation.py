@@ -1,6 +1,6 @@
-"""Accumulate every frame's localisations in one drift-corrected picture.
+"""Accumulate every frame's localizations in one drift-corrected picture.
 
-The localisations and emitter maps of new frames are moved back by the drift (`selfstorm.stream.live_drift`) and added
+The localizations and emitter maps of new frames are moved back by the drift (`selfstorm.stream.live_drift`) and added
 to those so far, at the cost of a stride however long it goes on. The picture is fused from the sums as that of a window
 is (`selfstorm.stages.rendering`). It begins anew where the scene changes.
 
@@ -39,15 +39,15 @@ class Accumulation:
     """Sums over all frames of a scene, at the time of its first frames.
 
     Attributes:
-        drawn: (scale*H, scale*W) localisations; None before the first.
+        drawn: (scale*H, scale*W) localizations; None before the first.
         seen: Likewise, the number of frames that saw each cell.
         maps: (rows, columns) photons, sum of the emitter maps; None likewise.
         grid: Of the maps; None likewise.
         frames: Number of frames in the sums.
-        emitters: Number of localisations in the sums.
-        crowding: Mean crowding of the localisations.
+        emitters: Number of localizations in the sums.
+        crowding: Mean crowding of the localizations.
         drift: Of the sample.
-        spans: Localisations of a part of the field over time.
+        spans: Localizations of a part of the field over time.
         checks: Number of comparisons that `shared_nm2` is the mean of.
         shared_nm2: Mean square of what halves with one density hide, the error that both have.
         first_frames: Fingerprints of the first frames.
@@ -85,7 +85,7 @@ class Accumulation:
         return replace(self, offset=offset, drift=self.drift.for_next_stream())
 
     def counting_in(self, part: tuple[slice, slice], pixel_nm: float) -> Accumulation:
-        """Count localisations in a part of the field, its rows and columns."""
+        """Count localizations in a part of the field, its rows and columns."""
         rows, columns = part
         size = (rows.stop - rows.start) * pixel_nm, (columns.stop - columns.start) * pixel_nm
         return replace(self, spans=SpanCounts((rows.start * pixel_nm, columns.start * pixel_nm), size))
@@ -146,7 +146,7 @@ class Accumulation:
 
 @dataclass(frozen=True)
 class DrawingSettings:
-    """Settings of drawing localisations.
+    """Settings of drawing localizations.
 
     Attributes:
         grid: Of density and maps.
@@ -178,7 +178,7 @@ def accumulate(
     emitters: Tensor,
     how: DrawingSettings,
 ) -> Accumulation:
-    """Add the localisations and maps of new frames.
+    """Add the localizations and maps of new frames.
 
     Args:
         so_far: The sums before; without a part to count in (`Accumulation.counting_in`) it has no resolution.
@@ -245,7 +245,7 @@ def _new_frames(so_far: Accumulation, blocks: Sequence[FrameBlock]) -> tuple[Fra
 
 
 def _inside(found: Localizations, grid: Grid) -> tuple[Localizations, Array]:
-    """Select the localisations in the field; returns them and (E,) bool."""
+    """Select the localizations in the field; returns them and (E,) bool."""
     height, width = grid.height * grid.pixel_nm, grid.width * grid.pixel_nm
     inside = (found.y_nm >= 0) & (found.y_nm < height) & (found.x_nm >= 0) & (found.x_nm < width)
     return found.where(inside), inside.cpu().numpy()

@@ -26,7 +26,7 @@ class ClaimSchedule:
 
     @property
     def nothing_real(self) -> bool:
-        """True where background alone shows as many localisations."""
+        """True where background alone shows as many localizations."""
         return self.evidence is not None and self.evidence.decoys.nothing_real
 
     @property

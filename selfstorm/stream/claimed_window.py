@@ -19,10 +19,10 @@ class ClaimedWindow:
         frames: The frames.
         emitters: (rows, columns) photons, what the emitters were looked for in.
         background: (H, W) photons, of the mean frame.
-        found: The localisations.
+        found: The localizations.
         stride: Frames until the next window.
         iterations: Of the density.
-        quality: Of the localisations.
+        quality: Of the localizations.
     """
 
     frames: WindowFrames

@@ -1,4 +1,4 @@
-"""Claims on pictures: resolution, fidelity, false localisations.
+"""Claims on pictures: resolution, fidelity, false localizations.
 
 They are measured on a part of the field in one window, and hold for the windows after it until they are due again: so
 they cost a small share of the time. The schedule counts windows, so live and offline claim the same.
@@ -28,7 +28,7 @@ from selfstorm.stream.split_halves import Part, localize_halves, part_of_model
 
 MAX_PART_PX = 64  # along a side: a larger part says the same of most fields
 MAX_TIME_SHARE = 0.1  # of all time
-MIN_CHECKED = 6_000  # localisations of the frames in which the halves' emitters are looked for, in any case
+MIN_CHECKED = 6_000  # localizations of the frames in which the halves' emitters are looked for, in any case
 
 
 def with_checked_claims(model: SequenceModel, window: ClaimedWindow) -> tuple[SequenceModel, ClaimEvidence | None]:
@@ -75,7 +75,7 @@ def _evidence(model: SequenceModel, halves: HalvesFound | None, decoys: DecoyCou
 
 
 def _one_density(window: ClaimedWindow, halves: HalvesFound, part: Part, pixel_nm: float) -> HalvesFound:
-    """Select the window's own localisations in the frames of two halves."""
+    """Select the window's own localizations in the frames of two halves."""
     own = _within(window.found, part, pixel_nm)
     first, second = (own.where(torch.isin(own.frame, half.frame)) for half in (halves.first, halves.second))
     return replace(halves, first=first, second=second)
@@ -138,7 +138,7 @@ def _padded_part(padded: Tensor, grid: Grid, smaller: Grid, part: Part) -> Tenso
 
 
 def _within(found: Localizations, part: Part, pixel_nm: float) -> Localizations:
-    """Select the localisations in a part, positions from its corner."""
+    """Select the localizations in a part, positions from its corner."""
     y_nm, x_nm = found.y_nm - part[0].start * pixel_nm, found.x_nm - part[1].start * pixel_nm
     height, width = ((s.stop - s.start) * pixel_nm for s in part)
     inside = (y_nm >= 0) & (y_nm < height) & (x_nm >= 0) & (x_nm < width)

@@ -45,7 +45,7 @@ class Compute:
 
     @property
     def max_group(self) -> int | None:
-        """Emitters that are localised together at most.
+        """Emitters that are localized together at most.
 
         None stands for all of a batch of frames. A CPU's memory is not planned: there groups are bounded once it ran
         short.

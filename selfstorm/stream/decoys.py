@@ -1,4 +1,4 @@
-"""Estimate the share of false localisations by decoys.
+"""Estimate the share of false localizations by decoys.
 
 Emitters are looked for in simulated frames of which it is known where emitters are: those with the emitters that were
 found, and those with background alone. Both have the noise that was measured in the frames, not what a guessed gain
@@ -37,7 +37,7 @@ from selfstorm.stream.searched_frames import Illumination
 MIN_DECOY_FRAMES, MAX_DECOY_FRAMES = 4, 16
 DECOY_LOCALIZATIONS = 400  # enough to count what is false
 MISSED_PHOTONS = 0.5  # of those of emitters that were found
-MATCH_NM = 100.0  # a localisation farther from every emitter is false
+MATCH_NM = 100.0  # a localization farther from every emitter is false
 DARK_SHARE = 0.1  # of the background: a pixel with less light of emitters shows the noise alone
 MEDIAN_OF_NORMAL = 0.6745  # median of the absolute value of a standard normal variable
 MIN_DARK_SHARE = 0.02  # of all pixels, to measure the noise
@@ -46,14 +46,14 @@ MIN_DARK_SHARE = 0.02  # of all pixels, to measure the noise
 def count_decoys(
     model: SequenceModel, y: Tensor, light: Illumination, found: Localizations, quality: Quality
 ) -> DecoyCount:
-    """Localise in simulated frames and count what is false.
+    """Localize in simulated frames and count what is false.
 
     Args:
         model: Model of the field.
         y: (T, H, W) photons of some frames.
         light: Illumination of the same frames.
-        found: Their localisations, numbered from 0.
-        quality: Of the localisations.
+        found: Their localizations, numbered from 0.
+        quality: Of the localizations.
     """
     grid, psf = model.grid, model.calibration.psf
     excess = noise_excess(y, expected_spots(found, len(y), grid, psf, y), light.background)
@@ -71,7 +71,7 @@ def count_decoys(
 def missed(found: Localizations, frames: int) -> Localizations:
     """Make up emitters like those that were missed.
 
-    About as many as were found are missed, dim or next to others, and these are what makes localisations false. They
+    About as many as were found are missed, dim or next to others, and these are what makes localizations false. They
     are where emitters were found half of the frames away, and half as bright.
     """
     later = (found.frame + frames // 2) % frames
@@ -79,7 +79,7 @@ def missed(found: Localizations, frames: int) -> Localizations:
 
 
 def expected_spots(found: Localizations, frames: int, grid: Grid, psf: Psf, like: Tensor) -> Tensor:
-    """Return the light of localisations alone, (frames, H, W) photons."""
+    """Return the light of localizations alone, (frames, H, W) photons."""
     canvas = Canvas(frames, grid.height, grid.width, grid.pad_px, like.device)
     tables = profiles(psf, grid.pixel_nm, CORE_PX, 2, like.device, like.dtype)
     emitters = Emitters(found.frame, found.y_nm / grid.pixel_nm, found.x_nm / grid.pixel_nm, found.photons)
@@ -115,7 +115,7 @@ def _simulated(expected: Tensor, excess: float, seed: int) -> Tensor:
 
 
 def matched(found: Localizations, true: Localizations, tolerance_nm: float) -> int:
-    """Count the pairs of localisations and emitters, one to one in each frame."""
+    """Count the pairs of localizations and emitters, one to one in each frame."""
     tables = [_by_frame(one) for one in (found, true)]
     hits = 0
     for frame in tables[0].keys() & tables[1].keys():
@@ -136,7 +136,7 @@ def decoy_frames(frames: int, found: int) -> Array:
 
     Args:
         frames: of the window.
-        found: localisations in all of them.
+        found: localizations in all of them.
     """
     enough = math.ceil(DECOY_LOCALIZATIONS * frames / max(found, 1))
     count = min(max(enough, MIN_DECOY_FRAMES), MAX_DECOY_FRAMES, frames)
@@ -144,7 +144,7 @@ def decoy_frames(frames: int, found: int) -> Array:
 
 
 def renumbered(found: Localizations, numbers: Array) -> Localizations:
-    """Select the localisations of some frames, numbered from 0."""
+    """Select the localizations of some frames, numbered from 0."""
     place = np.searchsorted(numbers, found.frame.cpu().numpy()).clip(max=len(numbers) - 1)
     there = torch.as_tensor(numbers[place] == found.frame.cpu().numpy(), device=found.frame.device)
     frame = torch.as_tensor(place, device=found.frame.device)

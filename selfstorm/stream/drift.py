@@ -1,6 +1,6 @@
-"""Drift of the stage from localisations, in y and x.
+"""Drift of the stage from localizations, in y and x.
 
-Frames are put into segments of some hundred localisations. Localisations of one structure, found in different segments,
+Frames are put into segments of some hundred localizations. Localizations of one structure, found in different segments,
 lie apart by the drift in between and by noise, so every pair of segments that shares structure measures a difference.
 All differences are solved for together: pairwise steps alone would walk away at random. The neighbourhood in which
 pairs are sought shrinks as the curve improves, and its pull towards no drift is undone as in
@@ -25,9 +25,9 @@ from selfstorm.stream.drift_smoothing import SmoothedDrift, smoothed
 Floats = NDArray[np.float64]
 
 MIN_SEGMENT_FRAMES = 3
-MIN_COARSE, MAX_COARSE_SEGMENTS = 120, 200  # localisations of a segment that a first curve is found with
+MIN_COARSE, MAX_COARSE_SEGMENTS = 120, 200  # localizations of a segment that a first curve is found with
 MIN_FINE, MAX_FINE_SEGMENTS = 60, 400
-# Of each pass: radius in nm in which pairs are sought, and localisations used; each pass has others.
+# Of each pass: radius in nm in which pairs are sought, and localizations used; each pass has others.
 COARSE_PASSES = ((150.0, 12_000), (110.0, 12_000))
 FINE_PASSES = ((80.0, 12_000), (70.0, 24_000), (60.0, 96_000))
 REFERENCE_SEGMENTS = 6  # before a segment, that its first estimate is found from
@@ -75,14 +75,14 @@ class DriftMeasurements:
 
 
 def estimate_drift(frame: Floats, yx_nm: Floats) -> DriftCurve:
-    """Estimate the drift of a recording from its localisations.
+    """Estimate the drift of a recording from its localizations.
 
     Args:
         frame: (E,) numbers of their frames, ascending.
         yx_nm: (E, 2) positions.
 
     Returns:
-        A curve; without knots where there are too few localisations for two segments.
+        A curve; without knots where there are too few localizations for two segments.
     """
     measured = measure_drift(frame, yx_nm)
     if measured is None:
@@ -95,11 +95,11 @@ def measure_drift(frame: Floats, yx_nm: Floats) -> DriftMeasurements | None:
     """Measure the drift of segments of a recording.
 
     Args:
-        frame: (E,) numbers of the localisations' frames, ascending.
+        frame: (E,) numbers of the localizations' frames, ascending.
         yx_nm: (E, 2) positions.
 
     Returns:
-        None where there are too few localisations for two segments.
+        None where there are too few localizations for two segments.
     """
     segments = _Segments.of(frame, MIN_COARSE, MAX_COARSE_SEGMENTS)
     if segments is None:
@@ -133,10 +133,10 @@ def with_ends(drift: SmoothedDrift, first: float, last: float) -> DriftCurve:
 
 @dataclass(frozen=True)
 class _Segments:
-    """Division of localisations by time.
+    """Division of localizations by time.
 
     Attributes:
-        number: (E,) segment of each localisation.
+        number: (E,) segment of each localization.
         middle: (S,) mean frame of each segment.
     """
 
@@ -148,8 +148,8 @@ class _Segments:
         """Divide frames evenly; None where there are not two segments.
 
         Args:
-            frame: (E,) of each localisation, ascending.
-            least: localisations of a segment, on average.
+            frame: (E,) of each localization, ascending.
+            least: localizations of a segment, on average.
             most: segments.
         """
         if not len(frame):
@@ -166,7 +166,7 @@ class _Segments:
 
 
 def _sample(count: int, at_most: int, number: int) -> NDArray[np.intp]:
-    """Choose localisations of a pass, ascending, others in every pass."""
+    """Choose localizations of a pass, ascending, others in every pass."""
     if count <= at_most:
         return np.arange(count)
     return np.sort(np.random.default_rng(number).choice(count, at_most, replace=False))
@@ -193,7 +193,7 @@ def _improvement(segment: NDArray[np.intp], at: Floats, count: int, radius: floa
     """Solve for what is left of the drift.
 
     Args:
-        segment: (E,) of each localisation.
+        segment: (E,) of each localization.
         at: (E, 2) nm, moved back by the drift so far.
         count: number of segments.
         radius: of the neighbourhood, nm.

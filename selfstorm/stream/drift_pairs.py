@@ -1,6 +1,6 @@
-"""Pairs of localisations as measurements of a shift.
+"""Pairs of localizations as measurements of a shift.
 
-Localisations of one structure that were found at different times lie apart by the drift in between and by noise. Pairs
+Localizations of one structure that were found at different times lie apart by the drift in between and by noise. Pairs
 are sought in a Gaussian neighbourhood; its pull towards no shift is undone, and what shows no shift, along a filament,
 is left out, as in `selfstorm.stream.registration`.
 
@@ -20,7 +20,7 @@ from selfstorm.compute.neighbours import tree_of
 
 Floats = NDArray[np.float64]
 
-PAIRS_EACH = 24  # of a localisation, about: more of them tell little, as its own error is in all
+PAIRS_EACH = 24  # of a localization, about: more of them tell little, as its own error is in all
 MIN_GROUP = 2_000
 PAIRS_TOGETHER = 2_000_000
 SHIFT_RADIUS_NM = 150.0
@@ -34,7 +34,7 @@ MIN_VARIANCE_NM2 = 25.0
 def shift_between(
     reference: cKDTree, found: Floats, radius: float = SHIFT_RADIUS_NM, steps: int = SHIFT_STEPS
 ) -> tuple[Floats, Floats]:
-    """Find the shift in nm from reference localisations to others.
+    """Find the shift in nm from reference localizations to others.
 
     The mean displacement of the pairs in a neighbourhood, corrected for its pull towards none; repeated around the
     shift so far.
@@ -74,10 +74,10 @@ def _moments(of: NDArray[np.intp], d: Floats, weight: Floats, count: int) -> Flo
     """Sum weights and products of displacements, (4, count).
 
     Args:
-        of: (P,) localisation that each pair belongs to.
+        of: (P,) localization that each pair belongs to.
         d: (P, 2) displacements.
         weight: (P,).
-        count: of localisations.
+        count: of localizations.
     """
     d_y, d_x = d.T
     products = (weight, weight * d_y * d_y, weight * d_y * d_x, weight * d_x * d_x)
@@ -88,10 +88,10 @@ def _precisions(sums: Floats, sd: float) -> tuple[Floats, Floats]:
     """Return the information of a pair and its pull, matrices (E, 2, 2) each.
 
     See `selfstorm.stream.registration._precision` for the algebra. A pair that tells nothing is added to those of a
-    localisation: few of them are alike by chance.
+    localization: few of them are alike by chance.
 
     Args:
-        sums: (4, E) of each localisation's pairs, see `_moments`.
+        sums: (4, E) of each localization's pairs, see `_moments`.
         sd: of the neighbourhood, nm.
     """
     gate = GATE_SHARE * sd**2
@@ -116,9 +116,9 @@ def group_count(at: Floats, radius: float) -> int:
 
 
 def add_pairs(system: Floats, right: Floats, segment: NDArray[np.intp], at: Floats, radius: float) -> None:
-    """Add the equations of all pairs in a group of localisations.
+    """Add the equations of all pairs in a group of localizations.
 
-    Each localisation counts once, however many pairs it has.
+    Each localization counts once, however many pairs it has.
     """
     sd, count = radius / RADIUS_SDS, right.shape[1]
     information, precision, share = _local_precisions(at, radius, sd)
@@ -145,10 +145,10 @@ def _pairs(at: Floats, radius: float) -> Iterator[tuple[NDArray[np.intp], NDArra
 
 
 def _local_precisions(at: Floats, radius: float, sd: float) -> tuple[Floats, Floats, Floats]:
-    """Return information and pull matrices around each localisation.
+    """Return information and pull matrices around each localization.
 
     Returns:
-        (E, 2, 2) each, see `_precisions`; and (E,) the share of a localisation in each of its pairs.
+        (E, 2, 2) each, see `_precisions`; and (E,) the share of a localization in each of its pairs.
     """
     sums = np.zeros((4, len(at)))
     for one, other in _pairs(at, radius):

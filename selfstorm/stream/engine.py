@@ -163,7 +163,7 @@ class StreamEngine:
             some = new[first : first + batch]
             to_come = len(new) - first - len(some)
             model.ingest(window.read(some), replace(window.span, numbers=some, to_come=to_come))
-        callbacks.mark("watch")
+        callbacks.mark("ingest")
         result = self._focus.compare(model.picture(window.span, choose_level(model), callbacks, preview))
         alarm = self._guard.reject(result)
         if not alarm:

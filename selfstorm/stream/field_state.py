@@ -35,7 +35,7 @@ class FieldState:
         iteration_choice: iterations of the density that held-out frames confirm.
         claims: evidence for what is claimed of pictures.
         buffer: the frames that windows may still ask for.
-        recent: localisations that show how the sample moves.
+        recent: localizations that show how the sample moves.
         accumulation: sums over all frames of the scene.
         new_emitters: emitters of the last window that are not in the sums yet.
         rejected: number and reason of the frames among them that are left out.

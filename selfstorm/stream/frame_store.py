@@ -46,7 +46,7 @@ class FrameBlock:
         saturated: number of saturated values.
         total: (rows, columns) photons, sum of the emitter maps; None before they were made.
         background: (H, W) photons, mean of the light that the emitter maps were found in; None likewise.
-        found: localisations with the stream's frame numbers; None where none were wanted.
+        found: localizations with the stream's frame numbers; None where none were wanted.
         prior_frames: frames behind the density that was the prior of the emitters.
     """
 
@@ -123,7 +123,7 @@ def needs_emitters(block: FrameBlock, localized: bool, prior_frames: int) -> boo
 
     Args:
         block: some frames.
-        localized: emitters are wanted as localisations, not as maps alone.
+        localized: emitters are wanted as localizations, not as maps alone.
         prior_frames: frames behind the density as it is now.
     """
     if (block.found if localized else block.total) is None:

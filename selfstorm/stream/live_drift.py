@@ -1,11 +1,11 @@
-"""Drift of the stage as localisations come, in y and x.
+"""Drift of the stage as localizations come, in y and x.
 
-New localisations are set against a sample of all earlier ones, each moved back by the drift found for it. The sample is
+New localizations are set against a sample of all earlier ones, each moved back by the drift found for it. The sample is
 of the whole recording, so the curve does not walk away at random, and it is bounded, so a stride costs the same after
 a minute and after an hour. A stride is looked for where the drift so far leads, and the newest part of the curve is
 smoothed anew with it (`selfstorm.stream.drift_smoothing`).
 
-The first window alone does not tell where the sample was in its first frame. While localisations are few, all of them
+The first window alone does not tell where the sample was in its first frame. While localizations are few, all of them
 are kept and measured anew together, as those of a whole recording are, whenever there are a quarter more.
 """
 
@@ -23,12 +23,12 @@ from selfstorm.stream.drift_pairs import SHIFT_RADIUS_NM, shift_between
 
 Floats = NDArray[np.float64]
 
-MIN_START, START_GROWTH = 3_000, 1.25  # localisations that the curve is measured anew from, and when
-MAX_REFERENCE = 10_000  # localisations that new ones are set against
+MIN_START, START_GROWTH = 3_000, 1.25  # localizations that the curve is measured anew from, and when
+MAX_REFERENCE = 10_000  # localizations that new ones are set against
 MIN_REFERENCE = 100
-MIN_SEGMENT = 60  # localisations
+MIN_SEGMENT = 60  # localizations
 MAX_SEGMENTS_AT_ONCE = 6
-FULL_WEIGHT = 100  # localisations; the shift of fewer counts in proportion
+FULL_WEIGHT = 100  # localizations; the shift of fewer counts in proportion
 MAX_TOGETHER = 250  # that are set against the others: more add precision that nothing needs
 MAX_PAIRS = 100_000
 MAX_RECENT = 64  # measurements that the curve is smoothed anew from
@@ -48,7 +48,7 @@ def _no_measurements() -> DriftMeasurements:
 
 @dataclass(frozen=True, eq=False)
 class EarlyLocalizations:
-    """All localisations so far, while they are few.
+    """All localizations so far, while they are few.
 
     Attributes:
         frame: (E,) numbers of their frames, ascending.
@@ -81,15 +81,15 @@ class EarlyLocalizations:
 
 @dataclass(frozen=True, eq=False)
 class LiveDrift:
-    """A drift curve, and the localisations that continue it.
+    """A drift curve, and the localizations that continue it.
 
     Attributes:
         curve: Drift so far, from where the first frames were drawn.
-        reference_nm: (R, 2) localisations, moved back by the drift.
-        priority: (R,) the lowest of all localisations so far stay in the sample.
+        reference_nm: (R, 2) localizations, moved back by the drift.
+        priority: (R,) the lowest of all localizations so far stay in the sample.
         recent: The newest measurements, without those before the stream was interrupted.
         interrupted: True where frames of another stream come next.
-        early: The localisations that the curve is measured anew from; None where it only goes on.
+        early: The localizations that the curve is measured anew from; None where it only goes on.
     """
 
     curve: DriftCurve = field(default_factory=lambda: DriftCurve(np.zeros(0), _no_points()))
@@ -133,7 +133,7 @@ class LiveDrift:
         return LiveDrift(curve, *sample, recent, early=early)
 
     def _measured_anew(self, early: EarlyLocalizations, measured: DriftMeasurements) -> LiveDrift:
-        """Return the drift as measured from all localisations so far.
+        """Return the drift as measured from all localizations so far.
 
         Those drawn already stay where they are, in the mean.
         """
@@ -146,7 +146,7 @@ class LiveDrift:
         return LiveDrift(curve, *sample, recent, early=early.after_measurement())
 
     def _continued(self, frame: Floats, yx_nm: Floats) -> DriftMeasurements:
-        """Measure new localisations in segments, after those so far."""
+        """Measure new localizations in segments, after those so far."""
         expected = self._expected(frame)
         at, before = yx_nm - expected, _no_measurements() if self.interrupted else self.recent
         radius = NEW_STREAM_RADIUS_NM if self.interrupted else RADIUS_NM
@@ -172,7 +172,7 @@ class LiveDrift:
         )
 
     def _reference(self, at: Floats, radius: float) -> cKDTree:
-        """Return earlier localisations, thinned where many are in reach.
+        """Return earlier localizations, thinned where many are in reach.
 
         Empty where there are too few of them.
         """
@@ -198,12 +198,12 @@ class LiveDrift:
 
 
 def _priority(frame: Floats) -> Floats:
-    """Draw the order in which localisations leave the sample, (E,)."""
+    """Draw the order in which localizations leave the sample, (E,)."""
     return np.random.default_rng(int(frame[0])).random(len(frame))
 
 
 def _sample(reference_nm: Floats, priority: Floats) -> tuple[Floats, Floats]:
-    """Keep the localisations of lowest priority, and their priorities."""
+    """Keep the localizations of lowest priority, and their priorities."""
     if len(priority) <= MAX_REFERENCE:
         return reference_nm, priority
     kept = np.sort(np.argpartition(priority, MAX_REFERENCE)[:MAX_REFERENCE])

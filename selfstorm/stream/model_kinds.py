@@ -26,7 +26,7 @@ class ModelKind:
 
     Attributes:
         path: 'package.module:Class' of a StreamModel, imported when it is first used.
-        localizes: makes localisations and error maps.
+        localizes: makes localizations and error maps.
         saves: can be saved and loaded.
         has_levels: can save time by lower processing levels.
         estimates: pictures that it makes.
@@ -44,7 +44,7 @@ class ModelKind:
         """Return whether a run with an estimate has what an output needs.
 
         Args:
-            output: 'model' (a checkpoint), 'error_map', or one that is made of localisations.
+            output: 'model' (a checkpoint), 'error_map', or one that is made of localizations.
             estimate: picture of the run.
         """
         if output == "model":

@@ -1,7 +1,7 @@
 """Choose how a window is moved to the time of its newest frame.
 
-The picture shows where the sample is, not where it was: localisations and maps of older frames are moved along with it.
-Held-out localisations of the newest frames decide how: as they lay, moved as a whole or structure by structure, and
+The picture shows where the sample is, not where it was: localizations and maps of older frames are moved along with it.
+Held-out localizations of the newest frames decide how: as they lay, moved as a whole or structure by structure, and
 from how far back. Where no motion predicts them, older frames are left out (docs/decisions/0024).
 """
 
@@ -29,7 +29,7 @@ MAX_REGISTERED_PER_UM2 = 600.0
 MAX_REGISTERED = 24_000
 REGISTERED_FRAMES = 140  # or the window, where it is longer: starts and stops are too old soon
 RIGID_SHARE = 12  # a rigid motion is estimated from every twelfth
-MIN_RIGID = 2_000  # localisations, where there are as many
+MIN_RIGID = 2_000  # localizations, where there are as many
 MIN_REGISTERED = 300
 HELD_OUT_FRAMES = 8
 GAP_FRAMES = 4  # before them: an emitter that stays on would predict itself
@@ -37,7 +37,7 @@ MIN_HELD_OUT, MAX_HELD_OUT = 60, 1_000
 SPANS = (100, 50, 25)  # frames that may be drawn, besides the whole window
 PREDICTION_SD_NM = 25.0
 PREDICTION_REACH = 3.0
-OUTLIER_SHARE = 0.1  # of localisations that no structure predicts
+OUTLIER_SHARE = 0.1  # of localizations that no structure predicts
 MIN_GAIN_Z = 3.0  # standard errors by which a shorter or a moved window must predict better
 PLACE_NM = 600.0
 MIN_IN_PLACE = 4
@@ -46,7 +46,7 @@ MAX_LOSS_Z = 2.0  # standard errors by which the motion may predict a place wors
 
 @dataclass(frozen=True)
 class RecentLocalizations:
-    """Localisations of the last 200 frames, in the order of their frames.
+    """Localizations of the last 200 frames, in the order of their frames.
 
     Attributes:
         frame: (E,) numbers of their frames.
@@ -57,10 +57,10 @@ class RecentLocalizations:
     yx_nm: Floats = field(default_factory=lambda: np.zeros((0, 2)))
 
     def with_window(self, found: Localizations, first: int, now: int) -> RecentLocalizations:
-        """Replace the localisations from frame `first` on.
+        """Replace the localizations from frame `first` on.
 
         Args:
-            found: localisations of a window.
+            found: localizations of a window.
             first: number that the window starts with.
             now: number of its newest frame.
         """
@@ -81,7 +81,7 @@ class MotionCorrection:
         first: number of the first frame that is drawn.
         now: number of the newest frame.
         registration: the motion; None for 'none'.
-        uncertain: share of the newest localisations that lie where the frames as they lay predict them better.
+        uncertain: share of the newest localizations that lie where the frames as they lay predict them better.
     """
 
     kind: Kind
@@ -91,7 +91,7 @@ class MotionCorrection:
     uncertain: float = 0.0
 
     def moved(self, found: Localizations, first: int) -> Localizations:
-        """Select localisations from frame `first` on, where they lie now."""
+        """Select localizations from frame `first` on, where they lie now."""
         found = found.where(found.frame >= first)
         if self.registration is None or not len(found):
             return found
@@ -122,12 +122,12 @@ class _Candidate:
 def choose_correction(
     recent: RecentLocalizations, first: int, now: int, *, field_nm: tuple[float, float], moving: bool
 ) -> MotionCorrection:
-    """Choose motion and span that best predict the newest localisations.
+    """Choose motion and span that best predict the newest localizations.
 
     The window as it lay is kept unless another choice is better by 3 standard errors.
 
     Args:
-        recent: localisations up to the newest frame.
+        recent: localizations up to the newest frame.
         first: number of the first frame of the window.
         now: number of its newest frame.
         field_nm: (y, x) size of the field.
@@ -155,7 +155,7 @@ def _better(candidate: _Candidate, than: _Candidate) -> bool:
 
 
 def _held_out(frame: Floats, now: int) -> NDArray[np.bool_]:
-    """Select every second localisation of the newest frames."""
+    """Select every second localization of the newest frames."""
     newest = np.flatnonzero(frame > now - HELD_OUT_FRAMES)[::2]
     chosen = np.zeros(len(frame), bool)
     chosen[newest[:: -(-len(newest) // MAX_HELD_OUT) or 1]] = True
@@ -173,7 +173,7 @@ def _candidates(
 ) -> Iterator[_Candidate]:
     """Generate candidates, the simplest first: as it lay, rigid, local.
 
-    The motion is estimated without the held-out localisations.
+    The motion is estimated without the held-out localizations.
     """
     area_um2 = field_nm[0] * field_nm[1] * 1e-6
     frame, yx_nm = recent.frame[~held_out], recent.yx_nm[~held_out]
@@ -210,14 +210,14 @@ def _sample(count: int, at_most: int) -> NDArray[np.intp]:
 
 
 def _log_likelihoods(at: Floats, frame: Floats, targets: Floats, starts: list[int], area_um2: float) -> list[Floats]:
-    """Compute how well localisations predict others, for several first frames.
+    """Compute how well localizations predict others, for several first frames.
 
     Args:
         at: (E, 2) nm, where they lie.
         frame: (E,) numbers of their frames.
         targets: (N, 2) nm, those to predict.
         starts: first frames.
-        area_um2: of the field, over which localisations that nothing predicts are spread.
+        area_um2: of the field, over which localizations that nothing predicts are spread.
 
     Returns:
         (N,) log likelihoods for each first frame, up to a constant.
@@ -247,6 +247,6 @@ def _uncertain(targets: Floats, gain: Floats) -> float:
 
 
 def _places(found: Localizations) -> tuple[Floats, Floats]:
-    """Fetch the frames (E,) and the positions (E, 2) nm of localisations."""
+    """Fetch the frames (E,) and the positions (E, 2) nm of localizations."""
     frame, yx_nm = fetch(found.frame, torch.stack([found.y_nm, found.x_nm], -1))
     return frame.numpy().astype(np.float64), yx_nm.numpy().astype(np.float64)

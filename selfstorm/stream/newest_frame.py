@@ -18,7 +18,7 @@ from selfstorm.stream.registration import HISTORY_FRAMES
 from selfstorm.stream.window import WindowFrames
 
 AS_IT_LAY = "as it lay"
-MAX_UNCERTAIN_SHARE = 0.15  # of the newest localisations; above, a note says so
+MAX_UNCERTAIN_SHARE = 0.15  # of the newest localizations; above, a note says so
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class DrawnParts:
     """Parts that a picture is drawn from, at one time.
 
     Attributes:
-        found: localisations; None where none were made.
+        found: localizations; None where none were made.
         total: (rows, columns) photons a frame, the emitter maps or the density.
         emitters: (rows, columns) density of emitters, the prior of their positions.
         seen: (H, W) photons, mean of the frames.
@@ -54,11 +54,11 @@ def shows_motion(history: CovarianceHistory) -> bool:
 def parts_at_newest_frame(
     model: SequenceModel, window: WindowFrames, blocks: FrameBuffer, parts: DrawnParts
 ) -> DrawnParts:
-    """Move localisations, maps and frames to the newest frame's time.
+    """Move localizations, maps and frames to the newest frame's time.
 
     Args:
-        model: model with the localisations of the window in its state, and its history planned: maps without
-            localisations are moved by the velocities of the plan.
+        model: model with the localizations of the window in its state, and its history planned: maps without
+            localizations are moved by the velocities of the plan.
         window: frames of the window.
         blocks: the same frames with their emitters.
         parts: what would be drawn as it lay; its density is that of the newest block.

@@ -22,7 +22,7 @@ ORIENTATION_BLUR = (0.15, 0.7, 0.15)
 
 
 class OrientedPlaces:
-    """Places of localisations on the grid of positions and orientations."""
+    """Places of localizations on the grid of positions and orientations."""
 
     def __init__(self, at: Floats, angle: Floats, cells: tuple[int, ...]) -> None:
         self.shape = (ORIENTATIONS, *cells)

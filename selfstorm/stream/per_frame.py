@@ -1,4 +1,4 @@
-"""Stages B and C per frame: emitter maps, and localisations from them.
+"""Stages B and C per frame: emitter maps, and localizations from them.
 
 Emitters of a frame are found once and kept with it for the next windows, so a stride costs its own frames and not the
 window's.
@@ -55,7 +55,7 @@ def localize_block(
         model: model of the field.
         block: frames, (T, H, W).
         light: illumination of the same frames.
-        wanted: 'emitters' for emitter maps, 'fused' for localisations too.
+        wanted: 'emitters' for emitter maps, 'fused' for localizations too.
         quality: sets the iterations.
         callbacks: callbacks of progress.
 
@@ -90,7 +90,7 @@ def localize_block(
                 done, fit = retry_on_oom(partial(frames.fitted_from, done, end, together, first), halve)
                 found.append(fit)
             waiting = []
-        callbacks.mark("localisations" if localizing else "emitters")
+        callbacks.mark("localizations" if localizing else "emitters")
         callbacks.advance(end - first)
         first = end
     return replace(
@@ -105,7 +105,7 @@ def localize_block(
 def localize_frames(
     model: SequenceModel, numbers: Array, y: Tensor, light: Illumination, quality: Quality
 ) -> Localizations:
-    """Localise the emitters of frames that are in no buffer.
+    """Localize the emitters of frames that are in no buffer.
 
     Args:
         model: model of the field.
@@ -144,7 +144,7 @@ def block_without_emitters(
 
 
 def localizations_of(blocks: Iterable[FrameBlock]) -> Localizations | None:
-    """Return all localisations in the order of their frames.
+    """Return all localizations in the order of their frames.
 
     Returns None where none were wanted.
     """

@@ -38,7 +38,7 @@ def in_photons(result: Reconstruction, excess_noise: float) -> Reconstruction:
 
 
 def _localizations_in_photons(found: Localizations, excess_noise: float) -> Localizations:
-    """Convert localisations; their precision is right as it is."""
+    """Convert localizations; their precision is right as it is."""
     return replace(
         found,
         photons=found.photons * excess_noise,

@@ -21,7 +21,7 @@ class ProcessingLevel:
     Attributes:
         name: shown to the user.
         estimate: 'density', what fluctuates; 'emitters', the sum of the frames' emitter maps; 'fused', both with
-            localisations.
+            localizations.
         quality: sets the iterations.
         optics: update the PSF where that is due.
         quick: fewer iterations of stage A, and the averaging plan of the last window.

@@ -1,7 +1,7 @@
 """Reconstruct a window: the order of its steps.
 
 Preview, optics, averaging plan, number of iterations, density (A). Its picture follows in `window_picture`:
-background, emitters (B), localisations (C), and one picture of them.
+background, emitters (B), localizations (C), and one picture of them.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def reconstruct_window(
         callbacks.mark("optics")
         if not level.quick:
             model = model.with_state(history=model.state.history.planned(model.operators.graphs))
-        callbacks.mark("memory")
+        callbacks.mark("averaging")
         selection, statistics = _selected(model, window, span.stride, level)
         if not level.quick:
             model = model.with_state(iteration_choice=_choice(model, selection, statistics))

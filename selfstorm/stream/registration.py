@@ -1,16 +1,16 @@
-"""Motion of a sample from its localisations, structure by structure.
+"""Motion of a sample from its localizations, structure by structure.
 
-Localisations of one structure that were found at different times lie apart by what it moved in between, and by noise.
+Localizations of one structure that were found at different times lie apart by what it moved in between, and by noise.
 Pairs of them are the data: a pair that is tau frames apart and d nanometres is a measurement d / tau of velocity. Two
 things make it an estimate.
 
-* Along a filament nothing shows its motion. The scatter of the pairs around a localisation shows how precise a pair is
+* Along a filament nothing shows its motion. The scatter of the pairs around a localization shows how precise a pair is
   in each direction; what is as wide as the neighbourhood itself carries no information (`_precision`).
 * Structures cross and move on differently. Velocities are smooth over position and orientation together, so two
   filaments that cross are apart. What the data leave open is taken from coarser and coarser averages.
 
 Displacements are u v + u^2 a with the age u in units of 200 frames, so that turns and changes of speed are followed.
-numpy and a k-d tree on the CPU: the same localisations give the same bits.
+numpy and a k-d tree on the CPU: the same localizations give the same bits.
 
 Reference:
     Lucas & Kanade, IJCAI (1981), for the normal equations; Duits & Franken, Q. Appl. Math. 68, 255 (2010), for
@@ -31,9 +31,9 @@ from selfstorm.stream.oriented_grid import GRID_NM, ORIENTATIONS, OrientedPlaces
 
 Floats = NDArray[np.float64]
 
-HISTORY_FRAMES = 200  # older localisations are not used
+HISTORY_FRAMES = 200  # older localizations are not used
 ORDERS = 2  # velocity and acceleration
-MAX_GROUP_PER_UM2 = 100.0  # localisations that pairs are sought among; more pairs of each add little
+MAX_GROUP_PER_UM2 = 100.0  # localizations that pairs are sought among; more pairs of each add little
 # Of each pass: largest age difference of a pair in frames, and the radius in nm in which pairs are sought.
 PASSES = ((50.0, 100.0), (100.0, 80.0), (150.0, 70.0))
 RIGID_PASSES = ((50.0, 100.0), (100.0, 80.0), (200.0, 80.0), (200.0, 80.0), (200.0, 80.0))
@@ -42,7 +42,7 @@ WEIGHT_SHARE = 0.6
 MIN_AGE_DIFFERENCE = 2  # an emitter that stays on is one measurement
 # Coarse to fine: standard deviations along and across a structure, nm. Where both are equal, orientations are pooled.
 SCALES_NM = ((1500.0, 1500.0), (1000.0, 200.0), (300.0, 120.0))
-# Weight of the coarser estimate for each order, in units of the mean information of a localisation.
+# Weight of the coarser estimate for each order, in units of the mean information of a localization.
 RIDGES = (4.0, 32.0)
 OVER_RELAXATION = 1.2
 MIN_VARIANCE_NM2 = 25.0
@@ -50,18 +50,18 @@ GATE_SHARE = 0.95  # the neighbourhood is cut, so that it is a little narrower t
 MIN_GROUP = 1_000
 EQUATIONS = 3 * ORDERS * (ORDERS + 1) // 2 + 2 * ORDERS
 NEIGHBOURS = 6
-FRAME_NM = 0.5  # nm by which localisations a frame apart count as more distant neighbours
+FRAME_NM = 0.5  # nm by which localizations a frame apart count as more distant neighbours
 RASTER_SD_NM = 150.0
 RASTER_FLOOR = 0.01
 
 
 @dataclass(frozen=True)
 class Registration:
-    """Motion of localisations up to the time of one frame.
+    """Motion of localizations up to the time of one frame.
 
     Attributes:
         now: number of that frame.
-        frame: (E,) numbers of the frames of the localisations used.
+        frame: (E,) numbers of the frames of the localizations used.
         yx_nm: (E, 2) where they were found.
         motion: (E, 2, 2) velocity and acceleration, each (y, x): nm in 200 and 200^2 frames.
         rigid: the same motion for all.
@@ -75,11 +75,11 @@ class Registration:
 
     @property
     def displaced_nm(self) -> Floats:
-        """Where the localisations used lie now, (E, 2)."""
+        """Where the localizations used lie now, (E, 2)."""
         return self.yx_nm + displacement(self.motion, self.now - self.frame)
 
     def displacements_nm(self, frame: Floats, yx_nm: Floats, until: float) -> Floats:
-        """Compute how far localisations moved until a time, (N, 2).
+        """Compute how far localizations moved until a time, (N, 2).
 
         Args:
             frame: (N,) numbers of their frames.
@@ -122,7 +122,7 @@ class Registration:
         return self.motion.reshape(-1, 2 * ORDERS)
 
     def _nearest(self, frame: Floats, yx_nm: Floats) -> Floats:
-        """Take the median motion of the nearest localisations used."""
+        """Take the median motion of the nearest localizations used."""
         tree = tree_of(_space_time(self.frame, self.yx_nm))
         _, nearest = tree.query(_space_time(frame, yx_nm), k=min(NEIGHBOURS, len(self.frame)))
         return np.asarray(np.median(self.motion[nearest.reshape(len(frame), -1)], axis=1))
@@ -139,7 +139,7 @@ def displacement(motion: Floats, age: Floats) -> Floats:
 
 
 def register(frame: Floats, yx_nm: Floats, now: int, *, rigid: bool) -> Registration:
-    """Estimate how localisations moved until a frame.
+    """Estimate how localizations moved until a frame.
 
     Args:
         frame: (E,) numbers of their frames, at most 200 before `now`.
@@ -186,10 +186,10 @@ def _space_time(frame: Floats, yx_nm: Floats) -> Floats:
 def _grouped_equations(
     at: Floats, frame: Floats, powers: Floats, longest: float, radius: float, groups: int
 ) -> tuple[Floats, Floats]:
-    """Set up normal equations of pairs within groups of localisations.
+    """Set up normal equations of pairs within groups of localizations.
 
-    A localisation's own error is in all of its pairs, so a few tell nearly as much as all of them, at a cost in
-    proportion to their number. Localisations are dealt out in turn: each group is of the whole time.
+    A localization's own error is in all of its pairs, so a few tell nearly as much as all of them, at a cost in
+    proportion to their number. Localizations are dealt out in turn: each group is of the whole time.
     """
     equations, angle = np.zeros((len(at), EQUATIONS)), np.zeros(len(at))
     for first in range(groups):
@@ -199,7 +199,7 @@ def _grouped_equations(
 
 
 def _equations(at: Floats, frame: Floats, powers: Floats, longest: float, radius: float) -> tuple[Floats, Floats]:
-    """Set up the normal equations of each localisation's pairs.
+    """Set up the normal equations of each localization's pairs.
 
     Args:
         at: (E, 2) positions, moved as far as known.
@@ -226,7 +226,7 @@ def _equations(at: Floats, frame: Floats, powers: Floats, longest: float, radius
     scatter = [total(weight * product) / count for product in (d_y * d_y, d_y * d_x, d_x * d_x)]
     angle = 0.5 * np.arctan2(2 * scatter[1], scatter[2] - scatter[0]) % np.pi
     information, pull = _precision(scatter, angle, GATE_SHARE * gate_sd**2)
-    # A localisation with many pairs is not measured as often: its own error is in all of them.
+    # A localization with many pairs is not measured as often: its own error is in all of them.
     weight = weight / np.sqrt(0.5 * (count[one] + count[other]))
     i_yy, i_yx, i_xx = (0.5 * (part[one] + part[other]) * weight for part in information)
     p_yy, p_yx, p_xx = (0.5 * (part[one] + part[other]) * weight for part in pull)

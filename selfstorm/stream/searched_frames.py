@@ -99,7 +99,7 @@ class SearchedFrames:
         """Compute the emitter maps of a batch from frame `begin` on.
 
         Returns:
-            The end of the batch, the sum of its maps, and the candidates for emitters if these are to be localised.
+            The end of the batch, the sum of its maps, and the candidates for emitters if these are to be localized.
         """
         model, imaging = self.model, self.model.operators.imaging
 
@@ -113,7 +113,7 @@ class SearchedFrames:
         return begin + len(maps), maps.sum(0), candidates(maps, model.grid) if localizing else None
 
     def fitted_from(self, begin: int, end: int, waiting: Emitters, start: int) -> tuple[int, Localizations]:
-        """Localise the emitters of one group of frames from frame `begin` on.
+        """Localize the emitters of one group of frames from frame `begin` on.
 
         Args:
             begin: First frame of the group.
@@ -122,7 +122,7 @@ class SearchedFrames:
             start: Number of their first frame.
 
         Returns:
-            The end of the group; and its localisations, with the stream's numbers for their frames.
+            The end of the group; and its localizations, with the stream's numbers for their frames.
         """
         model = self.model
         stop = group_end(waiting.frame, begin - start, end - start, model.compute.max_group) + start

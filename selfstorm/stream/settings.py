@@ -11,7 +11,7 @@ from selfstorm.stream.processing_level import Estimate, ProcessingLevel, Quality
 
 Motion = Literal["corrected", "as-it-lay"]
 
-FUSED_GRID_SCALE = 4  # localisations are finer than the cells they are found on
+FUSED_GRID_SCALE = 4  # localizations are finer than the cells they are found on
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Settings:
         offset_adu: camera offset.
         gain_adu_per_electron: camera gain.
         scale: SR cells along a camera pixel of the picture.
-        estimate: 'density', what fluctuates; 'emitters', the sum of the frames' emitter maps; 'fused', localisations
+        estimate: 'density', what fluctuates; 'emitters', the sum of the frames' emitter maps; 'fused', localizations
             where emitters are sparse and emitter maps where they are crowded.
         quality: 'best', or 'fast' with fewer iterations.
         model: name of the model kind (selfstorm.stream.model_kinds).

@@ -1,4 +1,4 @@
-"""Localisations of a part of the field, counted span by span of time.
+"""Localizations of a part of the field, counted span by span of time.
 
 The earlier and the later half of a recording of any length are compared without its frames: spans of a few lengths are
 kept, and when there are too many, neighbours are added up and the next are twice as long.
@@ -23,7 +23,7 @@ MAX_SPANS = 8  # even; of them the halves differ by a span at most
 
 @dataclass(frozen=True, eq=False)
 class SpanCounts:
-    """Counts of localisations on cells, oldest first.
+    """Counts of localizations on cells, oldest first.
 
     Attributes:
         corner_nm: (y, x) of the part.
@@ -51,7 +51,7 @@ class SpanCounts:
         return height, width
 
     def with_frames(self, frames: int, yx_nm: Floats) -> SpanCounts:
-        """Add the localisations of new frames.
+        """Add the localizations of new frames.
 
         Args:
             frames: Number of the frames, at least 1.
@@ -77,7 +77,7 @@ class SpanCounts:
     def halves(self) -> tuple[Floats, Floats] | None:
         """Return the counts of the earlier and of the later half.
 
-        They are divided where their localisations are closest in number.
+        They are divided where their localizations are closest in number.
 
         Returns:
             None where one of them has too few.

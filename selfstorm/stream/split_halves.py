@@ -1,6 +1,6 @@
 """Reconstruct two halves of a window that share only optics and camera.
 
-The earlier and the later frames have densities, emitters and localisations of their own. What both show is not noise.
+The earlier and the later frames have densities, emitters and localizations of their own. What both show is not noise.
 Halves of alternating short blocks would both hold the emitters that shine across the blocks' edges, whose correlation
 with themselves counts as detail. Measurements: docs/decisions/0022.
 """
@@ -68,7 +68,7 @@ def localize_halves(
     part: Part,
     step: int = 1,
 ) -> HalvesFound | None:
-    """Localise the emitters of the earlier and the later frames, each alone.
+    """Localize the emitters of the earlier and the later frames, each alone.
 
     Densities are made of all frames. Emitters are looked for in every so many: frames that are closer than an on-time
     show the same blinks.
@@ -78,12 +78,12 @@ def localize_halves(
         smaller: Model of the part (`part_of_model`).
         window: Frames of the window.
         iterations: Iterations of the density.
-        quality: Of the localisations.
+        quality: Of the localizations.
         part: Rows and columns of the field to look at.
         step: Distance of the frames in which emitters are looked for.
 
     Returns:
-        The localisations; None where there are too few frames.
+        The localizations; None where there are too few frames.
     """
     y = torch.cat([block.y[..., part[0], part[1]] for block in window.blocks])
     on_frames = _on_frames(_half(model, window, y, np.arange(len(window)), part).sums)
@@ -181,7 +181,7 @@ def _older_blocks(history: CovarianceHistory, window: WindowFrames) -> list[Bloc
 def _localized(
     model: SequenceModel, half: HalfFrames, sums: Sums, iterations: int, quality: Quality, step: int
 ) -> Localizations:
-    """Localise the emitters of a half with a density of its own."""
+    """Localize the emitters of a half with a density of its own."""
     grid, operators = model.grid, model.operators
     mean = (half.y / half.gains).mean(0)
     m = density(operators.covariance, statistics_of(sums, mean), iterations)

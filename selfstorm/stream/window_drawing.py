@@ -25,7 +25,7 @@ class WindowDrawing:
     Attributes:
         picture: (s*H, s*W) photons a frame, of the field.
         parts: Parts at the time that the sample is shown at.
-        found: Localisations where they lay; None where none were made.
+        found: Localizations where they lay; None where none were made.
         mean: (H, W) photons, the mean frame that is explained.
         expected: (H, W) photons, the mean frame as the parts explain it.
         background: (H, W) photons, its smooth part.
@@ -47,7 +47,7 @@ class WindowDrawing:
         return replace(self, picture=self.picture * 0, parts=parts, found=found)
 
     def outside(self, mask: FieldMask, pixel_nm: float) -> WindowDrawing:
-        """Return the drawing without localisations in masked pixels."""
+        """Return the drawing without localizations in masked pixels."""
         if self.found is None or mask.masked is None:
             return self
         found = self.found
@@ -73,15 +73,15 @@ def draw_emitters(
     search: EmitterSearch,
     found: Localizations | None,
 ) -> WindowDrawing:
-    """Draw the emitters of all frames: their maps, fused with localisations.
+    """Draw the emitters of all frames: their maps, fused with localizations.
 
     Args:
-        model: Model of the field, with the window's localisations among the recent ones.
+        model: Model of the field, with the window's localizations among the recent ones.
         window: Frames of the window.
         known: Density of the window.
         light: Light of its mean frame.
         search: The frames with their emitters.
-        found: Localisations of the same frames; None for the maps alone.
+        found: Localizations of the same frames; None for the maps alone.
     """
     blocks, grid, imaging = search.blocks, model.grid, model.operators.imaging
     frames = sum(map(len, blocks))

@@ -43,7 +43,7 @@ def draw_window(
         callbacks: Callbacks of progress.
 
     Returns:
-        The model with the emitters found, the localisations that show motion and what waits until the picture is out;
+        The model with the emitters found, the localizations that show motion and what waits until the picture is out;
         and the picture.
     """
     light, wanted, search = WindowLight.of(model, window, known), wanted_of(level), None
@@ -53,7 +53,7 @@ def draw_window(
     if search is None or level.estimate == "density":
         drawing = draw_density(model, window, known, light)
     else:
-        # at a reduced level, only blocks from before it have localisations: those of a part of the frames
+        # at a reduced level, only blocks from before it have localizations: those of a part of the frames
         found = localizations_of(search.blocks) if level.estimate == "fused" else None
         if found is not None:
             model = model.with_state(

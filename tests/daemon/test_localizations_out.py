@@ -66,13 +66,13 @@ def test_each_frame_is_written_once_though_windows_overlap(tmp_path, health, suf
     assert events(health) == []
 
 
-def test_frames_that_only_a_later_window_localises_are_written_then(tmp_path, health):
+def test_frames_that_only_a_later_window_localizes_are_written_then(tmp_path, health):
     steps = output(0, 19), output(10, 29, localized=False), output(20, 39)
     assert set(written(tmp_path / "out.csv", health, *steps).frame) == set(range(40))
     assert events(health) == []
 
 
-def test_frames_that_no_window_localises_are_counted(tmp_path, health):
+def test_frames_that_no_window_localizes_are_counted(tmp_path, health):
     steps = output(0, 19), output(20, 39, localized=False, lost=(25, 26)), output(40, 59)
     assert len(written(tmp_path / "out.csv", health, *steps)) == 80
     ((code, text),) = events(health)
@@ -145,7 +145,7 @@ def test_the_status_tells_the_table_and_its_counts(tmp_path, health):
     writer.close()
 
 
-def test_without_localisations_there_is_no_file(tmp_path, health):
+def test_without_localizations_there_is_no_file(tmp_path, health):
     writer = LocalizationWriter(tmp_path / "out.smlm", health)
     writer.result(output(0, 9, localized=False))
     writer.close()

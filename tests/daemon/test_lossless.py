@@ -54,12 +54,12 @@ def live(folder, movie, chosen):
 
 
 def tabled(path, chosen):
-    """Localisations come with the fused estimate alone."""
+    """Localizations come with the fused estimate alone."""
     return ["--localizations", path] if chosen["method"].get("estimate") == "fused" else []
 
 
 def kept(flag, path, chosen):
-    """Accumulated pictures come with localisations, and are in the model too."""
+    """Accumulated pictures come with localizations, and are in the model too."""
     return [flag, path] if chosen["method"].get("estimate") == "fused" else []
 
 

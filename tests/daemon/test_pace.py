@@ -24,16 +24,16 @@ class Machine:
 
     def seconds(self, level, demand):
         unit = self.load * ITERATION_S
-        record_timing = {"watch": demand.new, "density": QUICK_ITERATIONS if level.quick else demand.iterations}
-        record_timing["watch"] *= INITIAL_COSTS["watch"]
+        record_timing = {"ingest": demand.new, "density": QUICK_ITERATIONS if level.quick else demand.iterations}
+        record_timing["ingest"] *= INITIAL_COSTS["ingest"]
         if not level.quick:
-            record_timing |= {step: INITIAL_COSTS[step] for step in ("memory", "preview")}
+            record_timing |= {step: INITIAL_COSTS[step] for step in ("averaging", "preview")}
         if level.optics and demand.psf_update_due:
             record_timing["optics"] = INITIAL_COSTS["optics"]
         if level.estimate != "density" or level.ahead:
             record_timing["emitters"] = demand.unseen * INITIAL_COSTS[f"emitters {level.quality}"]
         if "fused" in (level.estimate, level.ahead):
-            record_timing["localisations"] = demand.unseen * INITIAL_COSTS[f"localisations {level.quality}"]
+            record_timing["localizations"] = demand.unseen * INITIAL_COSTS[f"localizations {level.quality}"]
         return {step: unit * iterations * self.apart.get(step, 1.0) for step, iterations in record_timing.items()}
 
 
@@ -65,7 +65,7 @@ def test_the_first_step_that_fits_is_taken_from_the_first_window_on(stride_s, na
 
 
 def test_a_step_that_costs_more_than_guessed_is_left():
-    made = names(Machine(localisations=4.0), 10, replace(DEMAND, stride_s=2.4))
+    made = names(Machine(localizations=4.0), 10, replace(DEMAND, stride_s=2.4))
     assert (made[0], made[-1]) == ("full", "emitters")
 
 
@@ -133,7 +133,7 @@ def test_without_memory_for_more_it_stays_at_the_density():
 
 
 def test_where_operations_cost_their_launch_steps_are_expected_to_take_that_long():
-    """A card does an iteration of a small field in some 20 us; a frame's localisations are sixty launches."""
+    """A card does an iteration of a small field in some 20 us; a frame's localizations are sixty launches."""
     fast = LoadController(FULL, steady=False, iteration_s=2e-5)
     card = LoadController(FULL, steady=False, iteration_s=2e-5, launch_s=6e-6)
     assert card.seconds(FULL, DEMAND) > fast.seconds(FULL, DEMAND) + 0.003

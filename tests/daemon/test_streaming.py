@@ -70,14 +70,14 @@ def test_a_header_says_what_the_picture_was_made_with_and_how_the_account_stands
         frames, windows = header.frame_counts, header.window_counts
         assert frames.sent == frames.received + frames.missing >= header.last_seq + 1
         assert windows.published + windows.skipped <= windows.complete
-        assert {"watch", "density"} <= set(header.stage_ms)
+        assert {"ingest", "density"} <= set(header.stage_ms)
         assert header.memory
 
 
 @posix
 def test_latencies_are_counted_from_the_last_frame_to_the_picture(run):
     latencies = {latency.stage: latency for latency in run.status.latencies}
-    assert {"waiting", "watch", "density", "refined"} <= set(latencies)
+    assert {"waiting", "ingest", "density", "refined"} <= set(latencies)
     for latency in latencies.values():
         assert 0 <= latency.p50_ms <= latency.p95_ms <= latency.p99_ms
     assert latencies["refined"].p50_ms >= latencies["density"].p50_ms

@@ -1,7 +1,7 @@
 """A device computes what the CPU computes in double precision, within a stated error, and scores the same.
 
 Relative errors are of the largest value. The bounds are ten times what float32 on a CPU was seen to be off itself:
-covariances 4e-7, density 5e-5, maps 2e-4, their sum 8e-5. Localisations are kept or dropped, so a last bit can make one
+covariances 4e-7, density 5e-5, maps 2e-4, their sum 8e-5. Localizations are kept or dropped, so a last bit can make one
 more: products off by a last bit moved the fused picture by 1.5 %, its score by .0001.
 """
 

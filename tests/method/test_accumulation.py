@@ -1,4 +1,4 @@
-"""The picture that sharpens for minutes: localisations of all frames, drift-corrected."""
+"""The picture that sharpens for minutes: localizations of all frames, drift-corrected."""
 
 import numpy as np
 import pytest
@@ -45,11 +45,11 @@ def walk(frames):
     [np.arange(400)[:, None] * [0.5, -0.3], np.arange(300)[:, None] * [1.6, -1.2], walk(400)],
     ids=["linear", "fast", "random walk"],
 )
-def test_less_than_three_nanometres_of_a_live_drift_are_left_at_twenty_localisations_a_frame(drift):
+def test_less_than_three_nanometres_of_a_live_drift_are_left_at_twenty_localizations_a_frame(drift):
     assert left_nm(drift, followed(drift, 20).curve) < 2.5
 
 
-def test_a_sample_at_rest_is_known_to_rest_once_there_are_enough_localisations():
+def test_a_sample_at_rest_is_known_to_rest_once_there_are_enough_localizations():
     """The first window alone is wrong by 10 nm and more where they are few."""
     live = followed(np.zeros((600, 2)), 10)
     assert np.abs(live.newest_nm).max() < 3.0
@@ -77,7 +77,7 @@ def test_the_reference_and_the_curve_are_bounded():
     assert (np.diff(after.curve.frame) > 0).all()
 
 
-def test_no_localisations_leave_the_drift_as_it_is():
+def test_no_localizations_leave_the_drift_as_it_is():
     live = LiveDrift()
     assert live.with_localizations(np.zeros(0), np.zeros((0, 2))) is live
     assert not live.newest_nm.any()
@@ -106,7 +106,7 @@ def test_spans_are_merged_and_keep_every_count():
     assert 0.6 < first.sum() / second.sum() < 1 / 0.6
 
 
-def test_localisations_outside_the_part_are_not_counted():
+def test_localizations_outside_the_part_are_not_counted():
     spans = SpanCounts((100.0, 0.0), (200.0, 200.0)).with_frames(1, np.array([[50.0, 50.0], [150.0, 50.0]]))
     assert spans.counts[0].sum() == 1
     assert spans.halves() is None
@@ -215,7 +215,7 @@ def test_blocks_are_new_once():
     assert newly_localized([bare], [bare]) == ()
 
 
-def test_no_localisations_are_an_empty_picture():
+def test_no_localizations_are_an_empty_picture():
     empty = block(0, np.zeros((0, 2)), 0)
     frames = block(0, at_places(0.0, 1), 1)
     nothing = FrameBlock(

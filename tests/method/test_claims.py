@@ -1,4 +1,4 @@
-"""Claims on a picture: resolution, fidelity, false localisations, verdict."""
+"""Claims on a picture: resolution, fidelity, false localizations, verdict."""
 
 from dataclasses import replace
 
@@ -159,7 +159,7 @@ def test_the_noise_is_measured_and_not_assumed():
     assert noise_excess(y, torch.zeros_like(y), background) == pytest.approx(3, rel=0.1)
 
 
-def test_localisations_are_matched_within_their_frame():
+def test_localizations_are_matched_within_their_frame():
     true = table([100.0, 900.0], [100.0, 900.0], [0, 1])
     assert matched(table([120.0, 950.0], [90.0, 900.0], [0, 1]), true, 100.0) == 2
     assert matched(table([120.0, 950.0], [90.0, 900.0], [0, 0]), true, 100.0) == 1
@@ -220,7 +220,7 @@ def test_no_claim_rests_on_frames_that_a_replay_repeats():
     assert "fidelity" not in result.metrics
 
 
-def test_frames_alike_but_for_their_noise_have_few_false_localisations():
+def test_frames_alike_but_for_their_noise_have_few_false_localizations():
     raw = movie(60, density=1.0, photons=2_000.0)
     assert reconstruct(learned(SETTINGS, raw, CPU), raw).metrics["false_share"] < 0.1
 
@@ -281,7 +281,7 @@ def test_no_shorter_window_is_asked_for_where_the_picture_follows_the_motion():
     assert "shorter window" not in followed.hint
 
 
-def test_a_picture_without_localisations_has_no_verdict_unless_nothing_blinks():
+def test_a_picture_without_localizations_has_no_verdict_unless_nothing_blinks():
     assert verdict({"misfit": 0.01, "prediction_z": 40.0, "far_correlation": 0.02}) is None
     assert verdict({"prediction_z": 2.0}).value == "no blinking seen"
     unknown = verdict({"emitters_per_frame": 3.0})

@@ -1,4 +1,4 @@
-"""Drift of the stage, from localisations alone."""
+"""Drift of the stage, from localizations alone."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ FRAMES, PRECISION_NM = 600, 15.0
 
 
 def recording(drift_nm, a_frame, seed=0):
-    """Localisations of dyes on filaments that drift: frame, yx_nm. drift_nm: (T, 2)."""
+    """Localizations of dyes on filaments that drift: frame, yx_nm. drift_nm: (T, 2)."""
     rng = np.random.default_rng(seed)
     filaments = Movie(Scene(height=40, width=40, filaments=6, seed=seed)).structure
     frame = np.repeat(np.arange(len(drift_nm)), rng.poisson(a_frame, len(drift_nm)))
@@ -48,7 +48,7 @@ def thermal_step():
 
 
 @pytest.mark.parametrize("drift", [linear, random_walk, thermal_step], ids=lambda drift: drift.__name__)
-def test_less_than_two_nanometres_of_a_drift_are_left_at_forty_localisations_a_frame(drift):
+def test_less_than_two_nanometres_of_a_drift_are_left_at_forty_localizations_a_frame(drift):
     assert left_nm(drift(), estimate_drift(*recording(drift(), 40))) < 1.5
 
 
@@ -92,7 +92,7 @@ def test_a_measurement_that_tells_nothing_changes_nothing():
     np.testing.assert_allclose(smoothed(frame, found, variance).yx_nm[60], linear()[300], atol=1.0)
 
 
-def test_too_few_localisations_give_no_curve():
+def test_too_few_localizations_give_no_curve():
     frame, at = recording(linear(), 0.5)
     curve = estimate_drift(frame, at)
     assert not len(curve.frame)
@@ -100,7 +100,7 @@ def test_too_few_localisations_give_no_curve():
     assert not len(estimate_drift(frame[:0], at[:0]).frame)
 
 
-def test_the_same_localisations_give_the_same_curve():
+def test_the_same_localizations_give_the_same_curve():
     one, other = (estimate_drift(*recording(linear(), 30)) for _ in range(2))
     assert np.array_equal(one.yx_nm, other.yx_nm)
 
@@ -156,7 +156,7 @@ def test_a_drift_file_replaces_nothing_and_is_not_written_from_too_little(tmp_pa
     assert path.read_text() == "mine"
 
 
-def test_frames_without_localisations_leave_the_curve_in_order():
+def test_frames_without_localizations_leave_the_curve_in_order():
     rng = np.random.default_rng(0)
     frame = np.sort(rng.integers(0, 1000, 8_000)).astype(float)
     frame = frame[(frame < 400) | (frame >= 600)]

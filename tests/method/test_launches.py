@@ -71,7 +71,7 @@ def test_a_stride_launches_and_waits_no_more_often_than_this(monkeypatch):
         cost = total(costs, *phases)
         assert cost.launches <= MAX_LAUNCHES[phase], costs
         assert cost.waits <= MAX_WAITS[phase], costs
-    assert {"optics", "memory", "held out"} <= {cost.name for cost in costs if cost.phase == "refined"}
+    assert {"optics", "averaging", "held out"} <= {cost.name for cost in costs if cost.phase == "refined"}
     monkeypatch.setattr("selfstorm.compute.cuda_graphs.MAX_GRAPH_BYTES", 2**20)
     for module in ("psf.patch_layout", "stages.localization"):
         monkeypatch.setattr(f"selfstorm.{module}.MAX_GRAPH_WINDOWS", 0)

@@ -19,7 +19,7 @@ FRAMES, SIZE_NM, MEAN_ON = 200, 6400.0, 2.5
 
 
 def blinks(sd_nm, per_um2, seed=3):
-    """Blinks on a filament: frames, positions, and the emitter of each localisation."""
+    """Blinks on a filament: frames, positions, and the emitter of each localization."""
     rng = np.random.default_rng(seed)
     count = int(per_um2 * (SIZE_NM / 1000) ** 2 * FRAMES / MEAN_ON)
     along = rng.uniform(0, 1, count)
@@ -58,7 +58,7 @@ def test_two_emitters_in_reach_stay_two():
     assert link(frame, yx_nm, 20.0).tolist() == [0, 1, 0, 1]
 
 
-def test_many_localisations_of_the_first_frame_end_no_thread_that_flushes_subnormals():
+def test_many_localizations_of_the_first_frame_end_no_thread_that_flushes_subnormals():
     link_in_a_thread = (
         "import numpy as np, torch; from selfstorm.stages.linking import link; torch.set_flush_denormal(True); "
         "frame = np.r_[np.zeros(1500, int), np.arange(1, 501)]; "
@@ -103,7 +103,7 @@ def test_a_table_without_precision_is_not_linked(tmp_path):
         writer.append(table_of(frame, yx_nm, sd_nm=0.0))
     done = CliRunner().invoke(cli, ["convert", str(tmp_path / "found.csv"), str(tmp_path / "out.csv"), "--linked"])
     assert done.exit_code
-    assert "3 of 3 localisations state no precision" in str(done.exception)
+    assert "3 of 3 localizations state no precision" in str(done.exception)
     assert not (tmp_path / "out.csv").exists()
 
 

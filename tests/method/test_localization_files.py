@@ -1,4 +1,4 @@
-"""Localisation tables: every format has the same emitters, units and precision, for our reader and for others'."""
+"""Localization tables: every format has the same emitters, units and precision, for our reader and for others'."""
 
 import json
 import math

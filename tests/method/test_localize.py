@@ -1,4 +1,4 @@
-"""Localisations: as exact as the photons allow, pairs told apart, nothing where nothing is; their picture and table."""
+"""Localizations: as exact as the photons allow, pairs told apart, nothing where nothing is; their picture and table."""
 
 import math
 from dataclasses import replace
@@ -53,7 +53,7 @@ def noisy(pictures, seed=0):
 
 
 def localized(y, background=10.0, psf=GAUSSIAN, prior=None, start=None, effort=None):
-    """Stage B under a flat density, and then the localisations."""
+    """Stage B under a flat density, and then the localizations."""
     grid = Grid(*y.shape[1:], scale=4, pixel_nm=100.0)
     prior = torch.ones(grid.cells) if prior is None else prior
     behind = torch.as_tensor(np.broadcast_to(background, y.shape).astype(np.float32))

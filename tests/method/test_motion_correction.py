@@ -1,4 +1,4 @@
-"""The picture of now: motion from localisations, and what held-out localisations choose of it."""
+"""The picture of now: motion from localizations, and what held-out localizations choose of it."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ LINES = (((500.0, 700.0), (1.0, 0.25)), ((3_400.0, 600.0), (-0.6, 1.0)), ((300.0
 
 
 def lines(velocity, frames=FRAMES, seed=0):
-    """Localisations of dyes on lines: frame, yx_nm, where each lies in the newest frame, and across its line.
+    """Localizations of dyes on lines: frame, yx_nm, where each lies in the newest frame, and across its line.
 
     velocity: of a line and of a frame's number, (y, x) nm since frame 0.
     """
@@ -57,7 +57,7 @@ def chosen(frame, yx_nm, first=100, moving=True):
 
 
 def errors_nm(registration, frame, found, now_at, normals):
-    """Distance of each localisation from where its line lies now, after it was moved and before, across the line."""
+    """Distance of each localization from where its line lies now, after it was moved and before, across the line."""
     moved = found + registration.displacements_nm(frame, found, NOW)
     return [np.abs(((yx - now_at) * normals).sum(1)) for yx in (moved, found)]
 
@@ -84,7 +84,7 @@ def test_a_line_that_speeds_up_is_followed():
     assert np.median(after) < 5 < 25 < np.median(before)
 
 
-def test_the_same_localisations_give_the_same_bits():
+def test_the_same_localizations_give_the_same_bits():
     frame, found, *_ = lines(lambda n, t: 0.4 * t * across(LINES[n][1]))
     one, other = (register(frame, found, NOW, rigid=False).motion for _ in range(2))
     assert np.array_equal(one, other)
@@ -114,12 +114,12 @@ def test_where_no_motion_predicts_the_newest_frames_older_ones_are_left_out():
     assert correction.first > 100
 
 
-def test_few_localisations_choose_nothing():
+def test_few_localizations_choose_nothing():
     frame, found, *_ = lines(lambda n, t: np.array([0.5, -0.3]) * t)
     assert chosen(frame[::60], found[::60]).kind == "none"
 
 
-def test_recent_localisations_are_replaced_by_their_window_and_forgotten_after_200_frames():
+def test_recent_localizations_are_replaced_by_their_window_and_forgotten_after_200_frames():
     frame, found, *_ = lines(lambda n, t: np.zeros(2))
     recent = RecentLocalizations().with_window(table(frame, found), 0, NOW)
     again = recent.with_window(table(frame[frame >= 150] + 50, found[frame >= 150]), 200, 249)
@@ -160,7 +160,7 @@ def test_a_drifting_sample_is_shown_at_the_newest_frame(drifting_windows):
     assert left["corrected"] == 0 < left["as-it-lay"] == results["as-it-lay"].metrics["motion_nm"]
 
 
-def test_the_table_of_localisations_stays_as_measured(drifting_windows):
+def test_the_table_of_localizations_stays_as_measured(drifting_windows):
     one, other = (result.localizations for result in drifting_windows[0].values())
     assert torch.equal(one.y_nm, other.y_nm)
     assert torch.equal(one.frame, other.frame)

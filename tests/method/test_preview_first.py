@@ -14,7 +14,7 @@ from selfstorm.stream.settings import Settings
 
 SETTINGS = Settings(100.0, None, 100.0, 4.0, scale=2, estimate="density", quality="fast", tuning_steps=3)
 WINDOW, STRIDE, WINDOWS = 50, 25, 4
-LEARNING = {"optics", "memory", "held out"}
+LEARNING = {"optics", "averaging", "held out"}
 
 
 @pytest.fixture(scope="module")

@@ -187,7 +187,7 @@ def test_tiles_find_the_same_emitters_but_for_decisions_that_rounding_turns(whol
 
 
 def same_emitters(found, again):
-    """Count the localisations that have another in the same frame, closer than half of their standard deviation."""
+    """Count the localizations that have another in the same frame, closer than half of their standard deviation."""
     (frame, y, x, sd), (others, y2, x2, _) = (
         [np.asarray(values) for values in (one.frame, one.y_nm, one.x_nm, one.sd_nm)] for one in (found, again)
     )

@@ -39,7 +39,7 @@ class Tags(HTMLParser):
 
 @pytest.fixture
 def run(tmp_path):
-    """Files of a live run: manifest, pictures, localisations; of 150 frames 3 were lost."""
+    """Files of a live run: manifest, pictures, localizations; of 150 frames 3 were lost."""
     counts = {"sent": 150, "received": 147, "missing": 3, "rejected": 2}
     record = {"run": "a" * 32, "first_seq": 50, "last_seq": 149, "scale": 4, "optics": EVIL, "unit": "photons/frame"}
     with picture_writer(tmp_path / "out.ome.tif", 25.0) as pictures:

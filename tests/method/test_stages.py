@@ -96,7 +96,7 @@ def test_the_command_writes_three_files(tmp_path):
     assert {cost["stage"] for cost in record["stages"]} == {"fine-tuning, on the CPU"} | {one.name for one in STAGES}
     assert all(cost["seconds"] > 0 and cost["bytes"] > 0 for cost in record["stages"])
     multiplied = {cost["stage"] for cost in record["stages"] if cost["flops"] > 0}
-    assert multiplied >= {"density", "emitters", "localisations", "out of focus", "fine-tuning, on the CPU"}
+    assert multiplied >= {"density", "emitters", "localizations", "out of focus", "fine-tuning, on the CPU"}
     assert "bound by" in (tmp_path / "stages.md").read_text()
     assert imread(tmp_path / "stages.png")[..., :3].std() > 10
 

@@ -172,8 +172,8 @@ def test_the_sides_of_tiles_shrink_with_the_memory():
     assert [side_that_fits(grid, 18, free) for free in (None, 2**28, 2**27, 2**20)] == [256, 256, 128, 64]
 
 
-def test_localisations_are_refused_before_a_frame_is_computed(raw, tmp_path):
-    with pytest.raises(InputError, match="makes no localisations"):
+def test_localizations_are_refused_before_a_frame_is_computed(raw, tmp_path):
+    with pytest.raises(InputError, match="makes no localizations"):
         new_model(replace(SETTINGS, model="tiled", estimate="fused"), raw, Compute(CPU))
     movie = tmp_path / "movie.tif"
     movie.write_bytes(b"")

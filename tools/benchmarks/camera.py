@@ -3,7 +3,7 @@
 A simulated sCMOS camera with bad pixels and an EMCCD are calibrated from dark frames and levels of even light. The same
 movie of a sample at rest, with the same photons, is then recorded by a perfect camera and by each of them, and
 reconstructed with the measured maps and without: Pearson correlation and FRC with the truth, and the photons of the
-localisations. Frames are added up as they lay: what is decided on motion would differ with the noise.
+localizations. Frames are added up as they lay: what is decided on motion would differ with the noise.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class CameraScore:
         seed: of the movie.
         pearson: correlation with the truth.
         gt_frc_nm: resolution against the truth.
-        photons: median of a localisation.
+        photons: median of a localization.
     """
 
     recorded: str

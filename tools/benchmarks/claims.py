@@ -1,6 +1,6 @@
 """`python -m benchmarks.claims`: claims on pictures, beside the truth.
 
-44 small simulated movies of 22 kinds are reconstructed; resolution, fidelity, false localisations and verdict
+44 small simulated movies of 22 kinds are reconstructed; resolution, fidelity, false localizations and verdict
 are tabulated beside what the simulation knows.
 """
 
@@ -44,7 +44,7 @@ class ClaimRow:
         fidelity: The claim of structure_pearson.
         structure_nm: Period at which the picture correlates with all dyes by 1/2; None where it is wider than a PSF.
         resolution_nm: The claim of it.
-        false_share: Of the localisations.
+        false_share: Of the localizations.
         claimed_false_share: The claim of it.
         verdict, level: The word, and how serious it is.
         agreement: Of the picture, imaged again, with the mean frame.
@@ -120,10 +120,10 @@ def summary(rows: Sequence[ClaimRow]) -> list[str]:
         f"resolution within a factor {MAX_FACTOR}: {_share(1 / MAX_FACTOR <= f <= MAX_FACTOR for f in factors)}; "
         f"finer than {MIN_FACTOR} of the truth: {_share(f < MIN_FACTOR for f in factors)}",
         f"fidelity less structure's Pearson: {np.mean(errors):+.3f}, at most {np.abs(errors).max():.3f}",
-        f"false localisations within a factor 2: {_share(0.5 <= f <= 2 for f in false_factors)}",
+        f"false localizations within a factor 2: {_share(0.5 <= f <= 2 for f in false_factors)}",
         f"'good' on a bad picture (below {BAD_PEARSON}, or empty): {_share(row.level == 'good' for row in bad)}",
         f"'bad' on a good picture (above {GOOD_PEARSON}): {_share(row.level == 'bad' for row in good)}",
-        f"localisations in empty movies: {', '.join(str(row.localizations) for row in rows if row.empty)}",
+        f"localizations in empty movies: {', '.join(str(row.localizations) for row in rows if row.empty)}",
     ]
 
 
@@ -157,7 +157,7 @@ def table(rows: Iterable[ClaimRow]) -> list[str]:
 
 
 def draw(rows: Sequence[ClaimRow], path: Path) -> None:
-    """Draw claims over truth: resolution, fidelity, false localisations."""
+    """Draw claims over truth: resolution, fidelity, false localizations."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -166,7 +166,7 @@ def draw(rows: Sequence[ClaimRow], path: Path) -> None:
     panels = (
         ("resolution of the structure (nm)", "structure_nm", "resolution_nm", (30, 50, 100, 200, 300), MAX_FACTOR),
         ("correlation with the structure", "structure_pearson", "fidelity", (0, 0.2, 0.4, 0.6, 0.8, 1), None),
-        ("share of false localisations", "false_share", "claimed_false_share", (0.005, 0.01, 0.03, 0.1, 0.3, 1), 2.0),
+        ("share of false localizations", "false_share", "claimed_false_share", (0.005, 0.01, 0.03, 0.1, 0.3, 1), 2.0),
     )
     for axes, (title, true, claimed, ticks, factor) in zip(figure.subplots(1, 3), panels, strict=True):
         limits = ticks[0], ticks[-1]

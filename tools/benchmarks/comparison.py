@@ -26,7 +26,7 @@ class MethodResult:
         method: name in METHODS.
         made: the picture.
         score: None if there is nothing to score: a picture that is constant or not finite.
-        found: scores of the localisations; None if the method makes none.
+        found: scores of the localizations; None if the method makes none.
     """
 
     method: str

@@ -1,6 +1,6 @@
 """`python -m benchmarks.dense`: ADCG and ours on one dense movie.
 
-Localisations are scored. Both get the same frames, PSF and camera; ADCG also the background of the other baselines,
+Localizations are scored. Both get the same frames, PSF and camera; ADCG also the background of the other baselines,
 and sees every frame alone.
 """
 
@@ -27,14 +27,14 @@ QUALITIES: tuple[Quality, ...] = "fast", "best"
 
 
 def score_text(name: str, rows: Array, true: Array, seconds: float) -> str:
-    """Write the scores of localisations (N, 3 or more) in a line."""
+    """Write the scores of localizations (N, 3 or more) in a line."""
     score = score_localizations(rows, true)
     parts = f"precision {score.precision:.2f}, recall {score.recall:.2f}, RMSE {score.rmse_nm:.0f} nm"
     return f"{name}: J {score.jaccard:.3f}, {parts}, {len(rows)} of {len(true)}, {seconds:.0f} s"
 
 
 def localized_by_adcg(photons: Array, scene: Scene, min_gain_nats: float) -> Array:
-    """Localise every frame (T, H, W) alone: rows of frame, y_nm, x_nm."""
+    """Localize every frame (T, H, W) alone: rows of frame, y_nm, x_nm."""
     optics = PixelPsf(scene.psf(), scene.pixel_nm, scene.shape)
     background = smooth_background(torch.from_numpy(photons)).clamp(min=MIN_PHOTONS).numpy().astype(float)
     tables = [adcg(frame.clip(0).astype(float), background, optics, min_gain_nats) for frame in photons]
@@ -49,7 +49,7 @@ def localized_by_adcg(photons: Array, scene: Scene, min_gain_nats: float) -> Arr
 @click.option("--min-gain", type=click.FloatRange(0), default=MIN_GAIN_NATS, show_default=True, help="ADCG's, in nats.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 def main(density: float, photons: float, side: int, frames: int, min_gain: float, seed: int) -> None:
-    """Score localisations of a dense movie, ours and ADCG's."""
+    """Score localizations of a dense movie, ours and ADCG's."""
     scene = Scene(height=side, width=side, density=density, photons=photons, seed=seed)
     shots = [shot for shot, _ in zip(Movie(scene).frames(), range(frames), strict=False)]
     raw, true = np.stack([pixels for pixels, _ in shots]), np.concatenate([rows for _, rows in shots])[:, :3]

@@ -45,9 +45,9 @@ CASES = (
     DriftCase("walk", 0.2, 10_000, 0.3),
     DriftCase("thermal", 0.5, 10_000, 1.25),
 )
-# The best of these numbers of localisations a segment is kept, chosen with the truth.
+# The best of these numbers of localizations a segment is kept, chosen with the truth.
 SEGMENTS = {"rcc": (500, 2_000), "aim": (250, 1_000), "comet": (250,)}
-MAX_COMET = 8_000  # localisations: on a CPU more take many minutes
+MAX_COMET = 8_000  # localizations: on a CPU more take many minutes
 PEER_TIMEOUT_S = 900
 
 

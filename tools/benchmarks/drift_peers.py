@@ -4,7 +4,7 @@
 
 TABLE has `frame`, `yx_nm`, `frames` and `reach_nm`, how far to search; DRIFT gets (T, 2) nm for every METHOD, or
 nothing where it failed. RCC and AIM are Picasso's (picassosr), COMET is comet-smlm on the CPU. A METHOD is a name and
-the localisations of a segment: `rcc:500`.
+the localizations of a segment: `rcc:500`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Localisation tables of a drifting sample, with the drift known."""
+"""Localization tables of a drifting sample, with the drift known."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class DriftCase:
 
     @property
     def a_frame(self) -> float:
-        """Localisations a frame."""
+        """Localizations a frame."""
         return self.density * (SIDE_PX * PIXEL_NM) ** 2 * 1e-6
 
     def drift_nm(self, rng: np.random.Generator) -> Floats:
@@ -60,7 +60,7 @@ class DriftCase:
 
 @dataclass(frozen=True)
 class DriftTable:
-    """Localisations on filaments that drift.
+    """Localizations on filaments that drift.
 
     Attributes:
         frame: (E,) ascending.
@@ -74,7 +74,7 @@ class DriftTable:
 
 
 def simulated(case: DriftCase, seed: int) -> DriftTable:
-    """Simulate the localisations of a case."""
+    """Simulate the localizations of a case."""
     rng = np.random.default_rng(seed)
     drift = case.drift_nm(rng)
     scene = Scene(height=SIDE_PX, width=SIDE_PX, pixel_nm=PIXEL_NM, filaments=6, seed=seed)

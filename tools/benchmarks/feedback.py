@@ -151,9 +151,9 @@ class Course:
 
     Attributes:
         seed: of the sample.
-        aim: localisations per frame.
+        aim: localizations per frame.
         published: frame at which each window was published.
-        counted: its localisations per frame.
+        counted: its localizations per frame.
         emitters: true number, mean of SMOOTH_FRAMES frames each.
         powers: the laser's, likewise.
         left: share of the molecules that did not bleach.
@@ -254,7 +254,7 @@ def draw(courses: Sequence[Course], path: Path) -> None:
     left, right = figure.subplots(1, 2)
     for number, one in enumerate(courses):
         colour, frames = f"C{number}", (np.arange(len(one.emitters)) + 0.5) * SMOOTH_FRAMES
-        left.plot(one.published, one.counted, "o-", ms=3, color=colour, label=f"localisations, seed {one.seed}")
+        left.plot(one.published, one.counted, "o-", ms=3, color=colour, label=f"localizations, seed {one.seed}")
         left.plot(frames, one.emitters, ":", color=colour, label="emitters, true")
         right.step(frames, one.powers, where="mid", color=colour, label=f"seed {one.seed}")
     if courses:

@@ -42,7 +42,7 @@ def reconstruct_given(raw: Array, scene: Scene, psf: Psf, quality: Quality, scal
 
 
 def localized(made: Result) -> Array:
-    """Return the localisations (N, 3): frame, y and x in nm."""
+    """Return the localizations (N, 3): frame, y and x in nm."""
     found = made.localizations
     return np.empty((0, 3)) if found is None else np.stack([found[key] for key in ("frame", "y_nm", "x_nm")], 1)
 

@@ -33,7 +33,7 @@ from selfstorm.stream.settings import Settings
 WINDOW, SCALE = 50, 4
 NA, WAVELENGTH_NM = 1.4, 670.0
 DRIFT_NM = (0.006, -0.003)  # a frame
-HEAD = "| frames | minutes | memory, MiB | localisations | claimed nm | drift y, x nm | true y, x nm |\n|" + "---|" * 7
+HEAD = "| frames | minutes | memory, MiB | localizations | claimed nm | drift y, x nm | true y, x nm |\n|" + "---|" * 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Reading:
     Attributes:
         frames: reconstructed so far.
         memory_mib: resident memory of the process.
-        emitters: localisations in the accumulated picture.
+        emitters: localizations in the accumulated picture.
         claimed_nm: resolution that it claims; None where it claims none.
         drift_nm: where the sample was found, (y, x), against the first frame of the accumulated picture.
         true_nm: where it is, likewise.

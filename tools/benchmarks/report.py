@@ -132,7 +132,7 @@ def page(record: dict[str, Any], results: Sequence[MethodResult]) -> str:
         *_markdown(header, rows),
         "",
         "Pearson, PSNR, SSIM: against the emitters on a grid of 12.5 nm, both blurred by 20 nm, the best global shift "
-        "removed. FRC: ground-truth resolution, 1/7. Jaccard, RMSE: localisations within 100 nm. Time: from raw frames "
+        "removed. FRC: ground-truth resolution, 1/7. Jaccard, RMSE: localizations within 100 nm. Time: from raw frames "
         "to the picture, training and learning the optics included; where it is much longer than the CPU time on one "
         "thread, other programs ran too.",
         "",

@@ -1,11 +1,11 @@
 """`python -m benchmarks.soln`: the conditions of SolnBenchmark, made anew.
 
 Emitters 20 to 40 nm apart on a spiral are switched by a Markov chain; or emitters lie at random, others in every
-frame. Localisations are scored by RMSMD, beside published rows and bounds: all of them, and emitters linked from two
+frame. Localizations are scored by RMSMD, beside published rows and bounds: all of them, and emitters linked from two
 frames or more. The truth of the posted frames is withheld; all parameters are public.
 
 Reference:
-    SolnBenchmark, City College of New York: localisation nanoscopy, movies 'MEMF', 2D Airy.
+    SolnBenchmark, City College of New York: localization nanoscopy, movies 'MEMF', 2D Airy.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def shots(
 
 
 def localized(raw: Array, pixel_nm: float) -> Array:
-    """Localise emitters, optics and camera given: a table of `Result`."""
+    """Localize emitters, optics and camera given: a table of `Result`."""
     made = selfstorm.reconstruct(
         raw,
         pixel_nm,
@@ -130,12 +130,12 @@ def localized(raw: Array, pixel_nm: float) -> Array:
 
 
 def positions_nm(found: Array) -> Floats:
-    """Return positions (N, 2) of localisations."""
+    """Return positions (N, 2) of localizations."""
     return np.stack([found["y_nm"], found["x_nm"]], 1) if len(found) else np.empty((0, 2))
 
 
 def recurring_nm(found: Array, max_dark: int = MAX_DARK) -> Floats:
-    """Link localisations; keep emitters that two frames or more show.
+    """Link localizations; keep emitters that two frames or more show.
 
     Returns:
         (N, 2) means of their positions, weighted by precision.
@@ -164,7 +164,7 @@ def score_movies(frames: int, spacings_nm: list[int], seed: int) -> None:
         raw, true = movie(frames, spacing, seed)
         found = localized(raw, PIXEL_NM)
         once = recurring_nm(found)
-        counts = f"{spacing} nm apart: {len(found)} localisations, {len(once)} linked, {len(true)} emitters"
+        counts = f"{spacing} nm apart: {len(found)} localizations, {len(once)} linked, {len(true)} emitters"
         ours = f"{rmsmd_nm(positions_nm(found), true):.1f} | {rmsmd_nm(once, true):.1f}"
         click.echo(f"{counts} | {ours} | {BEST_PUBLISHED[frames].get(spacing)} | {BOUND[frames].get(spacing)}")
 
@@ -177,7 +177,7 @@ def score_single_frames(density: float, seed: int) -> None:
     click.echo(
         f"{density:g} per square micron, {SINGLE_FRAMES} frames, seed {seed}: RMSMD in nm | best published | bound"
     )
-    found_each = f"{len(found) / SINGLE_FRAMES:.0f} localisations of {len(true[0])} emitters a frame"
+    found_each = f"{len(found) / SINGLE_FRAMES:.0f} localizations of {len(true[0])} emitters a frame"
     published, bound = SINGLE_BEST_PUBLISHED.get(density), SINGLE_BOUND.get(density)
     click.echo(f"{found_each}: {np.mean(scores):.1f} | {published} | {bound}")
 
@@ -190,7 +190,7 @@ def score_single_frames(density: float, seed: int) -> None:
 )
 @click.option("--seed", type=int, default=1, show_default=True)
 def main(frames: str, spacings: str, single: float | None, seed: int) -> None:
-    """Score localisations on spirals of emitters, or in single frames."""
+    """Score localizations on spirals of emitters, or in single frames."""
     if single is not None:
         score_single_frames(single, seed)
     else:

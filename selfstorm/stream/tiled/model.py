@@ -34,7 +34,7 @@ from selfstorm.stream.tiled.sequence import TiledSequence
 from selfstorm.stream.tiled.tile import LocalTiles, TileSettings
 
 NOT_SAVED = "a tiled model is not saved"
-NO_LOCALIZATIONS = "the tiled model makes no localisations"
+NO_LOCALIZATIONS = "the tiled model makes no localizations"
 
 
 class TiledStream(SequenceStream[TiledSequence]):
@@ -48,7 +48,7 @@ class TiledStream(SequenceStream[TiledSequence]):
         """Make the model of a stream that begins with first_window, (T, H, W) ADU.
 
         Raises:
-            InputError: pictures with localisations are wanted.
+            InputError: pictures with localizations are wanted.
         """
         if settings.estimate == "fused":
             raise InputError(NO_LOCALIZATIONS, where="estimate", hint="give 'density' or 'emitters', or another model")

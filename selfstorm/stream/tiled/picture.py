@@ -1,6 +1,6 @@
 """Reconstruct a window of a tiled field, as `stream.reconstruct` does.
 
-Pictures are the density or the sum of the frames' emitter maps; nothing is localised.
+Pictures are the density or the sum of the frames' emitter maps; nothing is localized.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def reconstruct_window(
         window = model.frames.window(blocks, span.first, rejected)
         callbacks.mark("window")
         history = state.history if level.quick else state.history.planned()
-        callbacks.mark("memory")
+        callbacks.mark("averaging")
         at_newest = model.settings.motion == "corrected" and shows_motion(history)
         selection = selection_of(history, window.numbers, span.stride, level, at_newest=at_newest)
         statistics = statistics_of(selection.sums(), window.mean)

@@ -11,7 +11,7 @@ from selfstorm.errors import InputError
 from selfstorm.frames import Array
 from selfstorm.io.movie_frames import MovieFrames
 from selfstorm.io.movies import MovieFile
-from selfstorm.report.evidence import FrameAccount, RunEvidence
+from selfstorm.report.evidence import FrameAccount, RunEvidence, WindowRecord
 
 MAX_MEAN_FRAMES = 1000  # of the mean camera image
 MAX_BRIGHTNESS_FRAMES = 300
@@ -31,8 +31,7 @@ def with_movie(evidence: RunEvidence, path: Path, *, account: bool = True) -> Ru
     try:
         with MovieFile(path) as movie:
             frames = MovieFrames(movie)
-            window = evidence.windows[-1]
-            numbers = frames.numbers[(frames.numbers >= window.first) & (frames.numbers <= window.last)]
+            numbers = _numbers_of(evidence.windows[-1], frames, movie.stamp(0).number)
             mean = _mean(frames, numbers[-MAX_MEAN_FRAMES:])
             stored = len(frames.numbers)
             counted = FrameAccount(stored + frames.missing, stored, frames.missing, "the movie")
@@ -53,6 +52,19 @@ def with_movie(evidence: RunEvidence, path: Path, *, account: bool = True) -> Ru
             )
     except InputError as error:
         return replace(evidence, notes=(*evidence.notes, NO_FRAMES, str(error)))
+
+
+def _numbers_of(window: WindowRecord, frames: MovieFrames, first: int) -> Array:
+    """Return the numbers in a movie of those frames of a window that it has.
+
+    Args:
+        window: of the run.
+        frames: of the movie, numbered from 0.
+        first: the camera's number of the movie's first frame.
+    """
+    if window.numbers:
+        return np.intersect1d(frames.numbers, np.subtract(window.numbers, first))
+    return frames.numbers[(frames.numbers >= window.first) & (frames.numbers <= window.last)]
 
 
 def _mean(frames: MovieFrames, numbers: Array) -> Array | None:

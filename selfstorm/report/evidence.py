@@ -32,6 +32,7 @@ class WindowRecord:
         used: Frames in it; None where that is not recorded.
         metrics: Values by key.
         grade: Processing level in a word; empty where it is not recorded.
+        numbers: The camera's numbers of its frames; empty where they are first to last.
     """
 
     first: int
@@ -39,6 +40,7 @@ class WindowRecord:
     used: int | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     grade: str = ""
+    numbers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

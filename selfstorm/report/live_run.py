@@ -64,7 +64,8 @@ def _compared(evidence: RunEvidence, windows: Sequence[WindowPart]) -> RunEviden
 
 def _window_of_manifest(window: WindowPart) -> WindowRecord:
     grade = str(window.effort.get("name", ""))
-    return WindowRecord(window.first_seq, window.last_seq, len(window.seqs), drawable(window.metrics), grade)
+    numbers = tuple(window.numbers[len(window.before) :])
+    return WindowRecord(window.first_seq, window.last_seq, len(window.seqs), drawable(window.metrics), grade, numbers)
 
 
 def _configured(run: RunPart, key: str) -> Path | None:

@@ -44,6 +44,7 @@ class WindowPart(_Part):
     last_seq: Number
     seqs: list[Number]
     before: list[Number] = []
+    numbers: list[int] = []
     effort: dict[str, Any] = {}
     model_hash: str = ""
     picture_hash: str = ""

@@ -13,6 +13,8 @@ from daemon.recording.recorder import Recorder
 from selfstorm.errors import InputError
 from selfstorm.frames import StreamInfo
 from selfstorm.io.movies import MovieFile
+from selfstorm.report.camera_frames import with_movie
+from selfstorm.report.evidence import RunEvidence, WindowRecord
 
 SHAPE = (6, 8)
 INFO = StreamInfo(stream="stream-1", source="here", height=6, width=8, dtype="uint16", pixel_nm=120)
@@ -48,6 +50,19 @@ def test_a_frame_that_would_make_the_files_unreadable_is_left_out(tmp_path, othe
         recorder.take(Received("frame", header, np.full(header.shape, min(header.seq, 9), header.dtype)))
     recorder.close()
     assert (recorder._counts(), first_pixels(*tmp_path.glob("*.tif"))) == ({"recorded": 2, "missing": 1}, [0, 2])
+
+
+def test_the_camera_image_of_a_report_is_that_of_the_windows_frames(tmp_path):
+    """The camera counts from 500 and lost 3 frames at the source, which the stream's own numbers do not show."""
+    recorder, numbers = Recorder(tmp_path, "", 0), [500, 501, 505, 506, 507]
+    recorder.take(Received("info", INFO))
+    for seq, number in enumerate(numbers):
+        header = FrameHeader(stream="stream-1", seq=seq, number=number, shape=SHAPE, dtype="uint16", sent_unix_ns=1)
+        recorder.take(Received("frame", header, np.full(SHAPE, seq, np.uint16)))
+    recorder.close()
+    windows = (WindowRecord(2, 3, numbers=(505, 506)),)
+    evidence = with_movie(RunEvidence("run", windows), next(tmp_path.glob("*.tif")))
+    assert evidence.camera_mean.mean() == 2.5
 
 
 @LINUX

@@ -220,7 +220,7 @@ METRICS = MetricRegistry(
             warning="The PSF differs over the field: what blinks is {value} wider in one part than in another.",
             hint=PSF_HINT,
             explained_by_quality=False,
-            costly=True,  # not always known: its indicator comes with its first value
+            indicator=False,  # the verdict says it
             measure=_PICTURE + "psf_variation",
         ),
         Metric(

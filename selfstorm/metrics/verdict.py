@@ -38,7 +38,8 @@ def verdict(metrics: Mapping[str, float]) -> Finding | None:
     """Judge a picture by its metrics.
 
     Returns:
-        The finding; None for pictures of what blinks in focus that have no localizations: nothing is claimed of them.
+        The finding; None for pictures of what blinks in focus, by one PSF, that have no localizations: nothing is
+        claimed of them.
     """
     if (far := metrics.get("far_correlation", 0.0)) > MAX_FAR_CORRELATION:
         why = f"Not blinking: pixels far apart change together ({far:.2f} of 1): a pattern moves or flickers."
@@ -49,7 +50,7 @@ def verdict(metrics: Mapping[str, float]) -> Finding | None:
         why = f"What blinks is {widest_nm:.0f} nm wide (sigma), wider than light in focus ({limit_nm:.0f} nm)."
         return Finding(NAME, OUT_OF_FOCUS, "bad", why, "Focus, and check the pixel size.")
     if "emitters_per_frame" not in metrics:
-        return _unconfirmed(metrics)
+        return _unconfirmed(metrics) or _varying(metrics, "warning")
     if metrics["emitters_per_frame"] == 0:
         hint = "Check focus and filters, or raise the excitation laser."
         return Finding(NAME, "empty", "warning", "No emitter stands out from the noise.", hint)
@@ -64,9 +65,8 @@ def verdict(metrics: Mapping[str, float]) -> Finding | None:
     if (share := metrics.get("saturated", 0.0)) > MAX_SATURATED_SHARE:
         why = f"{100 * share:.1f} % of the pixel values are saturated, which distorts both halves alike."
         return Finding(NAME, SATURATED, level, why, "Lower the laser power, the exposure or the camera's gain.")
-    if (varies := metrics.get("psf_variation", 0.0)) > MAX_PSF_VARIATION:
-        why = f"The PSF differs over the field: what blinks is {100 * varies:.0f} % wider in one part than in another."
-        return Finding(NAME, PSF_VARIES, level, why, PSF_HINT)
+    if (varying := _varying(metrics, level)) is not None:
+        return varying
     if fidelity >= GOOD_FIDELITY:
         return Finding(NAME, "good", "good", f"Two halves of the frames agree; expected fidelity {fidelity:.2f} of 1.")
     return _cause(metrics, level)
@@ -79,6 +79,14 @@ def _unconfirmed(metrics: Mapping[str, float]) -> Finding | None:
         return None
     why = f"Two halves of the frames do not show the same blinking (z = {z:.0f}; {MIN_PREDICTION_SE:.0f} is needed)."
     return Finding(NAME, "no blinking seen", "warning", why, "Check focus, filters and label, or record more frames.")
+
+
+def _varying(metrics: Mapping[str, float], level: Level) -> Finding | None:
+    """Judge a picture by how much its PSF differs over the field."""
+    if (varies := metrics.get("psf_variation", 0.0)) <= MAX_PSF_VARIATION:
+        return None
+    why = f"The PSF differs over the field: what blinks is {100 * varies:.0f} % wider in one part than in another."
+    return Finding(NAME, PSF_VARIES, level, why, PSF_HINT)
 
 
 def _cause(metrics: Mapping[str, float], level: Level) -> Finding:

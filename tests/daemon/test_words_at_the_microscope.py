@@ -97,6 +97,6 @@ def test_the_steps_of_the_readme_are_commands_of_the_product():
     assert {command for command, *_ in commands} >= {"run", "check"}
     assert {command for command, *_ in commands} <= set(cli.commands)
     assert {target for command, *targets in commands for target in targets if command == "run"} <= set(KINDS)
-    assert all(step in steps for step in ("Run server on port 4827", "Press *Live*"))
+    assert all(step in steps for step in ("Run server on port 4827", "press *Live*"))
     assert f"in `{Config().folder}`, where the daemon was started" in steps
     assert PRESS_LIVE.endswith("press Live in Micro-Manager")

@@ -281,9 +281,10 @@ def test_no_shorter_window_is_asked_for_where_the_picture_follows_the_motion():
     assert "shorter window" not in followed.hint
 
 
-def test_a_picture_without_localizations_has_no_verdict_unless_nothing_blinks():
+def test_a_picture_without_localizations_has_a_verdict_only_on_its_light():
     assert verdict({"misfit": 0.01, "prediction_z": 40.0, "far_correlation": 0.02}) is None
     assert verdict({"prediction_z": 2.0}).value == "no blinking seen"
+    assert verdict({"prediction_z": 40.0, "psf_variation": 0.3}).value == "PSF varies"
     unknown = verdict({"emitters_per_frame": 3.0})
     assert unknown.value == "unknown"
     assert "more frames" in unknown.hint

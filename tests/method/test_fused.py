@@ -7,7 +7,7 @@ import torch
 from benchmarks.tally import Tally
 
 from selfstorm.compute import scatter
-from selfstorm.compute.acceleration import one_by_one
+from selfstorm.compute.acceleration import batched_on_cpu, one_by_one
 from selfstorm.compute.compiled import CompiledOp
 from selfstorm.compute.cuda_graphs import Graphs
 from selfstorm.stages import density as stage_a
@@ -128,7 +128,8 @@ def test_all_kernels_are_compiled_before_frames_arrive(monkeypatch):
         return call(self, *inputs, **buffers)
 
     monkeypatch.setattr(CompiledOp, "__call__", spied)
-    run_stages(torch.device("cpu"))
+    with batched_on_cpu():
+        run_stages(torch.device("cpu"))
     modules = (module for name, module in sys.modules.items() if name.startswith("selfstorm."))
     ours = {one for module in modules for one in vars(module).values() if isinstance(one, CompiledOp)}
     of_unordered_devices = {scatter._units, scatter._values}  # a CPU adds in order

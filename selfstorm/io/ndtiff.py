@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -236,11 +237,13 @@ class NDTiffReader:
 
     def pixels(self, index: int) -> Array:
         """Read (H, W) of one frame, as stored."""
-        return self._images.pixels(self._entries[index])
+        with self._readable():
+            return self._images.pixels(self._entries[index])
 
     def stamp(self, index: int) -> Stamp:
         """Read number and time of one frame."""
-        tags = self._images.tags(self._entries[index])
+        with self._readable():
+            tags = self._images.tags(self._entries[index])
         if tags is None:
             raise MovieError(f"the metadata of image {index} is damaged", where=self._folder, hint=COPY_AGAIN)
         stamp = image_stamp(tags, index, self._begin_unix_ms, self._select)
@@ -249,6 +252,15 @@ class NDTiffReader:
     def close(self) -> None:
         """Close all files."""
         self._images.close()
+
+    @contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Raise MovieError where the drive does not give what it gave before."""
+        try:
+            yield
+        except OSError as error:
+            why = f"cannot be read ({error.strerror or error})"
+            raise MovieError(why, where=self._folder, hint=COPY_AGAIN) from None
 
     def _keep_usual(self) -> None:
         """Leave out the images of another size or type than most, by number."""

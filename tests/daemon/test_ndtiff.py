@@ -17,7 +17,7 @@ from daemon.sources.data_sets import DataSets
 from daemon.sources.growing import GrowingDataSet
 from daemon.sources.ndtiff import NDTiff
 from daemon.sources.section import SourceSection
-from selfstorm.errors import InputError
+from selfstorm.errors import InputError, MovieError
 from selfstorm.frames import StreamInfo
 from selfstorm.io.movies import MovieFile
 
@@ -120,6 +120,17 @@ def test_several_files_are_one_data_set(tmp_path, monkeypatch):
     np.testing.assert_array_equal(frames_of(to_its_end(folder)), FRAMES)
     with MovieFile(folder) as movie:
         np.testing.assert_array_equal(movie.frames(), FRAMES)
+
+
+def test_a_file_that_goes_away_while_a_movie_is_read_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr("ndstorage.ndtiff_file.MAX_FILE_SIZE", 5_002_500)
+    folder = Writer(tmp_path).put(FRAMES).finish()
+    last = max(folder.glob("*.tif"))
+    with MovieFile(folder) as movie:
+        last.unlink()
+        for read in (movie.frame, movie.stamp):
+            with pytest.raises(MovieError, match="acq_1: cannot be read"):
+                read(movie.length - 1)
 
 
 @pytest.mark.parametrize("index_first", [True, False])

@@ -1,11 +1,11 @@
 """The documentation builds without a warning, and its generated pages hold what the code declares."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import docs_reference
 import pytest
 
 from daemon.sources.kinds import KINDS
@@ -28,10 +28,15 @@ def page(site, name):
     return (site / name / "index.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["settings", "sources", "metrics", "events", "command-line"])
-def test_tables_of_the_reference_are_those_of_the_code(name):
-    kept = (ROOT / "docs" / "reference" / f"{name}.md").read_text(encoding="utf-8")
-    assert kept == docs_reference.with_tables(kept), "run: python tools/docs_reference.py"
+def test_tables_of_the_reference_are_those_of_the_code(tmp_path):
+    """They are made in a process of their own: click keeps the help option that a command was first called with."""
+    kept, made = ROOT / "docs" / "reference", tmp_path / "reference"
+    shutil.copytree(kept, made)
+    subprocess.run([sys.executable, ROOT / "tools" / "docs_reference.py", made], check=True, timeout=60, cwd=ROOT)
+    for path in made.glob("*.md"):
+        assert path.read_text(encoding="utf-8") == (kept / path.name).read_text(encoding="utf-8"), (
+            f"{path.name} is not up to date: run python tools/docs_reference.py"
+        )
 
 
 def test_every_metric_source_and_command_is_in_the_reference(site):

@@ -117,7 +117,7 @@ def test_a_movie_is_converted_bit_for_bit(made, tmp_path, ending):
 
 @pytest.mark.parametrize("foreign", [None, "by another program", "notes.txt", "a link"])
 def test_an_ome_zarr_is_replaced_only_where_it_holds_our_pictures_alone(made, tmp_path, foreign):
-    """What is refused is refused before any work."""
+    """A refusal comes before any work."""
     target = tmp_path / "copy.zarr"
     line = ("convert", made / "cell.tif", target, "--pixel-nm", 100)
     run(*line, "--frames", "0:20")

@@ -48,8 +48,9 @@ class MovieFrames:
             MovieError: one is not, or is damaged.
         """
         indices = np.searchsorted(self.numbers, numbers)
-        if absent := np.setdiff1d(numbers, self.numbers).tolist():
-            raise MovieError(f"lacks frame {absent[0]}", where=self._movie.path)
+        there = self.numbers[np.minimum(indices, len(self.numbers) - 1)] == numbers
+        if not there.all():
+            raise MovieError(f"lacks frame {numbers[~there][0]}", where=self._movie.path)
         frames = np.empty((len(indices), self._movie.height, self._movie.width), self._movie.dtype)
         for place, index in enumerate(indices.tolist()):
             frames[place] = self._movie.frame(index)

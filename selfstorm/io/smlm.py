@@ -66,9 +66,8 @@ class SmlmWriter(TableWriter):
         for name, _, _, source in self._columns:
             rows[name] = getattr(table, source)
         for number, (name, *_) in enumerate(self._columns):
-            known = rows[name][np.isfinite(rows[name])].astype(
-                np.float64
-            )  # a table that is converted may lack a column
+            # a table that is converted may lack a column
+            known = rows[name][np.isfinite(rows[name])].astype(np.float64)
             self._low[number] = known.min(initial=self._low[number])
             self._high[number] = known.max(initial=self._high[number])
         try:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from selfstorm.metrics.metric import Metric
 from selfstorm.metrics.metric_table import MetricRegistry
-from selfstorm.metrics.verdict import MAX_FALSE_SHARE, MAX_PSF_VARIATION, MAX_SATURATED_SHARE, PSF_HINT
+from selfstorm.metrics.verdict import MAX_FALSE_SHARE, MAX_PSF_VARIATION, MAX_SATURATED_SHARE, PSF_HINT, PSF_WARNING
 
 _PICTURE = "selfstorm.metrics.picture_metrics:"
 _DELIVERY = "selfstorm.metrics.delivery:"
@@ -217,7 +217,7 @@ METRICS = MetricRegistry(
             bad=0.5,
             margin=0.02,
             meaning="By how much what blinks is wider in one part of the field than in another, beyond chance.",
-            warning="The PSF differs over the field: what blinks is {value} wider in one part than in another.",
+            warning=PSF_WARNING,
             hint=PSF_HINT,
             explained_by_quality=False,
             indicator=False,  # the verdict says it

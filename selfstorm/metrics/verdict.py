@@ -30,6 +30,7 @@ CROWDED = 1.5
 CROWDED_HINT = (
     "Lower the activation laser or shorten the exposure (dSTORM: or raise the excitation laser), or record more frames."
 )
+PSF_WARNING = "The PSF differs over the field: what blinks is {value} wider in one part than in another."
 PSF_HINT = "Trust the sharper part. Choose a smaller region, level the sample, or correct the optics."
 TOO_FEW_FRAMES = "Not enough frames or localizations yet to compare two halves of them."
 
@@ -85,8 +86,7 @@ def _varying(metrics: Mapping[str, float], level: Level) -> Finding | None:
     """Judge a picture by how much its PSF differs over the field."""
     if (varies := metrics.get("psf_variation", 0.0)) <= MAX_PSF_VARIATION:
         return None
-    why = f"The PSF differs over the field: what blinks is {100 * varies:.0f} % wider in one part than in another."
-    return Finding(NAME, PSF_VARIES, level, why, PSF_HINT)
+    return Finding(NAME, PSF_VARIES, level, PSF_WARNING.format(value=f"{100 * varies:.0f} %"), PSF_HINT)
 
 
 def _cause(metrics: Mapping[str, float], level: Level) -> Finding:

@@ -25,23 +25,26 @@ class SupportsWrite(Protocol):
 class DroppingQueueHandler(QueueHandler):
     """Puts records into a queue without ever waiting.
 
-    When the queue is full, records are dropped and counted.
+    When too many wait, records are dropped and counted.
+
+    Args:
+        records: without a bound of its own, so that the mark of the end always has room.
+        size: maximum number of waiting records.
     """
 
-    def __init__(self, records: queue.Queue[logging.LogRecord]) -> None:
+    def __init__(self, records: queue.SimpleQueue[logging.LogRecord], size: int) -> None:
         super().__init__(records)
-        self._dropped = 0
+        self._records, self._size, self._dropped = records, size, 0
 
     def enqueue(self, record: logging.LogRecord) -> None:
         """Put a record into the queue, or count it as dropped."""
-        dropped = self._dropped
-        try:
-            if dropped:
-                self.queue.put_nowait(_dropped_record(dropped))
-                self._dropped -= dropped
-            self.queue.put_nowait(record)
-        except queue.Full:
+        if self._records.qsize() >= self._size:
             self._dropped += 1
+            return
+        if self._dropped:
+            self._records.put(_dropped_record(self._dropped))
+            self._dropped = 0
+        self._records.put(record)
 
 
 class LogQueue:
@@ -53,8 +56,8 @@ class LogQueue:
     """
 
     def __init__(self, handler: logging.Handler, size: int = MAX_RECORDS) -> None:
-        records: queue.Queue[logging.LogRecord] = queue.Queue(size)
-        self.handler = DroppingQueueHandler(records)
+        records: queue.SimpleQueue[logging.LogRecord] = queue.SimpleQueue()
+        self.handler = DroppingQueueHandler(records, size)
         self._listener = QueueListener(records, handler)
         self._listener.start()
 

@@ -62,6 +62,11 @@ def test_a_new_metric_of_the_demo_appears_everywhere_and_the_demo_ends_with_the_
     seen.until(lambda: "brightest" in seen.state.trend.keys, START_MS)  # on the wire
     assert seen.state.status.source == "simulate:"
     seen.until(lambda: "Brightest" in seen.window.strip.cells)
+
+    def refined():  # a preview shows the refined picture's before it, in brackets
+        return "(" not in seen.indicator("Brightest").value
+
+    seen.until(refined)
     finding = seen.indicator("Brightest")
     assert (finding.level, finding.explanation) == ("bad", f"A cell has {finding.value}. Dim it.")
     assert finding.value.endswith(" photons")

@@ -241,7 +241,9 @@ class Results:
         return [received.message for received in self.of(kind)]
 
     def events(self, code):
-        return [event for event in self.messages("event") if event.code == code]
+        """Events of a kind, once each: who comes late has everybody told the last ones again."""
+        once = {(event.run, event.number): event for event in self.messages("event") if event.code == code}
+        return list(once.values())
 
     def event(self, code, before=0):
         """The newest event of that code, once there are more than `before`."""

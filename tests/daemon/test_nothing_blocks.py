@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import zmq
+from daemon_process import wait_until
 from recording_rig import INFO
 from test_worker import CONFIG
 
@@ -138,6 +139,24 @@ def test_a_console_that_stays_blocked_does_not_hold_up_the_end_of_the_run(monkey
     waited = closing.is_alive()
     console.go_on()
     assert not waited
+
+
+def test_the_end_of_a_run_waits_for_a_full_log_to_be_written(monkeypatch):
+    monkeypatch.setattr(log_queue, "FLUSH_S", 30)
+    console = Slow("write")
+    lines = LogQueue(logging.StreamHandler(console), size=1)
+    for number in range(3):
+        lines.handler.emit(logging.LogRecord("daemon", logging.INFO, "", 1, f"line {number}", (), None))
+        if not number:
+            wait_until(lines.handler.queue.empty)  # it waits in the console
+    closing = threading.Thread(target=lines.close, daemon=True)
+    closing.start()
+    closing.join(0.1)
+    waited = closing.is_alive()
+    console.go_on()
+    closing.join(30)
+    assert waited
+    assert [console.read() for _ in range(2)] == [b"line 0\n", b"line 1\n"]
 
 
 @pytest.mark.parametrize("set_to_s", [0, -3600, 3600, 10 * YEAR_S])

@@ -16,6 +16,7 @@ from torch import Tensor
 from selfstorm.calibration.field_moments import FIELD_LAGS
 from selfstorm.physics.multiplicative import multiplicative_step
 from selfstorm.physics.operators import LAGS, PAD_PX, Lags, inside_field, unseen_infinite
+from selfstorm.psf.centre import centre_nm
 from selfstorm.psf.models import Psf, Tunable, reach_px, tunable
 from selfstorm.stages.covariances import WindowStatistics
 from selfstorm.stages.density import density, shifted_data
@@ -35,7 +36,8 @@ def parameters(psf: Tunable) -> Tensor:
 class Optics:
     """A tunable PSF on the SR grid around a camera pixel.
 
-    `theta` below are tensors (P,), float64, of its kind's parameters.
+    `theta` below are tensors (P,), float64, of its kind's parameters. The emitter is at the centre of the PSF to start
+    from, whatever theta: a shift of all emitters changes no misfit.
 
     Args:
         psf: its parameters are the ones to start from.
@@ -49,6 +51,8 @@ class Optics:
         self.axis_nm = (torch.arange(cells, dtype=torch.float64) + 0.5 - cells / 2) * pitch_nm
         frequency = torch.fft.fftfreq(cells, pitch_nm, dtype=torch.float64)
         self.pixel, self.cell = torch.sinc(frequency * pixel_nm), torch.sinc(frequency * pitch_nm)
+        at_nm = centre_nm(self.psf.samples(self.theta, self.axis_nm).numpy(), pitch_nm)
+        self.shift = torch.outer(*(torch.exp(2j * torch.pi * frequency * one_nm) for one_nm in at_nm))
 
     @property
     def theta(self) -> Tensor:
@@ -59,7 +63,7 @@ class Optics:
         """Transform the PSF integrated over camera pixels: (n, n) complex."""
         density = self.psf.samples(theta, self.axis_nm)
         spot: Tensor = torch.fft.fft2(density / density.sum())
-        return spot * torch.outer(self.pixel, self.pixel)
+        return spot * self.shift * torch.outer(self.pixel, self.pixel)
 
     def autocorrelation(self, spectrum: Tensor) -> Tensor:
         """Return the autocorrelation of a spectrum at FIELD_LAGS, 1 at lag 0.

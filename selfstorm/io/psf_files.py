@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from selfstorm.errors import InputError, first_line
 from selfstorm.frames import Array
 from selfstorm.io.regular_file import check_regular
+from selfstorm.psf.centre import centre_nm
 from selfstorm.psf.sampled import MAX_SIDE, MIN_SIDE, Sampled
 
 COEFFICIENTS = 64  # of a cell, of x^i y^j z^k at i + 4 j + 16 k
@@ -163,13 +164,11 @@ def _in_focus(plane: Floats, step_nm: float, pixel_nm: float, origin: str) -> Sa
 
 
 def _centred(density: Floats) -> Floats:
-    """Move the centre of the light, as far as a step, into the middle."""
+    """Move the place of the emitter, as far as a step, into the middle."""
     from scipy.ndimage import shift
 
-    places = np.arange(len(density)) - len(density) // 2
-    bright = np.where(density > 0.2 * density.max(), density, 0.0)
-    by = [float((bright.sum(1 - axis) * places).sum() / bright.sum()) for axis in (0, 1)]
-    return np.asarray(shift(density, [-one for one in by], order=3, mode="nearest").clip(min=0))
+    by = [-one for one in centre_nm(density, 1.0)]
+    return np.asarray(shift(density, by, order=3, mode="nearest").clip(min=0))
 
 
 def _field(of: Any, name: str, where: str) -> Any:

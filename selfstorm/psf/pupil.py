@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from selfstorm.frames import Array
+from selfstorm.psf.centre import centre_nm
 from selfstorm.psf.kind import FitFamily
 from selfstorm.psf.separable import Mode, modes_of_kernel
 
@@ -170,7 +171,8 @@ class Pupil:
 @lru_cache(maxsize=8)
 def _modes(psf: Pupil) -> tuple[Mode, ...]:
     half = int(np.ceil(psf.reach_nm / STEP_NM))
-    return modes_of_kernel(psf.kernel(np.arange(-half, half + 1) * STEP_NM), STEP_NM, MAX_MODES, MAX_ERROR)
+    kernel = psf.kernel(np.arange(-half, half + 1) * STEP_NM)
+    return modes_of_kernel(kernel, STEP_NM, MAX_MODES, MAX_ERROR, centre_nm(kernel, STEP_NM))
 
 
 @lru_cache(maxsize=1)

@@ -38,14 +38,17 @@ def sample_axis_nm(reach_nm: float, step_nm: float) -> Array:
     return np.arange(-half, half + 1) * step_nm
 
 
-def modes_of_kernel(kernel: Array, step_nm: float, max_modes: int, error: float = 0.0) -> tuple[Mode, ...]:
+def modes_of_kernel(
+    kernel: Array, step_nm: float, max_modes: int, error: float = 0.0, emitter_nm: tuple[float, float] = (0.0, 0.0)
+) -> tuple[Mode, ...]:
     """Decompose a sampled PSF into its leading modes by singular values.
 
     Args:
-        kernel: (n, n) samples, n odd, the emitter in the middle.
+        kernel: (n, n) samples, n odd.
         step_nm: distance of the samples.
         max_modes: number of modes at most.
         error: share of the root mean square that may be left out; as few modes as that allows are returned.
+        emitter_nm: (y, x) of the emitter, from the middle of the samples.
     """
     left, size, right = np.linalg.svd(kernel / kernel.sum())
     left_out = np.sqrt(np.clip(1 - np.cumsum(size**2) / (size**2).sum(), 0, None))
@@ -55,7 +58,10 @@ def modes_of_kernel(kernel: Array, step_nm: float, max_modes: int, error: float 
     for r in range(rank):
         sign = np.sign(left[:, r].sum()) or 1.0
         profiles = (sign * left[:, r], sign * right[r])
-        along_y, along_x = (_tabulated(edges_nm, np.r_[0.0, np.cumsum(profile)]) for profile in profiles)
+        along_y, along_x = (
+            _tabulated(edges_nm - at_nm, np.r_[0.0, np.cumsum(profile)])
+            for at_nm, profile in zip(emitter_nm, profiles, strict=True)
+        )
         modes.append(Mode(float(size[r]), along_y, along_x))
     return tuple(modes)
 

@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import erf, j1
 
 from selfstorm.errors import InputError
+from selfstorm.psf.centre import centre_nm
 
 Floats = NDArray[np.float64]
 Axis = Literal["y", "x"]
@@ -143,6 +144,7 @@ class AberratedPsf(SampledPsf):
     """The scalar pattern of a round pupil with a phase.
 
     The squared modulus of FT(exp(i phase)). Cut at the radius of the Airy pattern, which encloses nearly as much light.
+    The emitter is at its centre (`selfstorm.psf.centre`).
 
     Args:
         na: numerical aperture.
@@ -159,6 +161,7 @@ class AberratedPsf(SampledPsf):
     """
 
     PUPIL_SAMPLES = 128
+    CENTRED_STEPS, CENTRED_STEP_NM = 120, 10.0
 
     def __init__(
         self,
@@ -183,13 +186,19 @@ class AberratedPsf(SampledPsf):
             + spherical_rad * math.sqrt(5) * (6 * r2 * r2 - 6 * r2 + 1)
         )
         self._pupil = (r2 <= 1) * np.exp(1j * phase)
+        self._centre_nm = 0.0, 0.0
+        reach_nm = self.CENTRED_STEPS * self.CENTRED_STEP_NM
+        axis = np.linspace(-reach_nm, reach_nm, 2 * self.CENTRED_STEPS + 1)
+        self._centre_nm = centre_nm(self.density_per_nm2(axis), self.CENTRED_STEP_NM)
         super().__init__(self.density_per_nm2, AiryPsf.radius(na, wavelength_nm))
 
     def density_per_nm2(self, axis_nm: Floats) -> Floats:
-        """Evaluate the pattern at (n,) positions in nm along either axis: (n, n)."""
-        wave = np.exp(1j * self._wavenumber_per_nm * np.outer(axis_nm, self._across))
+        """Evaluate the pattern at (n,) positions from the emitter: (n, n)."""
+        wave_y, wave_x = (
+            np.exp(1j * self._wavenumber_per_nm * np.outer(axis_nm + at_nm, self._across)) for at_nm in self._centre_nm
+        )
         share = (self._wavenumber_per_nm / math.pi) ** 2 / (np.abs(self._pupil) ** 2).sum() / self.PUPIL_SAMPLES**2
-        density: Floats = np.abs(wave @ self._pupil @ wave.T) ** 2 * share
+        density: Floats = np.abs(wave_y @ self._pupil @ wave_x.T) ** 2 * share
         return density
 
 

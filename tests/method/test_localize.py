@@ -20,8 +20,9 @@ from selfstorm.localizations import joined
 from selfstorm.metrics.ground_truth import score_localizations, score_picture
 from selfstorm.physics.background import fit_background
 from selfstorm.physics.operators import Grid, Imaging, LaggedCovariance
-from selfstorm.psf.models import Airy, Gaussian
+from selfstorm.psf.models import Airy, Gaussian, Pupil
 from selfstorm.simulation.movie import AiryPsf, GaussianPsf, place
+from selfstorm.simulation.spots import AberratedPsf
 from selfstorm.stages.candidates import candidates
 from selfstorm.stages.covariances import window_statistics
 from selfstorm.stages.density import cold_iterations, density
@@ -78,6 +79,33 @@ def cramer_rao_nm(emitter, shape, psf):
     ]
     information = np.array([[(a * b / mu).sum() for a in moved] for b in moved])
     return np.sqrt(np.diag(np.linalg.inv(information))[:2])
+
+
+SPURIOUS = Pupil(1.42, 670.0, (-0.11, 0.12, 0.03, 0.15, 0.25, -0.27))  # fitted to a movie of an Airy PSF
+
+
+@pytest.mark.parametrize("fitted", [SPURIOUS, SPURIOUS.turned()], ids=["coma", "its twin"])
+def test_a_psf_that_is_fitted_again_leaves_emitters_where_they_are(fitted):
+    """Coma that chance put into a fit moved everything by 6 and 7 nm, and its twin by as much the other way."""
+    at = np.stack(np.meshgrid(*2 * [np.arange(1000.0, 4100.0, 1011.0)]), -1).reshape(-1, 2)
+    emitters = np.concatenate([at, np.full((len(at), 1), 800.0)], 1)
+    y = torch.as_tensor(expected(emitters, (50, 50), AIRY, 40.0).astype(np.float32))[None]
+    found = [table(localized(y, 40.0, psf))[:, 1:] for psf in (AIRY, fitted)]
+    nearest = [one[np.hypot(*(one[:, None] - at).T).T.argmin(0)] for one in found]
+    assert np.abs(nearest[0] - at).max() < 3
+    assert np.abs((nearest[1] - nearest[0]).mean(0)).max() < 1.5
+
+
+def test_emitters_of_a_psf_with_coma_are_where_the_simulator_put_them():
+    ours = Pupil(1.4, 660.0, (0.2, 0.0, 0.0, 0.0, 0.5, 0.0))
+    theirs = AberratedPsf(1.4, 660.0, defocus_rad=0.2, coma_x_rad=0.5)
+    at = np.stack(np.meshgrid(*2 * [np.arange(1000.0, 4100.0, 1011.0)]), -1).reshape(-1, 2)
+    seen = place(*at.T, np.full(len(at), 800.0), (50, 50), psf=theirs, pixel_nm=100.0) + 40.0
+    y = torch.as_tensor(seen.astype(np.float32))[None]
+    with_coma, without = (table(localized(y, 40.0, psf))[:, 1:] for psf in (ours, AIRY))
+    for found, accuracy in ((with_coma, 1.5), (without, 3.0)):
+        nearest = found[np.hypot(*(found[:, None] - at).T).T.argmin(0)]
+        assert np.abs((nearest - at).mean(0)).max() < accuracy
 
 
 @pytest.mark.parametrize("psf", [GAUSSIAN, AIRY], ids=["gaussian", "airy"])

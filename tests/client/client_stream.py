@@ -5,12 +5,12 @@ The socket sends them to the viewer under test.
 
 import itertools
 import queue
-import socket
 import threading
 import time
 
 import numpy as np
 import zmq
+from ports import free_ports
 
 from daemon.protocol.codec import encode
 from daemon.protocol.messages import Event, FrameCounts, PictureHeader, Status, WindowCounts
@@ -20,9 +20,8 @@ HEARTBEAT_S = 0.05
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    [port] = free_ports(1)
+    return port
 
 
 def header(kind="sr.refined", window=0, run="first-run", side=8, scale=4, pixel_nm=100.0, **other):

@@ -3,18 +3,18 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack, chdir, closing, suppress
+from contextlib import chdir, closing, suppress
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
 import pytest
 import zmq
+from ports import free_ports
 
 import daemon.cli
 import selfstorm.cli
@@ -42,14 +42,6 @@ def wait_until(condition, timeout_s=DEADLINE_S):
             pytest.fail(f"not within {timeout_s:g} s: {condition.__name__}")
         time.sleep(POLL_S)
     return value
-
-
-def free_ports(count):
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
 
 
 def as_toml(settings, path=()):
@@ -212,7 +204,11 @@ def runs(pid):
 
 
 class Results:
-    """A viewer without a window: all that is published, as it came."""
+    """A viewer without a window: all that is published, as it came.
+
+    Attributes:
+        fault: why it is refused, once all that came before has been read.
+    """
 
     def __init__(self, endpoint, key=None):
         self._endpoint, self._key = endpoint, key
@@ -265,14 +261,14 @@ class Results:
         return any(status.state == "ended" for status in self.messages("status"))
 
     def more(self, kind, count):
-        """All of a kind, once `count` more of it have come than there are now."""
-        enough = len(self.of(kind)) + count
+        """Wait until `count` more of a kind have come than there are now; of pictures, of as many more windows."""
+        once = self.pictures if kind.startswith(("sr.", "raw.")) else self.of
+        enough = len(once(kind)) + count
 
         def came():
-            return len(self.of(kind)) >= enough
+            return len(once(kind)) >= enough
 
         wait_until(came)
-        return self.of(kind)
 
     def _listen(self):
         with zmq.Context() as context, context.socket(zmq.SUB) as socket:
@@ -282,7 +278,8 @@ class Results:
                 while not self._halt.is_set():
                     if connection.poll(50):
                         self.all.append(decode(socket.recv_multipart()))
-                    self.fault = connection.fault
+                    else:
+                        self.fault = connection.fault
 
 
 def command(line, cwd=None):

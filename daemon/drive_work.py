@@ -10,6 +10,7 @@ from typing import TypeVar
 from selfstorm.errors import InputError
 
 MAX_DRIVE_S = 0.3  # control answers within half a second
+STEP_S = 0.02  # of the wait: a machine that stands still, and not the drive, uses up one
 Result = TypeVar("Result")
 
 
@@ -53,7 +54,8 @@ class DriveWork:
         if self._thread is None or not self._thread.is_alive():
             self._thread = threading.Thread(target=run, name=self._name, daemon=True)
             self._thread.start()
-            self._thread.join(MAX_DRIVE_S)
+            for _ in range(max(1, round(MAX_DRIVE_S / STEP_S))):
+                self._thread.join(STEP_S)
         if not done and not failed:  # this work, or an earlier one that has only just ended
             raise DriveHangsError("the drive does not answer", where=where, hint="check it, and ask again")
         if failed:

@@ -1,11 +1,13 @@
 """A drive that hangs holds up neither requests nor a stop."""
 
+import ctypes
 import threading
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from daemon_process import posix
 from recording_rig import INFO
 from test_movie_out import picture
 from test_worker import CONFIG, Log, window
@@ -13,7 +15,7 @@ from test_worker import CONFIG, Log, window
 from daemon import drive_work, live_config
 from daemon.config import Config
 from daemon.control.snapshots import MAX_WAITING, Snapshots
-from daemon.drive_work import DriveHangsError, DriveWork
+from daemon.drive_work import MAX_DRIVE_S, STEP_S, DriveHangsError, DriveWork
 from daemon.health import Health
 from daemon.ingest.windows import WindowQueue
 from daemon.keys.allow_list import AllowList
@@ -49,6 +51,7 @@ def test_a_drive_that_hangs_holds_up_neither_snapshots_nor_recordings(tmp_path, 
     snapshots.join()
     assert path.exists()
     recording._drive._thread.join()
+    monkeypatch.setattr(drive_work, "MAX_DRIVE_S", 30.0)
     assert recording.start().is_dir()
 
 
@@ -118,7 +121,20 @@ def test_a_drive_that_hangs_holds_up_no_change_of_settings(monkeypatch):
     assert live.current == Config(), "nothing is changed"
     back.set()
     live._drive._thread.join()
+    monkeypatch.setattr(drive_work, "MAX_DRIVE_S", 30.0)
     assert live.change({"reconstruction.stride": 7}, INFO) == {"reconstruction.stride": (50, 7)}
+
+
+@posix
+def test_a_machine_that_stands_still_is_no_drive_that_hangs(tmp_path):
+    def work():
+        pause = threading.Event()
+        pause.wait(STEP_S)  # it is waited for by now
+        ctypes.PyDLL(None).usleep(2 * int(1e6 * MAX_DRIVE_S))  # unlike ctypes.CDLL it keeps the interpreter to itself
+        pause.wait(STEP_S)
+        return "done"
+
+    assert DriveWork("this").do(work, tmp_path) == "done"
 
 
 def test_a_drive_that_comes_back_while_it_is_asked_has_not_done_what_was_asked(tmp_path):

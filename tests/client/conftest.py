@@ -22,6 +22,7 @@ from client.window.preferences import Preferences
 from daemon.protocol.address import DaemonAddress
 
 LONG_MS = 45_000
+ENDS_S = 10.0  # for a thread that is about to end
 
 
 @pytest.fixture(autouse=True)
@@ -39,6 +40,8 @@ def leaves_nothing_behind(monkeypatch):
     yield
     if set(_top_level()) - widgets:
         gc.collect()  # what only a cycle of references holds is as good as gone
+    for one in set(threading.enumerate()) - threads:
+        one.join(ENDS_S)
     left = [f"thread {one.name}" for one in threading.enumerate() if one not in threads]
     left += [f"context {one}" for one in contexts if not one.closed]
     left += [f"widget {one}" for one in _top_level() if one not in widgets]

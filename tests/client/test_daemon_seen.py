@@ -18,7 +18,7 @@ from daemon.protocol.address import DaemonAddress
 
 
 def test_a_daemon_is_followed_looked_back_on_measured_killed_and_its_successor_found(open_window, tmp_path):
-    seen, daemon = open_window(), Daemon(tmp_path, simulated(rate_hz=200, window=20, stride=20))
+    seen, daemon = open_window(), Daemon(tmp_path, simulated(window=20, stride=20))
     seen.window.welcome.button.click()
     with daemon:
         seen.session.connect(DaemonAddress(daemon.started().results, daemon.control))

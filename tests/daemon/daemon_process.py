@@ -292,7 +292,12 @@ def within(line, capfd, cwd="."):
     """The same as command(), in this process: what is printed, by child processes too, and the exit code."""
     main = {DAEMON: daemon.cli.main, SELFSTORM: selfstorm.cli.main}[tuple(line[:3])]
     capfd.readouterr()
-    with patch.object(sys, "argv", ["-c", *map(str, line[3:])]), chdir(cwd), pytest.raises(SystemExit) as left:
+    with (
+        patch.object(sys, "argv", ["-c", *map(str, line[3:])]),
+        patch("daemon.cli.lower_priority"),  # for good: all later tests would be slower
+        chdir(cwd),
+        pytest.raises(SystemExit) as left,
+    ):
         main()
     return subprocess.CompletedProcess(line, left.value.code or 0, *capfd.readouterr())
 

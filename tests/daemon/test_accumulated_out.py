@@ -21,7 +21,7 @@ def test_an_accumulated_picture_follows_the_windows_and_grows(tmp_path):
     settings["reconstruction"]["estimate"] = "fused"
     with Daemon(tmp_path, settings, "--lossless") as daemon, Results(daemon.results) as results:
         daemon.started().published(2)
-        wait_until(lambda: len(results.of("accumulated")) > 1)
+        wait_until(lambda: len(results.pictures("accumulated")) > 1)
     first, *_, last = results.pictures("accumulated")
     assert last.pixels.shape == (SCALE * SIDE, SCALE * SIDE)
     assert last.message.frames > first.message.frames >= 24

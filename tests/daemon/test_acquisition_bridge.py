@@ -60,13 +60,15 @@ def test_what_a_killed_camera_process_had_set_is_put_back_by_the_next_one(emulat
     settings = simulated(window=50, stride=50)
     settings["source"] = {"uri": f"micromanager:127.0.0.1:{emulator.port}", "acquisition": wanted}
     with Daemon(tmp_path, settings) as daemon, Results(daemon.results) as results:
-        daemon.started()
+        camera_process = daemon.started().child("daemon.sources")
+        emulator.delay_s = 0.05  # or it may have ended before it is killed
 
         def some_came():
             return daemon.status().frames.received >= 5
 
         wait_until(some_came)
-        os.kill(daemon.child("daemon.sources"), signal.SIGKILL)
+        os.kill(camera_process, signal.SIGKILL)
+        emulator.delay_s = 0.0
         nearly_over(emulator)
         assert "before exposure 10 ms, Dichroic-Label 400DCLP was put back" in results.event("camera_process_lost").text
         assert daemon.exit_code() == 0, daemon.err

@@ -1,5 +1,6 @@
 """`selfstorm-daemon check`: what is wrong is a problem with what to do about it, and never a traceback."""
 
+import queue
 import re
 import socket
 import threading
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import tifffile
 import zmq
-from daemon_process import DAEMON, command, free_ports, simulated, write_config
+from daemon_process import DAEMON, DEADLINE_S, command, free_ports, simulated, write_config
 
 from daemon.check.bridge import bridge
 from daemon.check.camera import Seen
@@ -52,7 +53,8 @@ def server(**taken):
 
 def test_the_command_says_a_finding_a_line_and_ends_with_1_where_one_is_a_problem(tmp_path):
     (tmp_path / "raw").write_text("not a folder")
-    config = write_config(tmp_path / "check.toml", simulated(server=server(), save=str(tmp_path / "sr.ome.tif")))
+    slow = simulated(rate_hz=2, server=server(), save=str(tmp_path / "sr.ome.tif"))  # a busy machine can follow it
+    config = write_config(tmp_path / "check.toml", slow)
     done = command([*DAEMON, "check", config, "--record", tmp_path / "raw"])
     assert (done.returncode, done.stderr) == (1, "")
     *lines, last = done.stdout.splitlines()
@@ -204,7 +206,17 @@ def test_a_disk_that_cannot_follow(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_probe_can_neither_hang_nor_break_the_check():
+class BegunInTime(queue.Queue):
+    """Findings of a probe, which has any time for its first."""
+
+    begun = False
+
+    def get(self, block=True, timeout=None):
+        given, self.begun = timeout if self.begun else DEADLINE_S, True
+        return super().get(block, given)
+
+
+def test_a_probe_can_neither_hang_nor_break_the_check(monkeypatch):
     halt = threading.Event()
 
     def hangs():
@@ -219,6 +231,7 @@ def test_a_probe_can_neither_hang_nor_break_the_check():
         raise InputError("no such thing", where="here", hint="look there")
         yield
 
+    monkeypatch.setattr("daemon.check.probes.queue.Queue", BegunInTime)
     first, hung = bounded("it", hangs, 0.2)
     halt.set()
     assert (first.level, hung.level, "no answer within 0.2 s" in hung.value) == ("good", "bad", True)

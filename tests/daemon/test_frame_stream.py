@@ -118,7 +118,7 @@ def test_who_wants_other_topics_is_no_subscriber_and_fills_no_memory():
             publisher.beat()
             return not publisher._socket.poll(0)
 
-        wait_until(taken_in, 5.0)
+        wait_until(taken_in)
     assert [one.message.seq for one in received if one.kind == "frame"] == [0]
 
 

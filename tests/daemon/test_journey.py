@@ -23,6 +23,7 @@ def journey(tmp_path_factory):
     settings = simulated(window=WINDOW, stride=STRIDE, save="out.ome.tif", record="raw")
     with Daemon(folder, settings) as daemon, Results(daemon.results) as results:
         daemon.started()
+        wait_until(results.has("status"))
         before = daemon.published(3)
         with Results(daemon.results) as late:
             wait_until(late.has("info", "event", "sr.refined", "raw.mean", "status"))
@@ -87,8 +88,9 @@ def test_the_picture_is_bright_where_the_frames_are(journey):
 def test_who_comes_late_is_told_all_at_once(journey):
     kinds = [received.kind for received in journey.late.all]
     first = [received.message for received in journey.late.all[: kinds.index("info")]]
-    # Before it is told, it can have seen what was published just as it came: pictures of one window, a status.
-    assert set(kinds[: len(first)]) <= {"sr.preview", "raw.mean", "sr.refined", "quality", "status"}
+    # Before it is told, it can have seen what was published just as it came: pictures of one window, events, a status.
+    just_so = {"sr.preview", "raw.mean", "sr.refined", "quality", "trust", "accumulated", "event", "status"}
+    assert set(kinds[: len(first)]) <= just_so
     assert len({message.window for message in first if hasattr(message, "window")}) <= 1
     # Everybody is sent the last pictures again, so who has listened all along knows them twice.
     told = [one.message.window for one in journey.results.of("sr.refined")]

@@ -89,7 +89,7 @@ def test_a_live_acquisition_arrives_whole(tmp_path):
             return (status.state, status.detail) == ("waiting", f"for the folder {folder} to appear")
 
         wait_until(waits)
-        subprocess.run([sys.executable, WRITER, folder, str(frames), truth], check=True, timeout=DEADLINE_S)
+        subprocess.run([sys.executable, WRITER, folder, str(frames), truth], check=True, timeout=2 * DEADLINE_S)
         assert daemon.exit_code() == 0, daemon.err
         assert f"sent {frames} = received {frames} + missing 0\n" in daemon.out, daemon.out
         assert f"recorded {frames} frames, 0 missing" in daemon.out

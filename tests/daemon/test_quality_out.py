@@ -18,7 +18,12 @@ def test_every_refined_picture_comes_with_its_maps(tmp_path):
         daemon.started().published(3)
         wait_until(results.has("quality", "trust", "sr.refined"))
         with Results(daemon.results) as late:
-            wait_until(late.has("quality", "sr.refined"))
+
+            def both():
+                of_late = [{one.message.window for one in late.of(kind)} for kind in ("quality", "sr.refined")]
+                return set.intersection(*of_late)
+
+            wait_until(both)
     refined = {one.message.window: one.message for one in results.pictures("sr.refined")}
     maps = results.pictures("quality")
     assert maps
@@ -36,8 +41,6 @@ def test_every_refined_picture_comes_with_its_maps(tmp_path):
     trusted = results.pictures("trust")
     assert {one.message.estimate for one in trusted} == {"trust map"}
     assert all(one.pixels.shape == (SIDE, SIDE) and np.nanmax(one.pixels) <= 1 for one in trusted)
-    of_late = [{one.message.window for one in late.of(kind)} for kind in ("quality", "sr.refined")]
-    assert of_late[0] & of_late[1]
 
 
 def picture(window, estimate):
@@ -67,7 +70,7 @@ def test_a_picture_made_in_a_hurry_leaves_no_error_map_of_another_behind():
             wait_until(early.has("quality", "trust"))
             publisher.pictures("sr.preview", picture(1, "density"), None)
             publisher.pictures("sr.refined", picture(1, "density"), None)
-            wait_until(lambda: len(early.of("sr.refined")) == 2)
+            wait_until(lambda: len(early.pictures("sr.refined")) == 2)
         with Results(f"tcp://127.0.0.1:{port}") as late:
             wait_until(late.has("sr.refined", "status"))
     finally:

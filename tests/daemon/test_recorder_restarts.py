@@ -6,6 +6,7 @@ import threading
 from pathlib import Path
 
 import pytest
+from daemon_process import DEADLINE_S
 from recording_rig import INFO, OTHER, rig
 
 from daemon.recording.controller import RecordingController
@@ -74,7 +75,7 @@ def test_a_drive_that_hangs_after_a_recorder_died_holds_up_nothing_else(rig, mon
 
     def hanging(path, *arguments, **options):
         if path.suffix == ".jsonl":
-            answers.wait(3)
+            answers.wait(2 * DEADLINE_S)
         return really_open(path, *arguments, **options)
 
     monkeypatch.setattr(Path, "open", hanging)

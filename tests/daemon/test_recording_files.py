@@ -104,7 +104,7 @@ def test_a_recording_is_read_around_a_line_that_is_damaged(recorded, damage):
 
 @pytest.mark.parametrize("which", [".tif", ".jsonl"])
 @given(share=st.floats(0, 1, allow_subnormal=False))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_recording_is_read_up_to_where_it_was_cut(recorded, which, share):
     """A killed machine may cut either file: all frames before are read, and no pixel is wrong."""
     cut = recorded.with_suffix(which)

@@ -32,7 +32,7 @@ def listening_to(port, **settings):
 
 
 @contextmanager
-def publisher(port):
+def publisher(port="*"):
     stop = threading.Event()
     with StreamPublisher(f"tcp://127.0.0.1:{port}", stop, lossless=False) as running:
         yield running
@@ -54,8 +54,12 @@ def test_a_publisher_is_waited_for_joined_late_and_may_be_started_again(start, t
     [port] = free_ports(1)
     daemon = start(listening_to(port, record="raw"))
 
-    def status(condition):
+    def status(condition, running=None):
+        """The first status that fulfils a condition; until then the publisher that runs is heard."""
+
         def met():
+            if running is not None:
+                running.beat()
             now = daemon.status()
             assert account_closes(now)
             return now if condition(now) else None
@@ -64,30 +68,31 @@ def test_a_publisher_is_waited_for_joined_late_and_may_be_started_again(start, t
 
     assert "for a publisher on tcp://127.0.0.1" in status(lambda now: now.state == "waiting").detail
     with Results(daemon.results) as results:
-        with publisher(port) as running:
+        with publisher() as running:
             begin(running, "stream-1")
             send(running, 0, 100)  # nobody listens yet: these are none of the daemon's
+            running._socket.bind(f"tcp://127.0.0.1:{port}")
             running.wait_for_subscribers(2)
             running.say("running", "everybody listens")
             send(running, 100, 40)
-            joined = status(lambda now: now.frames.received >= 40 and now.state == "running")
+            joined = status(lambda now: now.frames.received >= 40 and now.state == "running", running)
             assert (joined.frames.sent, joined.frames.missing, joined.state) == (40, 0, "running")
             running.lost(6)
             running.lost(2, LossCause.IN_CAMERA)
             send(running, 140, 20)
             assert "6 frames were lost at the source, in the camera's buffer" in results.event("lost_at_source").text
             assert "about 2 frames" in results.event("lost_in_camera").text
-            status(lambda now: now.recorded_frames == 60)
+            status(lambda now: now.recorded_frames == 60, running)
         status(lambda now: now.state == "waiting" and "SSH tunnel" in now.detail)
         results.event("source_silent")
         with publisher(port) as running:
             running.wait_for_subscribers(2)
             begin(running, "stream-2")
             send(running, 0, 40)
-            again = status(lambda now: now.frames.received >= 100 and now.state == "running")
+            again = status(lambda now: now.frames.received >= 100 and now.state == "running", running)
             assert (again.stream, again.state, again.frames.missing) == ("stream-2", "running", 0)
             running.say("ended")
-            status(lambda now: now.state == "waiting" and now.source_state == "ended")
+            status(lambda now: now.state == "waiting" and now.source_state == "ended", running)
 
         def of_both_streams():
             return {one.message.stream for one in results.pictures("raw.mean")} == {"stream-1", "stream-2"}

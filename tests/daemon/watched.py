@@ -23,7 +23,7 @@ class Watched:
     def __init__(self, source):
         self._happenings = source.events()
         self._deadline = time.monotonic() + DEADLINE_S  # pytest's alarm may ring in a __del__, where it is not heard
-        self.all = []
+        self.all = []  # with each, there is as much time for the next
 
     def next(self):
         if time.monotonic() > self._deadline:
@@ -31,6 +31,7 @@ class Watched:
         happening = next(self._happenings)
         if not (happening is None or isinstance(happening, Waiting)):
             self.all.append(happening)
+            self._deadline = time.monotonic() + DEADLINE_S
         return happening
 
     def until(self, kind, count=1):

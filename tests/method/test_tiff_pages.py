@@ -202,7 +202,7 @@ page_options = st.fixed_dictionaries(
 page = st.tuples(st.sampled_from(["usual"] * 4 + ["smaller", "dtype", "colour"]), page_options, st.integers(0, 2**31))
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     pages=st.lists(page, min_size=1, max_size=9),
     dtype=st.sampled_from(DTYPES),

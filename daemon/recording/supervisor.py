@@ -15,6 +15,7 @@ from typing import Any
 from daemon.config import CameraSection
 from daemon.health import Health
 from daemon.recording.index_count import IndexCount
+from daemon.silence import Silence
 from daemon.transport.child_process import STOP_S, ChildProcess
 from selfstorm.errors import InputError
 
@@ -94,6 +95,7 @@ class RecorderSupervisor:
         self._disk_warned = False
         self.stopped = self._silent = self._answered = False
         self._heard_s = self._restart_due_s = time.monotonic()
+        self._silence = Silence()
         self._child: ChildProcess | None = None
         self._left: IndexCount | None = None  # of a recorder that died, while its lines are counted
         self._late = ["--late"] if late else []
@@ -255,7 +257,8 @@ class RecorderSupervisor:
 
     def _warn_of_silence(self, limit_s: float) -> None:
         """Report once that neither the recorder nor its drive answers."""
-        if not self._silent and time.monotonic() - self._heard_s > limit_s:
+        silence_s = self._silence.lasts_s(self._heard_s)
+        if not self._silent and silence_s > limit_s:
             self._silent = True
             why = f"the recorder has not answered for {limit_s:.0f} s: check the disk or network drive"
             self._health.event("warning", "recorder_silent", why)

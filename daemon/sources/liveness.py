@@ -12,6 +12,7 @@ import time
 from collections.abc import Generator
 from typing import Protocol, Self, runtime_checkable
 
+from daemon.silence import Silence
 from daemon.sources.camera import Source, SourceEvent
 from daemon.sources.stream_publisher import StreamPublisher
 from daemon.transport.child_process import send_line
@@ -75,9 +76,10 @@ class Liveness:
             self._asked_s = None
 
     def _watch(self) -> None:
+        silence = Silence()
         while not self._halt.wait(BEAT_S):
             asked_s = self._asked_s
-            pending_s = 0.0 if asked_s is None else time.monotonic() - asked_s
+            pending_s = silence.lasts_s(time.monotonic() if asked_s is None else asked_s)
             still = pending_s > STILL_S
             self._publisher.stand_still(pending_s if still else 0.0, self._hint if still else "")
             if still and (why := self._lost_call(pending_s)) and self._asked_s == asked_s:

@@ -5,10 +5,9 @@ There is nothing to start or restart, only to wait for.
 
 from __future__ import annotations
 
-import time
-
 from daemon.health import Health
 from daemon.keys.loopback import is_loopback
+from daemon.silence import Silence
 from daemon.sources.section import SourceSection
 
 SILENCE_S = 3.0
@@ -52,7 +51,7 @@ class ExternalSource:
     pid = None
 
     def __init__(self, source: SourceSection, health: Health) -> None:
-        self._health = health
+        self._health, self._silence = health, Silence()
         self.endpoint, self.subscribers = f"tcp://{source.place}", 0
         self.away = True
         self._waiting = f"for {awaited(self.endpoint)}"
@@ -70,7 +69,8 @@ class ExternalSource:
         """
         if self._heard_at_first_s is None:
             self._heard_at_first_s = heard_s
-        silent = heard_s == self._heard_at_first_s or time.monotonic() - heard_s > SILENCE_S
+        silence_s = self._silence.lasts_s(heard_s)
+        silent = heard_s == self._heard_at_first_s or silence_s > SILENCE_S
         if silent and not self.away:
             self._health.event(
                 "warning", "source_silent", f"nothing came for {SILENCE_S:.0f} s; waiting {self._waiting}"

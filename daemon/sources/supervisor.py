@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.health import Health
+from daemon.silence import Silence
 from daemon.sources.section import SourceSection
 from daemon.transport.child_process import STOP_S, ChildProcess, wait_ready
 from selfstorm.commands.console import USER_ERROR
@@ -68,7 +69,7 @@ class CameraSupervisor:
         self._restarts: deque[float] = deque()
         self._restart_due_s = 0.0
         self._total_restarts = 0
-        self._started_s = 0.0
+        self._started_s, self._silence = 0.0, Silence()
         self._child: ChildProcess | None = None
         self._left, self._debt = "{}", ""
         self._last_words: dict[str, Any] = {}
@@ -101,7 +102,7 @@ class CameraSupervisor:
         """
         now = time.monotonic()
         if self._child is not None:
-            fault = self._fault(self._child, max(heard_s, self._started_s), now)
+            fault = self._fault(self._child, self._silence.lasts_s(max(heard_s, self._started_s)))
             if fault:
                 self._child.stop(0.5)
                 self._hear(self._child)
@@ -153,7 +154,7 @@ class CameraSupervisor:
         self._health.report(source_state="restarting", detail=fault[:500])
         self._health.event("error", "camera_process_lost", f"{fault[:500]}; it is restarted in {wait_s:g} s")
 
-    def _fault(self, child: ChildProcess, heard_s: float, now: float) -> str:
+    def _fault(self, child: ChildProcess, silence_s: float) -> str:
         """Return the fault of the process; empty while it is well.
 
         Raises:
@@ -168,7 +169,7 @@ class CameraSupervisor:
             if code == USER_ERROR and "error" in said:
                 raise InputError(said["error"])  # no restart corrects it
             return f"the camera process {child.ending}" + (f": {said['failed']}" if "failed" in said else "")
-        if now - heard_s > SILENCE_S:
+        if silence_s > SILENCE_S:
             why = self._source.kind.silent_hint
             return f"the camera process has been silent for {SILENCE_S:.0f} s" + (f": {why}" if why else "")
         return ""

@@ -8,12 +8,20 @@ from typing import Protocol
 
 from PySide6 import QtCore
 
-from client.state import ViewerState, reduce_connection_refused, reduce_message, reduce_skipped, reduce_unreadable
+from client.state import (
+    ViewerState,
+    reduce_connection_refused,
+    reduce_message,
+    reduce_skipped,
+    reduce_stood_still,
+    reduce_unreadable,
+)
 from client.subscriber import UNREADABLE, ArrivalBatch, ConnectionRefused
 from client.timeline.history import History
 from client.timeline.playhead import Playhead, advance
 
 TICK_MS = 33
+MAX_STEP_S = 0.5  # between two ticks; what is more, the viewer itself stood still
 
 Move = Callable[[Playhead, History, float], Playhead]
 
@@ -50,13 +58,14 @@ class Presenter(QtCore.QObject):
         self._view = view
         self._clock = clock
         self.state = state
+        self._ticked_s = clock()
         self._timer = QtCore.QTimer(self)
         self._timer.setInterval(TICK_MS)
         self._timer.timeout.connect(self.tick)
 
     def begin(self, source: MessageSource, state: ViewerState) -> None:
         """Show a state and keep it up to date from this source."""
-        self._source, self.state = source, state
+        self._source, self.state, self._ticked_s = source, state, self._clock()
         self.tick()
         self._timer.start()
 
@@ -66,7 +75,9 @@ class Presenter(QtCore.QObject):
 
     def tick(self) -> None:
         """Apply what has arrived and show the result."""
-        self.state = reduce_batch(self.state, self._source.drain())
+        now = self._clock()
+        late_s, self._ticked_s = now - self._ticked_s - MAX_STEP_S, now
+        self.state = reduce_stood_still(reduce_batch(self.state, self._source.drain()), late_s, now)
         self.move(advance)
         self.ticked.emit()
 

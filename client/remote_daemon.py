@@ -69,14 +69,14 @@ class Info:
 class Daemon(ControlClient):
     """Connection to a running daemon, for one thread.
 
-    Every method waits for the answer, at most `timeout_ms`, and raises `selfstorm.errors.InputError` where no daemon
-    answers or it refuses, with its reason.
+    Every method waits for the answer and raises `selfstorm.errors.InputError` where no daemon answers or it refuses,
+    with its reason.
 
     Args:
         daemon: HOST[:PORT], as for --daemon; where it is empty the one that the environment variable SELFSTORM_DAEMON
             names, or the one on this machine.
         key: Key or path of its file, for a daemon on another machine.
-        timeout_ms: Longest wait for an answer.
+        timeout_ms: Longest wait for an answer; of a daemon that holds the connection, and is busy, 10 s at least.
         leaving: Event that ends all waiting once it is set, by any thread.
     """
 

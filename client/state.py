@@ -149,6 +149,13 @@ def reduce_refusal(state: ViewerState, text: str, unix_ns: int) -> ViewerState:
     return _add_event(state, event)
 
 
+def reduce_stood_still(state: ViewerState, seconds: float, now: float) -> ViewerState:
+    """Leave out of a silence the time in which the viewer did nothing."""
+    if state.heard_s is None or seconds <= 0:
+        return state
+    return replace(state, heard_s=min(state.heard_s + seconds, now))
+
+
 def reduce_skipped(state: ViewerState, windows: int) -> ViewerState:
     """Count windows that newer ones replaced before they could be drawn."""
     return replace(state, skipped=state.skipped + windows)

@@ -22,7 +22,7 @@ from daemon.protocol.messages import Reply, Request, View
 from daemon.transport.client_socket import Connection, client_context
 from selfstorm.errors import InputError
 
-ANSWER_MS = 2000
+ANSWER_MS, BUSY_MS = 2000, 10_000  # to answer in; of a daemon that holds the connection, and so is there
 ATTEMPTS = 2
 POLL_MS = 100
 
@@ -32,11 +32,14 @@ class ControlClient:
 
     It is used by one thread, and closed by the end of `with`.
 
-    A request without a reply is sent again with the same id, which the daemon answers without doing it twice.
+    A request without a reply is sent again with the same id, which the daemon answers without doing it twice. A daemon
+    that holds the connection is there, and may be busy: it is waited for longer.
 
     Args:
+        timeout_ms: longest wait for an answer, where there may be no daemon.
         key: key file or its path, for a daemon beyond loopback.
         leaving: once set, the client stops waiting for replies.
+        busy_ms: longest wait for an answer of a daemon that holds the connection; `BUSY_MS` unless given.
     """
 
     def __init__(
@@ -45,8 +48,10 @@ class ControlClient:
         timeout_ms: int = ANSWER_MS,
         key: KeyFile | Path | None = None,
         leaving: threading.Event | None = None,
+        busy_ms: int | None = None,
     ) -> None:
         self._endpoint, self._timeout_ms = endpoint, timeout_ms
+        self._busy_ms = BUSY_MS if busy_ms is None else busy_ms
         self._leaving = leaving or threading.Event()
         self._context = client_context()
         self._socket = self._context.socket(zmq.DEALER)
@@ -109,7 +114,7 @@ class ControlClient:
         return not self._connection.connected
 
     def _answer(self, verb: str, arguments: dict[str, Any]) -> Received:
-        request = Request(id=uuid4().hex, verb=verb, arguments=arguments)
+        request, began_s = Request(id=uuid4().hex, verb=verb, arguments=arguments), time.monotonic()
         self._connection.retry()
         try:
             for _ in range(ATTEMPTS):
@@ -118,6 +123,9 @@ class ControlClient:
                     return answer
                 if self._connection.fault or self._leaving.is_set():
                     break
+            else:
+                if (answer := self._reply_to(request, began_s + self._busy_ms / 1000)) is not None:
+                    return answer
         except zmq.Again:
             pass
         except MalformedMessageError as error:
@@ -127,16 +135,17 @@ class ControlClient:
         if fault:
             raise InputError(fault, where=self._endpoint)
         raise InputError(
-            f"no daemon answered within {self._timeout_ms / 1000:g} s",
+            f"no daemon answered within {max(self._timeout_ms / 1000, round(time.monotonic() - began_s)):g} s",
             where=self._endpoint,
             hint="start one with 'selfstorm-daemon run CONFIG.toml'; if it listens elsewhere: --daemon HOST[:PORT]"
             " and, beyond loopback, --key NAME.key",
         )
 
-    def _reply_to(self, request: Request) -> Received | None:
+    def _reply_to(self, request: Request, busy_until_s: float | None = None) -> Received | None:
+        """Wait for a reply: for one attempt, or of a busy daemon until a time."""
         known = self._connection.fault
-        deadline_s = time.monotonic() + self._timeout_ms / ATTEMPTS / 1000
-        while (left_s := deadline_s - time.monotonic()) > 0:
+        deadline_s = busy_until_s or time.monotonic() + self._timeout_ms / ATTEMPTS / 1000
+        while (left_s := deadline_s - time.monotonic()) > 0 and (busy_until_s is None or self._connection.connected):
             if not self._connection.poll(min(POLL_MS, int(left_s * 1000) + 1)):
                 if self._connection.fault != known or self._leaving.is_set():
                     return None

@@ -30,7 +30,7 @@ def hold_density(settings: Path, arm: bool, daemon: DaemonAddress, key: Path | N
 
     chosen = load_feedback(settings)
     stop = threading.Event()
-    with StopSignals(stop.set), ControlClient(daemon.control_address, ANSWER_MS, key) as client:
+    with StopSignals(stop.set), ControlClient(daemon.control_address, ANSWER_MS, key, busy_ms=ANSWER_MS) as client:
         client.ask("status")  # a daemon that is not there is reported before a laser is opened
         switch = LaserSwitch(chosen) if arm else None
         try:

@@ -1,10 +1,13 @@
+from collections import Counter
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from client_stream import STREAM, event, header, pixels, status
 
-from client.presenter import reduce_batch
+from client.presenter import Presenter, reduce_batch
 from client.state import MAX_EVENTS, ViewerState, reduce_connection_refused, reduce_message, reduce_unreadable
-from client.subscriber import Arrival, Inbox
+from client.subscriber import Arrival, ArrivalBatch, Inbox
 from client.trust.freshness import picture_age_s, seconds, silence_s, stale_reason
 from client.trust.sentences import empty_text, event_line, picture_lines, unreadable_line
 from daemon.protocol.codec import Received
@@ -124,6 +127,23 @@ def test_silence_makes_the_picture_stale_and_is_said():
 def test_a_refused_viewer_is_not_called_a_silent_daemon():
     state = reduce_connection_refused(after(said(), *pair(0), now=10.0), "the key was revoked")
     assert stale_reason(state, 17.0) == "NOT LIVE: the daemon refuses this viewer"
+
+
+def test_a_viewer_that_stood_still_calls_no_daemon_silent(qtbot):
+    now, silences = [10.0], []
+    before = ArrivalBatch((Arrival(said(), 10.05),), Counter())  # it came just before, and is taken in afterwards
+    batches = iter([ArrivalBatch((), Counter()), before])
+    source = SimpleNamespace(drain=lambda: next(batches, ArrivalBatch((), Counter())))
+    view = SimpleNamespace(show_state=lambda state, now: silences.append(silence_s(state, now)))
+    presenter = Presenter(source, view, after(said(), now=10.0), lambda: now[0])
+    for step_s in (0.1, 30.0, *[0.1] * 20):
+        now[0] += step_s
+        presenter.tick()
+    assert set(silences) == {0.0}
+    for _ in range(20):
+        now[0] += 0.1
+        presenter.tick()
+    assert silences[-1] == pytest.approx(4.55), "nothing came while it was listened to"
 
 
 def test_pictures_alone_are_no_heartbeat():

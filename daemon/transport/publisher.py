@@ -37,6 +37,7 @@ SUBSCRIBES, UNSUBSCRIBES = b"\x01", b"\x00"
 VIEWED = b"sr.refined"  # who receives this kind is a viewer
 CATCH_UP_INTERVAL_S = 1.0  # of repeating the last messages for new viewers: every viewer receives them
 MAX_EVENTS_AT_ONCE = VIEWER_HIGH_WATER // 4  # more would not fit into a viewer's queue beside the pictures
+LAST_EVENTS = 3 * MAX_EVENTS_AT_ONCE  # at the end, beside the last status alone
 OPTIONS: dict[int, int] = {
     zmq.SNDHWM: VIEWER_HIGH_WATER,
     zmq.MAXMSGSIZE: 1024,  # of a viewer's subscription
@@ -132,7 +133,8 @@ class Publisher:
             if time.monotonic() >= status_due_s:
                 self._send(socket, encode("status", self._health.status()))
                 status_due_s = time.monotonic() + STATUS_INTERVAL_S
-        self._send_new_events(socket)
+        for event in self._health.events_since(self._next_event)[-LAST_EVENTS:]:
+            self._send(socket, encode("event", event))
         self._send(socket, encode("status", self._health.status()))
 
     def _send_new_pictures(self, socket: zmq.Socket[bytes]) -> None:

@@ -11,16 +11,18 @@ from unittest.mock import MagicMock
 
 import pytest
 import tifffile
-from daemon_process import Daemon, account_closes, posix, runs, simulated, wait_until
+from daemon_process import Daemon, Results, account_closes, free_ports, posix, runs, simulated, wait_until
 from hypothesis import given
 from hypothesis import strategies as st
 
 from daemon.control.client import ask
 from daemon.control.commands import account
+from daemon.health import Health
 from daemon.protocol.messages import Status
 from daemon.service import Service
 from daemon.stop_deadline import CAMERA_S, CLOSE_S, FILES_S, MIN_WAIT_S, RECORDER_S, WINDOW_S, StopDeadline
 from daemon.transport.child_process import STOP_S, ChildProcess, wait_ready
+from daemon.transport.publisher import LAST_EVENTS, Publisher
 
 STOP = signal.CTRL_BREAK_EVENT if os.name == "nt" else signal.SIGINT
 HELD = """
@@ -102,6 +104,23 @@ def test_a_stop_request_ends_a_daemon_whose_models_find_no_memory(tmp_path):
         assert daemon.exit_code() == 0
     assert "Tried to allocate" in daemon.err
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_what_happens_last_is_published_before_the_end():
+    [port] = free_ports(1)
+    health = Health(run="run")
+    publisher = Publisher(f"tcp://127.0.0.1:{port}", health)
+    publisher.listen()
+    with Results(f"tcp://127.0.0.1:{port}") as results:
+        try:
+            wait_until(results.has("metrics", "status"))
+            for number in range(LAST_EVENTS):
+                health.event("info", "mark", str(number))
+            health.report(state="ended")
+        finally:
+            publisher.stop()
+        wait_until(results.has_ended)
+    assert [event.text for event in results.events("mark")] == [str(number) for number in range(LAST_EVENTS)]
 
 
 @given(used=st.lists(st.floats(0, 1, allow_subnormal=False), min_size=5, max_size=5))

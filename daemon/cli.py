@@ -195,20 +195,19 @@ def replay_run(manifest: Path, save: Path | None) -> int:
 
     Exit code 1 if one differs.
     """
+    from daemon.processing.repeated_pictures import RepeatedPictures
     from daemon.processing.replay import repeat_run
     from selfstorm.io.atomic_files import check_outputs
-    from selfstorm.io.ome_tiff import OmeTiffWriter
 
     check_outputs({"--save": save}, [manifest])
     made, equal = 0, 0
     with ExitStack() as open_files:
-        writer: OmeTiffWriter | None = None
+        pictures = None if save is None else open_files.enter_context(RepeatedPictures(save))
         for again in repeat_run(manifest):
             made, equal = made + 1, equal + again.equal
             click.echo(f"window {again.line.index}: {'equal' if again.equal else 'DIFFERENT'}")
-            if save is not None:
-                writer = writer or open_files.enter_context(OmeTiffWriter(save, None))
-                writer.add(again.result.picture, {"window": again.line.index})
+            if pictures is not None:
+                pictures.add(again)
     click.echo(f"{equal} of {made} pictures equal, bit for bit")
     return int(equal < made)
 

@@ -42,11 +42,13 @@ class Repeated:
     Attributes:
         line: of the manifest.
         result: of the repetition.
+        pixel_nm: of its picture.
         equal: the picture is bit for bit that of the run.
     """
 
     line: WindowLine
     result: Reconstruction
+    pixel_nm: float
     equal: bool
 
 
@@ -96,7 +98,9 @@ def repeat_run(manifest: Path) -> Iterator[Repeated]:
                     made = again.reconstruct(window, Stopwatch(), level=level)
                 except TooFewFramesError as error:
                     raise InputError(f"window {window.index}: {error}", where=manifest, hint=HINT) from None
-                yield Repeated(line.window, made.result, picture_hash(made.result.picture) == line.window.picture_hash)
+                pixel_nm = again.settings.pixel_nm / made.result.scale
+                equal = picture_hash(made.result.picture) == line.window.picture_hash
+                yield Repeated(line.window, made.result, pixel_nm, equal)
 
 
 def _lines(manifest: Path) -> Iterator[ManifestLine]:

@@ -14,9 +14,9 @@ from selfstorm.io.ome_tiff import OmeTiffWriter
 
 
 class PictureStack(OutputFile[OmeTiffWriter]):
-    """Writer of one OME-TIFF for each size of picture.
+    """Writer of one OME-TIFF for each size of picture and of its pixels.
 
-    OUT-2.ome.tif follows when the camera's field changes.
+    OUT-2.ome.tif follows when the camera's field changes, or the user corrects the pixel size.
 
     Args:
         path: OUT.ome.tif.
@@ -25,16 +25,17 @@ class PictureStack(OutputFile[OmeTiffWriter]):
 
     def __init__(self, path: Path, health: Health) -> None:
         super().__init__(path, health)
-        self._shape: tuple[int, ...] = ()
+        self._size: tuple[object, ...] = ()
 
     def _append(self, header: PictureHeader, picture: Array) -> None:
         """Append a page with its header, unless the output has ended."""
         if self._failed:
             return
         try:
-            if self._writer is None or picture.shape != self._shape:
+            size = (picture.shape, header.pixel_nm)
+            if self._writer is None or size != self._size:
                 self._close_file()
-                self._writer, self._shape = OmeTiffWriter(self._next_path(), header.pixel_nm), picture.shape
+                self._writer, self._size = OmeTiffWriter(self._next_path(), header.pixel_nm), size
             self._writer.add(picture, header.model_dump(mode="json", exclude={"shape", "dtype"}))
         except (OSError, InputError) as error:
             self._give_up(error)

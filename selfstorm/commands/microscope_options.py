@@ -14,6 +14,7 @@ from selfstorm.errors import InputError
 
 if TYPE_CHECKING:
     from selfstorm.io.movies import MovieFile
+    from selfstorm.io.reader import AcquisitionInfo
     from selfstorm.physics.camera_maps import CameraCalibration
     from selfstorm.psf.models import Psf
 
@@ -65,6 +66,11 @@ class Microscope:
         if pixel_nm is None:
             raise InputError("pixel size unknown", where=file, hint="give it with --pixel-nm")
         return pixel_nm
+
+    def offset_and_gain_or(self, stated: AcquisitionInfo) -> tuple[float | None, float | None]:
+        """Return the given offset and gain, else those of the file."""
+        offset_adu = stated.offset_adu if self.offset_adu is None else self.offset_adu
+        return offset_adu, self.gain or stated.gain_adu_per_electron
 
     def pixels(self, movie: MovieFile) -> CameraCalibration | None:
         """Return the calibration of the movie's pixels.

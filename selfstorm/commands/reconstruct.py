@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,13 +14,18 @@ from selfstorm.commands.movie_options import MovieChoice, movie_options
 from selfstorm.commands.output_options import overwrite_option
 from selfstorm.commands.progress import progress
 from selfstorm.commands.reconstruction_files import OutputPaths, ReconstructionFiles, default_output, provenance
+from selfstorm.commands.reconstruction_text import doubts, found, planned, tell_others
 from selfstorm.errors import InputError
 from selfstorm.stream.model_kinds import MODEL_KINDS, ModelKind, kind_of, load_model, new_model
 
 if TYPE_CHECKING:
     from selfstorm.reconstruction import Reconstruction
+    from selfstorm.stream.compute_resources import Compute
+    from selfstorm.stream.engine import StreamEngine
+    from selfstorm.stream.model_protocol import StreamModel
+    from selfstorm.stream.settings import Settings
 
-MB, GB = 1e6, 1e9
+GB = 1e9
 
 
 @click.command()
@@ -144,12 +148,8 @@ def reconstruct(
     from selfstorm.compute.device import describe, prepare_device
     from selfstorm.io.localization_table import TableInfo
     from selfstorm.io.movie_frames import MovieFrames
-    from selfstorm.metrics.registry import METRICS
-    from selfstorm.metrics.verdict import verdict
     from selfstorm.stream.compute_resources import Compute
-    from selfstorm.stream.engine import StreamEngine
-    from selfstorm.stream.model_protocol import StreamModel
-    from selfstorm.stream.offline import check_host_memory, check_memory, check_windows, reconstruct_movie
+    from selfstorm.stream.offline import check_host_memory, check_windows, reconstruct_movie
     from selfstorm.stream.settings import Settings
 
     paths = OutputPaths(
@@ -162,8 +162,9 @@ def reconstruct(
         save_model,
         overwrite,
     )
-    _check_model(kind_of(model), paths, start_from, estimate)
-    if microscope.camera not in (None, "none") and not kind_of(model).calibrates:
+    kind = kind_of(model)
+    _check_outputs(kind, paths, start_from, estimate)
+    if microscope.camera not in (None, "none") and not kind.calibrates:
         raise click.UsageError("--camera is for our own model alone.")
     if linked and localizations is None:
         raise click.UsageError("--linked belongs to --localizations.")
@@ -181,27 +182,18 @@ def reconstruct(
         length = frames.length if window == "all" else _window_frames(window)
         stride = stride or length
         windows = check_windows(frames.length, length, stride)
-        stated = file.acquisition
-        offset_adu = stated.offset_adu if microscope.offset_adu is None else microscope.offset_adu
-        gain = microscope.gain or stated.gain_adu_per_electron
+        offset_adu, gain = microscope.offset_and_gain_or(file.acquisition)
         settings = Settings(
             pixel_nm, psf, offset_adu, gain, int(scale), estimate, quality, model, tuning_steps, motion, tile_px
         )
-        if kind_of(model).calibrates:
+        if kind.calibrates:
             settings = replace(settings, pixels=microscope.pixels(file))
-        compute, needed = Compute(torch_device), ""
-        if torch_device.type == "cpu" and kind_of(model).localizes:
+        needed = ""
+        if torch_device.type == "cpu" and kind.localizes:
             gigabytes = check_host_memory(settings, frames.frame_shape, length) / GB
             needed = f"; a window takes about {gigabytes:.1f} GB of its memory, with fewer frames less"
-
-        def checked(model: StreamModel) -> StreamModel:
-            check_memory(model, length)
-            return model
-
-        engine = StreamEngine(lambda first_window: checked(new_model(settings, first_window, compute)))
-        if start_from is not None:
-            engine.go_on_from(checked(load_model(start_from, settings, (file.height, file.width), compute)))
-        for line in _plan(movie, frames, file.shape, pixel_nm, windows, length, stride, settings.scale, paths):
+        engine = _engine(settings, Compute(torch_device), length, start_from, (file.height, file.width))
+        for line in planned(movie, frames, file.shape, pixel_nm, windows, length, stride, settings.scale, paths):
             click.echo(line)
         click.echo(f"device: {describe(torch_device)}{needed}")
         info = TableInfo(file.height, file.width, pixel_nm, frames.length, provenance(movie))
@@ -213,37 +205,35 @@ def reconstruct(
             result, failed = _write_windows(made, files, length)
             if result is None:
                 raise InputError(failed[0], where=movie, hint="give a movie with more valid frames")
-    click.echo(f"{result.optics}; {result.camera}")
-    click.echo(METRICS.line(result.metrics))
-    if judged := verdict(result.metrics):
-        click.echo(f"verdict: {judged.value}. {judged.explanation}")
-    if result.fit is not None:
-        click.echo(f"fine-tuning of the optics {result.fit}")
-    for note in (*failed, *result.notes, *_doubts(result, pixel_nm)):
+    for line in found(result):
+        click.echo(line)
+    for note in (*failed, *result.notes, *doubts(result, pixel_nm)):
         print_note(note)
     click.echo(f"wrote {paths.pictures}")
     if save_model is not None and engine.model is not None:
         engine.model.save(save_model, f"{movie}: {len(frames.numbers)} frames", overwrite=overwrite)
         click.echo(f"wrote the learned model to {save_model}")
-    if localizations is not None:
-        click.echo(f"wrote {files.rows} {'emitters' if linked else 'localizations'} to {localizations}")
-    if error_map is not None:
-        click.echo(f"wrote the error map to {error_map}")
-    if trust_map is not None:
-        click.echo(f"wrote {files.trust_maps} trust maps to {trust_map}")
-    if accumulated is not None:
-        for scene in files.scenes:
-            click.echo(f"wrote the accumulated picture of {scene} to {accumulated}")
-        if not files.scenes:
-            click.echo("note: nothing was localized; no accumulated picture was written", err=True)
-    if drift is not None:
-        if rows := files.write_drift():
-            click.echo(f"wrote the drift of {rows} frames to {drift}")
-        else:
-            click.echo("note: too few localizations to find a drift; none was written", err=True)
+    tell_others(paths, files, linked=linked)
 
 
-def _check_model(kind: ModelKind, paths: OutputPaths, start_from: Path | None, estimate: str) -> None:
+def _engine(
+    settings: Settings, compute: Compute, length: int, start_from: Path | None, shape: tuple[int, int]
+) -> StreamEngine:
+    """Make the engine; a model that needs more memory than there is, is refused before it is used."""
+    from selfstorm.stream.engine import StreamEngine
+    from selfstorm.stream.offline import check_memory
+
+    def checked(model: StreamModel) -> StreamModel:
+        check_memory(model, length)
+        return model
+
+    engine = StreamEngine(lambda first_window: checked(new_model(settings, first_window, compute)))
+    if start_from is not None:
+        engine.go_on_from(checked(load_model(start_from, settings, shape, compute)))
+    return engine
+
+
+def _check_outputs(kind: ModelKind, paths: OutputPaths, start_from: Path | None, estimate: str) -> None:
     """Raise UsageError for outputs that a kind of model does not have."""
     if estimate not in kind.estimates:
         raise click.UsageError(f"This model makes --estimate {' or '.join(kind.estimates)} alone.")
@@ -255,31 +245,6 @@ def _check_model(kind: ModelKind, paths: OutputPaths, start_from: Path | None, e
         if getattr(paths, output) is not None and not kind.can_write(output, estimate):
             option = f"--{output.replace('_', '-')}"
             raise click.UsageError(f"{option}: only with --estimate fused of our own model.")
-
-
-def _plan(
-    movie: Path,
-    frames: Any,
-    shape: tuple[int, int, int],
-    pixel_nm: float,
-    windows: int,
-    length: int,
-    stride: int,
-    scale: int,
-    paths: OutputPaths,
-) -> Iterator[str]:
-    """Describe in words what will be done, before it is."""
-    _, height, width = shape
-    lost = f", {frames.missing} lost" if frames.missing else ""
-    yield f"{movie}: {len(frames.numbers)} frames of {height}x{width}{lost}, pixel {pixel_nm:g} nm"
-    every = f", one every {stride}" if stride != length else ""
-    yield f"{windows} window(s) of {length} frames{every}, read as they come"
-    size = height * scale, width * scale
-    megabytes = windows * size[0] * size[1] * 4 / MB
-    yield f"{windows} picture(s) of {size[0]}x{size[1]}, pixel {pixel_nm / scale:g} nm: {megabytes:.0f} MB"
-    if left_over := frames.length - ((windows - 1) * stride + length):
-        yield f"the last {left_over} frames fill no window and are not used"
-    yield f"output: {paths.pictures}"
 
 
 def _write_windows(made: Any, files: ReconstructionFiles, length: int) -> tuple[Reconstruction | None, list[str]]:
@@ -298,13 +263,6 @@ def _write_windows(made: Any, files: ReconstructionFiles, length: int) -> tuple[
         result = outcome
         files.add(start, last, outcome)
     return result, failed
-
-
-def _doubts(result: Reconstruction, pixel_nm: float) -> list[str]:
-    from selfstorm.io.pixel_size import doubt
-
-    said = "" if result.psf is None else doubt(result.psf.equivalent_sigma_nm, pixel_nm)
-    return [said] if said else []
 
 
 def _window_frames(window: str) -> int:

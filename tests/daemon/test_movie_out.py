@@ -1,11 +1,13 @@
 """--save: pictures of one size in one file, and a place that cannot be written never stops the stream."""
 
+from contextlib import suppress
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from daemon.health import Health
+from daemon.processing.repeated_pictures import RepeatedPictures
 from daemon.protocol.messages import PictureHeader
 from daemon.recording.picture_writer import PictureWriter
 from selfstorm.errors import InputError
@@ -17,13 +19,13 @@ def health():
     return Health(run="run")
 
 
-def picture(side, window=0):
+def picture(side, window=0, pixel_nm=25.0):
     header = PictureHeader(
         run="run",
         window=window,
         stream="0123456789abcdef",
         shape=(side, side),
-        pixel_nm=25.0,
+        pixel_nm=pixel_nm,
         first_seq=0,
         last_seq=19,
         frames=20,
@@ -42,6 +44,43 @@ def test_a_file_for_every_size_of_picture(tmp_path, health):
     assert (first.pictures[:, 0, 0].tolist(), second.pictures[:, 0, 0].tolist()) == ([0, 1], [2, 3, 4])
     assert [record["window"] for record in second.records] == [2, 3, 4]
     assert first.pixel_nm == second.pixel_nm == 25
+
+
+def test_a_file_for_every_size_of_pixel(tmp_path, health):
+    movie = PictureWriter(tmp_path / "out.ome.tif", health)
+    for window, pixel_nm in enumerate((25.0, 20.0, 20.0)):
+        movie.result(picture(8, window, pixel_nm))
+    movie.close()
+    saved = [read_pictures(tmp_path / name) for name in ("out.ome.tif", "out-2.ome.tif")]
+    assert [(len(one.pictures), one.pixel_nm) for one in saved] == [(1, 25), (2, 20)]
+
+
+def repeated(side, window, pixel_nm):
+    return SimpleNamespace(
+        line=SimpleNamespace(index=window),
+        result=SimpleNamespace(picture=np.full((side, side), window, np.float32)),
+        pixel_nm=pixel_nm,
+    )
+
+
+def test_a_repeated_run_is_saved_in_the_same_files(tmp_path):
+    with RepeatedPictures(tmp_path / "out.ome.tif") as pictures:
+        for window, (side, pixel_nm) in enumerate([(8, 25.0), (8, 20.0), (12, 20.0), (12, 20.0)]):
+            pictures.add(repeated(side, window, pixel_nm))
+    saved = [read_pictures(tmp_path / name) for name in ("out.ome.tif", "out-2.ome.tif", "out-3.ome.tif")]
+    assert [(one.pictures.shape, one.pixel_nm) for one in saved] == [
+        ((1, 8, 8), 25),
+        ((1, 8, 8), 20),
+        ((2, 12, 12), 20),
+    ]
+    assert [record["window"] for record in saved[-1].records] == [2, 3]
+
+
+def test_an_interrupted_repetition_leaves_no_file_under_its_name(tmp_path):
+    with suppress(KeyboardInterrupt), RepeatedPictures(tmp_path / "out.ome.tif") as pictures:
+        pictures.add(repeated(8, 0, 25.0))
+        raise KeyboardInterrupt
+    assert not (tmp_path / "out.ome.tif").exists()
 
 
 def test_without_a_picture_there_is_no_file(tmp_path, health):

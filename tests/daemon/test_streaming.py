@@ -104,6 +104,7 @@ def test_a_killed_run_is_repeated_from_its_manifest_bit_for_bit(run):
     saved, repeated = (read_pictures(run.folder / name) for name in ("out.ome.tif.part", "again.ome.tif"))
     for picture, other in zip(saved.pictures, repeated.pictures, strict=False):
         np.testing.assert_array_equal(picture, other)
+    assert repeated.pixel_nm == saved.pixel_nm
     assert lines[0]["run"]["config"]["reconstruction"]["window"] == WINDOW
     assert set(lines[0]["run"]["versions"]) >= {"selfstorm", "torch", "numpy", "python"}
     assert list((run.folder / "raw").glob("run-*.manifest.ndjson"))

@@ -32,7 +32,8 @@ def centre_nm(density: Array, step_nm: float) -> tuple[float, float]:
     likelihood = np.log1p(density / (BACKGROUND * density.max()))
     scores = np.fft.irfft2(np.fft.rfft2(density, padded) * np.fft.rfft2(likelihood, padded), padded)
     y, x = (int(place) for place in np.unravel_index(int(scores.argmax()), scores.shape))
-    at = y + _vertex(scores[y - 1 : y + 2, x]), x + _vertex(scores[y, x - 1 : x + 2])
+    near_y, near_x = (range(place - 1, place + 2) for place in (y, x))  # around the edge for a peak in a corner
+    at = y + _vertex(scores[:, x].take(near_y, mode="wrap")), x + _vertex(scores[y].take(near_x, mode="wrap"))
     at_y, at_x = (round((place - side + 1) * step_nm / 2, 2) for place in at)
     return at_y, at_x
 

@@ -10,6 +10,7 @@ from selfstorm.calibration.psf_autocorrelation import autocorrelation
 from selfstorm.calibration.psf_fit import MomentTarget, fit_round
 from selfstorm.calibration.psf_selection import NOMINAL_SIGMA_NM, find_psf
 from selfstorm.errors import InputError
+from selfstorm.psf.centre import centre_nm
 from selfstorm.psf.models import Airy, Ellipse, Gaussian, psf_from_dict, psf_to_dict
 from selfstorm.psf.pupil import Pupil
 from selfstorm.simulation.movie import Scene, simulate
@@ -218,3 +219,10 @@ def test_psf_stays_nominal_on_noise():
     psf = learned(noise)
     assert psf.sigma_nm == NOMINAL_SIGMA_NM
     assert "assumed" in psf.origin
+
+
+@pytest.mark.parametrize("at", [(0, 0), (0, 20), (20, 0), (20, 20), (7, 12)])
+def test_the_centre_of_a_single_point_is_there_also_in_a_corner(at):
+    density = np.zeros((21, 21))
+    density[at] = 1
+    assert centre_nm(density, 5.0) == ((at[0] - 10) * 5, (at[1] - 10) * 5)

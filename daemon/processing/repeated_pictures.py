@@ -12,10 +12,10 @@ from selfstorm.io.ome_tiff import OmeTiffWriter
 
 
 class RepeatedPictures:
-    """Writer of one OME-TIFF for each size of picture and of its pixels, as the run's own.
+    """Writer of a repeated run's pictures, in files as the run's own.
 
     Args:
-        path: OUT.ome.tif; OUT-2.ome.tif follows when the size changes.
+        path: OUT.ome.tif; OUT-2.ome.tif follows when the size of pictures or pixels changes.
     """
 
     def __init__(self, path: Path) -> None:

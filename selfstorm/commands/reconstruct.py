@@ -219,7 +219,10 @@ def reconstruct(
 def _engine(
     settings: Settings, compute: Compute, length: int, start_from: Path | None, shape: tuple[int, int]
 ) -> StreamEngine:
-    """Make the engine; a model that needs more memory than there is, is refused before it is used."""
+    """Make the engine.
+
+    A model that needs more memory than there is, is refused before it is used.
+    """
     from selfstorm.stream.engine import StreamEngine
     from selfstorm.stream.offline import check_memory
 

@@ -1,4 +1,4 @@
-"""What `selfstorm reconstruct` says: before, and once it is done."""
+"""Lines that `selfstorm reconstruct` prints, before and once it is done."""
 
 from __future__ import annotations
 

@@ -86,17 +86,29 @@ def test_the_cores_of_the_tiles_partition_the_padded_grid(field, side):
     assert (times == 1).all()
 
 
-def test_a_hundred_iterations_in_tiles_are_those_of_the_whole_field(raw):
+def changed_by_rounding(operator, statistics, iterations):
+    """Largest difference of the density where the last bits of the data are others."""
+    whole, changes = density(operator, statistics, iterations).numpy(), []
+    for seed in range(3):
+        bits = torch.randint(-1, 2, statistics.covariance.shape, generator=torch.Generator().manual_seed(seed))
+        rounded = replace(statistics, covariance=statistics.covariance * (1 + bits * 2**-23))
+        changes.append(apart(whole, density(operator, rounded, iterations).numpy()))
+    return max(changes)
+
+
+@pytest.mark.parametrize(("iterations", "largest"), [(30, 2e-5), (50, 1e-4), (100, MAX_DIFFERENCE)])
+def test_iterations_in_tiles_are_those_of_the_whole_field(raw, iterations, largest):
+    """A hundred amplify rounding: the last bits of the data change the density of the whole field by up to 1e-3."""
     y = torch.as_tensor(raw[:60].astype(np.float32) - 100)
     statistics, grid, board = window_statistics(y), Grid(56, 64, 4, 100.0), Board()
     tiles = tiles_of((56, 64), 28, halo_px(PSF, 100.0))
     shared = TileSettings(grid, PSF, Camera(100.0, 1.0), np.inf, 2**24)
     field = TiledField(grid, tiles, [LocalTiles(tiles, shared, board, CPU)], board, CPU)
     field.begin(statistics)
-    seen = field.density(100)
+    seen = field.density(iterations)
     operator = LaggedCovariance(PSF, grid, torch.zeros(()))
-    whole = density(operator, statistics, 100)
-    assert apart(whole.numpy(), field.map().numpy()) < MAX_DIFFERENCE
+    whole, rounding = density(operator, statistics, iterations), changed_by_rounding(operator, statistics, iterations)
+    assert apart(whole.numpy(), field.map().numpy()) < largest + rounding
     assert apart(operator.forward(whole).numpy(), seen.covariances.numpy()) < MAX_DIFFERENCE
 
 

@@ -5,9 +5,11 @@ The density so far is compared with the covariances of new frames.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.stages.covariances import contrast, noise_floor, sums_of, whitened
@@ -18,27 +20,43 @@ MATCH_Z = 4.0  # frames of one scene match by more; by chance by less than 3
 # where it moves, less only where sparse emitters were seen for 20 frames; with another scene 0, by chance .4.
 SAME_SCENE_SHARE = 0.55
 MATCH_SD = 1.0  # standard deviation of a match, which counts where the match is weak
+TILE_PX = NEAR_PX  # of the field: a part that an emitter or two may fill
+# Standard deviations of such a part that the missing match must exceed: by chance it reached 4.6 of them.
+MISSING_TILES = 5.0
 MIN_COMPARED_FRAMES = 25  # sparse emitters show little of a scene in fewer
 MIN_HALVES_FRAMES = 6
 MIN_SCENE_FRAMES = 8  # of a new scene: it is detected in them and as many before them
 CHANGE_RATIO = 3.0  # of the variance between the means before and after a change to the variance within
 
 
-def scene_match_z(one: Tensor, other: Tensor) -> Tensor:
-    """Compute the z-score of the match of two maps (H, W).
+@dataclass(frozen=True, eq=False)
+class SceneMatch:
+    """Match of two maps, in standard deviations of what chance makes.
 
-    The unshifted match is compared with that of all shifts. Returns a scalar, 0 where a field has no far ones.
+    Attributes:
+        z: a scalar, 0 where a field has no far shifts.
+        in_tiles: (N,) what each part of the field adds to it.
+    """
+
+    z: Tensor
+    in_tiles: Tensor
+
+
+def match_scenes(one: Tensor, other: Tensor) -> SceneMatch:
+    """Compare the match of two maps (H, W) with that of all shifts.
 
     Two scenes match by chance, because both are empty here and bright there. Shifts show by how much.
     """
-    transforms = [torch.fft.rfft2(z - z.mean()) for z in (one, other)]
+    centred = one - one.mean(), other - other.mean()
+    tiles = F.avg_pool2d((centred[0] * centred[1])[None], TILE_PX, ceil_mode=True, divisor_override=1).flatten()
+    transforms = [torch.fft.rfft2(z) for z in centred]
     products = torch.fft.irfft2(transforms[0] * transforms[1].conj(), s=one.shape)
     far = _far_shifts(*one.shape, one.device)
     if not len(far):
-        return one.new_zeros(())
+        return SceneMatch(one.new_zeros(()), torch.zeros_like(tiles))
     chance = products.flatten()[far]
-    match: Tensor = (products[0, 0] - chance.mean()) / chance.std().clamp(min=1e-20)
-    return match
+    sd = chance.std().clamp(min=1e-20)
+    return SceneMatch((products[0, 0] - chance.mean()) / sd, tiles / sd)
 
 
 @lru_cache(maxsize=4)
@@ -73,7 +91,9 @@ def first_of_scene(frames: Tensor) -> int:
 def detect_scene_change(expected: Tensor, frames: Tensor) -> bool:
     """Return whether frames show another scene than the expected one.
 
-    Frames that are too few or too dim decide nothing: only where their halves match may they contradict.
+    Frames that are too few or too dim decide nothing: only where their halves match may they contradict. In a small
+    field the halves may match by one or two emitters that shine by chance. Then the missing match is in few parts of
+    the field, and no larger than what these parts scatter by.
 
     Args:
         expected: (lags, H, W), the covariances that a density predicts.
@@ -83,9 +103,11 @@ def detect_scene_change(expected: Tensor, frames: Tensor) -> bool:
         return False
     middle = len(frames) // 2
     one, other = (_contrast(half) for half in (frames[:middle], frames[middle:]))
-    matches = scene_match_z(one, other), scene_match_z(expected.sum(0).clamp(min=0).sqrt(), one + other)
-    alike, known = map(float, torch.stack(matches).tolist())
-    return alike > MATCH_Z and known < SAME_SCENE_SHARE * alike - MATCH_SD
+    halves, known = match_scenes(one, other), match_scenes(expected.sum(0).clamp(min=0).sqrt(), one + other)
+    missing = SAME_SCENE_SHARE * halves.z - known.z
+    in_tiles = SAME_SCENE_SHARE * halves.in_tiles - known.in_tiles
+    alike, missed, scatter = torch.stack([halves.z, missing, in_tiles.std(correction=0)]).tolist()
+    return bool(alike > MATCH_Z and missed > max(MATCH_SD, MISSING_TILES * scatter))
 
 
 def _contrast(frames: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from streams import learned, movie_windows, reconstruct
 
 from selfstorm.compute.device import prepare_device
 from selfstorm.metrics.ground_truth import score_picture
+from selfstorm.physics.operators import Grid, LaggedCovariance
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import Scene, simulate
 from selfstorm.stages.covariances import statistics_of, sums_of, trend, window_statistics
@@ -16,6 +17,7 @@ from selfstorm.stream.compute_resources import Compute
 from selfstorm.stream.covariance_history import CovarianceHistory
 from selfstorm.stream.frame_store import WindowSpan
 from selfstorm.stream.motion import align_and_sum, velocities
+from selfstorm.stream.scene_change import detect_scene_change
 from selfstorm.stream.settings import Settings
 from selfstorm.stream.unrolled_stream import UnrolledStream
 
@@ -114,6 +116,27 @@ def test_frames_that_show_nothing_are_no_other_scene(still):
     results, model = windows(np.concatenate([still[0][:50], dark]), 25, 25)
     assert [result.state for result in results] == ["cold", "warm", "warm", "warm"]
     assert model.learned.state.history.blocks[0].first == 0
+
+
+def small(seed):
+    """(T, H, W) photons of a field of 16 x 16 pixels, and what its first half says of the other."""
+    scene = {"height": 16, "width": 16, "filaments": 3, "density": 3.0, "on_frames": 2.0, "photons": 800.0}
+    y = photons(movie(200, seed=seed, **scene)[0])
+    operator = LaggedCovariance(Gaussian(110.0), Grid(16, 16, 2, 100.0), torch.zeros(()))
+    return y, operator.forward(density(operator, window_statistics(y[:100]), 40))
+
+
+@pytest.mark.parametrize("seed", [5, 6, 8])
+def test_the_few_emitters_of_a_small_field_that_shine_by_chance_are_no_other_scene(seed):
+    """Halves of 16 frames matched by the emitters of these frames, the density by less than half of that."""
+    y, expected = small(seed)
+    assert not any(detect_scene_change(expected, y[first : first + 16]) for first in range(100, 185, 4))
+
+
+def test_another_scene_is_recognised_in_a_small_field():
+    fields = [small(seed) for seed in (1, 2, 3, 4)]
+    pairs = [(expected, y) for expected, own in ((e, y) for y, e in fields) for y, _ in fields if y is not own]
+    assert sum(detect_scene_change(expected, y[100:150]) for expected, y in pairs) >= len(pairs) / 2
 
 
 def test_a_window_with_nothing_before_it_is_reconstructed_from_itself_alone(still):

@@ -52,7 +52,9 @@ class ChildProcess:
         except OSError as error:
             raise InputError(f"no process can be started ({error.strerror})", where=module) from None
         self._said: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-        self._listener = threading.Thread(target=self._listen, name=f"{module} output", daemon=True)
+        self._listener = threading.Thread(
+            target=self._listen, args=(self._process,), name=f"{module} output", daemon=True
+        )
         self._listener.start()
 
     @property
@@ -106,19 +108,20 @@ class ChildProcess:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(KILLED_S)
         self._listener.join(KILLED_S)
-        if self._process.stdout is not None and not self._listener.is_alive():
-            self._process.stdout.close()
 
-    def _listen(self) -> None:
-        if self._process.stdout is None:
+    def _listen(self, process: subprocess.Popen[str]) -> None:
+        """Read what the process prints, and wait for its end."""
+        if process.stdout is None:
             return
-        for line in self._process.stdout:
-            try:
-                said = json.loads(line)
-            except ValueError:  # a line that a camera library printed
-                continue
-            if isinstance(said, dict):
-                self._said.put(said)
+        with process.stdout as lines:
+            for line in lines:
+                try:
+                    said = json.loads(line)
+                except ValueError:  # a line that a camera library printed
+                    continue
+                if isinstance(said, dict):
+                    self._said.put(said)
+        process.wait()
 
 
 def wait_said(child: ChildProcess, timeout_s: float, stop: threading.Event | None = None) -> dict[str, Any] | None:

@@ -232,7 +232,7 @@ def test_what_waits_for_a_daemon_that_is_away_is_bounded_and_not_done_later(qtbo
     courier.completed.connect(back.append)
     assert [courier.send(requests.pause(True)) for _ in range(MAX_PENDING + 1)].count(True) == MAX_PENDING
     courier.start()
-    qtbot.waitUntil(lambda: len(back) == MAX_PENDING, timeout=10_000)
+    qtbot.waitUntil(lambda: len(back) == MAX_PENDING, timeout=START_MS)
     assert all("not done" in one.message and not one.done for one in back)
     courier.stop()
 

@@ -63,7 +63,7 @@ def test_a_preview_is_marked_until_its_refined_picture_comes(showing, publisher)
     chip = showing.window.sr.chip
     assert chip.isVisible()
     assert chip.text() == "PREVIEW"
-    showing.until(lambda: readable(chip), 5_000)
+    showing.until(lambda: readable(chip))
     showing.window.grab()
     assert showing.window.sr.plot.size() == size
     assert "dashed" in showing.window.sr.frame.styleSheet()

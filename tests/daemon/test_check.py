@@ -259,11 +259,21 @@ def test_times_of_a_window_are_judged_by_the_time_between_two(every_s, level, sa
     assert said in finding.value
 
 
-def test_a_window_of_the_camera_is_timed_on_this_machine(tmp_path):
+def test_a_window_of_the_camera_is_timed_on_this_machine(monkeypatch):
     config = Config.model_validate(simulated(window=20, stride=10))
     info = StreamInfo(stream="stream-1", source="here", height=16, width=16, dtype="uint16", pixel_nm=100)
+    measured = []
+
+    def keep(*arguments):
+        measured.append(wait_answer(*arguments))
+        return measured[-1]
+
+    monkeypatch.setattr("daemon.check.speed.wait_answer", keep)
     (slow,) = speed(config, Seen(info, rate_hz=1e-3))
     assert (slow.name, slow.level) == ("speed", "good")
+    # Once is enough: it takes a process that loads torch.
+    monkeypatch.setattr("daemon.check.speed.ChildProcess", lambda *_: SimpleNamespace(stop=lambda _: None))
+    monkeypatch.setattr("daemon.check.speed.wait_answer", lambda *_: measured[0])
     (fast,) = speed(config, Seen(info, rate_hz=1e6))
     assert fast.level == "bad"
     (waits,) = speed(config, Seen(info, rate_hz=1e6, paced=False))

@@ -21,6 +21,7 @@ from daemon.health import Health
 from daemon.protocol.messages import Status
 from daemon.service import Service
 from daemon.stop_deadline import CAMERA_S, CLOSE_S, FILES_S, MIN_WAIT_S, RECORDER_S, WINDOW_S, StopDeadline
+from daemon.transport import child_process
 from daemon.transport.child_process import STOP_S, ChildProcess, wait_ready
 from daemon.transport.publisher import LAST_EVENTS, Publisher
 
@@ -163,7 +164,16 @@ def test_a_child_process_that_cannot_even_be_killed_is_left_to_the_system(monkey
     assert len(waits_s) == 2
     process.wait()
     child._listener.join()
-    process.stdout.close()  # or it is told of in another test, when it is collected
+
+
+def test_a_child_process_that_ends_later_than_it_is_waited_for_leaves_nothing(monkeypatch):
+    """Python would tell of an open file and of a process that runs in another test, when they are collected."""
+    monkeypatch.setattr(child_process, "KILLED_S", 0.0)
+    child = ChildProcess("json.tool", [])  # waits for its input
+    child.stop(0.0)
+    child._listener.join()
+    assert child._process.returncode is not None
+    assert child._process.stdout.closed
 
 
 def test_a_stop_request_does_not_wait_for_a_camera_process_that_starts():

@@ -5,7 +5,7 @@ import pytest
 from bridge_emulator import BridgeEmulator
 from daemon_process import free_ports, wait_until
 from emulated_camera import FRAME_MS
-from watched import READ_ONLY, live, lost_in, lost_in_camera, shoot
+from watched import READ_ONLY, followed, live, lost_in, lost_in_camera, shoot
 
 from daemon.sources.camera import CameraFrame, Lost, Resume, Waiting
 from daemon.sources.live_mode import PRESS_LIVE, STOPPED
@@ -25,9 +25,10 @@ def test_pycromanager_follows_live_mode_over_the_bridge(emulator, watch):
     assert (info.pixel_nm, info.exposure_ms, info.rate_hz) == (pytest.approx(100.0), 10.0, 100.0)
     assert (info.camera, info.bit_depth) == ("Camera (DCam)", 12)
     shots = watched.until(CameraFrame)
-    for burst in (1, 2, 7, 90, 100):
+    for burst in (1, 2, 7):
         shoot(emulator, burst)
         shots += watched.until(CameraFrame, burst)
+    shots += followed(emulator, watched, 190)
     assert [shot.number for shot in shots] == list(range(201))
     assert [shot.camera_ms for shot in shots] == [number * FRAME_MS for number in range(201)]
     for shot in shots:
@@ -233,11 +234,10 @@ def test_frames_lost_inside_the_camera_are_told_by_its_clock(emulator, watch, li
     live(emulator, frames=20)
     watched = watch(emulator.port)
     watched.until(CameraFrame)
+    followed(emulator, watched, 20)
     with emulator.lock:
-        emulator.camera.shoot(20)
         emulator.camera.miss(3)
-        emulator.camera.shoot(40)
-    watched.until(CameraFrame, 60)
+    followed(emulator, watched, 40)
     assert (lost_in_camera(watched.all), lost_in(watched.all)) == (lost, 0)
 
 
@@ -246,8 +246,7 @@ def test_numbers_that_begin_again_with_every_emptied_buffer_are_a_new_stream(emu
     live(emulator, frames=1)
     watched = watch(emulator.port)
     watched.until(CameraFrame)
-    shoot(emulator, 29)
-    watched.until(CameraFrame, 29)
+    followed(emulator, watched, 29)
     shoot(emulator, 3)
     watched.until_said("restarted, or its buffer emptied")
     watched.until(StreamInfo)

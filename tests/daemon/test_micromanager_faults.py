@@ -155,7 +155,8 @@ def test_another_region_of_the_camera(running):
 def test_an_at_sign_in_the_metadata(running):
     with fault(running) as outcome, running.scope.at_work() as camera:
         camera.comment = "@7ffffff0"
-    assert (outcome.lost(), outcome.same_stream, outcome.restarts) == (0, True, 0)
+    assert outcome.losses() <= {"not_fetched"}, "all that this machine had the time to fetch is seen"
+    assert (outcome.same_stream, outcome.restarts) == (True, 0)
 
 
 def test_answers_that_come_late(running):
@@ -191,7 +192,8 @@ def test_a_bridge_that_fails(running):
         running.scope.emulator.fail("target is null")
     assert outcome.told("source_waits", "failed, it is attached to again")
     assert outcome.told("source_waits", "target is null")
-    assert (outcome.lost(), outcome.after.frames.rejected) == (0, outcome.before.frames.rejected)
+    assert outcome.losses() <= {"not_fetched"}, "all that this machine had the time to fetch is seen"
+    assert outcome.after.frames.rejected == outcome.before.frames.rejected
     assert (outcome.same_stream, outcome.restarts) == (False, 0)
 
 
@@ -207,7 +209,7 @@ def test_a_micromanager_that_stands_still_is_said_and_waited_for(running):
         running.scope.emulator.go_on()
     assert outcome.told("source_still", "Micro-Manager does not answer")
     assert outcome.told("source_answers", "the source answers again")
-    assert outcome.lost() == 0
+    assert outcome.losses() <= {"not_fetched"}, "all that this machine had the time to fetch is seen"
     assert (outcome.same_stream, outcome.restarts) == (True, 0)
     assert running.daemon.status().source_state == "running"
 
@@ -226,7 +228,7 @@ def test_micromanager_dies_within_a_call_and_is_started_again_later(running):
         running.scope.start()
     assert outcome.told("camera_process_lost", "was closed")
     assert outcome.told("frames_lost_in_outage", "not captured")
-    assert outcome.lost() == 0
+    assert outcome.losses() <= {"not_fetched"}, "all that this machine had the time to fetch is seen"
     assert outcome.after.frames.estimated_lost_in_outages > outcome.before.frames.estimated_lost_in_outages
     assert outcome.told("source_waits", "tick Tools > Options")
     assert (outcome.same_stream, outcome.restarts) == (False, 1)

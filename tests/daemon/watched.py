@@ -5,9 +5,10 @@ import time
 import pytest
 from daemon_process import DEADLINE_S
 
-from daemon.sources.camera import Lost, Waiting
+from daemon.sources.camera import CameraFrame, Lost, Waiting
 from daemon.sources.losses import LossCause
 
+AT_ONCE = 5  # images
 # All that a source which only looks may ask of Micro-Manager.
 READ_ONLY = {
     *("connect", "get-constructors", "constructor", "destructor", "pix", "tags"),
@@ -73,3 +74,16 @@ def live(emulator, frames=0):
 def shoot(emulator, frames):
     with emulator.lock:
         emulator.camera.shoot(frames)
+
+
+def followed(emulator, watched, frames):
+    """Shoot so many frames, a few at once, as they are fetched; return them.
+
+    Where a look takes 10 ms, on a busy machine, many at once are those of a camera that is faster than looks.
+    """
+    shots = []
+    while len(shots) < frames:
+        few = min(AT_ONCE, frames - len(shots))
+        shoot(emulator, few)
+        shots += watched.until(CameraFrame, few)
+    return shots

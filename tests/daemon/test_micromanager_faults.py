@@ -14,7 +14,7 @@ from daemon_process import Daemon, Results, account_closes, free_ports, posix, s
 from disturbed import fault
 
 WINDOW, LEVEL, SIDE = 16, 10_000, 16
-RATE_HZ = 20  # so few that none is skipped where looks take long
+RATE_HZ = 8  # so few that none is skipped where looks take 100 ms
 MOST_UNSEEN = 160
 
 
@@ -128,7 +128,7 @@ def test_numbers_that_begin_again(running):
 def images_left(scope):
     """The camera, stopped, with images that were not fetched."""
     scope.emulator.stall()
-    wait_until(lambda: scope.emulator.camera.unseen >= 12)
+    wait_until(lambda: scope.emulator.camera.unseen >= 6)
     with scope.at_work() as camera:
         camera.live = False
         yield camera

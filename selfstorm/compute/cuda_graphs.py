@@ -24,7 +24,7 @@ Result = TypeVar("Result", bound="Tensor | tuple[Tensor, ...]")
 Function = Callable[..., Result]
 Capture = Callable[[Function[Any], tuple[Tensor, ...]], Function[Any]]
 
-MAX_GRAPHS = 16
+MAX_GRAPHS = 24
 MAX_GRAPH_BYTES = 64 * 2**20  # of the result: above, an operation takes longer than its launch
 
 
@@ -54,7 +54,11 @@ def captured(function: Function[Result], example: tuple[Tensor, ...]) -> Functio
 
 
 def fits_graph(result: Tensor | tuple[Tensor, ...]) -> bool:
-    """Return whether a result is small enough for its function to be a graph."""
+    """Return whether tensors are small enough for a graph, which copies them.
+
+    Args:
+        result: of the function; or its inputs, where these are the larger ones.
+    """
     parts = (result,) if isinstance(result, Tensor) else result
     return sum(z.numel() * z.element_size() for z in parts) <= MAX_GRAPH_BYTES
 

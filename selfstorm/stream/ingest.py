@@ -146,7 +146,7 @@ def update_history(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan
         first = first_of_scene(clear)
         enough = first <= len(clear) - MIN_SCENE_FRAMES
         compared = clear[max(0, min(first, len(clear) - 2 * MIN_SCENE_FRAMES)) :]
-        if enough and detect_scene_change(operators.covariance.forward(state.density), compared):
+        if enough and detect_scene_change(operators.covariance.forward(state.density), compared, operators.graphs):
             first = max(0, first - (len(clear) - len(y)))
             return _next_scene(model, raw[first:], y[first:], replace(span, numbers=span.numbers[first:]))
     history = state.history

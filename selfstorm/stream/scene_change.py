@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from selfstorm.compute.cuda_graphs import Graphs, fits_graph
 from selfstorm.stages.covariances import contrast, noise_floor, sums_of, whitened
 
 NEAR_PX = 4  # within a PSF's reach of it a shift of a map is still like the map
@@ -42,16 +43,20 @@ class SceneMatch:
     in_tiles: Tensor
 
 
-def match_scenes(one: Tensor, other: Tensor) -> SceneMatch:
-    """Compare the match of two maps (H, W) with that of all shifts.
+def match_scenes(one: Tensor, other: Tensor, far: Tensor) -> SceneMatch:
+    """Compare the match of two maps (H, W) with that of far shifts.
 
     Two scenes match by chance, because both are empty here and bright there. Shifts show by how much.
+
+    Args:
+        one: a map.
+        other: a map.
+        far: flat indices of the far shifts.
     """
     centred = one - one.mean(), other - other.mean()
     tiles = F.avg_pool2d((centred[0] * centred[1])[None], TILE_PX, ceil_mode=True, divisor_override=1).flatten()
     transforms = [torch.fft.rfft2(z) for z in centred]
     products = torch.fft.irfft2(transforms[0] * transforms[1].conj(), s=one.shape)
-    far = _far_shifts(*one.shape, one.device)
     if not len(far):
         return SceneMatch(one.new_zeros(()), torch.zeros_like(tiles))
     chance = products.flatten()[far]
@@ -88,7 +93,7 @@ def first_of_scene(frames: Tensor) -> int:
     return int(number) + 1 if found > CHANGE_RATIO * noise else 0
 
 
-def detect_scene_change(expected: Tensor, frames: Tensor) -> bool:
+def detect_scene_change(expected: Tensor, frames: Tensor, graphs: Graphs | None = None) -> bool:
     """Return whether frames show another scene than the expected one.
 
     Frames that are too few or too dim decide nothing: only where their halves match may they contradict. In a small
@@ -98,16 +103,31 @@ def detect_scene_change(expected: Tensor, frames: Tensor) -> bool:
     Args:
         expected: (lags, H, W), the covariances that a density predicts.
         frames: (T, H, W) photons.
+        graphs: CUDA graphs; None for none.
     """
     if len(frames) < MIN_HALVES_FRAMES:
         return False
+    inputs = expected, frames, _far_shifts(*frames.shape[1:], frames.device)
+    # a graph copies the frames, so large ones are matched without
+    match = _match(*inputs) if graphs is None or not fits_graph(inputs) else graphs.run("scene match", _match, *inputs)
+    alike, missed, scatter = match.tolist()
+    return bool(alike > MATCH_Z and missed > max(MATCH_SD, MISSING_TILES * scatter))
+
+
+def _match(expected: Tensor, frames: Tensor, far: Tensor) -> Tensor:
+    """Match halves of frames, and both with expected covariances.
+
+    See `match_scenes` for the far shifts.
+
+    Returns:
+        (3,): match of the halves, how much of it both lack with the expected, and by how much its parts scatter.
+    """
     middle = len(frames) // 2
     one, other = (_contrast(half) for half in (frames[:middle], frames[middle:]))
-    halves, known = match_scenes(one, other), match_scenes(expected.sum(0).clamp(min=0).sqrt(), one + other)
+    halves, known = match_scenes(one, other, far), match_scenes(expected.sum(0).clamp(min=0).sqrt(), one + other, far)
     missing = SAME_SCENE_SHARE * halves.z - known.z
     in_tiles = SAME_SCENE_SHARE * halves.in_tiles - known.in_tiles
-    alike, missed, scatter = torch.stack([halves.z, missing, in_tiles.std(correction=0)]).tolist()
-    return bool(alike > MATCH_Z and missed > max(MATCH_SD, MISSING_TILES * scatter))
+    return torch.stack([halves.z, missing, in_tiles.std(correction=0)])
 
 
 def _contrast(frames: Tensor) -> Tensor:

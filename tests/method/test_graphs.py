@@ -4,19 +4,21 @@ from dataclasses import fields, replace
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from streams import learned, movie_windows
 
 from selfstorm.compute.acceleration import batched_on_cpu, one_by_one
 from selfstorm.compute.cuda_graphs import MAX_GRAPHS, Graphs
-from selfstorm.physics.operators import Grid
+from selfstorm.physics.operators import LAGS, Grid
 from selfstorm.psf.emitters import Emitters
 from selfstorm.psf.models import Gaussian
 from selfstorm.simulation.movie import simulate
 from selfstorm.simulation.scene import Scene
-from selfstorm.stages.covariances import sums_of
+from selfstorm.stages.covariances import shifted, sums_of
 from selfstorm.stages.localization import localize
 from selfstorm.stream.averaging_plan import choose_averaging_plan
 from selfstorm.stream.motion import Block, velocities
+from selfstorm.stream.scene_change import detect_scene_change
 from selfstorm.stream.settings import Settings
 
 
@@ -161,3 +163,25 @@ def test_an_averaging_plan_by_graphs_is_the_same_and_one_of_other_distances_anot
         assert torch.equal(velocities(late, graphs).local, velocities(late).local)
     assert recorder.captured == captured + 1
     assert recorder.replayed >= 3
+
+
+def test_scenes_are_compared_by_a_graph_as_without_and_large_frames_by_none(monkeypatch):
+    generator = torch.Generator().manual_seed(4)
+
+    def blinking():
+        emitters = torch.rand(24, 20, generator=generator) > 0.9
+        lit = emitters * (torch.rand(40, 24, 20, generator=generator) > 0.5)
+        light = F.avg_pool2d(40.0 * lit[:, None], 3, 1, 1)[:, 0]
+        return light + torch.randn(40, 24, 20, generator=generator)
+
+    one, other = blinking(), blinking()
+    c = one - one.mean(0)
+    expected = torch.stack([(c * shifted(c, *lag)).mean(0) for lag in LAGS])
+    recorder = Recorder()
+    graphs = on_cpu(recorder)
+    for _ in range(2):
+        assert [detect_scene_change(expected, frames, graphs) for frames in (one, other)] == [False, True]
+    assert (recorder.captured, recorder.replayed) == (1, 3)
+    monkeypatch.setattr("selfstorm.compute.cuda_graphs.MAX_GRAPH_BYTES", one.nbytes)  # and the covariances
+    assert [detect_scene_change(expected, frames, graphs) for frames in (one, other)] == [False, True]
+    assert (recorder.captured, recorder.replayed) == (1, 3)

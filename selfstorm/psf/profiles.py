@@ -28,16 +28,15 @@ class Profiles:
         halo: pixels of its margin on each side.
         modes: R.
         orders: derivatives by position: 2 for value and slope, 3 with the second derivative; per pixel.
-        along_y: (side * PHASES, R * orders * side), by position: mode, order, pixel; includes the modes' weights.
-        along_x: the same along x, without weights.
+        along: (2 * side * PHASES, R * orders * side): by position along y, and below that by position along x: mode,
+            order, pixel. Those along y include the modes' weights.
     """
 
     side: int
     halo: int
     modes: int
     orders: int
-    along_y: Tensor
-    along_x: Tensor
+    along: Tensor
 
     def rows(self, y_px: Tensor, x_px: Tensor, first_y: Tensor, first_x: Tensor) -> tuple[Tensor, Tensor]:
         """Look up the profiles at positions (*shape).
@@ -51,13 +50,21 @@ class Profiles:
         Returns:
             Along y and along x, each (*shape, R, orders, side).
         """
-        shape = *y_px.shape, self.modes, self.orders, self.side
-        return _look_up(self.along_y, y_px, first_y).view(shape), _look_up(self.along_x, x_px, first_x).view(shape)
+        found = _look_up(self.along, y_px, x_px, first_y, first_x)
+        along_y, along_x = found.view(2, *y_px.shape, self.modes, self.orders, self.side)
+        return along_y, along_x
 
 
-def look_up(table: Tensor, position_px: Tensor, first_px: Tensor) -> Tensor:
-    """Look up rows of a table at positions in windows: (positions, columns)."""
-    entry = ((position_px - first_px) * PHASES).long().clamp(0, len(table) - 1)
+def look_up(table: Tensor, y_px: Tensor, x_px: Tensor, first_y: Tensor, first_x: Tensor) -> Tensor:
+    """Look up rows of `Profiles.along` at positions in windows.
+
+    Returns:
+        (2 * positions, columns): along y, then along x.
+    """
+    half = len(table) // 2
+    axis = torch.arange(2, device=y_px.device).view(2, *(1 for _ in y_px.shape))  # chosen, not joined: one kernel
+    from_first_px = torch.where(axis == 0, y_px - first_y, x_px - first_x)
+    entry = (from_first_px * PHASES).long().clamp(0, half - 1) + half * axis
     return torch.index_select(table, 0, entry.flatten())
 
 
@@ -92,7 +99,7 @@ def profiles(psf: Psf, pixel_nm: float, core: int, orders: int, device: torch.de
         bend = (moved(BEND_PX) + moved(-BEND_PX) - 2 * value) / BEND_PX**2
         return np.stack([value, slope, bend][:orders], 1)
 
-    along_y = np.stack([m.weight * derivatives(m.along_y) for m in modes], 1).reshape(len(position_nm), -1)
-    along_x = np.stack([derivatives(m.along_x) for m in modes], 1).reshape(len(position_nm), -1)
-    y, x = (torch.as_tensor(t).to(dtype).to(device) for t in (along_y, along_x))
-    return Profiles(side, halo, len(modes), orders, y, x)
+    along_y = np.stack([m.weight * derivatives(m.along_y) for m in modes], 1)
+    along_x = np.stack([derivatives(m.along_x) for m in modes], 1)
+    along = np.concatenate([along_y, along_x]).reshape(2 * len(position_nm), -1)
+    return Profiles(side, halo, len(modes), orders, torch.as_tensor(along).to(dtype).to(device))

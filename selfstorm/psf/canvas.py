@@ -53,12 +53,6 @@ class Canvas:
         starts, places = _square_places(frame, first_y, first_x, self.before, *self.shape[1:], side)
         return Squares(side, self.shape, starts, places)
 
-    def clamp(self, y_px: Tensor, x_px: Tensor) -> tuple[Tensor, Tensor]:
-        """Keep positions within the padded field."""
-        low, (height, width) = -float(self.pad_px), self.field
-        edge = self.pad_px - 1e-3
-        return y_px.clamp(low, height + edge), x_px.clamp(low, width + edge)
-
 
 def square_places(
     frame: Tensor, first_y: Tensor, first_x: Tensor, before: int, height: int, width: int, side: int

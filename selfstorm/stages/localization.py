@@ -9,12 +9,11 @@ spot projected out).
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
 from selfstorm.compute.batching import BYTES_PER_NUMBER
+from selfstorm.compute.compiled import CompiledOp
 from selfstorm.compute.cuda_graphs import Graphs
 from selfstorm.compute.device import precise
 from selfstorm.errors import InputError
@@ -27,6 +26,16 @@ from selfstorm.psf.patch_layout import MAX_GRAPH_WINDOWS, PatchLayout, laid_out
 from selfstorm.psf.profiles import HALO_PX, profiles
 from selfstorm.psf.rendering import Patches, Windows
 from selfstorm.stages.candidates import candidates
+from selfstorm.stages.emitter_evidence import (
+    best_directions,
+    directions,
+    halves,
+    likelihood_ratio,
+    middles,
+    pair_evidence,
+    residuals,
+    without_own_spot,
+)
 from selfstorm.stages.emitters import sample_maps
 from selfstorm.stages.fit_steps import fitted, prior_slopes
 from selfstorm.stages.localization_settings import LOCALIZATION_SETTINGS, LocalizationSettings
@@ -35,13 +44,12 @@ from selfstorm.stages.stage import Batch, Run, Sample, Stage
 MIN_PHOTONS = 20.0
 MIN_SPLIT_PHOTONS = 60.0
 PRIOR_WIDTH_NM = 40.0  # length over which the slope of the density holds
-SPLIT_PX = (0.25, 1.2)  # minimum and maximum distance of a new pair from its middle
-ANGLES = 8
 MIN_BACKGROUND_SHARE = 0.2  # of the background: lower bound of the model under a spot's negative lobes
-CROWD_POWER = 4  # in a crowd, a pair is a priori likelier than a single emitter
-
-
 CANVASES, PATCH_BYTES, MODE_BYTES = 8, 90, 600  # allocated at once: per frame, per patch pixel, per mode
+
+_likelihood_ratio, _residuals, _middles = CompiledOp(likelihood_ratio), CompiledOp(residuals), CompiledOp(middles)
+_without_own_spot, _best_directions = CompiledOp(without_own_spot), CompiledOp(best_directions)
+_halves, _pair_evidence = CompiledOp(halves), CompiledOp(pair_evidence)
 
 
 def localize(
@@ -117,6 +125,7 @@ class JointFit:
             self.light = self.canvas.framed(light, fill=1.0)
             self.read_variance = self.canvas.framed(read_variance.expand(y.shape))
         self.min_expected = MIN_BACKGROUND_SHARE * self.background
+        self.min_rest = (0.05 * precise(self.light.mean())).to(y.dtype)
         self.fit_tables = profiles(psf, grid.pixel_nm, CORE_PX, 2, y.device, y.dtype)
         self.patch_tables = profiles(psf, grid.pixel_nm, 1, 3, y.device, y.dtype)
         curve = settings.prior_weight * (grid.pixel_nm / PRIOR_WIDTH_NM) ** 2
@@ -176,11 +185,8 @@ class JointFit:
     def _needed(self, e: Emitters, layout: PatchLayout | None) -> Tensor:
         """Return which emitters the likelihood needs: (E,) bool."""
         patches = Patches(self.canvas, self.patch_tables, e)
-        own = e.photons[:, None, None] * patches.spot(0, 0)
-        expected = patches.of(self.expected(e, layout))
-        rest = torch.maximum(expected - own, (0.05 * precise(self.light.mean())).to(own.dtype))
-        gain = patches.of(self.y) * torch.log(expected / rest) - (expected - rest)
-        ratio = 2 * (patches.of(self.inside) * gain).sum((1, 2))
+        maps = self.expected(e, layout), self.y, self.inside
+        ratio = _likelihood_ratio(e.photons, patches.spot(0, 0), *map(patches.of, maps), self.min_rest)
         return (ratio > self.settings.min_ratio) & (e.photons > MIN_PHOTONS)
 
     def split(self, e: Emitters) -> tuple[Emitters, Tensor]:
@@ -192,30 +198,18 @@ class JointFit:
         if not len(e.frame):
             return e, e.frame.bool()
         patches = Patches(self.canvas, self.patch_tables, e)
-        expected = self.expected(e)
-        weight = patches.of(self.inside / expected).flatten(1)
-        residual = patches.of((self.y - expected) * self.inside / expected).flatten(1)
+        weight, residual = (patches.of(each).flatten(1) for each in _residuals(self.y, self.expected(e), self.inside))
         # the spot, and its second derivatives d2/dy2, d2/dydx and d2/dx2
         shapes = torch.stack([patches.spot(*orders).flatten(1) for orders in ((0, 0), (2, 0), (1, 1), (0, 2))], 1)
         scores = (shapes @ residual[:, :, None])[:, 1:, 0]
-        gram = (shapes * weight[:, None, :]) @ shapes.mT
-        own = gram[:, 1:, 0]
-        gram = gram[:, 1:, 1:] - own[:, :, None] * own[:, None, :] / gram[:, :1, :1].clamp(min=1e-12)
-        angle = torch.arange(ANGLES, device=weight.device, dtype=weight.dtype) * (math.pi / ANGLES)
-        c, s = angle.cos(), angle.sin()
-        direction = torch.stack([c * c, 2 * c * s, s * s], 1)
+        gram = _without_own_spot((shapes * weight[:, None, :]) @ shapes.mT)
+        c, s, direction = directions(weight.device, weight.dtype)
         score = scores @ direction.T
-        variance = ((gram @ direction.T) * direction.T).sum(1).clamp(min=1e-12)
-        z, best = (score / variance.sqrt()).max(1)
-        bend = score.gather(1, best[:, None])[:, 0] / variance.gather(1, best[:, None])[:, 0]
-        apart = (2 * bend / e.photons).clamp(min=0).sqrt().clamp(*SPLIT_PX)
+        best, z, variance = _best_directions(score, gram @ direction.T, direction)
         pair = (z > self.settings.split_z) & (e.photons > MIN_SPLIT_PHOTONS)
-        dy, dx = apart * c[best] * pair, apart * s[best] * pair
-        halved = torch.where(pair, e.photons / 2, e.photons)
-        one = Emitters(e.frame, *self.canvas.clamp(e.y_px + dy, e.x_px + dx), halved)
-        two = Emitters(e.frame, *self.canvas.clamp(e.y_px - dy, e.x_px - dx), halved)
-        both = Emitters(*(torch.cat(values) for values in zip(one, two, strict=True)))
-        return both, torch.cat([torch.ones_like(pair), pair])
+        edges = self.canvas.pad_px, *self.canvas.field
+        parted = _halves(e.y_px, e.x_px, e.photons, pair, best, score, variance, c, s, *edges)
+        return Emitters(torch.cat([e.frame, e.frame]), *parted), torch.cat([torch.ones_like(pair), pair])
 
     def merge(self, e: Emitters, of: Tensor) -> tuple[Emitters, Tensor]:
         """Merge pairs that fit little better than one emitter in their middle.
@@ -232,30 +226,18 @@ class JointFit:
         if not len(of):
             return e, torch.ones_like(e.frame, dtype=torch.bool)
         first = len(e.frame) - len(of)
-        one, two = e.where(of), e.where(torch.arange(first, len(e.frame), device=of.device))
-        photons = one.photons + two.photons
-        share = one.photons / photons
-        middle = Emitters(
-            one.frame, two.y_px + share * (one.y_px - two.y_px), two.x_px + share * (one.x_px - two.x_px), photons
-        )
+        one, two = e.where(of), Emitters(*(values[first:] for values in e))
+        middle = Emitters(one.frame, *_middles(*one[1:], *two[1:]))
         patches = Patches(self.canvas, self.patch_tables, middle)
-        both = patches.spots(one) + patches.spots(two)
-        expected = self.expected(e)
-        here = patches.of(expected)
-        single = (here - both + patches.spots(middle)).clamp(min=1e-2)
-        gain = patches.of(self.y) * torch.log(here / single) - (here - single)
-        light = both * patches.of(self.inside)
-        crowd = (light * patches.of(expected - self.background)).sum((1, 2)) / (light * both).sum((1, 2)).clamp(
-            min=1e-9
-        )
-        ratio = 2 * (patches.of(self.inside) * gain).sum((1, 2))
-        apart = ratio > self.settings.min_pair_ratio / crowd.clamp(min=1.0) ** CROWD_POWER
+        spots = patches.spots(one), patches.spots(two), patches.spots(middle)
+        maps = self.expected(e), self.background, self.y, self.inside
+        ratio, crowd = _pair_evidence(*spots, *map(patches.of, maps))
+        apart = ratio > self.settings.min_pair_ratio / crowd
         keep = torch.ones(len(e.frame), dtype=torch.bool, device=of.device)
         keep[first:] = apart
-        y, x, n = e.y_px.clone(), e.x_px.clone(), e.photons.clone()
-        for values, merged in zip((y, x, n), middle[1:], strict=True):
-            values[of] = torch.where(apart, values[of], merged)
-        return Emitters(e.frame, y, x, n), keep
+        merged = (torch.where(apart, *both) for both in zip(one[1:], middle[1:], strict=True))
+        kept = (values.index_copy(0, of, some) for values, some in zip(e[1:], merged, strict=True))
+        return Emitters(e.frame, *kept), keep
 
     def _kept(self, e: Emitters, keep: Tensor) -> tuple[Emitters, Tensor, PatchLayout]:
         """Select emitters; return them, their indices and their layout."""

@@ -21,6 +21,7 @@ PSF, PIXEL_NM, SCALE = Gaussian(110.0), 100.0, 4
 FIELD = (5, 7)  # of two lengths: kernels that were made for squares would be made again
 FRAMES, ITERATIONS = 4, 8
 PHOTONS = 2000.0  # of an emitter, so that the joint fit has something to do
+PAIR_CELLS = 8  # between two that are found as one, and split
 
 
 def warm_up(device: torch.device) -> None:
@@ -36,7 +37,7 @@ def warm_up(device: torch.device) -> None:
 
 
 def run_stages(device: torch.device) -> None:
-    """Run every stage on frames of even light with two emitters.
+    """Run every stage on frames of even light with an emitter and a pair.
 
     It is run on several frames and on one alone, which need two kinds of kernel.
     """
@@ -46,7 +47,8 @@ def run_stages(device: torch.device) -> None:
     y = torch.ones((FRAMES, *FIELD), device=device) + flicker
     with torch.inference_mode():
         bright = torch.zeros((1, *grid.cells), device=device)
-        bright[0, grid.cells[0] // 2, [grid.cells[1] // 3, 2 * grid.cells[1] // 3]] = PHOTONS
+        middle, single, pair = grid.cells[0] // 2, grid.cells[1] // 3, 2 * grid.cells[1] // 3
+        bright[0, middle, [single, pair, pair + PAIR_CELLS]] = PHOTONS
         y = y + imaging.forward(bright)
     with torch.inference_mode():
         for stage in STAGES:

@@ -6,11 +6,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from selfstorm.compute.device import precise
 from selfstorm.physics.operators import LAGS, inside_field
+from selfstorm.stages.gaussian_blur import blur, gaussian_kernel
 from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
 # A lag-one correlation measured on few frames is too large as often as too small; whitening by this share of it
@@ -220,8 +220,10 @@ def _standard_errors(covariance: Tensor, uncertainty: Tensor, inside: Tensor) ->
     They are combined over all lags and the width of a PSF.
     """
     lags = inside.sum(0).clamp(min=1)
-    local, power = _smooth(covariance.sum(0) / lags)
-    error, _ = _smooth((uncertainty * inside).sum(0) / lags**2)
+    kernel = gaussian_kernel(1.0, 3, inside.device, inside.dtype)
+    local = blur(covariance.sum(0) / lags, kernel)
+    error = blur((uncertainty * inside).sum(0) / lags**2, kernel)
+    power = (kernel**2).sum() ** 2  # by which the blur scales the variance of white noise
     return local.clamp(min=0) / (error * power).clamp(min=1e-20).sqrt()
 
 
@@ -232,19 +234,6 @@ def _significance(z: Tensor) -> Tensor:
     honeycomb.
     """
     return (1 - (SIGNIFICANT_Z / z.clamp(min=SIGNIFICANT_Z)) ** 2).clamp(min=0)
-
-
-def _smooth(z: Tensor) -> tuple[Tensor, Tensor]:
-    """Blur (H, W) by a Gaussian of one pixel.
-
-    Returns:
-        The result, and the factor by which the blur scales the variance of white noise.
-    """
-    kernel = torch.exp(-0.5 * torch.arange(-3, 4, device=z.device, dtype=z.dtype) ** 2)
-    kernel = kernel / kernel.sum()
-    padded = F.pad(z[None, None], (3, 3, 3, 3), mode="replicate")
-    blurred = F.conv2d(F.conv2d(padded, kernel.view(1, 1, 7, 1)), kernel.view(1, 1, 1, 7))
-    return blurred[0, 0], (kernel**2).sum() ** 2
 
 
 def trend(y: Tensor) -> Tensor:

@@ -21,6 +21,7 @@ from selfstorm.localizations import Localizations
 from selfstorm.physics.operators import Grid
 from selfstorm.stages.candidates import candidates
 from selfstorm.stages.emitters import sample_maps
+from selfstorm.stages.gaussian_blur import blur, gaussian_kernel
 from selfstorm.stages.localization import localize
 from selfstorm.stages.stage import Batch, Run, Sample, Stage
 
@@ -126,11 +127,7 @@ def fuse(picture: Tensor, maps: Tensor, crowding: Tensor, cell_nm: float, frames
 
 def _coarse_light(z: Tensor, sd: float) -> Tensor:
     """Blur z by a Gaussian of sd cells, scale it to mean 1, add a floor."""
-    reach = math.ceil(3 * sd)
-    kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=z.device, dtype=z.dtype) / sd) ** 2)
-    kernel = kernel / kernel.sum()
-    padded = F.pad(z[None, None], (reach,) * 4, mode="replicate")
-    blurred = F.conv2d(F.conv2d(padded, kernel.view(1, 1, -1, 1)), kernel.view(1, 1, 1, -1))[0, 0]
+    blurred = blur(z, gaussian_kernel(sd, math.ceil(3 * sd), z.device, z.dtype))
     return blurred / blurred.mean().clamp(min=1e-20) + MIN_LIGHT
 
 

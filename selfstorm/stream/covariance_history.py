@@ -261,6 +261,11 @@ class Selection:
         """Add up the wanted blocks."""
         return align_and_sum(self.blocks[: self.wanted], self.velocity, self.number)
 
+    def adds_up_as(self, other: Selection) -> bool:
+        """Return whether both add up the same blocks, and move none of them."""
+        unmoved = self.velocity is None and other.velocity is None
+        return unmoved and self.blocks[: self.wanted] == other.blocks[: other.wanted]
+
     def halves(self) -> tuple[Sums, Sums] | None:
         """Add up every second block, and the other blocks.
 

@@ -30,6 +30,7 @@ from selfstorm.stream.window_light import WindowDensity
 from selfstorm.stream.window_picture import draw_window
 
 Preview = Callable[[Reconstruction], None]
+Selected = tuple[Selection, WindowStatistics]
 
 
 def reconstruct_window(
@@ -66,8 +67,9 @@ def reconstruct_window(
             preview = None
         # of a known scene a preview waits for nothing that it can do without
         known_scene = model.state.density is not None and model.state.history.plan is not None
+        shown = None
         if preview is not None and known_scene:
-            _show_preview(model, window, span, level, callbacks, preview)
+            shown = _show_preview(model, window, span, level, callbacks, preview)
         fit = None
         model = model.with_state(psf_learning=model.state.psf_learning.assessed(model.settings))
         if level.optics:
@@ -76,7 +78,7 @@ def reconstruct_window(
         if not level.quick:
             model = model.with_state(history=model.state.history.planned(model.operators.graphs))
         callbacks.mark("averaging")
-        selection, statistics = _selected(model, window, span.stride, level)
+        selection, statistics = _selected(model, window, span.stride, level, shown)
         if not level.quick:
             model = model.with_state(iteration_choice=_choice(model, selection, statistics))
             callbacks.mark("held out")
@@ -99,7 +101,7 @@ def _show_preview(
     level: ProcessingLevel,
     callbacks: ProgressCallbacks,
     preview: Preview,
-) -> None:
+) -> Selected:
     """Show a first picture, made of the density after few iterations.
 
     Args:
@@ -109,6 +111,9 @@ def _show_preview(
         level: of the refined picture.
         callbacks: callbacks of progress.
         preview: called with the picture.
+
+    Returns:
+        What the density was made from.
     """
     selection, statistics = _selected(model, window, span.stride, level)
     iterations, empty = _iterations(model, window, statistics)
@@ -119,15 +124,21 @@ def _show_preview(
     known = WindowDensity(m, few, selection, span.stride, empty)
     preview(draw_window(model, window, known, level.preview, callbacks)[1])
     callbacks.mark("preview")
+    return selection, statistics
 
 
 def _selected(
-    model: SequenceModel, window: WindowFrames, stride: int, level: ProcessingLevel
-) -> tuple[Selection, WindowStatistics]:
-    """Select the covariances of stage A; return them and their statistics."""
+    model: SequenceModel, window: WindowFrames, stride: int, level: ProcessingLevel, shown: Selected | None = None
+) -> Selected:
+    """Select the covariances of stage A; return them and their statistics.
+
+    Those of the preview shown before are not computed again where the new plan adds up the same blocks.
+    """
     history = model.state.history
     at_newest = model.settings.motion == "corrected" and shows_motion(history)
     selection = selection_of(history, window.numbers, stride, level, at_newest=at_newest)
+    if shown is not None and selection.adds_up_as(shown[0]):
+        return selection, shown[1]
     return selection, statistics_of(selection.sums(), window.mean)
 
 

@@ -1,5 +1,7 @@
 """Stage A's memory of earlier windows: drift, long and short memory, another scene, none at all."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -90,6 +92,16 @@ def test_a_short_window_gains_from_what_stood_still_before_it(still):
     assert (model.learned.state.history.plan.motion, model.learned.state.history.plan.blocks > 4) == ("still", True)
     scores = [score_picture(result.picture, emitters[:, 1:3], 25.0).pearson for result in (results[-1], alone[-1])]
     assert scores[0] > scores[1] + 0.15
+
+
+def test_only_unmoved_sums_of_the_same_blocks_are_taken_for_the_same(still):
+    history = remembered(still[0])
+    every = history.everything()
+    assert every.adds_up_as(replace(history.everything(), number=7.0))  # nothing moves, whatever its time
+    assert not every.adds_up_as(replace(every, wanted=every.wanted - 1))
+    assert not every.adds_up_as(remembered(still[0]).everything())
+    moved = replace(every, velocity=torch.zeros(2, 36, 32))
+    assert not any(one.adds_up_as(other) for one, other in ((every, moved), (moved, every), (moved, moved)))
 
 
 def test_another_scene_starts_anew(still):

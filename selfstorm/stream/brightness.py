@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,10 +12,24 @@ from torch import Tensor
 
 from selfstorm.compute.acceleration import in_batches
 from selfstorm.compute.device import precise
+from selfstorm.frames import Array
 
 BLOCK_PX = 8
 MIN_GAIN = 0.05  # a dimmer frame is noise, which equal brightness would multiply
 MEDIAN_FRAMES = 50  # more of them find the dim pixels no better
+
+
+@dataclass(frozen=True, eq=False)
+class FrameGains:
+    """Relative brightness of some frames, estimated together.
+
+    Attributes:
+        numbers: (T,) of the frames.
+        gains: (T, 1, 1), mean 1.
+    """
+
+    numbers: Array
+    gains: Tensor
 
 
 def frame_gains(*blocks: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor
 from selfstorm.calibration.field_moments import FieldMoments
 from selfstorm.psf.models import Psf
 from selfstorm.stream.accumulation import Accumulation
+from selfstorm.stream.brightness import FrameGains
 from selfstorm.stream.claim_schedule import ClaimSchedule
 from selfstorm.stream.covariance_history import CovarianceHistory
 from selfstorm.stream.frame_selection import LightLevels, Rejected
@@ -35,6 +36,7 @@ class FieldState:
         iteration_choice: iterations of the density that held-out frames confirm.
         claims: evidence for what is claimed of pictures.
         buffer: the frames that windows may still ask for.
+        gains: brightness of the frames in the buffer when the newest of them came; None where it was not estimated.
         recent: localizations that show how the sample moves.
         accumulation: sums over all frames of the scene.
         new_emitters: emitters of the last window that are not in the sums yet.
@@ -49,6 +51,7 @@ class FieldState:
     iteration_choice: IterationChoice = field(default_factory=IterationChoice)
     claims: ClaimSchedule = field(default_factory=ClaimSchedule)
     buffer: FrameBuffer = ()
+    gains: FrameGains | None = None
     recent: RecentLocalizations = field(default_factory=RecentLocalizations)
     accumulation: Accumulation = field(default_factory=Accumulation)
     new_emitters: NewEmitters | None = None
@@ -65,6 +68,7 @@ class FieldState:
         return replace(
             self,
             buffer=(),
+            gains=None,
             recent=RecentLocalizations(),
             accumulation=self.accumulation.for_next_stream(),
             rejected=(),
@@ -82,6 +86,7 @@ class FieldState:
             self,
             density=None,
             buffer=(),
+            gains=None,
             recent=RecentLocalizations(),
             accumulation=self.accumulation.for_next_scene(),
             history=CovarianceHistory(since=number),

@@ -23,7 +23,7 @@ from selfstorm.stages.density import density
 from selfstorm.stages.out_of_focus import far_covariance
 from selfstorm.stages.saturation import restore_saturated
 from selfstorm.stream.after_picture import accumulated
-from selfstorm.stream.brightness import frame_gains
+from selfstorm.stream.brightness import FrameGains, frame_gains
 from selfstorm.stream.covariance_history import CovarianceHistory, fingerprints_of
 from selfstorm.stream.frame_selection import DARK, select_valid_frames
 from selfstorm.stream.frame_store import WindowSpan, blocks_of, numbers_of, since, tail
@@ -132,10 +132,10 @@ def update_history(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan
     """
     state, operators = model.state, model.operators
     out_of_focus = operators.out_of_focus
-    gains = frame_gains(*(block.y for block in state.buffer), y)
+    every = frame_gains(*(block.y for block in state.buffer), y)
     before = tail(state.buffer, TREND_FRAMES)
     z = torch.cat([*(block.y for block in before), y])[-TREND_FRAMES - len(y) :]
-    gains = gains[-len(z) :]
+    gains = every[-len(z) :]
     z = z / gains
     c, new = z - trend(z), slice(len(z) - len(y), None)
     smooth = _smooth_light(model, y, gains[new], z, c)
@@ -157,7 +157,8 @@ def update_history(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan
         repeated = model.calibration.repeated_noise(z.mean(0))
         history = history.with_frames(c[new], last, span.numbers, frames, fingerprints_of(raw), repeated)
     saturated = model.calibration.saturated(raw).sum((1, 2))
-    return model.with_state(history=history, buffer=state.buffer + blocks_of(span, y, smooth, raw, saturated))
+    buffer = state.buffer + blocks_of(span, y, smooth, raw, saturated)
+    return model.with_state(history=history, buffer=buffer, gains=FrameGains(numbers_of(buffer), every))
 
 
 def _next_scene(model: SequenceModel, raw: Array, y: Tensor, span: WindowSpan) -> SequenceModel:

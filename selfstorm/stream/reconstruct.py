@@ -61,7 +61,7 @@ def reconstruct_window(
     """
     level, model = level or model.settings.level, accumulated(model)
     with torch.inference_mode():
-        window = WindowFrames.of(model.state.buffer, model.state.rejected, span)
+        window = WindowFrames.of(model.state.buffer, model.state.rejected, span, model.state.gains)
         callbacks.mark("window")
         if level.quick:
             preview = None

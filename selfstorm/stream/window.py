@@ -11,7 +11,7 @@ from torch import Tensor
 
 from selfstorm.errors import SelfStormError
 from selfstorm.frames import Array
-from selfstorm.stream.brightness import frame_gains
+from selfstorm.stream.brightness import FrameGains, frame_gains
 from selfstorm.stream.frame_selection import Rejected
 from selfstorm.stream.frame_store import FrameBuffer, WindowSpan, numbers_of, since, with_slices
 
@@ -47,10 +47,18 @@ class WindowFrames:
     rejected: tuple[str, ...]
 
     @classmethod
-    def of(cls, buffer: FrameBuffer, rejected: Rejected, span: WindowSpan) -> WindowFrames:
+    def of(
+        cls, buffer: FrameBuffer, rejected: Rejected, span: WindowSpan, known: FrameGains | None = None
+    ) -> WindowFrames:
         """Collect the frames of the window that starts at span.first.
 
         These are all frames ingested since.
+
+        Args:
+            buffer: frames, those of the window among them.
+            rejected: number and reason of the frames that are left out.
+            span: position of the window in its stream.
+            known: brightness that was estimated when the newest of them came.
 
         Raises:
             TooFewFramesError: too few of them are valid.
@@ -59,12 +67,16 @@ class WindowFrames:
         reasons = tuple(why for number, why in rejected if number >= span.first)
         frames = sum(map(len, blocks))
         check_enough(frames, reasons)
-        gains = frame_gains(*(block.y for block in blocks))
+        numbers = numbers_of(blocks)
+        if known is not None and np.array_equal(known.numbers, numbers):
+            gains = known.gains
+        else:
+            gains = frame_gains(*(block.y for block in blocks))
         weights = torch.stack([torch.ones_like(gains), 1 / gains]).flatten(1)
         sums = [weights[:, part] @ block.y.flatten(1) for block, part in with_slices(blocks)]
         seen, mean = (torch.stack(sums).sum(0) / frames).view(2, *blocks[0].y.shape[1:])
         smooth = torch.cat([block.smooth for block in blocks])
-        return cls(blocks, span.first, numbers_of(blocks), gains, seen, mean, smooth - smooth.mean(0), reasons)
+        return cls(blocks, span.first, numbers, gains, seen, mean, smooth - smooth.mean(0), reasons)
 
     def __len__(self) -> int:
         return len(self.numbers)

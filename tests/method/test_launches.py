@@ -14,8 +14,8 @@ from selfstorm.compute.fetch import fetch
 WINDOW, STRIDES = 50, 2
 # Bounds are a few per cent above what was counted (docs/decisions/0028), so that a step that is put back before the
 # picture, or a loop over emitters or frames, is seen.
-MAX_LAUNCHES = {"preview": 420, "refined": 1_950}
-MAX_LARGE_LAUNCHES = 2_600  # where emitter maps and fits are too large for graphs
+MAX_LAUNCHES = {"preview": 330, "refined": 1_450}
+MAX_LARGE_LAUNCHES = 2_030  # where emitter maps and fits are too large for graphs
 MAX_WAITS = {"preview": 3, "refined": 25}
 
 

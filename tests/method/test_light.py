@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from streams import learned, reconstruct
+from streams import learned, movie_windows, reconstruct
 
 from selfstorm.physics.operators import Grid
 from selfstorm.psf.models import Gaussian
@@ -14,7 +14,9 @@ from selfstorm.simulation.movie import Movie, Scene, simulate
 from selfstorm.stages.covariances import trend
 from selfstorm.stages.out_of_focus import OutOfFocusBackground, far_covariance
 from selfstorm.stream.brightness import frame_gains
+from selfstorm.stream.frame_store import WindowSpan, numbers_of
 from selfstorm.stream.settings import Settings
+from selfstorm.stream.window import WindowFrames
 
 CLEAR = Scene(height=40, width=44, filaments=5, density=1.5, on_frames=0.8, flicker=0.03, seed=5)
 HAZY = replace(CLEAR, haze_density=1.5, haze_photons=2_500.0, haze_blur_nm=500.0)
@@ -65,6 +67,21 @@ def test_gains_follow_the_lamp_and_nothing_else(flicker, error):
     gains = frame_gains(photons(np.stack([pixels for pixels, _ in simulate(scene, frames=FRAMES)]))).flatten().numpy()
     lamp = np.array([movie.illumination(frame) for frame in range(FRAMES)])
     assert (gains - lamp / lamp.mean()).std() < error
+
+
+def test_a_window_takes_the_brightness_of_its_own_frames_from_ingest_and_no_other(movies):
+    raw = movies[CLEAR][0]
+    model = learned(Settings(100.0, Gaussian(110.0), 100.0, 4.0, estimate="density", quality="fast"), raw[:50])
+    movie_windows(raw, model, 50, 25)
+    state = model.learned.state
+    whole = WindowSpan(numbers_of(state.buffer), 50, 25)
+    window, alone = (WindowFrames.of(state.buffer, (), whole, known) for known in (state.gains, None))
+    assert window.gains is state.gains.gains
+    torch.testing.assert_close(window.gains, alone.gains, rtol=1e-6, atol=0)
+    newest = WindowSpan(whole.numbers[25:], 75, 25)
+    torch.testing.assert_close(
+        WindowFrames.of(state.buffer, (), newest, state.gains).gains, frame_gains(state.buffer[-1].y), rtol=0, atol=0
+    )
 
 
 def test_haze_is_found_and_emitters_are_not_taken_for_it(movies):

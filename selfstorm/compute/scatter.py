@@ -31,7 +31,7 @@ def add_at(out: Tensor, places: Tensor, values: Tensor, *, ordered: bool | None 
     if values.device.type in ORDERED_DEVICES if ordered is None else ordered:
         return out.scatter_add_(0, places, values)
     total = torch.zeros(len(out), dtype=torch.long, device=values.device).scatter_add_(0, places, _units(values))
-    return out.add_(_values(total))
+    return _add_units(out, total)
 
 
 def units(values: Tensor) -> Tensor:
@@ -39,9 +39,9 @@ def units(values: Tensor) -> Tensor:
     return (values.double() * UNITS_PER_ONE).round().long()
 
 
-def values_of(total: Tensor) -> Tensor:
-    """Convert units, (N,) int64, to float32."""
-    return (total.double() / UNITS_PER_ONE).float()
+def add_units(out: Tensor, total: Tensor) -> Tensor:
+    """Add units, (numbers,) int64, to float32 numbers, in place."""
+    return out.add_((total.double() / UNITS_PER_ONE).float())
 
 
-_units, _values = CompiledOp(units), CompiledOp(values_of)
+_units, _add_units = CompiledOp(units), CompiledOp(add_units)

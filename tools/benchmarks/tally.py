@@ -30,6 +30,7 @@ WAITING |= {"bincount", "repeat_interleave"}
 TO_HOST = {"cpu", "numpy", "tolist", "__array__"}  # of a tensor; on a CPU these dispatch nothing
 WRITE_ONLY = {"copy_", "fill_", "zero_"}  # they do not read what they overwrite
 PICKING = {"index", "index_select", "gather"}  # they read no more than they write
+SUMS_AT_PLACES, MORE_OF_A_SUM = "scatter_add_", 3  # a card adds in whole units (compute/scatter.py): 4 launches
 AS_ONE = {"interpolate"}  # one kernel of a card, which a counter would see taken apart
 MIXED = {"__getitem__", "__setitem__", "copy_"}
 ON_HOST = "_tally_on_host"  # mark of a tensor that was fetched
@@ -47,7 +48,7 @@ class Tally:
     def __init__(self, *, as_gpu: bool = False) -> None:
         self._as_gpu = as_gpu
         self._products = FlopCounterMode(display=False, custom_mapping=_transforms())
-        self._traffic = _Traffic()
+        self._traffic = _Traffic(as_gpu=as_gpu)
         self._to_host = _ToHost(self._traffic)
         self._stack = ExitStack()
 
@@ -113,8 +114,9 @@ class Tally:
 class _Traffic(TorchDispatchMode):
     """Counter of launches, waits and bytes of every operation."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, as_gpu: bool) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self._as_gpu = as_gpu
         self.bytes = self.launches = self.waits = 0
 
     @contextmanager
@@ -159,6 +161,8 @@ class _Traffic(TorchDispatchMode):
         if name in PICKING:
             read = sum(map(_bytes, written + inputs[1:]))
         self.launches += 1
+        if self._as_gpu and name == SUMS_AT_PLACES and written[0].is_floating_point():
+            self.launches += MORE_OF_A_SUM
         self.bytes += read + sum(map(_bytes, written))
         return out
 

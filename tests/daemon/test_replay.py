@@ -236,7 +236,7 @@ def test_a_run_of_a_movie_with_gaps_is_repeated_from_the_same_frames(tmp_path, m
     config = Config.model_validate({"source": {"uri": f"replay:{tmp_path}"}, "save": tmp_path / "out.ome.tif"})
     manifest = Manifest(config, Health(run="run"), "cpu")
     level = ProcessingLevel("full", "density", "fast", optics=False, quick=True)
-    made = SimpleNamespace(level=level, learned=True, model_hash="", result=SimpleNamespace(picture=FRAMES[0]))
+    made = SimpleNamespace(level=level, learned=True, model_hash="", result=SimpleNamespace(picture=FRAMES[0], scale=4))
     manifest.result(SimpleNamespace(window=window, made=made, header=SimpleNamespace(metrics={})))
     manifest.close()
     again = []
@@ -245,9 +245,10 @@ def test_a_run_of_a_movie_with_gaps_is_repeated_from_the_same_frames(tmp_path, m
         again.append(window)
         return made
 
-    monkeypatch.setattr(repetition, "Reconstructor", lambda *_, **__: SimpleNamespace(reconstruct=reconstruct))
+    reconstructor = SimpleNamespace(reconstruct=reconstruct, settings=SimpleNamespace(pixel_nm=100.0))
+    monkeypatch.setattr(repetition, "Reconstructor", lambda *_, **__: reconstructor)
     [repeated] = repetition.repeat_run(tmp_path / "out.manifest.ndjson")
-    assert repeated.equal
+    assert (repeated.equal, repeated.pixel_nm) == (True, 25.0)
     for ours, theirs in ((again[0].frames, window.frames), (again[0].before, window.before)):
         assert [(frame.seq, frame.number) for frame in ours] == [(frame.seq, frame.number) for frame in theirs]
         np.testing.assert_array_equal([frame.pixels for frame in ours], [frame.pixels for frame in theirs])

@@ -60,7 +60,7 @@ def printed():
         {},
         lambda _: None,
     )
-    faults = [supervisor._fault(child_of(code), heard_s=0.0, now=2 * SILENCE_S) for code in (-9, 1, None)]
+    faults = [supervisor._fault(child_of(code), silence_s=2 * SILENCE_S) for code in (-9, 1, None)]
     [port] = free_ports(1)
     source = MicroManager(SourceSection(uri=f"micromanager:127.0.0.1:{port}"), threading.Event(), Resume())
     waiting = next(source.events()).detail.replace(str(port), "4827")

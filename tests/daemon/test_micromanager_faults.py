@@ -126,9 +126,13 @@ def test_numbers_that_begin_again(running):
 
 @contextmanager
 def images_left(scope):
-    """The camera, stopped, with images that were not fetched."""
+    """The camera, stopped, with images that were not fetched.
+
+    The fewest that are several: after half a second without an answer it is in doubt whose images they are, and they
+    may be told as estimated.
+    """
     scope.emulator.stall()
-    wait_until(lambda: scope.emulator.camera.unseen >= 6)
+    wait_until(lambda: scope.emulator.camera.unseen >= 3)
     with scope.at_work() as camera:
         camera.live = False
         yield camera

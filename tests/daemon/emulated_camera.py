@@ -41,7 +41,7 @@ class Camera:
     number: int = 0
     clock_ms: float = 0.0
     began: datetime = field(default_factory=datetime.now)  # of the clock
-    looked_at: int = 0  # number of the image that was asked for last
+    looked_at: int = 0  # highest number that was asked for
     buffer: deque = field(default_factory=deque)
 
     def start(self):
@@ -68,7 +68,8 @@ class Camera:
     def clear(self):
         """The buffer is emptied."""
         self.buffer.clear()
-        self.number = 0 if self.numbers_begin_again else self.number
+        if self.numbers_begin_again:
+            self.number = self.looked_at = 0
 
     def miss(self, count):
         """So many frames are lost inside the camera: its clock runs on, its numbers do not."""
@@ -81,7 +82,7 @@ class Camera:
 
     @property
     def unseen(self):
-        """Images in the buffer that are newer than the one asked for last."""
+        """Images in the buffer that are newer than all that were asked for."""
         return min(len(self.buffer), self.number - 1 - self.looked_at)
 
     def asked(self):
@@ -94,7 +95,7 @@ class Camera:
     def tagged_image(self, distance):
         if distance >= len(self.buffer):
             raise RuntimeError("java.lang.Exception: Circular buffer is empty.\n\tat mmcorej.MMCoreJJNI.get(Native)")
-        self.looked_at = self.buffer[-1 - distance][0]
+        self.looked_at = max(self.looked_at, self.buffer[-1 - distance][0])  # an older one is looked at again in doubt
         return self.tagged(*self.buffer[-1 - distance])
 
     @property

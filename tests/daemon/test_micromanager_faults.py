@@ -12,6 +12,7 @@ import pytest
 from bridge_emulator import BridgeEmulator
 from daemon_process import Daemon, Results, account_closes, free_ports, posix, simulated, wait_until
 from disturbed import fault
+from emulated_camera import Camera
 
 WINDOW, LEVEL, SIDE = 16, 10_000, 16
 RATE_HZ = 8  # so few that none is skipped where looks take 100 ms
@@ -236,3 +237,13 @@ def test_micromanager_dies_within_a_call_and_is_started_again_later(running):
     assert outcome.after.frames.estimated_lost_in_outages > outcome.before.frames.estimated_lost_in_outages
     assert outcome.told("source_waits", "tick Tools > Options")
     assert (outcome.same_stream, outcome.restarts) == (False, 1)
+
+
+def test_an_image_that_is_looked_at_again_leaves_none_unseen():
+    """A daemon in doubt looks at an older one, and a test that waits for images left to it would find none."""
+    camera = Camera()
+    camera.start()
+    camera.shoot(5)
+    for distance in (0, 3):
+        camera.tagged_image(distance)
+    assert camera.unseen == 0

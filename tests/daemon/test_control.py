@@ -1,8 +1,6 @@
 """A daemon is asked for things while it runs: what is done, what is refused and why, and who gets to know."""
 
 import json
-import threading
-import time
 from contextlib import contextmanager
 from uuid import uuid4
 
@@ -10,7 +8,7 @@ import msgpack
 import numpy as np
 import pytest
 import zmq
-from daemon_process import DAEMON, Daemon, Results, account_closes, free_ports, simulated, wait_until, within
+from daemon_process import DAEMON, Daemon, Results, account_closes, simulated, wait_until, within
 
 from client import Daemon as Asked
 from daemon.control.cropped_view import averaged
@@ -336,30 +334,3 @@ def test_commands_say_what_they_did(running, capfd):
         "error: 'stride' is not a setting; write KEY=VALUE, such as reconstruction.stride=25",
     )
     asked.set({"reconstruction.stride": 20})
-
-
-def test_what_nobody_answered_is_not_done_by_a_daemon_that_starts_later():
-    [port] = free_ports(1)
-    with zmq.Context() as context, context.socket(zmq.ROUTER) as daemon:
-        daemon.linger = 0
-        with Asked(f"127.0.0.1:1,{port}", timeout_ms=200) as asked:
-            with pytest.raises(InputError, match="no daemon answered"):
-                asked.reset_model()
-            daemon.bind(f"tcp://127.0.0.1:{port}")
-            while not daemon.poll(0):  # until it has connected again
-                with pytest.raises(InputError, match="no daemon answered"):
-                    asked.pause()
-            _, *parts = daemon.recv_multipart()
-    assert decode(parts).message.verb == "pause"
-
-
-def test_who_leaves_waits_for_no_answer():
-    leaving = threading.Event()
-    leaving.set()
-    begun_s = time.monotonic()
-    with (
-        Asked("127.0.0.1:1,1", timeout_ms=60_000, leaving=leaving) as asked,
-        pytest.raises(InputError, match="no daemon answered"),
-    ):
-        asked.status()
-    assert time.monotonic() - begun_s < 30

@@ -39,7 +39,7 @@ def test_a_silence_lasts_since_something_was_heard(clock):
 
 @pytest.mark.parametrize("heard_s", [99.0, 101.0, 101.05])
 def test_time_that_this_process_did_not_have_is_none_of_it(clock, heard_s):
-    """Whether the last word came before the question before, with it, or since."""
+    """The last word came before the question before, with it, or since."""
     quiet = Silence()
     before_s = asked(quiet, clock, min(heard_s, 101.0), 1.0)
     clock.s += 30.0

@@ -1,10 +1,13 @@
-"""A daemon that holds the connection is waited for while it is busy; one that is gone is not."""
+"""The client of control: a busy daemon that holds the connection is waited for, one that is absent or gone is not."""
 
 import threading
+import time
 
 import pytest
 import zmq
+from daemon_process import free_ports
 
+from client import Daemon as Asked
 from daemon.control.client import ControlClient
 from daemon.protocol.codec import decode, encode
 from daemon.protocol.messages import Reply
@@ -59,3 +62,30 @@ def test_one_that_ends_before_it_answers_is_waited_for_no_longer(connected, monk
             client.ask("mark")
     finally:
         ending.join()
+
+
+def test_what_nobody_answered_is_not_done_by_a_daemon_that_starts_later():
+    [port] = free_ports(1)
+    with zmq.Context() as context, context.socket(zmq.ROUTER) as daemon:
+        daemon.linger = 0
+        with Asked(f"127.0.0.1:1,{port}", timeout_ms=200) as asked:
+            with pytest.raises(InputError, match="no daemon answered"):
+                asked.reset_model()
+            daemon.bind(f"tcp://127.0.0.1:{port}")
+            while not daemon.poll(0):  # until it has connected again
+                with pytest.raises(InputError, match="no daemon answered"):
+                    asked.pause()
+            _, *parts = daemon.recv_multipart()
+    assert decode(parts).message.verb == "pause"
+
+
+def test_who_leaves_waits_for_no_answer():
+    leaving = threading.Event()
+    leaving.set()
+    begun_s = time.monotonic()
+    with (
+        Asked("127.0.0.1:1,1", timeout_ms=60_000, leaving=leaving) as asked,
+        pytest.raises(InputError, match="no daemon answered"),
+    ):
+        asked.status()
+    assert time.monotonic() - begun_s < 30

@@ -39,7 +39,7 @@ class ControlClient:
         timeout_ms: longest wait for an answer, where there may be no daemon.
         key: key file or its path, for a daemon beyond loopback.
         leaving: once set, the client stops waiting for replies.
-        busy_ms: longest wait for an answer of a daemon that holds the connection; `BUSY_MS` unless given.
+        busy_ms: longest wait for an answer of a daemon that holds the connection.
     """
 
     def __init__(
@@ -48,10 +48,9 @@ class ControlClient:
         timeout_ms: int = ANSWER_MS,
         key: KeyFile | Path | None = None,
         leaving: threading.Event | None = None,
-        busy_ms: int | None = None,
+        busy_ms: int = BUSY_MS,
     ) -> None:
-        self._endpoint, self._timeout_ms = endpoint, timeout_ms
-        self._busy_ms = BUSY_MS if busy_ms is None else busy_ms
+        self._endpoint, self._timeout_ms, self._busy_ms = endpoint, timeout_ms, busy_ms
         self._leaving = leaving or threading.Event()
         self._context = client_context()
         self._socket = self._context.socket(zmq.DEALER)

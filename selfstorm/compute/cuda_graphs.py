@@ -53,13 +53,13 @@ def captured(function: Function[Result], example: tuple[Tensor, ...]) -> Functio
     return replay
 
 
-def fits_graph(result: Tensor | tuple[Tensor, ...]) -> bool:
+def fits_graph(tensors: Tensor | tuple[Tensor, ...]) -> bool:
     """Return whether tensors are small enough for a graph, which copies them.
 
     Args:
-        result: of the function; or its inputs, where these are the larger ones.
+        tensors: results of the function; or its inputs, where these are the larger ones.
     """
-    parts = (result,) if isinstance(result, Tensor) else result
+    parts = (tensors,) if isinstance(tensors, Tensor) else tensors
     return sum(z.numel() * z.element_size() for z in parts) <= MAX_GRAPH_BYTES
 
 
